@@ -1,0 +1,51 @@
+# Everything sets itself up: a machine with Python 3.11 and make is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROTOS := $(wildcard proto/licensemaster/v1/*.proto)
+GENERATED := proto/licensemaster/v1/.generated
+
+.PHONY: help setup demo test lint bench format clean
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) $(GENERATED) ## virtual environment, dependencies, generated code
+
+$(READY): pyproject.toml slave_client/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e slave_client -e . --group dev
+	@touch $@
+
+$(GENERATED): $(PROTOS) $(READY)
+	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. \
+		--python_out=. --grpc_python_out=. --mypy_out=readable_stubs,quiet:. --mypy_grpc_out=quiet:. $(PROTOS:proto/%=%)
+	@touch $@
+
+demo: setup ## a live estate: master, sites, outage, recovery (under a minute)
+	$(BIN)/license-master demo
+
+test: setup ## the whole suite, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest
+
+lint: setup ## formatting, types, architecture, protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+format: setup ## rewrite sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write
+
+bench: setup ## measure; ratios against a gRPC echo, etcd and Redis, into build/bench.json
+	$(BIN)/python -m bench
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find proto -name '*_pb2*' -delete; rm -f $(GENERATED)

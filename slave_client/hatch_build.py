@@ -1,0 +1,35 @@
+"""Puts the package and the code generated from the protos into the wheel, wherever it is built."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class ProtoBuildHook(BuildHookInterface[Any]):
+    """Generates `licensemaster.v1` beside its protos and ships it with `slave_client`."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Generate the code; for a standard wheel, name every file that belongs into it."""
+        package = Path(self.root)
+        proto = package.parent / "proto"
+        protos = sorted(str(path.relative_to(proto)) for path in proto.rglob("*.proto"))
+        subprocess.run(
+            [sys.executable, "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--pyi_out=.", "--grpc_python_out=.", *protos],
+            cwd=proto,
+            check=True,
+        )
+        if version == "editable":
+            return
+        sources = [*package.rglob("*.py"), *package.rglob("py.typed")]
+        build_data["force_include"].update(
+            {str(path): f"slave_client/{path.relative_to(package)}" for path in sources if path.name != "hatch_build.py"}
+        )
+        generated = [*proto.rglob("*_pb2*.py"), *proto.rglob("*_pb2*.pyi")]
+        build_data["force_include"].update({str(path): str(path.relative_to(proto)) for path in generated})
