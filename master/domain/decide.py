@@ -1,0 +1,413 @@
+"""Decides what a PBX may hold: acquire, return, and settle the whole wanted set.
+
+The one place where the license rules meet what is held. It works on a ledger that was filled beforehand and answers
+every seat by itself; what the ledger then holds as changed is what is to be written. Rules settled here:
+
+- A1, A2, E1, E3: a seat is one unit of a pool, named by (PBX, type, holder); asking again changes nothing.
+- D1, D2: companions are debited with their seat, all or none.
+- H2, H3, K2: what another seat includes debits nothing; it is re-packed whenever that other seat comes or goes.
+- H4, H5, J2, K3, K8: what a seat needs beside it must be held, and fixed seats so needed cannot be returned.
+- B10: a seat already held is not questioned again.
+
+Left to `terms.py`: everything that looks only at the estate. Left to the caller: leases, time, storage.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from master.domain.catalog import LicenseType, RequiredOf, Requirement
+from master.domain.estate import Pbx
+from master.domain.ledger import Ledger
+from master.domain.refusals import MOST_NAMED, Refusal, RefusalReason, Remedy, RemedyAction, SeatRef
+from master.domain.seats import Granted, Returned, Seat, SeatKey, Want
+from master.domain.terms import (
+    Source,
+    Terms,
+    TermsBook,
+    add_licenses,
+    application_refusal,
+    local_only,
+    none_installed,
+)
+from master.domain.versions import Version
+from master.domain.words import Basis, HolderKind, Metering
+
+_NOT_NEEDED = Granted(Basis.NOT_NEEDED)
+_WAS_HELD = Returned(was_held=True)
+_WAS_NOT_HELD = Returned(was_held=False)
+_USED_UP = frozenset(
+    {RefusalReason.LOCAL_LICENSES_ONLY, RefusalReason.POOL_EXHAUSTED, RefusalReason.COMPANION_EXHAUSTED}
+)
+
+Outcome = Granted | Refusal
+ReturnOutcome = Returned | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The answer to a whole wanted set."""
+
+    outcomes: list[Outcome]
+    returned: list[SeatKey]
+    kept: list[tuple[Seat, Refusal]]
+    """Seats that were not wanted but had to stay."""
+
+
+class Decider:
+    """Decides for one PBX that runs a given software version."""
+
+    def __init__(self, book: TermsBook, ledger: Ledger, pbx: Pbx, software: Version, now: float) -> None:
+        self._book = book
+        self._estate = book.estate
+        self._catalog = book.estate.catalog
+        self._ledger = ledger
+        self._held = ledger.seats[pbx.id].by_key
+        self._pbx = pbx
+        self._software = software
+        self._now = now
+
+    def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Grant or refuse each, in request order; what others need is decided first."""
+        rank = self._catalog.rank
+        ranks = [rank.get(want.type, 0) for want in wants]
+        outcomes: list[Outcome | None] = [None] * len(wants)
+        for index in sorted(range(len(wants)), key=ranks.__getitem__) if any(ranks) else range(len(wants)):
+            outcomes[index] = self._acquire_one(wants[index])
+        return self._with_totals(wants, [outcome for outcome in outcomes if outcome is not None])
+
+    def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
+        """Return each, in request order; what depends on others is returned first."""
+        rank = self._catalog.rank
+        outcomes: dict[int, ReturnOutcome] = {}
+        for index in sorted(range(len(keys)), key=lambda at: -rank.get(keys[at].type, 0)):
+            outcomes[index] = self._return_one(keys[index])
+        return [outcomes[index] for index in range(len(keys))]
+
+    def sync(self, wants: Sequence[Want]) -> Synced:
+        """Make what the PBX holds equal to what it wants; the ledger must hold all its seats."""
+        wanted = {want.key for want in wants}
+        unwanted = [
+            seat.key for seat in self._ledger.holdings(self._pbx.id) if seat.key not in wanted and not seat.is_companion
+        ]
+        kept: list[tuple[Seat, Refusal]] = []
+        returned: list[SeatKey] = []
+        for key, outcome in zip(unwanted, self.give_back(unwanted), strict=True):
+            if isinstance(outcome, Refusal):
+                kept.append((self._held[key], outcome))
+            else:
+                returned.append(key)
+        return Synced(self.acquire(wants), returned, kept)
+
+    # --- One seat -------------------------------------------------------------------------------------------------
+
+    def _acquire_one(self, want: Want) -> Outcome:
+        key = SeatKey(want.type, want.kind, want.holder)
+        held = self._held.get(key)
+        terms = self._book.of(self._pbx, self._software, want.type, want.kind)
+        if held is not None and not held.is_companion:
+            return self._still_granted(held)
+        if isinstance(terms, Refusal):
+            return terms
+        if terms.refused is not None:
+            return terms.refused
+        license_type = terms.type
+        if not terms.needs_license and license_type.metering is not Metering.FREE:
+            return _NOT_NEEDED
+        if refusal := application_refusal(terms, want.application):
+            return refusal
+        if license_type.requires and (refusal := self._missing_requirement(license_type, want)):
+            return refusal
+        if license_type.metering is Metering.FREE:
+            return _NOT_NEEDED
+        granted = self._charge(terms, want, parent=self._included_in(license_type, want.subject))
+        if isinstance(granted, Granted) and license_type.includes:
+            self._include_parts(license_type, want.subject)
+        return granted
+
+    def _return_one(self, key: SeatKey) -> ReturnOutcome:
+        seat = self._held.get(key)
+        if seat is None or seat.is_companion:
+            return _WAS_NOT_HELD
+        license_type = self._catalog.types[seat.type]
+        if license_type.metering is Metering.FIXED and (refusal := self._still_required(seat)):
+            return refusal
+        self._remove(seat)
+        if license_type.includes and (refusal := self._charge_parts(license_type, seat)):
+            return refusal
+        if seat.parent and self._catalog.included_per_pbx_in[seat.type]:
+            self._pass_inclusion_on(seat)
+        return _WAS_HELD
+
+    def _still_granted(self, seat: Seat) -> Granted:
+        if seat.pool_id is None:
+            return Granted(Basis.INCLUDED, already_held=True, included_in=seat.parent)
+        license_type = self._catalog.types[seat.type]
+        device = next(
+            (item.device.name for item in self._estate.sources(self._pbx, license_type)
+             if self._estate.pool_ids.get((item.device.id, seat.type)) == seat.pool_id), "",
+        )  # fmt: skip
+        return Granted(Basis.DEBITED, True, device=device, reassignable=license_type.metering is Metering.FLOATING)
+
+    # --- Debiting -------------------------------------------------------------------------------------------------
+
+    def _charge(self, terms: Terms, want: Want, *, parent: str) -> Outcome:
+        """Debit a seat and its companions, or nothing."""
+        if parent:
+            self._add(terms, want, None, parent)
+            return Granted(Basis.INCLUDED, included_in=parent)
+        source = self._free_source(terms)
+        if source is None:
+            return self._used_up(terms)
+        companions: list[tuple[Terms, Source]] = []
+        for companion in terms.companions:  # D1: both or neither
+            found = self._free_source(companion)
+            if found is None:
+                return self._companion_used_up(terms, companion)
+            companions.append((companion, found))
+        self._add(terms, want, source.pool_id, "")
+        for companion, found in companions:
+            self._add(companion, want, found.pool_id, terms.type.key)
+        return source.granted
+
+    def _add(self, terms: Terms, want: Want, pool_id: int | None, parent: str) -> None:
+        self._ledger.add(
+            Seat(self._pbx.id, terms.type.key, want.kind, want.holder, want.user, want.line, pool_id, parent, self._now)
+        )
+
+    def _remove(self, seat: Seat) -> None:
+        """Credit a seat and its companions."""
+        self._ledger.remove(seat)
+        for companion in self._catalog.types[seat.type].companions:
+            brought_along = self._held.get(SeatKey(companion.type, seat.kind, seat.holder))
+            if brought_along is not None and brought_along.parent == seat.type:
+                self._ledger.remove(brought_along)
+
+    def _free_source(self, terms: Terms) -> Source | None:
+        pools = self._ledger.pools
+        for source in terms.sources:
+            pool = pools[source.pool_id]
+            if pool.used < pool.capacity:
+                return source
+        return None
+
+    # --- Inclusion: H2, H3, K2 --------------------------------------------------------------------------------------
+
+    def _included_in(self, license_type: LicenseType, user: str) -> str:
+        """The type of a held seat that includes this one; empty where there is none."""
+        if user:
+            for whole in self._catalog.included_in[license_type.key]:
+                if self._holds(whole, user):
+                    return whole.key
+        for base in self._catalog.included_per_pbx_in[license_type.key]:
+            allowance = len(self._ledger.of_type(self._pbx.id, base.key)) * base.includes_per_pbx[license_type.key]
+            taken = sum(seat.parent == base.key for seat in self._ledger.of_type(self._pbx.id, license_type.key))
+            if taken < allowance:
+                return base.key
+        return ""
+
+    def _include_parts(self, whole: LicenseType, user: str) -> None:
+        """Parts that the user already has are credited: the whole includes them from now on."""
+        for seat in self._parts_held(whole, user):
+            if seat.pool_id is not None:
+                self._remove(seat)
+                self._ledger.add(seat._replace(pool_id=None, parent=whole.key))
+
+    def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
+        """Parts that stay when the whole goes need licenses of their own; without them the whole stays too."""
+        included = [seat for seat in self._parts_held(whole, returned.subject) if seat.parent == whole.key]
+        charged: list[tuple[Seat, Seat]] = []
+        for seat in included:
+            self._ledger.remove(seat)
+            terms = self._book.of(self._pbx, self._software, seat.type, seat.kind)
+            assert isinstance(terms, Terms)
+            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
+            outcome = terms.refused or self._charge(terms, want, parent="")
+            if isinstance(outcome, Refusal):
+                self._ledger.add(seat)
+                for before, after in reversed(charged):
+                    self._ledger.remove(after)
+                    self._ledger.add(before)
+                self._ledger.add(returned)
+                return _still_required(whole, included, because=f"; {outcome.message}")
+            charged.append((seat, self._held[seat.key]))
+        return None
+
+    def _parts_held(self, whole: LicenseType, user: str) -> list[Seat]:
+        return [seat for part in whole.includes for seat in self._seats_of(self._catalog.types[part], user)]
+
+    def _pass_inclusion_on(self, returned: Seat) -> None:
+        """A seat that came with the PBX's base license is free for another that was debited until now."""
+        for seat in self._ledger.of_type(self._pbx.id, returned.type):
+            if seat.pool_id is not None:
+                self._ledger.remove(seat)
+                self._ledger.add(seat._replace(pool_id=None, parent=returned.parent))
+                return
+
+    # --- Requirements: H4, H5, J2, K3, K8 ---------------------------------------------------------------------------
+
+    def _missing_requirement(self, license_type: LicenseType, want: Want) -> Refusal | None:
+        for needed in license_type.requires:
+            if not self._satisfied(needed, user=want.subject, line=want.line):
+                return self._requirement_refusal(license_type, needed, want)
+        return None
+
+    def _satisfied(self, needed: Requirement, *, user: str, line: str) -> bool:
+        types = [self._catalog.types[key] for key in needed.any_of]
+        if needed.of is RequiredOf.PBX:
+            return any(self._ledger.of_type(self._pbx.id, one.key) for one in types)
+        holder = user if needed.of is RequiredOf.USER else line
+        return bool(holder) and any(self._holds(one, holder) for one in types)
+
+    def _still_required(self, seat: Seat) -> Refusal | None:
+        """H5: a fixed seat that others need stays; the refusal names them."""
+        dependents: list[Seat] = []
+        self._ledger.remove(seat)
+        for other in self._catalog.required_by[seat.type]:
+            for candidate in self._candidates(other, seat):
+                if not all(self._satisfied(needed, user=candidate.subject, line=candidate.line)
+                           for needed in other.requires if seat.type in needed.any_of):  # fmt: skip
+                    dependents.append(candidate)
+        self._ledger.add(seat)
+        return _still_required(self._catalog.types[seat.type], dependents) if dependents else None
+
+    def _candidates(self, other: LicenseType, seat: Seat) -> list[Seat]:
+        """Seats of a type that may depend on the given one."""
+        if any(needed.of is not RequiredOf.USER and seat.type in needed.any_of for needed in other.requires):
+            return self._ledger.of_type(self._pbx.id, other.key)
+        on_behalf = [
+            found for found in self._ledger.on_behalf_of(self._pbx.id, seat.subject) if found.type == other.key
+        ]
+        return self._seats_of(other, seat.subject) + on_behalf
+
+    def _holds(self, license_type: LicenseType, holder: str) -> bool:
+        held = self._held
+        return any(SeatKey(license_type.key, kind, holder) in held for kind in license_type.holders)
+
+    def _seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:
+        keys = (SeatKey(license_type.key, kind, holder) for kind in sorted(license_type.holders))
+        return [self._held[key] for key in keys if key in self._held]
+
+    # --- Refusals ---------------------------------------------------------------------------------------------------
+
+    def _used_up(self, terms: Terms) -> Refusal:
+        if not terms.sources:
+            return none_installed(terms, self._estate)
+        source = terms.sources[-1]
+        pool = self._ledger.pools[source.pool_id]
+        if self._estate.is_local(terms.pbx) and source.installation.device is terms.pbx.device:
+            return replace(
+                local_only(terms, self._estate, wanted=1, in_use=pool.used, missing=1), pool_id=source.pool_id
+            )
+        name, device = terms.type.display_name, source.installation.device.name
+        return Refusal(
+            reason=RefusalReason.POOL_EXHAUSTED,
+            rules=("A1", *terms.type.rules),
+            message=f"all {pool.capacity} {name} licenses on {device} are in use",
+            remedy=add_licenses(terms, quantity=1),
+            license_type=terms.type.key,
+            device=device,
+            capacity=pool.capacity,
+            in_use=pool.used,
+            wanted=1,
+            pool_id=source.pool_id,
+        )
+
+    def _companion_used_up(self, terms: Terms, companion: Terms) -> Refusal:
+        """D1, D2: the seat itself was free, its companion was not."""
+        name, device = companion.type.display_name, companion.installation.device.name
+        source = companion.sources[-1] if companion.sources else None
+        capacity = sum(self._ledger.pools[one.pool_id].capacity for one in companion.sources)
+        return Refusal(
+            reason=RefusalReason.COMPANION_EXHAUSTED,
+            rules=companion.type.rules,
+            message=(
+                f"a {terms.type.display_name} seat on {self._pbx.name} needs a {name} seat with it,"
+                f" and all {capacity} of those are in use"
+            ),
+            remedy=add_licenses(companion, quantity=1),
+            license_type=companion.type.key,
+            device=device,
+            capacity=capacity,
+            in_use=sum(self._ledger.pools[one.pool_id].used for one in companion.sources),
+            wanted=1,
+            pool_id=source.pool_id if source else None,
+        )
+
+    def _requirement_refusal(self, license_type: LicenseType, needed: Requirement, want: Want) -> Refusal:
+        names = " or ".join(self._catalog.types[key].display_name for key in needed.any_of)
+        who = {
+            RequiredOf.USER: f"user {want.subject}" if want.subject else "the user on whose behalf it is used",
+            RequiredOf.LINE: f"outside line {want.line}" if want.line else "the outside line",
+            RequiredOf.PBX: f"PBX {self._pbx.name}",
+        }[needed.of]
+        unnamed = (needed.of is RequiredOf.USER and not want.subject) or (
+            needed.of is RequiredOf.LINE and not want.line
+        )
+        return Refusal(
+            reason=RefusalReason.REQUIREMENT_MISSING,
+            rules=license_type.rules,
+            message=f"{license_type.display_name} needs {names} for {who}",
+            remedy=Remedy(
+                action=RemedyAction.CORRECT_REQUEST if unnamed else RemedyAction.ACQUIRE_FIRST,
+                text=f"name {who} in the request" if unnamed else f"acquire {names} for {who} first",
+                license_type=needed.any_of[0],
+            ),
+            license_type=license_type.key,
+            wanted=1,
+        )
+
+    def _with_totals(self, wants: Sequence[Want], outcomes: list[Outcome]) -> list[Outcome]:
+        """Refusals for want of licenses tell the numbers of the whole call: one explanation for all of a kind."""
+        short = [
+            index
+            for index, outcome in enumerate(outcomes)
+            if type(outcome) is Refusal and outcome.reason in _USED_UP and outcome.pool_id is not None
+        ]
+        if not short:
+            return outcomes
+        refused = Counter(_group(outcomes[index]) for index in short)
+        new = Counter(
+            want.type for want, outcome in zip(wants, outcomes, strict=True)
+            if isinstance(outcome, Refusal) or (outcome.basis is Basis.DEBITED and not outcome.already_held)
+        )  # fmt: skip
+        told: dict[tuple[RefusalReason, str, int], Refusal] = {}
+        for index in short:
+            outcome = outcomes[index]
+            assert isinstance(outcome, Refusal)
+            group = _group(outcome)
+            if group not in told:
+                told[group] = self._told_for_all(outcome, wants[index], refused[group], new[wants[index].type])
+            outcomes[index] = told[group]
+        return outcomes
+
+    def _told_for_all(self, refusal: Refusal, want: Want, missing: int, wanted: int) -> Refusal:
+        terms = self._book.of(self._pbx, self._software, want.type, want.kind)
+        assert isinstance(terms, Terms)
+        assert refusal.pool_id is not None
+        in_use = self._ledger.pools[refusal.pool_id].used
+        if refusal.reason is RefusalReason.LOCAL_LICENSES_ONLY:
+            told = local_only(terms, self._estate, wanted=wanted, in_use=in_use, missing=missing)
+            return replace(told, pool_id=refusal.pool_id)
+        short = terms if refusal.reason is RefusalReason.POOL_EXHAUSTED else terms.companions[0]
+        return replace(refusal, wanted=wanted, remedy=add_licenses(short, quantity=missing))
+
+
+def _group(outcome: Outcome) -> tuple[RefusalReason, str, int]:
+    assert isinstance(outcome, Refusal)
+    return outcome.reason, outcome.license_type, outcome.pool_id or 0
+
+
+def _still_required(license_type: LicenseType, dependents: Sequence[Seat], *, because: str = "") -> Refusal:
+    seats = tuple(SeatRef(seat.type, HolderKind(seat.kind), seat.holder) for seat in dependents[:MOST_NAMED])
+    named = ", ".join(str(seat) for seat in seats)
+    return Refusal(
+        reason=RefusalReason.STILL_REQUIRED,
+        rules=("H5", *license_type.rules),
+        message=f"{license_type.display_name} is still required by {named}{because}",
+        remedy=Remedy(action=RemedyAction.RETURN_FIRST, text=f"return {named} first", license_type=seats[0].type),
+        license_type=license_type.key,
+        seats=seats,
+    )

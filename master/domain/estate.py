@@ -1,0 +1,180 @@
+"""One project as the master knows it at one revision: devices, PBXs, licenses, and what follows from them.
+
+Frozen data plus what can be derived from it without looking at seats: the licenses of an installation add up (B4), the
+lowest version limits it (B3), a slave with licenses of its own is local (A3). Who holds what is the ledger's affair.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from master.domain.catalog import Catalog, LicenseType
+from master.domain.refusals import LicenseRef
+from master.domain.versions import Version
+from master.domain.words import DrawnFrom, PbxRole, VersionBasis
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePace:
+    """How long a PBX's leases last."""
+
+    ttl_seconds: int
+    grace_seconds: int
+    renew_every_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A box or virtual machine."""
+
+    id: int
+    name: str
+    platform: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pbx:
+    """A PBX as the project describes it."""
+
+    id: int
+    name: str
+    site: str
+    device: Device
+    role: PbxRole
+    software: Version
+    pace: LeasePace
+    standby_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class License:
+    """A purchased item; free in the project balance while `device` is None."""
+
+    id: str
+    type: LicenseType
+    version: int | None
+    tier: int | None
+    quantity: int
+    device: Device | None
+
+    @property
+    def ref(self) -> LicenseRef:
+        """As refusals and limits name it."""
+        printed = self.type.printed(version=self.version, tier=self.tier)
+        return LicenseRef(self.id, printed, self.quantity, self.device.name if self.device else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The licenses on one device, added up."""
+
+    device: Device
+    licenses: tuple[License, ...]
+    capacity: Mapping[str, int]
+    """Licenses per type, whatever their versions (B4)."""
+    limit: int | None
+    """The highest software version allowed (B3); None where nothing limits it."""
+    is_local: bool
+    """Whether it makes the PBX on its device a locally licensed one, were that PBX a slave (A3, A6, D5)."""
+
+    @classmethod
+    def of(cls, device: Device, licenses: Iterable[License]) -> Installation:
+        """Add up the licenses bound to a device."""
+        bound = tuple(licenses)
+        capacity: defaultdict[str, int] = defaultdict(int)
+        for item in bound:
+            capacity[item.type.key] += item.quantity
+        versions = [item.version for item in bound if item.version is not None and limits_software(item)]
+        is_local = any(item.type.makes_local for item in bound)
+        return cls(device, bound, dict(capacity), min(versions, default=None), is_local)
+
+    def of_type(self, key: str) -> tuple[License, ...]:
+        """Its licenses of one type."""
+        return tuple(item for item in self.licenses if item.type.key == key)
+
+    @property
+    def limiting(self) -> tuple[License, ...]:
+        """The licenses that hold its version limit down (B5)."""
+        return tuple(item for item in self.licenses if limits_software(item) and item.version == self.limit)
+
+    def application_limit(self, key: str) -> int | None:
+        """The highest application version that its licenses of a type allow (B8)."""
+        return min((item.version for item in self.of_type(key) if item.version is not None), default=None)
+
+
+def limits_software(item: License) -> bool:
+    """Whether a license counts for the version limit of the PBX software (B3, B8, C3)."""
+    return item.type.version_basis is VersionBasis.PBX
+
+
+@dataclass(frozen=True)
+class Estate:
+    """A project at one revision."""
+
+    project_id: int
+    name: str
+    revision: int
+    catalog: Catalog
+    pbxs: Mapping[int, Pbx]
+    licenses: tuple[License, ...]
+    pool_ids: Mapping[tuple[int, str], int]
+    """Pool ids by (device id, license type)."""
+
+    @cached_property
+    def pbx_ids(self) -> dict[str, int]:
+        """PBX ids by name."""
+        return {pbx.name: pbx.id for pbx in self.pbxs.values()}
+
+    @cached_property
+    def installations(self) -> dict[int, Installation]:
+        """One per device that runs a PBX, by device id, also where it has no licenses."""
+        bound: defaultdict[int, list[License]] = defaultdict(list)
+        for item in self.licenses:
+            if item.device is not None:
+                bound[item.device.id].append(item)
+        return {pbx.device.id: Installation.of(pbx.device, bound[pbx.device.id]) for pbx in self.pbxs.values()}
+
+    @cached_property
+    def master(self) -> Pbx:
+        """The PBX whose device holds the pool (A1)."""
+        return next(pbx for pbx in self.pbxs.values() if pbx.role is PbxRole.MASTER)
+
+    def is_local(self, pbx: Pbx) -> bool:
+        """Whether a PBX is licensed locally and the pool closed to it (A3)."""
+        return pbx is not self.master and self.installations[pbx.device.id].is_local
+
+    def installation_of(self, pbx: Pbx) -> Installation:
+        """The installation whose version limit holds for a PBX (B9)."""
+        return self.installations[pbx.device.id if self.is_local(pbx) else self.master.device.id]
+
+    def sources(self, pbx: Pbx, license_type: LicenseType) -> tuple[Installation, ...]:
+        """The installations that seats of a type may be debited from, in order (A1 to A3, C1, D5)."""
+        own = self.installations[pbx.device.id]
+        if license_type.drawn_from is DrawnFrom.OWN_DEVICE:
+            return (own,)
+        usual = self.installation_of(pbx)
+        if license_type.drawn_from is DrawnFrom.OWN_DEVICE_FIRST and usual is not own:
+            return (own, usual)
+        return (usual,)
+
+    def feature_is_on(self, installation: Installation, license_type: LicenseType) -> bool:
+        """Whether a switch is on: at least as many licenses installed as of the type it must match (F2, I5)."""
+        if license_type.matches is None:
+            return True
+        installed = installation.capacity.get(license_type.key, 0)
+        return 0 < installed >= installation.capacity.get(license_type.matches, 0)
+
+    def pbxs_above_limit(self, installation: Installation, software: Mapping[int, Version]) -> tuple[Pbx, ...]:
+        """PBXs of an installation whose software is above its limit (B10); `software` overrides by PBX id."""
+        if installation.limit is None:
+            return ()
+        return tuple(
+            pbx
+            for pbx in self.pbxs.values()
+            if self.installation_of(pbx) is installation
+            and software.get(pbx.id, pbx.software).major > installation.limit
+        )

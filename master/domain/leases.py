@@ -1,0 +1,156 @@
+"""How a lease is opened, renewed, closed and ends: one per PBX, fenced by its epoch.
+
+Pure arithmetic on one frozen `Lease`; time comes in as UNIX seconds. Three moments matter:
+
+- `renewed_at + ttl`: until then the PBX counts as connected (ACTIVE), after it as OVERDUE: it carries on by itself.
+- `ends_at`: the signed end, grace included. Until then the PBX may use what it holds, and its seats count as used.
+- `ends_at + clock allowance`: only then are its seats taken back (`is_reclaimable`), so that a PBX whose clock runs a
+  little behind is never still using what somebody else was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from master.domain.estate import LeasePace
+from master.domain.versions import Version
+from master.domain.words import LeaseState
+
+CLONE_TAKEOVERS = 3
+"""So many takeovers by different installations within CLONE_WINDOW_SECONDS look like a copied PBX."""
+CLONE_WINDOW_SECONDS = 600.0
+
+
+class LeaseProblem(Enum):
+    """Why a call under a lease fails; the names are those of the API's ErrorInfo."""
+
+    LEASE_NOT_OPEN = "this PBX has no lease: open one"
+    LEASE_FENCED = "another lease was opened for this PBX since: stop using this one"
+    LEASE_EXPIRED = "the lease has passed its end and its seats went back: open a new one"
+    LEASE_CLOSED = "the lease was closed: open a new one"
+
+
+class LeaseError(Exception):
+    """A call under a lease cannot be served."""
+
+    def __init__(self, problem: LeaseProblem, *, pbx: str, epoch: int) -> None:
+        super().__init__(f"{pbx}, epoch {epoch}: {problem.value}")
+        self.problem = problem
+
+
+class Phase(Enum):
+    """Whether a lease was ended, and how."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A PBX's current lease; times are UNIX seconds."""
+
+    pbx_id: int
+    epoch: int
+    phase: Phase
+    instance_id: str
+    request_id: str
+    software: Version
+    opened_at: float
+    renewed_at: float
+    ttl_seconds: int
+    ends_at: float
+    takeovers: int
+    """By different installations since `takeovers_since`."""
+    takeovers_since: float
+
+    def state(self, now: float) -> LeaseState:
+        """How it stands."""
+        if self.phase is Phase.CLOSED:
+            return LeaseState.CLOSED
+        if self.phase is Phase.EXPIRED or now > self.ends_at:
+            return LeaseState.EXPIRED
+        return LeaseState.ACTIVE if now <= self.renewed_at + self.ttl_seconds else LeaseState.OVERDUE
+
+    def suspected_clone(self, now: float) -> bool:
+        """Whether different installations take this PBX's lease from each other."""
+        return self.takeovers >= CLONE_TAKEOVERS and now <= self.takeovers_since + CLONE_WINDOW_SECONDS
+
+
+def opened(
+    before: Lease | None,
+    *,
+    pbx_id: int,
+    instance_id: str,
+    request_id: str,
+    software: Version,
+    pace: LeasePace,
+    now: float,
+) -> Lease:
+    """A PBX's next lease. A retry of the opening that made the current one changes nothing but its end."""
+    if before is not None and before.phase is Phase.OPEN and before.request_id == request_id:
+        return _extended(before, pace=pace, now=now)
+    takeovers, since = 0, now
+    if before is not None:
+        recent = now <= before.takeovers_since + CLONE_WINDOW_SECONDS
+        taken_over = before.state(now) in (LeaseState.ACTIVE, LeaseState.OVERDUE) and before.instance_id != instance_id
+        since = before.takeovers_since if recent else now
+        takeovers = (before.takeovers if recent else 0) + taken_over
+    return Lease(
+        pbx_id=pbx_id,
+        epoch=before.epoch + 1 if before is not None else 1,
+        phase=Phase.OPEN,
+        instance_id=instance_id,
+        request_id=request_id,
+        software=software,
+        opened_at=now,
+        renewed_at=now,
+        ttl_seconds=pace.ttl_seconds,
+        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, before.ends_at if _is_running(before, now) else 0.0),
+        takeovers=takeovers,
+        takeovers_since=since,
+    )
+
+
+def renewed(lease: Lease, *, pace: LeasePace, now: float) -> Lease:
+    """A running lease, extended."""
+    return _extended(lease, pace=pace, now=now)
+
+
+def ended(lease: Lease, phase: Phase) -> Lease:
+    """A lease that is over."""
+    return replace(lease, phase=phase)
+
+
+def running(lease: Lease | None, *, pbx: str, epoch: int, now: float) -> Lease:
+    """The lease, if a call under `epoch` may be served.
+
+    Raises:
+        LeaseError: it was never opened, is fenced, closed or past its end.
+    """
+    if lease is None:
+        raise LeaseError(LeaseProblem.LEASE_NOT_OPEN, pbx=pbx, epoch=epoch)
+    if epoch != lease.epoch:
+        problem = LeaseProblem.LEASE_FENCED if epoch < lease.epoch else LeaseProblem.LEASE_NOT_OPEN
+        raise LeaseError(problem, pbx=pbx, epoch=epoch)
+    if lease.phase is Phase.CLOSED:
+        raise LeaseError(LeaseProblem.LEASE_CLOSED, pbx=pbx, epoch=epoch)
+    if lease.phase is Phase.EXPIRED or now > lease.ends_at:
+        raise LeaseError(LeaseProblem.LEASE_EXPIRED, pbx=pbx, epoch=epoch)
+    return lease
+
+
+def is_reclaimable(lease: Lease, *, now: float, clock_allowance_seconds: float) -> bool:
+    """Whether the seats of a lease that ran out may be taken back."""
+    return lease.phase is Phase.EXPIRED or (lease.phase is Phase.OPEN and now > lease.ends_at + clock_allowance_seconds)
+
+
+def _is_running(lease: Lease | None, now: float) -> bool:
+    return lease is not None and lease.phase is Phase.OPEN and now <= lease.ends_at
+
+
+def _extended(lease: Lease, *, pace: LeasePace, now: float) -> Lease:
+    """An end once signed is never taken back by a shorter setting or a clock set back."""
+    ends_at = max(lease.ends_at, now + pace.ttl_seconds + pace.grace_seconds)
+    return replace(lease, renewed_at=max(lease.renewed_at, now), ttl_seconds=pace.ttl_seconds, ends_at=ends_at)

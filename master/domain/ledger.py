@@ -1,0 +1,121 @@
+"""The working copy that a batch decides on: the seats and pools it prefetched, and what it changes of them.
+
+Keeps score and nothing else: that a pool is never overdrawn is asserted here and guarded again by the database.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from master.domain.seats import Seat, SeatKey
+
+
+@dataclass(slots=True)
+class PoolScore:
+    """How much of a pool is used."""
+
+    capacity: int
+    used: int
+
+    @property
+    def free(self) -> int:
+        """Seats that could be granted."""
+        return self.capacity - self.used
+
+
+@dataclass(slots=True)
+class PbxSeats:
+    """What one PBX holds, as far as it was prefetched."""
+
+    by_key: dict[SeatKey, Seat] = field(default_factory=dict)
+    by_user: defaultdict[str, set[SeatKey]] = field(default_factory=lambda: defaultdict(set))
+    """Seats held on behalf of a user by something else: channels, logins."""
+    by_type: defaultdict[str, set[SeatKey]] = field(default_factory=lambda: defaultdict(set))
+    """Only the types that are read PBX-wide."""
+
+
+class Ledger:
+    """Seats and pools of one batch."""
+
+    def __init__(self, *, pbx_wide: frozenset[str] = frozenset()) -> None:
+        self.pools: dict[int, PoolScore] = {}
+        self.seats: defaultdict[int, PbxSeats] = defaultdict(PbxSeats)
+        self.added: dict[tuple[int, SeatKey], Seat] = {}
+        self.removed: dict[tuple[int, SeatKey], Seat] = {}
+        self._pbx_wide = pbx_wide
+
+    def load(self, seats: Iterable[Seat]) -> None:
+        """Take in seats as the database has them."""
+        for seat in seats:
+            self._index(seat)
+
+    def held(self, pbx_id: int, key: SeatKey) -> Seat | None:
+        """The seat of that name, if the PBX holds it."""
+        return self.seats[pbx_id].by_key.get(key)
+
+    def holdings(self, pbx_id: int) -> Iterator[Seat]:
+        """All seats of a PBX that were prefetched."""
+        return iter(tuple(self.seats[pbx_id].by_key.values()))
+
+    def of_type(self, pbx_id: int, type_key: str) -> list[Seat]:
+        """All seats of a PBX-wide type, oldest first."""
+        of_pbx = self.seats[pbx_id]
+        return sorted(
+            (of_pbx.by_key[key] for key in of_pbx.by_type[type_key]), key=lambda seat: (seat.acquired_at, seat.key)
+        )
+
+    def on_behalf_of(self, pbx_id: int, user: str) -> list[Seat]:
+        """Seats that something else holds on behalf of a user."""
+        of_pbx = self.seats[pbx_id]
+        return [of_pbx.by_key[key] for key in sorted(of_pbx.by_user[user])] if user in of_pbx.by_user else []
+
+    def add(self, seat: Seat) -> None:
+        """A PBX holds a seat from now on; its pool is debited."""
+        if seat.pool_id is not None:
+            pool = self.pools[seat.pool_id]
+            pool.used += 1
+            assert pool.used <= pool.capacity, f"pool {seat.pool_id} would be overdrawn"
+        self._index(seat)
+        name = (seat.pbx_id, SeatKey(seat.type, seat.kind, seat.holder))
+        if self.removed.get(name) == seat:
+            del self.removed[name]
+        else:
+            self.added[name] = seat
+
+    def remove(self, seat: Seat) -> None:
+        """A PBX no longer holds a seat; its pool is credited."""
+        if seat.pool_id is not None:
+            pool = self.pools[seat.pool_id]
+            pool.used -= 1
+            assert pool.used >= 0, f"pool {seat.pool_id} was given back more than was taken"
+        of_pbx = self.seats[seat.pbx_id]
+        del of_pbx.by_key[seat.key]
+        of_pbx.by_user[seat.user].discard(seat.key)
+        of_pbx.by_type[seat.type].discard(seat.key)
+        name = (seat.pbx_id, seat.key)
+        if name in self.added:
+            del self.added[name]
+        else:
+            self.removed.setdefault(name, seat)
+
+    def pool_changes(self) -> dict[tuple[int, int], int]:
+        """By how much each (pool, PBX) changed."""
+        changes: defaultdict[tuple[int, int], int] = defaultdict(int)
+        for seat in self.added.values():
+            if seat.pool_id is not None:
+                changes[seat.pool_id, seat.pbx_id] += 1
+        for seat in self.removed.values():
+            if seat.pool_id is not None:
+                changes[seat.pool_id, seat.pbx_id] -= 1
+        return {name: change for name, change in changes.items() if change}
+
+    def _index(self, seat: Seat) -> None:
+        of_pbx = self.seats[seat.pbx_id]
+        key = SeatKey(seat.type, seat.kind, seat.holder)
+        of_pbx.by_key[key] = seat
+        if seat.user:
+            of_pbx.by_user[seat.user].add(key)
+        if seat.type in self._pbx_wide:
+            of_pbx.by_type[seat.type].add(key)
