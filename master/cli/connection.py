@@ -1,0 +1,86 @@
+"""The way to the master: one channel, who is calling, and failures in words an operator can act on."""
+
+import getpass
+import os
+import re
+import socket
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+import grpc
+
+from licensemaster.v1 import project_pb2, project_pb2_grpc, status_pb2_grpc
+from master.cli.failure import CommandFailed
+from master.cli.rpc_failure import rpc_failure
+
+CALL_SECONDS = 30.0
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+PROJECTS_NAMED_MAX = 20
+
+Request = TypeVar("Request", contravariant=True)
+Response = TypeVar("Response", covariant=True)
+
+
+class _Method(Protocol[Request, Response]):
+    def __call__(
+        self, request: Request, /, timeout: float | None = ..., metadata: tuple[tuple[str, str], ...] | None = ...
+    ) -> Response: ...
+
+
+class Connection:
+    """A channel to one master; leaves it when the `with` block ends."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        options = [
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.enable_http_proxy", 0),  # a proxy set for browsing does not lead to a license master
+        ]
+        self._channel = grpc.insecure_channel(server, options=options)
+        self._metadata = (("caller", caller()),)
+        self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)
+        self.status = status_pb2_grpc.StatusServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def call(self, method: _Method[Request, Response], request: Request) -> Response:
+        """One call; raises RpcFailure."""
+        try:
+            return method(request, timeout=CALL_SECONDS, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise rpc_failure(error, self.server) from error
+
+    def project_name(self, given: str | None) -> str:
+        """The project to ask about, as projects/{project}: the one given, or the only one that the master has."""
+        if given:
+            return given if given.startswith("projects/") else f"projects/{given}"
+        request = project_pb2.ListProjectsRequest(page_size=PROJECTS_NAMED_MAX + 1)
+        names = self.call(self.projects.ListProjects, request).names
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise CommandFailed(
+                f"the master at {self.server} has no project yet", remedy="license-master project apply FILE"
+            )
+        shown = [name.removeprefix("projects/") for name in names[:PROJECTS_NAMED_MAX]]
+        raise CommandFailed(
+            f"the master at {self.server} has several projects: {', '.join(shown)}"
+            + (" and more" if len(names) > len(shown) else ""),
+            remedy="name one with --project, or set LICENSE_MASTER_PROJECT",
+        )
+
+
+def caller() -> str:
+    """Who calls, as the audit keeps it: cli:USER@HOST, printable ASCII."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have them
+        user = str(os.getuid())
+    return re.sub(r"[^!-~]", "?", f"cli:{user}@{socket.gethostname()}")

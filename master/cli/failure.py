@@ -1,0 +1,33 @@
+"""What a command raises when it cannot do what it was asked; `main` prints it and exits with 1."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from master.cli.output import visible
+
+
+class CommandFailed(Exception):
+    """A failure with what to do about it. `lines` carry the particulars, one each."""
+
+    def __init__(self, message: str, *, lines: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.lines = tuple(lines)
+        self.remedy = remedy
+
+    def parts(self) -> list[RenderableType]:
+        """What to print, in order."""
+        parts: list[RenderableType] = [Text.assemble(("error: ", "bold red"), visible(self.message))]
+        parts += [Padding(visible(line), (0, 0, 0, 2)) for line in self.lines]
+        if self.remedy:
+            parts.append(Text.assemble(("try: ", "bold yellow"), visible(self.remedy)))
+        return parts
+
+
+def print_failure(failure: CommandFailed, console: Console) -> None:
+    """Prints a failure, on standard error."""
+    for part in failure.parts():
+        console.print(part, soft_wrap=not isinstance(part, Padding))

@@ -1,0 +1,214 @@
+"""`license-master seats`, `leases` and `events`: one row for each, with filters, page after page."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from licensemaster.v1 import lease_pb2, status_pb2
+from master.cli.connection import Connection
+from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
+from master.cli.output import (
+    add_row,
+    distance,
+    enum_words,
+    joined,
+    moment,
+    print_json,
+    short_name,
+    stderr_console,
+    stdout_console,
+    table,
+    visible,
+)
+from master.cli.paging import read_pages
+from master.cli.verdict import basis_text, holder_text
+
+LEASE_STYLES = {
+    status_pb2.LEASE_STATE_NONE: "dim",
+    status_pb2.LEASE_STATE_ACTIVE: "green",
+    status_pb2.LEASE_STATE_OVERDUE: "yellow",
+    status_pb2.LEASE_STATE_EXPIRED: "red",
+    status_pb2.LEASE_STATE_CLOSED: "dim",
+}
+
+PbxOption = Annotated[str, typer.Option("--pbx", metavar="NAME", help="Only of this PBX.")]
+
+
+class State(StrEnum):
+    """Lease states as they are typed."""
+
+    NONE = "none"
+    ACTIVE = "active"
+    OVERDUE = "overdue"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+
+
+def lease_state(state: State) -> status_pb2.LeaseState.ValueType:
+    """The API's value for a state as typed."""
+    return status_pb2.LeaseState.Value(f"LEASE_STATE_{state.name}")
+
+
+def state_text(state: status_pb2.LeaseState.ValueType) -> Text:
+    """A lease state with its colour."""
+    return Text(enum_words(status_pb2.LeaseState.Name(state), "LEASE_STATE_"), style=LEASE_STYLES.get(state, ""))
+
+
+def seats(
+    pbx: PbxOption = "",
+    license_type: Annotated[str, typer.Option("--type", metavar="TYPE", help="Only of this license type.")] = "",
+    site: Annotated[str, typer.Option("--site", metavar="NAME", help="Only of this site.")] = "",
+    holder: Annotated[str, typer.Option("--holder", metavar="NAME", help="Only of this holder.")] = "",
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show who holds what, one row for each seat."""
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+
+        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.HeldSeat], str]:
+            request = status_pb2.ListSeatsRequest(
+                project=name,
+                pbx=pbx,
+                license_type=license_type,
+                site=site,
+                holder=holder,
+                page_size=page_size,
+                page_token=page_token,
+            )
+            response = connection.call(connection.status.ListSeats, request)
+            return response.seats, response.next_page_token
+
+        found = read_pages(fetch, limit)
+    if as_json:
+        print_json(status_pb2.ListSeatsResponse(seats=found.rows, next_page_token=found.next_page_token))
+    else:
+        _print_rows(seats_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "seats are held")
+
+
+def leases(
+    state: Annotated[State | None, typer.Option("--state", help="Only in this state.", show_default=False)] = None,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show each PBX's lease: its state, when it was last heard of, how long it may carry on."""
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+        wanted = lease_state(state) if state else status_pb2.LEASE_STATE_UNSPECIFIED
+
+        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.LeaseStatus], str]:
+            request = status_pb2.ListLeasesRequest(
+                project=name, state=wanted, page_size=page_size, page_token=page_token
+            )
+            response = connection.call(connection.status.ListLeases, request)
+            return response.leases, response.next_page_token
+
+        found = read_pages(fetch, limit)
+    if as_json:
+        print_json(status_pb2.ListLeasesResponse(leases=found.rows, next_page_token=found.next_page_token))
+    else:
+        _print_rows(leases_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "leases match")
+
+
+def events(
+    pbx: PbxOption = "",
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help='Only of this kind: "seats.acquired".')] = "",
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show what happened, newest first."""
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+
+        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.Event], str]:
+            request = status_pb2.ListEventsRequest(
+                project=name, pbx=pbx, kind=kind, page_size=page_size, page_token=page_token
+            )
+            response = connection.call(connection.status.ListEvents, request)
+            return response.events, response.next_page_token
+
+        found = read_pages(fetch, limit)
+    if as_json:
+        print_json(status_pb2.ListEventsResponse(events=found.rows, next_page_token=found.next_page_token))
+    else:
+        _print_rows(events_view(found.rows), len(found.rows), found.next_page_token, "events match")
+
+
+def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
+    """Held seats as a table."""
+    shown = table("PBX", "Site", "Type", "Holder", "Cost", "Held for")
+    for row in rows:
+        add_row(
+            shown,
+            short_name(row.pbx),
+            row.site,
+            row.seat.license_type,
+            holder_text(row.seat),
+            basis_text(row.basis, row.device, row.included_in),
+            distance(row.acquire_time, now).removesuffix(" ago"),
+        )
+    return shown
+
+
+def leases_view(rows: Sequence[status_pb2.LeaseStatus], now: datetime) -> Table:
+    """Leases as a table."""
+    shown = table("PBX", "Site", "State", "Epoch", "Runs", "Heard of", "May go on", "Seats", "Notices")
+    for column in ("Epoch", "Seats"):
+        next(c for c in shown.columns if c.header == column).justify = "right"
+    for row in rows:
+        add_row(
+            shown,
+            short_name(row.pbx),
+            row.site,
+            state_text(row.state),
+            row.epoch,
+            row.software_version,
+            distance(row.renew_time, now),
+            _until(row, now),
+            row.seats,
+            visible(joined(notice_text(notice) for notice in row.notices), "yellow"),
+        )
+    return shown
+
+
+def notice_text(notice: lease_pb2.Notice) -> str:
+    """A notice's sentence, or its kind where it has none."""
+    return notice.message or enum_words(lease_pb2.NoticeKind.Name(notice.kind), "NOTICE_KIND_")
+
+
+def events_view(rows: Sequence[status_pb2.Event]) -> Table:
+    """Events as a table."""
+    shown = table("When", "What", "PBX", "Caller", "Details")
+    for row in rows:
+        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), row.caller, row.details)
+    return shown
+
+
+def _until(row: status_pb2.LeaseStatus, now: datetime) -> str:
+    running = row.state in (status_pb2.LEASE_STATE_ACTIVE, status_pb2.LEASE_STATE_OVERDUE)
+    away = distance(row.end_time, now)
+    if not away:
+        return ""
+    return away.replace("in ", "for ", 1) if running and away.startswith("in ") else f"ended {away}"
+
+
+def _print_rows(shown: Table, count: int, next_page_token: str, what: str) -> None:
+    console: Console = stdout_console()
+    if not count:
+        stderr_console().print(f"no {what}")
+        return
+    console.print(shown)
+    if next_page_token:
+        stderr_console().print(f"the first {count:,}; --limit 0 shows all")

@@ -1,0 +1,57 @@
+"""The `license-master` command: which commands there are, and how it ends.
+
+Exit codes: 0 done, 1 failed or refused, 2 not a valid command line.
+"""
+
+import io
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from master.cli import explain, listings, project, status
+from master.cli.failure import CommandFailed, print_failure
+from master.cli.output import stderr_console
+
+app = typer.Typer(
+    name="license-master",
+    help="The open license master for multi-site PBX estates.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(project.app, name="project")
+app.command("status")(status.status)
+app.command("pools")(status.pools)
+app.command("seats")(listings.seats)
+app.command("leases")(listings.leases)
+app.command("events")(listings.events)
+app.command("explain")(explain.explain)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"license-master {version('license-master')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The open license master for multi-site PBX estates."""
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows everything
+    try:
+        app()
+    except CommandFailed as failure:
+        print_failure(failure, stderr_console())
+        sys.exit(1)

@@ -1,0 +1,132 @@
+"""How answers are shown: tables for people, JSON for programs.
+
+Names and messages come from files and from other machines, so nothing of them is taken as markup or as a control
+sequence of the terminal.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 200
+_LONG_TYPES = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
+
+
+def stdout_console() -> Console:
+    """For what was asked for. As wide as the terminal; wide enough for whole rows where there is none."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def stderr_console() -> Console:
+    """For what is said beside it: failures, questions, notes."""
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def visible(text: str, style: str = "") -> Text:
+    """The text as it stands, with control characters spelled out."""
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
+    return Text(shown, style=style)
+
+
+def table(*headings: str, title: str = "", numbers: Sequence[str] = ()) -> Table:
+    """An empty table; the columns named in `numbers` stand right."""
+    made = Table(title=title or None, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
+    return made
+
+
+def add_row(to: Table, *cells: str | int | RenderableType) -> None:
+    """Adds a row; strings are shown as they stand, numbers with their thousands apart."""
+    to.add_row(*(_cell(cell) for cell in cells))
+
+
+def _cell(cell: str | int | RenderableType) -> RenderableType:
+    if isinstance(cell, str):
+        return visible(cell)
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def print_json(message: Message) -> None:
+    """A message as JSON: field names as in the protos, every field present, numbers as numbers."""
+    print_json_object(json_object(message))
+
+
+def print_json_object(value: object) -> None:
+    """Any JSON value on standard output, one document, ending in a newline."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def json_object(message: Message) -> dict[str, Any]:
+    """The JSON form of a message as a dictionary."""
+    converted: dict[str, Any] = json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    _long_numbers(converted, cast(Descriptor, message.DESCRIPTOR))
+    return converted
+
+
+def _long_numbers(converted: dict[str, Any], descriptor: Descriptor) -> None:
+    """Protobuf's JSON writes 64-bit numbers as strings; ours count licenses and stay far below 2^53."""
+    for field in descriptor.fields:
+        value = converted.get(field.name)
+        if value is None:
+            continue
+        if field.cpp_type in _LONG_TYPES:
+            converted[field.name] = [int(item) for item in value] if field.is_repeated else int(value)
+        elif field.message_type is not None:
+            for item in value if field.is_repeated else [value]:
+                if isinstance(item, dict):
+                    _long_numbers(item, field.message_type)
+
+
+def short_name(resource: str) -> str:
+    """The last part of a resource name: "projects/acme/pbxs/berlin" is "berlin"."""
+    return resource.rsplit("/", 1)[-1]
+
+
+def enum_words(name: str, prefix: str) -> str:
+    """An enum value for people: REFUSAL_REASON_POOL_EXHAUSTED is "pool exhausted"."""
+    return name.removeprefix(prefix).lower().replace("_", " ")
+
+
+def moment(timestamp: Timestamp) -> str:
+    """A time of day in the operator's time zone; empty where there is none."""
+    if not timestamp.seconds:
+        return ""
+    return timestamp.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def distance(timestamp: Timestamp, now: datetime) -> str:
+    """How far away a time is: "12 s ago", "in 3 h"; empty where there is none."""
+    if not timestamp.seconds:
+        return ""
+    seconds = (timestamp.ToDatetime(tzinfo=UTC) - now).total_seconds()
+    amount = _amount(abs(seconds))
+    return f"in {amount}" if seconds > 0 else f"{amount} ago"
+
+
+def _amount(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Those parts that are not empty, apart by a middle dot."""
+    return " · ".join(part for part in parts if part)

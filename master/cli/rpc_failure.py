@@ -1,0 +1,114 @@
+"""What a failed call means for the operator: one message, the particulars, one remedy."""
+
+from dataclasses import dataclass
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc_status import rpc_status
+
+from master.cli.failure import CommandFailed
+
+_REMEDIES = {
+    grpc.StatusCode.NOT_FOUND: "`license-master project list` and `license-master leases` show what there is",
+    grpc.StatusCode.PERMISSION_DENIED: "ask whoever runs the master to let this account do it",
+    grpc.StatusCode.UNAUTHENTICATED: "ask whoever runs the master for an account",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "wait a moment and run the command again",
+    grpc.StatusCode.UNIMPLEMENTED: "check --server, and that the master is of the same version as this command",
+    grpc.StatusCode.INTERNAL: "look into the master's log; nothing was changed unless it says so",
+    grpc.StatusCode.UNKNOWN: "check that --server names the master's API port and not another one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field that the master refuses."""
+
+    field: str
+    description: str
+
+
+class RpcFailure(CommandFailed):
+    """A call that the master, or the way to it, answered with an error."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        reason: str = "",
+        violations: tuple[Violation, ...] = (),
+        lines: list[str] | None = None,
+        remedy: str = "",
+    ) -> None:
+        shown = [f"{violation.field}: {violation.description}" for violation in violations] + (lines or [])
+        super().__init__(message, lines=shown, remedy=remedy)
+        self.code = code
+        self.reason = reason
+        self.violations = violations
+
+
+def rpc_failure(error: grpc.RpcError, server: str) -> RpcFailure:
+    """Puts an error of a call to `server` into words."""
+    if not isinstance(error, grpc.Call):
+        return RpcFailure(str(error), code=grpc.StatusCode.UNKNOWN)
+    status = _status(error)
+    if status is None or not status.details:
+        lost = _unreachable(error, server)
+        if lost is not None:
+            return lost
+    details = _Details.of(status)
+    lines = [f"{key}: {value}" for key, value in sorted(details.info.metadata.items()) if key != "remedy"]
+    lines += [f"{violation.subject}: {violation.description}" for violation in details.quota.violations]
+    if details.info.reason:
+        lines.insert(0, f"reason: {details.info.reason}")
+    remedy = details.info.metadata.get("remedy") or _REMEDIES.get(error.code(), "")
+    if details.retry.HasField("retry_delay"):
+        remedy = f"again in {details.retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master is busy"
+    return RpcFailure(
+        error.details() or error.code().name,
+        code=error.code(),
+        reason=details.info.reason,
+        violations=tuple(Violation(v.field, v.description) for v in details.bad_request.field_violations),
+        lines=lines,
+        remedy=remedy,
+    )
+
+
+def _unreachable(error: grpc.Call, server: str) -> RpcFailure | None:
+    start = "start one with `license-master serve`, or name another with --server"
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        lines = [line for line in [error.details() or ""] if line]
+        return RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return RpcFailure(f"the master at {server} did not answer in time", code=error.code(), remedy=start)
+    return None
+
+
+def _status(error: grpc.Call) -> status_pb2.Status | None:
+    try:
+        status: status_pb2.Status | None = rpc_status.from_call(error)
+    except ValueError:  # details that contradict the status: what is left is the status
+        return None
+    return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Details:
+    info: error_details_pb2.ErrorInfo
+    bad_request: error_details_pb2.BadRequest
+    retry: error_details_pb2.RetryInfo
+    quota: error_details_pb2.QuotaFailure
+
+    @classmethod
+    def of(cls, status: status_pb2.Status | None) -> "_Details":
+        found = cls(
+            error_details_pb2.ErrorInfo(),
+            error_details_pb2.BadRequest(),
+            error_details_pb2.RetryInfo(),
+            error_details_pb2.QuotaFailure(),
+        )
+        for packed in status.details if status is not None else ():
+            for message in (found.info, found.bad_request, found.retry, found.quota):
+                if packed.Is(message.DESCRIPTOR):
+                    packed.Unpack(message)
+        return found

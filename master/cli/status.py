@@ -1,0 +1,234 @@
+"""`license-master status` and `pools`: the estate at a glance."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from licensemaster.v1 import status_pb2
+from master.cli.connection import Connection
+from master.cli.failure import CommandFailed
+from master.cli.listings import LEASE_STYLES
+from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.output import (
+    add_row,
+    enum_words,
+    json_object,
+    print_json,
+    print_json_object,
+    short_name,
+    stderr_console,
+    stdout_console,
+    table,
+    visible,
+)
+
+BAR_WIDTH = 24
+ROWS_SHOWN_MAX = 15
+SITE_COLUMNS_MAX = 6
+NEARLY_FULL = 0.9
+
+AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and site, however many.")]
+
+
+def status(
+    watch: Annotated[
+        float | None,
+        typer.Option("--watch", metavar="SECONDS", min=0.2, help="Ask again and again.", show_default=False),
+    ] = None,
+    show_all: AllOption = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show pools, version limits, leases and seats by site on one screen."""
+    with Connection(server) as connection:
+        request = status_pb2.GetStatusRequest(project=connection.project_name(project))
+        if watch is not None:
+            _watch(connection, request, watch, as_json=as_json, show_all=show_all)
+            return
+        response = connection.call(connection.status.GetStatus, request)
+    if as_json:
+        print_json(response)
+    else:
+        stdout_console().print(status_view(response, show_all=show_all))
+
+
+def pools(
+    license_type: Annotated[str, typer.Option("--type", metavar="TYPE", help="Only of this license type.")] = "",
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="Only on this device.")] = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show what is installed, used and free, by license type and device."""
+    with Connection(server) as connection:
+        request = status_pb2.GetStatusRequest(project=connection.project_name(project))
+        response = connection.call(connection.status.GetStatus, request)
+    found = [
+        pool
+        for pool in response.pools
+        if (not device or pool.device == device)
+        and (
+            not license_type or _squeezed(license_type) in {_squeezed(pool.license_type), _squeezed(pool.display_name)}
+        )
+    ]
+    if as_json:
+        print_json_object({"pools": [json_object(pool) for pool in found]})
+    elif found:
+        stdout_console().print(pools_view(found))
+    else:
+        stderr_console().print("no pools match")
+
+
+def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = False) -> RenderableType:
+    """The whole overview."""
+    limit = None if show_all else ROWS_SHOWN_MAX
+    heading = Text.assemble(
+        visible(short_name(response.project), "bold"),
+        f"   revision {response.revision}   master {response.master_version}",
+    )
+    parts: list[RenderableType] = [heading, leases_line(response.lease_counts), ""]
+    if response.pools:
+        parts.append(pools_view(response.pools[:limit]))
+        parts += _more(len(response.pools), limit, "pools")
+    else:
+        parts.append(Text("no licenses are bound to any device", style="yellow"))
+    if response.version_limits:
+        parts.append(limits_view(response.version_limits[:limit]))
+        parts += _more(len(response.version_limits), limit, "installations")
+    if response.usage:
+        sites = _by_site(response.usage)
+        parts.append(sites_view(response, dict(list(sites.items())[:limit])))
+        parts += _more(len(sites), limit, "sites")
+    return Group(*parts)
+
+
+def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
+    """PBXs by lease state, in one line."""
+    line = Text()
+    for count in counts:
+        if count.pbxs:
+            words = enum_words(status_pb2.LeaseState.Name(count.state), "LEASE_STATE_")
+            words = "without a lease" if count.state == status_pb2.LEASE_STATE_NONE else words
+            line.append("● ", style=LEASE_STYLES.get(count.state, "")).append(f"{count.pbxs:,} {words}   ")
+    return line if line else Text("no PBXs", style="dim")
+
+
+def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
+    """Pools with bars."""
+    shown = table("Pool", "Device", "", "Used", "Of", "Free", "", numbers=["Used", "Of", "Free"])
+    for pool in pools:
+        style = _fill_style(pool)
+        add_row(
+            shown,
+            visible(pool.display_name or pool.license_type, "" if pool.central else "dim"),
+            visible(pool.device, "dim"),
+            ProgressBar(
+                total=max(pool.capacity, 1),
+                completed=min(pool.used, pool.capacity),
+                width=BAR_WIDTH,
+                complete_style=style,
+                finished_style=style,
+            ),
+            pool.used,
+            pool.capacity,
+            Text(f"{pool.free:,}", style=style),
+            _pool_note(pool),
+        )
+    return shown
+
+
+def limits_view(limits: Iterable[status_pb2.VersionLimit]) -> Table:
+    """How high the software may go, what holds it there, and who is above."""
+    shown = table("Version limit", "Runs up to", "Held by", "Above it")
+    for limit in limits:
+        held = ", ".join(f"{ref.quantity:,} {ref.type}" for ref in limit.licenses[:3])
+        held += f" and {len(limit.licenses) - 3} more" if len(limit.licenses) > 3 else ""
+        above = ", ".join(short_name(pbx) for pbx in limit.pbxs_above[:5])
+        above += f" and {len(limit.pbxs_above) - 5} more" if len(limit.pbxs_above) > 5 else ""
+        version = f"V{limit.version}" if limit.version else "no limit"
+        add_row(shown, limit.device, visible(version, "bold"), held, visible(above, "bold red"))
+    return shown
+
+
+def sites_view(response: status_pb2.GetStatusResponse, sites: dict[str, dict[str, int]]) -> Table:
+    """Seats by site, a column for each of the types used most."""
+    names = {pool.license_type: pool.display_name for pool in response.pools}
+    totals: dict[str, int] = {}
+    for usage in response.usage:
+        totals[usage.license_type] = totals.get(usage.license_type, 0) + usage.seats
+    by_total = sorted(totals, key=lambda key: (-totals[key], key))
+    columns, rest = by_total[:SITE_COLUMNS_MAX], by_total[SITE_COLUMNS_MAX:]
+    headings = [(names.get(key) or key).removeprefix("PBX-").removeprefix("PBX ") for key in columns]
+    headings += ["Others"] if rest else []
+    shown = table("Seats by site", *headings, numbers=headings)
+    for site, seats in sites.items():
+        cells = [seats.get(key, 0) for key in columns]
+        cells += [sum(seats.get(key, 0) for key in rest)] if rest else []
+        add_row(shown, site, *(cell or "" for cell in cells))
+    return shown
+
+
+def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]:
+    """Seats by site and type, the busiest site first."""
+    sites: dict[str, dict[str, int]] = {}
+    for row in usage:
+        sites.setdefault(row.site, {})[row.license_type] = row.seats
+    return dict(sorted(sites.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+
+
+def _pool_note(pool: status_pb2.Pool) -> Text:
+    if not pool.feature_on:
+        return Text("off: too few licenses", style="bold red")
+    return Text("" if pool.central else "this box only", style="dim")
+
+
+def _fill_style(pool: status_pb2.Pool) -> str:
+    if pool.used >= pool.capacity:
+        return "red"
+    return "yellow" if pool.used >= NEARLY_FULL * pool.capacity else "green"
+
+
+def _more(count: int, limit: int | None, what: str) -> list[RenderableType]:
+    if limit is None or count <= limit:
+        return []
+    return [Text(f"... and {count - limit:,} more {what} (--all)", style="dim")]
+
+
+def _squeezed(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum()).removeprefix("pbx")
+
+
+def _watch(
+    connection: Connection, request: status_pb2.GetStatusRequest, seconds: float, *, as_json: bool, show_all: bool
+) -> None:
+    """Asks every so often until interrupted. An outage is shown and waited out."""
+    try:
+        if as_json:
+            while True:
+                answer = json_object(connection.call(connection.status.GetStatus, request))
+                sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                sys.stdout.flush()
+                time.sleep(seconds)
+        with Live(console=stdout_console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+            while True:
+                live.update(_frame(connection, request, show_all=show_all), refresh=True)
+                time.sleep(seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def _frame(connection: Connection, request: status_pb2.GetStatusRequest, *, show_all: bool) -> RenderableType:
+    try:
+        return status_view(connection.call(connection.status.GetStatus, request), show_all=show_all)
+    except CommandFailed as failure:
+        return Group(*failure.parts())

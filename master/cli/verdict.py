@@ -1,0 +1,138 @@
+"""A seat's answer for people: what was granted at what cost, or why not and what would change that."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from licensemaster.v1 import seat_pb2
+from master.cli.output import add_row, enum_words, short_name, table, visible
+
+
+def result_view(title: str, result: seat_pb2.SeatResult) -> RenderableType:
+    """A panel with the whole answer; green for a grant, red for a refusal."""
+    if result.WhichOneof("outcome") == "granted":
+        return _panel(title, "granted", "green", [grant_view(result.granted)])
+    return _panel(title, "refused", "red", refusal_parts(result.refused))
+
+
+def grant_view(grant: seat_pb2.Grant) -> RenderableType:
+    """What the seat costs."""
+    lines = [basis_text(grant.basis, grant.device, grant.included_in)]
+    if grant.already_held:
+        lines.append("the PBX holds this seat already")
+    if grant.reassignable:
+        lines.append("floating: once returned, another holder may take it")
+    return visible("\n".join(lines))
+
+
+def basis_text(basis: seat_pb2.Basis.ValueType, device: str, included_in: str) -> str:
+    """A seat's cost in words."""
+    match basis:
+        case seat_pb2.BASIS_DEBITED:
+            brought = f", with {included_in}" if included_in else ""
+            return f"one license debited{f' on {device}' if device else ''}{brought}"
+        case seat_pb2.BASIS_INCLUDED:
+            return f"included in {included_in or 'another seat'}; nothing debited"
+        case seat_pb2.BASIS_NOT_NEEDED:
+            return "no license needed"
+        case _:
+            return enum_words(seat_pb2.Basis.Name(basis), "BASIS_")
+
+
+def refusal_parts(refusal: seat_pb2.Refusal) -> list[RenderableType]:
+    """All that a refusal says, the remedy last."""
+    parts: list[RenderableType] = []
+    if refusal.message:
+        parts += [visible(refusal.message, "bold"), ""]
+    parts.append(_facts(refusal))
+    if refusal.top_holders:
+        holders = table("PBX", "Site", "Seats", title="Who holds most", numbers=["Seats"])
+        for holder in refusal.top_holders:
+            add_row(holders, short_name(holder.pbx), holder.site, holder.seats)
+        parts += ["", holders]
+    if refusal.licenses:
+        parts += ["", licenses_view(refusal.licenses, "Licenses that decide it")]
+    if refusal.seats:
+        depending = table("Type", "Holder", title="Seats that depend on it")
+        for seat in refusal.seats:
+            add_row(depending, seat.license_type, holder_text(seat))
+        parts += ["", depending]
+    remedy = remedy_text(refusal.remedy)
+    if remedy:
+        parts += ["", Text.assemble(("→ ", "bold yellow"), visible(remedy, "bold yellow"))]
+    return parts
+
+
+def licenses_view(licenses: Iterable[seat_pb2.LicenseRef], title: str) -> Table:
+    """Licenses as a refusal or a version limit names them."""
+    shown = table("License", "Type", "Quantity", "Device", title=title, numbers=["Quantity"])
+    for license_ref in licenses:
+        add_row(shown, license_ref.license, license_ref.type, license_ref.quantity, license_ref.device)
+    return shown
+
+
+def reason_words(reason: seat_pb2.RefusalReason.ValueType) -> str:
+    """A reason for people: "pool exhausted"."""
+    if reason not in seat_pb2.RefusalReason.values():
+        return f"reason {int(reason)}, unknown to this version of the command"
+    return enum_words(seat_pb2.RefusalReason.Name(reason), "REFUSAL_REASON_")
+
+
+def remedy_text(remedy: seat_pb2.Remedy) -> str:
+    """The remedy's sentence, or one made from its parts where the master sent none."""
+    if remedy.text:
+        return remedy.text
+    where = f" on {remedy.device}" if remedy.device else ""
+    version = f" {remedy.version}" if remedy.version else ""
+    match remedy.action:
+        case seat_pb2.REMEDY_ACTION_CORRECT_REQUEST:
+            return "correct the request"
+        case seat_pb2.REMEDY_ACTION_ADD_LICENSES:
+            return f"install {remedy.quantity:,} more licenses of {remedy.license_type}{where}"
+        case seat_pb2.REMEDY_ACTION_REPLACE_LICENSES:
+            return f"replace the licenses named with ones of version{version} or newer"
+        case seat_pb2.REMEDY_ACTION_UPGRADE_SOFTWARE:
+            return f"run version{version} or newer"
+        case seat_pb2.REMEDY_ACTION_DOWNGRADE_SOFTWARE:
+            return f"run version{version} or older"
+        case seat_pb2.REMEDY_ACTION_ACQUIRE_FIRST:
+            return f"acquire {remedy.license_type} first"
+        case seat_pb2.REMEDY_ACTION_RETURN_FIRST:
+            return "return the seats named first"
+        case _:
+            return ""
+
+
+def holder_text(seat: seat_pb2.Seat) -> str:
+    """A holder with its kind and what it acts for: "user anna", "channel 7 for anna"."""
+    parts = [enum_words(seat_pb2.HolderKind.Name(seat.holder_kind), "HOLDER_KIND_"), seat.holder]
+    if seat.user:
+        parts.append(f"for {seat.user}")
+    if seat.line:
+        parts.append(f"over {seat.line}")
+    return " ".join(parts)
+
+
+def _facts(refusal: seat_pb2.Refusal) -> Table:
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    add_row(facts, "reason", reason_words(refusal.reason))
+    if refusal.rules:
+        add_row(facts, "rules", ", ".join(refusal.rules))
+    if refusal.license_type:
+        add_row(facts, "short of", refusal.license_type)
+    if refusal.device:
+        add_row(facts, "looked at", refusal.device)
+    if refusal.capacity or refusal.in_use or refusal.wanted:
+        numbers = f"{refusal.capacity:,} installed · {refusal.in_use:,} in use · {refusal.wanted:,} wanted"
+        add_row(facts, "numbers", numbers)
+    return facts
+
+
+def _panel(title: str, verdict: str, style: str, parts: list[RenderableType]) -> Panel:
+    heading = Text.assemble(("● " + verdict, f"bold {style}"), " ", visible(title))
+    return Panel(Group(*parts), title=heading, title_align="left", border_style=style, padding=(1, 2), expand=False)
