@@ -10,8 +10,9 @@ from rich.text import Text
 
 from licensemaster.v1 import seat_pb2, status_pb2
 from master.cli.connection import Connection
+from master.cli.enum_names import in_words
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
-from master.cli.output import distance, enum_words, joined, print_json, short_name, stdout_console, visible
+from master.cli.output import distance, joined, print_json, short_name, stdout_console, visible
 from master.cli.verdict import holder_text, result_view
 
 
@@ -81,8 +82,8 @@ def print_explanation(
     for result in response.results:
         console.print(result_view(f"{seat.license_type} for {holder_text(seat)} at {short_name(pbx)}", result))
     lease = response.lease
-    state = enum_words(status_pb2.LeaseState.Name(lease.state), "LEASE_STATE_")
-    until = f"until {distance(lease.end_time, now)}" if lease.HasField("end_time") else ""
+    state = in_words(status_pb2.LeaseState.DESCRIPTOR, lease.state)
+    until = f"ends {distance(lease.end_time, now)}" if lease.HasField("end_time") else ""
     running = f"running {lease.software_version}" if lease.software_version else ""
     console.print(Text.assemble(("Lease  ", "dim"), visible(joined([state, running, until]))))
     if lease.state not in (status_pb2.LEASE_STATE_ACTIVE, status_pb2.LEASE_STATE_OVERDUE):

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from master.cli.connection import Connection
+from master.cli.enum_names import in_words
 from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
 from master.cli.output import (
     add_row,
     distance,
-    enum_words,
     joined,
     moment,
     print_json,
@@ -57,7 +57,7 @@ def lease_state(state: State) -> status_pb2.LeaseState.ValueType:
 
 def state_text(state: status_pb2.LeaseState.ValueType) -> Text:
     """A lease state with its colour."""
-    return Text(enum_words(status_pb2.LeaseState.Name(state), "LEASE_STATE_"), style=LEASE_STYLES.get(state, ""))
+    return Text(in_words(status_pb2.LeaseState.DESCRIPTOR, state), style=LEASE_STYLES.get(state, ""))
 
 
 def seats(
@@ -148,7 +148,7 @@ def events(
 
 def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
     """Held seats as a table."""
-    shown = table("PBX", "Site", "Type", "Holder", "Cost", "Held for")
+    shown = table("PBX", "Site", "Type", "Holder", "Cost", "Device", "Held for")
     for row in rows:
         add_row(
             shown,
@@ -156,7 +156,8 @@ def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
             row.site,
             row.seat.license_type,
             holder_text(row.seat),
-            basis_text(row.basis, row.device, row.included_in),
+            basis_text(row.basis, row.included_in),
+            row.device,
             distance(row.acquire_time, now).removesuffix(" ago"),
         )
     return shown
@@ -185,7 +186,7 @@ def leases_view(rows: Sequence[status_pb2.LeaseStatus], now: datetime) -> Table:
 
 def notice_text(notice: lease_pb2.Notice) -> str:
     """A notice's sentence, or its kind where it has none."""
-    return notice.message or enum_words(lease_pb2.NoticeKind.Name(notice.kind), "NOTICE_KIND_")
+    return notice.message or in_words(lease_pb2.NoticeKind.DESCRIPTOR, notice.kind)
 
 
 def events_view(rows: Sequence[status_pb2.Event]) -> Table:

@@ -43,7 +43,14 @@ def visible(text: str, style: str = "") -> Text:
 
 def table(*headings: str, title: str = "", numbers: Sequence[str] = ()) -> Table:
     """An empty table; the columns named in `numbers` stand right."""
-    made = Table(title=title or None, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(
+        title=title or None,
+        title_style="bold",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
     for heading in headings:
         made.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     return made
@@ -97,11 +104,6 @@ def _long_numbers(converted: dict[str, Any], descriptor: Descriptor) -> None:
 def short_name(resource: str) -> str:
     """The last part of a resource name: "projects/acme/pbxs/berlin" is "berlin"."""
     return resource.rsplit("/", 1)[-1]
-
-
-def enum_words(name: str, prefix: str) -> str:
-    """An enum value for people: REFUSAL_REASON_POOL_EXHAUSTED is "pool exhausted"."""
-    return name.removeprefix(prefix).lower().replace("_", " ")
 
 
 def moment(timestamp: Timestamp) -> str:

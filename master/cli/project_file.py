@@ -19,6 +19,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 
 from licensemaster.v1 import project_pb2
+from master.cli.enum_names import short_names
 from master.cli.failure import CommandFailed
 from master.cli.toml_lines import FieldPath, toml_lines
 
@@ -174,7 +175,7 @@ def _fill_table(message: Message, value: object, path: FieldPath) -> Iterable[Pr
 
 def _set_value(message: Message, field: FieldDescriptor, value: object, path: FieldPath) -> Iterable[Problem]:
     if field.enum_type is not None:
-        number = _enum_numbers(field.enum_type).get(value) if isinstance(value, str) else None
+        number = short_names(field.enum_type).get(value) if isinstance(value, str) else None
         if number is None:
             yield Problem(path, _bad_enum(value, field.enum_type))
         else:
@@ -204,23 +205,12 @@ def _unknown_key(key: str, descriptor: Descriptor) -> str:
 
 
 def _bad_enum(value: object, enum: EnumDescriptor) -> str:
-    known = list(_enum_numbers(enum))
+    known = list(short_names(enum))
     quoted = ", ".join(f'"{name}"' for name in known)
     if not isinstance(value, str):
         return f"must be one of {quoted}, not {_kind(value)}"
     near = difflib.get_close_matches(value.lower(), known, n=1)
     return f'"{value}" is not one of {quoted}' + (f'; did you mean "{near[0]}"?' if near else "")
-
-
-def _enum_numbers(enum: EnumDescriptor) -> dict[str, int]:
-    return {short: value.number for value in enum.values if (short := enum_short_name(enum, value.number))}
-
-
-def enum_short_name(enum: EnumDescriptor, number: int) -> str:
-    """How a project file writes an enum value: PBX_ROLE_SLAVE is "slave"; empty for an unspecified one."""
-    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).upper() + "_"
-    value = enum.values_by_number.get(number)
-    return value.name.removeprefix(prefix).lower() if value is not None and number else ""
 
 
 def _kind(value: object) -> str:

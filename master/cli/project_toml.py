@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from licensemaster.v1 import project_pb2
-from master.cli.project_file import enum_short_name
+from master.cli.enum_names import short_name_of
 
 
 def project_toml(project: project_pb2.Project) -> str:
@@ -55,7 +55,7 @@ def _value(field: FieldDescriptor, value: object) -> str:
         inner = ", ".join(f"{inner.name} = {_value(inner, of)}" for inner, of in _set_fields(value))
         return f"{{ {inner} }}" if inner else "{}"
     if field.enum_type is not None:
-        return f'"{enum_short_name(field.enum_type, cast(int, value))}"'
+        return f'"{short_name_of(field.enum_type, cast(int, value))}"'
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from licensemaster.v1 import status_pb2
 from master.cli.connection import Connection
+from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
 from master.cli.listings import LEASE_STYLES
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
 from master.cli.output import (
     add_row,
-    enum_words,
     json_object,
     print_json,
     print_json_object,
@@ -31,7 +31,7 @@ from master.cli.output import (
     visible,
 )
 
-BAR_WIDTH = 24
+BAR_WIDTH = 20
 ROWS_SHOWN_MAX = 15
 SITE_COLUMNS_MAX = 6
 NEARLY_FULL = 0.9
@@ -103,10 +103,12 @@ def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = Fals
     else:
         parts.append(Text("no licenses are bound to any device", style="yellow"))
     if response.version_limits:
+        parts.append("")
         parts.append(limits_view(response.version_limits[:limit]))
         parts += _more(len(response.version_limits), limit, "installations")
     if response.usage:
         sites = _by_site(response.usage)
+        parts.append("")
         parts.append(sites_view(response, dict(list(sites.items())[:limit])))
         parts += _more(len(sites), limit, "sites")
     return Group(*parts)
@@ -117,7 +119,7 @@ def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
     line = Text()
     for count in counts:
         if count.pbxs:
-            words = enum_words(status_pb2.LeaseState.Name(count.state), "LEASE_STATE_")
+            words = in_words(status_pb2.LeaseState.DESCRIPTOR, count.state)
             words = "without a lease" if count.state == status_pb2.LEASE_STATE_NONE else words
             line.append("● ", style=LEASE_STYLES.get(count.state, "")).append(f"{count.pbxs:,} {words}   ")
     return line if line else Text("no PBXs", style="dim")
@@ -188,8 +190,8 @@ def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]
 
 def _pool_note(pool: status_pb2.Pool) -> Text:
     if not pool.feature_on:
-        return Text("off: too few licenses", style="bold red")
-    return Text("" if pool.central else "this box only", style="dim")
+        return Text("feature off", style="bold red")
+    return Text("" if pool.central else "own box", style="dim")
 
 
 def _fill_style(pool: status_pb2.Pool) -> str:

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import seat_pb2
-from master.cli.output import add_row, enum_words, short_name, table, visible
+from master.cli.enum_names import in_words
+from master.cli.output import add_row, short_name, table, visible
 
 
 def result_view(title: str, result: seat_pb2.SeatResult) -> RenderableType:
@@ -20,7 +21,8 @@ def result_view(title: str, result: seat_pb2.SeatResult) -> RenderableType:
 
 def grant_view(grant: seat_pb2.Grant) -> RenderableType:
     """What the seat costs."""
-    lines = [basis_text(grant.basis, grant.device, grant.included_in)]
+    cost = basis_text(grant.basis, grant.included_in)
+    lines = [f"one license {cost} on {grant.device}" if grant.basis == seat_pb2.BASIS_DEBITED else cost]
     if grant.already_held:
         lines.append("the PBX holds this seat already")
     if grant.reassignable:
@@ -28,18 +30,17 @@ def grant_view(grant: seat_pb2.Grant) -> RenderableType:
     return visible("\n".join(lines))
 
 
-def basis_text(basis: seat_pb2.Basis.ValueType, device: str, included_in: str) -> str:
-    """A seat's cost in words."""
+def basis_text(basis: seat_pb2.Basis.ValueType, included_in: str) -> str:
+    """A seat's cost in words; a companion names the type that brought it along."""
     match basis:
         case seat_pb2.BASIS_DEBITED:
-            brought = f", with {included_in}" if included_in else ""
-            return f"one license debited{f' on {device}' if device else ''}{brought}"
+            return f"debited with {included_in}" if included_in else "debited"
         case seat_pb2.BASIS_INCLUDED:
-            return f"included in {included_in or 'another seat'}; nothing debited"
+            return f"included in {included_in or 'another seat'}"
         case seat_pb2.BASIS_NOT_NEEDED:
             return "no license needed"
         case _:
-            return enum_words(seat_pb2.Basis.Name(basis), "BASIS_")
+            return in_words(seat_pb2.Basis.DESCRIPTOR, basis)
 
 
 def refusal_parts(refusal: seat_pb2.Refusal) -> list[RenderableType]:
@@ -74,13 +75,6 @@ def licenses_view(licenses: Iterable[seat_pb2.LicenseRef], title: str) -> Table:
     return shown
 
 
-def reason_words(reason: seat_pb2.RefusalReason.ValueType) -> str:
-    """A reason for people: "pool exhausted"."""
-    if reason not in seat_pb2.RefusalReason.values():
-        return f"reason {int(reason)}, unknown to this version of the command"
-    return enum_words(seat_pb2.RefusalReason.Name(reason), "REFUSAL_REASON_")
-
-
 def remedy_text(remedy: seat_pb2.Remedy) -> str:
     """The remedy's sentence, or one made from its parts where the master sent none."""
     if remedy.text:
@@ -108,7 +102,7 @@ def remedy_text(remedy: seat_pb2.Remedy) -> str:
 
 def holder_text(seat: seat_pb2.Seat) -> str:
     """A holder with its kind and what it acts for: "user anna", "channel 7 for anna"."""
-    parts = [enum_words(seat_pb2.HolderKind.Name(seat.holder_kind), "HOLDER_KIND_"), seat.holder]
+    parts = [in_words(seat_pb2.HolderKind.DESCRIPTOR, seat.holder_kind), seat.holder]
     if seat.user:
         parts.append(f"for {seat.user}")
     if seat.line:
@@ -120,7 +114,7 @@ def _facts(refusal: seat_pb2.Refusal) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
-    add_row(facts, "reason", reason_words(refusal.reason))
+    add_row(facts, "reason", in_words(seat_pb2.RefusalReason.DESCRIPTOR, refusal.reason))
     if refusal.rules:
         add_row(facts, "rules", ", ".join(refusal.rules))
     if refusal.license_type:
@@ -134,5 +128,5 @@ def _facts(refusal: seat_pb2.Refusal) -> Table:
 
 
 def _panel(title: str, verdict: str, style: str, parts: list[RenderableType]) -> Panel:
-    heading = Text.assemble(("● " + verdict, f"bold {style}"), " ", visible(title))
+    heading = Text.assemble(("● " + verdict, f"bold {style}"), "  ", visible(title, "default"))
     return Panel(Group(*parts), title=heading, title_align="left", border_style=style, padding=(1, 2), expand=False)
