@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from master.cli.output import visible
@@ -21,13 +20,13 @@ class CommandFailed(Exception):
     def parts(self) -> list[RenderableType]:
         """What to print, in order."""
         parts: list[RenderableType] = [Text.assemble(("error: ", "bold red"), visible(self.message))]
-        parts += [Padding(visible(line), (0, 0, 0, 2)) for line in self.lines]
+        parts += [visible(f"  {line}") for line in self.lines]
         if self.remedy:
             parts.append(Text.assemble(("try: ", "bold yellow"), visible(self.remedy)))
         return parts
 
 
 def print_failure(failure: CommandFailed, console: Console) -> None:
-    """Prints a failure, on standard error."""
+    """Prints a failure; FILE:LINE stays in one piece however narrow the terminal is."""
     for part in failure.parts():
-        console.print(part, soft_wrap=not isinstance(part, Padding))
+        console.print(part, soft_wrap=True)

@@ -72,6 +72,12 @@ def print_json(message: Message) -> None:
     print_json_object(json_object(message))
 
 
+def print_json_line(message: Message) -> None:
+    """A message as JSON on a line of its own, for a stream of them."""
+    sys.stdout.write(json.dumps(json_object(message), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def print_json_object(value: object) -> None:
     """Any JSON value on standard output, one document, ending in a newline."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

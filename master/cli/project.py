@@ -55,14 +55,15 @@ def apply(
     """Make the master's project equal to FILE, after showing what that changes."""
     read = read_project_file(file)
     with Connection(server) as connection:
-        planned = _apply(connection, read, dry_run=True)
-        if not as_json:
-            print_changes(planned, stdout_console(), show_all=show_all)
-        if planned.changes and not dry_run:
-            _confirm(planned, yes=yes)
+        applied = planned = _apply(connection, read, dry_run=True)
+        applies = bool(planned.changes) and not dry_run
+        asks = applies and not yes and sys.stdin.isatty()
+        if asks or not as_json:
+            print_changes(planned, stderr_console() if as_json else stdout_console(), show_all=show_all)
+        if asks:
+            _confirm(planned)
+        if applies:
             applied = _apply(connection, read, dry_run=False)
-        else:
-            applied = planned
     if as_json:
         print_json(applied)
     elif applied is not planned:
@@ -161,11 +162,7 @@ def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, 
 
 def joined_counts(counts: Sequence[tuple[int, str]]) -> str:
     """Counts in words: "3 sites, 1 PBX"."""
-    return ", ".join(f"{count:,} {word if count == 1 else _plural(word)}" for count, word in counts)
-
-
-def _plural(word: str) -> str:
-    return word + ("es" if word.endswith("X") else "s")
+    return ", ".join(f"{count:,} {word if count == 1 else f'{word}s'}" for count, word in counts)
 
 
 def _apply(connection: Connection, read: ProjectFile, *, dry_run: bool) -> project_pb2.ApplyProjectResponse:
@@ -179,9 +176,7 @@ def _apply(connection: Connection, read: ProjectFile, *, dry_run: bool) -> proje
         raise problems_error(read.source, found) from failure
 
 
-def _confirm(planned: project_pb2.ApplyProjectResponse, *, yes: bool) -> None:
-    if yes or not sys.stdin.isatty():
-        return
+def _confirm(planned: project_pb2.ApplyProjectResponse) -> None:
     what = joined_counts([(len(planned.changes), "change")])
     if not typer.confirm(f"Apply {what}?", err=True):
         stderr_console().print("nothing was changed")

@@ -1,9 +1,8 @@
 """`license-master status` and `pools`: the estate at a glance."""
 
-import json
-import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -23,6 +22,7 @@ from master.cli.output import (
     add_row,
     json_object,
     print_json,
+    print_json_line,
     print_json_object,
     short_name,
     stderr_console,
@@ -214,19 +214,19 @@ def _watch(
     connection: Connection, request: status_pb2.GetStatusRequest, seconds: float, *, as_json: bool, show_all: bool
 ) -> None:
     """Asks every so often until interrupted. An outage is shown and waited out."""
-    try:
-        if as_json:
+    console = stdout_console()
+    with suppress(KeyboardInterrupt):
+        if as_json or not console.is_terminal:
             while True:
-                answer = json_object(connection.call(connection.status.GetStatus, request))
-                sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
-                sys.stdout.flush()
+                if as_json:
+                    print_json_line(connection.call(connection.status.GetStatus, request))
+                else:
+                    console.print(_frame(connection, request, show_all=show_all), "")
                 time.sleep(seconds)
-        with Live(console=stdout_console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
                 live.update(_frame(connection, request, show_all=show_all), refresh=True)
                 time.sleep(seconds)
-    except KeyboardInterrupt:
-        return
 
 
 def _frame(connection: Connection, request: status_pb2.GetStatusRequest, *, show_all: bool) -> RenderableType:
