@@ -1,0 +1,94 @@
+"""What a PBX maker embeds to lease seats from a license master.
+
+    import asyncio
+    from pathlib import Path
+    from slave_client import CallKind, ClientConfig, Granted, HolderKind, SlaveClient, Want
+
+    async def main() -> None:
+        config = ClientConfig(
+            addresses=("license-master-1:7400", "license-master-2:7400"),
+            pbx="projects/acme/pbxs/berlin",
+            software_version="12r1",
+            state_dir=Path("/var/lib/pbx/license"),
+        )
+        async with SlaveClient(config, on_state=print, on_seat=print, on_notice=print) as client:
+            match await client.acquire(Want("port", HolderKind.USER, "4711")):
+                case Granted():
+                    print("4711 may register")
+                case refused:
+                    print(refused.message, refused.remedy.text)
+
+EMERGENCY RULE: emergency calls and running calls never depend on a license. `client.call_allowed(kind=...)` says so in
+every state, without I/O; a PBX may as well not ask.
+"""
+
+from slave_client.blocking import BlockingSlaveClient
+from slave_client.book import Held
+from slave_client.calls import CallKind, SeatPossession, call_allowed
+from slave_client.client import Report, SlaveClient
+from slave_client.config import ClientConfig
+from slave_client.line import Line
+from slave_client.notices import Notice, NoticeKind
+from slave_client.seats import (
+    Basis,
+    Granted,
+    HolderKind,
+    LicenseRef,
+    LossCause,
+    Lost,
+    Outcome,
+    Reason,
+    Refused,
+    Remedy,
+    RemedyAction,
+    Returned,
+    ReturnOutcome,
+    SeatChange,
+    SeatKey,
+    Source,
+    Synced,
+    TopHolder,
+    Want,
+)
+from slave_client.simulator import SiteCounts, SiteEvent, SiteEventKind, SiteSimulator
+from slave_client.state_dir import StateDirError
+from slave_client.states import State
+
+__all__ = [
+    "Basis",
+    "BlockingSlaveClient",
+    "CallKind",
+    "ClientConfig",
+    "Granted",
+    "Held",
+    "HolderKind",
+    "LicenseRef",
+    "Line",
+    "LossCause",
+    "Lost",
+    "Notice",
+    "NoticeKind",
+    "Outcome",
+    "Reason",
+    "Refused",
+    "Remedy",
+    "RemedyAction",
+    "Report",
+    "ReturnOutcome",
+    "Returned",
+    "SeatChange",
+    "SeatKey",
+    "SeatPossession",
+    "SiteCounts",
+    "SiteEvent",
+    "SiteEventKind",
+    "SiteSimulator",
+    "SlaveClient",
+    "Source",
+    "State",
+    "StateDirError",
+    "Synced",
+    "TopHolder",
+    "Want",
+    "call_allowed",
+]

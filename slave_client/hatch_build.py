@@ -20,16 +20,16 @@ class ProtoBuildHook(BuildHookInterface[Any]):
         package = Path(self.root)
         proto = package.parent / "proto"
         protos = sorted(str(path.relative_to(proto)) for path in proto.rglob("*.proto"))
+        outputs = ("--python_out=.", "--pyi_out=.", "--grpc_python_out=.")
         subprocess.run(
-            [sys.executable, "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--pyi_out=.", "--grpc_python_out=.", *protos],
+            [sys.executable, "-m", "grpc_tools.protoc", "-I.", *outputs, *protos],
             cwd=proto,
             check=True,
         )
         if version == "editable":
             return
-        sources = [*package.rglob("*.py"), *package.rglob("py.typed")]
-        build_data["force_include"].update(
-            {str(path): f"slave_client/{path.relative_to(package)}" for path in sources if path.name != "hatch_build.py"}
-        )
+        sources = [path for path in package.rglob("*.py") if path.name != "hatch_build.py"]
+        sources += package.rglob("py.typed")
+        build_data["force_include"].update({str(path): f"slave_client/{path.relative_to(package)}" for path in sources})
         generated = [*proto.rglob("*_pb2*.py"), *proto.rglob("*_pb2*.pyi")]
         build_data["force_include"].update({str(path): str(path.relative_to(proto)) for path in generated})

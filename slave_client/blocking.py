@@ -1,0 +1,155 @@
+"""The synchronous face of the client, for a PBX without an event loop.
+
+Same names, same meaning; each call blocks its own thread until the answer is there. The client lives on an event loop
+in a thread of its own, where the callbacks run, too. `call_allowed` never blocks: see the emergency rule in `calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from slave_client.book import Held
+from slave_client.calls import CallKind, call_allowed
+from slave_client.client import OnNotice, OnSeat, OnState, Report, SlaveClient
+from slave_client.config import ClientConfig
+from slave_client.line import Line
+from slave_client.seats import Outcome, ReturnOutcome, Synced, Want
+from slave_client.states import State
+
+Answer = TypeVar("Answer")
+
+
+class BlockingSlaveClient:
+    """A `SlaveClient` for threads. Safe to use from several at once, but not from its own callbacks.
+
+    Use it as a context manager: leaving the block closes the lease; leaving it by an exception stops the client.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        on_state: OnState | None = None,
+        on_seat: OnSeat | None = None,
+        on_notice: OnNotice | None = None,
+        line: Line | None = None,
+    ) -> None:
+        self._make: Callable[[], SlaveClient] = lambda: SlaveClient(
+            config, on_state=on_state, on_seat=on_seat, on_notice=on_notice, line=line
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="slave-client", daemon=True)
+        self._client: SlaveClient | None = None
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if failure is None:
+            self.close()
+        else:
+            self.stop()
+
+    def start(self) -> None:
+        """Load what was kept and begin to look for a master. Raises RuntimeError where it was started before."""
+        if self._client is not None:
+            raise RuntimeError("a client is started once; make a new one")
+        self._thread.start()
+        self._client = self._wait(self._started())
+
+    def close(self) -> int:
+        """Close the lease and return how many seats went back; see `SlaveClient.close`."""
+        returned = 0 if self._ended else self._wait(self._running.close())
+        self._end_thread()
+        return returned
+
+    def stop(self) -> None:
+        """Leave without closing: lease and seats stay for the restart."""
+        if not self._ended:
+            self._wait(self._running.stop())
+        self._end_thread()
+
+    def acquire(self, want: Want) -> Outcome:
+        """Acquire one seat; see `SlaveClient.acquire`."""
+        return self._wait(self._running.acquire(want))
+
+    def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Acquire seats; see `SlaveClient.acquire_many`."""
+        return self._wait(self._running.acquire_many(wants))
+
+    def return_seat(self, want: Want) -> ReturnOutcome:
+        """Return one seat; see `SlaveClient.return_seat`."""
+        return self._wait(self._running.return_seat(want))
+
+    def return_seats(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
+        """Return seats; see `SlaveClient.return_seats`."""
+        return self._wait(self._running.return_seats(wants))
+
+    def sync(self, wants: Sequence[Want]) -> Synced:
+        """Make what is held equal to what is wanted; see `SlaveClient.sync`."""
+        return self._wait(self._running.sync(wants))
+
+    def wait_for_state(self, *states: State, timeout_seconds: float | None = None) -> State:
+        """Wait until one of the states is entered, or is the present one. Raises TimeoutError."""
+        return self._wait(self._running.wait_for_state(*states, timeout_seconds=timeout_seconds))
+
+    def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
+        """Tell whether a call may be made or go on: at once, from any thread, in any state, started or not."""
+        client = self._client
+        if client is None:
+            return call_allowed(kind)
+        return client.call_allowed(kind=kind, holder=holder, license_type=license_type)
+
+    @property
+    def state(self) -> State:
+        """Where the client stands with its master."""
+        return self.report().state
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """The seats in use."""
+        return self._running.held
+
+    def report(self) -> Report:
+        """Return how the client stands at this moment."""
+        if self._ended:
+            return self._running.report()
+        return self._wait(self._reported())
+
+    async def _started(self) -> SlaveClient:
+        client = self._make()
+        await client.start()
+        return client
+
+    async def _reported(self) -> Report:
+        return self._running.report()
+
+    @property
+    def _running(self) -> SlaveClient:
+        if self._client is None:
+            raise RuntimeError("the client was not started")
+        return self._client
+
+    def _wait(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        if self._ended:
+            work.close()
+            raise RuntimeError("the client was closed")
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a callback must not block the client that called it")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end_thread(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()

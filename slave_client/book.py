@@ -1,0 +1,270 @@
+"""What this site holds, what it may pass on while offline, and what it still owes the master. Pure book-keeping.
+
+Decides, with no I/O and no clock:
+- the master counts what the site held until the signed lease ends, and the site uses no more than that. Each seat in
+  use therefore points at the seat that the master counts for it (`counted_as`), and no two point at the same one;
+- a seat that is returned while offline lies idle. Its own holder may take it back. If it is reassignable (floating,
+  debited) another holder may have it, of the same license type, kind and application version: what the master checked
+  for the one then holds for the other;
+- a seat about which an answer was lost counts as not held, until the next settlement says;
+- seats lost to an expiry are still wanted, until they are returned.
+Leaves to others: asking the master (`desk`), keeping it on disk (`keepsake`), companions such as IPVA beside Port,
+which the master brings along and takes back by itself (rule D1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from slave_client.seats import Basis, Granted, Refused, SeatKey, Source, Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A seat in use, or idle, and the seat under which the master counts it."""
+
+    want: Want
+    basis: Basis
+    included_in: str
+    device: str
+    reassignable: bool
+    counted_as: SeatKey
+
+    @property
+    def passed_on(self) -> bool:
+        """True where the master counts it under another holder."""
+        return self.counted_as != self.want.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A whole wanted set that is being settled with the master."""
+
+    wants: tuple[Want, ...]
+    dropped: tuple[Want, ...]
+    """Seats that were held and are not wanted any more."""
+    in_doubt: tuple[Held, ...]
+    """Seats passed on while offline: whether they are held shows in the answer alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a settlement changed at this site."""
+
+    gained: tuple[Granted, ...]
+    refused: tuple[Refused, ...]
+
+
+class Book:
+    """One site's seats."""
+
+    def __init__(self) -> None:
+        self._held: dict[SeatKey, Held] = {}
+        self._idle: dict[SeatKey, Held] = {}
+        self._unsettled: dict[SeatKey, Want] = {}
+        self._missed: dict[SeatKey, Want] = {}
+
+    # What there is.
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """Seats in use."""
+        return tuple(self._held.values())
+
+    @property
+    def idle(self) -> tuple[Held, ...]:
+        """Seats returned while offline, which the master still counts for this site."""
+        return tuple(self._idle.values())
+
+    @property
+    def needs_settling(self) -> bool:
+        """True where the master's books may differ from this one."""
+        return bool(
+            self._idle or self._unsettled or self._missed or any(held.passed_on for held in self._held.values())
+        )
+
+    def holds(self, key: SeatKey) -> bool:
+        """Tell whether a seat is in use."""
+        return key in self._held
+
+    def holder_has_seat(self, holder: str, license_type: str = "") -> bool:
+        """Tell whether a holder uses any seat, or one of that type."""
+        return any(key.holder == holder and license_type in ("", key.license_type) for key in tuple(self._held))
+
+    def wanted(self) -> tuple[Want, ...]:
+        """Return everything that the site wants to hold: what it uses, and what it lost and did not return."""
+        return (*(held.want for held in self._held.values()), *self._missed.values())
+
+    def already(self, want: Want) -> Granted | None:
+        """Return the grant for a seat that is in use just as wanted; None where the master must be asked."""
+        held = self._held.get(want.key)
+        if held is None or held.want != want or held.basis is Basis.NOT_NEEDED:
+            return None
+        return _grant_of(held, already_held=True)
+
+    def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
+        """Take over what was kept on disk. The book must be empty."""
+        self._held = {entry.want.key: entry for entry in held}
+        self._idle = {entry.counted_as: entry for entry in idle}
+
+    # With the master.
+
+    def granted(self, grant: Granted) -> None:
+        """Enter what the master granted."""
+        key = grant.want.key
+        self._held[key] = _held_of(grant)
+        for elsewhere in (self._idle, self._unsettled, self._missed):
+            elsewhere.pop(key, None)
+
+    def asked_in_vain(self, wants: Iterable[Want]) -> None:
+        """Note that the answer for these was lost: the master may count them."""
+        for want in wants:
+            if want.key not in self._held:
+                self._unsettled[want.key] = want
+
+    def give_up(self, want: Want) -> Held | None:
+        """Stop using a seat before the master is asked to take it back; returns what it was."""
+        key = want.key
+        self._missed.pop(key, None)
+        self._unsettled[key] = want
+        return self._held.pop(key, None)
+
+    def taken_back(self, want: Want) -> None:
+        """Note that the master took a seat back."""
+        self._unsettled.pop(want.key, None)
+
+    def stays(self, held: Held) -> None:
+        """Note that the master refused to take a seat back (rule H5)."""
+        self._unsettled.pop(held.want.key, None)
+        self._held[held.want.key] = held
+
+    # Offline.
+
+    def acquire_offline(self, want: Want) -> Granted | None:
+        """Grant a seat from what the master counts for this site anyway; None where there is none."""
+        key = want.key
+        if held := self._held.get(key):
+            return _grant_of(held, already_held=True)
+        idle = self._take_idle(want)
+        if idle is None:
+            return None
+        self._held[key] = replace(idle, want=want)
+        return _grant_of(self._held[key], already_held=False)
+
+    def return_offline(self, want: Want) -> bool:
+        """Stop using a seat; it lies idle until the master can be told. Tells whether it was in use."""
+        self._missed.pop(want.key, None)
+        held = self._held.pop(want.key, None)
+        if held is None:
+            return False
+        if held.basis is not Basis.NOT_NEEDED:
+            self._idle[held.counted_as] = held
+        return True
+
+    def _take_idle(self, want: Want) -> Held | None:
+        """Take an idle seat for a holder: its own first, then one that may be passed on."""
+        own = self._idle.get(want.key)
+        if own is not None and own.want == want:
+            return self._idle.pop(want.key)
+        for counted_as, idle in self._idle.items():
+            if _may_pass_on(idle, want):
+                return self._idle.pop(counted_as)
+        return None
+
+    def still_wanted(self, wants: Iterable[Want]) -> None:
+        """Note the whole wanted set while the master cannot be asked; the next settlement asks."""
+        self._missed = {want.key: want for want in wants if want.key not in self._held}
+
+    # Settling the whole set.
+
+    def begin_settling(self, wants: Sequence[Want]) -> Settlement:
+        """Give up, before the master is asked, every right that its answer may take away.
+
+        Until `settled`, only those seats count as held whose claim stands either way: wanted, and counted under their
+        own name. Where the answer is lost it stays so, and the rest stays wanted. Raises ValueError where a seat is
+        wanted twice.
+        """
+        wanted = {want.key: want for want in wants}
+        if len(wanted) != len(wants):
+            raise ValueError("the same seat is wanted twice")
+        dropped = [held for key, held in self._held.items() if key not in wanted]
+        in_doubt = [held for key, held in self._held.items() if key in wanted and held.passed_on]
+        for held in (*dropped, *in_doubt):
+            del self._held[held.want.key]
+            self._unsettled[held.want.key] = held.want
+        for held in self._idle.values():
+            self._unsettled[held.counted_as] = Want(*held.counted_as)
+        self._idle.clear()
+        self._missed = {key: want for key, want in wanted.items() if key not in self._held}
+        return Settlement(wants=tuple(wants), dropped=tuple(held.want for held in dropped), in_doubt=tuple(in_doubt))
+
+    def settled(
+        self, settlement: Settlement, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
+    ) -> Settled:
+        """Enter the master's answer: from now on its books and this one agree."""
+        known = {*self._held, *(held.want.key for held in settlement.in_doubt)}
+        gained: list[Granted] = []
+        refused: list[Refused] = []
+        self._unsettled.clear()
+        self._missed.clear()
+        for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                self._held.pop(outcome.want.key, None)
+                refused.append(outcome)
+            else:
+                if outcome.want.key not in known:
+                    gained.append(outcome)
+                self.granted(outcome)
+        for grant in kept:
+            self.granted(grant)
+        return Settled(gained=tuple(gained), refused=tuple(refused))
+
+    # The end of a lease.
+
+    def lose_all(self) -> tuple[Want, ...]:
+        """Give up every seat because the lease is over; they stay wanted. Returns those that were in use."""
+        lost = tuple(held.want for held in self._held.values())
+        self._missed.update({want.key: want for want in lost})
+        self._held.clear()
+        self._idle.clear()
+        self._unsettled.clear()
+        return lost
+
+    def forget_all(self) -> None:
+        """Want nothing any more: another installation took over, or the lease was closed."""
+        self.lose_all()
+        self._missed.clear()
+
+
+def _may_pass_on(idle: Held, want: Want) -> bool:
+    return (
+        idle.reassignable
+        and idle.basis is Basis.DEBITED
+        and idle.want.license_type == want.license_type
+        and idle.want.holder_kind is want.holder_kind
+        and idle.want.application_version == want.application_version
+    )
+
+
+def _held_of(grant: Granted) -> Held:
+    return Held(
+        want=grant.want,
+        basis=grant.basis,
+        included_in=grant.included_in,
+        device=grant.device,
+        reassignable=grant.reassignable,
+        counted_as=grant.want.key,
+    )
+
+
+def _grant_of(held: Held, *, already_held: bool) -> Granted:
+    return Granted(
+        want=held.want,
+        basis=held.basis,
+        already_held=already_held,
+        included_in=held.included_in,
+        device=held.device,
+        reassignable=held.reassignable,
+        source=Source.LOCAL,
+    )

@@ -1,0 +1,419 @@
+"""The client that a PBX maker embeds: what it offers, and the one place where its parts are put together.
+
+Decides: what is done on entering a state (seats are lost, files are removed, callbacks are called), and in which order
+a client starts and ends. The parts: `keeper` keeps the lease, `watcher` listens, `desk` acquires and returns, `book`
+and `standing` remember, `keepsake` writes to disk.
+
+EMERGENCY RULE: emergency calls and running calls never depend on this client; see `calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from slave_client.backoff import Backoff
+from slave_client.book import Book, Held
+from slave_client.calls import CallKind, SeatPossession, call_allowed
+from slave_client.clocks import Clock, SystemClock
+from slave_client.config import ClientConfig
+from slave_client.desk import SeatDesk
+from slave_client.keeper import LeaseKeeper
+from slave_client.keepsake import Keepsake
+from slave_client.line import Line
+from slave_client.masters import MasterError, Masters
+from slave_client.notices import Notice, NoticeBoard, NoticeKind
+from slave_client.promise import Promise, WallClock, remaining_after_restart
+from slave_client.seats import LossCause, Lost, Outcome, ReturnOutcome, SeatChange, Synced, Want
+from slave_client.standing import Standing
+from slave_client.state_dir import Identity, KeptLease, StateDir, recover
+from slave_client.states import Event, State
+from slave_client.watcher import LeaseWatcher
+
+_log = logging.getLogger("slave_client")
+
+_AGING_SECONDS = 60.0
+
+OnState = Callable[[State, State, str], None]
+OnSeat = Callable[[Want, SeatChange], None]
+OnNotice = Callable[[Notice], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a client stands, at one moment."""
+
+    state: State
+    why: str
+    epoch: int | None
+    """The lease's epoch, None where this run of the client has opened none."""
+    lease_end: datetime | None
+    """The signed end by the master's clock, None without a lease."""
+    remaining_seconds: float
+    """How long the client will use what it holds without hearing from a master."""
+    seats_held: int
+    """Seats in use."""
+    master: str
+    """The address in use."""
+    notices: tuple[Notice, ...]
+    """What holds now."""
+
+
+class SlaveClient:
+    """Leases seats from a license master for one PBX.
+
+    `on_state(old, new, why)`, `on_seat(want, change)` and `on_notice(notice)` are called on the event loop and must
+    return at once; what they raise is logged and goes no further. `line` lets a simulation cut the line to the masters,
+    `clock` and `chance` let tests hold time and luck.
+
+    Use it as an async context manager: leaving the block closes the lease, and seats go back; leaving it by an
+    exception stops the client, and the lease and seats stay for the restart.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        on_state: OnState | None = None,
+        on_seat: OnSeat | None = None,
+        on_notice: OnNotice | None = None,
+        line: Line | None = None,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._config = config
+        self._on_state = on_state
+        self._on_seat = on_seat
+        self._on_notice = on_notice
+        self._clock = clock or SystemClock()
+        self._backoff = Backoff(
+            base_seconds=config.backoff_base_seconds,
+            max_seconds=config.backoff_max_seconds,
+            chance=chance or random.Random(),
+        )
+        self._book = Book()
+        self._board = NoticeBoard(self._tell_notice)
+        self._standing = Standing(self._clock, self._entered)
+        self._masters = Masters(config, line or Line())
+        self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
+        self._keepsake = Keepsake(
+            StateDir(config.state_dir) if config.state_dir else None,
+            snapshot=self._snapshot,
+            problem=self._tell_disk_problem,
+            every_seconds=config.save_every_seconds,
+            clock=self._clock,
+        )
+        self._desk = SeatDesk(
+            config=config,
+            book=self._book,
+            standing=self._standing,
+            masters=self._masters,
+            keepsake=self._keepsake,
+            clock=self._clock,
+            backoff=self._backoff,
+            check_line=self._check_line,
+            tell=self._tell_seat,
+        )
+        self._keeper: LeaseKeeper | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+
+    # Starting and ending.
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if failure is None:
+            await self.close()
+        else:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Load what was kept and begin to look for a master. Returns without waiting for one; never raises for want of
+        a master or a good state directory. Raises RuntimeError where the client was started before.
+        """
+        if self._tasks or self._standing.state is not State.STARTING:
+            raise RuntimeError("a client is started once; make a new one")
+        await self._resume()
+        self._keeper = LeaseKeeper(
+            config=self._config,
+            instance_id=self._identity.instance_id,
+            standing=self._standing,
+            masters=self._masters,
+            desk=self._desk,
+            board=self._board,
+            clock=self._clock,
+            backoff=self._backoff,
+            trusted_keys=self._trusted_keys,
+            on_lease=self._lease_came,
+        )
+        watcher = LeaseWatcher(
+            pbx=self._config.pbx,
+            standing=self._standing,
+            masters=self._masters,
+            board=self._board,
+            clock=self._clock,
+            backoff=self._backoff,
+            hurry=self._keeper.hurry,
+        )
+        work = (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._age())
+        self._tasks = tuple(asyncio.create_task(part) for part in work)
+        for task in self._tasks:
+            task.add_done_callback(_log_crash)
+
+    async def close(self) -> int:
+        """Close the lease, so that its seats go back, and return how many did.
+
+        Returns 0 where no master could be told; they go back when the lease ends then, and a notice says so.
+        """
+        await self._end_tasks()
+        returned = 0
+        try:
+            if not self._standing.state.is_final:
+                returned = await self._desk.close_lease()
+        except MasterError as failure:
+            self._board.raise_own(NoticeKind.SEATS_NOT_TOLD, f"the lease was closed without the master: {failure}")
+        self._standing.happened(Event.CLOSED, "the PBX closed its lease")
+        await self._leave()
+        return returned
+
+    async def stop(self) -> None:
+        """Leave without closing: a restart that finds the state directory carries on with the lease and its seats."""
+        await self._end_tasks()
+        if not self._standing.state.is_final:
+            await self._keepsake.save_now()
+        self._standing.happened(Event.STOPPED, "the PBX stopped the client and keeps its lease")
+        await self._leave()
+
+    async def crash(self) -> None:
+        """Leave as a killed process would: nothing is told, nothing more is written. For simulations and tests."""
+        self._keepsake.abandon()
+        await self.stop()
+
+    # Seats.
+
+    async def acquire(self, want: Want) -> Outcome:
+        """Acquire one seat; safe to repeat. Refusals of every kind are outcomes, never exceptions.
+
+        Takes `give_up_after_seconds` at most, and no time at all for a seat that is held already. Offline, a seat that
+        was returned since and is reassignable may be granted; everything else is refused with OFFLINE.
+        """
+        return (await self._desk.acquire_many((want,)))[0]
+
+    async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Acquire seats, each granted or refused by itself; returns one outcome per want, in order."""
+        return await self._desk.acquire_many(wants)
+
+    async def return_seat(self, want: Want) -> ReturnOutcome:
+        """Return one seat; safe to repeat. Refused only where other seats depend on it (rule H5).
+
+        Where the master does not answer, the seat is given up at once all the same, and it is told later.
+        """
+        return (await self._desk.return_many((want,)))[0]
+
+    async def return_seats(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
+        """Return seats; returns one outcome per seat, in order."""
+        return await self._desk.return_many(wants)
+
+    async def sync(self, wants: Sequence[Want]) -> Synced:
+        """Make what this PBX holds equal to the whole set it wants, in one step.
+
+        For a PBX that starts and knows what is configured and registered. Offline, what cannot be had is asked for when
+        the master is reached again, and `on_seat` hears the answer. Raises ValueError for more than 10,000 seats or a
+        seat that is wanted twice.
+        """
+        return await self._desk.sync(wants)
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """The seats in use."""
+        return self._book.held
+
+    def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
+        """Tell whether a call may be made or go on, at once and in any state, started or not.
+
+        Emergency and running calls always may. A new one may where `holder` uses a seat (of `license_type`, if given).
+        """
+        if kind is not CallKind.NEW:
+            return call_allowed(kind)
+        has_seat = self._book.holder_has_seat(holder, license_type)
+        return call_allowed(kind, SeatPossession.HELD if has_seat else SeatPossession.NOT_HELD)
+
+    # How it stands.
+
+    @property
+    def config(self) -> ClientConfig:
+        """What the client was made with."""
+        return self._config
+
+    @property
+    def state(self) -> State:
+        """Where the client stands with its master."""
+        return self._standing.state
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What holds now, from the master and from the client itself."""
+        return self._board.current
+
+    def report(self) -> Report:
+        """Return how the client stands at this moment."""
+        standing = self._standing
+        state = standing.state
+        end = standing.promise.end_time if standing.promise else None
+        return Report(
+            state=state,
+            why=standing.why,
+            epoch=standing.epoch,
+            lease_end=datetime.fromtimestamp(end, UTC) if end is not None else None,
+            remaining_seconds=standing.remaining_seconds(),
+            seats_held=len(self._book.held),
+            master=self._masters.address,
+            notices=self._board.current,
+        )
+
+    async def wait_for_state(self, *states: State, timeout_seconds: float | None = None) -> State:
+        """Wait until one of the states is entered (or is the present one) and return it.
+
+        A state that is left again at once counts, too. Raises TimeoutError.
+        """
+        async with asyncio.timeout(timeout_seconds):
+            return await self._standing.wait_for(frozenset(states))
+
+    def look_again(self) -> None:
+        """Try to reach a master now rather than after the pause: the PBX has reason to think that the line is back."""
+        if self._keeper is not None:
+            self._keeper.hurry()
+
+    # How the parts work together.
+
+    async def _resume(self) -> None:
+        """Take over what the state directory has, as far as it can be relied on."""
+        if self._config.state_dir is None:
+            return
+        found = await asyncio.to_thread(
+            recover, StateDir(self._config.state_dir), pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
+        )
+        if found.problems:
+            self._board.raise_own(NoticeKind.STATE_SET_ASIDE, " ".join(found.problems))
+        if found.identity is not None:
+            self._identity = found.identity
+        else:
+            await self._keepsake.save_identity(self._identity)
+        if found.lease is not None:
+            self._rely_on(found.lease)
+
+    def _rely_on(self, kept: KeptLease) -> None:
+        wall = self._clock.wall()
+        remaining, clock = remaining_after_restart(
+            kept.promise, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=kept.remaining_seconds
+        )
+        if clock is WallClock.SET_BACK:
+            message = (
+                f"the clock reads less than before the restart; of the kept lease {remaining:.0f} s remain at most"
+            )
+            self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
+        self._book.restore(held=kept.held, idle=kept.idle)
+        self._standing.hold(kept.promise, end=self._clock.now() + remaining)
+
+    async def _lease_came(self, promise: Promise) -> None:
+        if not self._config.trusted_keys and self._identity.pinned_key != promise.public_key:
+            self._identity = replace(self._identity, pinned_key=promise.public_key)
+            await self._keepsake.save_identity(self._identity)
+        self._keepsake.changed()
+
+    def _trusted_keys(self) -> tuple[bytes, ...]:
+        if self._config.trusted_keys:
+            return self._config.trusted_keys
+        return (self._identity.pinned_key,) if self._identity.pinned_key else ()
+
+    def _snapshot(self) -> KeptLease | None:
+        standing = self._standing
+        if standing.promise is None:
+            return None
+        return KeptLease(
+            promise=standing.promise,
+            remaining_seconds=standing.remaining_seconds(),
+            saved_wall=self._clock.wall(),
+            held=self._book.held,
+            idle=self._book.idle,
+        )
+
+    def _entered(self, old: State, new: State, event: Event, why: str) -> None:
+        _log.info("%s: %s -> %s: %s", self._config.pbx, old.value, new.value, why)
+        if new is State.EXPIRED:
+            self._lose_seats(LossCause.EXPIRED, why)
+        elif new is State.FENCED:
+            self._lose_seats(LossCause.FENCED, why)
+            self._book.forget_all()
+        if new in (State.EXPIRED, State.FENCED):
+            self._keepsake.changed_for_good()
+        elif not new.is_final:
+            self._keepsake.changed()
+        if self._on_state is not None:
+            self._call(self._on_state, old, new, why)
+
+    def _lose_seats(self, cause: LossCause, why: str) -> None:
+        for want in self._book.lose_all():
+            self._tell_seat(Lost(want=want, cause=cause, message=why))
+
+    async def _age(self) -> None:
+        """While offline, note on disk now and then how much of the lease is used up, whatever the wall clock says."""
+        while not self._standing.state.is_final:
+            await self._clock.sleep(_AGING_SECONDS)
+            if self._standing.state is State.OFFLINE:
+                self._keepsake.changed()
+
+    async def _check_line(self) -> None:
+        if self._keeper is not None:
+            await self._keeper.check_line()
+
+    async def _end_tasks(self) -> None:
+        tasks, self._tasks = self._tasks, ()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _leave(self) -> None:
+        await self._masters.close()
+        await self._desk.stop()
+        await self._keepsake.stop()
+
+    def _tell_seat(self, change: SeatChange) -> None:
+        if self._on_seat is not None:
+            self._call(self._on_seat, change.want, change)
+
+    def _tell_notice(self, notice: Notice) -> None:
+        _log.warning("%s: %s: %s", self._config.pbx, notice.kind.value, notice.message)
+        if self._on_notice is not None:
+            self._call(self._on_notice, notice)
+
+    def _tell_disk_problem(self, problem: OSError | None) -> None:
+        if problem is None:
+            self._board.clear_own(NoticeKind.STATE_NOT_SAVED)
+        else:
+            message = f"{self._config.state_dir} cannot be written ({problem}); after a restart nothing will be known"
+            self._board.raise_own(NoticeKind.STATE_NOT_SAVED, message)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        """Call a PBX maker's callback; what it raises must not stop the client."""
+        try:
+            callback(*arguments)
+        except Exception:
+            _log.exception("%s: a callback failed", self._config.pbx)
+
+
+def _log_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        _log.error("a background task of the slave client failed", exc_info=failure)

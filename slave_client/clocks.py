@@ -1,0 +1,45 @@
+"""Time as the client sees it, in one place, so that tests can hold it.
+
+Decides: which of the machine's clocks counts for what. Nothing else in this package reads a clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the client needs to know about time."""
+
+    def now(self) -> float:
+        """Return seconds on a clock that never jumps and goes on while the machine sleeps."""
+
+    def wall(self) -> float:
+        """Return seconds since 1970 by the machine's wall clock, which may be wrong or be set."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; at once where `seconds` is not above 0."""
+
+
+class SystemClock:
+    """The machine's own clocks.
+
+    CLOCK_BOOTTIME rather than CLOCK_MONOTONIC where there is one: a lease must not last longer because the machine
+    slept. A virtual machine that is paused by its host is not noticed by either; the master is, on the next renewal.
+    """
+
+    _SOURCE = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+    def now(self) -> float:
+        """Return seconds since the machine started, sleep included."""
+        return time.clock_gettime(self._SOURCE)
+
+    def wall(self) -> float:
+        """Return seconds since 1970."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the running event loop."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,70 @@
+"""What a PBX maker tells the client, checked in one place. Nothing in this package reads the environment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from slave_client.promise import PUBLIC_KEY_LENGTH
+
+_PBX: Final = re.compile(r"projects/[a-z0-9-]{1,63}/pbxs/[a-z0-9-]{1,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """How one PBX reaches its license master. Raises ValueError where something makes no sense."""
+
+    addresses: tuple[str, ...]
+    """The masters, as gRPC targets ("license-master:7400"); tried in this order, from the last good one on."""
+    pbx: str
+    """projects/{project}/pbxs/{pbx}"""
+    software_version: str
+    """What the PBX runs, e.g. "12r1 sr4" (rules B2, B5)."""
+    state_dir: Path | None = None
+    """Where the lease is kept over a restart. Without it a restarted PBX has no offline rights."""
+    trusted_keys: tuple[bytes, ...] = ()
+    """The masters' public keys, Ed25519, raw 32 bytes. Without them the first key seen is pinned."""
+    credentials: grpc.ChannelCredentials | None = None
+    """For TLS; plain text without."""
+    caller: str = ""
+    """Who calls, for the master's audit; the PBX's name where empty."""
+    call_timeout_seconds: float = 5.0
+    """How long one attempt of one call may take."""
+    give_up_after_seconds: float = 10.0
+    """How long acquiring may take in all, retries included, before it is refused with NO_ANSWER."""
+    backoff_base_seconds: float = 0.1
+    """The longest pause after a first failure; it doubles with each one."""
+    backoff_max_seconds: float = 10.0
+    """The longest pause after many failures."""
+    save_every_seconds: float = 0.5
+    """Seats acquired are written to the state directory at most this often. Seats returned are written at once."""
+    seats_per_call_max: int = 1000
+    """How many seats are joined into one call, 1 to 10,000."""
+    channel_options: tuple[tuple[str, str | int], ...] = ()
+    """More gRPC channel arguments."""
+
+    def __post_init__(self) -> None:
+        if not self.addresses or not all(self.addresses):
+            raise ValueError("addresses must name at least one master")
+        if not _PBX.fullmatch(self.pbx):
+            raise ValueError(f"pbx must read projects/{{project}}/pbxs/{{pbx}}, not {self.pbx!r}")
+        if not self.software_version:
+            raise ValueError("software_version must not be empty")
+        if any(len(key) != PUBLIC_KEY_LENGTH for key in self.trusted_keys):
+            raise ValueError(f"trusted_keys must be raw Ed25519 public keys of {PUBLIC_KEY_LENGTH} bytes")
+        if not 1 <= self.seats_per_call_max <= 10_000:
+            raise ValueError("seats_per_call_max must be 1 to 10,000")
+        for name in ("call_timeout_seconds", "give_up_after_seconds", "backoff_base_seconds", "save_every_seconds"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0")
+        if self.backoff_max_seconds < self.backoff_base_seconds:
+            raise ValueError("backoff_max_seconds must not be below backoff_base_seconds")
+
+    @property
+    def caller_name(self) -> str:
+        """Who calls."""
+        return self.caller or self.pbx

@@ -1,0 +1,485 @@
+"""The desk where seats are acquired and returned: from the master while it answers, from the book while it does not.
+
+Decides: what is asked of whom, in which order, and what an answer that never came means. One thing at a time changes
+the book: joined calls and settlements take turns. What is given up is on disk before the master hears of it.
+Leaves to others: whether the master answers (`keeper`), what offline rights there are (`book`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeVar
+
+from licensemaster.v1 import lease_pb2
+from slave_client.backoff import Backoff
+from slave_client.book import Book, Held, Settlement
+from slave_client.clocks import Clock
+from slave_client.config import ClientConfig
+from slave_client.joiner import Joiner
+from slave_client.keepsake import Keepsake
+from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.seats import (
+    Basis,
+    Granted,
+    LossCause,
+    Lost,
+    Outcome,
+    Reason,
+    Refused,
+    Returned,
+    ReturnOutcome,
+    SeatChange,
+    Source,
+    Synced,
+    Want,
+    outcome_from_result,
+    outcome_from_return,
+    refused_from_refusal,
+    seat_from_want,
+    want_from_seat,
+)
+from slave_client.standing import Standing
+from slave_client.states import Event, State
+
+SYNC_SEATS_MAX: Final = 10_000
+Response = TypeVar("Response")
+
+
+class Action(Enum):
+    """What is to be done with a seat."""
+
+    ACQUIRE = "acquire"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One seat to be acquired or returned."""
+
+    action: Action
+    want: Want
+
+
+class Occasion(Enum):
+    """Why the books are compared."""
+
+    OPENED = "opened"
+    """A lease was opened: what the master has on this PBX is not known."""
+    RENEWED = "renewed"
+    """The master was reached again: it has what it had, unless this site has changed something."""
+
+
+class Patience(Enum):
+    """How long a settlement goes on trying."""
+
+    ONE_ATTEMPT = "one_attempt"
+    """The caller tries again, perhaps elsewhere."""
+    PERSISTENT = "persistent"
+    """While the master is thought to answer and time is left."""
+
+
+_LOCAL_REFUSALS: Final[dict[State, tuple[Reason, str]]] = {
+    State.STARTING: (Reason.NO_LEASE, "no master was reached since the start, and no lease is in force"),
+    State.CONNECTED: (Reason.NO_ANSWER, "the master gave no answer in time"),
+    State.OFFLINE: (Reason.OFFLINE, "the master does not answer, and no seat that this site holds is idle"),
+    State.EXPIRED: (Reason.NO_LEASE, "the lease is over, and no master was reached to open a new one"),
+    State.FENCED: (Reason.FENCED, "another installation took over this PBX's lease"),
+    State.CLOSED: (Reason.CLOSED, "the client was closed"),
+    State.STOPPED: (Reason.CLOSED, "the client was stopped"),
+}
+
+
+class SeatDesk:
+    """Acquires and returns the seats of one client.
+
+    `check_line` asks for a fresh judgement whether a master answers, and waits for it. `tell` hears each change.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: ClientConfig,
+        book: Book,
+        standing: Standing,
+        masters: Masters,
+        keepsake: Keepsake,
+        clock: Clock,
+        backoff: Backoff,
+        check_line: Callable[[], Awaitable[None]],
+        tell: Callable[[SeatChange], None],
+    ) -> None:
+        self._config = config
+        self._book = book
+        self._standing = standing
+        self._masters = masters
+        self._keepsake = keepsake
+        self._clock = clock
+        self._backoff = backoff
+        self._check_line = check_line
+        self._tell = tell
+        self._turn = asyncio.Lock()
+        self._settling: asyncio.Task[None] | None = None
+        self._joiner = Joiner[Operation, Outcome | Returned](
+            self._run, key=_key_of, orphaned=self._orphaned, items_max=config.seats_per_call_max
+        )
+
+    # What callers ask for.
+
+    async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Return one outcome per wanted seat, in order. Failures of the line are outcomes, too."""
+        operations = [Operation(Action.ACQUIRE, want) for want in wants]
+        answers: list[Outcome | None] = [self._known(want) for want in wants]
+        asked = [index for index, answer in enumerate(answers) if answer is None]
+        results = await self._joiner.submit_many([operations[index] for index in asked])
+        for index, result in zip(asked, results, strict=True):
+            assert not isinstance(result, Returned)
+            answers[index] = result
+        return [answer for answer in answers if answer is not None]
+
+    async def return_many(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
+        """Return one outcome per seat, in order."""
+        results = await self._joiner.submit_many([Operation(Action.RETURN, want) for want in wants])
+        outcomes: list[ReturnOutcome] = []
+        for result in results:
+            assert not isinstance(result, Granted)
+            outcomes.append(result)
+        return outcomes
+
+    async def sync(self, wants: Sequence[Want]) -> Synced:
+        """Make what is held equal to what is wanted. Raises ValueError where a seat is wanted twice, or too many are.
+
+        What cannot be asked of the master now is asked when it is reached again; `tell` hears the answers then.
+        """
+        if len(wants) > SYNC_SEATS_MAX:
+            raise ValueError(f"at most {SYNC_SEATS_MAX} seats can be settled in one step")
+        if len({want.key for want in wants}) != len(wants):
+            raise ValueError("the same seat is wanted twice")
+        await self._judged()
+        async with self._turn:
+            if self._standing.state is State.CONNECTED:
+                return await self._sync_online(wants)
+            return self._sync_offline(wants)
+
+    @property
+    def remembers_seats(self) -> bool:
+        """True where this site knows of seats that it held or wants."""
+        return bool(self._book.wanted() or self._book.needs_settling)
+
+    async def settle(self, *, occasion: Occasion) -> None:
+        """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
+        async with self._turn:
+            if self._book.needs_settling or (occasion is Occasion.OPENED and self.remembers_seats):
+                await self._settle(self._book.wanted(), Patience.ONE_ATTEMPT)
+
+    def settle_later(self) -> None:
+        """Settle by and by what lost answers left open, while connected."""
+        if self._book.needs_settling and self._settling is None:
+            self._settling = asyncio.create_task(self._settle_quietly())
+
+    async def close_lease(self) -> int:
+        """Close the lease and return how many seats went back. Raises MasterError where no master could be told."""
+        await self._joiner.drained()
+        async with self._turn:
+            epoch, self._standing.promise = self._standing.epoch, None
+            held = self._book.held
+            self._book.forget_all()
+            for seat in held:
+                self._tell(Returned(want=seat.want, held=True))
+            await self._keepsake.save_now()
+            if epoch is None:
+                return 0
+            request = lease_pb2.CloseLeaseRequest(pbx=self._config.pbx, epoch=epoch)
+            for attempt in range(1, self._masters.count + 2):
+                try:
+                    return (await self._masters.close_lease(request)).seats_returned
+                except MasterError as failure:
+                    if failure.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED):
+                        return 0
+                    if attempt > self._masters.count:
+                        raise
+                    self._masters.move_on()
+                    await self._clock.sleep(self._backoff.pause_seconds(attempt, failure.retry_after_seconds))
+            return 0
+
+    async def stop(self) -> None:
+        """Answer what is still waiting (from the book, as the state is final by now), and stop."""
+        if self._settling is not None:
+            self._settling.cancel()
+        await self._joiner.drained()
+
+    # Joined calls.
+
+    def _known(self, want: Want) -> Granted | None:
+        """Return the grant where the master need not be asked, because the seat is held just as wanted."""
+        if self._standing.state in (State.CONNECTED, State.OFFLINE):
+            return None if self._joiner.is_pending(want.key) else self._book.already(want)
+        return None
+
+    async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
+        await self._judged()
+        async with self._turn:
+            if self._standing.state is not State.CONNECTED:
+                results = [self._offline(operation) for operation in operations]
+            else:
+                results = await self._online(operations)
+        for result in results:
+            if not (isinstance(result, Granted) and result.already_held):
+                self._tell(result)
+        if not all(isinstance(result, Refused) for result in results):
+            self._keepsake.changed()
+        return results
+
+    async def _online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
+        acquired, returned = await asyncio.gather(
+            self._acquire([operation.want for operation in operations if operation.action is Action.ACQUIRE]),
+            self._return([operation.want for operation in operations if operation.action is Action.RETURN]),
+        )
+        acquires, returns = iter(acquired), iter(returned)
+        return [next(acquires) if operation.action is Action.ACQUIRE else next(returns) for operation in operations]
+
+    async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
+        epoch = self._standing.epoch
+        if not wants or epoch is None:
+            return [self._acquire_offline(want) for want in wants]
+        request = lease_pb2.AcquireSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        try:
+            response = await self._persistently(epoch, lambda: self._masters.acquire_seats(request))
+        except MasterError as failure:
+            if failure.trouble is Trouble.REJECTED and len(wants) > 1:
+                return [outcome for half in _halves(wants) for outcome in await self._acquire(half)]
+            return self._not_acquired(wants, failure, epoch)
+        if self._standing.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
+            return [self._acquire_offline(want) for want in wants]
+        outcomes = [outcome_from_result(want, result) for want, result in zip(wants, response.results, strict=True)]
+        for outcome in outcomes:
+            if isinstance(outcome, Granted):
+                self._book.granted(outcome)
+        return outcomes
+
+    def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
+        if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
+            return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
+        if self._standing.epoch == epoch:
+            self._book.asked_in_vain(wants)
+            if self._standing.state is State.CONNECTED:
+                self.settle_later()
+        return [self._acquire_offline(want, str(failure)) for want in wants]
+
+    async def _return(self, wants: Sequence[Want]) -> Sequence[ReturnOutcome]:
+        epoch = self._standing.epoch
+        if not wants or epoch is None:
+            return [self._return_offline(want) for want in wants]
+        given_up = [self._book.give_up(want) for want in wants]
+        if any(given_up):
+            await self._keepsake.save_now()
+        request = lease_pb2.ReturnSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        try:
+            response = await self._persistently(epoch, lambda: self._masters.return_seats(request))
+        except MasterError as failure:
+            if failure.trouble is Trouble.REJECTED and len(wants) > 1:
+                self._take_up_again(given_up)
+                return [outcome for half in _halves(wants) for outcome in await self._return(half)]
+            if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
+                self._take_up_again(given_up)
+                return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
+            if self._standing.state is State.CONNECTED:
+                self.settle_later()
+            return [
+                Returned(want=want, held=held is not None, source=Source.LOCAL)
+                for want, held in zip(wants, given_up, strict=True)
+            ]
+        outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
+        if self._standing.epoch == epoch:
+            for outcome, held in zip(outcomes, given_up, strict=True):
+                if isinstance(outcome, Refused) and held is not None:
+                    self._book.stays(held)
+                else:
+                    self._book.taken_back(outcome.want)
+        return outcomes
+
+    def _take_up_again(self, given_up: Iterable[Held | None]) -> None:
+        """Undo giving up where the master surely did nothing."""
+        for held in given_up:
+            if held is not None:
+                self._book.stays(held)
+
+    # Without the master.
+
+    def _offline(self, operation: Operation) -> Outcome | Returned:
+        if operation.action is Action.ACQUIRE:
+            return self._acquire_offline(operation.want)
+        return self._return_offline(operation.want)
+
+    def _acquire_offline(self, want: Want, detail: str = "") -> Outcome:
+        state = self._standing.state
+        if state is State.OFFLINE and (grant := self._book.acquire_offline(want)):
+            return grant
+        reason, message = _LOCAL_REFUSALS[state]
+        return Refused(want=want, reason=reason, message=f"{message}: {detail}" if detail else message)
+
+    def _return_offline(self, want: Want) -> Returned:
+        return Returned(want=want, held=self._book.return_offline(want), source=Source.LOCAL)
+
+    def _orphaned(self, operation: Operation, result: Outcome | Returned) -> None:
+        """Give a seat back that was granted to a caller who is gone."""
+        key = operation.want.key
+        unclaimed = not self._joiner.is_pending(key) and self._book.holds(key)
+        if isinstance(result, Granted) and not result.already_held and unclaimed:
+            task = asyncio.ensure_future(self.return_many((operation.want,)))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    # Whole sets.
+
+    async def _sync_online(self, wants: Sequence[Want]) -> Synced:
+        try:
+            return await self._settle(wants, Patience.PERSISTENT)
+        except MasterError as failure:
+            if self._standing.state is State.CONNECTED:
+                self.settle_later()
+            return Synced(
+                outcomes=tuple(self._book.already(want) or self._acquire_offline(want, str(failure)) for want in wants),
+                seats_returned=0,
+            )
+
+    def _sync_offline(self, wants: Sequence[Want]) -> Synced:
+        wanted = {want.key for want in wants}
+        unwanted = [held.want for held in self._book.held if held.want.key not in wanted]
+        for want in unwanted:
+            self._tell(self._return_offline(want))
+        outcomes = tuple(self._acquire_offline(want) for want in wants)
+        if not self._standing.state.is_final:
+            self._book.still_wanted(wants)
+        self._keepsake.changed()
+        for outcome in outcomes:
+            if not (isinstance(outcome, Granted) and outcome.already_held):
+                self._tell(outcome)
+        return Synced(outcomes=outcomes, seats_returned=len(unwanted))
+
+    async def _settle(self, wants: Sequence[Want], patience: Patience) -> Synced:
+        """Settle a wanted set in one step; raises MasterError. The caller has the turn."""
+        epoch = self._standing.epoch
+        assert epoch is not None
+        settlement = self._book.begin_settling(wants)
+        await self._keepsake.save_now()
+        request = lease_pb2.SyncSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        try:
+            if patience is Patience.PERSISTENT:
+                response = await self._persistently(epoch, lambda: self._masters.sync_seats(request))
+            else:
+                response = await self._masters.sync_seats(request)
+            if self._standing.epoch != epoch:
+                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
+        except BaseException:
+            self._not_settled(settlement)
+            raise
+        return self._settled(settlement, response)
+
+    def _settled(self, settlement: Settlement, response: lease_pb2.SyncSeatsResponse) -> Synced:
+        outcomes = tuple(
+            outcome_from_result(want, result) for want, result in zip(settlement.wants, response.results, strict=True)
+        )
+        kept = tuple(_kept(response.kept))
+        known = {want.key: want for want in settlement.dropped}
+        stay = [_kept_grant(known.get(refused.want.key, refused.want)) for refused in kept]
+        settled = self._book.settled(settlement, outcomes, kept=stay)
+        kept_keys = {refused.want.key for refused in kept}
+        for want in settlement.dropped:
+            if want.key not in kept_keys:
+                self._tell(Returned(want=want, held=True))
+        changes: list[SeatChange] = [*settled.gained, *settled.refused]
+        for change in changes:
+            self._tell(change)
+        self._keepsake.changed()
+        return Synced(outcomes=outcomes, seats_returned=response.seats_returned, kept=kept)
+
+    def _not_settled(self, settlement: Settlement) -> None:
+        for want in settlement.dropped:
+            self._tell(Returned(want=want, held=True, source=Source.LOCAL))
+        for held in settlement.in_doubt:
+            message = "it was passed on while offline, and the line broke before the master agreed"
+            self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
+
+    async def _settle_quietly(self) -> None:
+        try:
+            async with self._turn:
+                if self._standing.state is State.CONNECTED and self._book.needs_settling:
+                    await self._settle(self._book.wanted(), Patience.PERSISTENT)
+        except MasterError:
+            pass  # the book remembers; the next settlement takes it up
+        finally:
+            self._settling = None
+
+    # One call.
+
+    async def _judged(self) -> None:
+        """Wait for the first attempt to get a lease, so that nobody is refused a moment too early."""
+        if not self._standing.judged.is_set():
+            try:
+                async with asyncio.timeout(self._config.give_up_after_seconds):
+                    await self._standing.judged.wait()
+            except TimeoutError:
+                return
+
+    async def _persistently(self, epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
+        """Repeat a call under a lease while the master is thought to answer and time is left.
+
+        Raises the last MasterError.
+        """
+        deadline = self._clock.now() + self._config.give_up_after_seconds
+        failures = 0
+        while True:
+            try:
+                return await attempt()
+            except MasterError as failure:
+                failures += 1
+                if self._standing.epoch != epoch:  # what is said of a lease that was replaced concerns nobody
+                    raise MasterError(Trouble.LEASE_ENDED, "the lease ended meanwhile") from failure
+                self._lease_trouble(failure)
+                if failure.trouble is Trouble.UNREACHABLE and self._standing.state is State.CONNECTED:
+                    await self._check_line()
+                pause = self._backoff.pause_seconds(failures, failure.retry_after_seconds)
+                if not self._worth_repeating(failure, deadline - pause):
+                    raise
+                await self._clock.sleep(pause)
+
+    def _lease_trouble(self, failure: MasterError) -> None:
+        if failure.trouble is Trouble.FENCED:
+            self._standing.happened(Event.FENCED, str(failure))
+        elif failure.trouble is Trouble.LEASE_ENDED:
+            self._standing.happened(Event.LEASE_ENDED, str(failure))
+
+    def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
+        return (
+            failure.trouble in (Trouble.UNREACHABLE, Trouble.BUSY)
+            and self._standing.state is State.CONNECTED
+            and self._clock.now() < deadline
+        )
+
+
+def _key_of(operation: Operation) -> object:
+    return operation.want.key
+
+
+def _halves(wants: Sequence[Want]) -> tuple[Sequence[Want], Sequence[Want]]:
+    """Split a call that was called malformed, so that one bad item does not fail its neighbours."""
+    middle = len(wants) // 2
+    return wants[:middle], wants[middle:]
+
+
+def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:
+    for seat in kept:
+        yield refused_from_refusal(want_from_seat(seat.seat), seat.refused)
+
+
+def _kept_grant(want: Want) -> Granted:
+    """A seat that had to stay: the master counts it; on what basis it did not say, so it is never passed on."""
+    return Granted(want=want, basis=Basis.UNKNOWN, already_held=True)

@@ -1,0 +1,243 @@
+"""The masters' addresses and the calls to them: the only module that does gRPC.
+
+Decides: which address is used, and what a failed call means (one table by error reason, one by status). Leaves to
+others: retries, and what follows from a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+import grpc
+from grpc import aio
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc
+from slave_client.config import ClientConfig
+from slave_client.line import Line
+
+Response = TypeVar("Response")
+
+
+class Trouble(Enum):
+    """What a failed call means for the client."""
+
+    UNREACHABLE = "unreachable"
+    """This address does not answer. Whether the call took effect is unknown."""
+    BUSY = "busy"
+    """The master is there and asks for patience. Whether the call took effect is unknown."""
+    FENCED = "fenced"
+    """A newer lease was opened for this PBX."""
+    LEASE_ENDED = "lease_ended"
+    """The lease expired, was closed, or is not known."""
+    REJECTED = "rejected"
+    """The request is malformed. Nothing was done."""
+    DENIED = "denied"
+    """The PBX is unknown, or the caller is not entitled. Nothing was done."""
+
+
+_BY_REASON: Final[Mapping[str, Trouble]] = {
+    "LEASE_FENCED": Trouble.FENCED,
+    "LEASE_EXPIRED": Trouble.LEASE_ENDED,
+    "LEASE_CLOSED": Trouble.LEASE_ENDED,
+    "LEASE_NOT_OPEN": Trouble.LEASE_ENDED,
+    "STORAGE_FULL": Trouble.BUSY,
+    "STORAGE_UNAVAILABLE": Trouble.BUSY,
+    "OVERLOADED": Trouble.BUSY,
+    "DRAINING": Trouble.UNREACHABLE,
+    "UNKNOWN_PBX": Trouble.DENIED,
+    "INVALID_ARGUMENT": Trouble.REJECTED,
+}
+_BY_CODE: Final[Mapping[grpc.StatusCode, Trouble]] = {
+    grpc.StatusCode.CANCELLED: Trouble.UNREACHABLE,
+    grpc.StatusCode.UNKNOWN: Trouble.UNREACHABLE,
+    grpc.StatusCode.INVALID_ARGUMENT: Trouble.REJECTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Trouble.UNREACHABLE,
+    grpc.StatusCode.NOT_FOUND: Trouble.DENIED,
+    grpc.StatusCode.ALREADY_EXISTS: Trouble.DENIED,
+    grpc.StatusCode.PERMISSION_DENIED: Trouble.DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Trouble.BUSY,
+    grpc.StatusCode.FAILED_PRECONDITION: Trouble.DENIED,
+    grpc.StatusCode.ABORTED: Trouble.BUSY,
+    grpc.StatusCode.OUT_OF_RANGE: Trouble.REJECTED,
+    grpc.StatusCode.UNIMPLEMENTED: Trouble.DENIED,
+    grpc.StatusCode.INTERNAL: Trouble.UNREACHABLE,
+    grpc.StatusCode.UNAVAILABLE: Trouble.UNREACHABLE,
+    grpc.StatusCode.DATA_LOSS: Trouble.UNREACHABLE,
+    grpc.StatusCode.UNAUTHENTICATED: Trouble.DENIED,
+}
+
+
+class MasterError(Exception):
+    """A call that failed; the text is the master's, or gRPC's where there was none."""
+
+    def __init__(self, trouble: Trouble, message: str, *, reason: str = "", retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Masters:
+    """Calls to whichever master answers; moves on to the next address when told to."""
+
+    def __init__(self, config: ClientConfig, line: Line) -> None:
+        self._config = config
+        self._line = line
+        self._channels: dict[int, aio.Channel] = {}
+        self._stubs: dict[int, lease_pb2_grpc.LeaseServiceAsyncStub] = {}
+        self._current = 0
+        self._closed = False
+        self._metadata = (("caller", config.caller_name),)
+        self._options = (
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+            *config.channel_options,
+        )
+
+    @property
+    def address(self) -> str:
+        """The address in use."""
+        return self._config.addresses[self._current]
+
+    @property
+    def count(self) -> int:
+        """How many addresses there are."""
+        return len(self._config.addresses)
+
+    def move_on(self) -> None:
+        """Use the next address from now on."""
+        self._current = (self._current + 1) % self.count
+
+    async def open_lease(self, request: lease_pb2.OpenLeaseRequest) -> lease_pb2.OpenLeaseResponse:
+        """Open a lease; raises MasterError."""
+        self._check_open()
+        return await self._answer(self._stub.OpenLease(request, timeout=self._timeout, metadata=self._metadata))
+
+    async def renew_lease(self, request: lease_pb2.RenewLeaseRequest) -> lease_pb2.RenewLeaseResponse:
+        """Renew a lease; raises MasterError."""
+        self._check_open()
+        return await self._answer(self._stub.RenewLease(request, timeout=self._timeout, metadata=self._metadata))
+
+    async def close_lease(self, request: lease_pb2.CloseLeaseRequest) -> lease_pb2.CloseLeaseResponse:
+        """Close a lease; raises MasterError."""
+        self._check_open()
+        return await self._answer(self._stub.CloseLease(request, timeout=self._timeout, metadata=self._metadata))
+
+    async def acquire_seats(self, request: lease_pb2.AcquireSeatsRequest) -> lease_pb2.AcquireSeatsResponse:
+        """Acquire seats; raises MasterError."""
+        self._check_open()
+        response = await self._answer(self._stub.AcquireSeats(request, timeout=self._timeout, metadata=self._metadata))
+        _check_count(len(request.seats), len(response.results))
+        return response
+
+    async def return_seats(self, request: lease_pb2.ReturnSeatsRequest) -> lease_pb2.ReturnSeatsResponse:
+        """Return seats; raises MasterError."""
+        self._check_open()
+        response = await self._answer(self._stub.ReturnSeats(request, timeout=self._timeout, metadata=self._metadata))
+        _check_count(len(request.seats), len(response.results))
+        return response
+
+    async def sync_seats(self, request: lease_pb2.SyncSeatsRequest) -> lease_pb2.SyncSeatsResponse:
+        """Settle the whole wanted set; raises MasterError."""
+        self._check_open()
+        response = await self._answer(self._stub.SyncSeats(request, timeout=self._timeout, metadata=self._metadata))
+        _check_count(len(request.seats), len(response.results))
+        return response
+
+    async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
+        """Yield what the master tells about a lease until the stream ends; raises MasterError."""
+        self._check_open()
+        call = self._stub.WatchLease(request, metadata=self._metadata)
+        ticket = self._line.carry(call.cancel)
+        try:
+            async for response in call:
+                yield response
+        except (aio.AioRpcError, aio.UsageError) as failure:
+            raise _error_of(failure) from failure
+        except asyncio.CancelledError:
+            self._raise_if_broken_off()
+            raise
+        finally:
+            self._line.arrived(ticket)
+            call.cancel()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._closed = True
+        channels = list(self._channels.values())
+        self._channels.clear()
+        self._stubs.clear()
+        for channel in channels:
+            await channel.close()
+
+    @property
+    def _timeout(self) -> float:
+        return self._config.call_timeout_seconds
+
+    @property
+    def _stub(self) -> lease_pb2_grpc.LeaseServiceAsyncStub:
+        stub = self._stubs.get(self._current)
+        if stub is None:
+            channel = self._connect()
+            stub = lease_pb2_grpc.LeaseServiceStub(channel)
+            self._channels[self._current], self._stubs[self._current] = channel, stub
+        return stub
+
+    def _connect(self) -> aio.Channel:
+        if self._config.credentials is None:
+            return aio.insecure_channel(self.address, options=self._options)
+        return aio.secure_channel(self.address, self._config.credentials, options=self._options)
+
+    async def _answer(self, call: aio.UnaryUnaryCall[Any, Response]) -> Response:
+        ticket = self._line.carry(call.cancel)
+        try:
+            return await call
+        except (aio.AioRpcError, aio.UsageError) as failure:
+            raise _error_of(failure) from failure
+        except asyncio.CancelledError:
+            self._raise_if_broken_off()
+            raise
+        finally:
+            self._line.arrived(ticket)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise MasterError(Trouble.UNREACHABLE, "the client has left")
+        if self._line.is_cut:
+            raise MasterError(Trouble.UNREACHABLE, "the line is cut")
+
+    def _raise_if_broken_off(self) -> None:
+        """Tell a call that was broken off underneath from a task that is being cancelled."""
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            why = "the line was cut" if self._line.is_cut else "the connection was closed"
+            raise MasterError(Trouble.UNREACHABLE, why)
+
+
+def _check_count(asked: int, answered: int) -> None:
+    if asked != answered:
+        raise MasterError(Trouble.UNREACHABLE, f"{asked} seats were asked for, {answered} answers came")
+
+
+def _error_of(failure: aio.AioRpcError | aio.UsageError) -> MasterError:
+    if isinstance(failure, aio.UsageError):
+        return MasterError(Trouble.UNREACHABLE, "the connection was closed")
+    trailers = {key: value for key, value in failure.trailing_metadata() or () if isinstance(value, str)}
+    reason = trailers.get("error-reason", "")
+    trouble = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), Trouble.UNREACHABLE)
+    return MasterError(
+        trouble,
+        failure.details() or failure.code().name,
+        reason=reason,
+        retry_after_seconds=_retry_after_seconds(trailers.get("retry-after-ms", "")),
+    )
+
+
+def _retry_after_seconds(milliseconds: str) -> float:
+    """Read the delay that the master asks for; 0 where there is none, a minute at most."""
+    return min(int(milliseconds) / 1000, 60.0) if milliseconds.isdecimal() else 0.0

@@ -1,0 +1,106 @@
+"""Things that the PBX should know beside its seats: what the master tells, and what this client finds by itself.
+
+Decides: which notice is news. The master repeats a notice while it holds; the callback hears it once, and again only
+after it was gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from licensemaster.v1 import lease_pb2
+from slave_client.seats import LicenseRef, licenses_from_refs
+
+
+class NoticeKind(Enum):
+    """What a notice is about: the master's kinds first, then those of this client."""
+
+    FENCED = "fenced"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+    VERSION_LIMIT = "version_limit"
+    """Seats held stay, new ones are refused (rule B10)."""
+    DRAINING = "draining"
+    SUSPECTED_CLONE = "suspected_clone"
+    OTHER = "other"
+    """A kind that this version of the client does not know."""
+    MASTER_REFUSES = "master_refuses"
+    """The master answers, but does not let this PBX open a lease: unknown PBX, wrong credentials."""
+    LEASE_NOT_TRUSTED = "lease_not_trusted"
+    """A lease came whose signature does not verify, or by another key than the trusted one; it was not used."""
+    STATE_SET_ASIDE = "state_set_aside"
+    """A file of the state directory was unusable and was renamed; the client started without it."""
+    STATE_NOT_SAVED = "state_not_saved"
+    """The state directory cannot be written; after a restart the PBX will not be able to carry on offline."""
+    CLOCK_SET_BACK = "clock_set_back"
+    """After a restart the wall clock reads less than when the state was saved."""
+    SEATS_FROM_BEFORE = "seats_from_before"
+    """The master still has seats on this PBX that the client does not remember; `sync()` settles them."""
+    SEATS_NOT_TOLD = "seats_not_told"
+    """The client was closed but could not tell the master; the seats go back when the lease ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One thing to know; `message` says it in a sentence, `licenses` are those that hold a version limit down."""
+
+    kind: NoticeKind
+    message: str
+    licenses: tuple[LicenseRef, ...] = ()
+
+
+_KINDS: Final[dict[int, NoticeKind]] = {
+    lease_pb2.NOTICE_KIND_FENCED: NoticeKind.FENCED,
+    lease_pb2.NOTICE_KIND_CLOSED: NoticeKind.CLOSED,
+    lease_pb2.NOTICE_KIND_EXPIRED: NoticeKind.EXPIRED,
+    lease_pb2.NOTICE_KIND_VERSION_LIMIT: NoticeKind.VERSION_LIMIT,
+    lease_pb2.NOTICE_KIND_DRAINING: NoticeKind.DRAINING,
+    lease_pb2.NOTICE_KIND_SUSPECTED_CLONE: NoticeKind.SUSPECTED_CLONE,
+}
+
+
+def notices_from_proto(notices: Iterable[lease_pb2.Notice]) -> tuple[Notice, ...]:
+    """Translate what the master says holds now."""
+    return tuple(
+        Notice(
+            kind=_KINDS.get(notice.kind, NoticeKind.OTHER),
+            message=notice.message,
+            licenses=licenses_from_refs(notice.licenses),
+        )
+        for notice in notices
+    )
+
+
+class NoticeBoard:
+    """What holds now, and who hears of it."""
+
+    def __init__(self, tell: Callable[[Notice], None]) -> None:
+        self._tell = tell
+        self._masters: tuple[Notice, ...] = ()
+        self._own: dict[NoticeKind, Notice] = {}
+
+    @property
+    def current(self) -> tuple[Notice, ...]:
+        """All that holds now, the master's notices first."""
+        return (*self._masters, *self._own.values())
+
+    def from_master(self, notices: tuple[Notice, ...]) -> None:
+        """Replace what the master said before; tell what is new."""
+        before, self._masters = self._masters, notices
+        for notice in notices:
+            if notice not in before:
+                self._tell(notice)
+
+    def raise_own(self, kind: NoticeKind, message: str) -> None:
+        """Put up one of the client's own notices; tell it unless it hangs there already."""
+        notice = Notice(kind=kind, message=message)
+        if self._own.get(kind) != notice:
+            self._own[kind] = notice
+            self._tell(notice)
+
+    def clear_own(self, kind: NoticeKind) -> None:
+        """Take one of the client's own notices down."""
+        self._own.pop(kind, None)

@@ -1,0 +1,375 @@
+"""What a PBX asks for and what it is answered: value types, and their translation from and to proto.
+
+Decides: nothing. This is the only module that knows both the messages of `seat.proto` and the types below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+from licensemaster.v1 import lease_pb2, seat_pb2
+
+NAME_LENGTH_MAX: Final = 128
+
+
+class HolderKind(Enum):
+    """What kind of thing holds a seat. PBX objects are USER to WAITING_QUEUE. Values are those of the protocol."""
+
+    USER = 1
+    EXECUTIVE = 2
+    TRUNK = 3
+    GATEWAY = 4
+    GROUP = 5
+    WAITING_QUEUE = 6
+    LOGIN = 7
+    CHANNEL = 8
+    INTERFACE = 9
+    PBX = 10
+
+
+class Basis(Enum):
+    """What a granted seat costs. Values are those of the protocol."""
+
+    UNKNOWN = 0
+    """Something that this version of the client does not know; treated as DEBITED, and never passed on."""
+    DEBITED = 1
+    """One license is debited while the seat is held."""
+    INCLUDED = 2
+    """Another seat of the same user or PBX includes this one (rules H2, H3)."""
+    NOT_NEEDED = 3
+    """No license is needed, so no seat is kept (rules E2, G1)."""
+
+
+class Source(Enum):
+    """Who gave an answer."""
+
+    MASTER = "master"
+    LOCAL = "local"
+    """This client, from what it holds under its signed lease; the master is told when it is reached again."""
+
+
+class Reason(Enum):
+    """Why a seat was refused: what the master says, and after that what this client says without asking it."""
+
+    UNKNOWN_LICENSE_TYPE = "unknown_license_type"
+    HOLDER_KIND = "holder_kind"
+    SOFTWARE_TOO_OLD = "software_too_old"
+    MODEL_EXCLUDED = "model_excluded"
+    VERSION_LIMIT = "version_limit"
+    FEATURE_OFF = "feature_off"
+    APPLICATION_VERSION = "application_version"
+    REQUIREMENT_MISSING = "requirement_missing"
+    LOCAL_LICENSES_ONLY = "local_licenses_only"
+    NONE_INSTALLED = "none_installed"
+    POOL_EXHAUSTED = "pool_exhausted"
+    COMPANION_EXHAUSTED = "companion_exhausted"
+    STILL_REQUIRED = "still_required"
+    UNKNOWN = "unknown"
+    """A reason of the master's that this version of the client does not know; the message has it in words."""
+    OFFLINE = "offline"
+    """The master does not answer, and no seat that the site holds is idle."""
+    NO_LEASE = "no_lease"
+    """There is no lease in force: none was opened yet, or it expired."""
+    FENCED = "fenced"
+    """Another installation took over this PBX's lease."""
+    CLOSED = "closed"
+    """This client was closed or stopped."""
+    NO_ANSWER = "no_answer"
+    """The master is there but gave no answer in time, because it is overloaded or its storage is away."""
+    INVALID = "invalid"
+    """The master calls the request malformed, or this client not entitled to it."""
+
+    @property
+    def source(self) -> Source:
+        """Who refuses for this reason."""
+        return Source.LOCAL if self in _LOCAL_REASONS else Source.MASTER
+
+
+_LOCAL_REASONS: Final = frozenset({Reason.OFFLINE, Reason.NO_LEASE, Reason.FENCED, Reason.CLOSED, Reason.NO_ANSWER})
+
+
+class RemedyAction(Enum):
+    """What kind of change would turn a refusal into a grant. Values are those of the protocol."""
+
+    UNKNOWN = 0
+    CORRECT_REQUEST = 1
+    ADD_LICENSES = 2
+    REPLACE_LICENSES = 3
+    UPGRADE_SOFTWARE = 4
+    DOWNGRADE_SOFTWARE = 5
+    ACQUIRE_FIRST = 6
+    RETURN_FIRST = 7
+
+
+class LossCause(Enum):
+    """Why a seat that was held is held no more, though nobody returned it."""
+
+    EXPIRED = "expired"
+    """The lease passed its end, or the master ended it."""
+    FENCED = "fenced"
+    """Another installation took over this PBX's lease."""
+    IN_DOUBT = "in_doubt"
+    """It was passed on while offline, and the line broke while the master was asked to agree."""
+
+
+class SeatKey(NamedTuple):
+    """Names a seat within its PBX."""
+
+    license_type: str
+    holder_kind: HolderKind
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A seat that the PBX wants.
+
+    `license_type` is the catalog key ("port") or a printed spelling without a version ("PBX-Port"); use one spelling
+    throughout, for this client does not know the catalog. `holder` is the holder's name in the PBX. `user` is the user
+    on whose behalf a channel or login is opened, `line` the outside line of a recorded user (rule K3),
+    `application_version` the application's own version where the type is held against it (rule B8).
+
+    Raises ValueError unless type and holder are 1 to 128 printable characters and the others 0 to 128.
+    """
+
+    license_type: str
+    holder_kind: HolderKind
+    holder: str
+    user: str = ""
+    line: str = ""
+    application_version: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("license_type", "holder"):
+            if not getattr(self, field):
+                raise ValueError(f"{field} must not be empty")
+        for field in ("license_type", "holder", "user", "line", "application_version"):
+            text = getattr(self, field)
+            if len(text) > NAME_LENGTH_MAX or not text.isprintable():
+                raise ValueError(f"{field} must be at most {NAME_LENGTH_MAX} printable characters")
+
+    @property
+    def key(self) -> SeatKey:
+        """The seat's name within the PBX."""
+        return SeatKey(self.license_type, self.holder_kind, self.holder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """The smallest change that would turn a refusal into a grant; `text` says it in one sentence."""
+
+    action: RemedyAction = RemedyAction.UNKNOWN
+    text: str = ""
+    license_type: str = ""
+    quantity: int = 0
+    device: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopHolder:
+    """A PBX that holds `seats` seats of the type refused."""
+
+    pbx: str
+    site: str
+    seats: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseRef:
+    """Licenses as a refusal or a version limit names them; `type` is printed, e.g. "PBX-Port10"."""
+
+    license: str
+    type: str
+    quantity: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The PBX may use the seat."""
+
+    want: Want
+    basis: Basis
+    already_held: bool = False
+    """True where the PBX held the seat before it asked."""
+    included_in: str = ""
+    """The license type that includes this one, where basis is INCLUDED."""
+    device: str = ""
+    """The device whose licenses are debited, where basis is DEBITED."""
+    reassignable: bool = False
+    """True where the seat may be passed on to another holder while the site is offline."""
+    source: Source = Source.MASTER
+
+    @property
+    def granted(self) -> bool:
+        """True: the seat may be used."""
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The PBX may not use the seat, or may not return it (STILL_REQUIRED); has everything needed to act on it."""
+
+    want: Want
+    reason: Reason
+    message: str
+    """One sentence for people."""
+    rules: tuple[str, ...] = ()
+    """The rules applied, e.g. "E1"."""
+    license_type: str = ""
+    """The type that was short or wrong, by catalog key; for a companion, the companion's."""
+    device: str = ""
+    capacity: int = 0
+    """Licenses installed on `device`."""
+    in_use: int = 0
+    """Of these in use."""
+    wanted: int = 0
+    """New seats of that type wanted by the call."""
+    top_holders: tuple[TopHolder, ...] = ()
+    licenses: tuple[LicenseRef, ...] = ()
+    """The licenses that hold a version limit down (rule B5), or the local licenses of rule A3."""
+    seats: tuple[SeatKey, ...] = ()
+    """On a return: seats that depend on this one (rule H5)."""
+    remedy: Remedy = Remedy()
+
+    @property
+    def granted(self) -> bool:
+        """False: the seat may not be used (or, on a return, stays held)."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """The PBX uses the seat no more."""
+
+    want: Want
+    held: bool
+    """True where the PBX held it until now."""
+    source: Source = Source.MASTER
+    """LOCAL where the master is still to be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A seat that was held is held no more, though nobody returned it."""
+
+    want: Want
+    cause: LossCause
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """The answer to a whole wanted set."""
+
+    outcomes: tuple[Granted | Refused, ...]
+    """One per wanted seat, in order."""
+    seats_returned: int
+    """Seats that went back because they were not wanted."""
+    kept: tuple[Refused, ...] = ()
+    """Seats that were not wanted but had to stay, each with the reason."""
+
+
+Outcome = Granted | Refused
+ReturnOutcome = Returned | Refused
+SeatChange = Granted | Refused | Returned | Lost
+
+_REASONS: Final = {
+    number: Reason[name.removeprefix("REFUSAL_REASON_")]
+    for name, number in seat_pb2.RefusalReason.items()
+    if number != seat_pb2.REFUSAL_REASON_UNSPECIFIED and name.removeprefix("REFUSAL_REASON_") in Reason.__members__
+}
+_BASES: Final[dict[int, Basis]] = {basis.value: basis for basis in Basis}
+_ACTIONS: Final[dict[int, RemedyAction]] = {action.value: action for action in RemedyAction}
+_KINDS: Final = {kind: seat_pb2.HolderKind.ValueType(kind.value) for kind in HolderKind}
+_KINDS_BACK: Final[dict[int, HolderKind]] = {kind.value: kind for kind in HolderKind}
+
+
+def seat_from_want(want: Want) -> seat_pb2.Seat:
+    """Translate a wanted seat for the wire."""
+    return seat_pb2.Seat(
+        license_type=want.license_type,
+        holder_kind=_KINDS[want.holder_kind],
+        holder=want.holder,
+        user=want.user,
+        line=want.line,
+        application_version=want.application_version,
+    )
+
+
+def want_from_seat(seat: seat_pb2.Seat) -> Want:
+    """Translate a seat that the master names; raises ValueError where this client cannot know it."""
+    return Want(
+        license_type=seat.license_type,
+        holder_kind=HolderKind(seat.holder_kind),
+        holder=seat.holder,
+        user=seat.user,
+        line=seat.line,
+        application_version=seat.application_version,
+    )
+
+
+def outcome_from_result(want: Want, result: seat_pb2.SeatResult) -> Outcome:
+    """Translate the master's answer for one wanted seat."""
+    if result.WhichOneof("outcome") == "granted":
+        grant = result.granted
+        return Granted(
+            want=want,
+            basis=_BASES.get(grant.basis, Basis.UNKNOWN),
+            already_held=grant.already_held,
+            included_in=grant.included_in,
+            device=grant.device,
+            reassignable=grant.reassignable,
+        )
+    return refused_from_refusal(want, result.refused)
+
+
+def outcome_from_return(want: Want, result: lease_pb2.ReturnResult) -> ReturnOutcome:
+    """Translate the master's answer for one seat to be returned."""
+    if result.HasField("refused"):
+        return refused_from_refusal(want, result.refused)
+    return Returned(want=want, held=result.returned)
+
+
+def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
+    """Translate a refusal with all its numbers."""
+    return Refused(
+        want=want,
+        reason=_REASONS.get(refusal.reason, Reason.UNKNOWN),
+        message=refusal.message,
+        rules=tuple(refusal.rules),
+        license_type=refusal.license_type,
+        device=refusal.device,
+        capacity=refusal.capacity,
+        in_use=refusal.in_use,
+        wanted=refusal.wanted,
+        top_holders=tuple(
+            TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refusal.top_holders
+        ),
+        licenses=licenses_from_refs(refusal.licenses),
+        seats=tuple(
+            SeatKey(seat.license_type, _KINDS_BACK[seat.holder_kind], seat.holder)
+            for seat in refusal.seats
+            if seat.holder_kind in _KINDS_BACK
+        ),
+        remedy=Remedy(
+            action=_ACTIONS.get(refusal.remedy.action, RemedyAction.UNKNOWN),
+            text=refusal.remedy.text,
+            license_type=refusal.remedy.license_type,
+            quantity=refusal.remedy.quantity,
+            device=refusal.remedy.device,
+            version=refusal.remedy.version,
+        ),
+    )
+
+
+def licenses_from_refs(references: Iterable[seat_pb2.LicenseRef]) -> tuple[LicenseRef, ...]:
+    """Translate licenses as a refusal or a notice names them."""
+    return tuple(
+        LicenseRef(license=reference.license, type=reference.type, quantity=reference.quantity, device=reference.device)
+        for reference in references
+    )

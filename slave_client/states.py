@@ -1,0 +1,128 @@
+"""The states of a slave client, and what moves it from one to the next, as one table.
+
+Decides: which state follows which event. Leaves to others: noticing the events (`keeper`, `desk`), what is done on
+entering a state (`client`) and who waits for one (`standing`). No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+
+class State(Enum):
+    """Where a client stands with its master."""
+
+    STARTING = "starting"
+    """No lease yet: the master was not reached since the start, and no kept lease is in force."""
+    CONNECTED = "connected"
+    """A lease is open and the master answers."""
+    OFFLINE = "offline"
+    """The master does not answer; the site uses what it holds until the signed end."""
+    EXPIRED = "expired"
+    """The lease passed its end or was ended by the master; its seats are lost. The client opens a new one."""
+    FENCED = "fenced"
+    """Another installation opened a newer lease for this PBX. Final: only a person can say which one is right."""
+    CLOSED = "closed"
+    """The lease was closed and its seats went back. Final."""
+    STOPPED = "stopped"
+    """The client left without closing; the seats stay counted for this PBX until the signed end. Final."""
+
+    @property
+    def is_final(self) -> bool:
+        """True where no event leads out of this state."""
+        return self in _FINAL
+
+
+class Event(Enum):
+    """What can happen to a client."""
+
+    OPENED = "opened"
+    """The master opened a lease, and the seats are settled with it."""
+    RENEWED = "renewed"
+    """The master renewed the lease, and the seats are settled with it."""
+    RESUMED = "resumed"
+    """The master does not answer after a start, but the kept lease is still in force."""
+    MASTER_LOST = "master_lost"
+    """No master address answers."""
+    END_REACHED = "end_reached"
+    """The signed end of the lease has come."""
+    LEASE_ENDED = "lease_ended"
+    """The master says that the lease is over, or that it knows of none."""
+    FENCED = "fenced"
+    """The master says that a newer lease was opened for this PBX."""
+    CLOSED = "closed"
+    """The PBX closed its lease."""
+    STOPPED = "stopped"
+    """The PBX stops the client and keeps its lease."""
+
+
+class Ignored(Enum):
+    """Stands in the table where an event changes nothing."""
+
+    IGNORED = "ignored"
+
+
+IGNORED: Final = Ignored.IGNORED
+_FINAL: Final = frozenset({State.FENCED, State.CLOSED, State.STOPPED})
+_NOTHING_MORE: Final[Mapping[Event, State | Ignored]] = MappingProxyType(dict.fromkeys(Event, IGNORED))
+
+TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingProxyType(
+    {
+        State.STARTING: {
+            Event.OPENED: State.CONNECTED,
+            Event.RENEWED: State.CONNECTED,
+            Event.RESUMED: State.OFFLINE,
+            Event.MASTER_LOST: IGNORED,  # nothing to lose yet
+            Event.END_REACHED: State.EXPIRED,  # the kept lease ended before the master was reached
+            Event.LEASE_ENDED: State.EXPIRED,
+            Event.FENCED: State.FENCED,
+            Event.CLOSED: State.CLOSED,
+            Event.STOPPED: State.STOPPED,
+        },
+        State.CONNECTED: {
+            Event.OPENED: IGNORED,
+            Event.RENEWED: IGNORED,
+            Event.RESUMED: IGNORED,
+            Event.MASTER_LOST: State.OFFLINE,
+            Event.END_REACHED: State.EXPIRED,
+            Event.LEASE_ENDED: State.EXPIRED,
+            Event.FENCED: State.FENCED,
+            Event.CLOSED: State.CLOSED,
+            Event.STOPPED: State.STOPPED,
+        },
+        State.OFFLINE: {
+            Event.OPENED: State.CONNECTED,
+            Event.RENEWED: State.CONNECTED,
+            Event.RESUMED: IGNORED,
+            Event.MASTER_LOST: IGNORED,
+            Event.END_REACHED: State.EXPIRED,
+            Event.LEASE_ENDED: State.EXPIRED,
+            Event.FENCED: State.FENCED,
+            Event.CLOSED: State.CLOSED,
+            Event.STOPPED: State.STOPPED,
+        },
+        State.EXPIRED: {
+            Event.OPENED: State.CONNECTED,
+            Event.RENEWED: State.CONNECTED,
+            Event.RESUMED: IGNORED,
+            Event.MASTER_LOST: IGNORED,
+            Event.END_REACHED: IGNORED,
+            Event.LEASE_ENDED: IGNORED,
+            Event.FENCED: State.FENCED,
+            Event.CLOSED: State.CLOSED,
+            Event.STOPPED: State.STOPPED,
+        },
+        State.FENCED: _NOTHING_MORE,
+        State.CLOSED: _NOTHING_MORE,
+        State.STOPPED: _NOTHING_MORE,
+    }
+)
+
+
+def next_state(state: State, event: Event) -> State:
+    """Return the state that follows; the same one where the event is ignored."""
+    entry = TRANSITIONS[state][event]
+    return state if isinstance(entry, Ignored) else entry

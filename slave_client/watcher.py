@@ -1,0 +1,91 @@
+"""Listens to what the master tells between renewals, and heeds it wherever it comes from.
+
+Decides: what a notice means for the lease: a fenced one is fenced, a closed or expired one is over, a draining master
+is left for the next address. A stream that breaks is a reason to look at once whether the master is gone (`keeper`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from licensemaster.v1 import lease_pb2
+from slave_client.backoff import Backoff
+from slave_client.clocks import Clock
+from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.notices import NoticeBoard, NoticeKind, notices_from_proto
+from slave_client.standing import Standing
+from slave_client.states import Event, State
+
+_EVENTS = {
+    NoticeKind.FENCED: Event.FENCED,
+    NoticeKind.CLOSED: Event.LEASE_ENDED,
+    NoticeKind.EXPIRED: Event.LEASE_ENDED,
+}
+_CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if state.is_final)})
+
+
+class LeaseWatcher:
+    """Watches the lease of one client, as a task that runs until the state is final."""
+
+    def __init__(
+        self,
+        *,
+        pbx: str,
+        standing: Standing,
+        masters: Masters,
+        board: NoticeBoard,
+        clock: Clock,
+        backoff: Backoff,
+        hurry: Callable[[], None],
+    ) -> None:
+        self._pbx = pbx
+        self._standing = standing
+        self._masters = masters
+        self._board = board
+        self._clock = clock
+        self._backoff = backoff
+        self._hurry = hurry
+
+    async def run(self) -> None:
+        """Watch whenever connected, until the state is final or the master has no such stream."""
+        failures = 0
+        while not (await self._standing.wait_for(_CONNECTED_OR_FINAL)).is_final:
+            try:
+                if await self._watch():
+                    failures = 0
+            except MasterError as failure:
+                if failure.trouble is Trouble.DENIED:
+                    return  # no such stream for us; renewals bring the same notices, only later
+                if self._standing.state is State.CONNECTED:
+                    self._hurry()
+            failures += 1
+            await self._clock.sleep(self._backoff.pause_seconds(failures))
+
+    async def _watch(self) -> bool:
+        """Listen until the stream ends; tell whether anything came. Raises MasterError."""
+        epoch = self._standing.epoch
+        if epoch is None:
+            return False
+        heard = False
+        async for response in self._masters.watch_lease(lease_pb2.WatchLeaseRequest(pbx=self._pbx, epoch=epoch)):
+            heard = True
+            heed(response.notices, epoch=epoch, standing=self._standing, board=self._board, masters=self._masters)
+            if self._standing.epoch != epoch:
+                break
+        return heard
+
+
+def heed(
+    notices: Iterable[lease_pb2.Notice], *, epoch: int, standing: Standing, board: NoticeBoard, masters: Masters
+) -> None:
+    """Act on what the master says holds now of the lease with that epoch; nothing where it is not the present one."""
+    if standing.epoch != epoch:
+        return
+    was_draining = any(notice.kind is NoticeKind.DRAINING for notice in board.current)
+    told = notices_from_proto(notices)
+    board.from_master(told)
+    for notice in told:
+        if event := _EVENTS.get(notice.kind):
+            standing.happened(event, notice.message or notice.kind.value)
+        elif notice.kind is NoticeKind.DRAINING and not was_draining:
+            masters.move_on()
