@@ -1,0 +1,1 @@
+"""One linear Alembic chain for SQLite and PostgreSQL; `license-master db upgrade` runs it."""

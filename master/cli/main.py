@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from master.cli import explain, listings, project, status
+from master.cli import catalog, db, explain, listings, project, serve, status
 from master.cli.failure import CommandFailed, print_failure
 from master.cli.output import stderr_console
 
@@ -21,7 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("serve")(serve.serve)
+app.add_typer(db.app, name="db")
 app.add_typer(project.app, name="project")
+app.add_typer(catalog.app, name="catalog")
 app.command("status")(status.status)
 app.command("pools")(status.pools)
 app.command("seats")(listings.seats)

@@ -263,15 +263,20 @@ class Decider:
 
     def _still_required(self, seat: Seat) -> Refusal | None:
         """H5: a fixed seat that others need stays; the refusal names them."""
-        dependents: list[Seat] = []
+        needs = [
+            (candidate, needed)
+            for other in self._catalog.required_by[seat.type]
+            for candidate in self._candidates(other, seat)
+            for needed in other.requires
+            if seat.type in needed.any_of and self._satisfied_for(needed, candidate)
+        ]
         self._ledger.remove(seat)
-        for other in self._catalog.required_by[seat.type]:
-            for candidate in self._candidates(other, seat):
-                if not all(self._satisfied(needed, user=candidate.subject, line=candidate.line)
-                           for needed in other.requires if seat.type in needed.any_of):  # fmt: skip
-                    dependents.append(candidate)
+        dependents = [candidate for candidate, needed in needs if not self._satisfied_for(needed, candidate)]
         self._ledger.add(seat)
         return _still_required(self._catalog.types[seat.type], dependents) if dependents else None
+
+    def _satisfied_for(self, needed: Requirement, seat: Seat) -> bool:
+        return self._satisfied(needed, user=seat.subject, line=seat.line)
 
     def _candidates(self, other: LicenseType, seat: Seat) -> list[Seat]:
         """Seats of a type that may depend on the given one."""

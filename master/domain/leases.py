@@ -107,7 +107,7 @@ def opened(
         opened_at=now,
         renewed_at=now,
         ttl_seconds=pace.ttl_seconds,
-        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, before.ends_at if _is_running(before, now) else 0.0),
+        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before)),
         takeovers=takeovers,
         takeovers_since=since,
     )
@@ -146,8 +146,8 @@ def is_reclaimable(lease: Lease, *, now: float, clock_allowance_seconds: float) 
     return lease.phase is Phase.EXPIRED or (lease.phase is Phase.OPEN and now > lease.ends_at + clock_allowance_seconds)
 
 
-def _is_running(lease: Lease | None, now: float) -> bool:
-    return lease is not None and lease.phase is Phase.OPEN and now <= lease.ends_at
+def _promised_until(lease: Lease | None) -> float:
+    return lease.ends_at if lease is not None and lease.phase is Phase.OPEN else 0.0
 
 
 def _extended(lease: Lease, *, pace: LeasePace, now: float) -> Lease:

@@ -100,6 +100,11 @@ class Ledger:
         else:
             self.removed.setdefault(name, seat)
 
+    def pools_debited(self) -> set[int]:
+        """The pools that the seats loaded are debited from."""
+        seats = (seat for of_pbx in self.seats.values() for seat in of_pbx.by_key.values())
+        return {seat.pool_id for seat in seats if seat.pool_id is not None}
+
     def pool_changes(self) -> dict[tuple[int, int], int]:
         """By how much each (pool, PBX) changed."""
         changes: defaultdict[tuple[int, int], int] = defaultdict(int)

@@ -1,0 +1,186 @@
+"""The composition root: settings in, a running license master out. Nothing else reads the clock or randomness.
+
+Start at `serve`; it builds everything in the order in which things need each other, and takes it down in reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import metadata, resources
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+import structlog
+from prometheus_client import start_http_server
+
+from master.domain.catalog import Catalog
+from master.domain.catalog_file import read_catalog
+from master.domain.overview import Overview
+from master.leasing.committer import CommitLimits, Committer
+from master.leasing.estates import Estates
+from master.leasing.expiry import Expiry
+from master.leasing.master import LicenseMaster, RenewalPace
+from master.leasing.watch import LookRound, WatchHub
+from master.metrics import EstateCollector, Metrics
+from master.rpc.lease_service import LeaseService
+from master.rpc.project_service import ProjectService
+from master.rpc.server import Server
+from master.rpc.status_service import StatusService
+from master.settings import Settings
+from master.signing import Signer
+from master.store import schema
+from master.store.database import open_database
+from master.store.keys import signing_key
+
+_log = structlog.get_logger(__name__)
+VERSION = metadata.version("license-master")
+_SCRAPE_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A master that serves."""
+
+    port: int
+    metrics_port: int
+    """0 where there is no metrics page."""
+    master: LicenseMaster
+    expiry: Expiry
+    hub: WatchHub
+    server: Server
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Running]:
+    """A whole master, serving until the context ends.
+
+    Raises:
+        StorageError: the database cannot be used; says what to do.
+        CatalogError: a catalog has a mistake.
+        OSError: an address cannot be listened on.
+    """
+    catalogs = load_catalogs(settings)
+    metrics = Metrics()
+    metrics.build.labels(VERSION).set(1)
+    database = open_database(settings.database_url)
+    try:
+        await schema.check(database)
+        now = clock()
+        key_id, private_key = await database.transact(lambda tx: signing_key(tx, fresh=Signer.fresh(), now=now))
+        estates = Estates(catalogs, settings.pace)
+        limits = CommitLimits(
+            queue_length_max=settings.queue_length_max,
+            batch_seats_max=settings.batch_seats_max,
+            hold_seconds=settings.hold_seconds,
+            retry_after_seconds=settings.retry_after_seconds,
+            clock_allowance_seconds=settings.clock_allowance_seconds,
+        )
+        committer = Committer(database, estates, clock, limits, metrics)
+        metrics.queue_length.set_function(lambda: len(committer))
+        hub = WatchHub()
+        master = LicenseMaster(
+            database=database,
+            estates=estates,
+            committer=committer,
+            hub=hub,
+            clock=clock,
+            default_pace=settings.pace,
+            renewal_pace=RenewalPace(settings.renew_jitter, random.Random()),
+            metrics=metrics,
+        )
+        expiry = Expiry(
+            database=database,
+            committer=committer,
+            hub=hub,
+            clock=clock,
+            metrics=metrics,
+            interval_seconds=settings.expiry_interval_seconds,
+            clock_allowance_seconds=settings.clock_allowance_seconds,
+            seats_max=settings.expiry_seats_max,
+        )
+        look_round = LookRound(database, hub, interval_seconds=settings.watch_interval_seconds)
+        server = Server(
+            lease_service=LeaseService(
+                master=master,
+                signer=Signer(key_id, private_key),
+                clock=clock,
+                metrics=metrics,
+                seats_per_call_max=settings.seats_per_call_max,
+                streams_max=settings.streams_max,
+            ),
+            project_service=ProjectService(master),
+            status_service=StatusService(
+                master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
+            ),
+            metrics=metrics,
+            message_bytes_max=settings.message_bytes_max,
+        )
+        pages = _serve_metrics(settings, metrics, master)
+        try:
+            committer.start()
+            expiry.start()
+            look_round.start()
+            port = await server.start(settings.listen)
+            metrics_port = pages[0].server_port if pages else 0
+            _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
+            yield Running(port, metrics_port, master, expiry, hub, server)
+        finally:
+            hub.drain()
+            await server.stop(settings.drain_seconds)
+            await look_round.stop()
+            await expiry.stop()
+            await committer.stop()
+            if pages:
+                await asyncio.to_thread(pages[0].shutdown)
+                pages[0].server_close()
+    finally:
+        await database.close()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let calls finish."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings):
+        await stop.wait()
+        _log.info("stopping")
+    _log.info("stopped")
+
+
+def load_catalogs(settings: Settings) -> dict[str, Catalog]:
+    """The catalogs that come along and those that the settings name, by name.
+
+    Raises:
+        CatalogError: one has a mistake.
+    """
+    texts = {
+        file.name: file.read_text(encoding="utf-8")
+        for file in resources.files("master.domain.catalogs").iterdir()
+        if file.name.endswith(".toml")
+    }
+    texts |= {str(path): path.read_text(encoding="utf-8") for path in settings.catalog_files}
+    return {catalog.name: catalog for catalog in (read_catalog(text, file=file) for file, text in texts.items())}
+
+
+def _serve_metrics(settings: Settings, metrics: Metrics, master: LicenseMaster) -> tuple[WSGIServer, Thread] | None:
+    if not settings.metrics_listen:
+        return None
+    loop = asyncio.get_running_loop()
+
+    def read() -> list[Overview]:
+        return asyncio.run_coroutine_threadsafe(master.overviews(), loop).result(_SCRAPE_TIMEOUT_SECONDS)
+
+    metrics.registry.register(EstateCollector(read))
+    host, _, port = settings.metrics_listen.rpartition(":")
+    try:
+        return start_http_server(int(port), addr=host or "127.0.0.1", registry=metrics.registry)
+    except (OSError, ValueError) as error:
+        raise OSError(f"metrics_listen: {settings.metrics_listen!r} cannot be listened on: {error}") from error

@@ -1,0 +1,104 @@
+"""An estate at a glance: plain data that status, tables and metrics are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from master.domain.estate import Estate
+from master.domain.refusals import LicenseRef
+from master.domain.versions import Version
+from master.domain.words import LeaseState
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """Licenses of one type on one device."""
+
+    device: str
+    license_type: str
+    display_name: str
+    capacity: int
+    used: int
+    central: bool
+    feature_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """How high the software may go on one installation."""
+
+    device: str
+    version: int | None
+    licenses: tuple[LicenseRef, ...]
+    pbxs_above: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An estate at one moment."""
+
+    project: str
+    revision: int
+    pools: tuple[PoolView, ...]
+    limits: tuple[LimitView, ...]
+    site_seats: Mapping[tuple[str, str], int]
+    """Seats debited by (site, license type)."""
+    leases: Mapping[LeaseState, int]
+    """PBXs by the state of their lease."""
+
+
+def overview(
+    estate: Estate,
+    *,
+    used: Mapping[int, int],
+    usage: Mapping[tuple[int, int], int],
+    software: Mapping[int, Version],
+    states: Mapping[int, LeaseState],
+) -> Overview:
+    """Put it together.
+
+    Args:
+        estate: the project.
+        used: seats debited, by pool id.
+        usage: the same by (pool id, PBX id).
+        software: what PBXs with a running lease say they run, by PBX id.
+        states: how leases stand, by PBX id; PBXs without one are left out.
+    """
+    types = estate.catalog.types
+    central = estate.master.device.id
+    pools = sorted(
+        (
+            PoolView(
+                installation.device.name,
+                key,
+                types[key].display_name,
+                capacity,
+                used.get(estate.pool_ids[device_id, key], 0),
+                device_id == central,
+                estate.feature_is_on(installation, types[key]),
+            )
+            for device_id, installation in estate.installations.items()
+            for key, capacity in installation.capacity.items()
+        ),
+        key=lambda pool: (not pool.central, pool.device, pool.display_name),
+    )
+    limits = tuple(
+        LimitView(
+            installation.device.name,
+            installation.limit,
+            tuple(item.ref for item in installation.limiting),
+            tuple(pbx.name for pbx in estate.pbxs_above_limit(installation, software)),
+        )
+        for device_id, installation in estate.installations.items()
+        if device_id == central or installation.is_local
+    )
+    type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
+    site_seats: dict[tuple[str, str], int] = {}
+    for (pool_id, pbx_id), seats in usage.items():
+        name = (estate.pbxs[pbx_id].site, type_of[pool_id])
+        site_seats[name] = site_seats.get(name, 0) + seats
+    leases = dict.fromkeys(LeaseState, 0)
+    for pbx_id in estate.pbxs:
+        leases[states.get(pbx_id, LeaseState.NONE)] += 1
+    return Overview(estate.name, estate.revision, tuple(pools), limits, site_seats, leases)

@@ -1,0 +1,143 @@
+"""Makes a stored project equal to one that an operator wrote, or says what would change and what forbids it.
+
+What is in use is never taken away by an apply (L5): a pool cannot shrink below its seats, a PBX that holds seats stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from master.domain.catalog import Catalog
+from master.domain.estate import Estate, LeasePace
+from master.domain.project import Change, ChangeAction, ProjectSpec, Violation, capacities, changes, violations
+from master.store import projects as store
+from master.store.database import Tx
+from master.store.events import Event, details_of_request, write_events
+
+
+class ProjectInvalidError(Exception):
+    """A project cannot be applied; each violation says where and why."""
+
+    def __init__(self, found: list[Violation]) -> None:
+        super().__init__("; ".join(one.reason for one in found))
+        self.violations = found
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply changed, or would change."""
+
+    changes: tuple[Change, ...]
+    revision: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyProject:
+    """Apply a project."""
+
+    spec: ProjectSpec
+    caller: str
+    request_id: str
+    dry_run: bool
+
+
+def apply_project(
+    tx: Tx, request: ApplyProject, catalogs: Mapping[str, Catalog], default_pace: LeasePace, now: float
+) -> Applied:
+    """Apply a project in the transaction given; a dry run changes nothing.
+
+    Raises:
+        ProjectInvalidError: something in it is wrong, or would take away what is in use.
+    """
+    spec = request.spec
+    if found := violations(spec, catalogs):
+        raise ProjectInvalidError(found)
+    store.lock_for_apply(tx, spec.name)
+    before = store.load_project(tx, spec.name, catalogs)
+    if before is not None and not request.dry_run:
+        details = details_of_request(tx, project_id=before.id, request_id=request.request_id)
+        if details is not None:
+            return _answered_before(details)
+    catalog = catalogs[spec.catalog]
+    if before is not None and (in_use := _in_use_violations(tx, before, spec, catalog)):
+        raise ProjectInvalidError(in_use)
+    found_changes = tuple(changes(before.spec if before else None, spec))
+    if not found_changes:
+        assert before is not None
+        return Applied((), before.revision, ())
+    revision = store.write_project(tx, spec, catalog, before=before, now=now)
+    estate = store.load_estate(tx, spec.name, catalogs, default_pace)
+    assert estate is not None
+    applied = Applied(found_changes, revision, _warnings(estate))
+    if request.dry_run:
+        raise DryRun(applied)
+    event = Event(
+        now, estate.project_id, None, "project.applied", request.caller, request.request_id, _details(applied)
+    )
+    write_events(tx, [event])
+    return applied
+
+
+class DryRun(Exception):
+    """Carries the answer out of a transaction that must not be committed."""
+
+    def __init__(self, applied: Applied) -> None:
+        super().__init__("dry run")
+        self.applied = applied
+
+
+def _in_use_violations(tx: Tx, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog) -> list[Violation]:
+    found = []
+    wanted = capacities(spec, catalog)
+    for (device, license_type), (_, used) in store.pools_by_name(tx, before.id).items():
+        left = wanted.get((device, license_type), 0)
+        if left < used:
+            name = catalog.types[license_type].display_name if license_type in catalog.types else license_type
+            reason = (
+                f"{device} would have {left} {name} licenses, but {used} are in use (rule L5); return {used - left}"
+                f" seats first: `license-master seats --type {license_type}` lists who holds them"
+            )
+            found.append(Violation(("licenses",), reason))
+    gone = {pbx.name for pbx in before.spec.pbxs} - {pbx.name for pbx in spec.pbxs}
+    for name, held in store.seats_held(tx, before.id, gone).items():
+        reason = f"{name} cannot be removed while it holds {held} seats; close its lease first"
+        found.append(Violation(("pbxs",), reason))
+    return found
+
+
+def _warnings(estate: Estate) -> tuple[str, ...]:
+    found = []
+    for installation in estate.installations.values():
+        if above := estate.pbxs_above_limit(installation, {}):
+            named = ", ".join(f"{pbx.name} ({pbx.software})" for pbx in above)
+            held_down = ", ".join(str(item.ref) for item in installation.limiting)
+            found.append(
+                f"{installation.device.name} is licensed up to V{installation.limit} by {held_down}:"
+                f" {named} will get nothing new (rule B5)"
+            )
+        for license_type in {item.type.key: item.type for item in installation.licenses}.values():
+            if not estate.feature_is_on(installation, license_type):
+                matched = license_type.matches or ""
+                found.append(
+                    f"{license_type.display_name} is off on {installation.device.name}:"
+                    f" {installation.capacity[license_type.key]} installed for {installation.capacity.get(matched, 0)}"
+                    f" {estate.catalog.types[matched].display_name} ({', '.join(license_type.rules)})"
+                )
+    return tuple(found)
+
+
+def _details(applied: Applied) -> str:
+    plain = asdict(applied)
+    for change in plain["changes"]:
+        change["action"] = change["action"].name
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+
+
+def _answered_before(details: str) -> Applied:
+    plain: dict[str, Any] = json.loads(details)
+    listed = tuple(Change(**{**change, "action": ChangeAction[change["action"]]}) for change in plain["changes"])
+    return Applied(listed, plain["revision"], tuple(plain["warnings"]))

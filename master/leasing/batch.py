@@ -1,0 +1,367 @@
+"""One batch: read what it needs under lock, let the core decide, write seats, counters and events together.
+
+Requests are decided in order, each on what those before it left. The caller commits; nobody is answered before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from master.domain.decide import Decider, Outcome
+from master.domain.estate import Pbx
+from master.domain.leases import Lease, LeaseError, Phase, ended, is_reclaimable, opened, renewed, running
+from master.domain.ledger import Ledger
+from master.domain.notices import notices
+from master.domain.refusals import Refusal, TopHolder
+from master.domain.seats import Granted, Seat, SeatKey, Want
+from master.domain.terms import TermsBook
+from master.domain.words import Basis
+from master.leasing.estates import Estates
+from master.leasing.requests import (
+    AcquireSeats,
+    Answer,
+    CloseLease,
+    LeaseClosed,
+    LeaseGranted,
+    OpenLease,
+    ReclaimSeats,
+    RenewLease,
+    Request,
+    ReturnSeats,
+    SeatsAcquired,
+    SeatsReclaimed,
+    SeatsReturned,
+    SeatsSynced,
+    SyncSeats,
+    UnknownPbxError,
+)
+from master.store import seats as store
+from master.store.database import Tx
+from master.store.events import Event, write_events
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A request whose PBX is known."""
+
+    request: Request
+    book: TermsBook
+    pbx: Pbx
+
+
+@dataclass(slots=True)
+class Prefetch:
+    """What must be read before the batch can be decided."""
+
+    holders: set[tuple[int, str]] = field(default_factory=set)
+    on_behalf: set[tuple[int, str]] = field(default_factory=set)
+    types: set[tuple[int, str]] = field(default_factory=set)
+    whole_pbxs: set[int] = field(default_factory=set)
+    pools: set[int] = field(default_factory=set)
+
+
+class Batch:
+    """Requests to be decided and written in one transaction."""
+
+    def __init__(self, tx: Tx, estates: Estates, *, now: float, clock_allowance_seconds: float) -> None:
+        self._tx = tx
+        self._estates = estates
+        self._now = now
+        self._clock_allowance_seconds = clock_allowance_seconds
+        self._leases: dict[int, Lease] = {}
+        self._touched: set[int] = set()
+        self._events: list[Event] = []
+        self._ledger = Ledger()
+
+    def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
+        """Decide and write all; each request's own answer, or the error that concerns it alone."""
+        errands = self._errands(requests)
+        known = [errand for errand in errands if isinstance(errand, Errand)]
+        self._leases = store.lock_leases(self._tx, {errand.pbx.id for errand in known})
+        self._prefetch(known)
+        answers: list[Answer | Exception] = []
+        for errand in errands:
+            try:
+                answers.append(self._handle(errand) if isinstance(errand, Errand) else errand)
+            except LeaseError as error:
+                answers.append(error)
+        store.write_ledger(self._tx, self._ledger)
+        store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
+        write_events(self._tx, self._events)
+        self._complete(answers, {errand.pbx.id: errand.book for errand in known})
+        return answers
+
+    def _errands(self, requests: Sequence[Request]) -> list[Errand | UnknownPbxError]:
+        books = self._estates.current(self._tx, {request.pbx.project for request in requests})
+        errands: list[Errand | UnknownPbxError] = []
+        for request in requests:
+            book = books.get(request.pbx.project)
+            pbx_id = book.estate.pbx_ids.get(request.pbx.pbx) if book else None
+            if book is None or pbx_id is None:
+                errands.append(UnknownPbxError(request.pbx))
+            else:
+                errands.append(Errand(request, book, book.estate.pbxs[pbx_id]))
+        return errands
+
+    # --- Prefetch ---------------------------------------------------------------------------------------------------
+
+    def _prefetch(self, errands: Sequence[Errand]) -> None:
+        needs = Prefetch()
+        pbx_wide: frozenset[str] = frozenset()
+        for errand in errands:
+            catalog = errand.book.estate.catalog
+            pbx_wide = pbx_wide.union(*catalog.read_pbx_wide.values())
+            match errand.request:
+                case AcquireSeats(wants=wants):
+                    need_for_wants(needs, errand.book, errand.pbx, wants)
+                case ReturnSeats(keys=keys):
+                    _need_for_returns(needs, errand, keys)
+                case SyncSeats(wants=wants):
+                    needs.whole_pbxs.add(errand.pbx.id)
+                    needs.pools |= _pools_of(errand.book, errand.pbx, {want.type for want in wants})
+                case CloseLease():
+                    needs.whole_pbxs.add(errand.pbx.id)
+                case _:
+                    pass
+        self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands))
+
+    def _first_seats(self, errands: Sequence[Errand]) -> list[Seat]:
+        """The seats that reclaiming takes back in this batch."""
+        return [
+            seat
+            for errand in errands
+            if isinstance(errand.request, ReclaimSeats)
+            for seat in store.seats_of_pbxs(self._tx, [errand.pbx.id], limit=errand.request.seats_max)
+        ]
+
+    # --- Handling ---------------------------------------------------------------------------------------------------
+
+    def _handle(self, errand: Errand) -> Answer:
+        return _HANDLERS[type(errand.request)](self, errand, errand.request)
+
+    def _open(self, errand: Errand, request: OpenLease) -> Answer:
+        before = self._leases.get(errand.pbx.id)
+        lease = opened(
+            before,
+            pbx_id=errand.pbx.id,
+            instance_id=request.instance_id,
+            request_id=request.request_id,
+            software=request.software,
+            pace=errand.pbx.pace,
+            now=self._now,
+        )
+        self._put(lease)
+        if before is None or lease.epoch != before.epoch:
+            fenced = before is not None and before.phase is Phase.OPEN
+            self._event(
+                errand,
+                "lease.opened",
+                {
+                    "epoch": lease.epoch,
+                    "software": str(lease.software),
+                    "instance": lease.instance_id,
+                    "fenced": fenced,
+                },
+            )
+        return self._granted(errand, lease)
+
+    def _renew(self, errand: Errand, request: RenewLease) -> Answer:
+        lease = renewed(self._running(errand, request.epoch), pace=errand.pbx.pace, now=self._now)
+        self._put(lease)
+        return self._granted(errand, lease)
+
+    def _close(self, errand: Errand, request: CloseLease) -> Answer:
+        lease = self._leases.get(errand.pbx.id)
+        if lease is not None and lease.epoch == request.epoch and lease.phase is Phase.CLOSED:
+            return LeaseClosed(0)  # a retry
+        lease = self._running(errand, request.epoch)
+        returned = self._take_all(errand.pbx)
+        self._put(ended(lease, Phase.CLOSED))
+        self._event(errand, "lease.closed", {"epoch": lease.epoch, "seats": returned})
+        return LeaseClosed(returned)
+
+    def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
+        decider = self._decider(errand, self._running(errand, request.epoch))
+        outcomes = decider.acquire(request.wants)
+        self._audit_acquired(errand, request.wants, outcomes)
+        return SeatsAcquired(outcomes)
+
+    def _return(self, errand: Errand, request: ReturnSeats) -> Answer:
+        outcomes = self._decider(errand, self._running(errand, request.epoch)).give_back(request.keys)
+        gone = [
+            key
+            for key, out in zip(request.keys, outcomes, strict=True)
+            if not isinstance(out, Refusal) and out.was_held
+        ]
+        self._audit_returned(errand, gone)
+        return SeatsReturned(outcomes)
+
+    def _sync(self, errand: Errand, request: SyncSeats) -> Answer:
+        synced = self._decider(errand, self._running(errand, request.epoch)).sync(request.wants)
+        self._audit_returned(errand, synced.returned)
+        self._audit_acquired(errand, request.wants, synced.outcomes)
+        return SeatsSynced(synced.outcomes, len(synced.returned), synced.kept)
+
+    def _reclaim(self, errand: Errand, request: ReclaimSeats) -> Answer:
+        lease = self._leases.get(errand.pbx.id)
+        if lease is None or not is_reclaimable(
+            lease, now=self._now, clock_allowance_seconds=self._clock_allowance_seconds
+        ):
+            return SeatsReclaimed(0, more=False)  # renewed in the meantime, or another master was first
+        if lease.phase is Phase.OPEN:
+            self._put(ended(lease, Phase.EXPIRED))
+            self._event(errand, "lease.expired", {"epoch": lease.epoch})
+        returned = self._take_all(errand.pbx)
+        if returned:
+            self._event(errand, "seats.reclaimed", {"epoch": lease.epoch, "seats": returned})
+        return SeatsReclaimed(returned, more=returned >= request.seats_max)
+
+    def _running(self, errand: Errand, epoch: int) -> Lease:
+        return running(self._leases.get(errand.pbx.id), pbx=str(errand.request.pbx), epoch=epoch, now=self._now)
+
+    def _decider(self, errand: Errand, lease: Lease) -> Decider:
+        return Decider(errand.book, self._ledger, errand.pbx, lease.software, self._now)
+
+    def _take_all(self, pbx: Pbx) -> int:
+        held = list(self._ledger.holdings(pbx.id))
+        for seat in held:
+            self._ledger.remove(seat)
+        return len(held)
+
+    def _put(self, lease: Lease) -> None:
+        self._leases[lease.pbx_id] = lease
+        self._touched.add(lease.pbx_id)
+
+    def _granted(self, errand: Errand, lease: Lease) -> LeaseGranted:
+        told = notices(errand.book.estate, errand.pbx, lease, epoch=lease.epoch, now=self._now)
+        return LeaseGranted(lease, errand.pbx, {}, told)
+
+    # --- Audit ------------------------------------------------------------------------------------------------------
+
+    def _audit_acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> None:
+        acquired: defaultdict[str, list[str]] = defaultdict(list)
+        for want, outcome in zip(wants, outcomes, strict=True):
+            if type(outcome) is Granted and not outcome.already_held and outcome.basis is not Basis.NOT_NEEDED:
+                acquired[want.type].append(want.holder)
+        if acquired:
+            self._event(errand, "seats.acquired", acquired)
+
+    def _audit_returned(self, errand: Errand, keys: Sequence[SeatKey]) -> None:
+        returned: defaultdict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            returned[key.type].append(key.holder)
+        if returned:
+            self._event(errand, "seats.returned", returned)
+
+    def _event(self, errand: Errand, kind: str, details: dict[str, Any]) -> None:
+        project_id = errand.book.estate.project_id
+        text = json.dumps(details, separators=(",", ":"), ensure_ascii=False)
+        self._events.append(Event(self._now, project_id, errand.pbx.id, kind, errand.request.caller, None, text))
+
+    # --- What is only known after writing -----------------------------------------------------------------------------
+
+    def _complete(self, answers: list[Answer | Exception], books: dict[int, TermsBook]) -> None:
+        granted = [answer for answer in answers if isinstance(answer, LeaseGranted)]
+        held = store.holdings(self._tx, sorted({answer.pbx.id for answer in granted})) if granted else {}
+        named: dict[int, tuple[TopHolder, ...]] = {}
+        for index, answer in enumerate(answers):
+            match answer:
+                case LeaseGranted():
+                    answers[index] = replace(answer, holdings=held.get(answer.pbx.id, {}))
+                case SeatsAcquired(outcomes=outcomes) | SeatsSynced(outcomes=outcomes):
+                    name_top_holders(self._tx, outcomes, books, named)
+                case _:
+                    pass
+
+
+_HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
+    OpenLease: Batch._open,
+    RenewLease: Batch._renew,
+    CloseLease: Batch._close,
+    AcquireSeats: Batch._acquire,
+    ReturnSeats: Batch._return,
+    SyncSeats: Batch._sync,
+    ReclaimSeats: Batch._reclaim,
+}
+
+
+def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[Want]) -> None:
+    """Note what acquiring some seats needs to know."""
+    wide = book.estate.catalog.read_pbx_wide
+    for want in wants:
+        needs.holders.add((pbx.id, want.holder))
+        if want.user:
+            needs.holders.add((pbx.id, want.user))
+        if want.line:
+            needs.holders.add((pbx.id, want.line))
+    types = {want.type for want in wants}
+    needs.types.update((pbx.id, other) for key in types for other in wide.get(key, ()))
+    needs.pools |= _pools_of(book, pbx, types)
+
+
+def _need_for_returns(needs: Prefetch, errand: Errand, keys: Sequence[SeatKey]) -> None:
+    catalog = errand.book.estate.catalog
+    for key in keys:
+        needs.holders.add((errand.pbx.id, key.holder))
+        if catalog.required_by.get(key.type):
+            needs.on_behalf.add((errand.pbx.id, key.holder))
+    types = {key.type for key in keys}
+    needs.types.update((errand.pbx.id, other) for key in types for other in catalog.read_pbx_wide.get(key, ()))
+    needs.pools |= _pools_of(errand.book, errand.pbx, types)
+
+
+def _pools_of(book: TermsBook, pbx: Pbx, types: set[str]) -> set[int]:
+    """The pools that seats of these types, their companions and their parts may be debited from."""
+    estate = book.estate
+    known = {key for key in types if key in estate.catalog.types}
+    for key in tuple(known):
+        license_type = estate.catalog.types[key]
+        known.update(license_type.includes)
+        known.update(companion.type for companion in license_type.companions)
+    found = set()
+    for key in known:
+        for installation in estate.sources(pbx, estate.catalog.types[key]):
+            pool_id = estate.pool_ids.get((installation.device.id, key))
+            if pool_id is not None:
+                found.add(pool_id)
+    return found
+
+
+def fill_ledger(tx: Tx, needs: Prefetch, pbx_wide: frozenset[str], seats: Sequence[Seat] = ()) -> Ledger:
+    """Read seats, then lock and read the pools they are debited from."""
+    ledger = Ledger(pbx_wide=pbx_wide)
+    ledger.load(seats)
+    ledger.load(store.seats_of_pbxs(tx, sorted(needs.whole_pbxs)))
+    ledger.load(store.seats_of_holders(tx, (pair for pair in needs.holders if pair[0] not in needs.whole_pbxs)))
+    ledger.load(store.seats_on_behalf(tx, (pair for pair in needs.on_behalf if pair[0] not in needs.whole_pbxs)))
+    ledger.load(store.seats_of_types(tx, (pair for pair in needs.types if pair[0] not in needs.whole_pbxs)))
+    ledger.pools = store.lock_pools(tx, needs.pools | ledger.pools_debited())
+    return ledger
+
+
+def name_top_holders(
+    tx: Tx, outcomes: list[Outcome], books: dict[int, TermsBook], named: dict[int, tuple[TopHolder, ...]]
+) -> None:
+    """Put the biggest holders into refusals for want of licenses; each pool is asked once."""
+    replaced: dict[int, Refusal] = {}
+    for index, outcome in enumerate(outcomes):
+        if type(outcome) is not Refusal or outcome.pool_id is None:
+            continue
+        if id(outcome) not in replaced:
+            if outcome.pool_id not in named:
+                named[outcome.pool_id] = _top_holders(tx, outcome.pool_id, books)
+            replaced[id(outcome)] = replace(outcome, top_holders=named[outcome.pool_id])
+        outcomes[index] = replaced[id(outcome)]
+
+
+def _top_holders(tx: Tx, pool_id: int, books: dict[int, TermsBook]) -> tuple[TopHolder, ...]:
+    estate = next(book.estate for book in books.values() if pool_id in book.estate.pool_ids.values())
+    found = []
+    for pbx_id, seats in store.biggest_holders(tx, pool_id):
+        pbx = estate.pbxs[pbx_id]
+        found.append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
+    return tuple(found)

@@ -1,0 +1,170 @@
+"""Group commit: requests that arrive while a commit runs form the next batch; nobody is answered before its commit.
+
+The queue is bounded: beyond it callers are told to come back (`QueueFullError`). A batch that fails as a whole is tried
+again request by request, so that one bad request never harms its neighbours. Under load the next batch is held back for
+a moment, because two small commits cost more than one; a lone caller never waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+
+from master.leasing.batch import Batch
+from master.leasing.estates import Estates
+from master.leasing.requests import Answer, Request, weight
+from master.metrics import Metrics
+from master.store.database import Database, StorageError, Tx
+
+_log = structlog.get_logger(__name__)
+
+
+class QueueFullError(Exception):
+    """More requests wait than the queue may hold; `retry_after_seconds` says when to come back."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(f"too many requests are waiting; try again in {retry_after_seconds:g} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoppedError(Exception):
+    """The master is shutting down and takes no more requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitLimits:
+    """How much is gathered, and for how long."""
+
+    queue_length_max: int
+    batch_seats_max: int
+    hold_seconds: float
+    """The longest a batch is held back under load."""
+    retry_after_seconds: float
+    clock_allowance_seconds: float
+
+
+@dataclass(slots=True)
+class _Waiting:
+    request: Request
+    answer: asyncio.Future[Answer]
+
+
+class Committer:
+    """Gathers requests and commits them in batches, one at a time."""
+
+    def __init__(
+        self, database: Database, estates: Estates, clock: Callable[[], float], limits: CommitLimits, metrics: Metrics
+    ) -> None:
+        self._database = database
+        self._estates = estates
+        self._clock = clock
+        self._limits = limits
+        self._metrics = metrics
+        self._queue: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def __len__(self) -> int:
+        """How many requests wait."""
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._task = asyncio.create_task(self._run(), name="committer")
+
+    async def stop(self) -> None:
+        """Take no more requests, commit those that wait, and end."""
+        self._stopping = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    async def submit(self, request: Request) -> Answer:
+        """Have a request decided and committed.
+
+        Raises:
+            QueueFullError: too many wait already.
+            StoppedError: the master is shutting down.
+            StorageError: the database could not do it.
+            LeaseError, UnknownPbxError: the request cannot be served.
+        """
+        if self._stopping:
+            raise StoppedError("the master is shutting down")
+        if len(self._queue) >= self._limits.queue_length_max:
+            raise QueueFullError(self._limits.retry_after_seconds)
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._arrived.set()
+        return await waiting.answer
+
+    async def _run(self) -> None:
+        last_length = 0
+        while True:
+            if not self._queue:
+                if self._stopping:
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            if last_length > 1 and len(self._queue) < last_length / 2 and not self._stopping:
+                await asyncio.sleep(self._limits.hold_seconds)
+            batch = self._next_batch()
+            last_length = len(batch)
+            if batch:
+                await self._commit(batch)
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        seats = 0
+        while self._queue:
+            seats += weight(self._queue[0].request)
+            if batch and seats > self._limits.batch_seats_max:
+                break
+            waiting = self._queue.popleft()
+            if not waiting.answer.cancelled():
+                batch.append(waiting)
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        started = perf_counter()
+        requests = [waiting.request for waiting in batch]
+        try:
+            answers = await self._transact(requests)
+        except StorageError as error:
+            self._metrics.storage_failures.labels(error.problem.name).inc()
+            _log.error("commit failed", problem=error.problem.name, detail=str(error), requests=len(batch))
+            answers = [error] * len(batch)
+        except Exception:
+            _log.exception("a batch failed and is tried again request by request", requests=len(batch))
+            answers = [await self._alone(request) for request in requests]
+        self._metrics.batch_requests.observe(len(batch))
+        self._metrics.batch_seconds.observe(perf_counter() - started)
+        for waiting, answer in zip(batch, answers, strict=True):
+            with suppress(asyncio.InvalidStateError):  # the caller may have gone meanwhile
+                if isinstance(answer, Exception):
+                    waiting.answer.set_exception(answer)
+                else:
+                    waiting.answer.set_result(answer)
+
+    async def _alone(self, request: Request) -> Answer | Exception:
+        try:
+            return (await self._transact([request]))[0]
+        except Exception as error:
+            _log.exception("a request failed", request=type(request).__name__, pbx=str(request.pbx))
+            return error
+
+    async def _transact(self, requests: list[Request]) -> list[Answer | Exception]:
+        now, limits = self._clock(), self._limits
+
+        def work(tx: Tx) -> list[Answer | Exception]:
+            batch = Batch(tx, self._estates, now=now, clock_allowance_seconds=limits.clock_allowance_seconds)
+            return batch.run(requests)
+
+        return await self._database.transact(work)

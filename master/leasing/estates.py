@@ -1,0 +1,32 @@
+"""The estates as last read, told stale by their revision; every batch asks anew under lock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from master.domain.catalog import Catalog
+from master.domain.estate import LeasePace
+from master.domain.terms import TermsBook
+from master.store.database import Tx
+from master.store.projects import load_estate, revisions
+
+
+class Estates:
+    """Terms books by project name, loaded again when a project's revision has moved."""
+
+    def __init__(self, catalogs: Mapping[str, Catalog], default_pace: LeasePace) -> None:
+        self.catalogs = catalogs
+        self._default_pace = default_pace
+        self._books: dict[str, TermsBook] = {}
+
+    def current(self, tx: Tx, names: Collection[str]) -> dict[str, TermsBook]:
+        """The books of some projects; projects that do not exist are left out."""
+        books: dict[str, TermsBook] = {}
+        for name, revision in revisions(tx, names).items():
+            book = self._books.get(name)
+            if book is None or book.estate.revision != revision:
+                estate = load_estate(tx, name, self.catalogs, self._default_pace)
+                assert estate is not None
+                book = self._books[name] = TermsBook(estate)
+            books[name] = book
+        return books

@@ -1,0 +1,90 @@
+"""Takes back the seats of leases that ran out, a few at a time, in the same queue as the living.
+
+Found by an index over the end of leases, never by a timer each. Every step is an ordinary request, so a lease that was
+renewed at the last moment is left alone, and two masters that find the same one do it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from master.leasing.committer import Committer, QueueFullError, StoppedError
+from master.leasing.requests import PbxName, ReclaimSeats, SeatsReclaimed, UnknownPbxError
+from master.leasing.watch import WatchHub
+from master.metrics import Metrics
+from master.store.database import Database, StorageError
+from master.store.seats import reclaimable_pbxs
+
+_log = structlog.get_logger(__name__)
+_CALLER = "master:expiry"
+
+
+class Expiry:
+    """Looks round at an interval, or when asked to."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        committer: Committer,
+        hub: WatchHub,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        interval_seconds: float,
+        clock_allowance_seconds: float,
+        seats_max: int,
+        leases_max: int = 100,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._hub = hub
+        self._clock = clock
+        self._metrics = metrics
+        self._interval_seconds = interval_seconds
+        self._clock_allowance_seconds = clock_allowance_seconds
+        self._seats_max = seats_max
+        self._leases_max = leases_max
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._run(), name="expiry")
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> int:
+        """Take back what can be taken back now; how many seats that was."""
+        ended_before = self._clock() - self._clock_allowance_seconds
+        found = await self._database.read(
+            lambda tx: reclaimable_pbxs(tx, ended_before=ended_before, limit=self._leases_max)
+        )
+        total = 0
+        for _, project, pbx in found:
+            total += await self._reclaim(PbxName(project, pbx))
+        return total
+
+    async def _reclaim(self, name: PbxName) -> int:
+        total, more = 0, True
+        while more:
+            answer = await self._committer.submit(ReclaimSeats(pbx=name, caller=_CALLER, seats_max=self._seats_max))
+            assert isinstance(answer, SeatsReclaimed)
+            total, more = total + answer.seats_returned, answer.more
+        self._metrics.seats_reclaimed.inc(total)
+        self._hub.wake(name)
+        _log.info("lease ended", pbx=str(name), seats_returned=total)
+        return total
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
+                _log.warning("expiry waits", reason=str(error))
+            await asyncio.sleep(self._interval_seconds)

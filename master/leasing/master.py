@@ -1,0 +1,325 @@
+"""The license master as its services see it: every verb once, without transport.
+
+Changes go through the committer; questions are read from the database; streams are told by the hub.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from master.domain.catalog import Catalog
+from master.domain.estate import Estate, LeasePace, Pbx
+from master.domain.leases import running
+from master.domain.notices import DRAINING, Notice, notices
+from master.domain.overview import Overview
+from master.domain.refusals import Refusal
+from master.domain.seats import Granted, Seat, Want
+from master.domain.versions import Version
+from master.domain.words import Basis
+from master.leasing import reading
+from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
+from master.leasing.committer import Committer
+from master.leasing.estates import Estates
+from master.leasing.requests import (
+    AcquireSeats,
+    CloseLease,
+    LeaseClosed,
+    LeaseGranted,
+    OpenLease,
+    PbxName,
+    RenewLease,
+    ReturnSeats,
+    SeatsAcquired,
+    SeatsReturned,
+    SeatsSynced,
+    SyncSeats,
+    UnknownPbxError,
+)
+from master.leasing.watch import WatchHub
+from master.metrics import Metrics
+from master.store import projects, queries
+from master.store.database import Database, Tx
+from master.store.seats import read_leases
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalPace:
+    """When a PBX is told to renew: its usual time, moved at random so that renewals spread."""
+
+    jitter: float
+    random: random.Random
+
+    def renew_after_seconds(self, pace: LeasePace) -> float:
+        """Seconds from now."""
+        return pace.renew_every_seconds * (1 + self.random.uniform(-self.jitter, self.jitter))
+
+
+class LicenseMaster:
+    """Everything the master does."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        estates: Estates,
+        committer: Committer,
+        hub: WatchHub,
+        clock: Callable[[], float],
+        default_pace: LeasePace,
+        renewal_pace: RenewalPace,
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
+        self._estates = estates
+        self._committer = committer
+        self._hub = hub
+        self._clock = clock
+        self._default_pace = default_pace
+        self._renewal_pace = renewal_pace
+        self._metrics = metrics
+
+    @property
+    def catalogs(self) -> dict[str, Catalog]:
+        """Catalogs by name."""
+        return dict(self._estates.catalogs)
+
+    def renew_after_seconds(self, pbx: Pbx) -> float:
+        """When a PBX should renew next."""
+        return self._renewal_pace.renew_after_seconds(pbx.pace)
+
+    # --- Leases -----------------------------------------------------------------------------------------------------
+
+    async def open_lease(self, request: OpenLease) -> LeaseGranted:
+        """Open a lease; an older one of the same PBX is fenced and its watchers told."""
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, LeaseGranted)
+        self._metrics.leases_opened.inc()
+        self._hub.wake(request.pbx)
+        for notice in answer.notices:
+            _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
+        return self._with_draining(answer)
+
+    async def renew_lease(self, request: RenewLease) -> LeaseGranted:
+        """Extend a lease."""
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, LeaseGranted)
+        self._metrics.leases_renewed.inc()
+        return self._with_draining(answer)
+
+    async def close_lease(self, request: CloseLease) -> LeaseClosed:
+        """End a lease."""
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, LeaseClosed)
+        self._metrics.seats_returned.inc(answer.seats_returned)
+        self._hub.wake(request.pbx)
+        return answer
+
+    async def watch_lease(self, name: PbxName, epoch: int) -> AsyncIterator[tuple[Notice, ...]]:
+        """What the holder of an epoch should know: at once, and whenever it changes; ends when the lease does.
+
+        Raises:
+            LeaseError, UnknownPbxError: there is nothing to watch.
+        """
+        told: tuple[Notice, ...] | None = None
+        with self._hub.watching(name) as woken:
+            while True:
+                woken.clear()
+                now_true = await self._notices(name, epoch, first=told is None)
+                if self._hub.draining:
+                    now_true = (*now_true, DRAINING)
+                if now_true != told:
+                    told = now_true
+                    yield told
+                if self._hub.draining or any(notice.kind.ends_lease for notice in told):
+                    return
+                await woken.wait()
+
+    async def _notices(self, name: PbxName, epoch: int, *, first: bool) -> tuple[Notice, ...]:
+        now = self._clock()
+
+        def look(tx: Tx) -> tuple[Notice, ...]:
+            estate, pbx = self._find(tx, name)
+            lease = read_leases(tx, [pbx.id]).get(pbx.id)
+            if first or lease is None:
+                lease = running(lease, pbx=str(name), epoch=epoch, now=now)
+            return notices(estate, pbx, lease, epoch=epoch, now=now)
+
+        return await self._database.read(look)
+
+    def _with_draining(self, answer: LeaseGranted) -> LeaseGranted:
+        if not self._hub.draining:
+            return answer
+        return LeaseGranted(answer.lease, answer.pbx, answer.holdings, (*answer.notices, DRAINING))
+
+    # --- Seats ------------------------------------------------------------------------------------------------------
+
+    async def acquire_seats(self, request: AcquireSeats) -> SeatsAcquired:
+        """Grant or refuse each seat."""
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, SeatsAcquired)
+        self._count(request.wants, answer.outcomes)
+        return answer
+
+    async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
+        """Take seats back."""
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, SeatsReturned)
+        held = sum(1 for outcome in answer.outcomes if not isinstance(outcome, Refusal) and outcome.was_held)
+        self._metrics.seats_returned.inc(held)
+        return answer
+
+    async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
+        """Settle the whole wanted set."""
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, SeatsSynced)
+        self._metrics.seats_returned.inc(answer.seats_returned)
+        self._count(request.wants, answer.outcomes)
+        return answer
+
+    def _count(self, wants: Sequence[Want], outcomes: Sequence[Granted | Refusal]) -> None:
+        acquired: dict[str, int] = {}
+        refused: dict[tuple[str, str], int] = {}
+        for want, outcome in zip(wants, outcomes, strict=True):
+            if type(outcome) is Granted:
+                if outcome.basis is Basis.DEBITED and not outcome.already_held:
+                    acquired[want.type] = acquired.get(want.type, 0) + 1
+            elif type(outcome) is Refusal:
+                known = any(want.type in catalog.types for catalog in self._estates.catalogs.values())
+                name = (outcome.reason.name, want.type if known else "unknown")
+                refused[name] = refused.get(name, 0) + 1
+        for license_type, count in acquired.items():
+            self._metrics.seats_acquired.labels(license_type).inc(count)
+        for (reason, license_type), count in refused.items():
+            self._metrics.refusals.labels(reason, license_type).inc(count)
+
+    # --- Projects ---------------------------------------------------------------------------------------------------
+
+    async def apply_project(self, request: ApplyProject) -> Applied:
+        """Apply a project, or tell what it would change.
+
+        Raises:
+            ProjectInvalidError: it is wrong, or would take away what is in use.
+        """
+        now = self._clock()
+
+        def work(tx: Tx) -> Applied:
+            return apply_project(tx, request, self._estates.catalogs, self._default_pace, now)
+
+        try:
+            applied = await self._database.transact(work)
+        except DryRun as dry_run:
+            return dry_run.applied
+        if applied.changes:
+            self._hub.wake_all()
+            for warning in applied.warnings:
+                _log.warning("project", project=request.spec.name, warning=warning)
+        return applied
+
+    async def get_project(self, name: str) -> projects.StoredProject:
+        """A project as last applied.
+
+        Raises:
+            reading.UnknownProjectError: there is none.
+        """
+        stored = await self._database.read(lambda tx: projects.load_project(tx, name, self._estates.catalogs))
+        if stored is None:
+            raise reading.UnknownProjectError(name)
+        return stored
+
+    async def list_projects(self, *, after: str, limit: int) -> list[str]:
+        """Project names, sorted."""
+        return await self._database.read(lambda tx: projects.project_names(tx, after=after, limit=limit))
+
+    # --- Questions --------------------------------------------------------------------------------------------------
+
+    async def overview(self, project: str) -> Overview:
+        """A project at a glance."""
+        now = self._clock()
+        return await self._database.read(lambda tx: reading.read_overview(tx, self._estates, project, now))
+
+    async def overviews(self) -> list[Overview]:
+        """All projects at a glance."""
+        now = self._clock()
+
+        def look(tx: Tx) -> list[Overview]:
+            names = projects.project_names(tx, after="", limit=1000)
+            return [reading.read_overview(tx, self._estates, name, now) for name in names]
+
+        return await self._database.read(look)
+
+    async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
+        """PBXs by name, and how their leases stand."""
+        now = self._clock()
+
+        def look(tx: Tx) -> tuple[Estate, list[reading.LeaseView]]:
+            estate = reading.read_estate(tx, self._estates, project)
+            names = sorted(name for name in estate.pbx_ids if name > after)[:limit]
+            pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
+            return estate, reading.read_lease_views(tx, estate, pbxs, now)
+
+        return await self._database.read(look)
+
+    async def list_seats(
+        self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
+    ) -> tuple[Estate, list[Seat]]:
+        """Who holds what."""
+
+        def look(tx: Tx) -> tuple[Estate, list[Seat]]:
+            estate = reading.read_estate(tx, self._estates, which.project)
+            if which.pbx and which.pbx not in estate.pbx_ids:
+                raise UnknownPbxError(PbxName(which.project, which.pbx))
+            ids = [
+                pbx.id for pbx in estate.pbxs.values() if which.pbx in ("", pbx.name) and which.site in ("", pbx.site)
+            ]
+            named = estate.catalog.type_named(which.license_type) if which.license_type else None
+            key = named.key if named else which.license_type or None
+            chosen = queries.SeatFilter(pbx_ids=ids, license_type=key, holder=which.holder or None)
+            return estate, queries.list_seats(tx, chosen, after=after, limit=limit)
+
+        return await self._database.read(look)
+
+    async def list_events(
+        self, project: str, *, pbx: str, kind: str, before: int | None, limit: int
+    ) -> list[queries.StoredEvent]:
+        """What happened, newest first."""
+
+        def look(tx: Tx) -> list[queries.StoredEvent]:
+            estate = reading.read_estate(tx, self._estates, project)
+            if pbx and pbx not in estate.pbx_ids:
+                raise UnknownPbxError(PbxName(project, pbx))
+            pbx_id = estate.pbx_ids[pbx] if pbx else None
+            return queries.list_events(
+                tx, estate.project_id, pbx_id=pbx_id, kind=kind or None, before=before, limit=limit
+            )
+
+        return await self._database.read(look)
+
+    async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> reading.Explained:
+        """What acquiring would answer now, and why."""
+        now = self._clock()
+        return await self._database.read(
+            lambda tx: reading.explain(tx, self._estates, name, wants, software=software, now=now)
+        )
+
+    def _find(self, tx: Tx, name: PbxName) -> tuple[Estate, Pbx]:
+        book = self._estates.current(tx, [name.project]).get(name.project)
+        if book is None or name.pbx not in book.estate.pbx_ids:
+            raise UnknownPbxError(name)
+        return book.estate, book.estate.pbxs[book.estate.pbx_ids[name.pbx]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatQuery:
+    """Which seats to list; an empty text means any."""
+
+    project: str
+    pbx: str = ""
+    site: str = ""
+    license_type: str = ""
+    holder: str = ""

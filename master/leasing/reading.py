@@ -1,0 +1,150 @@
+"""What can be asked without changing anything: the estate at a glance, seats, leases, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from master.domain.decide import Decider, Outcome
+from master.domain.estate import Estate, Pbx
+from master.domain.leases import Lease
+from master.domain.notices import Notice, notices
+from master.domain.overview import Overview, overview
+from master.domain.seats import Want
+from master.domain.terms import Terms
+from master.domain.versions import Version
+from master.domain.words import LeaseState
+from master.leasing.batch import Prefetch, fill_ledger, name_top_holders, need_for_wants
+from master.leasing.estates import Estates
+from master.leasing.requests import PbxName, UnknownPbxError
+from master.store import queries
+from master.store.database import Tx
+from master.store.seats import holdings, read_leases
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """A PBX and how its lease stands."""
+
+    pbx: Pbx
+    state: LeaseState
+    lease: Lease | None
+    seats: int
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What acquiring would answer, and where it would draw from."""
+
+    outcomes: list[Outcome]
+    lease: LeaseView
+    reasoning: tuple[str, ...]
+
+
+class UnknownProjectError(LookupError):
+    """There is no such project."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"projects/{name} is unknown; `license-master project list` lists all")
+
+
+def read_estate(tx: Tx, estates: Estates, project: str) -> Estate:
+    """A project as it stands.
+
+    Raises:
+        UnknownProjectError: there is none.
+    """
+    books = estates.current(tx, [project])
+    if project not in books:
+        raise UnknownProjectError(project)
+    return books[project].estate
+
+
+def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overview:
+    """An estate at a glance.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+    """
+    estate = read_estate(tx, estates, project)
+    leases = queries.leases_of_project(tx, estate.project_id)
+    states = {pbx_id: lease.state(now) for pbx_id, lease in leases.items()}
+    connected = (LeaseState.ACTIVE, LeaseState.OVERDUE)
+    return overview(
+        estate,
+        used=queries.pools_used(tx, estate.project_id),
+        usage=queries.usage_of_project(tx, estate.project_id),
+        software={pbx_id: lease.software for pbx_id, lease in leases.items() if states[pbx_id] in connected},
+        states=states,
+    )
+
+
+def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], now: float) -> list[LeaseView]:
+    """How the leases of some PBXs stand."""
+    ids = [pbx.id for pbx in pbxs]
+    leases, held = read_leases(tx, ids), holdings(tx, ids)
+    views = []
+    for pbx in pbxs:
+        lease = leases.get(pbx.id)
+        state = lease.state(now) if lease else LeaseState.NONE
+        told = notices(estate, pbx, lease, epoch=lease.epoch, now=now) if lease else ()
+        views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), told))
+    return views
+
+
+def explain(
+    tx: Tx, estates: Estates, name: PbxName, wants: Sequence[Want], *, software: Version | None, now: float
+) -> Explained:
+    """Decide on a copy, with the same code, and say where the PBX would draw from.
+
+    Raises:
+        UnknownPbxError: there is no such PBX.
+    """
+    book = estates.current(tx, [name.project]).get(name.project)
+    pbx_id = book.estate.pbx_ids.get(name.pbx) if book else None
+    if book is None or pbx_id is None:
+        raise UnknownPbxError(name)
+    pbx = book.estate.pbxs[pbx_id]
+    view = read_lease_views(tx, book.estate, [pbx], now)[0]
+    runs = software or (view.lease.software if view.lease else pbx.software)
+    needs = Prefetch()
+    need_for_wants(needs, book, pbx, wants)
+    catalog = book.estate.catalog
+    ledger = fill_ledger(tx, needs, frozenset().union(*catalog.read_pbx_wide.values()))
+    decider = Decider(book, ledger, pbx, runs, now)
+    used_before = {pool_id: (pool.used, pool.capacity) for pool_id, pool in ledger.pools.items()}
+    outcomes = decider.acquire(wants)
+    name_top_holders(tx, outcomes, {pbx.id: book}, {})
+    lines = [_software_line(book.estate, pbx, runs)]
+    for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
+        terms = book.of(pbx, runs, key, kind)
+        if isinstance(terms, Terms):
+            lines += _source_lines(book.estate, terms, used_before)
+    return Explained(outcomes, view, tuple(lines))
+
+
+def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:
+    installation = estate.installation_of(pbx)
+    kind = "local installation" if estate.is_local(pbx) else "pool"
+    limit = (
+        f"allows software up to V{installation.limit}"
+        if installation.limit is not None
+        else "limits no software version"
+    )
+    return f"{pbx.name} runs {runs} and belongs to the {kind} on {installation.device.name}, which {limit}"
+
+
+def _source_lines(estate: Estate, terms: Terms, used: dict[int, tuple[int, int]]) -> list[str]:
+    name = terms.type.display_name
+    if not terms.needs_license:
+        return [f"{name} debits no license here"]
+    if not terms.sources:
+        return [f"{name}: no usable license on {terms.installation.device.name}"]
+    lines = []
+    for one in (terms, *terms.companions):
+        for source in one.sources:
+            in_use, capacity = used[source.pool_id]
+            device = source.installation.device.name
+            lines.append(f"{one.type.display_name} is debited from {device}: {in_use} of {capacity} in use")
+    return lines

@@ -1,0 +1,106 @@
+"""Tells PBXs at once of what concerns them: one watcher per stream, woken when its PBX or project may have changed.
+
+What is told is a state (`domain/notices.py`), worked out anew at each look. A change made by this process wakes its
+watchers at once; where several masters share a database, one made by another is found by looking round at an interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from master.leasing.requests import PbxName
+from master.store.database import Database, StorageError, Tx
+
+_log = structlog.get_logger(__name__)
+
+
+class WatchHub:
+    """The open streams of this process."""
+
+    def __init__(self) -> None:
+        self._watchers: defaultdict[PbxName, set[asyncio.Event]] = defaultdict(set)
+        self.draining = False
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return sum(len(events) for events in self._watchers.values())
+
+    @contextmanager
+    def watching(self, name: PbxName) -> Iterator[asyncio.Event]:
+        """An event that is set whenever there may be something new about a PBX."""
+        event = asyncio.Event()
+        self._watchers[name].add(event)
+        try:
+            yield event
+        finally:
+            self._watchers[name].discard(event)
+            if not self._watchers[name]:
+                del self._watchers[name]
+
+    def wake(self, name: PbxName) -> None:
+        """A PBX's lease changed."""
+        for event in self._watchers.get(name, ()):
+            event.set()
+
+    def wake_all(self) -> None:
+        """Anything may have changed."""
+        for events in self._watchers.values():
+            for event in events:
+                event.set()
+
+    def drain(self) -> None:
+        """This process is about to stop."""
+        self.draining = True
+        self.wake_all()
+
+
+class LookRound:
+    """Finds what other masters changed: one query for all streams, at an interval."""
+
+    def __init__(self, database: Database, hub: WatchHub, *, interval_seconds: float) -> None:
+        self._database = database
+        self._hub = hub
+        self._interval_seconds = interval_seconds
+        self._seen: dict[PbxName, tuple[object, ...]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, where the database is shared at all."""
+        if self._database.is_shared:
+            self._task = asyncio.create_task(self._run(), name="look-round")
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Wake the watchers of every PBX whose lease or project is no longer what it was at the last look."""
+        found = await self._database.read(_standing)
+        for name, standing in found.items():
+            if self._seen.get(name) != standing:
+                self._hub.wake(name)
+        self._seen = found
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_seconds)
+            if len(self._hub):
+                try:
+                    await self.look()
+                except StorageError as error:
+                    _log.warning("streams wait", reason=str(error))
+
+
+def _standing(tx: Tx) -> dict[PbxName, tuple[object, ...]]:
+    rows = tx.rows(
+        "SELECT project.name, pbx.name, project.revision, lease.epoch, lease.phase FROM lease"
+        " JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id"
+    )
+    return {PbxName(row[0], row[1]): tuple(row[2:]) for row in rows}

@@ -1,0 +1,145 @@
+"""Every metric, by name, in one place; docs/metrics.md lists them and a test keeps the two alike.
+
+What the database knows (pools, leases, limits) is read at each scrape. Labels are bounded: types and reasons by the
+catalog and the code, devices and sites by the project, of which the smallest beyond `SITES_MAX` are added up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from master.domain.overview import Overview
+
+SITES_MAX = 1000
+"""Sites with series of their own; seats of the others are summed up under the site `_other`."""
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Metrics:
+    """What the process counts by itself."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.build = Gauge(
+            "license_master_build_info", "Version of this master; always 1.", ["version"], registry=registry
+        )
+        self.seats_acquired = Counter(
+            "license_master_seats_acquired_total", "Seats newly granted, by license type.", ["type"], registry=registry
+        )
+        self.seats_returned = Counter(
+            "license_master_seats_returned_total", "Seats returned by PBXs.", registry=registry
+        )
+        self.seats_reclaimed = Counter(
+            "license_master_seats_reclaimed_total", "Seats taken back from leases that ran out.", registry=registry
+        )
+        self.refusals = Counter(
+            "license_master_refusals_total",
+            "Seats refused, by reason and license type.",
+            ["reason", "type"],
+            registry=registry,
+        )
+        self.leases_opened = Counter("license_master_leases_opened_total", "Leases opened.", registry=registry)
+        self.leases_renewed = Counter("license_master_leases_renewed_total", "Leases renewed.", registry=registry)
+        self.batch_requests = Histogram(
+            "license_master_batch_requests", "Requests per group commit.", buckets=_COUNTS, registry=registry
+        )
+        self.batch_seconds = Histogram(
+            "license_master_batch_seconds", "Time to decide and commit a batch.", buckets=_SECONDS, registry=registry
+        )
+        self.queue_length = Gauge("license_master_queue_length", "Requests waiting for a commit.", registry=registry)
+        self.storage_failures = Counter(
+            "license_master_storage_failures_total",
+            "Batches the database failed, by problem.",
+            ["problem"],
+            registry=registry,
+        )
+        self.watch_streams = Gauge("license_master_watch_streams", "Open WatchLease streams.", registry=registry)
+        self.rpc_handled = Counter(
+            "grpc_server_handled_total",
+            "RPCs completed, by service, method and status code.",
+            ["grpc_service", "grpc_method", "grpc_code"],
+            registry=registry,
+        )
+        self.rpc_seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "Time to answer an RPC.",
+            ["grpc_service", "grpc_method"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+
+class EstateCollector(Collector):
+    """Reads the estates at each scrape."""
+
+    def __init__(self, read: Callable[[], Sequence[Overview]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of all projects; only `license_master_up` where the database does not answer."""
+        up = GaugeMetricFamily("license_master_up", "Whether the database answers.")
+        try:
+            estates = self._read()
+        except Exception:  # a scrape must not fail because the database does
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
+        return [up, *_families(estates)]
+
+    def describe(self) -> Iterable[Metric]:
+        """Names only; nothing is read."""
+        return _families([])
+
+
+def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
+    pool = ["project", "device", "type"]
+    capacity = GaugeMetricFamily("license_master_pool_capacity", "Licenses installed.", labels=pool)
+    used = GaugeMetricFamily("license_master_pool_used", "Seats debited.", labels=pool)
+    free = GaugeMetricFamily("license_master_pool_free", "Seats that could be granted.", labels=pool)
+    feature = GaugeMetricFamily(
+        "license_master_feature_on", "Whether a feature that must match another type is on (0 or 1).", labels=pool
+    )
+    sites = GaugeMetricFamily("license_master_site_seats", "Seats debited.", labels=["project", "site", "type"])
+    leases = GaugeMetricFamily("license_master_leases", "PBXs by state of their lease.", labels=["project", "state"])
+    limit = GaugeMetricFamily(
+        "license_master_version_limit", "Highest software version of an installation.", labels=["project", "device"]
+    )
+    above = GaugeMetricFamily(
+        "license_master_pbxs_above_version_limit", "PBXs that run more than that.", labels=["project", "device"]
+    )
+    for estate in estates:
+        for one in estate.pools:
+            labels = [estate.project, one.device, one.license_type]
+            capacity.add_metric(labels, one.capacity)
+            used.add_metric(labels, one.used)
+            free.add_metric(labels, one.capacity - one.used)
+            feature.add_metric(labels, int(one.feature_on))
+        for (site, license_type), seats in _bounded(estate.site_seats).items():
+            sites.add_metric([estate.project, site, license_type], seats)
+        for state, pbxs in estate.leases.items():
+            leases.add_metric([estate.project, state.name.lower()], pbxs)
+        for view in estate.limits:
+            above.add_metric([estate.project, view.device], len(view.pbxs_above))
+            if view.version is not None:
+                limit.add_metric([estate.project, view.device], view.version)
+    yield from (capacity, used, free, feature, sites, leases, limit, above)
+
+
+def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    by_site: defaultdict[str, int] = defaultdict(int)
+    for (site, _), seats in site_seats.items():
+        by_site[site] += seats
+    kept = set(sorted(by_site, key=lambda site: (-by_site[site], site))[:SITES_MAX])
+    found: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for (site, license_type), seats in site_seats.items():
+        found[site if site in kept else "_other", license_type] += seats
+    return dict(found)

@@ -1,0 +1,473 @@
+"""Between protobuf and the domain: checks what comes in, field by field, and writes what goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
+from master.domain import project as spec
+from master.domain.catalog import Catalog
+from master.domain.decide import Outcome, ReturnOutcome
+from master.domain.estate import Estate
+from master.domain.leases import Lease
+from master.domain.notices import Notice
+from master.domain.overview import Overview
+from master.domain.refusals import LicenseRef, Refusal, RemedyAction
+from master.domain.seats import Granted, Seat, SeatKey, Want
+from master.domain.versions import Version
+from master.domain.words import Basis, HolderKind, LeaseState, PbxRole
+from master.leasing.reading import LeaseView
+from master.leasing.requests import PbxName
+from master.rpc.errors import InvalidArgumentError
+from master.store.queries import StoredEvent
+
+_KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
+_NAME_MAX = 128
+_TEXT_MAX = 255
+
+
+# --- What comes in --------------------------------------------------------------------------------------------------
+
+
+def pbx_name(text: str, field: str = "pbx") -> PbxName:
+    """`projects/{project}/pbxs/{pbx}`.
+
+    Raises:
+        InvalidArgumentError: it is not of that form.
+    """
+    parts = text.split("/")
+    if len(parts) != 4 or parts[0] != "projects" or parts[2] != "pbxs" or not (parts[1] and parts[3]):
+        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/pbxs/PBX")
+    return PbxName(parts[1], parts[3])
+
+
+def project_name(text: str, field: str = "project") -> str:
+    """`projects/{project}`.
+
+    Raises:
+        InvalidArgumentError: it is not of that form.
+    """
+    parts = text.split("/")
+    if len(parts) != 2 or parts[0] != "projects" or not parts[1]:
+        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT")
+    return parts[1]
+
+
+def wants(seats: Sequence[seat_pb2.Seat], catalogs: Iterable[Catalog], *, most: int, least: int = 1) -> list[Want]:
+    """The seats asked for; types are read in any spelling.
+
+    Raises:
+        InvalidArgumentError: too many, too few, or one is malformed; names which.
+    """
+    _check_count(len(seats), least=least, most=most)
+    named = _TypeNames(catalogs)
+    found: list[Want] = []
+    names: dict[tuple[str, int, str], int] = {}
+    for index, seat in enumerate(seats):
+        kind, holder, user, line = seat.holder_kind, seat.holder, seat.user, seat.line
+        if not _is_name(holder) or kind not in _KINDS or (user and not _is_name(user)) or (line and not _is_name(line)):
+            raise _seat_error(index, seat)
+        application = seat.application_version
+        license_type = named[seat.license_type]
+        first = names.setdefault((license_type, kind, holder), index)
+        if first != index:
+            raise InvalidArgumentError(f"seats[{index}]", f"is the same seat as seats[{first}]; ask for it once")
+        version = _version(f"seats[{index}].application_version", application) if application else None
+        found.append(Want(license_type, _KINDS[kind], holder, user, line, version))
+    return found
+
+
+def seat_keys(seats: Sequence[seat_pb2.Seat], catalogs: Iterable[Catalog], *, most: int) -> list[SeatKey]:
+    """The seats to be returned.
+
+    Raises:
+        InvalidArgumentError: too many, none, or one is malformed; names which.
+    """
+    _check_count(len(seats), least=1, most=most)
+    named = _TypeNames(catalogs)
+    for index, seat in enumerate(seats):
+        if not _is_name(seat.holder) or seat.holder_kind not in _KINDS:
+            raise _seat_error(index, seat)
+    return [SeatKey(named[seat.license_type], _KINDS[seat.holder_kind], seat.holder) for seat in seats]
+
+
+def text(field: str, value: str, *, required: bool = True) -> str:
+    """A short printable text.
+
+    Raises:
+        InvalidArgumentError: it is missing, too long or has control characters.
+    """
+    if (required and not value) or len(value) > _NAME_MAX or (value and not value.isprintable()):
+        raise InvalidArgumentError(field, f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters")
+    return value
+
+
+def software(field: str, value: str) -> Version:
+    """A software version.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    return _version(field, value)
+
+
+def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
+    """A project as it was sent; `domain/project.py` judges it."""
+    return spec.ProjectSpec(
+        name=project.name,
+        display_name=project.display_name[:_TEXT_MAX],
+        catalog=project.catalog,
+        lease=_pace(project.lease),
+        sites=tuple(spec.SiteSpec(site.name, site.display_name[:_TEXT_MAX]) for site in project.sites),
+        devices=tuple(spec.DeviceSpec(device.name, device.platform, device.model) for device in project.devices),
+        pbxs=tuple(
+            spec.PbxSpec(
+                pbx.name,
+                pbx.site,
+                pbx.device,
+                _role(pbx.role, index),
+                pbx.software_version,
+                pbx.standby_for,
+                _pace(pbx.lease),
+            )
+            for index, pbx in enumerate(project.pbxs)
+        ),
+        licenses=tuple(spec.LicenseSpec(one.id, one.type, one.quantity, one.device) for one in project.licenses),
+    )
+
+
+def page_size(value: int, *, default: int) -> int:
+    """How many rows a page may have.
+
+    Raises:
+        InvalidArgumentError: it is negative.
+    """
+    if value < 0:
+        raise InvalidArgumentError("page_size", f"{value} must not be negative")
+    return min(value or default, 1000)
+
+
+class _TypeNames(dict[str, str]):
+    """Catalog keys by whatever spelling a call uses; each spelling is looked up once."""
+
+    def __init__(self, catalogs: Iterable[Catalog]) -> None:
+        super().__init__()
+        self._catalogs = tuple(catalogs)
+
+    def __missing__(self, spelling: str) -> str:
+        found = (catalog.type_named(spelling) for catalog in self._catalogs)
+        key = next((license_type.key for license_type in found if license_type is not None), spelling)
+        self[spelling] = key[:_NAME_MAX] if key.isprintable() else repr(key[:_NAME_MAX])
+        return self[spelling]
+
+
+def _is_name(value: str) -> bool:
+    return 0 < len(value) <= _NAME_MAX and value.isprintable()
+
+
+def _check_count(count: int, *, least: int, most: int) -> None:
+    if not least <= count <= most:
+        raise InvalidArgumentError("seats", f"{count} seats in one call; send {least} to {most} at a time")
+
+
+def _seat_error(index: int, seat: seat_pb2.Seat) -> InvalidArgumentError:
+    if seat.holder_kind not in _KINDS:
+        kinds = ", ".join(kind.name for kind in HolderKind)
+        return InvalidArgumentError(f"seats[{index}].holder_kind", f"{seat.holder_kind} must be one of {kinds}")
+    for field in ("holder", "user", "line"):
+        value = getattr(seat, field)
+        if (value or field == "holder") and not _is_name(value):
+            reason = f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters"
+            return InvalidArgumentError(f"seats[{index}].{field}", reason)
+    raise AssertionError("the seat is well formed")
+
+
+def _version(field: str, value: str) -> Version:
+    try:
+        return Version.parse(value[:_NAME_MAX])
+    except ValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
+
+
+def _role(role: int, index: int) -> PbxRole:
+    try:
+        return PbxRole(role)
+    except ValueError as error:
+        names = ", ".join(one.name.lower() for one in PbxRole)
+        raise InvalidArgumentError(f"pbxs[{index}].role", f"must be one of {names}") from error
+
+
+def _pace(lease: project_pb2.LeaseSettings) -> spec.PaceSpec:
+    return spec.PaceSpec(
+        lease.ttl_seconds if lease.HasField("ttl_seconds") else None,
+        lease.grace_seconds if lease.HasField("grace_seconds") else None,
+        lease.renew_every_seconds if lease.HasField("renew_every_seconds") else None,
+    )
+
+
+# --- What goes out --------------------------------------------------------------------------------------------------
+
+
+def seat_results(outcomes: Sequence[Outcome]) -> list[seat_pb2.SeatResult]:
+    """One per outcome; equal ones are converted once."""
+    refused: dict[int, seat_pb2.SeatResult] = {}
+    results = []
+    for outcome in outcomes:
+        if type(outcome) is Granted:
+            results.append(_granted(outcome))
+        else:
+            assert isinstance(outcome, Refusal)
+            found = refused.get(id(outcome))
+            if found is None:
+                found = refused[id(outcome)] = seat_pb2.SeatResult(refused=refusal(outcome))
+            results.append(found)
+    return results
+
+
+def return_results(outcomes: Sequence[ReturnOutcome]) -> list[lease_pb2.ReturnResult]:
+    """One per outcome."""
+    return [
+        lease_pb2.ReturnResult(refused=refusal(outcome))
+        if isinstance(outcome, Refusal)
+        else lease_pb2.ReturnResult(returned=outcome.was_held)
+        for outcome in outcomes
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _granted(granted: Granted) -> seat_pb2.SeatResult:
+    grant = seat_pb2.Grant(
+        basis=_BASIS[granted.basis],
+        already_held=granted.already_held,
+        included_in=granted.included_in,
+        device=granted.device,
+        reassignable=granted.reassignable,
+    )
+    return seat_pb2.SeatResult(granted=grant)
+
+
+_BASIS = {basis: seat_pb2.Basis.ValueType(basis.value) for basis in Basis}
+_REMEDY = {action: seat_pb2.RemedyAction.Value(f"REMEDY_ACTION_{action.name}") for action in RemedyAction}
+
+
+def refusal(refused: Refusal) -> seat_pb2.Refusal:
+    """A refusal with all it knows."""
+    remedy = refused.remedy
+    return seat_pb2.Refusal(
+        reason=seat_pb2.RefusalReason.ValueType(refused.reason.value),
+        rules=refused.rules,
+        message=refused.message,
+        license_type=refused.license_type,
+        device=refused.device,
+        capacity=refused.capacity,
+        in_use=refused.in_use,
+        wanted=refused.wanted,
+        top_holders=[seat_pb2.TopHolder(pbx=one.pbx, site=one.site, seats=one.seats) for one in refused.top_holders],
+        licenses=license_refs(refused.licenses),
+        seats=[
+            seat_pb2.Seat(license_type=one.type, holder_kind=_kind(one.kind), holder=one.holder)
+            for one in refused.seats
+        ],
+        remedy=seat_pb2.Remedy(
+            action=_REMEDY[remedy.action],
+            license_type=remedy.license_type,
+            quantity=remedy.quantity,
+            device=remedy.device,
+            version=remedy.version,
+            text=remedy.text,
+        ),
+    )
+
+
+def license_refs(refs: Sequence[LicenseRef]) -> list[seat_pb2.LicenseRef]:
+    """Licenses as refusals and limits name them."""
+    return [
+        seat_pb2.LicenseRef(license=ref.id, type=ref.printed, quantity=ref.quantity, device=ref.device) for ref in refs
+    ]
+
+
+def lease_terms(name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[str, int], now: float) -> bytes:
+    """The bytes that are signed."""
+    terms = lease_pb2.LeaseTerms(
+        pbx=str(name),
+        epoch=lease.epoch,
+        issue_time=timestamp(now),
+        end_time=timestamp(lease.ends_at),
+        ttl_seconds=lease.ttl_seconds,
+        grace_seconds=grace_seconds,
+        holdings=[lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(holdings.items())],
+    )
+    return terms.SerializeToString(deterministic=True)
+
+
+def notice_messages(told: Sequence[Notice]) -> list[lease_pb2.Notice]:
+    """What a PBX should know."""
+    return [
+        lease_pb2.Notice(
+            kind=lease_pb2.NoticeKind.ValueType(notice.kind.value),
+            message=notice.message,
+            licenses=license_refs(notice.licenses),
+        )
+        for notice in told
+    ]
+
+
+def held_seat(estate: Estate, seat: Seat) -> status_pb2.HeldSeat:
+    """A seat with who holds it and what it costs."""
+    pbx = estate.pbxs[seat.pbx_id]
+    devices = {pool_id: device_id for (device_id, _), pool_id in estate.pool_ids.items()}
+    device = estate.installations[devices[seat.pool_id]].device.name if seat.pool_id is not None else ""
+    return status_pb2.HeldSeat(
+        pbx=str(PbxName(estate.name, pbx.name)),
+        site=pbx.site,
+        seat=seat_message(seat),
+        basis=_BASIS[Basis.DEBITED if seat.pool_id is not None else Basis.INCLUDED],
+        device=device,
+        included_in=seat.parent,
+        acquire_time=timestamp(seat.acquired_at),
+    )
+
+
+def seat_message(seat: Seat) -> seat_pb2.Seat:
+    """A seat's name."""
+    return seat_pb2.Seat(
+        license_type=seat.type, holder_kind=_kind(seat.kind), holder=seat.holder, user=seat.user, line=seat.line
+    )
+
+
+def lease_status(project: str, view: LeaseView) -> status_pb2.LeaseStatus:
+    """How a PBX's lease stands."""
+    message = status_pb2.LeaseStatus(
+        pbx=str(PbxName(project, view.pbx.name)),
+        site=view.pbx.site,
+        state=lease_state(view.state),
+        software_version=str(view.lease.software if view.lease else view.pbx.software),
+        seats=view.seats,
+        notices=notice_messages(view.notices),
+    )
+    if view.lease is not None:
+        message.epoch = view.lease.epoch
+        message.open_time.CopyFrom(timestamp(view.lease.opened_at))
+        message.renew_time.CopyFrom(timestamp(view.lease.renewed_at))
+        message.end_time.CopyFrom(timestamp(view.lease.ends_at))
+    return message
+
+
+def status_response(found: Overview, *, master_version: str) -> status_pb2.GetStatusResponse:
+    """An estate at a glance."""
+    return status_pb2.GetStatusResponse(
+        project=f"projects/{found.project}",
+        revision=found.revision,
+        master_version=master_version,
+        pools=[
+            status_pb2.Pool(
+                device=pool.device,
+                license_type=pool.license_type,
+                display_name=pool.display_name,
+                capacity=pool.capacity,
+                used=pool.used,
+                free=pool.capacity - pool.used,
+                central=pool.central,
+                feature_on=pool.feature_on,
+            )
+            for pool in found.pools
+        ],
+        version_limits=[
+            status_pb2.VersionLimit(
+                device=limit.device,
+                version=limit.version or 0,
+                licenses=license_refs(limit.licenses),
+                pbxs_above=[str(PbxName(found.project, name)) for name in limit.pbxs_above],
+            )
+            for limit in found.limits
+        ],
+        usage=[
+            status_pb2.SiteUsage(site=site, license_type=key, seats=seats)
+            for (site, key), seats in sorted(found.site_seats.items())
+        ],
+        lease_counts=[
+            status_pb2.LeaseCount(state=lease_state(state), pbxs=count)
+            for state, count in found.leases.items()
+            if count
+        ],
+    )
+
+
+def project_message(found: spec.ProjectSpec) -> project_pb2.Project:
+    """A project as it was applied."""
+    return project_pb2.Project(
+        name=found.name,
+        display_name=found.display_name,
+        catalog=found.catalog,
+        lease=_pace_message(found.lease),
+        sites=[project_pb2.Site(name=site.name, display_name=site.display_name) for site in found.sites],
+        devices=[project_pb2.Device(name=one.name, platform=one.platform, model=one.model) for one in found.devices],
+        pbxs=[
+            project_pb2.Pbx(
+                name=pbx.name,
+                site=pbx.site,
+                device=pbx.device,
+                role=project_pb2.PbxRole.ValueType(pbx.role.value),
+                software_version=pbx.software_version,
+                standby_for=pbx.standby_for,
+                lease=_pace_message(pbx.lease),
+            )
+            for pbx in found.pbxs
+        ],
+        licenses=[
+            project_pb2.License(id=one.id, type=one.type, quantity=one.quantity, device=one.device)
+            for one in found.licenses
+        ],
+    )
+
+
+def change_messages(changes: Sequence[spec.Change]) -> list[project_pb2.Change]:
+    """What an apply changes."""
+    return [
+        project_pb2.Change(
+            action=project_pb2.ChangeAction.ValueType(change.action.value),
+            kind=change.kind,
+            name=change.name,
+            before=change.before,
+            after=change.after,
+        )
+        for change in changes
+    ]
+
+
+def event_message(project: str, event: StoredEvent) -> status_pb2.Event:
+    """An event of the audit."""
+    return status_pb2.Event(
+        id=event.id,
+        time=timestamp(event.at),
+        kind=event.kind,
+        pbx=str(PbxName(project, event.pbx)) if event.pbx else "",
+        caller=event.caller,
+        details=event.details,
+    )
+
+
+def lease_state(state: LeaseState) -> status_pb2.LeaseState.ValueType:
+    """A lease's state as the wire writes it."""
+    return status_pb2.LeaseState.ValueType(state.value)
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """UNIX seconds as a timestamp, to the microsecond."""
+    micros = round(seconds * 1_000_000)
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def _kind(kind: HolderKind) -> seat_pb2.HolderKind.ValueType:
+    return seat_pb2.HolderKind.ValueType(int(kind))
+
+
+def _pace_message(pace: spec.PaceSpec) -> project_pb2.LeaseSettings | None:
+    if pace == spec.PaceSpec():
+        return None
+    return project_pb2.LeaseSettings(
+        ttl_seconds=pace.ttl_seconds, grace_seconds=pace.grace_seconds, renew_every_seconds=pace.renew_every_seconds
+    )

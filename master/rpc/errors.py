@@ -1,0 +1,112 @@
+"""Which failure is which gRPC status: one table, and the details that tell a program what to do.
+
+Every failure carries a google.rpc.ErrorInfo (reason, domain) and, where it fits, BadRequest or RetryInfo. Reason and
+delay stand in plain trailing metadata too (`error-reason`, `retry-after-ms`), for clients without those protos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from master.domain.leases import LeaseError
+from master.domain.toml_lines import path_text
+from master.leasing.apply import ProjectInvalidError
+from master.leasing.committer import QueueFullError, StoppedError
+from master.leasing.reading import UnknownProjectError
+from master.leasing.requests import UnknownPbxError
+from master.store.database import StorageError, StorageProblem
+
+DOMAIN = "license-master"
+
+
+class InvalidArgumentError(Exception):
+    """A field of a request is wrong."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.violations = [(field, reason)]
+
+
+class TooManyStreamsError(Exception):
+    """More WatchLease streams are open than this master serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure as the wire says it."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    retry_after_seconds: float = 0
+    violations: Sequence[tuple[str, str]] = ()
+
+
+_RETRY_STORAGE_SECONDS = 1.0
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The table."""
+    code = grpc.StatusCode
+    match error:
+        case InvalidArgumentError():
+            return Failure(code.INVALID_ARGUMENT, "INVALID_ARGUMENT", str(error), violations=error.violations)
+        case ProjectInvalidError():
+            found = [(path_text(one.path), one.reason) for one in error.violations]
+            return Failure(code.INVALID_ARGUMENT, "PROJECT_INVALID", str(error)[:2000], violations=found)
+        case UnknownPbxError():
+            return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))
+        case UnknownProjectError():
+            return Failure(code.NOT_FOUND, "UNKNOWN_PROJECT", str(error))
+        case LeaseError():
+            return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
+        case QueueFullError():
+            return Failure(code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), error.retry_after_seconds)
+        case TooManyStreamsError():
+            return Failure(code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), 5.0)
+        case StoppedError():
+            return Failure(code.UNAVAILABLE, "DRAINING", str(error), _RETRY_STORAGE_SECONDS)
+        case StorageError(problem=StorageProblem.STORAGE_SCHEMA):
+            return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
+        case StorageError():
+            return Failure(code.UNAVAILABLE, error.problem.name, str(error), _RETRY_STORAGE_SECONDS)
+        case _:
+            return Failure(code.INTERNAL, "INTERNAL", "the master failed to serve this request; its log says why")
+
+
+async def abort(context: grpc.aio.ServicerContext[object, object], failure: Failure) -> None:
+    """End a call with a failure and its details; raises what gRPC ends calls with."""
+    status = rpc_status.to_status(_status(failure))
+    trailing = [*(status.trailing_metadata or ()), ("error-reason", failure.reason)]
+    if failure.retry_after_seconds:
+        trailing.append(("retry-after-ms", str(int(failure.retry_after_seconds * 1000))))
+    await context.abort(failure.code, failure.message, tuple(trailing))
+
+
+def _status(failure: Failure) -> status_pb2.Status:
+    packed = [_packed(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN))]
+    if failure.violations:
+        listed = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=reason)
+            for field, reason in failure.violations
+        ]
+        packed.append(_packed(error_details_pb2.BadRequest(field_violations=listed)))
+    if failure.retry_after_seconds:
+        delay = Duration()
+        delay.FromMilliseconds(int(failure.retry_after_seconds * 1000))
+        packed.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    return status_pb2.Status(code=failure.code.value[0], message=failure.message, details=packed)
+
+
+def _packed(message: Message) -> AnyMessage:
+    found = AnyMessage()
+    found.Pack(message)
+    return found

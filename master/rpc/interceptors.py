@@ -1,0 +1,131 @@
+"""What every call passes through, in this order: the caller's name, the service, the error table, the counts.
+
+One interceptor, because each costs a call of its own; its handlers are made once per method, not once per call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+
+from master.metrics import Metrics
+from master.rpc.errors import abort, failure_of
+
+_log = structlog.get_logger(__name__)
+
+_CALLER_MAX = 128
+caller_of_call: ContextVar[str] = ContextVar("caller_of_call", default="unknown")
+"""Who makes the call that is being served."""
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Names the caller, turns errors into statuses, counts and times."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._handlers: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """The method's handler, wrapped."""
+        method = str(handler_call_details.method)
+        found = self._handlers.get(method)
+        if found is None:
+            plain = await continuation(handler_call_details)
+            if plain is None or plain.request_streaming:
+                return plain
+            found = self._handlers[method] = self._wrapped(method, plain)
+        return found
+
+    def _wrapped(self, method: str, plain: Handler) -> Handler:
+        _, service, name = method.split("/")
+        count = _Counts(self._metrics, service, name)
+        make = grpc.unary_stream_rpc_method_handler if plain.response_streaming else grpc.unary_unary_rpc_method_handler
+        behaviour = _stream(plain.unary_stream, count) if plain.response_streaming else _unary(plain.unary_unary, count)
+        return make(behaviour, plain.request_deserializer, plain.response_serializer)
+
+
+class _Counts:
+    """The metrics of one method."""
+
+    def __init__(self, metrics: Metrics, service: str, method: str) -> None:
+        self.method = f"{service}/{method}"
+        self._handled = metrics.rpc_handled
+        self._labels = (service, method)
+        self._ok = metrics.rpc_handled.labels(service, method, "OK")
+        self._seconds = metrics.rpc_seconds.labels(service, method)
+
+    def succeeded(self, started: float) -> None:
+        self._ok.inc()
+        self._seconds.observe(perf_counter() - started)
+
+    def failed(self, started: float, code: grpc.StatusCode) -> None:
+        self._handled.labels(*self._labels, code.name).inc()
+        self._seconds.observe(perf_counter() - started)
+
+
+def _unary(serve: Any, count: _Counts) -> Any:
+    async def behaviour(request: Any, context: Context) -> Any:
+        started = perf_counter()
+        caller_of_call.set(_caller(context))
+        try:
+            response = await serve(request, context)
+        except asyncio.CancelledError:
+            count.failed(started, grpc.StatusCode.CANCELLED)
+            raise
+        except Exception as error:
+            await _abort(context, error, count, started)
+            raise
+        count.succeeded(started)
+        return response
+
+    return behaviour
+
+
+def _stream(serve: Any, count: _Counts) -> Any:
+    async def behaviour(request: Any, context: Context) -> AsyncIterator[Any]:
+        started = perf_counter()
+        caller_of_call.set(_caller(context))
+        try:
+            async for response in serve(request, context):
+                yield response
+        except asyncio.CancelledError:
+            count.failed(started, grpc.StatusCode.CANCELLED)
+            raise
+        except Exception as error:
+            await _abort(context, error, count, started)
+            raise
+        count.succeeded(started)
+
+    return behaviour
+
+
+async def _abort(context: Context, error: Exception, count: _Counts, started: float) -> None:
+    failure = failure_of(error)
+    if failure.code is grpc.StatusCode.INTERNAL:
+        _log.error("an RPC failed", method=count.method, exc_info=error)
+    count.failed(started, failure.code)
+    await abort(context, failure)
+
+
+def _caller(context: Context) -> str:
+    """What the caller calls itself, and from where; until callers prove who they are, the audit keeps both."""
+    named = ""
+    for key, value in context.invocation_metadata() or ():
+        if key == "caller" and isinstance(value, str):
+            named = value[:_CALLER_MAX]
+    peer = context.peer()
+    return f"{named} ({peer})" if named.isprintable() and named else peer

@@ -1,0 +1,152 @@
+"""LeaseService: what slave PBXs call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc
+from master.leasing import requests as ask
+from master.leasing.master import LicenseMaster
+from master.metrics import Metrics
+from master.rpc import convert
+from master.rpc.errors import TooManyStreamsError
+from master.rpc.interceptors import caller_of_call
+from master.signing import Signer
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
+    """Leases and seats."""
+
+    def __init__(
+        self,
+        *,
+        master: LicenseMaster,
+        signer: Signer,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        seats_per_call_max: int,
+        streams_max: int,
+    ) -> None:
+        self._master = master
+        self._catalogs = tuple(master.catalogs.values())
+        self._signer = signer
+        self._clock = clock
+        self._metrics = metrics
+        self._seats_max = seats_per_call_max
+        self._streams_max = streams_max
+        self._streams = 0
+
+    async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:
+        """Open a lease, or take the running one over."""
+        name = convert.pbx_name(request.pbx)
+        granted = await self._master.open_lease(
+            ask.OpenLease(
+                pbx=name,
+                caller=caller_of_call.get(),
+                instance_id=convert.text("instance_id", request.instance_id),
+                request_id=convert.text("request_id", request.request_id),
+                software=convert.software("software_version", request.software_version),
+            )
+        )
+        return lease_pb2.OpenLeaseResponse(
+            lease=self._lease(name, granted),
+            notices=convert.notice_messages(granted.notices),
+            seats_held=sum(granted.holdings.values()),
+        )
+
+    async def RenewLease(self, request: lease_pb2.RenewLeaseRequest, context: Context) -> lease_pb2.RenewLeaseResponse:
+        """Extend a lease."""
+        name = convert.pbx_name(request.pbx)
+        granted = await self._master.renew_lease(
+            ask.RenewLease(pbx=name, caller=caller_of_call.get(), epoch=request.epoch)
+        )
+        return lease_pb2.RenewLeaseResponse(
+            lease=self._lease(name, granted), notices=convert.notice_messages(granted.notices)
+        )
+
+    async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
+        """End a lease."""
+        closed = await self._master.close_lease(
+            ask.CloseLease(pbx=convert.pbx_name(request.pbx), caller=caller_of_call.get(), epoch=request.epoch)
+        )
+        return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
+
+    async def AcquireSeats(
+        self, request: lease_pb2.AcquireSeatsRequest, context: Context
+    ) -> lease_pb2.AcquireSeatsResponse:
+        """Acquire seats."""
+        acquired = await self._master.acquire_seats(
+            ask.AcquireSeats(
+                pbx=convert.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                epoch=request.epoch,
+                wants=convert.wants(request.seats, self._catalogs, most=self._seats_max),
+            )
+        )
+        return lease_pb2.AcquireSeatsResponse(results=convert.seat_results(acquired.outcomes))
+
+    async def ReturnSeats(
+        self, request: lease_pb2.ReturnSeatsRequest, context: Context
+    ) -> lease_pb2.ReturnSeatsResponse:
+        """Return seats."""
+        returned = await self._master.return_seats(
+            ask.ReturnSeats(
+                pbx=convert.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                epoch=request.epoch,
+                keys=convert.seat_keys(request.seats, self._catalogs, most=self._seats_max),
+            )
+        )
+        return lease_pb2.ReturnSeatsResponse(results=convert.return_results(returned.outcomes))
+
+    async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
+        """Settle the whole wanted set."""
+        synced = await self._master.sync_seats(
+            ask.SyncSeats(
+                pbx=convert.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                epoch=request.epoch,
+                wants=convert.wants(request.seats, self._catalogs, least=0, most=self._seats_max),
+            )
+        )
+        return lease_pb2.SyncSeatsResponse(
+            results=convert.seat_results(synced.outcomes),
+            seats_returned=synced.seats_returned,
+            kept=[
+                lease_pb2.KeptSeat(seat=convert.seat_message(seat), refused=convert.refusal(refused))
+                for seat, refused in synced.kept
+            ],
+        )
+
+    async def WatchLease(
+        self, request: lease_pb2.WatchLeaseRequest, context: Context
+    ) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
+        """Tell a PBX at once of what concerns it."""
+        if self._streams >= self._streams_max:
+            raise TooManyStreamsError(f"{self._streams} streams are open; renewals carry the same notices")
+        self._streams += 1
+        self._metrics.watch_streams.inc()
+        try:
+            async for told in self._master.watch_lease(convert.pbx_name(request.pbx), request.epoch):
+                yield lease_pb2.WatchLeaseResponse(notices=convert.notice_messages(told))
+        finally:
+            self._streams -= 1
+            self._metrics.watch_streams.dec()
+
+    def _lease(self, name: ask.PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
+        terms = convert.lease_terms(
+            name, granted.lease, granted.pbx.pace.grace_seconds, dict(granted.holdings), self._clock()
+        )
+        return lease_pb2.Lease(
+            pbx=str(name),
+            epoch=granted.lease.epoch,
+            signed=lease_pb2.SignedLease(terms=terms, signature=self._signer.sign(terms), key_id=self._signer.key_id),
+            public_key=self._signer.public_key,
+            renew_after_seconds=self._master.renew_after_seconds(granted.pbx),
+        )

@@ -1,0 +1,81 @@
+"""The gRPC server: services, health, reflection, limits, and an end that lets calls finish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc, project_pb2, project_pb2_grpc, status_pb2, status_pb2_grpc
+from master.metrics import Metrics
+from master.rpc.interceptors import CallInterceptor
+from master.rpc.lease_service import LeaseService
+from master.rpc.project_service import ProjectService
+from master.rpc.status_service import StatusService
+
+SERVICES = tuple(
+    file.DESCRIPTOR.services_by_name[name].full_name
+    for file, name in ((lease_pb2, "LeaseService"), (project_pb2, "ProjectService"), (status_pb2, "StatusService"))
+)
+
+
+class Server:
+    """Serves until told to stop."""
+
+    def __init__(
+        self,
+        *,
+        lease_service: LeaseService,
+        project_service: ProjectService,
+        status_service: StatusService,
+        metrics: Metrics,
+        message_bytes_max: int,
+    ) -> None:
+        self._server = grpc.aio.server(
+            interceptors=(CallInterceptor(metrics),),
+            options=(
+                ("grpc.max_receive_message_length", message_bytes_max),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ),
+        )
+        lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)
+        project_pb2_grpc.add_ProjectServiceServicer_to_server(project_service, self._server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+
+    async def start(self, address: str) -> int:
+        """Begin to serve; the port.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"listen: {address!r} cannot be listened on; is another master running there?") from error
+        await self._server.start()
+        await self.set_health(serving=True)
+        return port
+
+    async def set_health(self, *, serving: bool) -> None:
+        """Tell health checks, for the server and for each service."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in self._names():
+            await self._health.set(service, status)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no new calls, let those under way finish, end."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+    def _names(self) -> Sequence[str]:
+        return ("", *SERVICES)

@@ -1,0 +1,101 @@
+"""StatusService: what people and dashboards ask; changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import status_pb2, status_pb2_grpc
+from master.leasing.master import LicenseMaster, SeatQuery
+from master.rpc import convert
+from master.rpc.errors import InvalidArgumentError
+from master.store.queries import SeatPlace
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class StatusService(status_pb2_grpc.StatusServiceServicer):
+    """Questions."""
+
+    def __init__(self, master: LicenseMaster, *, master_version: str, seats_per_call_max: int) -> None:
+        self._master = master
+        self._catalogs = tuple(master.catalogs.values())
+        self._master_version = master_version
+        self._seats_max = seats_per_call_max
+
+    async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
+        """The estate at a glance."""
+        found = await self._master.overview(convert.project_name(request.project))
+        return convert.status_response(found, master_version=self._master_version)
+
+    async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
+        """Who holds what."""
+        size = convert.page_size(request.page_size, default=100)
+        which = SeatQuery(
+            project=convert.project_name(request.project),
+            pbx=request.pbx,
+            site=request.site,
+            license_type=request.license_type,
+            holder=request.holder,
+        )
+        estate, seats = await self._master.list_seats(which, after=_seat_place(request.page_token), limit=size)
+        last = seats[-1] if len(seats) == size else None
+        return status_pb2.ListSeatsResponse(
+            seats=[convert.held_seat(estate, seat) for seat in seats],
+            next_page_token=json.dumps([last.pbx_id, last.holder, last.type, int(last.kind)]) if last else "",
+        )
+
+    async def ListLeases(
+        self, request: status_pb2.ListLeasesRequest, context: Context
+    ) -> status_pb2.ListLeasesResponse:
+        """One row per PBX."""
+        size = convert.page_size(request.page_size, default=100)
+        project = convert.project_name(request.project)
+        _, views = await self._master.list_leases(project, after=request.page_token, limit=size)
+        wanted = [view for view in views if not request.state or convert.lease_state(view.state) == request.state]
+        return status_pb2.ListLeasesResponse(
+            leases=[convert.lease_status(project, view) for view in wanted],
+            next_page_token=views[-1].pbx.name if len(views) == size else "",
+        )
+
+    async def ExplainSeats(
+        self, request: status_pb2.ExplainSeatsRequest, context: Context
+    ) -> status_pb2.ExplainSeatsResponse:
+        """What AcquireSeats would answer, and why."""
+        name = convert.pbx_name(request.pbx)
+        software = convert.software("software_version", request.software_version) if request.software_version else None
+        wants = convert.wants(request.seats, self._catalogs, most=self._seats_max)
+        explained = await self._master.explain(name, wants, software)
+        return status_pb2.ExplainSeatsResponse(
+            results=convert.seat_results(explained.outcomes),
+            lease=convert.lease_status(name.project, explained.lease),
+            reasoning=explained.reasoning,
+        )
+
+    async def ListEvents(
+        self, request: status_pb2.ListEventsRequest, context: Context
+    ) -> status_pb2.ListEventsResponse:
+        """What happened, newest first."""
+        size = convert.page_size(request.page_size, default=100)
+        if request.page_token and not request.page_token.isdecimal():
+            raise InvalidArgumentError("page_token", "must be the one from the answer before")
+        project = convert.project_name(request.project)
+        before = int(request.page_token) if request.page_token else None
+        events = await self._master.list_events(project, pbx=request.pbx, kind=request.kind, before=before, limit=size)
+        return status_pb2.ListEventsResponse(
+            events=[convert.event_message(project, event) for event in events],
+            next_page_token=str(events[-1].id) if len(events) == size else "",
+        )
+
+
+def _seat_place(token: str) -> SeatPlace | None:
+    if not token:
+        return None
+    try:
+        pbx_id, holder, license_type, kind = json.loads(token)
+        return int(pbx_id), str(holder), str(license_type), int(kind)
+    except (ValueError, TypeError) as error:
+        raise InvalidArgumentError("page_token", "must be the one from the answer before") from error

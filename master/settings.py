@@ -1,0 +1,92 @@
+"""Every limit and default in one validated place: read once, from LICENSE_MASTER_* variables or a TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from master.domain.estate import LeasePace
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BaseSettings):
+    """Settings of one master process."""
+
+    model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=None)
+
+    database_url: str = "sqlite:///license-master.db"
+    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several."""
+    listen: str = "127.0.0.1:7600"
+    """Address of the gRPC services."""
+    metrics_listen: str = "127.0.0.1:7601"
+    """Address of the metrics page; empty for none."""
+    catalog_files: tuple[Path, ...] = ()
+    """Further catalogs besides those that come along."""
+
+    ttl_seconds: Annotated[int, Field(ge=5, le=86_400)] = 180
+    """How long a PBX counts as connected after a renewal, unless its project says otherwise."""
+    grace_seconds: Annotated[int, Field(ge=0, le=2_592_000)] = 86_400
+    """How long it may carry on by itself after that."""
+    renew_jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """By what share renewals are moved at random, so that they spread."""
+    clock_allowance_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+    """How long after its signed end a lease's seats wait, for PBXs whose clocks run behind."""
+
+    seats_per_call_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Seats in one call."""
+    message_bytes_max: Annotated[int, Field(ge=65_536, le=268_435_456)] = 4_194_304
+    """Bytes in one message."""
+    streams_max: Annotated[int, Field(ge=1)] = 20_000
+    """Open WatchLease streams."""
+
+    queue_length_max: Annotated[int, Field(ge=1)] = 10_000
+    """Requests that may wait for a commit; more are told to come back."""
+    batch_seats_max: Annotated[int, Field(ge=1)] = 4_000
+    """Seats decided in one commit; a larger request is a batch of its own."""
+    hold_seconds: Annotated[float, Field(ge=0, le=0.1)] = 0.002
+    """How long a batch may be held back under load, so that it grows."""
+    retry_after_seconds: Seconds = 0.25
+    """When a caller that met a full queue is told to come back."""
+
+    expiry_interval_seconds: Seconds = 2
+    """How often leases that ran out are looked for."""
+    expiry_seats_max: Annotated[int, Field(ge=1)] = 500
+    """Seats taken back in one step."""
+    watch_interval_seconds: Seconds = 1
+    """How often streams look for changes made by other masters."""
+    drain_seconds: Seconds = 10
+    """How long calls may take to finish on shutdown."""
+
+    @property
+    def pace(self) -> LeasePace:
+        """The server's default lease settings."""
+        return LeasePace(self.ttl_seconds, self.grace_seconds, max(self.ttl_seconds // 3, 1))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over variables, variables over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(file: Path | None = None, **values: object) -> Settings:
+    """Settings from a file, the environment and `values`, the later ones first.
+
+    Raises:
+        pydantic.ValidationError: a setting is unknown or out of bounds.
+    """
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=file)
+
+    return FromFile(**values)  # type: ignore[arg-type]

@@ -1,0 +1,28 @@
+"""Ed25519 over exact bytes."""
+
+from __future__ import annotations
+
+import hashlib
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+
+class Signer:
+    """Signs with one key, named by its id."""
+
+    def __init__(self, key_id: str, private_key: bytes) -> None:
+        self.key_id = key_id
+        self._key = Ed25519PrivateKey.from_private_bytes(private_key)
+        self.public_key = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over exactly these bytes."""
+        return self._key.sign(message)
+
+    @staticmethod
+    def fresh() -> tuple[str, bytes]:
+        """A new (key id, private key); the id is taken from the public key."""
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return hashlib.sha256(public).hexdigest()[:16], key.private_bytes_raw()

@@ -1,0 +1,366 @@
+"""One database, SQLite or PostgreSQL, behind two verbs: `transact` changes it, `read` looks.
+
+What `transact` promises, on both, each with a test in tests/store/test_database.py:
+
+- The work MUST be applied whole or not at all.
+- When `transact` returns, the work MUST survive the loss of the process.
+- Two transactions that lock the same row MUST run one after the other.
+- A failure MUST be raised as a `StorageError` that says whether trying again can help.
+
+Work is a plain function over a `Tx`, written once. SQLite runs it on the one writer thread; PostgreSQL runs it over an
+asynchronous connection, in the greenlet bridge that SQLAlchemy provides for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+T = TypeVar("T")
+_ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
+Row = Sequence[Any]
+
+
+class StorageProblem(Enum):
+    """What is wrong with the database, in the words of the API's ErrorInfo."""
+
+    STORAGE_UNAVAILABLE = "the database does not answer"
+    STORAGE_LOCKED = "another program holds the database locked"
+    STORAGE_FULL = "the disk of the database is full"
+    STORAGE_SCHEMA = "the database has another schema than this version needs; run `license-master db upgrade`"
+
+
+class StorageError(Exception):
+    """The database could not do it; nothing was changed, or the caller cannot know and may safely try again."""
+
+    def __init__(self, problem: StorageProblem, detail: str = "") -> None:
+        super().__init__(f"{problem.value}{': ' + detail if detail else ''}")
+        self.problem = problem
+
+
+class Tx(ABC):
+    """One transaction.
+
+    Statements are written once for both databases: `?1` is a parameter, `IN {?1:int}` looks in an array of that
+    PostgreSQL type, and `{pairs}` is a table with the columns a (int) and b (text).
+    """
+
+    connection: Connection
+    """For statements that are built, off the hot path."""
+
+    @abstractmethod
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        """Run a statement and fetch what it returns."""
+
+    @abstractmethod
+    def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
+        """Run a statement over `{pairs}` and fetch what it returns."""
+
+    @abstractmethod
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        """Run a statement for each row."""
+
+    @abstractmethod
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
+        """Insert many rows at once; columns are (name, PostgreSQL type)."""
+
+    @abstractmethod
+    def lock(self, statement: str, *values: Any) -> None:
+        """Run a statement that only takes locks; nothing to do where the database has none, or nothing is changed."""
+
+
+class Database(ABC):
+    """A database to keep things in."""
+
+    is_shared: bool
+    """Whether several masters may serve it."""
+
+    @abstractmethod
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """Run work in one transaction and commit it.
+
+        Raises:
+            StorageError: it could not be done.
+        """
+
+    @abstractmethod
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run work that changes nothing, on one consistent state.
+
+        Raises:
+            StorageError: it could not be done.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+
+def open_database(url: str) -> Database:
+    """The database at a URL: `sqlite:///path/to/file.db` or `postgresql://user@host/name`.
+
+    Raises:
+        ValueError: the URL names neither.
+    """
+    parsed = parse_url(url)
+    return SqliteDatabase(parsed) if parsed.get_backend_name() == "sqlite" else PostgresDatabase(parsed)
+
+
+def parse_url(url: str) -> URL:
+    """Read a database URL.
+
+    Raises:
+        ValueError: it is none, or of a database that is not supported.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ValueError(
+            f"database_url {url!r} is no database URL; write it like sqlite:///license-master.db"
+        ) from error
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError(f"database_url {url!r} must name a file; leases have to survive a restart")
+        return parsed.set(drivername="sqlite+pysqlite")
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise ValueError(f"database_url {url!r} must start with sqlite:/// or postgresql://")
+
+
+class _SqliteTx(Tx):
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        self._raw = raw
+
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        plain = [json.dumps(value) if isinstance(value, list) else value for value in values]
+        return self._raw.execute(_for_sqlite(statement), plain).fetchall()
+
+    def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
+        return self._raw.execute(_for_sqlite(statement), (json.dumps(pairs),)).fetchall()
+
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        self._raw.executemany(_for_sqlite(statement), rows)
+
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
+        names, marks = ", ".join(name for name, _ in columns), ", ".join("?" * len(columns))
+        self._raw.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+
+    def lock(self, statement: str, *values: Any) -> None:
+        """BEGIN IMMEDIATE has locked everything."""
+
+
+class SqliteDatabase(Database):
+    """A file; one writer thread, one reader thread."""
+
+    is_shared = False
+
+    def __init__(self, url: URL) -> None:
+        assert url.database is not None
+        self.file = Path(url.database)
+        self._engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        _tune_sqlite(self._engine)
+        self._writer = _SqliteThread(self._engine, "BEGIN IMMEDIATE", "database-writer")
+        self._reader = _SqliteThread(self._engine, "BEGIN", "database-reader")
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        return await self._writer.run(work)
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self._reader.run(work)
+
+    async def close(self) -> None:
+        self._writer.close()
+        self._reader.close()
+        self._engine.dispose()
+
+
+class _SqliteThread:
+    """One thread with one connection that is opened anew after a failure."""
+
+    def __init__(self, engine: Engine, begin: str, name: str) -> None:
+        self._engine = engine
+        self._begin = begin
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._connection: Connection | None = None
+
+    async def run(self, work: Callable[[Tx], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work)
+
+    def close(self) -> None:
+        self._executor.submit(self._disconnect).result()
+        self._executor.shutdown()
+
+    def _transaction(self, work: Callable[[Tx], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            tx = _SqliteTx(self._connection)
+            tx.rows(self._begin)
+            try:
+                result = work(tx)
+                tx.rows("COMMIT")
+            except BaseException:
+                if tx._raw.in_transaction:
+                    tx.rows("ROLLBACK")
+                raise
+            return result
+        except (sqlite3.Error, DBAPIError) as error:
+            self._disconnect()
+            raise _storage_error(error) from error
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _PostgresTx(Tx):
+    def __init__(self, connection: Connection, *, read_only: bool) -> None:
+        self.connection = connection
+        self._read_only = read_only
+        self._adapted: Any = connection.connection.dbapi_connection
+
+    def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+        """Wait for the driver from within plain code, over SQLAlchemy's documented bridge."""
+        result: T = self._adapted.run_async(call)
+        return result
+
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        text = _for_postgres(statement)
+        return self.await_(lambda raw: raw.fetch(text, *values))
+
+    def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
+        return self.rows(statement, [first for first, _ in pairs], [second for _, second in pairs])
+
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        text = _for_postgres(statement)
+        self.await_(lambda raw: raw.executemany(text, rows))
+
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
+        names = ", ".join(name for name, _ in columns)
+        arrays = ", ".join(f"${at}::{kind}[]" for at, (_, kind) in enumerate(columns, start=1))
+        text = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"
+        self.await_(lambda raw: raw.execute(text, *(list(column) for column in zip(*rows, strict=True))))
+
+    def lock(self, statement: str, *values: Any) -> None:
+        if not self._read_only:
+            self.rows(statement, *values)
+
+
+class PostgresDatabase(Database):
+    """A server that several masters share."""
+
+    is_shared = True
+
+    def __init__(self, url: URL) -> None:
+        # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
+        # table was empty would scan it for ever after.
+        settings = {"enable_seqscan": "off", "jit": "off", "application_name": "license-master"}
+        self._engine: AsyncEngine = create_async_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=4,
+            max_overflow=4,
+            connect_args={"server_settings": settings, "timeout": 5},
+        )
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        return await self._run("BEGIN", work, read_only=False)
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work, read_only=True)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def _run(self, begin: str, work: Callable[[Tx], T], *, read_only: bool) -> T:
+        try:
+            async with self._engine.connect() as connection:
+                try:
+                    return await connection.run_sync(
+                        lambda plain: _transaction(_PostgresTx(plain, read_only=read_only), begin, work)
+                    )
+                except (asyncpg.InterfaceError, OSError, asyncpg.PostgresConnectionError):
+                    await connection.invalidate()
+                    raise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError) as error:
+            raise _storage_error(error) from error
+
+
+def _transaction(tx: _PostgresTx, begin: str, work: Callable[[Tx], T]) -> T:
+    tx.await_(lambda raw: raw.execute(begin))
+    try:
+        result = work(tx)
+    except BaseException:
+        tx.await_(_rollback)
+        raise
+    tx.await_(lambda raw: raw.execute("COMMIT"))
+    return result
+
+
+async def _rollback(raw: asyncpg.Connection[Any]) -> None:
+    if not raw.is_closed():
+        await raw.execute("ROLLBACK")
+
+
+@cache
+def _for_sqlite(statement: str) -> str:
+    pairs = "(SELECT json_extract(value, '$[0]') AS a, json_extract(value, '$[1]') AS b FROM json_each(?1))"
+    return _ARRAY.sub(r"IN (SELECT value FROM json_each(\1))", statement.replace("{pairs}", pairs))
+
+
+@cache
+def _for_postgres(statement: str) -> str:
+    pairs = "unnest(?1::int[], ?2::text[]) AS pairs(a, b)"
+    return _ARRAY.sub(r"= ANY(\1::\2[])", statement.replace("{pairs}", pairs)).replace("?", "$")
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun and ended by hand
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=5000",
+            "cache_size=-65536",
+            "wal_autocheckpoint=4000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+
+def _storage_error(error: BaseException) -> Exception:
+    """Say what is wrong in our words; a broken constraint is a defect of ours and stays what it is."""
+    original = getattr(error, "orig", None) or error
+    cause = getattr(original, "__cause__", None) or original
+    text = str(original)
+    if isinstance(cause, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
+        return cause if isinstance(cause, Exception) else RuntimeError(text)
+    if isinstance(cause, asyncpg.DiskFullError) or "disk is full" in text or "No space left" in text:
+        return StorageError(StorageProblem.STORAGE_FULL)
+    if "locked" in text or isinstance(cause, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError):
+        return StorageError(StorageProblem.STORAGE_LOCKED)
+    undefined = isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
+    if undefined or "no such table" in text or "no such column" in text:
+        return StorageError(StorageProblem.STORAGE_SCHEMA, text)
+    return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)

@@ -1,0 +1,269 @@
+"""Projects in their tables: read as a spec or as an estate, written as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy.engine import RowMapping
+
+from master.domain.catalog import Catalog
+from master.domain.estate import Device, Estate, LeasePace, License, Pbx
+from master.domain.project import (
+    DeviceSpec,
+    LicenseSpec,
+    PaceSpec,
+    PbxSpec,
+    ProjectSpec,
+    SiteSpec,
+    capacities,
+    pace_of,
+)
+from master.domain.versions import Version
+from master.domain.words import PbxRole
+from master.store import tables as t
+from master.store.database import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProject:
+    """A project as it was last applied."""
+
+    id: int
+    spec: ProjectSpec
+    revision: int
+    applied_at: float
+
+
+def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
+    """Revisions by project name, locked against an apply until the transaction ends."""
+    wanted = sorted(names)
+    tx.lock("SELECT 1 FROM project WHERE name IN {?1:text} ORDER BY id FOR SHARE", wanted)
+    return {row[0]: row[1] for row in tx.rows("SELECT name, revision FROM project WHERE name IN {?1:text}", wanted)}
+
+
+def lock_for_apply(tx: Tx, name: str) -> None:
+    """Keep every batch of every master out of a project until the transaction ends."""
+    tx.lock("SELECT 1 FROM project WHERE name = ?1 FOR UPDATE", name)
+
+
+def project_names(tx: Tx, *, after: str, limit: int) -> list[str]:
+    """Names of projects behind `after`, sorted."""
+    query = select(t.project.c.name).where(t.project.c.name > after).order_by(t.project.c.name).limit(limit)
+    return list(tx.connection.execute(query).scalars())
+
+
+def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredProject | None:
+    """A project as its operator wrote it."""
+    row = tx.connection.execute(select(t.project).where(t.project.c.name == name)).mappings().first()
+    if row is None:
+        return None
+    catalog, devices = catalogs[row["catalog"]], _rows(tx, t.device, row["id"])
+    device_names = {one["id"]: one["name"] for one in devices}
+    spec = ProjectSpec(
+        name=row["name"],
+        display_name=row["display_name"],
+        catalog=row["catalog"],
+        lease=_pace(row),
+        sites=tuple(SiteSpec(one["name"], one["display_name"]) for one in _rows(tx, t.site, row["id"])),
+        devices=tuple(DeviceSpec(one["name"], one["platform"], one["model"]) for one in devices),
+        pbxs=tuple(
+            PbxSpec(
+                one["name"],
+                one["site"],
+                device_names[one["device_id"]],
+                PbxRole(one["role"]),
+                one["software_version"],
+                one["standby_for"],
+                _pace(one),
+            )
+            for one in _rows(tx, t.pbx, row["id"])
+        ),
+        licenses=tuple(
+            LicenseSpec(
+                one["id"],
+                catalog.types[one["type"]].printed(version=one["version"], tier=one["tier"]),
+                one["quantity"],
+                device_names.get(one["device_id"], ""),
+            )
+            for one in _rows(tx, t.license_, row["id"])
+        ),
+    )
+    return StoredProject(row["id"], spec, row["revision"], row["applied_at"])
+
+
+def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: LeasePace) -> Estate | None:
+    """A project as the deciding core reads it."""
+    row = tx.connection.execute(select(t.project).where(t.project.c.name == name)).mappings().first()
+    if row is None:
+        return None
+    catalog = catalogs[row["catalog"]]
+    devices = {
+        one["id"]: Device(one["id"], one["name"], one["platform"], one["model"])
+        for one in _rows(tx, t.device, row["id"])
+    }
+    pbxs = {
+        one["id"]: Pbx(
+            id=one["id"],
+            name=one["name"],
+            site=one["site"],
+            device=devices[one["device_id"]],
+            role=PbxRole(one["role"]),
+            software=Version.parse(one["software_version"]),
+            pace=pace_of(_pace(row), _pace(one), default),
+            standby_for=one["standby_for"] or None,
+        )
+        for one in _rows(tx, t.pbx, row["id"])
+    }
+    licenses = tuple(
+        License(
+            one["id"],
+            catalog.types[one["type"]],
+            one["version"],
+            one["tier"],
+            one["quantity"],
+            devices.get(one["device_id"]),
+        )
+        for one in _rows(tx, t.license_, row["id"])
+    )
+    pool_ids = {(one["device_id"], one["type"]): one["id"] for one in _rows(tx, t.pool, row["id"])}
+    return Estate(row["id"], row["name"], row["revision"], catalog, pbxs, licenses, pool_ids)
+
+
+def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: StoredProject | None, now: float) -> int:
+    """Make the tables equal to a spec that was found right; the new revision."""
+    revision = before.revision + 1 if before else 1
+    values = {
+        "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
+        "applied_at": now, **_pace_values(spec.lease),
+    }  # fmt: skip
+    if before is None:
+        result = tx.connection.execute(insert(t.project).values(values).returning(t.project.c.id))
+        project_id = int(result.scalar_one())
+    else:
+        project_id = before.id
+        tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
+    tx.connection.execute(delete(t.site).where(t.site.c.project_id == project_id))
+    tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id))
+    _insert(
+        tx, t.site, [{"project_id": project_id, "name": s.name, "display_name": s.display_name} for s in spec.sites]
+    )
+    device_ids = _merge(
+        tx, t.device, project_id, {d.name: {"platform": d.platform, "model": d.model} for d in spec.devices}, keep=True
+    )
+    _merge(
+        tx,
+        t.pbx,
+        project_id,
+        {
+            one.name: {
+                "site": one.site,
+                "device_id": device_ids[one.device],
+                "role": int(one.role),
+                "software_version": one.software_version,
+                "standby_for": one.standby_for,
+                **_pace_values(one.lease),
+            }
+            for one in spec.pbxs
+        },
+        keep=False,
+    )
+    _insert(tx, t.license_, [_license_row(project_id, item, catalog, device_ids) for item in spec.licenses])
+    _write_pools(tx, project_id, capacities(spec, catalog), device_ids)
+    unused = [device_ids[name] for name in device_ids.keys() - {one.name for one in spec.devices}]
+    tx.connection.execute(delete(t.device).where(t.device.c.id.in_(unused)))
+    return revision
+
+
+def pools_by_name(tx: Tx, project_id: int) -> dict[tuple[str, str], tuple[int, int]]:
+    """(pool id, seats used) by device name and license type; locked."""
+    tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
+    rows = tx.rows(
+        "SELECT device.name, pool.type, pool.id, pool.used FROM pool JOIN device ON device.id = pool.device_id"
+        " WHERE pool.project_id = ?1",
+        project_id,
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in rows}
+
+
+def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str, int]:
+    """Seats held by some PBXs, by name; those without any are left out."""
+    rows = tx.rows(
+        "SELECT pbx.name, COUNT(*) FROM pbx JOIN seat ON seat.pbx_id = pbx.id"
+        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text} GROUP BY pbx.name",
+        project_id,
+        sorted(pbx_names),
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def _write_pools(tx: Tx, project_id: int, wanted: Mapping[tuple[str, str], int], device_ids: Mapping[str, int]) -> None:
+    """Pools keep their ids; one without licenses and seats goes."""
+    existing = pools_by_name(tx, project_id)
+    for (device, license_type), (pool_id, _) in existing.items():
+        capacity = wanted.get((device, license_type), 0)
+        if capacity == 0:
+            tx.connection.execute(delete(t.pool_usage).where(t.pool_usage.c.pool_id == pool_id))
+            tx.connection.execute(delete(t.pool).where(t.pool.c.id == pool_id))
+        else:
+            tx.connection.execute(update(t.pool).where(t.pool.c.id == pool_id).values(capacity=capacity))
+    fresh = [
+        {"project_id": project_id, "device_id": device_ids[device], "type": kind, "capacity": capacity, "used": 0}
+        for (device, kind), capacity in wanted.items()
+        if (device, kind) not in existing
+    ]
+    _insert(tx, t.pool, fresh)
+
+
+def _merge(
+    tx: Tx, table: Table, project_id: int, wanted: Mapping[str, Mapping[str, object]], *, keep: bool
+) -> dict[str, int]:
+    """Add and change rows by name, so that ids stay; with `keep`, rows that are gone wait for their users to go."""
+    query = select(table.c.name, table.c.id).where(table.c.project_id == project_id)
+    ids = {name: int(row_id) for name, row_id in tx.connection.execute(query).all()}
+    if not keep:
+        gone = [ids[name] for name in ids if name not in wanted]
+        if table is t.pbx:
+            tx.connection.execute(delete(t.lease).where(t.lease.c.pbx_id.in_(gone)))
+        tx.connection.execute(delete(table).where(table.c.id.in_(gone)))
+    for name, values in wanted.items():
+        if name in ids:
+            tx.connection.execute(update(table).where(table.c.id == ids[name]).values(**values))
+        else:
+            row = {"project_id": project_id, "name": name, **values}
+            ids[name] = int(tx.connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one())
+    return ids
+
+
+def _license_row(
+    project_id: int, item: LicenseSpec, catalog: Catalog, device_ids: Mapping[str, int]
+) -> dict[str, object]:
+    name = catalog.read_name(item.type)
+    return {
+        "project_id": project_id, "id": item.id, "type": name.type.key, "version": name.version, "tier": name.tier,
+        "quantity": item.quantity, "device_id": device_ids[item.device] if item.device else None,
+    }  # fmt: skip
+
+
+def _insert(tx: Tx, table: Table, rows: list[dict[str, object]]) -> None:
+    if rows:
+        tx.connection.execute(insert(table), rows)
+
+
+def _rows(tx: Tx, table: Table, project_id: int) -> list[RowMapping]:
+    key = table.c.id if "id" in table.c else table.c.name
+    query = select(table).where(table.c.project_id == project_id).order_by(key)
+    return list(tx.connection.execute(query).mappings())
+
+
+def _pace(row: RowMapping) -> PaceSpec:
+    return PaceSpec(row["ttl_seconds"], row["grace_seconds"], row["renew_every_seconds"])
+
+
+def _pace_values(pace: PaceSpec) -> dict[str, int | None]:
+    return {
+        "ttl_seconds": pace.ttl_seconds,
+        "grace_seconds": pace.grace_seconds,
+        "renew_every_seconds": pace.renew_every_seconds,
+    }

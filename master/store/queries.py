@@ -1,0 +1,120 @@
+"""Reading for people: who holds what, how leases stand, what happened. Pages are cut by key, never by offset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, select, tuple_
+
+from master.domain.leases import Lease
+from master.domain.seats import Seat
+from master.domain.words import HolderKind
+from master.store import tables as t
+from master.store.database import Tx
+from master.store.seats import lease_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatFilter:
+    """Which seats; None means any."""
+
+    pbx_ids: Sequence[int]
+    license_type: str | None = None
+    holder: str | None = None
+
+
+SeatPlace = tuple[int, str, str, int]
+"""Where a page of seats ended: PBX id, holder, type, kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it was written."""
+
+    id: int
+    at: float
+    kind: str
+    pbx: str
+    caller: str
+    details: str
+
+
+def list_seats(tx: Tx, which: SeatFilter, *, after: SeatPlace | None, limit: int) -> list[Seat]:
+    """Seats by PBX, holder, type and kind, from behind `after` on."""
+    seat = t.seat.c
+    key = (seat.pbx_id, seat.holder, seat.type, seat.kind)
+    query = select(t.seat).where(seat.pbx_id.in_(which.pbx_ids)).order_by(*key).limit(limit)
+    if which.license_type is not None:
+        query = query.where(seat.type == which.license_type)
+    if which.holder is not None:
+        query = query.where(seat.holder == which.holder)
+    if after is not None:
+        query = query.where(tuple_(*key) > after)
+    return [
+        Seat(
+            row.pbx_id,
+            row.type,
+            HolderKind(row.kind),
+            row.holder,
+            row.user_name,
+            row.line,
+            row.pool_id,
+            row.parent,
+            row.acquired_at,
+        )
+        for row in tx.connection.execute(query)
+    ]
+
+
+def leases_of_project(tx: Tx, project_id: int) -> dict[int, Lease]:
+    """All leases of a project, by PBX id."""
+    query = select(t.lease).join(t.pbx, t.pbx.c.id == t.lease.c.pbx_id).where(t.pbx.c.project_id == project_id)
+    return {row[0]: lease_of(tuple(row)) for row in tx.connection.execute(query)}
+
+
+def pools_used(tx: Tx, project_id: int) -> dict[int, int]:
+    """Seats debited, by pool id."""
+    query = select(t.pool.c.id, t.pool.c.used).where(t.pool.c.project_id == project_id)
+    return {row.id: row.used for row in tx.connection.execute(query)}
+
+
+def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:
+    """Seats debited, by (pool id, PBX id)."""
+    query = (
+        select(t.pool_usage)
+        .join(t.pool, t.pool.c.id == t.pool_usage.c.pool_id)
+        .where(and_(t.pool.c.project_id == project_id, t.pool_usage.c.seats > 0))
+    )
+    return {(row.pool_id, row.pbx_id): row.seats for row in tx.connection.execute(query)}
+
+
+def seats_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
+    """Seats counted one by one, by (pool id, PBX id): what the counters must agree with."""
+    query = (
+        select(t.seat.c.pool_id, t.seat.c.pbx_id, func.count())
+        .where(t.seat.c.pool_id.is_not(None))
+        .group_by(t.seat.c.pool_id, t.seat.c.pbx_id)
+    )
+    return {(row[0], row[1]): int(row[2]) for row in tx.connection.execute(query)}
+
+
+def list_events(
+    tx: Tx, project_id: int, *, pbx_id: int | None, kind: str | None, before: int | None, limit: int
+) -> list[StoredEvent]:
+    """Events, newest first, from before the id `before` on."""
+    event = t.event.c
+    query = (
+        select(event.id, event.at, event.kind, t.pbx.c.name, event.caller, event.details)
+        .outerjoin(t.pbx, t.pbx.c.id == event.pbx_id)
+        .where(event.project_id == project_id)
+        .order_by(event.id.desc())
+        .limit(limit)
+    )
+    if pbx_id is not None:
+        query = query.where(event.pbx_id == pbx_id)
+    if kind is not None:
+        query = query.where(event.kind == kind)
+    if before is not None:
+        query = query.where(event.id < before)
+    return [StoredEvent(row[0], row[1], row[2], row[3] or "", row[4], row[5]) for row in tx.connection.execute(query)]

@@ -1,0 +1,200 @@
+"""The statements of the hot path: lock, prefetch and write what a batch of leases and seats needs.
+
+Locks are taken in one order, by every master: project (shared), PBXs, pools, each by id. So a batch may wait for
+another's end, but never two for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from master.domain.leases import Lease, Phase
+from master.domain.ledger import Ledger, PoolScore
+from master.domain.refusals import MOST_HOLDERS
+from master.domain.seats import Seat
+from master.domain.versions import Version
+from master.domain.words import HolderKind
+from master.store.database import Row, Tx
+
+_KINDS = {kind.value: kind for kind in HolderKind}
+
+_SEAT = "s.pbx_id, s.type, s.kind, s.holder, s.user_name, s.line, s.pool_id, s.parent, s.acquired_at"
+_SEAT_COLUMNS = (
+    ("pbx_id", "int"), ("type", "text"), ("kind", "int"), ("holder", "text"), ("user_name", "text"), ("line", "text"),
+    ("pool_id", "int"), ("parent", "text"), ("acquired_at", "float8"),
+)  # fmt: skip
+_LEASE = (
+    "pbx_id, epoch, phase, instance_id, request_id, software, opened_at, renewed_at, ttl_seconds, ends_at,"
+    " takeovers, takeovers_since"
+)
+_LEASE_UPSERT = f"""
+    INSERT INTO lease ({_LEASE}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    ON CONFLICT (pbx_id) DO UPDATE SET
+        epoch = excluded.epoch, phase = excluded.phase, instance_id = excluded.instance_id,
+        request_id = excluded.request_id, software = excluded.software, opened_at = excluded.opened_at,
+        renewed_at = excluded.renewed_at, ttl_seconds = excluded.ttl_seconds, ends_at = excluded.ends_at,
+        takeovers = excluded.takeovers, takeovers_since = excluded.takeovers_since
+"""
+_USAGE_UPSERT = """
+    INSERT INTO pool_usage (pool_id, pbx_id, seats) VALUES (?1, ?2, ?3)
+    ON CONFLICT (pool_id, pbx_id) DO UPDATE SET seats = pool_usage.seats + excluded.seats
+"""
+
+
+def lock_leases(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Lease]:
+    """Lock PBXs against every other master, and read their leases."""
+    ids = sorted(pbx_ids)
+    if not ids:
+        return {}
+    tx.lock("SELECT 1 FROM pbx WHERE id IN {?1:int} ORDER BY id FOR NO KEY UPDATE", ids)
+    return read_leases(tx, ids)
+
+
+def read_leases(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, Lease]:
+    """Leases by PBX id; PBXs without one are left out."""
+    rows = tx.rows(f"SELECT {_LEASE} FROM lease WHERE pbx_id IN {{?1:int}}", list(pbx_ids))
+    return {row[0]: lease_of(row) for row in rows}
+
+
+def lease_of(row: Row) -> Lease:
+    """A lease from its columns in table order."""
+    return Lease(
+        pbx_id=row[0],
+        epoch=row[1],
+        phase=Phase(row[2]),
+        instance_id=row[3],
+        request_id=row[4],
+        software=Version.parse(row[5]),
+        opened_at=row[6],
+        renewed_at=row[7],
+        ttl_seconds=row[8],
+        ends_at=row[9],
+        takeovers=row[10],
+        takeovers_since=row[11],
+    )
+
+
+def reclaimable_pbxs(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[int, str, str]]:
+    """(PBX id, project, PBX) of leases that ran out, or were ended and still have seats."""
+    rows = tx.rows(
+        """
+        SELECT lease.pbx_id, project.name, pbx.name FROM lease
+        JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id
+        WHERE (lease.phase = 'open' AND lease.ends_at < ?1)
+           OR (lease.phase = 'expired' AND EXISTS (SELECT 1 FROM seat WHERE seat.pbx_id = lease.pbx_id))
+        ORDER BY lease.ends_at LIMIT ?2
+        """,
+        ended_before,
+        limit,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def seats_of_holders(tx: Tx, holders: Iterable[tuple[int, str]]) -> list[Seat]:
+    """All seats of (PBX id, holder)."""
+    pairs = list(holders)
+    if not pairs:
+        return []
+    statement = f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.holder = b"
+    return _seats(tx.rows_for_pairs(statement, pairs))
+
+
+def seats_on_behalf(tx: Tx, users: Iterable[tuple[int, str]]) -> list[Seat]:
+    """All seats that something else holds on behalf of (PBX id, user)."""
+    pairs = list(users)
+    if not pairs:
+        return []
+    statement = (
+        f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.user_name = b AND s.user_name <> ''"
+    )
+    return _seats(tx.rows_for_pairs(statement, pairs))
+
+
+def seats_of_types(tx: Tx, types: Iterable[tuple[int, str]]) -> list[Seat]:
+    """All seats of (PBX id, license type)."""
+    pairs = list(types)
+    if not pairs:
+        return []
+    return _seats(
+        tx.rows_for_pairs(f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.type = b", pairs)
+    )
+
+
+def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int], *, limit: int | None = None) -> list[Seat]:
+    """All seats of some PBXs, or the first so many."""
+    if not pbx_ids:
+        return []
+    bound = "" if limit is None else f" ORDER BY s.pbx_id, s.holder, s.type, s.kind LIMIT {int(limit)}"
+    return _seats(tx.rows(f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id IN {{?1:int}}{bound}", list(pbx_ids)))
+
+
+def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
+    """Lock pools against every other master, and read how much of each is used."""
+    ids = sorted(pool_ids)
+    if not ids:
+        return {}
+    tx.lock("SELECT 1 FROM pool WHERE id IN {?1:int} ORDER BY id FOR NO KEY UPDATE", ids)
+    rows = tx.rows("SELECT id, capacity, used FROM pool WHERE id IN {?1:int}", ids)
+    return {row[0]: PoolScore(row[1], row[2]) for row in rows}
+
+
+def write_ledger(tx: Tx, ledger: Ledger) -> None:
+    """Write what a batch changed: seats, pools and who uses them."""
+    if ledger.removed:
+        tx.many(
+            "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
+            [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in ledger.removed.values()],
+        )
+    if ledger.added:
+        tx.insert("seat", _SEAT_COLUMNS, list(ledger.added.values()))
+    changes = ledger.pool_changes()
+    totals: dict[int, int] = {}
+    for (pool_id, _), change in changes.items():
+        totals[pool_id] = totals.get(pool_id, 0) + change
+    if changes:
+        tx.many("UPDATE pool SET used = used + ?2 WHERE id = ?1", sorted(totals.items()))
+        tx.many(_USAGE_UPSERT, [(pool_id, pbx_id, change) for (pool_id, pbx_id), change in sorted(changes.items())])
+
+
+def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:
+    """Write leases that were opened, renewed or ended."""
+    rows = [
+        (
+            lease.pbx_id, lease.epoch, lease.phase.value, lease.instance_id, lease.request_id, str(lease.software),
+            lease.opened_at, lease.renewed_at, lease.ttl_seconds, lease.ends_at, lease.takeovers, lease.takeovers_since,
+        )
+        for lease in leases
+    ]  # fmt: skip
+    if rows:
+        tx.many(_LEASE_UPSERT, rows)
+
+
+def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Seats debited, by PBX id and license type."""
+    rows = tx.rows(
+        """
+        SELECT pool_usage.pbx_id, pool.type, SUM(pool_usage.seats) FROM pool_usage
+        JOIN pool ON pool.id = pool_usage.pool_id
+        WHERE pool_usage.pbx_id IN {?1:int} AND pool_usage.seats > 0 GROUP BY pool_usage.pbx_id, pool.type
+        """,
+        list(pbx_ids),
+    )
+    found: dict[int, dict[str, int]] = {}
+    for pbx_id, license_type, seats in rows:
+        found.setdefault(pbx_id, {})[license_type] = int(seats)
+    return found
+
+
+def biggest_holders(tx: Tx, pool_id: int) -> list[tuple[int, int]]:
+    """(PBX id, seats) of the PBXs that use most of a pool."""
+    rows = tx.rows(
+        "SELECT pbx_id, seats FROM pool_usage WHERE pool_id = ?1 AND seats > 0 ORDER BY seats DESC LIMIT ?2",
+        pool_id,
+        MOST_HOLDERS,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def _seats(rows: Sequence[Row]) -> list[Seat]:
+    kinds = _KINDS
+    return [Seat(row[0], row[1], kinds[row[2]], row[3], row[4], row[5], row[6], row[7], row[8]) for row in rows]

@@ -1,0 +1,193 @@
+"""The tables. Alembic's chain in `migrations/` makes them; a test keeps the two alike."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_ID = BigInteger().with_variant(Integer, "sqlite")
+"""An integer key that counts up by itself on both databases."""
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), nullable=False, unique=True),
+    Column("display_name", Text, nullable=False),
+    Column("catalog", String(63), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("ttl_seconds", Integer),
+    Column("grace_seconds", Integer),
+    Column("renew_every_seconds", Integer),
+    Column("applied_at", Float(53), nullable=False),
+)
+
+site = Table(
+    "site",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("display_name", Text, nullable=False),
+)
+
+device = Table(
+    "device",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("platform", String(63), nullable=False),
+    Column("model", String(63), nullable=False),
+    UniqueConstraint("project_id", "name"),
+)
+
+pbx = Table(
+    "pbx",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("site", String(63), nullable=False),
+    Column("device_id", ForeignKey("device.id"), nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("software_version", String(63), nullable=False),
+    Column("standby_for", String(63), nullable=False),
+    Column("ttl_seconds", Integer),
+    Column("grace_seconds", Integer),
+    Column("renew_every_seconds", Integer),
+    UniqueConstraint("project_id", "name"),
+)
+
+license_ = Table(
+    "license",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True),
+    Column("id", String(63), primary_key=True),
+    Column("type", String(63), nullable=False),
+    Column("version", Integer),
+    Column("tier", Integer),
+    Column("quantity", Integer, nullable=False),
+    Column("device_id", ForeignKey("device.id")),
+    CheckConstraint("quantity > 0", name="quantity"),
+)
+"""Purchased items; free in the project balance while device_id is null."""
+
+pool = Table(
+    "pool",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("device_id", ForeignKey("device.id"), nullable=False),
+    Column("type", String(63), nullable=False),
+    Column("capacity", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    UniqueConstraint("device_id", "type"),
+    CheckConstraint("used >= 0 AND used <= capacity", name="never_overdrawn"),
+)
+"""What the licenses on one device add up to, per type, and how much is debited."""
+
+pool_usage = Table(
+    "pool_usage",
+    metadata,
+    Column("pool_id", Integer, primary_key=True, autoincrement=False),
+    Column("pbx_id", Integer, primary_key=True, autoincrement=False),
+    Column("seats", Integer, nullable=False),
+    Index("ix_pool_usage_pbx_id", "pbx_id"),
+    Index("ix_pool_usage_biggest", "pool_id", text("seats DESC")),
+)
+"""Seats debited from a pool by a PBX."""
+
+seat = Table(
+    "seat",
+    metadata,
+    Column("pbx_id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String(128), primary_key=True),
+    Column("type", String(63), primary_key=True),
+    Column("kind", Integer, primary_key=True, autoincrement=False),
+    Column("user_name", String(128), nullable=False),
+    Column("line", String(128), nullable=False),
+    Column("pool_id", Integer),
+    Column("parent", String(63), nullable=False),
+    Column("acquired_at", Float(53), nullable=False),
+    Index(
+        "ix_seat_user_name",
+        "pbx_id",
+        "user_name",
+        sqlite_where=text("user_name <> ''"),
+        postgresql_where=text("user_name <> ''"),
+    ),
+    sqlite_with_rowid=False,
+)
+"""Seats held; pool_id is null where another seat includes this one, parent says which.
+
+No foreign keys here and in pool_usage: every writer has locked the PBX and the pool, and PostgreSQL would look both up
+again for each of a hundred thousand seats.
+"""
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("pbx_id", ForeignKey("pbx.id"), primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("phase", String(15), nullable=False),
+    Column("instance_id", String(128), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("software", String(63), nullable=False),
+    Column("opened_at", Float(53), nullable=False),
+    Column("renewed_at", Float(53), nullable=False),
+    Column("ttl_seconds", Integer, nullable=False),
+    Column("ends_at", Float(53), nullable=False),
+    Column("takeovers", Integer, nullable=False),
+    Column("takeovers_since", Float(53), nullable=False),
+    Index("ix_lease_phase_ends_at", "phase", "ends_at"),
+)
+"""Each PBX's current lease."""
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("pbx_id", Integer),
+    Column("kind", String(63), nullable=False),
+    Column("caller", String(255), nullable=False),
+    Column("request_id", String(128)),
+    Column("details", Text, nullable=False),
+    UniqueConstraint("project_id", "request_id"),
+    Index("ix_event_project_id_id", "project_id", "id"),
+)
+"""What happened: written in the transaction that made it happen."""
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("key_id", String(63), primary_key=True),
+    Column("private_key", LargeBinary, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+)
+"""The key that leases are signed with; shared by all masters of a database."""
