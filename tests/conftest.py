@@ -1,0 +1,81 @@
+"""Databases and masters for every test, and the list of rules that no test names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
+from tests.support.postgres import PostgresServer, running_postgres
+
+RULES_FILE = Path(__file__).parent.parent / "docs" / "rules.md"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL server for the run."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An upgraded, empty database; every test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        return await upgraded(sqlite_url(tmp_path))
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return await upgraded(await server.new_database())
+
+
+@pytest.fixture
+async def sqlite_database_url(tmp_path: Path) -> str:
+    """An upgraded, empty SQLite file, where the kind of database does not matter."""
+    return await upgraded(sqlite_url(tmp_path))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that the test moves."""
+    return Clock()
+
+
+@pytest.fixture
+async def master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[InProcess]:
+    """A real master on SQLite, with the test's clock."""
+    async with in_process_master(sqlite_database_url, clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def any_master(database_url: str, clock: Clock) -> AsyncIterator[InProcess]:
+    """A real master, once on each kind of database."""
+    async with in_process_master(database_url, clock) as running:
+        yield running
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Remember which rules the tests name; an id that docs/rules.md does not have is a mistake."""
+    named = {str(rule) for item in items for mark in item.iter_markers("rule") for rule in mark.args}
+    known = _rules()
+    if unknown := named - set(known):
+        raise pytest.UsageError(f"tests name rules that docs/rules.md does not have: {', '.join(sorted(unknown))}")
+    config.stash[_NAMED] = named
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """End with the rules that no test names."""
+    missing = [rule for rule in _rules() if rule not in config.stash.get(_NAMED, set())]
+    terminalreporter.section("rules without a test")
+    terminalreporter.line(" ".join(missing) or "none")
+
+
+_NAMED = pytest.StashKey[set[str]]()
+
+
+def _rules() -> list[str]:
+    if not RULES_FILE.exists():
+        return []
+    return re.findall(r"^- \*\*([A-Z]\d+)\*\*", RULES_FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)

