@@ -56,10 +56,13 @@ class LeaseWatcher:
             except MasterError as failure:
                 if failure.trouble is Trouble.DENIED:
                     return  # no such stream for us; renewals bring the same notices, only later
-                if self._standing.state is State.CONNECTED:
+                if failure.trouble is not Trouble.BUSY and self._standing.state is State.CONNECTED:
                     self._hurry()
+                asked_seconds = failure.retry_after_seconds
+            else:
+                asked_seconds = 0.0
             failures += 1
-            await self._clock.sleep(self._backoff.pause_seconds(failures))
+            await self._clock.sleep(self._backoff.pause_seconds(failures, asked_seconds))
 
     async def _watch(self) -> bool:
         """Listen until the stream ends; tell whether anything came. Raises MasterError."""

@@ -1,0 +1,131 @@
+"""A real master on SQLite, in this process, that can be stopped and started again, and how a client reaches it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from licensemaster.v1 import project_pb2, status_pb2
+from master.app import running
+from master.settings import load_settings
+from slave_client import ClientConfig
+from tests.support.estates import project
+from tests.support.masters import PROJECT, Clock, wire_to
+
+PORTS = 5
+PBXS = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}
+
+
+def estate(*, ports_version: int = 12, more: dict[str, int] | None = None) -> project_pb2.Project:
+    """An estate with a license master, two slaves and PORTS floating ports; leases last 30 s, and 30 s grace."""
+    licenses = {f"PBX-Port{ports_version}": PORTS, **(more or {})}
+    return project(licenses, pbxs=PBXS, ttl_seconds=30, grace_seconds=30)
+
+
+class RestartableMaster:
+    """A master that can be stopped and started again on the same port and database."""
+
+    def __init__(self, database_url: str, clock: Clock) -> None:
+        self._database_url = database_url
+        self._stack = AsyncExitStack()
+        self.clock = clock
+        self.address = "127.0.0.1:0"
+
+    async def start(self) -> None:
+        """Serve; on the same port as before."""
+        settings = load_settings(
+            database_url=self._database_url,
+            listen=self.address,
+            metrics_listen="",
+            drain_seconds=0.1,
+            expiry_interval_seconds=0.05,
+            clock_allowance_seconds=0,
+        )
+        serving = await self._stack.enter_async_context(running(settings, self.clock))
+        self.address = f"127.0.0.1:{serving.port}"
+
+    async def stop(self) -> None:
+        """Stop serving; nothing is lost."""
+        await self._stack.aclose()
+
+    async def apply(self, wanted: project_pb2.Project) -> None:
+        """Make the stored project equal to this one."""
+        async with wire_to(self.address) as wire:
+            await wire.apply(wanted)
+
+    async def holders(self, pbx: str) -> set[str]:
+        """Who holds a port at a PBX, by the master's books."""
+        request = status_pb2.ListSeatsRequest(
+            project=f"projects/{PROJECT}", pbx=pbx, license_type="port", page_size=1000
+        )
+        async with wire_to(self.address) as wire:
+            return {held.seat.holder for held in (await wire.status.ListSeats(request)).seats}
+
+    def config(self, pbx: str = "berlin", *, state_dir: Path | None = None, **changes: object) -> ClientConfig:
+        """How a PBX of the estate reaches this master; impatient."""
+        return client_config(self.address, pbx=pbx, state_dir=state_dir, **changes)
+
+
+def client_config(address: str, *, pbx: str = "berlin", **changes: object) -> ClientConfig:
+    """A client's configuration with short pauses."""
+    fields: dict[str, object] = {
+        "addresses": (address,),
+        "pbx": f"projects/{PROJECT}/pbxs/{pbx}",
+        "software_version": "12r1",
+        "backoff_base_seconds": 0.02,
+        "backoff_max_seconds": 0.1,
+        "save_every_seconds": 0.02,
+        **changes,
+    }
+    return ClientConfig(**fields)  # type: ignore[arg-type]
+
+
+class HeldClock:
+    """A client's time that only moves when told to; whoever sleeps wakes when their time has come.
+
+    The short pauses of `client_config` between attempts pass by themselves.
+    """
+
+    def __init__(self, wall: Clock) -> None:
+        self._wall = wall
+        self._now = 5_000.0
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    def now(self) -> float:
+        return self._now
+
+    def wall(self) -> float:
+        return self._wall()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds < 0.2:
+            await asyncio.sleep(seconds)
+            return
+        sleeper = (self._now + seconds, asyncio.Event())
+        self._sleepers.append(sleeper)
+        try:
+            await sleeper[1].wait()
+        finally:
+            self._sleepers.remove(sleeper)
+
+    def advance(self, seconds: float) -> None:
+        """Move this clock, and the wall clock with it."""
+        self._now += seconds
+        self._wall.advance(seconds)
+        for due, event in self._sleepers:
+            if due <= self._now:
+                event.set()
+
+
+@pytest.fixture
+async def master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[RestartableMaster]:
+    """A master that serves the estate."""
+    found = RestartableMaster(sqlite_database_url, clock)
+    await found.start()
+    await found.apply(estate())
+    yield found
+    await found.stop()

@@ -1,0 +1,446 @@
+"""The client against a real master: seats, outages, restarts, fencing. Nobody waits for the wall clock."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from slave_client import (
+    BlockingSlaveClient,
+    CallKind,
+    Granted,
+    HolderKind,
+    Line,
+    Lost,
+    NoticeKind,
+    Reason,
+    Refused,
+    Returned,
+    SeatChange,
+    SiteSimulator,
+    SlaveClient,
+    Source,
+    State,
+    Want,
+)
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, client_config, estate
+
+
+def port(holder: str) -> Want:
+    return Want("port", HolderKind.USER, holder)
+
+
+PHONES = [port(f"phone-{number}") for number in range(PORTS)]
+
+
+async def connected(client: SlaveClient) -> None:
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+
+
+async def test_seats_are_acquired_and_returned(master: RestartableMaster) -> None:
+    changes: list[object] = []
+    async with SlaveClient(master.config(), on_seat=lambda want, change: changes.append(change)) as client:
+        outcomes = await client.acquire_many(PHONES)
+        assert all(isinstance(outcome, Granted) for outcome in outcomes)
+        assert len(await master.holders("berlin")) == PORTS
+        refused = await client.acquire(port("one-too-many"))
+        assert isinstance(refused, Refused)
+        assert refused.reason is Reason.POOL_EXHAUSTED
+        assert (refused.capacity, refused.in_use) == (PORTS, PORTS)
+        assert refused.remedy.text
+        assert client.call_allowed(kind=CallKind.NEW, holder="phone-0")
+        assert not client.call_allowed(kind=CallKind.NEW, holder="one-too-many")
+        assert client.call_allowed(kind=CallKind.EMERGENCY, holder="one-too-many")
+        returned = await client.return_seat(PHONES[0])
+        assert returned == Returned(want=PHONES[0], held=True)
+        assert len(await master.holders("berlin")) == PORTS - 1
+        assert client.report().seats_held == PORTS - 1
+    assert client.state is State.CLOSED
+    assert len(await master.holders("berlin")) == 0
+    assert sum(isinstance(change, Granted) for change in changes) == PORTS
+
+
+async def test_a_seat_that_is_held_is_granted_again_without_asking(master: RestartableMaster) -> None:
+    async with SlaveClient(master.config()) as client:
+        await client.acquire(PHONES[0])
+        again = await client.acquire(PHONES[0])
+        assert isinstance(again, Granted)
+        assert (again.already_held, again.source) == (True, Source.LOCAL)
+
+
+async def test_concurrent_acquires_each_get_their_own_answer(master: RestartableMaster) -> None:
+    async with SlaveClient(master.config()) as client:
+        outcomes = await asyncio.gather(*(client.acquire(port(f"p{number}")) for number in range(20)))
+        assert sum(outcome.granted for outcome in outcomes) == PORTS
+
+
+async def test_a_bad_seat_does_not_fail_its_neighbours(master: RestartableMaster) -> None:
+    async with SlaveClient(master.config()) as client:
+        outcomes = await client.acquire_many([port("a"), Want("no-such-type", HolderKind.USER, "b"), port("c")])
+        assert [outcome.granted for outcome in outcomes] == [True, False, True]
+
+
+async def test_a_cancelled_acquire_leaves_nothing_behind(master: RestartableMaster) -> None:
+    async with SlaveClient(master.config()) as client:
+        await connected(client)
+        cancelled = [asyncio.create_task(client.acquire(want)) for want in PHONES]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for task in cancelled:
+            task.cancel()
+        await asyncio.wait(cancelled)
+        outcomes = await client.acquire_many([port(f"other-{number}") for number in range(PORTS)])
+        await client.return_seats(PHONES)
+        outcomes = await client.acquire_many([port(f"other-{number}") for number in range(PORTS)])
+        assert all(outcome.granted for outcome in outcomes)
+
+
+async def test_sync_makes_held_what_is_wanted(master: RestartableMaster) -> None:
+    async with SlaveClient(master.config()) as client:
+        await client.acquire_many(PHONES[:3])
+        synced = await client.sync([*PHONES[2:4]])
+        assert [outcome.granted for outcome in synced.outcomes] == [True, True]
+        assert synced.seats_returned == 2
+        assert await master.holders("berlin") == {"phone-2", "phone-3"}
+        assert {held.want for held in client.held} == set(PHONES[2:4])
+        with pytest.raises(ValueError, match="twice"):
+            await client.sync([PHONES[0], PHONES[0]])
+
+
+async def test_a_seat_that_others_depend_on_stays(master: RestartableMaster) -> None:
+    await master.apply(estate(more={"PBX-myPBX12": 1, "PBX Video12": 1}))
+    mypbx, video = Want("mypbx", HolderKind.USER, "alice"), Want("video", HolderKind.USER, "alice")
+    async with SlaveClient(master.config()) as client:
+        assert all(outcome.granted for outcome in await client.acquire_many([mypbx, video]))
+        refused = await client.return_seat(mypbx)
+        assert isinstance(refused, Refused)
+        assert refused.reason is Reason.STILL_REQUIRED
+        assert {held.want for held in client.held} == {mypbx, video}
+        assert all(isinstance(outcome, Returned) for outcome in await client.return_seats([video, mypbx]))
+
+
+async def test_an_outage_is_survived_with_what_is_held(master: RestartableMaster) -> None:
+    line = Line()
+    async with SlaveClient(master.config(), line=line) as client:
+        await client.acquire_many(PHONES)
+        line.cut()
+        client.look_again()
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        held = await client.acquire(PHONES[0])
+        assert isinstance(held, Granted)
+        refused = await client.acquire(port("newcomer"))
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.reason.source) == (Reason.OFFLINE, Source.LOCAL)
+        assert client.call_allowed(kind=CallKind.EMERGENCY)
+        returned = await client.return_seat(PHONES[0])
+        assert returned == Returned(want=PHONES[0], held=True, source=Source.LOCAL)
+        passed_on = await client.acquire(port("newcomer"))
+        assert isinstance(passed_on, Granted)
+        assert passed_on.source is Source.LOCAL
+        assert await master.holders("berlin") == {want.holder for want in PHONES}
+        line.restore()
+        client.look_again()
+        await connected(client)
+        assert await master.holders("berlin") == {want.holder for want in PHONES[1:]} | {"newcomer"}
+
+
+async def test_a_master_that_restarts_is_found_again(master: RestartableMaster) -> None:
+    async with SlaveClient(master.config()) as client:
+        await client.acquire_many(PHONES[:2])
+        await master.stop()
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        assert (await client.return_seat(PHONES[0])) == Returned(want=PHONES[0], held=True, source=Source.LOCAL)
+        await master.start()
+        await connected(client)
+        assert await master.holders("berlin") == {PHONES[1].holder}
+        assert (await client.acquire(PHONES[2])).granted
+
+
+async def test_a_second_address_takes_over(master: RestartableMaster) -> None:
+    config = master.config(addresses=("127.0.0.1:1", master.address))
+    async with SlaveClient(config) as client:
+        assert (await client.acquire(PHONES[0])).granted
+        assert client.report().master == master.address
+
+
+async def test_without_a_master_a_fresh_site_is_refused_clearly() -> None:
+    config = client_config("127.0.0.1:1", give_up_after_seconds=30.0)
+    async with SlaveClient(config) as client:
+        refused = await client.acquire(PHONES[0])
+        assert isinstance(refused, Refused)
+        assert refused.reason is Reason.NO_LEASE
+        assert client.state is State.STARTING
+
+
+async def test_an_unknown_pbx_is_told_so(master: RestartableMaster) -> None:
+    noticed: asyncio.Queue[NoticeKind] = asyncio.Queue()
+    config = master.config("atlantis")
+    async with SlaveClient(config, on_notice=lambda notice: noticed.put_nowait(notice.kind)) as client:
+        assert await noticed.get() is NoticeKind.MASTER_REFUSES
+        refused = await client.acquire(PHONES[0])
+        assert isinstance(refused, Refused)
+        assert refused.reason is Reason.NO_LEASE
+
+
+async def test_a_newer_opening_fences_the_older_for_good(master: RestartableMaster, tmp_path: Path) -> None:
+    lost: list[object] = []
+    older = SlaveClient(master.config(state_dir=tmp_path / "a"), on_seat=lambda want, change: lost.append(change))
+    await older.start()
+    await older.acquire(PHONES[0])
+    newer = SlaveClient(master.config(state_dir=tmp_path / "b"))
+    await newer.start()
+    await connected(newer)
+    await older.wait_for_state(State.FENCED, timeout_seconds=20)
+    refused = await older.acquire(PHONES[1])
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.FENCED
+    assert older.held == ()
+    assert older.call_allowed(kind=CallKind.EMERGENCY)
+    assert await older.close() == 0
+    assert older.state is State.FENCED
+    assert newer.state is State.CONNECTED
+    assert any(notice.kind is NoticeKind.SEATS_FROM_BEFORE for notice in newer.notices)
+    assert await newer.close() == 1
+
+
+async def test_a_restart_resumes_with_the_master(master: RestartableMaster, tmp_path: Path) -> None:
+    first = SlaveClient(master.config(state_dir=tmp_path))
+    await first.start()
+    await first.acquire_many(PHONES[:3])
+    await first.stop()
+    assert first.state is State.STOPPED
+    assert len(await master.holders("berlin")) == 3
+    async with SlaveClient(master.config(state_dir=tmp_path)) as second:
+        await connected(second)
+        assert {held.want for held in second.held} == set(PHONES[:3])
+        assert len(await master.holders("berlin")) == 3
+
+
+async def test_a_restart_without_the_master_goes_on_offline(master: RestartableMaster, tmp_path: Path) -> None:
+    first = SlaveClient(master.config(state_dir=tmp_path))
+    await first.start()
+    await first.acquire_many(PHONES[:3])
+    await first.stop()
+    line = Line()
+    line.cut()
+    async with SlaveClient(master.config(state_dir=tmp_path), line=line) as second:
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        assert (await second.acquire(PHONES[0])).granted
+        assert not (await second.acquire(PHONES[4])).granted
+        assert 0 < second.report().remaining_seconds <= 60
+        line.restore()
+        await connected(second)
+        assert len(await master.holders("berlin")) == 3
+
+
+async def test_a_crash_never_leaves_a_returned_seat_on_disk(master: RestartableMaster, tmp_path: Path) -> None:
+    first = SlaveClient(master.config(state_dir=tmp_path, save_every_seconds=3600.0))
+    await first.start()
+    await first.acquire_many(PHONES[:3])
+    await first.return_seat(PHONES[0])
+    await first.crash()
+    line = Line()
+    line.cut()
+    async with SlaveClient(master.config(state_dir=tmp_path), line=line) as second:
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        assert {held.want for held in second.held} == set(PHONES[1:3])
+        assert not (await second.acquire(PHONES[0])).granted
+        line.restore()
+
+
+async def test_a_corrupt_state_directory_is_set_aside_and_told(master: RestartableMaster, tmp_path: Path) -> None:
+    first = SlaveClient(master.config(state_dir=tmp_path))
+    await first.start()
+    await first.acquire(PHONES[0])
+    await first.stop()
+    (tmp_path / "lease").write_bytes(b"\0" * 100)
+    told: list[str] = []
+    async with SlaveClient(
+        master.config(state_dir=tmp_path), on_notice=lambda notice: told.append(f"{notice.kind.name} {notice.message}")
+    ) as second:
+        assert (await second.acquire(PHONES[0])).granted
+    assert any(text.startswith("STATE_SET_ASIDE") and str(tmp_path / "lease") in text for text in told)
+
+
+async def test_an_unwritable_state_directory_stops_nothing(master: RestartableMaster, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    async with SlaveClient(master.config(state_dir=tmp_path / "file" / "state")) as client:
+        assert (await client.acquire(PHONES[0])).granted
+        assert any(notice.kind is NoticeKind.STATE_NOT_SAVED for notice in client.notices)
+
+
+async def test_a_lease_by_a_stranger_is_not_used(master: RestartableMaster) -> None:
+    noticed: asyncio.Queue[NoticeKind] = asyncio.Queue()
+    config = master.config(trusted_keys=(b"\1" * 32,))
+    async with SlaveClient(config, on_notice=lambda notice: noticed.put_nowait(notice.kind)) as client:
+        assert await noticed.get() is NoticeKind.LEASE_NOT_TRUSTED
+        assert not (await client.acquire(PHONES[0])).granted
+
+
+async def test_a_version_limit_is_told_and_held_seats_stay(master: RestartableMaster) -> None:
+    noticed: asyncio.Queue[NoticeKind] = asyncio.Queue()
+    async with SlaveClient(master.config(), on_notice=lambda notice: noticed.put_nowait(notice.kind)) as client:
+        await client.acquire(PHONES[0])
+        await master.apply(estate(ports_version=11))
+        assert await noticed.get() is NoticeKind.VERSION_LIMIT
+        refused = await client.acquire(PHONES[1])
+        assert isinstance(refused, Refused)
+        assert refused.reason is Reason.VERSION_LIMIT
+        assert await master.holders("berlin") == {PHONES[0].holder}
+
+
+async def test_a_failing_callback_harms_nobody(master: RestartableMaster) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("a bug of the PBX maker")
+
+    async with SlaveClient(master.config(), on_state=fail, on_seat=fail, on_notice=fail) as client:
+        assert (await client.acquire(PHONES[0])).granted
+
+
+async def test_leaving_by_an_exception_keeps_the_lease(master: RestartableMaster) -> None:
+    client = SlaveClient(master.config())
+
+    async def use() -> None:
+        async with client:
+            await client.acquire(PHONES[0])
+            raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError, match="crash"):
+        await use()
+    assert client.state is State.STOPPED
+    assert len(await master.holders("berlin")) == 1
+
+
+async def test_the_blocking_face_does_the_same(master: RestartableMaster) -> None:
+    def use() -> None:
+        with BlockingSlaveClient(master.config()) as client:
+            assert client.wait_for_state(State.CONNECTED, timeout_seconds=20) is State.CONNECTED
+            assert client.acquire(PHONES[0]).granted
+            assert all(outcome.granted for outcome in client.acquire_many(PHONES))
+            assert client.call_allowed(kind=CallKind.NEW, holder="phone-0")
+            assert client.return_seat(PHONES[0]) == Returned(want=PHONES[0], held=True)
+            assert client.sync(PHONES[:2]).seats_returned == 3
+            assert client.state is State.CONNECTED
+            assert len(client.held) == 2
+        assert client.report().state is State.CLOSED
+        with pytest.raises(RuntimeError, match="closed"):
+            client.acquire(PHONES[0])
+
+    await asyncio.to_thread(use)
+    assert len(await master.holders("berlin")) == 0
+
+
+async def test_a_simulated_site_lives_through_an_outage(master: RestartableMaster) -> None:
+    site = SiteSimulator(master.config(), phones=PORTS + 2, seed=7)
+    await site.start()
+    outcomes = await site.register_all()
+    assert sum(outcome.granted for outcome in outcomes) == site.counts.registered == PORTS
+    assert site.counts.refused_total == 2
+    site.drop_line()
+    await site.client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    for _ in range(50):
+        await site.step()
+        assert site.counts.registered <= PORTS
+    assert site.may_call(PORTS + 1, CallKind.EMERGENCY)
+    site.restore_line()
+    await connected(site.client)
+    registered = site.counts.registered
+    assert len(await master.holders("berlin")) == registered == len(site.client.held)
+    assert await site.close() == registered
+    assert len(await master.holders("berlin")) == 0
+
+
+async def test_simulated_phones_come_and_go_by_their_seed(master: RestartableMaster) -> None:
+    async def history() -> list[str]:
+        heard: list[str] = []
+        site = SiteSimulator(master.config(), phones=3, seed=5, on_event=lambda event: heard.append(event.text))
+        await site.start()
+        await connected(site.client)
+        heard.clear()
+        for _ in range(20):
+            await site.step()
+        await site.rest()
+        steps = list(heard)
+        await site.close()
+        return steps
+
+    assert await history() == await history()
+
+
+async def test_at_the_signed_end_seats_are_lost_and_then_acquired_again(master: RestartableMaster) -> None:
+    time, line = HeldClock(master.clock), Line()
+    changes: list[SeatChange] = []
+    client = SlaveClient(master.config(), line=line, clock=time, on_seat=lambda want, change: changes.append(change))
+    await client.start()
+    await connected(client)
+    await client.acquire_many(PHONES[:2])
+    line.cut()
+    client.look_again()
+    await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    time.advance(59)
+    assert (await client.acquire(PHONES[0])).granted
+    time.advance(2)
+    assert client.state is State.EXPIRED
+    assert not client.held
+    assert [change.want for change in changes if isinstance(change, Lost)] == PHONES[:2]
+    assert not client.call_allowed(kind=CallKind.NEW, holder="phone-0")
+    assert client.call_allowed(kind=CallKind.EMERGENCY)
+    await client.return_seat(PHONES[1])
+    line.restore()
+    client.look_again()
+    await connected(client)
+    assert [held.want for held in client.held] == PHONES[:1]
+    assert await master.holders("berlin") == {"phone-0"}
+    await client.stop()
+
+
+async def test_the_clients_end_is_never_later_than_the_masters(master: RestartableMaster) -> None:
+    time = HeldClock(master.clock)
+    client = SlaveClient(master.config(), clock=time)
+    await client.start()
+    await connected(client)
+    report = client.report()
+    assert report.lease_end is not None
+    assert master.clock() + report.remaining_seconds <= report.lease_end.timestamp()
+    await client.stop()
+
+
+@pytest.mark.parametrize("away", [10.0, 59.0, 61.0])
+async def test_after_a_restart_the_signed_end_counts(master: RestartableMaster, tmp_path: Path, away: float) -> None:
+    time, line = HeldClock(master.clock), Line()
+    first = SlaveClient(master.config(state_dir=tmp_path), clock=time)
+    await first.start()
+    await connected(first)
+    await first.acquire(PHONES[0])
+    await first.stop()
+    time.advance(away)
+    line.cut()
+    second = SlaveClient(master.config(state_dir=tmp_path), line=line, clock=time)
+    await second.start()
+    reached = await second.wait_for_state(State.OFFLINE, State.EXPIRED, timeout_seconds=20)
+    assert reached is (State.OFFLINE if away < 60 else State.EXPIRED)
+    assert second.report().remaining_seconds == pytest.approx(max(60 - away, 0))
+    assert (await second.acquire(PHONES[0])).granted is (away < 60)
+    await second.stop()
+
+
+async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_path: Path) -> None:
+    time, line = HeldClock(master.clock), Line()
+    first = SlaveClient(master.config(state_dir=tmp_path), clock=time, line=line)
+    await first.start()
+    await connected(first)
+    await first.acquire(PHONES[0])
+    line.cut()
+    first.look_again()
+    await first.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    time.advance(40)
+    await first.stop()
+    master.clock.advance(-1_000_000)
+    second = SlaveClient(master.config(state_dir=tmp_path), line=line, clock=time)
+    await second.start()
+    await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    assert second.report().remaining_seconds <= 20
+    assert [notice.kind for notice in second.notices] == [NoticeKind.CLOCK_SET_BACK]
+    await second.stop()

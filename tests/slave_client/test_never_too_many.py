@@ -1,0 +1,104 @@
+"""Whatever breaks, restarts or runs out: the sites together never use more seats than there are licenses."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from slave_client import HolderKind, Line, SlaveClient, State, Want
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
+
+PHONES = 4
+STEPS = 60
+
+
+class Site:
+    """One PBX that may be cut off, killed and started again; its line breaks in the middle of calls, too."""
+
+    def __init__(self, master: RestartableMaster, pbx: str, state_dir: Path, time: HeldClock) -> None:
+        self.config = master.config(pbx, state_dir=state_dir, seats_per_call_max=3, call_timeout_seconds=2.0)
+        self.time = time
+        self.line = Line()
+        self.wants = [Want("port", HolderKind.USER, f"{pbx}-{number}") for number in range(PHONES)]
+        self.client = self.fresh()
+
+    def fresh(self) -> SlaveClient:
+        return SlaveClient(self.config, line=self.line, clock=self.time)
+
+    @property
+    def in_use(self) -> int:
+        return len(self.client.held) if self.client.state in (State.CONNECTED, State.OFFLINE) else 0
+
+    async def restart(self, *, crash: bool) -> None:
+        await (self.client.crash() if crash else self.client.stop())
+        self.client = self.fresh()
+        await self.client.start()
+
+    async def judged(self) -> None:
+        """Wait until the client has noticed how its line is."""
+        self.client.look_again()
+        if self.line.is_cut:
+            await self.client.wait_for_state(State.OFFLINE, State.EXPIRED, State.STARTING, timeout_seconds=20)
+        else:
+            await self.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_sites_never_use_more_than_there_is(master: RestartableMaster, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    time = HeldClock(master.clock)
+    sites = [Site(master, pbx, tmp_path / pbx, time) for pbx in ("berlin", "rome")]
+    for site in sites:
+        await site.client.start()
+        await site.judged()
+    granted = 0
+    for _ in range(STEPS):
+        site = chance.choice(sites)
+        some = chance.sample(site.wants, chance.randint(1, PHONES))
+        match chance.choice(
+            ("acquire", "acquire", "return", "sync", "cut", "restore", "tear", "crash", "stop", "wait")
+        ):
+            case "acquire":
+                granted += sum(outcome.granted for outcome in await site.client.acquire_many(some))
+            case "return":
+                await site.client.return_seats(some)
+            case "sync":
+                await site.client.sync(some)
+            case "cut":
+                site.line.cut()
+                await site.judged()
+            case "restore":
+                site.line.restore()
+                await site.judged()
+            case "tear":  # the answer of a call under way is lost
+                await _torn(site, chance, some)
+            case "crash":
+                await site.restart(crash=True)
+                await site.judged()
+            case "stop":
+                await site.restart(crash=False)
+                await site.judged()
+            case "wait":
+                time.advance(chance.choice((1.0, 12.0, 35.0, 70.0)))
+        assert sum(site.in_use for site in sites) <= PORTS
+    for site in sites:
+        site.line.restore()
+        await site.judged()
+        assert await master.holders(site.config.pbx.rpartition("/")[2]) == {
+            held.want.holder for held in site.client.held
+        }
+        await site.client.close()
+    assert granted > 0
+
+
+async def _torn(site: Site, chance: random.Random, some: list[Want]) -> None:
+    """Cut the line some moments after a call went out, so that the master may or may not have done its part."""
+    call = site.client.acquire_many if chance.random() < 0.5 else site.client.return_seats
+    under_way = asyncio.ensure_future(call(some))
+    await asyncio.sleep(chance.choice((0.0, 0.001, 0.002, 0.004)))
+    site.line.cut()
+    await under_way
+    await site.judged()
