@@ -6,12 +6,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from master.app import load_catalogs
 from master.cli.failure import CommandFailed
 from master.cli.output import stdout_console
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import CatalogError, read_catalog
-from master.settings import Settings
 
 app = typer.Typer(help="License types.", no_args_is_help=True)
 
@@ -19,6 +17,9 @@ app = typer.Typer(help="License types.", no_args_is_help=True)
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "innovaphone") -> None:
     """The license types of a catalog that comes along."""
+    from master.app import load_catalogs
+    from master.settings import Settings
+
     catalogs = load_catalogs(Settings())
     if name not in catalogs:
         raise CommandFailed(f"there is no catalog {name!r}; there are {', '.join(sorted(catalogs))}")

@@ -6,9 +6,6 @@ import typer
 
 from master.cli.failure import CommandFailed
 from master.cli.serve import DatabaseUrl, SettingsFile, settings_from
-from master.store import schema
-from master.store.database import StorageError, open_database
-from master.store.integrity import counter_mismatches
 
 app = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -16,6 +13,9 @@ app = typer.Typer(help="The database.", no_args_is_help=True)
 @app.command()
 def upgrade(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
     """Bring the database to the schema of this version; makes it where there is none."""
+    from master.store import schema
+    from master.store.database import StorageError
+
     settings = settings_from(file, database_url=database_url)
     try:
         before, after = schema.upgrade(settings.database_url)
@@ -27,6 +27,8 @@ def upgrade(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None
 @app.command()
 def check(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
     """Check the schema, and that every counter agrees with the seats it counts."""
+    from master.store.database import StorageError
+
     settings = settings_from(file, database_url=database_url)
     try:
         found = asyncio.run(_mismatches(settings.database_url))
@@ -38,6 +40,10 @@ def check(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
 
 
 async def _mismatches(database_url: str) -> list[str]:
+    from master.store import schema
+    from master.store.database import open_database
+    from master.store.integrity import counter_mismatches
+
     database = open_database(database_url)
     try:
         await schema.check(database)

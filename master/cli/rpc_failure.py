@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from master.cli.failure import CommandFailed
