@@ -1,5 +1,6 @@
 """`license-master seats`, `leases` and `events`: one row for each, with filters, page after page."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -36,6 +37,8 @@ LEASE_STYLES = {
     status_pb2.LEASE_STATE_EXPIRED: "red",
     status_pb2.LEASE_STATE_CLOSED: "dim",
 }
+
+DETAIL_LENGTH_MAX = 60
 
 PbxOption = Annotated[str, typer.Option("--pbx", metavar="NAME", help="Only of this PBX.")]
 
@@ -193,8 +196,26 @@ def events_view(rows: Sequence[status_pb2.Event]) -> Table:
     """Events as a table."""
     shown = table("When", "What", "PBX", "Caller", "Details")
     for row in rows:
-        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), row.caller, row.details)
+        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), row.caller, details_text(row.details))
     return shown
+
+
+def details_text(details: str) -> str:
+    """An event's details in a line: values as they are, the long ones by their number of items."""
+    try:
+        parsed = json.loads(details or "{}")
+    except ValueError:
+        return details
+    if not isinstance(parsed, dict):
+        return details
+    return joined(f"{key} {_brief(value)}" for key, value in parsed.items() if value not in ("", None, [], {}))
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, list | dict):
+        text = json.dumps(value, ensure_ascii=False)
+        return text if len(text) <= DETAIL_LENGTH_MAX else f"({len(value):,})"
+    return str(value)
 
 
 def _until(row: status_pb2.LeaseStatus, now: datetime) -> str:

@@ -61,11 +61,13 @@ def rpc_failure(error: grpc.RpcError, server: str) -> RpcFailure:
     lines += [f"{violation.subject}: {violation.description}" for violation in details.quota.violations]
     if details.info.reason:
         lines.insert(0, f"reason: {details.info.reason}")
-    remedy = details.info.metadata.get("remedy") or _REMEDIES.get(error.code(), "")
+    message = error.details() or error.code().name
+    usual = "" if "`license-master " in message else _REMEDIES.get(error.code(), "")
+    remedy = details.info.metadata.get("remedy") or usual
     if details.retry.HasField("retry_delay"):
         remedy = f"again in {details.retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master is busy"
     return RpcFailure(
-        error.details() or error.code().name,
+        message,
         code=error.code(),
         reason=details.info.reason,
         violations=tuple(Violation(v.field, v.description) for v in details.bad_request.field_violations),

@@ -98,7 +98,7 @@ def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = Fals
     )
     parts: list[RenderableType] = [heading, leases_line(response.lease_counts), ""]
     if response.pools:
-        parts.append(pools_view(response.pools[:limit]))
+        parts.append(pools_view(sorted(response.pools, key=_urgency)[:limit]))
         parts += _more(len(response.pools), limit, "pools")
     else:
         parts.append(Text("no licenses are bound to any device", style="yellow"))
@@ -186,6 +186,12 @@ def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]
     for row in usage:
         sites.setdefault(row.site, {})[row.license_type] = row.seats
     return dict(sorted(sites.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+
+
+def _urgency(pool: status_pb2.Pool) -> tuple[bool, bool, int]:
+    """Used-up pools first, then the license master's, large ones before small ones: an order that rarely moves."""
+    used_up = 0 < pool.capacity <= pool.used
+    return not used_up, not pool.central, -pool.capacity
 
 
 def _pool_note(pool: status_pb2.Pool) -> Text:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from licensemaster.v1 import seat_pb2
 from master.cli.enum_names import in_words
-from master.cli.output import add_row, short_name, table, visible
+from master.cli.output import add_row, joined, short_name, table, visible
 
 
 def result_view(title: str, result: seat_pb2.SeatResult) -> RenderableType:
@@ -118,12 +118,13 @@ def _facts(refusal: seat_pb2.Refusal) -> Table:
     if refusal.rules:
         add_row(facts, "rules", ", ".join(refusal.rules))
     if refusal.license_type:
-        add_row(facts, "short of", refusal.license_type)
+        add_row(facts, "type", refusal.license_type)
     if refusal.device:
         add_row(facts, "looked at", refusal.device)
     if refusal.capacity or refusal.in_use or refusal.wanted:
-        numbers = f"{refusal.capacity:,} installed · {refusal.in_use:,} in use · {refusal.wanted:,} wanted"
-        add_row(facts, "numbers", numbers)
+        numbers = [f"{refusal.capacity:,} installed", f"{refusal.in_use:,} in use"]
+        numbers += [f"{refusal.wanted:,} wanted"] if refusal.wanted else []
+        add_row(facts, "numbers", joined(numbers))
     return facts
 
 

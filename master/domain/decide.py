@@ -68,6 +68,7 @@ class Decider:
         self._pbx = pbx
         self._software = software
         self._now = now
+        self._terms: dict[tuple[str, HolderKind], Terms | Refusal] = {}
 
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
         """Grant or refuse each, in request order; what others need is decided first."""
@@ -104,13 +105,14 @@ class Decider:
     # --- One seat -------------------------------------------------------------------------------------------------
 
     def _acquire_one(self, want: Want) -> Outcome:
-        key = SeatKey(want.type, want.kind, want.holder)
-        held = self._held.get(key)
-        terms = self._book.of(self._pbx, self._software, want.type, want.kind)
+        held = self._held.get(want[:3])
         if held is not None and not held.is_companion:
             return self._still_granted(held)
+        terms = self._terms_of(want)
         if isinstance(terms, Refusal):
             return terms
+        if terms.is_plain:
+            return self._charge(terms, want, parent="")
         if terms.refused is not None:
             return terms.refused
         license_type = terms.type
@@ -126,6 +128,13 @@ class Decider:
         if isinstance(granted, Granted) and license_type.includes:
             self._include_parts(license_type, want.subject)
         return granted
+
+    def _terms_of(self, want: Want) -> Terms | Refusal:
+        name = want[:2]
+        found = self._terms.get(name)
+        if found is None:
+            found = self._terms[name] = self._book.of(self._pbx, self._software, want.type, want.kind)
+        return found
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
         seat = self._held.get(key)
@@ -161,6 +170,9 @@ class Decider:
         source = self._free_source(terms)
         if source is None:
             return self._used_up(terms)
+        if not terms.companions:
+            self._add(terms, want, source.pool_id, "")
+            return source.granted
         companions: list[tuple[Terms, Source]] = []
         for companion in terms.companions:  # D1: both or neither
             found = self._free_source(companion)

@@ -5,11 +5,11 @@ Keeps score and nothing else: that a pool is never overdrawn is asserted here an
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from master.domain.seats import Seat, SeatKey
+from master.domain.seats import Key, Seat
 
 
 @dataclass(slots=True)
@@ -27,13 +27,15 @@ class PoolScore:
 
 @dataclass(slots=True)
 class PbxSeats:
-    """What one PBX holds, as far as it was prefetched."""
+    """What one PBX holds, as far as it was prefetched, and what changed of it."""
 
-    by_key: dict[SeatKey, Seat] = field(default_factory=dict)
-    by_user: defaultdict[str, set[SeatKey]] = field(default_factory=lambda: defaultdict(set))
+    by_key: dict[Key, Seat] = field(default_factory=dict)
+    by_user: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
     """Seats held on behalf of a user by something else: channels, logins."""
-    by_type: defaultdict[str, set[SeatKey]] = field(default_factory=lambda: defaultdict(set))
+    by_type: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
     """Only the types that are read PBX-wide."""
+    added: dict[Key, Seat] = field(default_factory=dict)
+    removed: dict[Key, Seat] = field(default_factory=dict)
 
 
 class Ledger:
@@ -42,18 +44,12 @@ class Ledger:
     def __init__(self, *, pbx_wide: frozenset[str] = frozenset()) -> None:
         self.pools: dict[int, PoolScore] = {}
         self.seats: defaultdict[int, PbxSeats] = defaultdict(PbxSeats)
-        self.added: dict[tuple[int, SeatKey], Seat] = {}
-        self.removed: dict[tuple[int, SeatKey], Seat] = {}
         self._pbx_wide = pbx_wide
 
     def load(self, seats: Iterable[Seat]) -> None:
         """Take in seats as the database has them."""
         for seat in seats:
-            self._index(seat)
-
-    def held(self, pbx_id: int, key: SeatKey) -> Seat | None:
-        """The seat of that name, if the PBX holds it."""
-        return self.seats[pbx_id].by_key.get(key)
+            self._index(self.seats[seat.pbx_id], seat[1:4], seat)
 
     def holdings(self, pbx_id: int) -> Iterator[Seat]:
         """All seats of a PBX that were prefetched."""
@@ -62,9 +58,8 @@ class Ledger:
     def of_type(self, pbx_id: int, type_key: str) -> list[Seat]:
         """All seats of a PBX-wide type, oldest first."""
         of_pbx = self.seats[pbx_id]
-        return sorted(
-            (of_pbx.by_key[key] for key in of_pbx.by_type[type_key]), key=lambda seat: (seat.acquired_at, seat.key)
-        )
+        found = (of_pbx.by_key[key] for key in of_pbx.by_type[type_key])
+        return sorted(found, key=lambda seat: (seat.acquired_at, seat.key))
 
     def on_behalf_of(self, pbx_id: int, user: str) -> list[Seat]:
         """Seats that something else holds on behalf of a user."""
@@ -77,12 +72,12 @@ class Ledger:
             pool = self.pools[seat.pool_id]
             pool.used += 1
             assert pool.used <= pool.capacity, f"pool {seat.pool_id} would be overdrawn"
-        self._index(seat)
-        name = (seat.pbx_id, SeatKey(seat.type, seat.kind, seat.holder))
-        if self.removed.get(name) == seat:
-            del self.removed[name]
+        of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+        self._index(of_pbx, key, seat)
+        if of_pbx.removed and of_pbx.removed.get(key) == seat:
+            del of_pbx.removed[key]
         else:
-            self.added[name] = seat
+            of_pbx.added[key] = seat
 
     def remove(self, seat: Seat) -> None:
         """A PBX no longer holds a seat; its pool is credited."""
@@ -90,15 +85,22 @@ class Ledger:
             pool = self.pools[seat.pool_id]
             pool.used -= 1
             assert pool.used >= 0, f"pool {seat.pool_id} was given back more than was taken"
-        of_pbx = self.seats[seat.pbx_id]
-        del of_pbx.by_key[seat.key]
-        of_pbx.by_user[seat.user].discard(seat.key)
-        of_pbx.by_type[seat.type].discard(seat.key)
-        name = (seat.pbx_id, seat.key)
-        if name in self.added:
-            del self.added[name]
+        of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+        del of_pbx.by_key[key]
+        of_pbx.by_user[seat.user].discard(key)
+        of_pbx.by_type[seat.type].discard(key)
+        if key in of_pbx.added:
+            del of_pbx.added[key]
         else:
-            self.removed.setdefault(name, seat)
+            of_pbx.removed.setdefault(key, seat)
+
+    def added(self) -> list[Seat]:
+        """Seats to be written."""
+        return [seat for of_pbx in self.seats.values() for seat in of_pbx.added.values()]
+
+    def removed(self) -> list[Seat]:
+        """Seats to be deleted, as they were read."""
+        return [seat for of_pbx in self.seats.values() for seat in of_pbx.removed.values()]
 
     def pools_debited(self) -> set[int]:
         """The pools that the seats loaded are debited from."""
@@ -107,18 +109,17 @@ class Ledger:
 
     def pool_changes(self) -> dict[tuple[int, int], int]:
         """By how much each (pool, PBX) changed."""
-        changes: defaultdict[tuple[int, int], int] = defaultdict(int)
-        for seat in self.added.values():
-            if seat.pool_id is not None:
-                changes[seat.pool_id, seat.pbx_id] += 1
-        for seat in self.removed.values():
-            if seat.pool_id is not None:
-                changes[seat.pool_id, seat.pbx_id] -= 1
+        changes: Counter[tuple[int, int]] = Counter()
+        for pbx_id, of_pbx in self.seats.items():
+            for pool_id, count in Counter(seat.pool_id for seat in of_pbx.added.values()).items():
+                if pool_id is not None:
+                    changes[pool_id, pbx_id] += count
+            for pool_id, count in Counter(seat.pool_id for seat in of_pbx.removed.values()).items():
+                if pool_id is not None:
+                    changes[pool_id, pbx_id] -= count
         return {name: change for name, change in changes.items() if change}
 
-    def _index(self, seat: Seat) -> None:
-        of_pbx = self.seats[seat.pbx_id]
-        key = SeatKey(seat.type, seat.kind, seat.holder)
+    def _index(self, of_pbx: PbxSeats, key: Key, seat: Seat) -> None:
         of_pbx.by_key[key] = seat
         if seat.user:
             of_pbx.by_user[seat.user].add(key)

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from master.domain.versions import Version
 from master.domain.words import Basis, HolderKind
 
+Key = tuple[str, HolderKind, str]
+"""A SeatKey, or a plain tuple that equals it."""
+
 
 class SeatKey(NamedTuple):
     """Names a seat within its PBX."""

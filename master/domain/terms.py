@@ -42,6 +42,8 @@ class Terms:
     """Pools in order; empty where none is installed."""
     companions: tuple[Terms, ...]
     """Seats to be debited with it (D1)."""
+    is_plain: bool = False
+    """Whether only the pools decide: nothing is required, included or held against an application."""
 
 
 class TermsBook:
@@ -74,12 +76,21 @@ class TermsBook:
                 if companion.platform == pbx.device.platform
             )
             refused = next((terms.refused for terms in companions if terms.refused is not None), None)
+        catalog = self.estate.catalog
+        needs_license = not exempt and license_type.metering in (Metering.FLOATING, Metering.FIXED, Metering.COMPANION)
+        related = license_type.requires or license_type.includes or catalog.included_in[type_key]
         return Terms(
             type=license_type,
             pbx=pbx,
             refused=refused,
-            needs_license=not exempt
-            and license_type.metering in (Metering.FLOATING, Metering.FIXED, Metering.COMPANION),
+            needs_license=needs_license,
+            is_plain=(
+                refused is None
+                and needs_license
+                and not related
+                and not catalog.included_per_pbx_in[type_key]
+                and license_type.version_basis is not VersionBasis.APPLICATION
+            ),
             installation=installations[0],
             sources=tuple(self._sources(license_type, software, installations)),
             companions=companions,

@@ -292,12 +292,10 @@ _HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
 def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[Want]) -> None:
     """Note what acquiring some seats needs to know."""
     wide = book.estate.catalog.read_pbx_wide
-    for want in wants:
-        needs.holders.add((pbx.id, want.holder))
-        if want.user:
-            needs.holders.add((pbx.id, want.user))
-        if want.line:
-            needs.holders.add((pbx.id, want.line))
+    pbx_id = pbx.id
+    needs.holders.update([(pbx_id, want.holder) for want in wants])
+    needs.holders.update([(pbx_id, want.user) for want in wants if want.user])
+    needs.holders.update([(pbx_id, want.line) for want in wants if want.line])
     types = {want.type for want in wants}
     needs.types.update((pbx.id, other) for key in types for other in wide.get(key, ()))
     needs.pools |= _pools_of(book, pbx, types)

@@ -78,7 +78,7 @@ class Tx(ABC):
 
     @abstractmethod
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
-        """Insert many rows at once; columns are (name, PostgreSQL type)."""
+        """Insert many rows that mostly differ in their last column only; columns are (name, PostgreSQL type)."""
 
     @abstractmethod
     def lock(self, statement: str, *values: Any) -> None:
@@ -161,8 +161,16 @@ class _SqliteTx(Tx):
         self._raw.executemany(_for_sqlite(statement), rows)
 
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
-        names, marks = ", ".join(name for name, _ in columns), ", ".join("?" * len(columns))
-        self._raw.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+        # One step of SQLite inserts all rows that are alike: the interpreter lock is let go once, not once per row,
+        # and the other threads work meanwhile.
+        alike: dict[Row, list[Any]] = {}
+        for row in rows:
+            alike.setdefault(row[:-1], []).append(row[-1])
+        names = ", ".join(name for name, _ in columns)
+        marks = ", ".join(f"?{at}" for at in range(1, len(columns)))
+        statement = f"INSERT INTO {table} ({names}) SELECT {marks}, value FROM json_each(?{len(columns)})"
+        for values, last in alike.items():
+            self._raw.execute(statement, (*values, json.dumps(last)))
 
     def lock(self, statement: str, *values: Any) -> None:
         """BEGIN IMMEDIATE has locked everything."""

@@ -20,8 +20,8 @@ _KINDS = {kind.value: kind for kind in HolderKind}
 
 _SEAT = "s.pbx_id, s.type, s.kind, s.holder, s.user_name, s.line, s.pool_id, s.parent, s.acquired_at"
 _SEAT_COLUMNS = (
-    ("pbx_id", "int"), ("type", "text"), ("kind", "int"), ("holder", "text"), ("user_name", "text"), ("line", "text"),
-    ("pool_id", "int"), ("parent", "text"), ("acquired_at", "float8"),
+    ("pbx_id", "int"), ("type", "text"), ("kind", "int"), ("user_name", "text"), ("line", "text"), ("pool_id", "int"),
+    ("parent", "text"), ("acquired_at", "float8"), ("holder", "text"),
 )  # fmt: skip
 _LEASE = (
     "pbx_id, epoch, phase, instance_id, request_id, software, opened_at, renewed_at, ttl_seconds, ends_at,"
@@ -140,13 +140,14 @@ def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
 
 def write_ledger(tx: Tx, ledger: Ledger) -> None:
     """Write what a batch changed: seats, pools and who uses them."""
-    if ledger.removed:
+    if removed := ledger.removed():
         tx.many(
             "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
-            [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in ledger.removed.values()],
+            [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in removed],
         )
-    if ledger.added:
-        tx.insert("seat", _SEAT_COLUMNS, list(ledger.added.values()))
+    if added := ledger.added():
+        rows = [seat[:3] + seat[4:] + (seat.holder,) for seat in added]
+        tx.insert("seat", _SEAT_COLUMNS, rows)
     changes = ledger.pool_changes()
     totals: dict[int, int] = {}
     for (pool_id, _), change in changes.items():
