@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from master.cli.enum_names import in_words, short_names
 from master.cli.explain import Kind, holder_kind, print_explanation
-from master.cli.listings import LEASE_STYLES, State, events_view, lease_state, leases_view, seats_view
+from master.cli.listings import LEASE_STYLES, State, details_text, events_view, lease_state, leases_view, seats_view
 from master.cli.output import json_object, print_json
 from master.cli.paging import PAGE_SIZE_MAX, read_pages
 from master.cli.project import CHANGES_SHOWN_MAX, print_changes
@@ -219,6 +219,14 @@ def test_listings() -> None:
     screen = rendered(seats_view([seat], NOW))
     for said in ["channel 7 for anna", "included in uc", "3 d"]:
         assert said in screen
+
+
+def test_details_of_events_fit_a_line() -> None:
+    assert details_text('{"seats": 3, "by": "", "who": ["a"], "changes": ["%s"]}' % ('x", "' * 100)) == (
+        'seats 3 · who ["a"] · changes (101)'
+    )
+    for other in ("", "no JSON", "[1, 2]"):
+        assert details_text(other) == other
 
 
 def test_changes_are_marked_and_cut_short() -> None:
