@@ -158,7 +158,7 @@ async def serve(settings: Settings) -> None:
 
 
 def _collect_garbage_less_often() -> None:
-    """A morning storm makes a hundred thousand short-lived tuples and no cycles; looking for some took a fifth of it."""
+    """A storm makes a hundred thousand short-lived tuples and no cycles; looking for some took a fifth of its time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_settings(file: Path | None = None, **values: object) -> Settings:
+def load_settings(file: Path | None, **values: object) -> Settings:
     """Settings from a file, the environment and `values`, the later ones first.
 
     Raises:

@@ -33,13 +33,18 @@ from master.domain.terms import (
     none_installed,
 )
 from master.domain.versions import Version
-from master.domain.words import Basis, HolderKind, Metering
+from master.domain.words import Basis, DrawnFrom, HolderKind, Metering
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)
 _WAS_NOT_HELD = Returned(was_held=False)
-_USED_UP = frozenset(
-    {RefusalReason.LOCAL_LICENSES_ONLY, RefusalReason.POOL_EXHAUSTED, RefusalReason.COMPANION_EXHAUSTED}
+_TOO_FEW = frozenset(
+    {
+        RefusalReason.LOCAL_LICENSES_ONLY,
+        RefusalReason.NONE_INSTALLED,
+        RefusalReason.POOL_EXHAUSTED,
+        RefusalReason.COMPANION_EXHAUSTED,
+    }
 )
 
 Outcome = Granted | Refusal
@@ -107,7 +112,7 @@ class Decider:
     def _acquire_one(self, want: Want) -> Outcome:
         held = self._held.get(want[:3])
         if held is not None and not held.is_companion:
-            return self._still_granted(held)
+            return self._again(held, want)
         terms = self._terms_of(want)
         if isinstance(terms, Refusal):
             return terms
@@ -127,6 +132,8 @@ class Decider:
         granted = self._charge(terms, want, parent=self._included_in(license_type, want.subject))
         if isinstance(granted, Granted) and license_type.includes:
             self._include_parts(license_type, want.subject)
+        if isinstance(granted, Granted) and license_type.includes_per_pbx:
+            self._include_more(license_type)
         return granted
 
     def _terms_of(self, want: Want) -> Terms | Refusal:
@@ -146,9 +153,20 @@ class Decider:
         self._remove(seat)
         if license_type.includes and (refusal := self._charge_parts(license_type, seat)):
             return refusal
+        if license_type.includes_per_pbx and (refusal := self._still_including(license_type, seat)):
+            return refusal
         if seat.parent and self._catalog.included_per_pbx_in[seat.type]:
             self._pass_inclusion_on(seat)
         return _WAS_HELD
+
+    def _again(self, held: Seat, want: Want) -> Outcome:
+        """A seat already held is not questioned again (B10), but for what its new user or line must have (J2, K3)."""
+        if (want.user, want.line) != (held.user, held.line):
+            if refusal := self._missing_requirement(self._catalog.types[held.type], want):
+                return refusal
+            self._ledger.remove(held)
+            self._ledger.add(held._replace(user=want.user, line=want.line))
+        return self._still_granted(held)
 
     def _still_granted(self, seat: Seat) -> Granted:
         if seat.pool_id is None:
@@ -226,6 +244,28 @@ class Decider:
             if seat.pool_id is not None:
                 self._remove(seat)
                 self._ledger.add(seat._replace(pool_id=None, parent=whole.key))
+
+    def _include_more(self, base: LicenseType) -> None:
+        """K2: seats debited until now are credited as far as the base license includes them, oldest first."""
+        for part, each in base.includes_per_pbx.items():
+            seats = self._ledger.of_type(self._pbx.id, part)
+            free = len(self._ledger.of_type(self._pbx.id, base.key)) * each
+            free -= sum(seat.parent == base.key for seat in seats)
+            for seat in [seat for seat in seats if seat.pool_id is not None][: max(free, 0)]:
+                self._remove(seat)
+                self._ledger.add(seat._replace(pool_id=None, parent=base.key))
+
+    def _still_including(self, base: LicenseType, returned: Seat) -> Refusal | None:
+        """K2: one of several base licenses stays while more seats are included than the others would include."""
+        left = len(self._ledger.of_type(self._pbx.id, base.key))
+        surplus: list[Seat] = []
+        for part, each in base.includes_per_pbx.items():
+            included = [seat for seat in self._ledger.of_type(self._pbx.id, part) if seat.parent == base.key]
+            surplus += included[left * each :]
+        if not surplus:
+            return None
+        self._ledger.add(returned)
+        return _still_required(base, surplus)
 
     def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
         """Parts that stay when the whole goes need licenses of their own; without them the whole stays too."""
@@ -314,14 +354,14 @@ class Decider:
             return none_installed(terms, self._estate)
         source = terms.sources[-1]
         pool = self._ledger.pools[source.pool_id]
-        if self._estate.is_local(terms.pbx) and source.installation.device is terms.pbx.device:
+        if self._estate.is_local(terms.pbx) and terms.type.makes_local:  # A3; hardware is its own affair (A6)
             return replace(
                 local_only(terms, self._estate, wanted=1, in_use=pool.used, missing=1), pool_id=source.pool_id
             )
         name, device = terms.type.display_name, source.installation.device.name
         return Refusal(
             reason=RefusalReason.POOL_EXHAUSTED,
-            rules=("A1", *terms.type.rules),
+            rules=terms.type.rules if terms.type.drawn_from is DrawnFrom.OWN_DEVICE else ("A1", *terms.type.rules),
             message=f"all {pool.capacity} {name} licenses on {device} are in use",
             remedy=add_licenses(terms, quantity=1),
             license_type=terms.type.key,
@@ -379,9 +419,7 @@ class Decider:
     def _with_totals(self, wants: Sequence[Want], outcomes: list[Outcome]) -> list[Outcome]:
         """Refusals for want of licenses tell the numbers of the whole call: one explanation for all of a kind."""
         short = [
-            index
-            for index, outcome in enumerate(outcomes)
-            if type(outcome) is Refusal and outcome.reason in _USED_UP and outcome.pool_id is not None
+            index for index, outcome in enumerate(outcomes) if type(outcome) is Refusal and outcome.reason in _TOO_FEW
         ]
         if not short:
             return outcomes
@@ -403,12 +441,10 @@ class Decider:
     def _told_for_all(self, refusal: Refusal, want: Want, missing: int, wanted: int) -> Refusal:
         terms = self._book.of(self._pbx, self._software, want.type, want.kind)
         assert isinstance(terms, Terms)
-        assert refusal.pool_id is not None
-        in_use = self._ledger.pools[refusal.pool_id].used
         if refusal.reason is RefusalReason.LOCAL_LICENSES_ONLY:
-            told = local_only(terms, self._estate, wanted=wanted, in_use=in_use, missing=missing)
+            told = local_only(terms, self._estate, wanted=wanted, in_use=refusal.in_use, missing=missing)
             return replace(told, pool_id=refusal.pool_id)
-        short = terms if refusal.reason is RefusalReason.POOL_EXHAUSTED else terms.companions[0]
+        short = next(one for one in (terms, *terms.companions) if one.type.key == refusal.license_type)
         return replace(refusal, wanted=wanted, remedy=add_licenses(short, quantity=missing))
 
 

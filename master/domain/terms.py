@@ -67,7 +67,9 @@ class TermsBook:
             return _unknown_type(type_key, self.estate)
         installations = self.estate.sources(pbx, license_type)
         exempt = _exempt(license_type, pbx, software, kind)
-        refused = None if exempt else self._refused(license_type, pbx, software, kind, installations)
+        refused = _asked_wrongly(license_type, pbx, software, kind)
+        if refused is None and not exempt:
+            refused = self._refused(license_type, pbx, software, installations)
         companions: tuple[Terms, ...] = ()
         if not exempt and refused is None:
             companions = tuple(
@@ -126,14 +128,9 @@ class TermsBook:
         license_type: LicenseType,
         pbx: Pbx,
         software: Version,
-        kind: HolderKind,
         sources: tuple[Installation, ...],
     ) -> Refusal | None:
-        """The first reason of the list that applies, of those that do not depend on seats."""
-        if kind not in license_type.holders:
-            return _wrong_holder(license_type, kind)
-        if license_type.minimum_software is not None and software < license_type.minimum_software:
-            return _too_old(license_type, pbx, software)
+        """The first reason of the list that applies, of those that the installation gives."""
         if refusal := _excluded(license_type, sources[0]):
             return refusal
         if not any(_within_limit(license_type, software, source) for source in sources):
@@ -141,6 +138,15 @@ class TermsBook:
         if license_type.metering is Metering.SWITCH and not self.estate.feature_is_on(sources[0], license_type):
             return _feature_off(license_type, sources[0], self.estate)
         return None
+
+
+def _asked_wrongly(license_type: LicenseType, pbx: Pbx, software: Version, kind: HolderKind) -> Refusal | None:
+    """What is wrong whether a license is needed or not."""
+    if kind not in license_type.holders and kind not in license_type.exempt_holders:
+        return _wrong_holder(license_type, kind)
+    if license_type.minimum_software is not None and software < license_type.minimum_software:
+        return _too_old(license_type, pbx, software)
+    return None
 
 
 def _exempt(license_type: LicenseType, pbx: Pbx, software: Version, kind: HolderKind) -> bool:
@@ -319,14 +325,15 @@ def none_installed(terms: Terms, estate: Estate) -> Refusal:
     """No license of the type where the PBX draws on; for a locally licensed PBX, A3's own refusal."""
     license_type, device = terms.type, terms.installation.device.name
     if estate.is_local(terms.pbx) and license_type.drawn_from is not DrawnFrom.OWN_DEVICE:
-        return local_only(terms, estate, wanted=0, in_use=0, missing=1)
+        return local_only(terms, estate, wanted=1, in_use=0, missing=1)
     return Refusal(
         reason=RefusalReason.NONE_INSTALLED,
-        rules=("C1",) if license_type.drawn_from is DrawnFrom.OWN_DEVICE else ("A1", *license_type.rules),
+        rules=license_type.rules if license_type.drawn_from is DrawnFrom.OWN_DEVICE else ("A1", *license_type.rules),
         message=f"no {license_type.display_name} license is installed on {device}",
         remedy=add_licenses(terms, quantity=1),
         license_type=license_type.key,
         device=device,
+        wanted=1,
     )
 
 
@@ -366,12 +373,12 @@ def add_licenses(terms: Terms, *, quantity: int) -> Remedy:
     license_type, installation = terms.type, terms.installation
     version = str(installation.limit) if license_type.versioned and installation.limit is not None else ""
     of_version = f" of V{version} or newer" if version else ""
-    plural = "" if quantity == 1 else "s"
+    licenses, seats = ("license", "1 seat comes") if quantity == 1 else ("licenses", f"{quantity} seats come")
     return Remedy(
         action=RemedyAction.ADD_LICENSES,
         text=(
-            f"bind {quantity} more {license_type.display_name} license{plural}{of_version} to"
-            f" {installation.device.name}, or wait until {quantity} seat{plural} come back"
+            f"bind {quantity} more {license_type.display_name} {licenses}{of_version} to"
+            f" {installation.device.name}, or wait until {seats} back"
         ),
         license_type=license_type.key,
         quantity=quantity,

