@@ -1,0 +1,108 @@
+"""One or two real masters on one database, driven from plain code, with a loop of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import grpc
+
+from licensemaster.v1 import status_pb2
+from master.store.database import open_database
+from master.store.integrity import counter_mismatches
+from tests.invariants.model import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
+from tests.support.estates import project
+from tests.support.masters import Clock, InProcess, in_process_master
+
+T = TypeVar("T")
+_PRINTED = {
+    "port": "PBX-Port12",
+    "ipva": "PBX-IPVA12",
+    "uc": "PBX UC12",
+    "mypbx": "PBX-myPBX12",
+    "video": "PBX Video12",
+}
+_DESCRIBED = {
+    "berlin": "slave 12 gateway",
+    "paris": "slave 12 gateway",
+    "vm": "slave 12 ipva",
+    "rome": "slave 12 gateway",
+}
+
+
+class Arena:
+    """Masters that may be dropped and started again; every history gets a project of its own."""
+
+    def __init__(self, database_url: str, *, masters: int) -> None:
+        self.clock = Clock()
+        self._url = database_url
+        self._runner = asyncio.Runner()
+        self._database = open_database(database_url)
+        self._stacks: list[AsyncExitStack] = []
+        self.masters: list[InProcess] = []
+        self._names = (f"history-{number}" for number in itertools.count(1))
+        for _ in range(masters):
+            stack, master = self.run(self._start())
+            self._stacks.append(stack)
+            self.masters.append(master)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something."""
+        return self._runner.run(work)
+
+    def close(self) -> None:
+        """End everything."""
+        for stack in self._stacks:
+            self.run(stack.aclose())
+        self.run(self._database.close())
+        self._runner.close()
+
+    async def restart(self, at: int) -> None:
+        """Drop a master, whatever it does, and start another on the same database."""
+        await self._stacks[at].aclose()
+        self._stacks[at], self.masters[at] = await self._start()
+
+    async def mismatches(self) -> list[str]:
+        """Counters that do not agree with the seats."""
+        return await self._database.read(counter_mismatches)
+
+    def new_project(self) -> str:
+        """A project as the model knows it, under a name that nobody used before."""
+        message = project(
+            {
+                f"{_PRINTED[kind]}{' ' * number}": (quantity, device)
+                for number, ((device, kind), quantity) in enumerate(MODEL_CAPACITY.items())
+            },
+            pbxs=_DESCRIBED,
+            ttl_seconds=TTL_SECONDS,
+            grace_seconds=GRACE_SECONDS,
+        )
+        message.name = next(self._names)
+        self.run(self.masters[0].wire.apply(message))
+        return message.name
+
+    async def _start(self) -> tuple[AsyncExitStack, InProcess]:
+        stack = AsyncExitStack()
+        master = await stack.enter_async_context(in_process_master(self._url, self.clock, drain_seconds=0.01))
+        await master.running.expiry.look()  # it does so by itself at some moment after its start; now it is certain
+        return stack, master
+
+
+async def all_seats(master: InProcess, project_name: str) -> list[status_pb2.HeldSeat]:
+    """Who holds what, as the API lists it."""
+    found: list[status_pb2.HeldSeat] = []
+    request = status_pb2.ListSeatsRequest(project=f"projects/{project_name}", page_size=1000)
+    while True:
+        page = await master.wire.status.ListSeats(request)
+        found += page.seats
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason that a failure names."""
+    return str(dict(error.trailing_metadata() or ()).get("error-reason", ""))

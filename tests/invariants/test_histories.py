@@ -1,0 +1,374 @@
+"""Random histories through the wire, against the model: at every step both must say the same.
+
+The normal run takes a few dozen histories on each database; LICENSE_MASTER_LONG=1 takes hundreds of longer ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import permutations
+from typing import TypeVar
+from uuid import uuid4
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
+from tests.invariants.arena import Arena, all_seats, reason_of
+from tests.invariants.model import MODEL_CAPACITY, PBXS, Answer, Key, Model, No, Yes
+from tests.support.masters import InProcess
+from tests.support.pbx import seat
+
+T = TypeVar("T")
+LONG = bool(os.environ.get("LICENSE_MASTER_LONG"))
+USERS = ("anna", "ben")
+KEYS: list[Key] = [
+    *(("port", holder) for holder in (*USERS, "cleo", "dora")),
+    *((kind, user) for kind in ("uc", "mypbx", "video") for user in USERS),
+]
+pbxs = st.sampled_from(PBXS)
+ports = st.lists(st.sampled_from(KEYS[:4]), min_size=1, max_size=4, unique=True)
+anything = st.lists(st.sampled_from(KEYS), min_size=1, max_size=6, unique=True)
+wanted = ports | anything
+masters = st.integers(0, 1)
+
+
+def _seats(keys: Sequence[Key]) -> list[seat_pb2.Seat]:
+    return [seat(license_type, holder) for license_type, holder in keys]
+
+
+def _answer(result: seat_pb2.SeatResult) -> Answer:
+    if result.WhichOneof("outcome") == "refused":
+        assert result.refused.message
+        assert result.refused.remedy.text
+        return No()
+    grant = result.granted
+    return Yes(already_held=grant.already_held, device=grant.device, included_in=grant.included_in)
+
+
+class Lending(RuleBasedStateMachine):
+    """PBXs that do anything in any order."""
+
+    def __init__(self, arena: Arena) -> None:
+        super().__init__()
+        self.arena = arena
+        self.project = arena.new_project()
+        self.model = Model()
+        self.last: Callable[[], None] | None = None
+
+    # --- Leases -----------------------------------------------------------------------------------------------------
+
+    @initialize()
+    def open_all(self) -> None:
+        for pbx in PBXS:
+            self._open(pbx, str(uuid4()), at=0)
+
+    @rule(pbx=pbxs, at=masters)
+    def open_lease(self, pbx: str, at: int) -> None:
+        self._open(pbx, str(uuid4()), at)
+
+    @precondition(lambda self: any(lease.request_id for lease in self.model.leases.values()))
+    @rule(data=st.data(), at=masters)
+    def open_again_with_the_same_request_id(self, data: st.DataObject, at: int) -> None:
+        pbx = data.draw(st.sampled_from([pbx for pbx in PBXS if self.model.leases[pbx].request_id]))
+        self._open(pbx, self.model.leases[pbx].request_id, at)
+
+    @rule(pbx=pbxs, at=masters)
+    def renew(self, pbx: str, at: int) -> None:
+        def call() -> None:
+            request = lease_pb2.RenewLeaseRequest(pbx=self._name(pbx), epoch=self._epoch(pbx))
+            response = self._under_lease(pbx, lambda: self._leases(at).RenewLease(request))
+            if response is not None:
+                self.model.renew(pbx, self.arena.clock.now)
+                terms = lease_pb2.LeaseTerms.FromString(response.lease.signed.terms)
+                assert terms.end_time.ToSeconds() == int(self.model.leases[pbx].ends_at)
+                assert {one.license_type: one.seats for one in terms.holdings} == self._debited(pbx)
+
+        self._do(call)
+
+    @rule(pbx=pbxs, at=masters)
+    def close(self, pbx: str, at: int) -> None:
+        def call() -> None:
+            request = lease_pb2.CloseLeaseRequest(pbx=self._name(pbx), epoch=self._epoch(pbx))
+            if self.model.leases[pbx].phase == "closed":  # a retry
+                assert self._call(lambda: self._leases(at).CloseLease(request)).seats_returned == 0
+                return
+            response = self._under_lease(pbx, lambda: self._leases(at).CloseLease(request))
+            if response is not None:
+                assert response.seats_returned == self.model.close(pbx)
+
+        self._do(call)
+
+    @rule(pbx=pbxs, at=masters, step=st.sampled_from((-1, 1)), keys=wanted)
+    def call_under_another_epoch(self, pbx: str, at: int, step: int, keys: list[Key]) -> None:
+        epoch = self._epoch(pbx) + step
+        reason = self.model.refusal_of_call(pbx, epoch, self.arena.clock.now)
+        assert reason in ("LEASE_FENCED", "LEASE_NOT_OPEN")
+        name, seats = self._name(pbx), _seats(keys)
+        stub = self._leases(at)
+        calls: tuple[Callable[[], Awaitable[object]], ...] = (
+            lambda: stub.RenewLease(lease_pb2.RenewLeaseRequest(pbx=name, epoch=epoch)),
+            lambda: stub.CloseLease(lease_pb2.CloseLeaseRequest(pbx=name, epoch=epoch)),
+            lambda: stub.AcquireSeats(lease_pb2.AcquireSeatsRequest(pbx=name, epoch=epoch, seats=seats)),
+            lambda: stub.ReturnSeats(lease_pb2.ReturnSeatsRequest(pbx=name, epoch=epoch, seats=seats)),
+            lambda: stub.SyncSeats(lease_pb2.SyncSeatsRequest(pbx=name, epoch=epoch, seats=seats)),
+        )
+        for call in calls:
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                self._call(call)
+            assert reason_of(failed.value) == reason
+
+    # --- Seats ------------------------------------------------------------------------------------------------------
+
+    @rule(pbx=pbxs, at=masters, keys=wanted)
+    def acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
+        self._do(lambda: self._acquire(pbx, at, keys))
+
+    @rule(pbx=pbxs, at=masters, keys=wanted)
+    def give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
+        def call() -> None:
+            request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+            response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
+            if response is not None:
+                told = [None if one.HasField("refused") else one.returned for one in response.results]
+                assert told == self.model.give_back(pbx, keys)
+
+        self._do(call)
+
+    @rule(pbx=pbxs, at=masters, keys=wanted | st.just([]))
+    def sync(self, pbx: str, at: int, keys: list[Key]) -> None:
+        def call() -> None:
+            request = lease_pb2.SyncSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+            response = self._under_lease(pbx, lambda: self._leases(at).SyncSeats(request))
+            if response is not None:
+                answers = [_answer(result) for result in response.results]
+                kept = {(one.seat.license_type, one.seat.holder) for one in response.kept}
+                self._settle(pbx, keys, (answers, response.seats_returned, kept))
+
+        self._do(call)
+
+    @rule(keys=wanted)
+    def acquire_all_at_once(self, keys: list[Key]) -> None:
+        """Through all masters at the same time; some order must explain all answers."""
+        able = [pbx for pbx in PBXS if not self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now)]
+
+        async def race() -> list[list[Answer]]:
+            calls = [
+                self._leases(at).AcquireSeats(
+                    lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+                )
+                for at, pbx in enumerate(able)
+            ]
+            return [[_answer(result) for result in (await call).results] for call in calls]
+
+        told = dict(zip(able, self.arena.run(race()), strict=True))
+        for order in permutations(able):
+            model = self.model.copy()
+            if all(model.acquire(pbx, keys) == told[pbx] for pbx in order):
+                self.model = model
+                return
+        raise AssertionError(f"no order explains {told}")
+
+    @precondition(lambda self: self.last is not None)
+    @rule()
+    def retry(self) -> None:
+        assert self.last is not None
+        self.last()
+
+    # --- Time and faults --------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from((1, 59, 61, 119, 121, 126)))
+    def let_time_pass(self, seconds: int) -> None:
+        self.arena.clock.advance(seconds)
+
+    @rule(at=masters)
+    def expire(self, at: int) -> None:
+        self.model.expire(self.arena.clock.now)
+        self.arena.run(self._master(at).running.expiry.look())
+
+    @rule(at=masters)
+    def crash(self, at: int) -> None:
+        self.arena.run(self.arena.restart(at % len(self.arena.masters)))
+        self.model.expire(self.arena.clock.now)
+
+    @rule(pbx=pbxs, at=masters, keys=wanted)
+    def crash_with_a_call_under_way(self, pbx: str, at: int, keys: list[Key]) -> None:
+        """Whether it was committed is open until it is asked again; asked again, it is answered as if once."""
+        request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+
+        async def crash() -> bool:
+            task = asyncio.ensure_future(_awaited(lambda: self._leases(at).AcquireSeats(request)))
+            await asyncio.sleep(0)
+            await self.arena.restart(at % len(self.arena.masters))
+            return not isinstance((await asyncio.gather(task, return_exceptions=True))[0], BaseException)
+
+        answered = self.arena.run(crash())
+        self.model.expire(self.arena.clock.now)
+        before = self.model.copy()
+        if not self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now):
+            self.model.acquire(pbx, keys)
+        else:
+            assert not answered
+        held = self._listed()
+        assert held == _expected(self.model) or (not answered and held == _expected(before))
+        if held != _expected(self.model):
+            self.model = before
+        self._acquire(pbx, at, keys)
+
+    # --- What must always hold --------------------------------------------------------------------------------------
+
+    @invariant()
+    def model_and_master_agree(self) -> None:
+        assert self._listed() == _expected(self.model)
+
+    @invariant()
+    def no_pool_is_overdrawn_and_counters_are_right(self) -> None:
+        request = status_pb2.GetStatusRequest(project=f"projects/{self.project}")
+        status = self.arena.run(_awaited(lambda: self._master(1).wire.status.GetStatus(request)))
+        used = {(pool.device, pool.license_type): pool.used for pool in status.pools}
+        assert used == self.model.used()
+        assert all(0 <= pool.used <= pool.capacity for pool in status.pools)
+        assert {(pool.device, pool.license_type): pool.capacity for pool in status.pools} == MODEL_CAPACITY
+        assert self.arena.run(self.arena.mismatches()) == []
+
+    @invariant()
+    def port_and_ipva_go_together(self) -> None:
+        held = {(pbx, kind, holder) for pbx, kind, holder, _, _ in self._listed()}
+        on_vm = {holder for pbx, kind, holder in held if pbx == "vm" and kind == "port"}
+        assert on_vm == {holder for _, kind, holder in held if kind == "ipva"}
+
+    def teardown(self) -> None:
+        """Leave nothing to the next history; on the way everything comes home."""
+        self.arena.clock.advance(1000)
+        self.arena.run(self._master(0).running.expiry.look())
+        assert self._listed() == set()
+        assert self.arena.run(self.arena.mismatches()) == []
+
+    # --- The wire ---------------------------------------------------------------------------------------------------
+
+    def _do(self, call: Callable[[], None]) -> None:
+        self.last = call
+        call()
+
+    def _open(self, pbx: str, request_id: str, at: int) -> None:
+        def call() -> None:
+            request = lease_pb2.OpenLeaseRequest(
+                pbx=self._name(pbx), instance_id=f"instance-{pbx}", request_id=request_id, software_version="12"
+            )
+            response = self._call(lambda: self._leases(at).OpenLease(request))
+            self.model.open(pbx, request_id, self.arena.clock.now)
+            assert response.lease.epoch == self.model.leases[pbx].epoch
+            assert response.seats_held == sum(self._debited(pbx).values())
+
+        self._do(call)
+
+    def _acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
+        request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+        response = self._under_lease(pbx, lambda: self._leases(at).AcquireSeats(request))
+        if response is not None:
+            assert [_answer(result) for result in response.results] == self.model.acquire(pbx, keys)
+
+    def _settle(self, pbx: str, keys: list[Key], told: tuple[list[Answer], int, set[Key]]) -> None:
+        """The master may try unwanted seats in any order; one of them must explain its answer."""
+        tried = []
+        unwanted = self.model.unwanted(pbx, keys)
+        whole = [key for key in unwanted if key[0] == "uc"]
+        for order in permutations(whole):
+            model = self.model.copy()
+            tried.append(model.sync(pbx, keys, [key for key in unwanted if key not in whole] + list(order)))
+            if tried[-1] == told and _expected(model) == self._listed():
+                self.model = model
+                return
+        raise AssertionError(f"the master answered {told}; possible were {tried[:3]}")
+
+    def _under_lease(self, pbx: str, call: Callable[[], Awaitable[T]]) -> T | None:
+        reason = self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now)
+        if not reason:
+            return self._call(call)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            self._call(call)
+        assert reason_of(failed.value) == reason
+        return None
+
+    def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        return self.arena.run(_awaited(call))
+
+    def _master(self, at: int) -> InProcess:
+        return self.arena.masters[at % len(self.arena.masters)]
+
+    def _leases(self, at: int) -> lease_pb2_grpc.LeaseServiceAsyncStub:
+        return self._master(at).wire.leases
+
+    def _name(self, pbx: str) -> str:
+        return f"projects/{self.project}/pbxs/{pbx}"
+
+    def _epoch(self, pbx: str) -> int:
+        return self.model.leases[pbx].epoch
+
+    def _debited(self, pbx: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for (license_type, _), held in self.model.held[pbx].items():
+            if held.pool is not None:
+                found[license_type] = found.get(license_type, 0) + 1
+        return found
+
+    def _listed(self) -> set[tuple[str, str, str, str, str]]:
+        listed = self.arena.run(all_seats(self._master(0), self.project))
+        found = {
+            (one.pbx.rpartition("/")[2], one.seat.license_type, one.seat.holder, one.device, one.included_in)
+            for one in listed
+        }
+        assert len(found) == len(listed)
+        return found
+
+
+async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
+    """A stub's call has to be made on the loop that waits for it."""
+    return await call()
+
+
+def _expected(model: Model) -> set[tuple[str, str, str, str, str]]:
+    return {
+        (pbx, license_type, holder, held.pool[0] if held.pool else "", held.parent)
+        for pbx, seats in model.held.items()
+        for (license_type, holder), held in seats.items()
+    }
+
+
+@pytest.fixture
+def arena(database_url: str) -> Iterator[Arena]:
+    """One master on SQLite, two on PostgreSQL."""
+    made = Arena(database_url, masters=2 if database_url.startswith("postgresql") else 1)
+    yield made
+    made.close()
+
+
+@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.rule("A1", "A2", "A3", "D1", "D5", "E1", "E3", "H2", "H3", "H4", "H5")
+def test_master_and_model_agree_at_every_step(arena: Arena) -> None:
+    profile = settings(
+        max_examples=400 if LONG else 15,
+        stateful_step_count=60 if LONG else 25,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        phases=set(Phase) if LONG else {Phase.reuse, Phase.generate},
+    )
+
+    class OnThisArena(Lending):
+        def __init__(self) -> None:
+            super().__init__(arena)
+
+    run_state_machine_as_test(OnThisArena, settings=profile)
