@@ -65,8 +65,9 @@ async def test_an_example_is_applied_and_answers_as_its_head_says(cli: Cli, path
     assert unordered(copy) == expected
     assert (await cli("project", "apply", str(copy))).out.startswith("nothing to change\n")
 
-    for question, answer in questions(path):
-        explained = await cli(*shlex.split(question))
+    asked = questions(path)
+    answers = await asyncio.gather(*(cli(*shlex.split(question)) for question, _ in asked))
+    for (question, answer), explained in zip(asked, answers, strict=True):
         assert f"● {answer}" in explained.out, question
         assert explained.code == (0 if answer == "granted" else 1)
 

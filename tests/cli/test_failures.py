@@ -1,9 +1,7 @@
 """What the operator reads when the master, or the way to it, fails: cause, particulars, remedy, exit code."""
 
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -15,11 +13,13 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from typer.testing import CliRunner
 
 from licensemaster.v1 import project_pb2
 from master.cli.connection import caller
+from master.cli.main import app
+from tests.cli.command import COMMAND, PATIENCE_SECONDS, surroundings
 
-COMMAND = str(Path(sys.executable).with_name("license-master"))
 FILE = 'name = "acme"\n[[licenses]]\nid = "ports"\nquantity = 0\n'
 
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
@@ -58,16 +58,15 @@ def failing(code: int, message: str, *details: Message) -> Handler:
     return handler
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LICENSE_MASTER_")}
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**kept, "COLUMNS": "200", **environment},
+        env=surroundings(**variables),
     )
 
 
@@ -101,9 +100,9 @@ def test_the_server_comes_from_the_environment() -> None:
 
 @pytest.mark.parametrize("address", ["localhost", ":7600", "host:0", "host:65536", "http://host:7600", "a b:1", "h:x"])
 def test_not_an_address(address: str) -> None:
-    done = run("status", "--server", address)
-    assert done.returncode == 2
-    assert "is not HOST:PORT, e.g. 127.0.0.1:7600" in done.stderr
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["status", "--server", address])
+    assert done.exit_code == 2
+    assert "is not HOST:PORT, e.g. 127.0.0.1:7600" in done.output
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,11 @@ def test_not_an_address(address: str) -> None:
     ],
 )
 def test_not_a_command_line(arguments: list[str]) -> None:
-    assert run(*arguments).returncode == 2
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_not_a_command_line_for_the_installed_command_either() -> None:
+    assert run("nonsense").returncode == 2
 
 
 def test_violations_are_put_on_the_lines_of_the_file(project_file: Path) -> None:
