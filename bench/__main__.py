@@ -1,0 +1,57 @@
+"""`python -m bench [--quick] [SCENARIO ...]`: measure, print a table, write build/bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from bench.scenarios import SCENARIOS, Figure, Plan
+
+_FULL = Plan(rounds=5, calls=16_000, renew_seconds=60, big=1_000_000)
+_QUICK = Plan(rounds=1, calls=2_000, renew_seconds=5, big=50_000)
+_OUTPUT = Path("build/bench.json")
+
+
+def main() -> None:
+    """Measure what the command line names, or everything."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all where none is named"
+    )
+    parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.scenarios) - SCENARIOS.keys():
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    console = Console()
+    plan = _QUICK if chosen.quick else _FULL
+    figures: list[Figure] = []
+    for name in chosen.scenarios or SCENARIOS:
+        with console.status(name) as status:
+            figures += uvloop.run(SCENARIOS[name](plan, lambda text: status.update(f"{name}: {text}")))  # noqa: B023
+        console.print(f"{name}: done")
+    console.print(_table(figures))
+    _OUTPUT.parent.mkdir(exist_ok=True)
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.platform()}
+    written = {"time": datetime.now(UTC).isoformat(), "rounds": plan.rounds, "machine": machine}
+    _OUTPUT.write_text(json.dumps(written | {"figures": [one.as_json() for one in figures]}, indent=2) + "\n")
+    console.print(f"written to {_OUTPUT}")
+
+
+def _table(figures: list[Figure]) -> Table:
+    table = Table("what", "value", "unit", "ratio", "against", "target")
+    for one in figures:
+        ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
+        table.add_row(one.name, f"{one.value:,.2f}", one.unit, ratio, one.against, one.target)
+    return table
+
+
+if __name__ == "__main__":
+    main()

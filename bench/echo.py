@@ -1,0 +1,36 @@
+"""A bare echo of AcquireSeats on the same server stack: what gRPC and asyncio cost without any work. A process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import uvloop
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+_GRANTED = seat_pb2.SeatResult(granted=seat_pb2.Grant(basis=seat_pb2.BASIS_DEBITED, device="hq-box", reassignable=True))
+
+
+class _Echo(lease_pb2_grpc.LeaseServiceServicer):
+    async def AcquireSeats(
+        self, request: lease_pb2.AcquireSeatsRequest, context: Context
+    ) -> lease_pb2.AcquireSeatsResponse:
+        return lease_pb2.AcquireSeatsResponse(results=[_GRANTED] * len(request.seats))
+
+
+async def main() -> None:
+    """Serve until killed; prints the port."""
+    server = grpc.aio.server()
+    lease_pb2_grpc.add_LeaseServiceServicer_to_server(_Echo(), server)  # type: ignore[abstract]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(port, flush=True)
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

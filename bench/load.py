@@ -1,0 +1,163 @@
+"""The load: sites that acquire and renew, over real sockets, from this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from uuid import uuid4
+
+import grpc
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc, project_pb2, project_pb2_grpc, seat_pb2
+
+PROJECT = "bench"
+SITES = 1000
+PHONES = 100
+CHANNELS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a closed loop reached."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def project(*, ports: int) -> project_pb2.Project:
+    """A thousand sites on one pool."""
+    message = project_pb2.Project(name=PROJECT, catalog="innovaphone")
+    message.sites.add(name="hq")
+    message.devices.add(name="hq-box", platform="gateway")
+    message.pbxs.add(name="hq", site="hq", device="hq-box", role=project_pb2.PBX_ROLE_MASTER, software_version="12")
+    for number in range(SITES):
+        message.sites.add(name=f"s{number}")
+        message.devices.add(name=f"box{number}", platform="gateway")
+        message.pbxs.add(
+            name=f"p{number}",
+            site=f"s{number}",
+            device=f"box{number}",
+            role=project_pb2.PBX_ROLE_SLAVE,
+            software_version="12",
+        )
+    for number, quantity in enumerate(_parts(ports)):
+        message.licenses.add(id=f"ports-{number}", type="PBX-Port12", quantity=quantity, device="hq-box")
+    return message
+
+
+async def apply(address: str, *, ports: int) -> None:
+    """Give a master its estate."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        request = project_pb2.ApplyProjectRequest(project=project(ports=ports), request_id=str(uuid4()))
+        await project_pb2_grpc.ProjectServiceStub(channel).ApplyProject(request)
+
+
+def pbx_name(number: int) -> str:
+    """A site's PBX."""
+    return f"projects/{PROJECT}/pbxs/p{number}"
+
+
+def seats(prefix: str, count: int) -> list[seat_pb2.Seat]:
+    """So many ports."""
+    kind = seat_pb2.HOLDER_KIND_USER
+    return [seat_pb2.Seat(license_type="port", holder_kind=kind, holder=f"{prefix}-{at}") for at in range(count)]
+
+
+class Sites:
+    """A thousand PBXs with open leases, over a few connections."""
+
+    def __init__(self, stack: AsyncExitStack, address: str) -> None:
+        self._stack = stack
+        self._address = address
+        self.stubs: list[lease_pb2_grpc.LeaseServiceAsyncStub] = []
+        self.epochs = [0] * SITES
+
+    async def connect(self, channels: int = CHANNELS) -> None:
+        """Open connections."""
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+        for _ in range(channels):
+            channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(self._address, options=options))
+            await channel.channel_ready()
+            self.stubs.append(lease_pb2_grpc.LeaseServiceStub(channel))
+
+    async def open(self, number: int) -> None:
+        """Open a site's lease."""
+        request = lease_pb2.OpenLeaseRequest(
+            pbx=pbx_name(number), instance_id=f"i{number}", request_id=str(uuid4()), software_version="12"
+        )
+        response = await self.stubs[number % len(self.stubs)].OpenLease(request)
+        self.epochs[number] = response.lease.epoch
+
+    async def open_all(self) -> None:
+        """Open every site's lease."""
+        await asyncio.gather(*(self.open(number) for number in range(SITES)))
+
+    async def acquire(self, number: int, wanted: Sequence[seat_pb2.Seat]) -> int:
+        """Acquire seats for a site; how many were granted."""
+        request = lease_pb2.AcquireSeatsRequest(pbx=pbx_name(number), epoch=self.epochs[number], seats=wanted)
+        response = await self.stubs[number % len(self.stubs)].AcquireSeats(request)
+        return sum(1 for result in response.results if result.HasField("granted"))
+
+    async def renew(self, number: int) -> None:
+        """Renew a site's lease."""
+        request = lease_pb2.RenewLeaseRequest(pbx=pbx_name(number), epoch=self.epochs[number])
+        await self.stubs[number % len(self.stubs)].RenewLease(request)
+
+
+async def storm(address: str, *, round_number: int) -> float:
+    """All sites open their lease and register all phones at once; seconds until the last answer."""
+    async with AsyncExitStack() as stack:
+        sites = Sites(stack, address)
+        await sites.connect()
+        wanted = [seats(f"r{round_number}", PHONES) for _ in range(SITES)]
+
+        async def morning(number: int) -> int:
+            await sites.open(number)
+            return await sites.acquire(number, wanted[number])
+
+        started = time.perf_counter()
+        granted = sum(await asyncio.gather(*(morning(number) for number in range(SITES))))
+        seconds = time.perf_counter() - started
+        assert granted == SITES * PHONES, granted
+        return seconds
+
+
+async def closed_loop(call: Callable[[int, int], Awaitable[object]], *, workers: int, calls: int) -> Rate:
+    """So many workers call one after the other; `call` gets its worker and its number."""
+    numbers = iter(range(calls))
+    times: list[float] = []
+
+    async def work(worker: int) -> None:
+        for number in numbers:
+            started = time.perf_counter()
+            await call(worker, number)
+            times.append(time.perf_counter() - started)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work(worker) for worker in range(workers)))
+    seconds = time.perf_counter() - started
+    times.sort()
+    return Rate(calls / seconds, median(times) * 1000, times[int(len(times) * 0.99)] * 1000)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def resident_mib(pid: int) -> float:
+    """Memory that a process holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096 / 2**20
+
+
+def _parts(total: int) -> list[int]:
+    most = 1_000_000
+    return [most] * (total // most) + ([total % most] if total % most else [])

@@ -1,0 +1,291 @@
+"""What is measured, one function each; every figure is the median of its rounds, peers measured in turn with ours."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from bench import load, peers
+from bench.load import PHONES, SITES, Rate, Sites
+from licensemaster.v1 import lease_pb2
+from master.launch import MasterProcess, master_process
+from tests.support.masters import upgraded
+from tests.support.postgres import running_postgres
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value, and what it is held against."""
+
+    name: str
+    value: float
+    unit: str
+    ratio: float | None = None
+    against: str = ""
+    target: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """For build/bench.json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure."""
+
+    rounds: int
+    calls: int
+    renew_seconds: float
+    big: int
+    """Seats out in the large scenarios."""
+
+
+Report = Callable[[str], None]
+Scenario = Callable[[Plan, Report], Coroutine[None, None, list[Figure]]]
+
+
+@asynccontextmanager
+async def _sqlite() -> AsyncIterator[str]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        yield await upgraded(f"sqlite:///{Path(folder) / 'license-master.db'}")
+
+
+@asynccontextmanager
+async def _postgres() -> AsyncIterator[str]:
+    with running_postgres() as server:
+        yield await upgraded(await server.new_database())
+
+
+@asynccontextmanager
+async def _master(url: str, *, ports: int) -> AsyncIterator[MasterProcess]:
+    async with master_process(url) as process:
+        await load.apply(process.address, ports=ports)
+        yield process
+
+
+async def singles(plan: Plan, report: Report) -> list[Figure]:
+    """(1) Single-seat acquires against an echo of the same messages."""
+    figures = []
+    async with AsyncExitStack() as stack:
+        ours, bare = await _ours_and_echo(stack, _sqlite, ports=2_000_000, channels=1)
+        for workers in (1, 16, 128, 1000):
+            calls = max(plan.calls // (8 if workers == 1 else 1), workers)
+            rates: dict[str, list[Rate]] = {"ours": [], "echo": []}
+            for round_number in range(plan.rounds):
+                for name, sites in (("echo", bare), ("ours", ours)):
+                    call = _single(sites, f"{workers}-{round_number}")
+                    rates[name].append(await load.closed_loop(call, workers=workers, calls=calls))
+                    report(f"{workers} at once, {name}: {rates[name][-1].per_second:,.0f}/s")
+            figures += _single_figures(workers, rates["ours"], rates["echo"])
+    return figures
+
+
+async def _ours_and_echo(
+    stack: AsyncExitStack, database: Callable[[], AbstractAsyncContextManager[str]], *, ports: int, channels: int
+) -> tuple[Sites, Sites]:
+    """A thousand sites with open leases at a master, and the same calls at a bare echo."""
+    url = await stack.enter_async_context(database())
+    process = await stack.enter_async_context(_master(url, ports=ports))
+    ours = Sites(stack, process.address)
+    bare = Sites(stack, await stack.enter_async_context(peers.echo_server()))
+    await ours.connect(channels)
+    await bare.connect(channels)
+    await ours.open_all()
+    return ours, bare
+
+
+def _single(sites: Sites, prefix: str) -> Callable[[int, int], Awaitable[object]]:
+    async def call(worker: int, number: int) -> object:
+        return await sites.acquire(worker % SITES, load.seats(f"{prefix}-{number}", 1))
+
+    return call
+
+
+def _single_figures(workers: int, ours: list[Rate], echo: list[Rate]) -> list[Figure]:
+    rate, bare = median(one.per_second for one in ours), median(one.per_second for one in echo)
+    target = "ratio >= 0.6" if workers == 128 else ""
+    found = [Figure(f"single acquire, {workers} at once", rate, "1/s", rate / bare, "gRPC echo", target)]
+    target = "<= 0.7" if workers == 1 else ""
+    found.append(
+        Figure(f"single acquire, {workers} at once, p50", median(one.p50_ms for one in ours), "ms", target=target)
+    )
+    found.append(Figure(f"single acquire, {workers} at once, p99", median(one.p99_ms for one in ours), "ms"))
+    return found
+
+
+async def batches(plan: Plan, report: Report) -> list[Figure]:
+    """(1) Batches of 100 at 16 at once, on both databases."""
+    figures = []
+    for kind, database, target in (("SQLite", _sqlite, ">= 100,000"), ("PostgreSQL", _postgres, "")):
+        async with AsyncExitStack() as stack:
+            ours, bare = await _ours_and_echo(stack, database, ports=5_000_000, channels=load.CHANNELS)
+            rates: dict[str, list[float]] = {"ours": [], "echo": []}
+            for round_number in range(plan.rounds):
+                for name, sites in (("echo", bare), ("ours", ours)):
+                    rates[name].append(await _batch_rate(sites, round_number, plan.calls // 10))
+                    report(f"batches on {kind}, {name}: {rates[name][-1]:,.0f} seats/s")
+        rate = median(rates["ours"])
+        figures.append(
+            Figure(
+                f"batches of 100, 16 at once, {kind}",
+                rate,
+                "seats/s",
+                rate / median(rates["echo"]),
+                "gRPC echo",
+                target,
+            )
+        )
+    return figures
+
+
+async def _batch_rate(sites: Sites, round_number: int, calls: int) -> float:
+    wanted = [load.seats(f"b{round_number}-{number}", PHONES) for number in range(calls)]
+
+    async def call(worker: int, number: int) -> object:
+        return await sites.acquire(worker, wanted[number])
+
+    return (await load.closed_loop(call, workers=16, calls=calls)).per_second * PHONES
+
+
+async def storms(plan: Plan, report: Report) -> list[Figure]:
+    """(2) The morning storm on both databases, and on etcd and Redis where they are installed."""
+    seconds: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": [], "etcd": [], "Redis": []}
+    for _ in range(plan.rounds):
+        for kind, database in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+            async with database() as url, _master(url, ports=SITES * PHONES) as process:
+                seconds[kind].append(await load.storm(process.address, round_number=0))
+                report(f"storm on {kind}: {seconds[kind][-1]:.2f} s")
+        for kind, storm, installed in (
+            ("etcd", peers.etcd_storm, peers.has_etcd()),
+            ("Redis", peers.redis_storm, peers.has_redis()),
+        ):
+            if installed:
+                seconds[kind] += await storm(1)
+                report(f"storm on {kind}: {seconds[kind][-1]:.2f} s")
+            else:
+                report(f"storm on {kind}: not installed")
+    figures = []
+    for kind, target in (("SQLite", "<= 1.0"), ("PostgreSQL", "<= 1.3")):
+        figures.append(Figure(f"morning storm, {kind}", median(seconds[kind]), "s", target=target))
+        for peer in ("etcd", "Redis"):
+            if seconds[peer]:
+                times = median(seconds[peer]) / median(seconds[kind])
+                wanted = "ratio >= 1.6" if (kind, peer) == ("SQLite", "etcd") else ""
+                figures.append(
+                    Figure(
+                        f"morning storm, {peer} (against {kind})",
+                        median(seconds[peer]),
+                        "s",
+                        times,
+                        f"{kind} master",
+                        wanted,
+                    )
+                )
+    return figures
+
+
+async def renewing(plan: Plan, report: Report) -> list[Figure]:
+    """(3) A thousand sites renewing at the server's pace, one connection and one stream each, 100,000 seats out."""
+    async with _sqlite() as url, _master(url, ports=SITES * PHONES) as process, AsyncExitStack() as stack:
+        await load.storm(process.address, round_number=0)
+        sites = Sites(stack, process.address)
+        await sites.connect(SITES)
+        await sites.open_all()
+        streams = []
+        for number in range(SITES):
+            stream = sites.stubs[number].WatchLease(
+                lease_pb2.WatchLeaseRequest(pbx=load.pbx_name(number), epoch=sites.epochs[number])
+            )
+            await stream.read()
+            streams.append(stream)
+        report(f"{SITES} sites renew for {plan.renew_seconds:g} s")
+        pace = 60.0  # a third of the default ttl of 180 s
+        await asyncio.sleep(2)
+        before, started = load.cpu_seconds(process.pid), time.perf_counter()
+
+        async def renew(number: int) -> None:
+            await asyncio.sleep(pace * number / SITES)
+            while time.perf_counter() - started < plan.renew_seconds:
+                await sites.renew(number)
+                await asyncio.sleep(pace)
+
+        tasks = [asyncio.create_task(renew(number)) for number in range(SITES)]
+        await asyncio.sleep(plan.renew_seconds)
+        share = (load.cpu_seconds(process.pid) - before) / (time.perf_counter() - started) * 100
+        resident = load.resident_mib(process.pid)
+        for task in tasks:
+            task.cancel()
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [
+        Figure("1,000 sites renewing every 60 s", share, "% of a core", target="<= 1.5"),
+        Figure("memory with 1,000 connections and streams", resident, "MiB", target="<= 143 (150 MB)"),
+    ]
+
+
+async def many_seats(plan: Plan, report: Report) -> list[Figure]:
+    """(4) The same acquire with few and with a million seats out; (5) serving again after a restart with them."""
+    rates: dict[int, list[Rate]] = {}
+    restarts: list[float] = []
+    async with AsyncExitStack() as stack:
+        sites_by_size: dict[int, Sites] = {}
+        masters: dict[int, MasterProcess] = {}
+        for out in (1000, plan.big):
+            url = await stack.enter_async_context(_sqlite())
+            masters[out] = await stack.enter_async_context(_master(url, ports=2 * plan.big))
+            sites_by_size[out] = Sites(stack, masters[out].address)
+            await sites_by_size[out].connect()
+            await sites_by_size[out].open_all()
+            per_site = out // SITES
+            report(f"filling a pool with {out:,} seats")
+            for first in range(0, SITES, 16):
+                await asyncio.gather(
+                    *(
+                        sites_by_size[out].acquire(number, load.seats("fill", per_site))
+                        for number in range(first, min(first + 16, SITES))
+                    )
+                )
+            rates[out] = []
+        for round_number in range(plan.rounds):
+            for out, sites in sites_by_size.items():
+                call = _single(sites, f"m{round_number}")
+                rates[out].append(await load.closed_loop(call, workers=16, calls=plan.calls))
+                report(f"{out:,} seats out: {rates[out][-1].per_second:,.0f}/s")
+        few, many = (median(1 / rate.per_second for rate in rates[out]) for out in (1000, plan.big))
+        for _ in range(plan.rounds):
+            await masters[plan.big].kill()
+            started = time.perf_counter()
+            await masters[plan.big].start()
+            fresh = Sites(stack, masters[plan.big].address)
+            fresh.epochs = sites_by_size[plan.big].epochs
+            await fresh.connect(1)
+            await fresh.acquire(0, load.seats("after", 1))
+            restarts.append(time.perf_counter() - started)
+            report(f"serving again after {restarts[-1]:.2f} s")
+    return [
+        Figure(
+            f"acquire with {plan.big:,} seats out",
+            many * 1e6,
+            "us per call",
+            many / few,
+            "1,000 seats out",
+            "ratio <= 1.15",
+        ),
+        Figure(f"restart with {plan.big:,} seats out until it grants", median(restarts), "s", target="<= 2"),
+    ]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "storms": storms,
+    "singles": singles,
+    "batches": batches,
+    "renewing": renewing,
+    "many_seats": many_seats,
+}
