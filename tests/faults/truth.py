@@ -1,0 +1,73 @@
+"""What is really there, asked through the API and counted in the database."""
+
+from __future__ import annotations
+
+import os
+
+import grpc
+
+from licensemaster.v1 import status_pb2
+from master.store.database import open_database
+from master.store.integrity import counter_mismatches
+from tests.support.masters import PROJECT, Wire
+
+LONG = bool(os.environ.get("LICENSE_MASTER_LONG"))
+_PROJECT_NAME = f"projects/{PROJECT}"
+
+
+async def all_seats(wire: Wire) -> list[status_pb2.HeldSeat]:
+    """Who holds what."""
+    found: list[status_pb2.HeldSeat] = []
+    request = status_pb2.ListSeatsRequest(project=_PROJECT_NAME, page_size=1000)
+    while True:
+        page = await wire.status.ListSeats(request)
+        found += page.seats
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def held_by_pbx(wire: Wire) -> dict[str, set[tuple[str, str]]]:
+    """(license type, holder) by the PBX's resource name; a seat that is listed twice is a failure."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for one in await all_seats(wire):
+        key = one.seat.license_type, one.seat.holder
+        assert key not in found.setdefault(one.pbx, set()), f"{one.pbx} holds {key} twice"
+        found[one.pbx].add(key)
+    return found
+
+
+async def used(wire: Wire) -> dict[str, int]:
+    """Seats debited, by license type, none above its capacity."""
+    status = await wire.status.GetStatus(status_pb2.GetStatusRequest(project=_PROJECT_NAME))
+    found: dict[str, int] = {}
+    for pool in status.pools:
+        assert 0 <= pool.used <= pool.capacity
+        found[pool.license_type] = found.get(pool.license_type, 0) + pool.used
+    return found
+
+
+async def all_events(wire: Wire, kind: str = "") -> list[status_pb2.Event]:
+    """What happened, newest first."""
+    found: list[status_pb2.Event] = []
+    request = status_pb2.ListEventsRequest(project=_PROJECT_NAME, kind=kind, page_size=1000)
+    while True:
+        page = await wire.status.ListEvents(request)
+        found += page.events
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def mismatches(database_url: str) -> list[str]:
+    """Counters that do not agree with the seats."""
+    database = open_database(database_url)
+    try:
+        return await database.read(counter_mismatches)
+    finally:
+        await database.close()
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason that a failure names."""
+    return str(dict(error.trailing_metadata() or ()).get("error-reason", ""))
