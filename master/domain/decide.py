@@ -95,6 +95,14 @@ class Decider:
     def sync(self, wants: Sequence[Want]) -> Synced:
         """Make what the PBX holds equal to what it wants; the ledger must hold all its seats."""
         wanted = {want.key for want in wants}
+        returned, kept = self._give_back_unwanted(wanted)
+        outcomes = self.acquire(wants)
+        if kept and (more := self._give_back_unwanted(wanted))[0]:  # H5: something wanted took their place
+            returned, kept = returned + more[0], more[1]
+            outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
+        return Synced(outcomes, returned, kept)
+
+    def _give_back_unwanted(self, wanted: set[SeatKey]) -> tuple[list[SeatKey], list[tuple[Seat, Refusal]]]:
         unwanted = [
             seat.key for seat in self._ledger.holdings(self._pbx.id) if seat.key not in wanted and not seat.is_companion
         ]
@@ -105,7 +113,13 @@ class Decider:
                 kept.append((self._held[key], outcome))
             else:
                 returned.append(key)
-        return Synced(self.acquire(wants), returned, kept)
+        return returned, kept
+
+    def _as_now_held(self, want: Want, outcome: Outcome) -> Outcome:
+        """The same grant, where what included the seat is gone and it is debited now."""
+        if not isinstance(outcome, Granted) or outcome.basis is not Basis.INCLUDED:
+            return outcome
+        return self._still_granted(self._held[want.key])._replace(already_held=outcome.already_held)
 
     # --- One seat -------------------------------------------------------------------------------------------------
 
@@ -161,7 +175,7 @@ class Decider:
 
     def _again(self, held: Seat, want: Want) -> Outcome:
         """A seat already held is not questioned again (B10), but for what its new user or line must have (J2, K3)."""
-        if (want.user, want.line) != (held.user, held.line):
+        if want.user != held.user or want.line != held.line:
             if refusal := self._missing_requirement(self._catalog.types[held.type], want):
                 return refusal
             self._ledger.remove(held)

@@ -307,7 +307,7 @@ class PostgresDatabase(Database):
                     return await connection.run_sync(
                         lambda plain: _transaction(_PostgresTx(plain, read_only=read_only), begin, work)
                     )
-                except (asyncpg.InterfaceError, OSError, asyncpg.PostgresConnectionError):
+                except (asyncpg.InterfaceError, OSError, asyncpg.PostgresConnectionError, asyncio.CancelledError):
                     await connection.invalidate()
                     raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError) as error:

@@ -117,9 +117,8 @@ pool_usage = Table(
     Column("pbx_id", Integer, primary_key=True, autoincrement=False),
     Column("seats", Integer, nullable=False),
     Index("ix_pool_usage_pbx_id", "pbx_id"),
-    Index("ix_pool_usage_biggest", "pool_id", text("seats DESC")),
 )
-"""Seats debited from a pool by a PBX."""
+"""Seats debited from a pool by a PBX. Written at every commit, so no index covers `seats`."""
 
 seat = Table(
     "seat",
@@ -178,10 +177,16 @@ event = Table(
     Column("caller", String(255), nullable=False),
     Column("request_id", String(128)),
     Column("details", Text, nullable=False),
-    UniqueConstraint("project_id", "request_id"),
-    Index("ix_event_project_id_id", "project_id", "id"),
+    Index(
+        "uq_event_request_id",
+        "project_id",
+        "request_id",
+        unique=True,
+        sqlite_where=text("request_id IS NOT NULL"),
+        postgresql_where=text("request_id IS NOT NULL"),
+    ),
 )
-"""What happened: written in the transaction that made it happen."""
+"""What happened: written in the transaction that made it happen; read newest first, by id."""
 
 signing_key = Table(
     "signing_key",

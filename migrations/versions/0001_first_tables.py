@@ -19,7 +19,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("pool_usage", schema=None) as batch_op:
         batch_op.create_index("ix_pool_usage_pbx_id", ["pbx_id"], unique=False)
-        batch_op.create_index("ix_pool_usage_biggest", ["pool_id", sa.text("seats DESC")], unique=False)
 
     op.create_table(
         "project",
@@ -88,10 +87,15 @@ def upgrade() -> None:
         sa.Column("details", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_event_project_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
-        sa.UniqueConstraint("project_id", "request_id", name=op.f("uq_event_project_id_request_id")),
     )
     with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.create_index("ix_event_project_id_id", ["project_id", "id"], unique=False)
+        batch_op.create_index(
+            "uq_event_request_id",
+            ["project_id", "request_id"],
+            unique=True,
+            sqlite_where=sa.text("request_id IS NOT NULL"),
+            postgresql_where=sa.text("request_id IS NOT NULL"),
+        )
 
     op.create_table(
         "site",
@@ -178,7 +182,11 @@ def downgrade() -> None:
     op.drop_table("license")
     op.drop_table("site")
     with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.drop_index("ix_event_project_id_id")
+        batch_op.drop_index(
+            "uq_event_request_id",
+            sqlite_where=sa.text("request_id IS NOT NULL"),
+            postgresql_where=sa.text("request_id IS NOT NULL"),
+        )
 
     op.drop_table("event")
     op.drop_table("device")
