@@ -25,7 +25,7 @@ from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.clocks import Clock, SystemClock
 from slave_client.config import ClientConfig
 from slave_client.desk import SeatDesk
-from slave_client.keeper import LeaseKeeper
+from slave_client.keeper import LeaseKeeper, Memory
 from slave_client.keepsake import Keepsake
 from slave_client.line import Line
 from slave_client.masters import MasterError, Masters
@@ -144,7 +144,7 @@ class SlaveClient:
         """
         if self._tasks or self._standing.state is not State.STARTING:
             raise RuntimeError("a client is started once; make a new one")
-        await self._resume()
+        memory = await self._resume()
         self._keeper = LeaseKeeper(
             config=self._config,
             instance_id=self._identity.instance_id,
@@ -154,6 +154,7 @@ class SlaveClient:
             board=self._board,
             clock=self._clock,
             backoff=self._backoff,
+            memory=memory,
             trusted_keys=self._trusted_keys,
             on_lease=self._lease_came,
         )
@@ -232,7 +233,9 @@ class SlaveClient:
         the master is reached again, and `on_seat` hears the answer. Raises ValueError for more than 10,000 seats or a
         seat that is wanted twice.
         """
-        return await self._desk.sync(wants)
+        synced = await self._desk.sync(wants)
+        self._board.clear_own(NoticeKind.SEATS_FROM_BEFORE)
+        return synced
 
     @property
     def held(self) -> tuple[Held, ...]:
@@ -297,10 +300,10 @@ class SlaveClient:
 
     # How the parts work together.
 
-    async def _resume(self) -> None:
+    async def _resume(self) -> Memory:
         """Take over what the state directory has, as far as it can be relied on."""
         if self._config.state_dir is None:
-            return
+            return Memory.BLANK
         found = await asyncio.to_thread(
             recover, StateDir(self._config.state_dir), pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
         )
@@ -312,6 +315,7 @@ class SlaveClient:
             await self._keepsake.save_identity(self._identity)
         if found.lease is not None:
             self._rely_on(found.lease)
+        return Memory.BLANK if found.identity is None or found.problems else Memory.INTACT
 
     def _rely_on(self, kept: KeptLease) -> None:
         wall = self._clock.wall()

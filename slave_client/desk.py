@@ -69,7 +69,7 @@ class Occasion(Enum):
     OPENED = "opened"
     """A lease was opened: what the master has on this PBX is not known."""
     RENEWED = "renewed"
-    """The master was reached again: it has what it had, unless this site has changed something."""
+    """The master has what it had, unless this site has changed something."""
 
 
 class Patience(Enum):
@@ -171,7 +171,7 @@ class SeatDesk:
     async def settle(self, *, occasion: Occasion) -> None:
         """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
         async with self._turn:
-            if self._book.needs_settling or (occasion is Occasion.OPENED and self.remembers_seats):
+            if occasion is Occasion.OPENED or self._book.needs_settling:
                 await self._settle(self._book.wanted(), Patience.ONE_ATTEMPT)
 
     def settle_later(self) -> None:
@@ -365,7 +365,8 @@ class SeatDesk:
     async def _settle(self, wants: Sequence[Want], patience: Patience) -> Synced:
         """Settle a wanted set in one step; raises MasterError. The caller has the turn."""
         epoch = self._standing.epoch
-        assert epoch is not None
+        if epoch is None:
+            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
         settlement = self._book.begin_settling(wants)
         await self._keepsake.save_now()
         request = lease_pb2.SyncSeatsRequest(

@@ -9,9 +9,11 @@ Leaves to others: what follows from a state (`client`), the seats (`desk`), what
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 from licensemaster.v1 import lease_pb2
 from slave_client.backoff import Backoff
@@ -24,6 +26,16 @@ from slave_client.promise import Promise, PromiseError, verify
 from slave_client.standing import Standing
 from slave_client.states import Event, State
 from slave_client.watcher import heed
+
+_log = logging.getLogger("slave_client")
+
+
+class Memory(Enum):
+    """Whether the client knows what the PBX held before it started."""
+
+    INTACT = "intact"
+    BLANK = "blank"
+    """There is no state directory, or it was empty or corrupt. Seats from before are left to `sync`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,7 @@ class LeaseKeeper:
         board: NoticeBoard,
         clock: Clock,
         backoff: Backoff,
+        memory: Memory,
         trusted_keys: Callable[[], tuple[bytes, ...]],
         on_lease: Callable[[Promise], Awaitable[None]],
     ) -> None:
@@ -66,6 +79,8 @@ class LeaseKeeper:
         self._on_lease = on_lease
         self._opening: _Opening | None = None
         self._settled_epoch: int | None = None
+        self._memory = memory
+        self._seats_held = 0
         self._failures = 0
         self._last_heard = clock.now()
         self._urgent = asyncio.Event()
@@ -121,7 +136,8 @@ class LeaseKeeper:
         for _ in range(self._masters.count):
             try:
                 pause = await self._attempt()
-            except MasterError as trouble:
+            except Exception as unexpected:
+                trouble = _trouble_of(unexpected)
                 failure = trouble
                 if trouble.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED):
                     self._failures += 1
@@ -140,11 +156,14 @@ class LeaseKeeper:
             pause = await self._open()
         else:
             pause = await self._renew()
-        epoch = self._standing.epoch
-        if self._standing.state is not State.CONNECTED:
+        state, epoch = self._standing.state, self._standing.epoch
+        if epoch is None:
+            return 0.0  # it ended while it was being renewed; the next round opens a new one
+        if state is not State.CONNECTED:
             await self._settle(epoch)
-        if self._standing.epoch == epoch and epoch is not None:
+        if self._standing.epoch == epoch:
             opened, self._settled_epoch = self._settled_epoch != epoch, epoch
+            self._memory = Memory.INTACT
             event = Event.OPENED if opened else Event.RENEWED
             self._standing.happened(event, f"the master at {self._masters.address} answers")
         return pause
@@ -170,7 +189,7 @@ class LeaseKeeper:
         self._opening = None
         self._standing.epoch = response.lease.epoch
         self._heed(response.lease.epoch, response.notices)
-        self._mention_seats_from_before(response.seats_held)
+        self._seats_held = response.seats_held
         return response.lease.renew_after_seconds if fresh else 0.0
 
     async def _renew(self) -> float:
@@ -187,12 +206,11 @@ class LeaseKeeper:
             self._heed(epoch, response.notices)
         return max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
 
-    async def _settle(self, epoch: int | None) -> None:
+    async def _settle(self, epoch: int) -> None:
         try:
-            await self._desk.settle(occasion=Occasion.RENEWED if self._settled_epoch == epoch else Occasion.OPENED)
+            await self._desk.settle(occasion=self._occasion(epoch))
         except MasterError as failure:
-            if epoch is not None:
-                self._lease_trouble(failure, epoch)
+            self._lease_trouble(failure, epoch)
             raise
 
     async def _adopt(self, lease: lease_pb2.Lease, *, sent: float) -> None:
@@ -215,12 +233,15 @@ class LeaseKeeper:
     def _heed(self, epoch: int, notices: Iterable[lease_pb2.Notice]) -> None:
         heed(notices, epoch=epoch, standing=self._standing, board=self._board, masters=self._masters)
 
-    def _mention_seats_from_before(self, seats_held: int) -> None:
-        if seats_held and not self._desk.remembers_seats:
-            message = f"the master still counts {seats_held} seats from before for this PBX; call sync() to settle them"
-            self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, message)
-        else:
-            self._board.clear_own(NoticeKind.SEATS_FROM_BEFORE)
+    def _occasion(self, epoch: int) -> Occasion:
+        """Tell how much of the books must be compared before the client counts as connected."""
+        if self._settled_epoch == epoch or not (self._seats_held or self._desk.remembers_seats):
+            return Occasion.RENEWED
+        if self._memory is Memory.BLANK and not self._desk.remembers_seats:
+            held = f"the master still counts {self._seats_held} seats from before for this PBX"
+            self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, f"{held}; call sync() to settle them")
+            return Occasion.RENEWED
+        return Occasion.OPENED
 
     def _lease_trouble(self, failure: MasterError, epoch: int) -> None:
         if self._standing.epoch != epoch:
@@ -248,6 +269,14 @@ class LeaseKeeper:
         if promise is None:
             return True
         return self._standing.state is State.CONNECTED and self._clock.now() - self._last_heard < promise.ttl_seconds
+
+
+def _trouble_of(failure: Exception) -> MasterError:
+    """Treat a mistake of this client's, or an answer that makes no sense, like a master that does not answer."""
+    if isinstance(failure, MasterError):
+        return failure
+    _log.error("keeping the lease failed unexpectedly", exc_info=failure)
+    return MasterError(Trouble.UNREACHABLE, repr(failure))
 
 
 _RENEWAL_PAUSE_MIN_SECONDS = 0.05

@@ -38,6 +38,7 @@ class RestartableMaster:
     async def start(self) -> None:
         """Serve; on the same port as before."""
         settings = load_settings(
+            None,
             database_url=self._database_url,
             listen=self.address,
             metrics_listen="",
