@@ -7,7 +7,7 @@ delay stand in plain trailing metadata too (`error-reason`, `retry-after-ms`), f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -51,6 +51,10 @@ class Failure:
 
 
 _RETRY_STORAGE_SECONDS = 1.0
+_MESSAGE_BYTES_MAX = 700
+_REASON_BYTES_MAX = 500
+_VIOLATIONS_BYTES_MAX = 3000
+"""Clients refuse trailing metadata above 8 KiB, in which a message stands twice and other letters count threefold."""
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -84,6 +88,7 @@ def failure_of(error: BaseException) -> Failure:
 
 async def abort(context: grpc.aio.ServicerContext[object, object], failure: Failure) -> None:
     """End a call with a failure and its details; raises what gRPC ends calls with."""
+    failure = replace(failure, message=_cut(failure.message, _MESSAGE_BYTES_MAX))
     status = rpc_status.to_status(_status(failure))
     trailing = [*(status.trailing_metadata or ()), ("error-reason", failure.reason)]
     if failure.retry_after_seconds:
@@ -94,16 +99,28 @@ async def abort(context: grpc.aio.ServicerContext[object, object], failure: Fail
 def _status(failure: Failure) -> status_pb2.Status:
     packed = [_packed(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN))]
     if failure.violations:
-        listed = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=reason)
-            for field, reason in failure.violations
-        ]
-        packed.append(_packed(error_details_pb2.BadRequest(field_violations=listed)))
+        packed.append(_packed(_bad_request(failure.violations)))
     if failure.retry_after_seconds:
         delay = Duration()
         delay.FromMilliseconds(int(failure.retry_after_seconds * 1000))
         packed.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=failure.code.value[0], message=failure.message, details=packed)
+
+
+def _bad_request(violations: Sequence[tuple[str, str]]) -> error_details_pb2.BadRequest:
+    """As many violations as fit, and how many more there are."""
+    found = error_details_pb2.BadRequest()
+    for index, (field, reason) in enumerate(violations):
+        if found.ByteSize() > _VIOLATIONS_BYTES_MAX - _REASON_BYTES_MAX:
+            found.field_violations.add(description=f"and {len(violations) - index} more")
+            break
+        found.field_violations.add(field=_cut(field, 100), description=_cut(reason, _REASON_BYTES_MAX - 100))
+    return found
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= bytes_max else f"{encoded[: bytes_max - 3].decode(errors='ignore')}…"
 
 
 def _packed(message: Message) -> AnyMessage:
