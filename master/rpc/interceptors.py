@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from master.metrics import Metrics
-from master.rpc.errors import abort, failure_of
+from master.rpc.errors import InvalidArgumentError, abort, failure_of
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +56,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         count = _Counts(self._metrics, service, name)
         make = grpc.unary_stream_rpc_method_handler if plain.response_streaming else grpc.unary_unary_rpc_method_handler
         behaviour = _stream(plain.unary_stream, count) if plain.response_streaming else _unary(plain.unary_unary, count)
-        return make(behaviour, plain.request_deserializer, plain.response_serializer)
+        return make(behaviour, _reader(plain.request_deserializer), plain.response_serializer)
+
+
+class _Malformed:
+    """Stands for a request whose bytes are none, so that it fails where all failures get their status."""
+
+    def __init__(self, error: DecodeError) -> None:
+        self._error = error
+
+    def __getattr__(self, field: str) -> Any:
+        raise InvalidArgumentError("request", f"{self._error}; send the message that this method takes")
+
+
+def _reader(plain: Any) -> Any:
+    def read(data: bytes) -> Any:
+        try:
+            return plain(data)
+        except DecodeError as error:
+            return _Malformed(error)
+
+    return read
 
 
 class _Counts:
