@@ -36,10 +36,10 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         size = convert.page_size(request.page_size, default=100)
         which = SeatQuery(
             project=convert.project_name(request.project),
-            pbx=request.pbx,
-            site=request.site,
-            license_type=request.license_type,
-            holder=request.holder,
+            pbx=_filter("pbx", request.pbx),
+            site=_filter("site", request.site),
+            license_type=_filter("license_type", request.license_type),
+            holder=_filter("holder", request.holder),
         )
         estate, seats = await self._master.list_seats(which, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
@@ -54,7 +54,8 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         """One row per PBX."""
         size = convert.page_size(request.page_size, default=100)
         project = convert.project_name(request.project)
-        _, views = await self._master.list_leases(project, after=request.page_token, limit=size)
+        after = _filter("page_token", request.page_token)
+        _, views = await self._master.list_leases(project, after=after, limit=size)
         wanted = [view for view in views if not request.state or convert.lease_state(view.state) == request.state]
         return status_pb2.ListLeasesResponse(
             leases=[convert.lease_status(project, view) for view in wanted],
@@ -80,22 +81,47 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
     ) -> status_pb2.ListEventsResponse:
         """What happened, newest first."""
         size = convert.page_size(request.page_size, default=100)
-        if request.page_token and not request.page_token.isdecimal():
-            raise InvalidArgumentError("page_token", "must be the one from the answer before")
         project = convert.project_name(request.project)
-        before = int(request.page_token) if request.page_token else None
-        events = await self._master.list_events(project, pbx=request.pbx, kind=request.kind, before=before, limit=size)
+        pbx, kind = _filter("pbx", request.pbx), _filter("kind", request.kind)
+        before = _event_place(request.page_token)
+        events = await self._master.list_events(project, pbx=pbx, kind=kind, before=before, limit=size)
         return status_pb2.ListEventsResponse(
             events=[convert.event_message(project, event) for event in events],
             next_page_token=str(events[-1].id) if len(events) == size else "",
         )
 
 
+_TOKEN_MAX = 4000
+_INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
+
+
+def _filter(field: str, value: str) -> str:
+    return convert.text(field, value, required=False)
+
+
 def _seat_place(token: str) -> SeatPlace | None:
+    """Where a page of seats ended; a token that no answer carried is refused whatever it is made of."""
     if not token:
         return None
     try:
-        pbx_id, holder, license_type, kind = json.loads(token)
-        return int(pbx_id), str(holder), str(license_type), int(kind)
-    except (ValueError, TypeError) as error:
-        raise InvalidArgumentError("page_token", "must be the one from the answer before") from error
+        place = json.loads(token) if len(token) <= _TOKEN_MAX else None
+    except (ValueError, RecursionError) as error:
+        raise _bad_token() from error
+    match place:
+        case [int(pbx_id), str(holder), str(license_type), int(kind)] if (
+            0 <= pbx_id <= _INT4_MAX and 0 <= kind <= _INT4_MAX and (holder + license_type).isprintable()
+        ):
+            return pbx_id, holder, license_type, kind
+    raise _bad_token()
+
+
+def _event_place(token: str) -> int | None:
+    if not token:
+        return None
+    if len(token) > 19 or not (token.isascii() and token.isdecimal()) or int(token) > _INT8_MAX:
+        raise _bad_token()
+    return int(token)
+
+
+def _bad_token() -> InvalidArgumentError:
+    return InvalidArgumentError("page_token", "must be the next_page_token of the answer before")
