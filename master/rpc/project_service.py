@@ -10,6 +10,7 @@ from licensemaster.v1 import project_pb2, project_pb2_grpc
 from master.leasing.apply import ApplyProject
 from master.leasing.master import LicenseMaster
 from master.rpc import convert
+from master.rpc.errors import InvalidArgumentError
 from master.rpc.interceptors import caller_of_call
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         self, request: project_pb2.ApplyProjectRequest, context: Context
     ) -> project_pb2.ApplyProjectResponse:
         """Make the stored project equal to the one given."""
+        _check_texts(request.project)
         applied = await self._master.apply_project(
             ApplyProject(
                 spec=convert.project_spec(request.project),
@@ -54,7 +56,22 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     ) -> project_pb2.ListProjectsResponse:
         """All projects, a page at a time."""
         size = convert.page_size(request.page_size, default=50)
-        names = await self._master.list_projects(after=request.page_token, limit=size)
+        after = convert.text("page_token", request.page_token, required=False)
+        names = await self._master.list_projects(after=after, limit=size)
         return project_pb2.ListProjectsResponse(
             names=[f"projects/{name}" for name in names], next_page_token=names[-1] if len(names) == size else ""
         )
+
+
+def _check_texts(project: project_pb2.Project) -> None:
+    """Free texts must be printable; names are judged with the rest of the project.
+
+    Raises:
+        InvalidArgumentError: one is not; names which.
+    """
+    texts = [("display_name", project.display_name)]
+    texts += [(f"sites[{index}].display_name", site.display_name) for index, site in enumerate(project.sites)]
+    texts += [(f"devices[{index}].model", device.model) for index, device in enumerate(project.devices)]
+    for field, value in texts:
+        if not value.isprintable():
+            raise InvalidArgumentError(field, f"{value[:80]!r} must be printable, in one line")
