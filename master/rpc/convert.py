@@ -39,7 +39,12 @@ def pbx_name(text: str, field: str = "pbx") -> PbxName:
         InvalidArgumentError: it is not of that form.
     """
     parts = text.split("/")
-    if len(parts) != 4 or parts[0] != "projects" or parts[2] != "pbxs" or not (parts[1] and parts[3]):
+    if (
+        len(parts) != 4
+        or parts[0] != "projects"
+        or parts[2] != "pbxs"
+        or not (_is_name(parts[1]) and _is_name(parts[3]))
+    ):
         raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/pbxs/PBX")
     return PbxName(parts[1], parts[3])
 
@@ -51,7 +56,7 @@ def project_name(text: str, field: str = "project") -> str:
         InvalidArgumentError: it is not of that form.
     """
     parts = text.split("/")
-    if len(parts) != 2 or parts[0] != "projects" or not parts[1]:
+    if len(parts) != 2 or parts[0] != "projects" or not _is_name(parts[1]):
         raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT")
     return parts[1]
 
