@@ -44,7 +44,11 @@ def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
 
 
 def lock_for_apply(tx: Tx, name: str) -> None:
-    """Keep every batch of every master out of a project until the transaction ends."""
+    """Keep every batch of every master out of a project until the transaction ends, and every other apply out of all.
+
+    A project that is applied for the first time has no row to lock yet.
+    """
+    tx.lock("LOCK TABLE project IN SHARE ROW EXCLUSIVE MODE")
     tx.lock("SELECT 1 FROM project WHERE name = ?1 FOR UPDATE", name)
 
 
