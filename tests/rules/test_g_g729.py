@@ -1,0 +1,47 @@
+"""Section G: the end of G.729 licenses."""
+
+import pytest
+
+from tests.rules.asking import (
+    CHANNEL,
+    DEBITED,
+    NOT_NEEDED,
+    Reason,
+    grant,
+    held,
+    numbers,
+    refuse,
+    with_more,
+)
+from tests.support.estates import project
+from tests.support.masters import InProcess
+from tests.support.pbx import opened, seat
+
+
+@pytest.mark.rule("G1")
+@pytest.mark.parametrize("software", ["12r1", "12r1 sr99", "11"])
+async def test_older_software_needs_a_license(master: InProcess, software: str) -> None:
+    estate = project({"G.729 Channel12": 1, "PBX-Port12": 1})
+    await master.wire.apply(estate)
+    berlin = await opened(master.wire, "berlin", software)
+    one = await grant(berlin, seat("g729", "call-1", kind=CHANNEL))
+    assert (one.basis, one.reassignable) == (DEBITED, True)
+    refusal = await refuse(berlin, seat("g729", "call-2", kind=CHANNEL))
+    assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
+    assert list(refusal.rules) == ["A1", "G1"]
+    assert numbers(refusal) == (1, 1, 1)
+    await master.wire.apply(with_more(estate, refusal, "G.729 Channel12"))
+    await grant(berlin, seat("g729", "call-2", kind=CHANNEL))
+
+
+@pytest.mark.rule("G1")
+@pytest.mark.parametrize("software", ["12r2", "13", "14r1"])
+async def test_from_2017_on_none_is_needed(master: InProcess, software: str) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}))  # none is installed, and V13 is above the limit
+    berlin = await opened(master.wire, "berlin", "12r1")
+    refusal = await refuse(berlin, seat("g729", "call-1", kind=CHANNEL))
+    assert refusal.reason == Reason.REFUSAL_REASON_NONE_INSTALLED
+    await berlin.open(software)
+    free = await grant(berlin, seat("g729", "call-1", kind=CHANNEL))
+    assert (free.basis, free.device) == (NOT_NEEDED, "")
+    assert await held(master.wire, berlin) == set()
