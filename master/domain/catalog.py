@@ -153,6 +153,11 @@ class Catalog:
         self.read_pbx_wide: dict[str, frozenset[str]] = {key: self._pbx_wide(key) for key in types}
         """Types of which all of a PBX's seats must be known to decide on a seat of this one."""
 
+    def key_of(self, text: str) -> str:
+        """The key of the type that a name without a version means; the name itself where there is none."""
+        found = self.type_named(text)
+        return text if found is None else found.key
+
     def type_named(self, text: str) -> LicenseType | None:
         """The type that a name without a version means: a key, or a printed name in any spelling."""
         found = self.types.get(text)
@@ -204,7 +209,9 @@ class Catalog:
                 wide.add(other.key)
         for other in self.included_per_pbx_in[key]:
             wide |= {key, other.key}
-        return frozenset(wide | set(license_type.includes_per_pbx))
+        if license_type.includes_per_pbx:  # how many of them there are decides how much is included
+            wide |= {key, *license_type.includes_per_pbx}
+        return frozenset(wide)
 
 
 def folded_name(text: str) -> str:

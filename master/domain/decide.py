@@ -97,8 +97,9 @@ class Decider:
         wanted = {want.key for want in wants}
         returned, kept = self._give_back_unwanted(wanted)
         outcomes = self.acquire(wants)
-        if kept and (more := self._give_back_unwanted(wanted))[0]:  # H5: something wanted took their place
-            returned, kept = returned + more[0], more[1]
+        if kept:  # something wanted may have taken the place of what others required (H5)
+            more, kept = self._give_back_unwanted(wanted)
+            returned += more
             outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
         return Synced(outcomes, returned, kept)
 

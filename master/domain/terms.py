@@ -80,7 +80,8 @@ class TermsBook:
             refused = next((terms.refused for terms in companions if terms.refused is not None), None)
         catalog = self.estate.catalog
         needs_license = not exempt and license_type.metering in (Metering.FLOATING, Metering.FIXED, Metering.COMPANION)
-        related = license_type.requires or license_type.includes or catalog.included_in[type_key]
+        includes = license_type.includes or license_type.includes_per_pbx
+        related = license_type.requires or includes or catalog.included_in[type_key]
         return Terms(
             type=license_type,
             pbx=pbx,
@@ -371,14 +372,17 @@ def local_only(terms: Terms, estate: Estate, *, wanted: int, in_use: int, missin
 def add_licenses(terms: Terms, *, quantity: int) -> Remedy:
     """The remedy where licenses are short; names the version that does not lower the limit."""
     license_type, installation = terms.type, terms.installation
-    version = str(installation.limit) if license_type.versioned and installation.limit is not None else ""
+    by_application = license_type.version_basis is VersionBasis.APPLICATION  # B8
+    limit = installation.application_limit(license_type.key) if by_application else installation.limit
+    version = str(limit) if license_type.versioned and limit is not None else ""
     of_version = f" of V{version} or newer" if version else ""
     licenses, seats = ("license", "1 seat comes") if quantity == 1 else ("licenses", f"{quantity} seats come")
+    or_wait = f", or wait until {seats} back" if terms.sources else ""
     return Remedy(
         action=RemedyAction.ADD_LICENSES,
         text=(
             f"bind {quantity} more {license_type.display_name} {licenses}{of_version} to"
-            f" {installation.device.name}, or wait until {seats} back"
+            f" {installation.device.name}{or_wait}"
         ),
         license_type=license_type.key,
         quantity=quantity,

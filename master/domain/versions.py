@@ -7,6 +7,7 @@ releases matter where a rule names one (K4: "V10 SR12").
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _PATTERN = re.compile(r"v?\s*(\d{1,3})(?:\s*r\s*(\d{1,3}))?(?:\s*\.?\s*sr\s*(\d{1,3}))?", re.IGNORECASE)
@@ -26,6 +27,7 @@ class Version(NamedTuple):
         return f"{self.major}{release}{service_release}"
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> Version:
         """Read a version.
 
