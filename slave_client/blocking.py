@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from slave_client.book import Held
+from slave_client.callbacks import OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, call_allowed
-from slave_client.client import OnNotice, OnSeat, OnState, Report, SlaveClient
+from slave_client.client import Report, SlaveClient
 from slave_client.config import ClientConfig
 from slave_client.line import Line
 from slave_client.seats import Outcome, ReturnOutcome, Synced, Want

@@ -176,6 +176,13 @@ class Book:
         """Note the whole wanted set while the master cannot be asked; the next settlement asks."""
         self._missed = {want.key: want for want in wants if want.key not in self._held}
 
+    def surplus(self, wants: Iterable[Want]) -> tuple[Want, ...]:
+        """Return what the master may count for this site beyond a wanted set."""
+        wanted = {want.key for want in wants}
+        counted = {held.counted_as: Want(*held.counted_as) for held in (*self._held.values(), *self._idle.values())}
+        counted.update(self._unsettled)
+        return tuple(want for key, want in counted.items() if key not in wanted)
+
     # Settling the whole set.
 
     def begin_settling(self, wants: Sequence[Want]) -> Settlement:

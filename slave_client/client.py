@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -21,6 +21,7 @@ from typing import Self
 
 from slave_client.backoff import Backoff
 from slave_client.book import Book, Held
+from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.clocks import Clock, SystemClock
 from slave_client.config import ClientConfig
@@ -31,7 +32,7 @@ from slave_client.line import Line
 from slave_client.masters import MasterError, Masters
 from slave_client.notices import Notice, NoticeBoard, NoticeKind
 from slave_client.promise import Promise, WallClock, remaining_after_restart
-from slave_client.seats import LossCause, Lost, Outcome, ReturnOutcome, SeatChange, Synced, Want
+from slave_client.seats import LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
 from slave_client.standing import Standing
 from slave_client.state_dir import Identity, KeptLease, StateDir, recover
 from slave_client.states import Event, State
@@ -40,10 +41,6 @@ from slave_client.watcher import LeaseWatcher
 _log = logging.getLogger("slave_client")
 
 _AGING_SECONDS = 60.0
-
-OnState = Callable[[State, State, str], None]
-OnSeat = Callable[[Want, SeatChange], None]
-OnNotice = Callable[[Notice], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +86,7 @@ class SlaveClient:
         chance: random.Random | None = None,
     ) -> None:
         self._config = config
-        self._on_state = on_state
-        self._on_seat = on_seat
-        self._on_notice = on_notice
+        self._callbacks = Callbacks(config.pbx, on_state=on_state, on_seat=on_seat, on_notice=on_notice)
         self._clock = clock or SystemClock()
         self._backoff = Backoff(
             base_seconds=config.backoff_base_seconds,
@@ -99,7 +94,7 @@ class SlaveClient:
             chance=chance or random.Random(),
         )
         self._book = Book()
-        self._board = NoticeBoard(self._tell_notice)
+        self._board = NoticeBoard(self._callbacks.notice)
         self._standing = Standing(self._clock, self._entered)
         self._masters = Masters(config, line or Line())
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
@@ -119,7 +114,7 @@ class SlaveClient:
             clock=self._clock,
             backoff=self._backoff,
             check_line=self._check_line,
-            tell=self._tell_seat,
+            tell=self._callbacks.seat,
         )
         self._keeper: LeaseKeeper | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -230,8 +225,7 @@ class SlaveClient:
         """Make what this PBX holds equal to the whole set it wants, in one step.
 
         For a PBX that starts and knows what is configured and registered. Offline, what cannot be had is asked for when
-        the master is reached again, and `on_seat` hears the answer. Raises ValueError for more than 10,000 seats or a
-        seat that is wanted twice.
+        the master is reached again, and `on_seat` hears the answer. Raises ValueError where a seat is wanted twice.
         """
         synced = await self._desk.sync(wants)
         self._board.clear_own(NoticeKind.SEATS_FROM_BEFORE)
@@ -354,7 +348,6 @@ class SlaveClient:
         )
 
     def _entered(self, old: State, new: State, event: Event, why: str) -> None:
-        _log.info("%s: %s -> %s: %s", self._config.pbx, old.value, new.value, why)
         if new is State.EXPIRED:
             self._lose_seats(LossCause.EXPIRED, why)
         elif new is State.FENCED:
@@ -364,12 +357,11 @@ class SlaveClient:
             self._keepsake.changed_for_good()
         elif not new.is_final:
             self._keepsake.changed()
-        if self._on_state is not None:
-            self._call(self._on_state, old, new, why)
+        self._callbacks.state(old, new, why)
 
     def _lose_seats(self, cause: LossCause, why: str) -> None:
         for want in self._book.lose_all():
-            self._tell_seat(Lost(want=want, cause=cause, message=why))
+            self._callbacks.seat(Lost(want=want, cause=cause, message=why))
 
     async def _age(self) -> None:
         """While offline, note on disk now and then how much of the lease is used up, whatever the wall clock says."""
@@ -394,28 +386,12 @@ class SlaveClient:
         await self._desk.stop()
         await self._keepsake.stop()
 
-    def _tell_seat(self, change: SeatChange) -> None:
-        if self._on_seat is not None:
-            self._call(self._on_seat, change.want, change)
-
-    def _tell_notice(self, notice: Notice) -> None:
-        _log.warning("%s: %s: %s", self._config.pbx, notice.kind.value, notice.message)
-        if self._on_notice is not None:
-            self._call(self._on_notice, notice)
-
     def _tell_disk_problem(self, problem: OSError | None) -> None:
         if problem is None:
             self._board.clear_own(NoticeKind.STATE_NOT_SAVED)
         else:
             message = f"{self._config.state_dir} cannot be written ({problem}); after a restart nothing will be known"
             self._board.raise_own(NoticeKind.STATE_NOT_SAVED, message)
-
-    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
-        """Call a PBX maker's callback; what it raises must not stop the client."""
-        try:
-            callback(*arguments)
-        except Exception:
-            _log.exception("%s: a callback failed", self._config.pbx)
 
 
 def _log_crash(task: asyncio.Task[None]) -> None:

@@ -2,7 +2,8 @@
 
 Decides: what is asked of whom, in which order, and what an answer that never came means. One thing at a time changes
 the book: joined calls and settlements take turns. What is given up is on disk before the master hears of it.
-Leaves to others: whether the master answers (`keeper`), what offline rights there are (`book`).
+Leaves to others: whether the master answers (`keeper`), how long to repeat a call (`patience`), what offline rights
+there are (`book`), how a whole set is settled (`settling`).
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from typing import Final, TypeVar
 
 from licensemaster.v1 import lease_pb2
 from slave_client.backoff import Backoff
-from slave_client.book import Book, Held, Settlement
+from slave_client.book import Book, Held
 from slave_client.clocks import Clock
 from slave_client.config import ClientConfig
 from slave_client.joiner import Joiner
 from slave_client.keepsake import Keepsake
 from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.patience import Patience
 from slave_client.seats import (
-    Basis,
     Granted,
-    LossCause,
-    Lost,
     Outcome,
     Reason,
     Refused,
@@ -37,14 +36,12 @@ from slave_client.seats import (
     Want,
     outcome_from_result,
     outcome_from_return,
-    refused_from_refusal,
     seat_from_want,
-    want_from_seat,
 )
+from slave_client.settling import Settler
 from slave_client.standing import Standing
-from slave_client.states import Event, State
+from slave_client.states import State
 
-SYNC_SEATS_MAX: Final = 10_000
 Response = TypeVar("Response")
 
 
@@ -70,15 +67,6 @@ class Occasion(Enum):
     """A lease was opened: what the master has on this PBX is not known."""
     RENEWED = "renewed"
     """The master has what it had, unless this site has changed something."""
-
-
-class Patience(Enum):
-    """How long a settlement goes on trying."""
-
-    ONE_ATTEMPT = "one_attempt"
-    """The caller tries again, perhaps elsewhere."""
-    PERSISTENT = "persistent"
-    """While the master is thought to answer and time is left."""
 
 
 _LOCAL_REFUSALS: Final[dict[State, tuple[Reason, str]]] = {
@@ -118,8 +106,11 @@ class SeatDesk:
         self._keepsake = keepsake
         self._clock = clock
         self._backoff = backoff
-        self._check_line = check_line
         self._tell = tell
+        self._patience = Patience(config=config, standing=standing, clock=clock, backoff=backoff, check_line=check_line)
+        self._settler = Settler(
+            pbx=config.pbx, book=book, standing=standing, masters=masters, keepsake=keepsake, tell=tell
+        )
         self._turn = asyncio.Lock()
         self._settling: asyncio.Task[None] | None = None
         self._joiner = Joiner[Operation, Outcome | Returned](
@@ -149,15 +140,13 @@ class SeatDesk:
         return outcomes
 
     async def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what is held equal to what is wanted. Raises ValueError where a seat is wanted twice, or too many are.
+        """Make what is held equal to what is wanted. Raises ValueError where a seat is wanted twice.
 
         What cannot be asked of the master now is asked when it is reached again; `tell` hears the answers then.
         """
-        if len(wants) > SYNC_SEATS_MAX:
-            raise ValueError(f"at most {SYNC_SEATS_MAX} seats can be settled in one step")
         if len({want.key for want in wants}) != len(wants):
             raise ValueError("the same seat is wanted twice")
-        await self._judged()
+        await self._patience.judged()
         async with self._turn:
             if self._standing.state is State.CONNECTED:
                 return await self._sync_online(wants)
@@ -172,7 +161,7 @@ class SeatDesk:
         """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
         async with self._turn:
             if occasion is Occasion.OPENED or self._book.needs_settling:
-                await self._settle(self._book.wanted(), Patience.ONE_ATTEMPT)
+                await self._settler.settle(self._book.wanted(), _once)
 
     def settle_later(self) -> None:
         """Settle by and by what lost answers left open, while connected."""
@@ -219,7 +208,7 @@ class SeatDesk:
         return None
 
     async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
-        await self._judged()
+        await self._patience.judged()
         async with self._turn:
             if self._standing.state is not State.CONNECTED:
                 results = [self._offline(operation) for operation in operations]
@@ -248,7 +237,7 @@ class SeatDesk:
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
         try:
-            response = await self._persistently(epoch, lambda: self._masters.acquire_seats(request))
+            response = await self._patience.repeat(epoch, lambda: self._masters.acquire_seats(request))
         except MasterError as failure:
             if failure.trouble is Trouble.REJECTED and len(wants) > 1:
                 return [outcome for half in _halves(wants) for outcome in await self._acquire(half)]
@@ -262,12 +251,12 @@ class SeatDesk:
         return outcomes
 
     def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
-        if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
-            return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
-        if self._standing.epoch == epoch:
-            self._book.asked_in_vain(wants)
+        if failure.trouble is not Trouble.REJECTED and self._standing.epoch == epoch:
+            self._book.asked_in_vain(wants)  # an earlier attempt may have been heard
             if self._standing.state is State.CONNECTED:
                 self.settle_later()
+        if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
+            return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
         return [self._acquire_offline(want, str(failure)) for want in wants]
 
     async def _return(self, wants: Sequence[Want]) -> Sequence[ReturnOutcome]:
@@ -281,13 +270,12 @@ class SeatDesk:
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
         try:
-            response = await self._persistently(epoch, lambda: self._masters.return_seats(request))
+            response = await self._patience.repeat(epoch, lambda: self._masters.return_seats(request))
         except MasterError as failure:
-            if failure.trouble is Trouble.REJECTED and len(wants) > 1:
+            if failure.trouble is Trouble.REJECTED:
                 self._take_up_again(given_up)
-                return [outcome for half in _halves(wants) for outcome in await self._return(half)]
-            if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
-                self._take_up_again(given_up)
+                if len(wants) > 1:
+                    return [outcome for half in _halves(wants) for outcome in await self._return(half)]
                 return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
             if self._standing.state is State.CONNECTED:
                 self.settle_later()
@@ -305,7 +293,7 @@ class SeatDesk:
         return outcomes
 
     def _take_up_again(self, given_up: Iterable[Held | None]) -> None:
-        """Undo giving up where the master surely did nothing."""
+        """Undo giving up where the master surely did nothing: it calls the request malformed each time."""
         for held in given_up:
             if held is not None:
                 self._book.stays(held)
@@ -339,7 +327,7 @@ class SeatDesk:
 
     async def _sync_online(self, wants: Sequence[Want]) -> Synced:
         try:
-            return await self._settle(wants, Patience.PERSISTENT)
+            return await self._settler.settle(wants, self._patience.repeat)
         except MasterError as failure:
             if self._standing.state is State.CONNECTED:
                 self.settle_later()
@@ -362,108 +350,20 @@ class SeatDesk:
                 self._tell(outcome)
         return Synced(outcomes=outcomes, seats_returned=len(unwanted))
 
-    async def _settle(self, wants: Sequence[Want], patience: Patience) -> Synced:
-        """Settle a wanted set in one step; raises MasterError. The caller has the turn."""
-        epoch = self._standing.epoch
-        if epoch is None:
-            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
-        settlement = self._book.begin_settling(wants)
-        await self._keepsake.save_now()
-        request = lease_pb2.SyncSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
-        )
-        try:
-            if patience is Patience.PERSISTENT:
-                response = await self._persistently(epoch, lambda: self._masters.sync_seats(request))
-            else:
-                response = await self._masters.sync_seats(request)
-            if self._standing.epoch != epoch:
-                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
-        except BaseException:
-            self._not_settled(settlement)
-            raise
-        return self._settled(settlement, response)
-
-    def _settled(self, settlement: Settlement, response: lease_pb2.SyncSeatsResponse) -> Synced:
-        outcomes = tuple(
-            outcome_from_result(want, result) for want, result in zip(settlement.wants, response.results, strict=True)
-        )
-        kept = tuple(_kept(response.kept))
-        known = {want.key: want for want in settlement.dropped}
-        stay = [_kept_grant(known.get(refused.want.key, refused.want)) for refused in kept]
-        settled = self._book.settled(settlement, outcomes, kept=stay)
-        kept_keys = {refused.want.key for refused in kept}
-        for want in settlement.dropped:
-            if want.key not in kept_keys:
-                self._tell(Returned(want=want, held=True))
-        changes: list[SeatChange] = [*settled.gained, *settled.refused]
-        for change in changes:
-            self._tell(change)
-        self._keepsake.changed()
-        return Synced(outcomes=outcomes, seats_returned=response.seats_returned, kept=kept)
-
-    def _not_settled(self, settlement: Settlement) -> None:
-        for want in settlement.dropped:
-            self._tell(Returned(want=want, held=True, source=Source.LOCAL))
-        for held in settlement.in_doubt:
-            message = "it was passed on while offline, and the line broke before the master agreed"
-            self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
-
     async def _settle_quietly(self) -> None:
         try:
             async with self._turn:
                 if self._standing.state is State.CONNECTED and self._book.needs_settling:
-                    await self._settle(self._book.wanted(), Patience.PERSISTENT)
+                    await self._settler.settle(self._book.wanted(), self._patience.repeat)
         except MasterError:
             pass  # the book remembers; the next settlement takes it up
         finally:
             self._settling = None
 
-    # One call.
 
-    async def _judged(self) -> None:
-        """Wait for the first attempt to get a lease, so that nobody is refused a moment too early."""
-        if not self._standing.judged.is_set():
-            try:
-                async with asyncio.timeout(self._config.give_up_after_seconds):
-                    await self._standing.judged.wait()
-            except TimeoutError:
-                return
-
-    async def _persistently(self, epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
-        """Repeat a call under a lease while the master is thought to answer and time is left.
-
-        Raises the last MasterError.
-        """
-        deadline = self._clock.now() + self._config.give_up_after_seconds
-        failures = 0
-        while True:
-            try:
-                return await attempt()
-            except MasterError as failure:
-                failures += 1
-                if self._standing.epoch != epoch:  # what is said of a lease that was replaced concerns nobody
-                    raise MasterError(Trouble.LEASE_ENDED, "the lease ended meanwhile") from failure
-                self._lease_trouble(failure)
-                if failure.trouble is Trouble.UNREACHABLE and self._standing.state is State.CONNECTED:
-                    await self._check_line()
-                pause = self._backoff.pause_seconds(failures, failure.retry_after_seconds)
-                if not self._worth_repeating(failure, deadline - pause):
-                    raise
-                await self._clock.sleep(pause)
-
-    def _lease_trouble(self, failure: MasterError) -> None:
-        if failure.trouble is Trouble.FENCED:
-            self._standing.happened(Event.FENCED, str(failure))
-        elif failure.trouble is Trouble.LEASE_ENDED:
-            self._standing.happened(Event.LEASE_ENDED, str(failure))
-
-    def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
-        return (
-            failure.trouble in (Trouble.UNREACHABLE, Trouble.BUSY)
-            and self._standing.state is State.CONNECTED
-            and self._clock.now() < deadline
-        )
+async def _once(epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
+    """Ask once: the keeper tries again, perhaps elsewhere."""
+    return await attempt()
 
 
 def _key_of(operation: Operation) -> object:
@@ -474,13 +374,3 @@ def _halves(wants: Sequence[Want]) -> tuple[Sequence[Want], Sequence[Want]]:
     """Split a call that was called malformed, so that one bad item does not fail its neighbours."""
     middle = len(wants) // 2
     return wants[:middle], wants[middle:]
-
-
-def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:
-    for seat in kept:
-        yield refused_from_refusal(want_from_seat(seat.seat), seat.refused)
-
-
-def _kept_grant(want: Want) -> Granted:
-    """A seat that had to stay: the master counts it; on what basis it did not say, so it is never passed on."""
-    return Granted(want=want, basis=Basis.UNKNOWN, already_held=True)

@@ -57,7 +57,7 @@ class Joiner(Generic[Item, Result]):
     async def submit_many(self, items: Sequence[Item]) -> list[Result]:
         """Send items with the next calls and return their results in order; raises what a call raises."""
         loop = asyncio.get_running_loop()
-        entries = [_Entry[Item, Result](item, loop.create_future()) for item in items]
+        entries: list[_Entry[Item, Result]] = [_Entry(item, loop.create_future()) for item in items]
         self._waiting.extend(entries)
         self._pending.update(self._key(item) for item in items)
         if entries and self._worker is None:

@@ -6,8 +6,8 @@ Decides: nothing. This is the only module that knows both the messages of `seat.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
 from licensemaster.v1 import lease_pb2, seat_pb2
@@ -15,7 +15,7 @@ from licensemaster.v1 import lease_pb2, seat_pb2
 NAME_LENGTH_MAX: Final = 128
 
 
-class HolderKind(Enum):
+class HolderKind(IntEnum):
     """What kind of thing holds a seat. PBX objects are USER to WAITING_QUEUE. Values are those of the protocol."""
 
     USER = 1
@@ -141,20 +141,18 @@ class Want:
     user: str = ""
     line: str = ""
     application_version: str = ""
+    key: SeatKey = field(init=False, repr=False, compare=False)
+    """The seat's name within the PBX."""
 
     def __post_init__(self) -> None:
-        for field in ("license_type", "holder"):
-            if not getattr(self, field):
-                raise ValueError(f"{field} must not be empty")
-        for field in ("license_type", "holder", "user", "line", "application_version"):
-            text = getattr(self, field)
+        for name in ("license_type", "holder"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty")
+        for name in ("license_type", "holder", "user", "line", "application_version"):
+            text = getattr(self, name)
             if len(text) > NAME_LENGTH_MAX or not text.isprintable():
-                raise ValueError(f"{field} must be at most {NAME_LENGTH_MAX} printable characters")
-
-    @property
-    def key(self) -> SeatKey:
-        """The seat's name within the PBX."""
-        return SeatKey(self.license_type, self.holder_kind, self.holder)
+                raise ValueError(f"{name} must be at most {NAME_LENGTH_MAX} printable characters")
+        object.__setattr__(self, "key", SeatKey(self.license_type, self.holder_kind, self.holder))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from slave_client import (
     Want,
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, client_config, estate
+from tests.support.masters import master_process, wire_to
 
 
 def port(holder: str) -> Want:
@@ -39,6 +40,7 @@ async def connected(client: SlaveClient) -> None:
     await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
 
 
+@pytest.mark.rule("A1", "E1")
 async def test_seats_are_acquired_and_returned(master: RestartableMaster) -> None:
     changes: list[object] = []
     async with SlaveClient(master.config(), on_seat=lambda want, change: changes.append(change)) as client:
@@ -109,6 +111,7 @@ async def test_sync_makes_held_what_is_wanted(master: RestartableMaster) -> None
             await client.sync([PHONES[0], PHONES[0]])
 
 
+@pytest.mark.rule("H5")
 async def test_a_seat_that_others_depend_on_stays(master: RestartableMaster) -> None:
     await master.apply(estate(more={"PBX-myPBX12": 1, "PBX Video12": 1}))
     mypbx, video = Want("mypbx", HolderKind.USER, "alice"), Want("video", HolderKind.USER, "alice")
@@ -279,6 +282,7 @@ async def test_a_lease_by_a_stranger_is_not_used(master: RestartableMaster) -> N
         assert not (await client.acquire(PHONES[0])).granted
 
 
+@pytest.mark.rule("B10")
 async def test_a_version_limit_is_told_and_held_seats_stay(master: RestartableMaster) -> None:
     noticed: asyncio.Queue[NoticeKind] = asyncio.Queue()
     async with SlaveClient(master.config(), on_notice=lambda notice: noticed.put_nowait(notice.kind)) as client:
@@ -444,3 +448,37 @@ async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_pat
     assert second.report().remaining_seconds <= 20
     assert [notice.kind for notice in second.notices] == [NoticeKind.CLOCK_SET_BACK]
     await second.stop()
+
+
+async def test_more_seats_than_one_step_takes_are_settled_in_parts(master: RestartableMaster, tmp_path: Path) -> None:
+    await master.apply(estate(more={"PBX-Port 12%1000": 10_100}))
+    many = [port(f"p{number}") for number in range(10_010)]
+    first = SlaveClient(master.config(state_dir=tmp_path))
+    await first.start()
+    assert all(outcome.granted for outcome in await first.acquire_many(many))
+    await first.stop()
+    async with SlaveClient(master.config(state_dir=tmp_path)) as second:
+        await connected(second)
+        assert len(second.held) == len(many)
+        synced = await second.sync([*many[5:], port("one-more")])
+        assert synced.seats_returned == 5
+        assert all(outcome.granted for outcome in synced.outcomes)
+        assert len(second.held) == len(many) - 4
+
+
+async def test_a_master_killed_in_the_middle_loses_nothing_that_it_granted(sqlite_database_url: str) -> None:
+    async with master_process(sqlite_database_url, clock_allowance_seconds=0) as process:
+        async with wire_to(process.address) as wire:
+            await wire.apply(estate())
+        async with SlaveClient(client_config(process.address)) as client:
+            await connected(client)
+            under_way = asyncio.gather(*(client.acquire(want) for want in PHONES))
+            await asyncio.sleep(0)
+            await process.kill()
+            granted = {outcome.want for outcome in await under_way if outcome.granted}
+            await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+            assert {held.want for held in client.held} == granted
+            await process.start()
+            await connected(client)
+            assert {held.want for held in client.held} == granted
+            assert all(outcome.granted for outcome in await client.acquire_many(PHONES))

@@ -1,0 +1,84 @@
+"""How long a call under a lease is repeated, and what its failures say about the lease.
+
+Decides: a call is repeated while the master is thought to answer and time is left, after the delay that the master asks
+for and a jittered pause. What is said of a lease that was replaced meanwhile concerns nobody.
+Leaves to others: whether the master answers (`check_line`, which is the `keeper`), and what a final failure means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from slave_client.backoff import Backoff
+from slave_client.clocks import Clock
+from slave_client.config import ClientConfig
+from slave_client.masters import MasterError, Trouble
+from slave_client.standing import Standing
+from slave_client.states import Event, State
+
+Response = TypeVar("Response")
+
+
+class Patience:
+    """Repeats calls under the lease of one client.
+
+    `check_line` asks for a fresh judgement whether a master answers, and waits for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: ClientConfig,
+        standing: Standing,
+        clock: Clock,
+        backoff: Backoff,
+        check_line: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._give_up_after_seconds = config.give_up_after_seconds
+        self._standing = standing
+        self._clock = clock
+        self._backoff = backoff
+        self._check_line = check_line
+
+    async def judged(self) -> None:
+        """Wait for the first attempt to get a lease, so that nobody is refused a moment too early."""
+        if not self._standing.judged.is_set():
+            try:
+                async with asyncio.timeout(self._give_up_after_seconds):
+                    await self._standing.judged.wait()
+            except TimeoutError:
+                return
+
+    async def repeat(self, epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
+        """Repeat a call under the lease with that epoch; raises the last MasterError."""
+        deadline = self._clock.now() + self._give_up_after_seconds
+        failures = 0
+        while True:
+            try:
+                return await attempt()
+            except MasterError as failure:
+                failures += 1
+                if self._standing.epoch != epoch:
+                    raise MasterError(Trouble.LEASE_ENDED, "the lease ended meanwhile") from failure
+                self._lease_trouble(failure)
+                if failure.trouble is Trouble.UNREACHABLE and self._standing.state is State.CONNECTED:
+                    await self._check_line()
+                pause = self._backoff.pause_seconds(failures, failure.retry_after_seconds)
+                if not self._worth_repeating(failure, deadline - pause):
+                    raise
+                await self._clock.sleep(pause)
+
+    def _lease_trouble(self, failure: MasterError) -> None:
+        if failure.trouble is Trouble.FENCED:
+            self._standing.happened(Event.FENCED, str(failure))
+        elif failure.trouble is Trouble.LEASE_ENDED:
+            self._standing.happened(Event.LEASE_ENDED, str(failure))
+
+    def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
+        return (
+            failure.trouble in (Trouble.UNREACHABLE, Trouble.BUSY)
+            and self._standing.state is State.CONNECTED
+            and self._clock.now() < deadline
+        )

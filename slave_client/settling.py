@@ -1,0 +1,142 @@
+"""Settles a whole wanted set with the master, so that its books and this site's agree.
+
+Decides: what is given up before the master is asked (and is on disk by then), and what an answer, or none, means for
+each seat. Up to 10,000 seats are settled in one step. More cannot be: then what is not wanted is returned first and the
+rest acquired in parts, and another site may be faster in between.
+Leaves to others: when to settle, and that nothing else changes the book meanwhile (`desk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+from licensemaster.v1 import lease_pb2, seat_pb2
+from slave_client.book import Book, Settlement
+from slave_client.keepsake import Keepsake
+from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.seats import (
+    Basis,
+    Granted,
+    LossCause,
+    Lost,
+    Refused,
+    Returned,
+    SeatChange,
+    Source,
+    Synced,
+    Want,
+    outcome_from_result,
+    refused_from_refusal,
+    seat_from_want,
+    want_from_seat,
+)
+from slave_client.standing import Standing
+
+SYNC_SEATS_MAX: Final = 10_000
+Response = TypeVar("Response")
+Ask = Callable[[int, Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]], Awaitable[lease_pb2.SyncSeatsResponse]]
+
+
+class Settler:
+    """Settles the seats of one client; `tell` hears each change."""
+
+    def __init__(
+        self,
+        *,
+        pbx: str,
+        book: Book,
+        standing: Standing,
+        masters: Masters,
+        keepsake: Keepsake,
+        tell: Callable[[SeatChange], None],
+        seats_max: int = SYNC_SEATS_MAX,
+    ) -> None:
+        self._pbx = pbx
+        self._book = book
+        self._standing = standing
+        self._masters = masters
+        self._keepsake = keepsake
+        self._tell = tell
+        self._seats_max = seats_max
+
+    async def settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
+        """Settle a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
+
+        `ask` gets the epoch and makes the attempt, once or several times.
+        """
+        epoch = self._standing.epoch
+        if epoch is None:
+            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
+        surplus = self._book.surplus(wants)
+        settlement = self._book.begin_settling(wants)
+        await self._keepsake.save_now()
+        try:
+            response = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
+            if self._standing.epoch != epoch:
+                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
+        except BaseException:
+            self._not_settled(settlement)
+            raise
+        return self._settled(settlement, response)
+
+    async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
+        seats = [seat_from_want(want) for want in wants]
+        if len(seats) <= self._seats_max:
+            request = lease_pb2.SyncSeatsRequest(pbx=self._pbx, epoch=epoch, seats=seats)
+            return await self._masters.sync_seats(request)
+        return await self._attempt_in_parts(epoch, seats, [seat_from_want(want) for want in surplus])
+
+    async def _attempt_in_parts(
+        self, epoch: int, seats: Sequence[seat_pb2.Seat], surplus: Sequence[seat_pb2.Seat]
+    ) -> lease_pb2.SyncSeatsResponse:
+        """Do what one SyncSeats call would, for more seats than it takes."""
+        whole = lease_pb2.SyncSeatsResponse()
+        for part in _parts(surplus, self._seats_max):
+            returning = lease_pb2.ReturnSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
+            for seat, result in zip(part, (await self._masters.return_seats(returning)).results, strict=True):
+                whole.seats_returned += result.returned
+                if result.HasField("refused"):
+                    whole.kept.add(seat=seat, refused=result.refused)
+        for part in _parts(seats, self._seats_max):
+            acquiring = lease_pb2.AcquireSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
+            whole.results.extend((await self._masters.acquire_seats(acquiring)).results)
+        return whole
+
+    def _settled(self, settlement: Settlement, response: lease_pb2.SyncSeatsResponse) -> Synced:
+        outcomes = tuple(
+            outcome_from_result(want, result) for want, result in zip(settlement.wants, response.results, strict=True)
+        )
+        kept = tuple(_kept(response.kept))
+        dropped = {want.key: want for want in settlement.dropped}
+        stay = [_kept_grant(dropped.get(refused.want.key, refused.want)) for refused in kept]
+        settled = self._book.settled(settlement, outcomes, kept=stay)
+        changes: list[SeatChange] = [*settled.gained, *settled.refused]
+        kept_keys = {refused.want.key for refused in kept}
+        changes += [Returned(want=want, held=True) for key, want in dropped.items() if key not in kept_keys]
+        for change in changes:
+            self._tell(change)
+        self._keepsake.changed()
+        return Synced(outcomes=outcomes, seats_returned=response.seats_returned, kept=kept)
+
+    def _not_settled(self, settlement: Settlement) -> None:
+        for want in settlement.dropped:
+            self._tell(Returned(want=want, held=True, source=Source.LOCAL))
+        for held in settlement.in_doubt:
+            message = "it was passed on while offline, and the line broke before the master agreed"
+            self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
+
+
+def _parts(seats: Sequence[seat_pb2.Seat], seats_max: int) -> Iterable[Sequence[seat_pb2.Seat]]:
+    for start in range(0, len(seats), seats_max):
+        yield seats[start : start + seats_max]
+
+
+def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:
+    for seat in kept:
+        yield refused_from_refusal(want_from_seat(seat.seat), seat.refused)
+
+
+def _kept_grant(want: Want) -> Granted:
+    """A seat that had to stay: the master counts it; on what basis it did not say, so it is never passed on."""
+    return Granted(want=want, basis=Basis.UNKNOWN, already_held=True)
