@@ -6,6 +6,7 @@ two types share, circular requirements. What the types mean is `catalog.py`'s af
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ from master.domain.words import DrawnFrom, HolderKind, Metering, PbxRole, Versio
 
 E = TypeVar("E", bound=Enum)
 
+_KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 _CATALOG_KEYS = {"name", "title", "platforms"}
 _TYPE_KEYS = {
     "name", "tier_name", "spellings", "metering", "holders", "exempt_holders", "exempt_roles", "exempt_models",
@@ -40,7 +42,7 @@ def read_catalog(text: str, *, file: str) -> Catalog:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise CatalogError(f"{file}: not TOML: {error}") from error
+        raise CatalogError(f"{file}:{_line_of(error, text)}: not TOML: {error}") from error
     return _Reader(document, TomlLines(text), file).catalog()
 
 
@@ -84,6 +86,12 @@ class _Reader:
             raise self._error(
                 (*at, "name"), f"{name!r} must contain {{version}} exactly where the type has a version basis"
             )
+        for spelling in self._strings(table, (*at, "spellings")):
+            if ("{version}" in spelling) is (basis is VersionBasis.NONE):
+                reason = f"{spelling!r} must contain {{version}} exactly where the type has a version basis"
+                raise self._error((*at, "spellings"), reason)
+        self._placeholders((*at, "name"), name, "{version}")
+        self._placeholders((*at, "tier_name"), tier_name, "{version}", "{tier}")
         if tiers and not ("{tier}" in tier_name and "{version}" in tier_name):
             raise self._error((*at, "tier_name"), f"{tier_name!r} must contain {{version}} and {{tier}}")
         if not holders and metering is not Metering.COMPANION:
@@ -116,6 +124,13 @@ class _Reader:
             rules=tuple(self._strings(table, (*at, "rules"))),
         )
 
+    def _placeholders(self, at: FieldPath, text: str, *allowed: str) -> None:
+        rest = text
+        for placeholder in allowed:
+            rest = rest.replace(placeholder, "")
+        if "{" in rest or "}" in rest:
+            raise self._error(at, f"{text!r} may have no braces but {' and '.join(allowed)}")
+
     def _companions(self, table: Mapping[str, Any], at: FieldPath) -> list[Companion]:
         items = self._tables(table, at, {"type", "platform"})
         return [Companion(self._string(item, (*at, "type")), self._string(item, (*at, "platform"))) for item in items]
@@ -140,6 +155,9 @@ class _Reader:
             for name in names:
                 if name not in types:
                     raise self._error(("types", one.key, field), f"there is no type {name!r}{_close(name, types)}")
+        for name in one.excludes:
+            if one.key not in types[name].excludes:
+                raise self._error(("types", one.key, "excludes"), f"{name!r} must exclude {one.key!r} too")
         for companion in one.companions:
             if companion.platform not in platforms:
                 raise self._error(("types", one.key, "companions"), f"there is no platform {companion.platform!r}")
@@ -148,9 +166,11 @@ class _Reader:
 
     def _distinct_spellings(self, types: Mapping[str, LicenseType]) -> None:
         seen: dict[str, str] = {}
+        versionless: dict[str, str] = {folded_name(key): key for key in types}
         for key, one in types.items():
             for spelling in {folded_name(text) for text in (one.name, one.tier_name, *one.spellings)}:
-                if (other := seen.setdefault(spelling, key)) != key:
+                bare = spelling.replace("{version}", "").removesuffix("%{tier}")
+                if (other := seen.setdefault(spelling, versionless.setdefault(bare, key))) != key:
                     raise self._error(("types", key, "name"), f"reads the same as the type {other!r}")
 
     def _no_circles(self, types: Mapping[str, LicenseType]) -> None:
@@ -177,7 +197,7 @@ class _Reader:
             return default
         value = table[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self._error(at, f"{value!r} must be a {kind.__name__}")
+            raise self._error(at, f"{value!r} must be {_KIND_NAMES[kind]}")
         return value
 
     def _table(self, table: Mapping[str, Any], at: FieldPath) -> Mapping[str, Any]:
@@ -193,7 +213,10 @@ class _Reader:
         return list(items)
 
     def _string(self, table: Mapping[str, Any], at: FieldPath, default: str | None = None) -> str:
-        return str(self._typed(table, at, str, default))
+        text = str(self._typed(table, at, str, default))
+        if default is None and not text:
+            raise self._error(at, "must not be empty")
+        return text
 
     def _strings(self, table: Mapping[str, Any], at: FieldPath) -> list[str]:
         values = self._typed(table, at, list, ())
@@ -244,6 +267,12 @@ class _Reader:
 
     def _error(self, at: FieldPath, reason: str) -> CatalogError:
         return CatalogError(f"{self._file}:{self._lines.line_of(at)}: {path_text(at)}: {reason}")
+
+
+def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
+    """The line that a syntax error names; the last one where it was found at the end."""
+    found = re.search(r"at line (\d+)", str(error))
+    return int(found[1]) if found else max(len(text.splitlines()), 1)
 
 
 def _close(name: str, known: Any) -> str:

@@ -33,7 +33,8 @@ class TomlLines:
                     table = (parts[0], arrays[str(parts[0])] - 1, *parts[1:])
                 else:
                     table = parts
-                self._lines.setdefault(table, number)
+                for length in range(1, len(table) + 1):  # `[a.b]` is the first sign of `a` too
+                    self._lines.setdefault(table[:length], number)
             elif key := _KEY.match(line):
                 self._lines.setdefault((*table, key[1].strip('"')), number)
 
