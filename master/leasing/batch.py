@@ -6,7 +6,7 @@ Requests are decided in order, each on what those before it left. The caller com
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,6 +37,7 @@ from master.leasing.requests import (
     SeatsReturned,
     SeatsSynced,
     SyncSeats,
+    Tally,
     UnknownPbxError,
 )
 from master.store import seats as store
@@ -104,7 +105,7 @@ class Batch:
             if book is None or pbx_id is None:
                 errands.append(UnknownPbxError(request.pbx))
             else:
-                errands.append(Errand(request, book, book.estate.pbxs[pbx_id]))
+                errands.append(Errand(_canonical(request, book), book, book.estate.pbxs[pbx_id]))
         return errands
 
     # --- Prefetch ---------------------------------------------------------------------------------------------------
@@ -187,8 +188,7 @@ class Batch:
     def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
         decider = self._decider(errand, self._running(errand, request.epoch))
         outcomes = decider.acquire(request.wants)
-        self._audit_acquired(errand, request.wants, outcomes)
-        return SeatsAcquired(outcomes)
+        return SeatsAcquired(outcomes, self._acquired(errand, request.wants, outcomes))
 
     def _return(self, errand: Errand, request: ReturnSeats) -> Answer:
         outcomes = self._decider(errand, self._running(errand, request.epoch)).give_back(request.keys)
@@ -203,8 +203,8 @@ class Batch:
     def _sync(self, errand: Errand, request: SyncSeats) -> Answer:
         synced = self._decider(errand, self._running(errand, request.epoch)).sync(request.wants)
         self._audit_returned(errand, synced.returned)
-        self._audit_acquired(errand, request.wants, synced.outcomes)
-        return SeatsSynced(synced.outcomes, len(synced.returned), synced.kept)
+        tally = self._acquired(errand, request.wants, synced.outcomes)
+        return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
 
     def _reclaim(self, errand: Errand, request: ReclaimSeats) -> Answer:
         lease = self._leases.get(errand.pbx.id)
@@ -242,13 +242,20 @@ class Batch:
 
     # --- Audit ------------------------------------------------------------------------------------------------------
 
-    def _audit_acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> None:
+    def _acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
         acquired: defaultdict[str, list[str]] = defaultdict(list)
+        debited: Counter[str] = Counter()
+        refused: Counter[tuple[str, str]] = Counter()
         for want, outcome in zip(wants, outcomes, strict=True):
-            if type(outcome) is Granted and not outcome.already_held and outcome.basis is not Basis.NOT_NEEDED:
+            if isinstance(outcome, Refusal):
+                refused[outcome.reason.name, outcome.license_type] += 1
+            elif not outcome.already_held and outcome.basis is not Basis.NOT_NEEDED:
                 acquired[want.type].append(want.holder)
+                if outcome.basis is Basis.DEBITED:
+                    debited[want.type] += 1
         if acquired:
             self._event(errand, "seats.acquired", acquired)
+        return Tally(debited, refused)
 
     def _audit_returned(self, errand: Errand, keys: Sequence[SeatKey]) -> None:
         returned: defaultdict[str, list[str]] = defaultdict(list)
@@ -287,6 +294,25 @@ _HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
     SyncSeats: Batch._sync,
     ReclaimSeats: Batch._reclaim,
 }
+
+
+def _canonical(request: Request, book: TermsBook) -> Request:
+    """The request with its license types as catalog keys, whatever spelling it used (L8)."""
+    if isinstance(request, AcquireSeats | SyncSeats):
+        wants = canonical_wants(request.wants, book)
+        return request if wants is request.wants else replace(request, wants=wants)
+    if isinstance(request, ReturnSeats):
+        catalog = book.estate.catalog
+        return replace(request, keys=[key._replace(type=catalog.key_of(key.type)) for key in request.keys])
+    return request
+
+
+def canonical_wants(wants: Sequence[Want], book: TermsBook) -> Sequence[Want]:
+    """Wants with their license types as catalog keys; the same object where they are already."""
+    catalog = book.estate.catalog
+    if all(want.type in catalog.types for want in wants):
+        return wants
+    return [want._replace(type=catalog.key_of(want.type)) for want in wants]
 
 
 def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[Want]) -> None:

@@ -17,9 +17,8 @@ from master.domain.leases import running
 from master.domain.notices import DRAINING, Notice, notices
 from master.domain.overview import Overview
 from master.domain.refusals import Refusal
-from master.domain.seats import Granted, Seat, Want
+from master.domain.seats import Seat, Want
 from master.domain.versions import Version
-from master.domain.words import Basis
 from master.leasing import reading
 from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
 from master.leasing.committer import Committer
@@ -37,6 +36,7 @@ from master.leasing.requests import (
     SeatsReturned,
     SeatsSynced,
     SyncSeats,
+    Tally,
     UnknownPbxError,
 )
 from master.leasing.watch import WatchHub
@@ -163,7 +163,7 @@ class LicenseMaster:
         """Grant or refuse each seat."""
         answer = await self._committer.submit(request)
         assert isinstance(answer, SeatsAcquired)
-        self._count(request.wants, answer.outcomes)
+        self._count(answer.tally)
         return answer
 
     async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
@@ -179,24 +179,15 @@ class LicenseMaster:
         answer = await self._committer.submit(request)
         assert isinstance(answer, SeatsSynced)
         self._metrics.seats_returned.inc(answer.seats_returned)
-        self._count(request.wants, answer.outcomes)
+        self._count(answer.tally)
         return answer
 
-    def _count(self, wants: Sequence[Want], outcomes: Sequence[Granted | Refusal]) -> None:
-        acquired: dict[str, int] = {}
-        refused: dict[tuple[str, str], int] = {}
-        for want, outcome in zip(wants, outcomes, strict=True):
-            if type(outcome) is Granted:
-                if outcome.basis is Basis.DEBITED and not outcome.already_held:
-                    acquired[want.type] = acquired.get(want.type, 0) + 1
-            elif type(outcome) is Refusal:
-                known = any(want.type in catalog.types for catalog in self._estates.catalogs.values())
-                name = (outcome.reason.name, want.type if known else "unknown")
-                refused[name] = refused.get(name, 0) + 1
-        for license_type, count in acquired.items():
+    def _count(self, tally: Tally) -> None:
+        for license_type, count in tally.debited.items():
             self._metrics.seats_acquired.labels(license_type).inc(count)
-        for (reason, license_type), count in refused.items():
-            self._metrics.refusals.labels(reason, license_type).inc(count)
+        for (reason, license_type), count in tally.refused.items():
+            known = any(license_type in catalog.types for catalog in self._estates.catalogs.values())
+            self._metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
 
     # --- Projects ---------------------------------------------------------------------------------------------------
 

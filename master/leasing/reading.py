@@ -14,7 +14,7 @@ from master.domain.seats import Want
 from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
-from master.leasing.batch import Prefetch, fill_ledger, name_top_holders, need_for_wants
+from master.leasing.batch import Prefetch, canonical_wants, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.estates import Estates
 from master.leasing.requests import PbxName, UnknownPbxError
 from master.store import queries
@@ -108,6 +108,7 @@ def explain(
     pbx = book.estate.pbxs[pbx_id]
     view = read_lease_views(tx, book.estate, [pbx], now)[0]
     runs = software or (view.lease.software if view.lease else pbx.software)
+    wants = canonical_wants(wants, book)
     needs = Prefetch()
     need_for_wants(needs, book, pbx, wants)
     catalog = book.estate.catalog

@@ -123,10 +123,21 @@ class LeaseClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What acquiring came to, for the metrics."""
+
+    debited: Mapping[str, int]
+    """Seats newly debited, by license type."""
+    refused: Mapping[tuple[str, str], int]
+    """Seats refused, by reason and license type."""
+
+
+@dataclass(frozen=True, slots=True)
 class SeatsAcquired:
     """One outcome per want."""
 
     outcomes: list[Outcome]
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,7 @@ class SeatsSynced:
     """One outcome per want, and what became of the rest."""
 
     outcomes: list[Outcome]
+    tally: Tally
     seats_returned: int
     kept: list[tuple[Seat, Refusal]]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from master.domain import project as spec
-from master.domain.catalog import Catalog
 from master.domain.decide import Outcome, ReturnOutcome
 from master.domain.estate import Estate
 from master.domain.leases import Lease
@@ -61,22 +60,24 @@ def project_name(text: str, field: str = "project") -> str:
     return parts[1]
 
 
-def wants(seats: Sequence[seat_pb2.Seat], catalogs: Iterable[Catalog], *, most: int, least: int = 1) -> list[Want]:
-    """The seats asked for; types are read in any spelling.
+def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> list[Want]:
+    """The seats asked for; what their types mean is for the project's catalog to say.
 
     Raises:
         InvalidArgumentError: too many, too few, or one is malformed; names which.
     """
     _check_count(len(seats), least=least, most=most)
-    named = _TypeNames(catalogs)
     found: list[Want] = []
     names: dict[tuple[str, int, str], int] = {}
     for index, seat in enumerate(seats):
-        kind, holder, user, line = seat.holder_kind, seat.holder, seat.user, seat.line
-        if not _is_name(holder) or kind not in _KINDS or (user and not _is_name(user)) or (line and not _is_name(line)):
+        license_type, kind, holder, user, line = (
+            seat.license_type, seat.holder_kind, seat.holder, seat.user, seat.line,
+        )  # fmt: skip
+        if not (_is_name(holder) and _is_name(license_type) and kind in _KINDS) or (
+            (user and not _is_name(user)) or (line and not _is_name(line))
+        ):
             raise _seat_error(index, seat)
         application = seat.application_version
-        license_type = named[seat.license_type]
         first = names.setdefault((license_type, kind, holder), index)
         if first != index:
             raise InvalidArgumentError(f"seats[{index}]", f"is the same seat as seats[{first}]; ask for it once")
@@ -85,18 +86,17 @@ def wants(seats: Sequence[seat_pb2.Seat], catalogs: Iterable[Catalog], *, most: 
     return found
 
 
-def seat_keys(seats: Sequence[seat_pb2.Seat], catalogs: Iterable[Catalog], *, most: int) -> list[SeatKey]:
+def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> list[SeatKey]:
     """The seats to be returned.
 
     Raises:
         InvalidArgumentError: too many, none, or one is malformed; names which.
     """
     _check_count(len(seats), least=1, most=most)
-    named = _TypeNames(catalogs)
     for index, seat in enumerate(seats):
-        if not _is_name(seat.holder) or seat.holder_kind not in _KINDS:
+        if not (_is_name(seat.holder) and _is_name(seat.license_type)) or seat.holder_kind not in _KINDS:
             raise _seat_error(index, seat)
-    return [SeatKey(named[seat.license_type], _KINDS[seat.holder_kind], seat.holder) for seat in seats]
+    return [SeatKey(seat.license_type, _KINDS[seat.holder_kind], seat.holder) for seat in seats]
 
 
 def text(field: str, value: str, *, required: bool = True) -> str:
@@ -155,20 +155,6 @@ def page_size(value: int, *, default: int) -> int:
     return min(value or default, 1000)
 
 
-class _TypeNames(dict[str, str]):
-    """Catalog keys by whatever spelling a call uses; each spelling is looked up once."""
-
-    def __init__(self, catalogs: Iterable[Catalog]) -> None:
-        super().__init__()
-        self._catalogs = tuple(catalogs)
-
-    def __missing__(self, spelling: str) -> str:
-        found = (catalog.type_named(spelling) for catalog in self._catalogs)
-        key = next((license_type.key for license_type in found if license_type is not None), spelling)
-        self[spelling] = key[:_NAME_MAX] if key.isprintable() else repr(key[:_NAME_MAX])
-        return self[spelling]
-
-
 def _is_name(value: str) -> bool:
     return 0 < len(value) <= _NAME_MAX and value.isprintable()
 
@@ -182,9 +168,9 @@ def _seat_error(index: int, seat: seat_pb2.Seat) -> InvalidArgumentError:
     if seat.holder_kind not in _KINDS:
         kinds = ", ".join(kind.name for kind in HolderKind)
         return InvalidArgumentError(f"seats[{index}].holder_kind", f"{seat.holder_kind} must be one of {kinds}")
-    for field in ("holder", "user", "line"):
+    for field in ("license_type", "holder", "user", "line"):
         value = getattr(seat, field)
-        if (value or field == "holder") and not _is_name(value):
+        if (value or field in ("license_type", "holder")) and not _is_name(value):
             reason = f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters"
             return InvalidArgumentError(f"seats[{index}].{field}", reason)
     raise AssertionError("the seat is well formed")

@@ -34,7 +34,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         streams_max: int,
     ) -> None:
         self._master = master
-        self._catalogs = tuple(master.catalogs.values())
         self._signer = signer
         self._clock = clock
         self._metrics = metrics
@@ -86,7 +85,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=convert.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                wants=convert.wants(request.seats, self._catalogs, most=self._seats_max),
+                wants=convert.wants(request.seats, most=self._seats_max),
             )
         )
         return lease_pb2.AcquireSeatsResponse(results=convert.seat_results(acquired.outcomes))
@@ -100,7 +99,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=convert.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                keys=convert.seat_keys(request.seats, self._catalogs, most=self._seats_max),
+                keys=convert.seat_keys(request.seats, most=self._seats_max),
             )
         )
         return lease_pb2.ReturnSeatsResponse(results=convert.return_results(returned.outcomes))
@@ -112,7 +111,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=convert.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                wants=convert.wants(request.seats, self._catalogs, least=0, most=self._seats_max),
+                wants=convert.wants(request.seats, least=0, most=self._seats_max),
             )
         )
         return lease_pb2.SyncSeatsResponse(

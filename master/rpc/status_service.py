@@ -22,7 +22,6 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
 
     def __init__(self, master: LicenseMaster, *, master_version: str, seats_per_call_max: int) -> None:
         self._master = master
-        self._catalogs = tuple(master.catalogs.values())
         self._master_version = master_version
         self._seats_max = seats_per_call_max
 
@@ -68,7 +67,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         """What AcquireSeats would answer, and why."""
         name = convert.pbx_name(request.pbx)
         software = convert.software("software_version", request.software_version) if request.software_version else None
-        wants = convert.wants(request.seats, self._catalogs, most=self._seats_max)
+        wants = convert.wants(request.seats, most=self._seats_max)
         explained = await self._master.explain(name, wants, software)
         return status_pb2.ExplainSeatsResponse(
             results=convert.seat_results(explained.outcomes),
