@@ -1,0 +1,452 @@
+"""Bad input: a clear error that names field, value and remedy; the fixture `estate` sees that nothing changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import grpc
+import pytest
+
+from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
+from tests.rpc.conftest import Estate
+from tests.rpc.failures import NAME, everything, failure
+from tests.support.estates import project
+from tests.support.masters import Clock, in_process_master
+from tests.support.pbx import granted, opened, refused, seat, seats
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+BERLIN = f"{NAME}/pbxs/berlin"
+HOSTILE = ["a\0b", "a\nb", "x" * 10_000, "\u202eabc", "\x1b[2J", "\u2028"]
+HARMLESS = ["'; DROP TABLE seat; --", "😀" * 128, "مرحبا", "a/b/../c", "%s{0}$1?1", '"quoted" \\ `x`', "x" * 128]
+Change = Callable[[project_pb2.Project], object]
+
+
+def _raw(estate: Estate, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    return estate.wire.channel.unary_unary(
+        f"/licensemaster.v1.{method}", request_serializer=bytes, response_deserializer=bytes
+    )
+
+
+# --- Messages -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\x01", b"\x0a\x02\xff\xfe", b"\x1a\x7f", b"<html>"])
+@pytest.mark.parametrize(
+    "method",
+    ["LeaseService/AcquireSeats", "LeaseService/WatchLease", "ProjectService/ApplyProject", "StatusService/GetStatus"],
+)
+async def test_bytes_that_are_no_message(estate: Estate, method: str, data: bytes) -> None:
+    found = await failure(_raw(estate, method)(data))
+    assert (found.code, found.reason, found.info) == (grpc.StatusCode.INVALID_ARGUMENT, *["INVALID_ARGUMENT"] * 2)
+    assert "request" in found.fields
+
+
+async def test_a_message_that_is_too_large(estate: Estate) -> None:
+    found = await failure(_raw(estate, "LeaseService/AcquireSeats")(bytes(5_000_000)))
+    assert found.code is grpc.StatusCode.RESOURCE_EXHAUSTED  # said by gRPC itself, before the message is read
+    assert "5000000 vs. 4194304" in found.message
+
+
+async def test_an_unknown_method(estate: Estate) -> None:
+    assert (await failure(_raw(estate, "LeaseService/StealSeats")(b""))).code is grpc.StatusCode.UNIMPLEMENTED
+
+
+# --- Seats ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 10_001, 1_000_000])
+async def test_too_few_or_too_many_seats(estate: Estate, count: int) -> None:
+    listed = [seat_pb2.Seat()] * count
+    wanted = lease_pb2.AcquireSeatsRequest(pbx=BERLIN, epoch=estate.berlin.epoch, seats=listed)
+    unwanted = lease_pb2.ReturnSeatsRequest(pbx=BERLIN, epoch=estate.berlin.epoch, seats=listed)
+    questions = status_pb2.ExplainSeatsRequest(pbx=BERLIN, seats=listed)
+    for call in (
+        estate.wire.leases.AcquireSeats(wanted),
+        estate.wire.leases.ReturnSeats(unwanted),
+        estate.wire.status.ExplainSeats(questions),
+    ):
+        found = await failure(call)
+        assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert found.fields == {"seats": f"{count} seats in one call; send 1 to 10000 at a time"}
+
+
+@pytest.mark.parametrize("field", ["holder", "user", "line"])
+@pytest.mark.parametrize("value", HOSTILE)
+async def test_hostile_names_in_a_seat(estate: Estate, field: str, value: str) -> None:
+    bad = seat("video", "anna")
+    setattr(bad, field, value)
+    calls = [estate.berlin.acquire(seat("port", "fine"), bad), estate.berlin.sync(seat("port", "fine"), bad)]
+    if field == "holder":
+        calls.append(estate.berlin.give_back(seat("port", "phone-0"), bad))
+    for call in calls:
+        found = await failure(call)
+        assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+        (reason,) = found.fields.values()
+        assert list(found.fields) == [f"seats[1].{field}"]
+        assert repr(value[:80]) in reason
+        assert "1 to 128 printable characters" in reason
+
+
+@pytest.mark.parametrize("kind", [0, 11, 99, -1])
+async def test_an_unknown_holder_kind(estate: Estate, kind: int) -> None:
+    bad = seat_pb2.Seat(license_type="port", holder="anna")
+    bad.holder_kind = kind  # type: ignore[assignment]
+    for call in (estate.berlin.acquire(bad), estate.berlin.give_back(bad), estate.berlin.sync(bad)):
+        found = await failure(call)
+        assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert f"{kind} must be one of USER, EXECUTIVE" in found.fields["seats[0].holder_kind"]
+
+
+async def test_a_seat_without_a_holder(estate: Estate) -> None:
+    found = await failure(estate.berlin.acquire(seat("port", "")))
+    assert found.fields == {"seats[0].holder": "'' must be 1 to 128 printable characters"}
+
+
+async def test_the_same_seat_twice_in_a_call(estate: Estate) -> None:
+    twice = [seat("port", "anna"), seat("video", "anna"), seat("port", "anna")]
+    for call in (estate.berlin.acquire(*twice), estate.berlin.sync(*twice)):
+        found = await failure(call)
+        assert found.fields == {"seats[2]": "is the same seat as seats[0]; ask for it once"}
+
+
+async def test_an_application_version_that_is_none(estate: Estate) -> None:
+    found = await failure(estate.berlin.acquire(seat("operator", "anna", app="newest")))
+    assert "'newest' is not a software version; write it like 12" in found.fields["seats[0].application_version"]
+
+
+@pytest.mark.parametrize("name", ["", *HOSTILE])
+async def test_hostile_license_types(estate: Estate, name: str) -> None:
+    for call in (estate.berlin.acquire(seat(name, "anna")), estate.berlin.give_back(seat(name, "anna"))):
+        found = await failure(call)
+        assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+        assert "1 to 128 printable characters" in found.fields["seats[0].license_type"]
+
+
+@pytest.mark.parametrize("name", ["no-such-type", *HARMLESS])
+async def test_an_unknown_license_type_is_refused_by_itself(estate: Estate, name: str) -> None:
+    (refusal,) = refused(await estate.berlin.acquire(seat(name, "anna")))
+    assert refusal.reason == seat_pb2.REFUSAL_REASON_UNKNOWN_LICENSE_TYPE
+    assert refusal.remedy.text
+    assert len(refusal.message) < 1000
+    assert [one.returned for one in await estate.berlin.give_back(seat(name, "anna"))] == [False]
+
+
+async def test_odd_but_printable_names_are_names(database_url: str, clock: Clock) -> None:
+    async with in_process_master(database_url, clock) as master:
+        await master.wire.apply(project({"PBX-Port12": 50}))
+        pbx = await opened(master.wire, "berlin")
+        for holder in HARMLESS:
+            granted(await pbx.acquire(seat("port", holder, user=holder, line=holder)))
+            request = status_pb2.ListSeatsRequest(project=NAME, holder=holder)
+            (listed,) = (await pbx.wire.status.ListSeats(request)).seats
+            assert (listed.seat.holder, listed.seat.user, listed.seat.line) == (holder, holder, holder)
+            assert [one.returned for one in await pbx.give_back(seat("port", holder))] == [True]
+
+
+async def test_hostile_requests_do_not_harm_their_neighbours(estate: Estate) -> None:
+    """Sent at the same moment, so that they may meet in one batch."""
+    hostile = [
+        estate.wire.leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx=f"projects/{name}/pbxs/{name}", epoch=1))
+        for name in [*HOSTILE, *HARMLESS]
+    ]
+    answers = await asyncio.gather(
+        *(_result(call) for call in hostile), _result(estate.berlin.acquire(*seats("port", 2))), return_exceptions=True
+    )
+    assert all(isinstance(answer, grpc.aio.AioRpcError) for answer in answers[:-1])
+    assert not isinstance(answers[-1], BaseException), answers[-1]
+
+
+async def _result(call: Awaitable[object]) -> object:
+    return await call
+
+
+# --- Leases ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "berlin", "projects/acme", "projects//pbxs/berlin", "projects/acme/pbxs/", "projects/acme/pbx/berlin",
+     "/projects/acme/pbxs/berlin", "projects/acme/pbxs/berlin/", "projects/a\0b/pbxs/berlin", "projects/acme/pbxs/a\nb",
+     f"projects/acme/pbxs/{'x' * 10_000}", f"projects/{'😀' * 3000}/pbxs/berlin"],
+)  # fmt: skip
+async def test_names_that_are_none_of_a_pbx(estate: Estate, name: str) -> None:
+    for call in _calls_for(estate, name, epoch=1):
+        found = await failure(call())
+        assert (found.code, found.info) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+        assert "must be projects/PROJECT/pbxs/PBX" in found.fields["pbx"]
+
+
+@pytest.mark.parametrize("name", ["projects/nope/pbxs/berlin", "projects/acme/pbxs/nope", "projects/acme/pbxs/'; --"])
+async def test_an_unknown_pbx(estate: Estate, name: str) -> None:
+    for call in _calls_for(estate, name, epoch=1):
+        found = await failure(call())
+        assert (found.code, found.reason, found.info) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PBX", "UNKNOWN_PBX")
+        assert name in found.message
+        assert "license-master project show" in found.message
+
+
+@pytest.mark.parametrize(
+    ("epoch", "reason"),
+    [(0, "LEASE_FENCED"), (-1, "LEASE_FENCED"), (-(2**63), "LEASE_FENCED"), (2, "LEASE_NOT_OPEN"),
+     (2**63 - 1, "LEASE_NOT_OPEN")],
+)  # fmt: skip
+async def test_a_wrong_epoch(estate: Estate, epoch: int, reason: str) -> None:
+    for call in _calls_for(estate, BERLIN, epoch=epoch)[1:]:
+        found = await failure(call())
+        assert (found.code, found.reason, found.info) == (grpc.StatusCode.FAILED_PRECONDITION, reason, reason)
+        assert str(epoch) in found.message
+
+
+async def test_a_pbx_that_never_opened_a_lease(estate: Estate) -> None:
+    for call in _calls_for(estate, f"{NAME}/pbxs/hq", epoch=1)[1:]:
+        found = await failure(call())
+        assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LEASE_NOT_OPEN")
+        assert "open one" in found.message
+
+
+def _calls_for(estate: Estate, name: str, *, epoch: int) -> list[Callable[[], Awaitable[object]]]:
+    """Every call of LeaseService; OpenLease first."""
+    leases, one = estate.wire.leases, [seat("port", "anna")]
+    opening = lease_pb2.OpenLeaseRequest(pbx=name, instance_id="i", request_id="r", software_version="12")
+    return [
+        lambda: leases.OpenLease(opening),
+        lambda: leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx=name, epoch=epoch)),
+        lambda: leases.CloseLease(lease_pb2.CloseLeaseRequest(pbx=name, epoch=epoch)),
+        lambda: leases.AcquireSeats(lease_pb2.AcquireSeatsRequest(pbx=name, epoch=epoch, seats=one)),
+        lambda: leases.ReturnSeats(lease_pb2.ReturnSeatsRequest(pbx=name, epoch=epoch, seats=one)),
+        lambda: leases.SyncSeats(lease_pb2.SyncSeatsRequest(pbx=name, epoch=epoch, seats=one)),
+        lambda: leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=name, epoch=epoch)).read(),
+    ]
+
+
+@pytest.mark.parametrize("field", ["instance_id", "request_id"])
+@pytest.mark.parametrize("value", ["", *HOSTILE])
+async def test_an_opening_without_proper_ids(estate: Estate, field: str, value: str) -> None:
+    request = lease_pb2.OpenLeaseRequest(pbx=BERLIN, instance_id="i", request_id="r", software_version="12")
+    setattr(request, field, value)
+    found = await failure(estate.wire.leases.OpenLease(request))
+    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "must be 1 to 128 printable characters" in found.fields[field]
+
+
+@pytest.mark.parametrize("version", ["", "newest", "-1", "12r", "12.0.1", "99999", "12\0", "9" * 10_000, "12; DROP"])
+async def test_an_opening_with_a_bad_version(estate: Estate, version: str) -> None:
+    request = lease_pb2.OpenLeaseRequest(pbx=BERLIN, instance_id="i", request_id="r", software_version=version)
+    found = await failure(estate.wire.leases.OpenLease(request))
+    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "is not a software version; write it like 12, 12r1 or 12r1 sr4" in found.fields["software_version"]
+
+
+# --- Questions ------------------------------------------------------------------------------------------------------
+
+TOKENS = ["garbage", "[]", "{}", "null", "0", "[1]", '[1e400,"","",1]', '[99999999999999999999999,"","",1]',
+          '[1,"a\\u0000","",1]', '[1,"\\ud800","",1]', "[" * 900, "[" * 100_000, "9" * 5000, '[3000000000,"","",1]',
+          '[-1,"","",1]', '["1","","",1]', "\0", "x" * 100_000, "' OR 1=1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
+async def test_page_tokens_that_no_answer_carried(estate: Estate, token: str) -> None:
+    found = await failure(estate.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME, page_token=token)))
+    assert (found.code, found.info) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert found.fields == {"page_token": "must be the next_page_token of the answer before"}
+    if token != "0":
+        events = status_pb2.ListEventsRequest(project=NAME, page_token=token)
+        assert (await failure(estate.wire.status.ListEvents(events))).fields == found.fields
+    if not token.isprintable() or len(token) > 128:  # these page by name: any name will do
+        leases = status_pb2.ListLeasesRequest(project=NAME, page_token=token)
+        assert "page_token" in (await failure(estate.wire.status.ListLeases(leases))).fields
+        projects = project_pb2.ListProjectsRequest(page_token=token)
+        assert "page_token" in (await failure(estate.wire.projects.ListProjects(projects))).fields
+
+
+@pytest.mark.parametrize("token", ["9" * 30, "9" * 19, "٣", "²", "-1", "1 "])
+async def test_page_tokens_of_events_that_are_no_ids(estate: Estate, token: str) -> None:
+    found = await failure(estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_token=token)))
+    assert found.fields == {"page_token": "must be the next_page_token of the answer before"}
+
+
+async def test_page_sizes(estate: Estate) -> None:
+    for size in (-1, -(2**31)):
+        for call in (
+            estate.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME, page_size=size)),
+            estate.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=NAME, page_size=size)),
+            estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=size)),
+            estate.wire.projects.ListProjects(project_pb2.ListProjectsRequest(page_size=size)),
+        ):
+            assert (await failure(call)).fields == {"page_size": f"{size} must not be negative"}
+    huge = await estate.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME, page_size=2**31 - 1))
+    assert len(huge.seats) == 2
+    assert huge.next_page_token == ""
+
+
+async def test_pages_join_into_the_whole(estate: Estate) -> None:
+    found, token = [], ""
+    while True:
+        request = status_pb2.ListSeatsRequest(project=NAME, page_size=1, page_token=token)
+        page = await estate.wire.status.ListSeats(request)
+        found += [one.seat.holder for one in page.seats]
+        token = page.next_page_token
+        if not token:
+            break
+    assert found == ["phone-0", "phone-1"]
+    events, token = [], ""
+    while True:
+        listed = status_pb2.ListEventsRequest(project=NAME, page_size=1, page_token=token)
+        told = await estate.wire.status.ListEvents(listed)
+        events += [one.kind for one in told.events]
+        token = told.next_page_token
+        if not token:
+            break
+    assert events == ["seats.acquired", "lease.opened", "project.applied"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "acme", "projects/", "projects/acme/", "projects/a\0b", f"projects/{'😀' * 3000}"]
+)
+async def test_names_that_are_none_of_a_project(estate: Estate, name: str) -> None:
+    for call in (
+        estate.wire.status.GetStatus(status_pb2.GetStatusRequest(project=name)),
+        estate.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=name)),
+        estate.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=name)),
+        estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=name)),
+        estate.wire.projects.GetProject(project_pb2.GetProjectRequest(name=name)),
+    ):
+        found = await failure(call)
+        assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert all(reason.endswith("must be projects/PROJECT") for reason in found.fields.values())
+
+
+async def test_an_unknown_project(estate: Estate) -> None:
+    for call in (
+        estate.wire.status.GetStatus(status_pb2.GetStatusRequest(project="projects/nope")),
+        estate.wire.projects.GetProject(project_pb2.GetProjectRequest(name="projects/nope")),
+    ):
+        found = await failure(call)
+        assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
+        assert "projects/nope is unknown; `license-master project list` lists all" in found.message
+
+
+@pytest.mark.parametrize("field", ["pbx", "site", "license_type", "holder"])
+@pytest.mark.parametrize("value", HOSTILE)
+async def test_hostile_filters(estate: Estate, field: str, value: str) -> None:
+    request = status_pb2.ListSeatsRequest(project=NAME)
+    setattr(request, field, value)
+    found = await failure(estate.wire.status.ListSeats(request))
+    assert list(found.fields) == [field]
+
+
+async def test_harmless_filters_find_nothing(estate: Estate) -> None:
+    for value in HARMLESS:
+        for field in ("site", "license_type", "holder"):
+            request = status_pb2.ListSeatsRequest(project=NAME)
+            setattr(request, field, value)
+            assert not (await estate.wire.status.ListSeats(request)).seats
+        assert not (await estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, kind=value))).events
+        unknown = status_pb2.ListSeatsRequest(project=NAME, pbx=value)
+        assert (await failure(estate.wire.status.ListSeats(unknown))).reason == "UNKNOWN_PBX"
+
+
+# --- Projects -------------------------------------------------------------------------------------------------------
+
+BAD_PROJECTS: dict[str, tuple[Change, str, str]] = {
+    "no name": (lambda p: setattr(p, "name", ""), "name", "must be 1 to 63"),
+    "hostile name": (lambda p: setattr(p, "name", "a/b\0"), "name", "must be 1 to 63"),
+    "long name": (lambda p: setattr(p, "name", "x" * 10_000), "name", "xxx"),
+    "unknown catalog": (lambda p: setattr(p, "catalog", "acme"), "catalog", "use one of innovaphone"),
+    "hostile display name": (lambda p: setattr(p, "display_name", "a\0b"), "display_name", "must be printable"),
+    "hostile site": (
+        lambda p: setattr(p.sites[0], "display_name", "a\nb"),
+        "sites[0].display_name",
+        "must be printable",
+    ),
+    "hostile model": (lambda p: setattr(p.devices[1], "model", "IP\0"), "devices[1].model", "must be printable"),
+    "long model": (lambda p: setattr(p.devices[1], "model", "x" * 64), "devices[1].model", "at most 63"),
+    "unknown platform": (lambda p: setattr(p.devices[0], "platform", "toaster"), "devices[0].platform", "gateway"),
+    "unknown site": (lambda p: setattr(p.pbxs[0], "site", "nowhere"), "pbxs[0].site", "'nowhere' is no site"),
+    "unknown device": (lambda p: setattr(p.pbxs[0], "device", "none"), "pbxs[0].device", "'none' is no device"),
+    "device shared": (lambda p: setattr(p.pbxs[1], "device", "hq-box"), "pbxs[1].device", "one PBX per device"),
+    "no role": (lambda p: setattr(p.pbxs[1], "role", 0), "pbxs[1].role", "must be one of master, slave, standby"),
+    "unknown role": (lambda p: setattr(p.pbxs[1], "role", 99), "pbxs[1].role", "must be one of master, slave, standby"),
+    "two masters": (lambda p: setattr(p.pbxs[1], "role", 1), "pbxs", "exactly one PBX must have the role master"),
+    "no master": (lambda p: setattr(p.pbxs[0], "role", 2), "pbxs", "exactly one PBX must have the role master"),
+    "standby for nobody": (lambda p: setattr(p.pbxs[1], "role", 3), "pbxs[1].standby_for", "name the PBX"),
+    "bad version": (lambda p: setattr(p.pbxs[1], "software_version", "x"), "pbxs[1].software_version", "like 12"),
+    "long version": (
+        lambda p: setattr(p.pbxs[1], "software_version", "x" * 10_000),
+        "pbxs[1].software_version",
+        "xxx",
+    ),
+    "two of a name": (lambda p: p.sites.add(name="site-hq"), "sites[2].name", "give each its own"),
+    "two licenses of an id": (
+        lambda p: p.licenses.add(id="license-1", type="PBX-Port12", quantity=1),
+        "licenses[2].id",
+        "give each its own",
+    ),
+    "no quantity": (lambda p: setattr(p.licenses[0], "quantity", 0), "licenses[0].quantity", "0 must be between 1 and"),
+    "negative": (lambda p: setattr(p.licenses[0], "quantity", -5), "licenses[0].quantity", "-5 must be between 1 and"),
+    "too many": (lambda p: setattr(p.licenses[0], "quantity", 2**62), "licenses[0].quantity", "between 1 and 1000000"),
+    "unknown type": (lambda p: setattr(p.licenses[0], "type", "PBX-Toast12"), "licenses[0].type", "'PBX-Toast12'"),
+    "type without version": (lambda p: setattr(p.licenses[0], "type", "PBX-Port"), "licenses[0].type", "its version"),
+    "unknown tier": (lambda p: setattr(p.licenses[0], "type", "PBX-Port12%7"), "licenses[0].type", "no price tier %7"),
+    "hostile type": (lambda p: setattr(p.licenses[0], "type", "x" * 10_000), "licenses[0].type", "xxx"),
+    "bound to nothing": (lambda p: setattr(p.licenses[0], "device", "none"), "licenses[0].device", "runs no PBX"),
+    "ttl too short": (lambda p: setattr(p.lease, "ttl_seconds", -1), "lease.ttl_seconds", "-1 must be between 5"),
+    "grace too long": (
+        lambda p: setattr(p.pbxs[1].lease, "grace_seconds", 2**31 - 1),
+        "pbxs[1].lease.grace_seconds",
+        "must be between 0 and",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD_PROJECTS)
+async def test_a_bad_project(estate: Estate, what: str) -> None:
+    spoil, path, says = BAD_PROJECTS[what]
+    message = project({"PBX-Port12": 5, "PBX Video12": 5})
+    spoil(message)
+    found = await failure(estate.wire.apply(message))
+    assert found.code is grpc.StatusCode.INVALID_ARGUMENT, found
+    assert found.reason == found.info
+    assert found.reason in ("PROJECT_INVALID", "INVALID_ARGUMENT")
+    assert says in found.fields[path]
+
+
+async def test_a_project_with_thousands_of_mistakes(estate: Estate) -> None:
+    message = project({"PBX-Port12": 5})
+    for number in range(2000):
+        message.sites.add(name=f"Bad Site {number} 😀")
+    found = await failure(estate.wire.apply(message))
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROJECT_INVALID")
+    assert "sites[2].name" in found.fields
+    assert found.fields[""].startswith("and ")
+
+
+@pytest.mark.parametrize("value", ["", *HOSTILE])
+async def test_an_apply_without_a_proper_request_id(estate: Estate, value: str) -> None:
+    request = project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 9}), request_id=value)
+    found = await failure(estate.wire.projects.ApplyProject(request))
+    assert list(found.fields) == ["request_id"]
+
+
+async def test_an_apply_that_takes_away_what_is_in_use(estate: Estate) -> None:
+    found = await failure(estate.wire.apply(project({"PBX-Port12": 1})))
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROJECT_INVALID")
+    assert "would have 1 PBX-Port licenses, but 2 are in use" in found.fields["licenses"]
+    assert "license-master seats --type port" in found.fields["licenses"]
+    found = await failure(estate.wire.apply(project({"PBX-Port12": 5}, pbxs={})))
+    assert "berlin cannot be removed while it holds 2 seats" in found.fields["pbxs"]
+
+
+async def test_a_dry_run_changes_nothing(estate: Estate) -> None:
+    bigger = {"berlin": "slave 12 gateway", "rome": "slave 12 ipva"}
+    response = await estate.wire.apply(project({"PBX-Port12": 500}, pbxs=bigger), dry_run=True)
+    assert response.changes
+
+
+async def test_a_new_project_is_applied_once_by_many_at_once(database_url: str, clock: Clock) -> None:
+    async with in_process_master(database_url, clock) as master:
+        answers = await asyncio.gather(*(master.wire.apply(project({"PBX-Port12": 5})) for _ in range(5)))
+        assert sorted(bool(answer.changes) for answer in answers) == [False] * 4 + [True]
+        assert {answer.revision for answer in answers} == {1}
+        assert (await everything(master.wire))[5].count("projects/acme") == 1
