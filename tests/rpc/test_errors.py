@@ -1,0 +1,70 @@
+"""The error table: every exception that can leave the layers below has a row of its own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from master.domain.leases import LeaseError, LeaseProblem
+from master.domain.project import Violation
+from master.leasing import apply, batch, committer, estates, expiry, reading, requests, watch
+from master.leasing import master as leasing_master
+from master.leasing.apply import DryRun, ProjectInvalidError
+from master.leasing.committer import QueueFullError, StoppedError
+from master.leasing.reading import UnknownProjectError
+from master.leasing.requests import PbxName, UnknownPbxError
+from master.rpc import errors
+from master.rpc.errors import InvalidArgumentError, TooManyStreamsError, failure_of
+from master.store import database
+from master.store.database import StorageError, StorageProblem
+
+CODE = grpc.StatusCode
+TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
+    (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
+    (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
+    (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
+    (UnknownProjectError("acme"), CODE.NOT_FOUND, "UNKNOWN_PROJECT", False),
+    *(
+        (LeaseError(problem, pbx="x", epoch=1), CODE.FAILED_PRECONDITION, problem.name, False)
+        for problem in LeaseProblem
+    ),
+    (QueueFullError(0.25), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
+    (TooManyStreamsError("many"), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
+    (StoppedError("stopped"), CODE.UNAVAILABLE, "DRAINING", True),
+    (StorageError(StorageProblem.STORAGE_UNAVAILABLE), CODE.UNAVAILABLE, "STORAGE_UNAVAILABLE", True),
+    (StorageError(StorageProblem.STORAGE_LOCKED), CODE.UNAVAILABLE, "STORAGE_LOCKED", True),
+    (StorageError(StorageProblem.STORAGE_FULL), CODE.UNAVAILABLE, "STORAGE_FULL", True),
+    (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
+]
+NEVER_LEAVE = {DryRun}
+"""Caught where they are raised."""
+MODULES = [apply, batch, committer, database, errors, estates, expiry, leasing_master, reading, requests, watch]
+
+
+@pytest.mark.parametrize(("error", "code", "reason", "retry"), TABLE, ids=lambda value: getattr(value, "name", None))
+def test_each_failure_has_its_status(error: Exception, code: grpc.StatusCode, reason: str, retry: bool) -> None:
+    found = failure_of(error)
+    assert (found.code, found.reason) == (code, reason)
+    assert (found.retry_after_seconds > 0) is retry
+    assert found.message
+
+
+def test_no_exception_class_and_no_storage_problem_is_forgotten() -> None:
+    assert {type(error) for error, *_ in TABLE} | NEVER_LEAVE >= set(_own_exceptions()) | {LeaseError}
+    assert {error.problem for error, *_ in TABLE if isinstance(error, StorageError)} == set(StorageProblem)
+
+
+def test_anything_else_is_internal_and_tells_nothing() -> None:
+    found = failure_of(KeyError("secret"))
+    assert (found.code, found.reason) == (CODE.INTERNAL, "INTERNAL")
+    assert "secret" not in found.message
+
+
+def _own_exceptions() -> Iterator[type[Exception]]:
+    for module in MODULES:
+        for _, found in inspect.getmembers(module, inspect.isclass):
+            if issubclass(found, Exception) and found.__module__.startswith("master."):
+                yield found

@@ -1,0 +1,134 @@
+"""Streams tell a PBX at once of what concerns it."""
+
+from __future__ import annotations
+
+import grpc
+
+from licensemaster.v1 import lease_pb2
+from tests.rpc.failures import failure
+from tests.support.estates import project
+from tests.support.masters import Clock, InProcess, Wire, in_process_master, upgraded
+from tests.support.pbx import BarePbx, opened
+from tests.support.postgres import PostgresServer
+
+FENCED, CLOSED, EXPIRED = (
+    lease_pb2.NOTICE_KIND_FENCED,
+    lease_pb2.NOTICE_KIND_CLOSED,
+    lease_pb2.NOTICE_KIND_EXPIRED,
+)
+Stream = grpc.aio.UnaryStreamCall[lease_pb2.WatchLeaseRequest, lease_pb2.WatchLeaseResponse]
+
+
+def _watch(wire: Wire, pbx: BarePbx) -> Stream:
+    return wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=pbx.name, epoch=pbx.epoch))
+
+
+async def _next(stream: Stream) -> list[lease_pb2.NoticeKind.ValueType]:
+    """The next message; it must come by itself."""
+    told = await stream.read()
+    assert isinstance(told, lease_pb2.WatchLeaseResponse)
+    assert all(notice.message for notice in told.notices)
+    return [notice.kind for notice in told.notices]
+
+
+async def _ends(stream: Stream) -> bool:
+    return await stream.read() is grpc.aio.EOF
+
+
+async def test_the_first_message_comes_at_once(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(any_master.wire, "berlin")
+    stream = _watch(any_master.wire, berlin)
+    assert await _next(stream) == []
+    stream.cancel()
+
+
+async def test_a_fenced_holder_is_told_and_can_do_nothing_more(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 1}))
+    old = await opened(any_master.wire, "berlin")
+    stream = _watch(any_master.wire, old)
+    assert await _next(stream) == []
+    await opened(any_master.wire, "berlin")
+    assert await _next(stream) == [FENCED]
+    assert await _ends(stream)
+    for call in (old.renew(), old.close(), old.sync(), _watch(any_master.wire, old).read()):
+        assert (await failure(call)).reason == "LEASE_FENCED"
+
+
+async def test_a_closed_lease(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(any_master.wire, "berlin")
+    stream = _watch(any_master.wire, berlin)
+    assert await _next(stream) == []
+    await berlin.close()
+    assert await _next(stream) == [CLOSED]
+    assert await _ends(stream)
+    assert (await failure(_watch(any_master.wire, berlin).read())).reason == "LEASE_CLOSED"
+
+
+async def test_an_expired_lease(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 1}, ttl_seconds=60, grace_seconds=60))
+    berlin = await opened(any_master.wire, "berlin")
+    stream = _watch(any_master.wire, berlin)
+    assert await _next(stream) == []
+    any_master.clock.advance(126)
+    await any_master.running.expiry.look()
+    assert await _next(stream) == [EXPIRED]
+    assert await _ends(stream)
+    assert (await failure(_watch(any_master.wire, berlin).read())).reason == "LEASE_EXPIRED"
+
+
+async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(any_master.wire, "berlin", software="12")
+    stream = _watch(any_master.wire, berlin)
+    assert await _next(stream) == []
+    await any_master.wire.apply(project({"PBX-Port12": 1, "PBX-Port10": 1}))
+    told = await stream.read()
+    assert isinstance(told, lease_pb2.WatchLeaseResponse)
+    (notice,) = told.notices
+    assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT
+    assert [one.type for one in notice.licenses] == ["PBX-Port10"]
+    assert [one.kind for one in (await berlin.renew()).notices] == [notice.kind]
+    await any_master.wire.apply(project({"PBX-Port12": 1}))
+    assert await _next(stream) == []
+    stream.cancel()
+
+
+async def test_what_another_master_does_is_told_too(postgres: PostgresServer, clock: Clock) -> None:
+    url = await upgraded(await postgres.new_database())
+    async with (
+        in_process_master(url, clock, watch_interval_seconds=0.05) as one,
+        in_process_master(url, clock, watch_interval_seconds=0.05) as other,
+    ):
+        await one.wire.apply(project({"PBX-Port12": 1}, ttl_seconds=60, grace_seconds=60))
+        old = await opened(one.wire, "berlin")
+        stream = _watch(one.wire, old)
+        assert await _next(stream) == []
+        new = await opened(other.wire, "berlin")
+        assert await _next(stream) == [FENCED]
+        stream = _watch(one.wire, new)
+        assert await _next(stream) == []
+        await other.wire.apply(project({"PBX-Port10": 1}, ttl_seconds=60, grace_seconds=60))
+        assert await _next(stream) == [lease_pb2.NOTICE_KIND_VERSION_LIMIT]
+        clock.advance(126)
+        await other.running.expiry.look()
+        assert await _next(stream) == [EXPIRED]
+        assert await _ends(stream)
+        late = await opened(one.wire, "berlin")
+        stream = _watch(one.wire, late)
+        await _next(stream)
+        await BarePbx.close(late)
+        assert await _next(stream) == [CLOSED]
+
+
+async def test_a_stopping_master_tells_its_streams(sqlite_database_url: str, clock: Clock) -> None:
+    async with in_process_master(sqlite_database_url, clock) as master:
+        await master.wire.apply(project({"PBX-Port12": 1}))
+        berlin = await opened(master.wire, "berlin")
+        stream = _watch(master.wire, berlin)
+        assert await _next(stream) == []
+        master.running.hub.drain()
+        assert await _next(stream) == [lease_pb2.NOTICE_KIND_DRAINING]
+        assert await _ends(stream)
+        assert [one.kind for one in (await berlin.renew()).notices] == [lease_pb2.NOTICE_KIND_DRAINING]
