@@ -152,6 +152,8 @@ class Catalog:
         """The types that bring some seats of this one along, per PBX."""
         self.read_pbx_wide: dict[str, frozenset[str]] = {key: self._pbx_wide(key) for key in types}
         """Types of which all of a PBX's seats must be known to decide on a seat of this one."""
+        self.pbx_wide_types = frozenset[str]().union(*self.read_pbx_wide.values())
+        """All types that are ever read PBX-wide."""
 
     def key_of(self, text: str) -> str:
         """The key of the type that a name without a version means; the name itself where there is none."""
@@ -177,8 +179,9 @@ class Catalog:
                 tier = int(groups["tier"]) if groups.get("tier") else None
                 return self._checked(text, license_type, version, tier)
         if (versionless := self._by_spelling.get(folded)) is not None:
+            lacks = "lacks its version" if versionless.versioned else "is no printed name"
             raise UnknownLicenseNameError(
-                f"{text!r} lacks its version; write it like {versionless.printed(version=12, tier=None)!r}"
+                f"{text!r} {lacks}; write it like {versionless.printed(version=12, tier=None)!r}"
             )
         names = ", ".join(
             sorted({license_type.name.replace("{version}", "12") for license_type in self.types.values()})
@@ -186,6 +189,8 @@ class Catalog:
         raise UnknownLicenseNameError(f"{text!r} is no license of the catalog {self.name!r}; it has {names}")
 
     def _checked(self, text: str, license_type: LicenseType, version: int | None, tier: int | None) -> LicenseName:
+        if license_type.metering is Metering.FREE:
+            raise UnknownLicenseNameError(f"{text!r} cannot exist: it needs no license of its own")
         if tier is not None and tier not in license_type.tiers:
             tiers = ", ".join(f"%{step}" for step in sorted(license_type.tiers)) or "none"
             raise UnknownLicenseNameError(f"{text!r} has no price tier %{tier}; the tiers are {tiers}")

@@ -5,7 +5,7 @@ Keeps score and nothing else: that a pool is never overdrawn is asserted here an
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -109,14 +109,14 @@ class Ledger:
 
     def pool_changes(self) -> dict[tuple[int, int], int]:
         """By how much each (pool, PBX) changed."""
-        changes: Counter[tuple[int, int]] = Counter()
+        changes: defaultdict[tuple[int, int], int] = defaultdict(int)
         for pbx_id, of_pbx in self.seats.items():
-            for pool_id, count in Counter(seat.pool_id for seat in of_pbx.added.values()).items():
-                if pool_id is not None:
-                    changes[pool_id, pbx_id] += count
-            for pool_id, count in Counter(seat.pool_id for seat in of_pbx.removed.values()).items():
-                if pool_id is not None:
-                    changes[pool_id, pbx_id] -= count
+            for seat in of_pbx.added.values():
+                if seat.pool_id is not None:
+                    changes[seat.pool_id, pbx_id] += 1
+            for seat in of_pbx.removed.values():
+                if seat.pool_id is not None:
+                    changes[seat.pool_id, pbx_id] -= 1
         return {name: change for name, change in changes.items() if change}
 
     def _index(self, of_pbx: PbxSeats, key: Key, seat: Seat) -> None:

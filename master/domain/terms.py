@@ -6,6 +6,7 @@ are bound. They are settled here, once, and remembered. What depends on seats he
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from master.domain.catalog import LicenseType
@@ -52,6 +53,7 @@ class TermsBook:
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
         self._terms: dict[tuple[int, Version, str, HolderKind], Terms | Refusal] = {}
+        self._pools: dict[tuple[int, str], frozenset[int]] = {}
 
     def of(self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
         """The terms; a refusal where the catalog has no such type."""
@@ -60,6 +62,25 @@ class TermsBook:
         if found is None:
             found = self._terms[name] = self._settle(pbx, software, type_key, kind)
         return found
+
+    def pools_of(self, pbx: Pbx, type_key: str) -> frozenset[int]:
+        """The pools that a seat of a type, its companions and its parts may be debited from."""
+        name = (pbx.id, type_key)
+        found = self._pools.get(name)
+        if found is None:
+            found = self._pools[name] = frozenset(self._debitable(pbx, type_key))
+        return found
+
+    def _debitable(self, pbx: Pbx, type_key: str) -> Iterator[int]:
+        types = self.estate.catalog.types
+        if type_key not in types:
+            return
+        license_type = types[type_key]
+        for key in (type_key, *license_type.includes, *(companion.type for companion in license_type.companions)):
+            for installation in self.estate.sources(pbx, types[key]):
+                pool_id = self.estate.pool_ids.get((installation.device.id, key))
+                if pool_id is not None:
+                    yield pool_id
 
     def _settle(self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
         license_type = self.estate.catalog.types.get(type_key)

@@ -6,7 +6,7 @@ Requests are decided in order, each on what those before it left. The caller com
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +17,7 @@ from master.domain.leases import Lease, LeaseError, Phase, ended, is_reclaimable
 from master.domain.ledger import Ledger
 from master.domain.notices import notices
 from master.domain.refusals import Refusal, TopHolder
-from master.domain.seats import Granted, Seat, SeatKey, Want
+from master.domain.seats import Seat, SeatKey, Want
 from master.domain.terms import TermsBook
 from master.domain.words import Basis
 from master.leasing.estates import Estates
@@ -43,6 +43,8 @@ from master.leasing.requests import (
 from master.store import seats as store
 from master.store.database import Tx
 from master.store.events import Event, write_events
+
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,7 @@ class Batch:
         needs = Prefetch()
         pbx_wide: frozenset[str] = frozenset()
         for errand in errands:
-            catalog = errand.book.estate.catalog
-            pbx_wide = pbx_wide.union(*catalog.read_pbx_wide.values())
+            pbx_wide |= errand.book.estate.catalog.pbx_wide_types
             match errand.request:
                 case AcquireSeats(wants=wants):
                     need_for_wants(needs, errand.book, errand.pbx, wants)
@@ -123,7 +124,8 @@ class Batch:
                     _need_for_returns(needs, errand, keys)
                 case SyncSeats(wants=wants):
                     needs.whole_pbxs.add(errand.pbx.id)
-                    needs.pools |= _pools_of(errand.book, errand.pbx, {want.type for want in wants})
+                    types = {want.type for want in wants}
+                    needs.pools.update(*(errand.book.pools_of(errand.pbx, key) for key in types))
                 case CloseLease():
                     needs.whole_pbxs.add(errand.pbx.id)
                 case _:
@@ -244,8 +246,8 @@ class Batch:
 
     def _acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
         acquired: defaultdict[str, list[str]] = defaultdict(list)
-        debited: Counter[str] = Counter()
-        refused: Counter[tuple[str, str]] = Counter()
+        debited: defaultdict[str, int] = defaultdict(int)
+        refused: defaultdict[tuple[str, str], int] = defaultdict(int)
         for want, outcome in zip(wants, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 refused[outcome.reason.name, outcome.license_type] += 1
@@ -266,7 +268,7 @@ class Batch:
 
     def _event(self, errand: Errand, kind: str, details: dict[str, Any]) -> None:
         project_id = errand.book.estate.project_id
-        text = json.dumps(details, separators=(",", ":"), ensure_ascii=False)
+        text = _JSON.encode(details)
         self._events.append(Event(self._now, project_id, errand.pbx.id, kind, errand.request.caller, None, text))
 
     # --- What is only known after writing -----------------------------------------------------------------------------
@@ -324,7 +326,7 @@ def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[W
     needs.holders.update([(pbx_id, want.line) for want in wants if want.line])
     types = {want.type for want in wants}
     needs.types.update((pbx.id, other) for key in types for other in wide.get(key, ()))
-    needs.pools |= _pools_of(book, pbx, types)
+    needs.pools.update(*(book.pools_of(pbx, key) for key in types))
 
 
 def _need_for_returns(needs: Prefetch, errand: Errand, keys: Sequence[SeatKey]) -> None:
@@ -335,24 +337,7 @@ def _need_for_returns(needs: Prefetch, errand: Errand, keys: Sequence[SeatKey]) 
             needs.on_behalf.add((errand.pbx.id, key.holder))
     types = {key.type for key in keys}
     needs.types.update((errand.pbx.id, other) for key in types for other in catalog.read_pbx_wide.get(key, ()))
-    needs.pools |= _pools_of(errand.book, errand.pbx, types)
-
-
-def _pools_of(book: TermsBook, pbx: Pbx, types: set[str]) -> set[int]:
-    """The pools that seats of these types, their companions and their parts may be debited from."""
-    estate = book.estate
-    known = {key for key in types if key in estate.catalog.types}
-    for key in tuple(known):
-        license_type = estate.catalog.types[key]
-        known.update(license_type.includes)
-        known.update(companion.type for companion in license_type.companions)
-    found = set()
-    for key in known:
-        for installation in estate.sources(pbx, estate.catalog.types[key]):
-            pool_id = estate.pool_ids.get((installation.device.id, key))
-            if pool_id is not None:
-                found.add(pool_id)
-    return found
+    needs.pools.update(*(errand.book.pools_of(errand.pbx, key) for key in types))
 
 
 def fill_ledger(tx: Tx, needs: Prefetch, pbx_wide: frozenset[str], seats: Sequence[Seat] = ()) -> Ledger:

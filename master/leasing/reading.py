@@ -112,7 +112,7 @@ def explain(
     needs = Prefetch()
     need_for_wants(needs, book, pbx, wants)
     catalog = book.estate.catalog
-    ledger = fill_ledger(tx, needs, frozenset().union(*catalog.read_pbx_wide.values()))
+    ledger = fill_ledger(tx, needs, catalog.pbx_wide_types)
     decider = Decider(book, ledger, pbx, runs, now)
     used_before = {pool_id: (pool.used, pool.capacity) for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)

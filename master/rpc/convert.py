@@ -68,19 +68,26 @@ def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> list[
     """
     _check_count(len(seats), least=least, most=most)
     found: list[Want] = []
-    names: dict[tuple[str, int, str], int] = {}
+    places: dict[tuple[str, int, str], int] = {}
+    types: set[str] = set()
     for index, seat in enumerate(seats):
         license_type, kind, holder, user, line = (
             seat.license_type, seat.holder_kind, seat.holder, seat.user, seat.line,
         )  # fmt: skip
-        if not (_is_name(holder) and _is_name(license_type) and kind in _KINDS) or (
-            (user and not _is_name(user)) or (line and not _is_name(line))
+        if license_type not in types and _is_name(license_type):
+            types.add(license_type)
+        if (
+            not (0 < len(holder) <= _NAME_MAX and holder.isprintable())
+            or license_type not in types
+            or kind not in _KINDS
+            or (user and not _is_name(user))
+            or (line and not _is_name(line))
         ):
             raise _seat_error(index, seat)
-        application = seat.application_version
-        first = names.setdefault((license_type, kind, holder), index)
+        first = places.setdefault((license_type, kind, holder), index)
         if first != index:
             raise InvalidArgumentError(f"seats[{index}]", f"is the same seat as seats[{first}]; ask for it once")
+        application = seat.application_version
         version = _version(f"seats[{index}].application_version", application) if application else None
         found.append(Want(license_type, _KINDS[kind], holder, user, line, version))
     return found
