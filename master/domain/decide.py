@@ -78,11 +78,12 @@ class Decider:
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
         """Grant or refuse each, in request order; what others need is decided first."""
         rank = self._catalog.rank
-        ranks = [rank.get(want.type, 0) for want in wants]
-        outcomes: list[Outcome | None] = [None] * len(wants)
-        for index in sorted(range(len(wants)), key=ranks.__getitem__) if any(ranks) else range(len(wants)):
+        if len({rank.get(key, 0) for key in {want.type for want in wants}}) < 2:
+            return self._with_totals(wants, [self._acquire_one(want) for want in wants])
+        outcomes: dict[int, Outcome] = {}
+        for index in sorted(range(len(wants)), key=lambda at: rank.get(wants[at].type, 0)):
             outcomes[index] = self._acquire_one(wants[index])
-        return self._with_totals(wants, [outcome for outcome in outcomes if outcome is not None])
+        return self._with_totals(wants, [outcomes[index] for index in range(len(wants))])
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each, in request order; what depends on others is returned first."""

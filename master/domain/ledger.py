@@ -49,7 +49,9 @@ class Ledger:
     def load(self, seats: Iterable[Seat]) -> None:
         """Take in seats as the database has them."""
         for seat in seats:
-            self._index(self.seats[seat.pbx_id], seat[1:4], seat)
+            of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+            of_pbx.by_key[key] = seat
+            self._index(of_pbx, key, seat)
 
     def holdings(self, pbx_id: int) -> Iterator[Seat]:
         """All seats of a PBX that were prefetched."""
@@ -73,7 +75,9 @@ class Ledger:
             pool.used += 1
             assert pool.used <= pool.capacity, f"pool {seat.pool_id} would be overdrawn"
         of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
-        self._index(of_pbx, key, seat)
+        of_pbx.by_key[key] = seat
+        if seat.user or seat.type in self._pbx_wide:
+            self._index(of_pbx, key, seat)
         if of_pbx.removed and of_pbx.removed.get(key) == seat:
             del of_pbx.removed[key]
         else:
@@ -120,7 +124,6 @@ class Ledger:
         return {name: change for name, change in changes.items() if change}
 
     def _index(self, of_pbx: PbxSeats, key: Key, seat: Seat) -> None:
-        of_pbx.by_key[key] = seat
         if seat.user:
             of_pbx.by_user[seat.user].add(key)
         if seat.type in self._pbx_wide:

@@ -281,8 +281,8 @@ class Batch:
             match answer:
                 case LeaseGranted():
                     answers[index] = replace(answer, holdings=held.get(answer.pbx.id, {}))
-                case SeatsAcquired(outcomes=outcomes) | SeatsSynced(outcomes=outcomes):
-                    name_top_holders(self._tx, outcomes, books, named)
+                case SeatsAcquired() | SeatsSynced() if answer.tally.refused:
+                    name_top_holders(self._tx, answer.outcomes, books, named)
                 case _:
                     pass
 

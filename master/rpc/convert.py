@@ -210,19 +210,19 @@ def _pace(lease: project_pb2.LeaseSettings) -> spec.PaceSpec:
 
 
 def seat_results(outcomes: Sequence[Outcome]) -> list[seat_pb2.SeatResult]:
-    """One per outcome; equal ones are converted once."""
-    refused: dict[int, seat_pb2.SeatResult] = {}
+    """One per outcome; the same one is converted once."""
+    known: dict[int, seat_pb2.SeatResult] = {}
     results = []
     for outcome in outcomes:
-        if type(outcome) is Granted:
-            results.append(_granted(outcome))
-        else:
-            assert isinstance(outcome, Refusal)
-            found = refused.get(id(outcome))
-            if found is None:
-                found = refused[id(outcome)] = seat_pb2.SeatResult(refused=refusal(outcome))
-            results.append(found)
+        found = known.get(id(outcome))
+        if found is None:
+            found = known[id(outcome)] = _granted(outcome) if isinstance(outcome, Granted) else _refused(outcome)
+        results.append(found)
     return results
+
+
+def _refused(outcome: Refusal) -> seat_pb2.SeatResult:
+    return seat_pb2.SeatResult(refused=refusal(outcome))
 
 
 def return_results(outcomes: Sequence[ReturnOutcome]) -> list[lease_pb2.ReturnResult]:

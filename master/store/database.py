@@ -77,8 +77,8 @@ class Tx(ABC):
         """Run a statement for each row."""
 
     @abstractmethod
-    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
-        """Insert many rows that mostly differ in their last column only; columns are (name, PostgreSQL type)."""
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
+        """Insert many rows that mostly differ in one column only; columns are (name, PostgreSQL type)."""
 
     @abstractmethod
     def lock(self, statement: str, *values: Any) -> None:
@@ -160,17 +160,17 @@ class _SqliteTx(Tx):
     def many(self, statement: str, rows: Sequence[Row]) -> None:
         self._raw.executemany(_for_sqlite(statement), rows)
 
-    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
         # One step of SQLite inserts all rows that are alike: the interpreter lock is let go once, not once per row,
         # and the other threads work meanwhile.
-        alike: dict[Row, list[Any]] = {}
+        alike: dict[Any, list[Any]] = {}
         for row in rows:
-            alike.setdefault(row[:-1], []).append(row[-1])
+            alike.setdefault((row[:differ_in], row[differ_in + 1 :]), []).append(row[differ_in])
         names = ", ".join(name for name, _ in columns)
-        marks = ", ".join(f"?{at}" for at in range(1, len(columns)))
-        statement = f"INSERT INTO {table} ({names}) SELECT {marks}, value FROM json_each(?{len(columns)})"
-        for values, last in alike.items():
-            self._raw.execute(statement, (*values, json.dumps(last)))
+        marks = ", ".join("value" if at == differ_in else f"?{at + 1}" for at in range(len(columns)))
+        statement = f"INSERT INTO {table} ({names}) SELECT {marks} FROM json_each(?{differ_in + 1})"
+        for (before, after), values in alike.items():
+            self._raw.execute(statement, (*before, json.dumps(values), *after))
 
     def lock(self, statement: str, *values: Any) -> None:
         """BEGIN IMMEDIATE has locked everything."""
@@ -263,7 +263,7 @@ class _PostgresTx(Tx):
         text = _for_postgres(statement)
         self.await_(lambda raw: raw.executemany(text, rows))
 
-    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
         names = ", ".join(name for name, _ in columns)
         arrays = ", ".join(f"${at}::{kind}[]" for at, (_, kind) in enumerate(columns, start=1))
         text = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"

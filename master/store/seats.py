@@ -20,9 +20,11 @@ _KINDS = {kind.value: kind for kind in HolderKind}
 
 _SEAT = "s.pbx_id, s.type, s.kind, s.holder, s.user_name, s.line, s.pool_id, s.parent, s.acquired_at"
 _SEAT_COLUMNS = (
-    ("pbx_id", "int"), ("type", "text"), ("kind", "int"), ("user_name", "text"), ("line", "text"), ("pool_id", "int"),
-    ("parent", "text"), ("acquired_at", "float8"), ("holder", "text"),
+    ("pbx_id", "int"), ("type", "text"), ("kind", "int"), ("holder", "text"), ("user_name", "text"), ("line", "text"),
+    ("pool_id", "int"), ("parent", "text"), ("acquired_at", "float8"),
 )  # fmt: skip
+_HOLDER = 3
+"""The column in which seats acquired together differ."""
 _LEASE = (
     "pbx_id, epoch, phase, instance_id, request_id, software, opened_at, renewed_at, ttl_seconds, ends_at,"
     " takeovers, takeovers_since"
@@ -146,8 +148,7 @@ def write_ledger(tx: Tx, ledger: Ledger) -> None:
             [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in removed],
         )
     if added := ledger.added():
-        rows = [seat[:3] + seat[4:] + (seat.holder,) for seat in added]
-        tx.insert("seat", _SEAT_COLUMNS, rows)
+        tx.insert("seat", _SEAT_COLUMNS, added, differ_in=_HOLDER)
     changes = ledger.pool_changes()
     totals: dict[int, int] = {}
     for (pool_id, _), change in changes.items():
