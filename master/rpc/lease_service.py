@@ -11,7 +11,7 @@ from licensemaster.v1 import lease_pb2, lease_pb2_grpc
 from master.leasing import requests as ask
 from master.leasing.master import LicenseMaster
 from master.metrics import Metrics
-from master.rpc import convert
+from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import TooManyStreamsError
 from master.rpc.interceptors import caller_of_call
 from master.signing import Signer
@@ -43,36 +43,36 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
 
     async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:
         """Open a lease, or take the running one over."""
-        name = convert.pbx_name(request.pbx)
+        name = incoming.pbx_name(request.pbx)
         granted = await self._master.open_lease(
             ask.OpenLease(
                 pbx=name,
                 caller=caller_of_call.get(),
-                instance_id=convert.text("instance_id", request.instance_id),
-                request_id=convert.text("request_id", request.request_id),
-                software=convert.software("software_version", request.software_version),
+                instance_id=incoming.text("instance_id", request.instance_id),
+                request_id=incoming.text("request_id", request.request_id),
+                software=incoming.software("software_version", request.software_version),
             )
         )
         return lease_pb2.OpenLeaseResponse(
             lease=self._lease(name, granted),
-            notices=convert.notice_messages(granted.notices),
+            notices=outgoing.notice_messages(granted.notices),
             seats_held=sum(granted.holdings.values()),
         )
 
     async def RenewLease(self, request: lease_pb2.RenewLeaseRequest, context: Context) -> lease_pb2.RenewLeaseResponse:
         """Extend a lease."""
-        name = convert.pbx_name(request.pbx)
+        name = incoming.pbx_name(request.pbx)
         granted = await self._master.renew_lease(
             ask.RenewLease(pbx=name, caller=caller_of_call.get(), epoch=request.epoch)
         )
         return lease_pb2.RenewLeaseResponse(
-            lease=self._lease(name, granted), notices=convert.notice_messages(granted.notices)
+            lease=self._lease(name, granted), notices=outgoing.notice_messages(granted.notices)
         )
 
     async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
         """End a lease."""
         closed = await self._master.close_lease(
-            ask.CloseLease(pbx=convert.pbx_name(request.pbx), caller=caller_of_call.get(), epoch=request.epoch)
+            ask.CloseLease(pbx=incoming.pbx_name(request.pbx), caller=caller_of_call.get(), epoch=request.epoch)
         )
         return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
 
@@ -82,13 +82,13 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         """Acquire seats."""
         acquired = await self._master.acquire_seats(
             ask.AcquireSeats(
-                pbx=convert.pbx_name(request.pbx),
+                pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                wants=convert.wants(request.seats, most=self._seats_max),
+                wants=incoming.wants(request.seats, most=self._seats_max),
             )
         )
-        return lease_pb2.AcquireSeatsResponse(results=convert.seat_results(acquired.outcomes))
+        return lease_pb2.AcquireSeatsResponse(results=outgoing.seat_results(acquired.outcomes))
 
     async def ReturnSeats(
         self, request: lease_pb2.ReturnSeatsRequest, context: Context
@@ -96,29 +96,29 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         """Return seats."""
         returned = await self._master.return_seats(
             ask.ReturnSeats(
-                pbx=convert.pbx_name(request.pbx),
+                pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                keys=convert.seat_keys(request.seats, most=self._seats_max),
+                keys=incoming.seat_keys(request.seats, most=self._seats_max),
             )
         )
-        return lease_pb2.ReturnSeatsResponse(results=convert.return_results(returned.outcomes))
+        return lease_pb2.ReturnSeatsResponse(results=outgoing.return_results(returned.outcomes))
 
     async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
         """Settle the whole wanted set."""
         synced = await self._master.sync_seats(
             ask.SyncSeats(
-                pbx=convert.pbx_name(request.pbx),
+                pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                wants=convert.wants(request.seats, least=0, most=self._seats_max),
+                wants=incoming.wants(request.seats, least=0, most=self._seats_max),
             )
         )
         return lease_pb2.SyncSeatsResponse(
-            results=convert.seat_results(synced.outcomes),
+            results=outgoing.seat_results(synced.outcomes),
             seats_returned=synced.seats_returned,
             kept=[
-                lease_pb2.KeptSeat(seat=convert.seat_message(seat), refused=convert.refusal(refused))
+                lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=outgoing.refusal(refused))
                 for seat, refused in synced.kept
             ],
         )
@@ -132,14 +132,14 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._streams += 1
         self._metrics.watch_streams.inc()
         try:
-            async for told in self._master.watch_lease(convert.pbx_name(request.pbx), request.epoch):
-                yield lease_pb2.WatchLeaseResponse(notices=convert.notice_messages(told))
+            async for told in self._master.watch_lease(incoming.pbx_name(request.pbx), request.epoch):
+                yield lease_pb2.WatchLeaseResponse(notices=outgoing.notice_messages(told))
         finally:
             self._streams -= 1
             self._metrics.watch_streams.dec()
 
     def _lease(self, name: ask.PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
-        terms = convert.lease_terms(
+        terms = outgoing.lease_terms(
             name, granted.lease, granted.pbx.pace.grace_seconds, dict(granted.holdings), self._clock()
         )
         return lease_pb2.Lease(

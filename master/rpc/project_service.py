@@ -9,7 +9,7 @@ import grpc
 from licensemaster.v1 import project_pb2, project_pb2_grpc
 from master.leasing.apply import ApplyProject
 from master.leasing.master import LicenseMaster
-from master.rpc import convert
+from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.interceptors import caller_of_call
 
@@ -30,33 +30,33 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         _check_texts(request.project)
         applied = await self._master.apply_project(
             ApplyProject(
-                spec=convert.project_spec(request.project),
+                spec=incoming.project_spec(request.project),
                 caller=caller_of_call.get(),
-                request_id=convert.text("request_id", request.request_id, required=not request.dry_run),
+                request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
                 dry_run=request.dry_run,
             )
         )
         return project_pb2.ApplyProjectResponse(
-            changes=convert.change_messages(applied.changes), revision=applied.revision, warnings=applied.warnings
+            changes=outgoing.change_messages(applied.changes), revision=applied.revision, warnings=applied.warnings
         )
 
     async def GetProject(
         self, request: project_pb2.GetProjectRequest, context: Context
     ) -> project_pb2.GetProjectResponse:
         """The project as last applied."""
-        stored = await self._master.get_project(convert.project_name(request.name, "name"))
+        stored = await self._master.get_project(incoming.project_name(request.name, "name"))
         return project_pb2.GetProjectResponse(
-            project=convert.project_message(stored.spec),
+            project=outgoing.project_message(stored.spec),
             revision=stored.revision,
-            apply_time=convert.timestamp(stored.applied_at),
+            apply_time=outgoing.timestamp(stored.applied_at),
         )
 
     async def ListProjects(
         self, request: project_pb2.ListProjectsRequest, context: Context
     ) -> project_pb2.ListProjectsResponse:
         """All projects, a page at a time."""
-        size = convert.page_size(request.page_size, default=50)
-        after = convert.text("page_token", request.page_token, required=False)
+        size = incoming.page_size(request.page_size, default=50)
+        after = incoming.text("page_token", request.page_token, required=False)
         names = await self._master.list_projects(after=after, limit=size)
         return project_pb2.ListProjectsResponse(
             names=[f"projects/{name}" for name in names], next_page_token=names[-1] if len(names) == size else ""

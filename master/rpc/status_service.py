@@ -9,7 +9,7 @@ import grpc
 
 from licensemaster.v1 import status_pb2, status_pb2_grpc
 from master.leasing.master import LicenseMaster, SeatQuery
-from master.rpc import convert
+from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import InvalidArgumentError
 from master.store.queries import SeatPlace
 
@@ -27,14 +27,14 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
 
     async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
         """The estate at a glance."""
-        found = await self._master.overview(convert.project_name(request.project))
-        return convert.status_response(found, master_version=self._master_version)
+        found = await self._master.overview(incoming.project_name(request.project))
+        return outgoing.status_response(found, master_version=self._master_version)
 
     async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
         """Who holds what."""
-        size = convert.page_size(request.page_size, default=100)
+        size = incoming.page_size(request.page_size, default=100)
         which = SeatQuery(
-            project=convert.project_name(request.project),
+            project=incoming.project_name(request.project),
             pbx=_filter("pbx", request.pbx),
             site=_filter("site", request.site),
             license_type=_filter("license_type", request.license_type),
@@ -43,7 +43,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         estate, seats = await self._master.list_seats(which, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
         return status_pb2.ListSeatsResponse(
-            seats=[convert.held_seat(estate, seat) for seat in seats],
+            seats=[outgoing.held_seat(estate, seat) for seat in seats],
             next_page_token=json.dumps([last.pbx_id, last.holder, last.type, int(last.kind)]) if last else "",
         )
 
@@ -51,13 +51,13 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         self, request: status_pb2.ListLeasesRequest, context: Context
     ) -> status_pb2.ListLeasesResponse:
         """One row per PBX."""
-        size = convert.page_size(request.page_size, default=100)
-        project = convert.project_name(request.project)
+        size = incoming.page_size(request.page_size, default=100)
+        project = incoming.project_name(request.project)
         after = _filter("page_token", request.page_token)
         _, views = await self._master.list_leases(project, after=after, limit=size)
-        wanted = [view for view in views if not request.state or convert.lease_state(view.state) == request.state]
+        wanted = [view for view in views if not request.state or outgoing.lease_state(view.state) == request.state]
         return status_pb2.ListLeasesResponse(
-            leases=[convert.lease_status(project, view) for view in wanted],
+            leases=[outgoing.lease_status(project, view) for view in wanted],
             next_page_token=views[-1].pbx.name if len(views) == size else "",
         )
 
@@ -65,13 +65,13 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         self, request: status_pb2.ExplainSeatsRequest, context: Context
     ) -> status_pb2.ExplainSeatsResponse:
         """What AcquireSeats would answer, and why."""
-        name = convert.pbx_name(request.pbx)
-        software = convert.software("software_version", request.software_version) if request.software_version else None
-        wants = convert.wants(request.seats, most=self._seats_max)
+        name = incoming.pbx_name(request.pbx)
+        software = incoming.software("software_version", request.software_version) if request.software_version else None
+        wants = incoming.wants(request.seats, most=self._seats_max)
         explained = await self._master.explain(name, wants, software)
         return status_pb2.ExplainSeatsResponse(
-            results=convert.seat_results(explained.outcomes),
-            lease=convert.lease_status(name.project, explained.lease),
+            results=outgoing.seat_results(explained.outcomes),
+            lease=outgoing.lease_status(name.project, explained.lease),
             reasoning=explained.reasoning,
         )
 
@@ -79,13 +79,13 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         self, request: status_pb2.ListEventsRequest, context: Context
     ) -> status_pb2.ListEventsResponse:
         """What happened, newest first."""
-        size = convert.page_size(request.page_size, default=100)
-        project = convert.project_name(request.project)
+        size = incoming.page_size(request.page_size, default=100)
+        project = incoming.project_name(request.project)
         pbx, kind = _filter("pbx", request.pbx), _filter("kind", request.kind)
         before = _event_place(request.page_token)
         events = await self._master.list_events(project, pbx=pbx, kind=kind, before=before, limit=size)
         return status_pb2.ListEventsResponse(
-            events=[convert.event_message(project, event) for event in events],
+            events=[outgoing.event_message(project, event) for event in events],
             next_page_token=str(events[-1].id) if len(events) == size else "",
         )
 
@@ -95,7 +95,7 @@ _INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
 
 
 def _filter(field: str, value: str) -> str:
-    return convert.text(field, value, required=False)
+    return incoming.text(field, value, required=False)
 
 
 def _seat_place(token: str) -> SeatPlace | None:

@@ -1,0 +1,1 @@
+"""Between protobuf and the domain; nothing else knows both."""

@@ -1,0 +1,192 @@
+"""What comes in: every field is checked here, and named where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from licensemaster.v1 import project_pb2, seat_pb2
+from master.domain import project as spec
+from master.domain.seats import SeatKey, Want
+from master.domain.versions import Version
+from master.domain.words import HolderKind, PbxRole
+from master.leasing.requests import PbxName
+from master.rpc.errors import InvalidArgumentError
+
+_KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
+_NAME_MAX = 128
+_TEXT_MAX = 255
+
+
+def pbx_name(text: str, field: str = "pbx") -> PbxName:
+    """`projects/{project}/pbxs/{pbx}`.
+
+    Raises:
+        InvalidArgumentError: it is not of that form.
+    """
+    parts = text.split("/")
+    if (
+        len(parts) != 4
+        or parts[0] != "projects"
+        or parts[2] != "pbxs"
+        or not (_is_name(parts[1]) and _is_name(parts[3]))
+    ):
+        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/pbxs/PBX")
+    return PbxName(parts[1], parts[3])
+
+
+def project_name(text: str, field: str = "project") -> str:
+    """`projects/{project}`.
+
+    Raises:
+        InvalidArgumentError: it is not of that form.
+    """
+    parts = text.split("/")
+    if len(parts) != 2 or parts[0] != "projects" or not _is_name(parts[1]):
+        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT")
+    return parts[1]
+
+
+def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> list[Want]:
+    """The seats asked for; what their types mean is for the project's catalog to say.
+
+    Raises:
+        InvalidArgumentError: too many, too few, or one is malformed; names which.
+    """
+    _check_count(len(seats), least=least, most=most)
+    found: list[Want] = []
+    places: dict[tuple[str, int, str], int] = {}
+    types: set[str] = set()
+    for index, seat in enumerate(seats):
+        license_type, kind, holder, user, line = (
+            seat.license_type, seat.holder_kind, seat.holder, seat.user, seat.line,
+        )  # fmt: skip
+        if license_type not in types and _is_name(license_type):
+            types.add(license_type)
+        if (
+            not (0 < len(holder) <= _NAME_MAX and holder.isprintable())
+            or license_type not in types
+            or kind not in _KINDS
+            or (user and not _is_name(user))
+            or (line and not _is_name(line))
+        ):
+            raise _seat_error(index, seat)
+        first = places.setdefault((license_type, kind, holder), index)
+        if first != index:
+            raise InvalidArgumentError(f"seats[{index}]", f"is the same seat as seats[{first}]; ask for it once")
+        application = seat.application_version
+        version = _version(f"seats[{index}].application_version", application) if application else None
+        found.append(Want(license_type, _KINDS[kind], holder, user, line, version))
+    return found
+
+
+def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> list[SeatKey]:
+    """The seats to be returned.
+
+    Raises:
+        InvalidArgumentError: too many, none, or one is malformed; names which.
+    """
+    _check_count(len(seats), least=1, most=most)
+    for index, seat in enumerate(seats):
+        if not (_is_name(seat.holder) and _is_name(seat.license_type)) or seat.holder_kind not in _KINDS:
+            raise _seat_error(index, seat)
+    return [SeatKey(seat.license_type, _KINDS[seat.holder_kind], seat.holder) for seat in seats]
+
+
+def text(field: str, value: str, *, required: bool = True) -> str:
+    """A short printable text.
+
+    Raises:
+        InvalidArgumentError: it is missing, too long or has control characters.
+    """
+    if (required and not value) or len(value) > _NAME_MAX or (value and not value.isprintable()):
+        raise InvalidArgumentError(field, f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters")
+    return value
+
+
+def software(field: str, value: str) -> Version:
+    """A software version.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    return _version(field, value)
+
+
+def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
+    """A project as it was sent; `domain/project.py` judges it."""
+    return spec.ProjectSpec(
+        name=project.name,
+        display_name=project.display_name[:_TEXT_MAX],
+        catalog=project.catalog,
+        lease=_pace(project.lease),
+        sites=tuple(spec.SiteSpec(site.name, site.display_name[:_TEXT_MAX]) for site in project.sites),
+        devices=tuple(spec.DeviceSpec(device.name, device.platform, device.model) for device in project.devices),
+        pbxs=tuple(
+            spec.PbxSpec(
+                pbx.name,
+                pbx.site,
+                pbx.device,
+                _role(pbx.role, index),
+                pbx.software_version,
+                pbx.standby_for,
+                _pace(pbx.lease),
+            )
+            for index, pbx in enumerate(project.pbxs)
+        ),
+        licenses=tuple(spec.LicenseSpec(one.id, one.type, one.quantity, one.device) for one in project.licenses),
+    )
+
+
+def page_size(value: int, *, default: int) -> int:
+    """How many rows a page may have.
+
+    Raises:
+        InvalidArgumentError: it is negative.
+    """
+    if value < 0:
+        raise InvalidArgumentError("page_size", f"{value} must not be negative")
+    return min(value or default, 1000)
+
+
+def _is_name(value: str) -> bool:
+    return 0 < len(value) <= _NAME_MAX and value.isprintable()
+
+
+def _check_count(count: int, *, least: int, most: int) -> None:
+    if not least <= count <= most:
+        raise InvalidArgumentError("seats", f"{count} seats in one call; send {least} to {most} at a time")
+
+
+def _seat_error(index: int, seat: seat_pb2.Seat) -> InvalidArgumentError:
+    if seat.holder_kind not in _KINDS:
+        kinds = ", ".join(kind.name for kind in HolderKind)
+        return InvalidArgumentError(f"seats[{index}].holder_kind", f"{seat.holder_kind} must be one of {kinds}")
+    for field in ("license_type", "holder", "user", "line"):
+        value = getattr(seat, field)
+        if (value or field in ("license_type", "holder")) and not _is_name(value):
+            reason = f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters"
+            return InvalidArgumentError(f"seats[{index}].{field}", reason)
+    raise AssertionError("the seat is well formed")
+
+
+def _version(field: str, value: str) -> Version:
+    try:
+        return Version.parse(value[:_NAME_MAX])
+    except ValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
+
+
+def _role(role: int, index: int) -> PbxRole:
+    try:
+        return PbxRole(role)
+    except ValueError as error:
+        names = ", ".join(one.name.lower() for one in PbxRole)
+        raise InvalidArgumentError(f"pbxs[{index}].role", f"must be one of {names}") from error
+
+
+def _pace(lease: project_pb2.LeaseSettings) -> spec.PaceSpec:
+    return spec.PaceSpec(
+        lease.ttl_seconds if lease.HasField("ttl_seconds") else None,
+        lease.grace_seconds if lease.HasField("grace_seconds") else None,
+        lease.renew_every_seconds if lease.HasField("renew_every_seconds") else None,
+    )
