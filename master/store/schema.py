@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -21,6 +21,8 @@ from master.store.database import Database, StorageError, StorageProblem, Tx, pa
 _PACKAGE = Path(__file__).resolve().parent.parent
 _INSTALLED = _PACKAGE / "migrations"
 _IN_CHECKOUT = _PACKAGE.parent / "migrations"
+_UPGRADE_LOCK = 0x1CE45E
+"""One number that all masters of a PostgreSQL database agree on."""
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
@@ -35,6 +37,8 @@ def upgrade(url: str) -> tuple[str | None, str]:
 
     def run(connection: Connection) -> None:
         nonlocal before
+        if connection.dialect.name == "postgresql":  # masters that are started together may all upgrade
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
         before = _revision(connection)
         _known(before)
         config = _config()
