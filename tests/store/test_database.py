@@ -1,0 +1,172 @@
+"""What master/store/database.py promises, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from sqlalchemy.exc import SQLAlchemyError
+
+from master.store.database import Database, StorageError, StorageProblem, Tx, open_database, parse_url
+from tests.store.rows import add, bump, names
+
+
+async def test_work_is_applied_as_a_whole(database: Database) -> None:
+    await database.transact(lambda tx: add(tx, "a", "b"))
+    assert await database.read(names) == ["a", "b"]
+
+
+async def test_work_that_fails_is_not_applied_at_all(database: Database) -> None:
+    def half(tx: Tx) -> None:
+        add(tx, "a")
+        assert names(tx) == ["a"]
+        raise LookupError("changed my mind")
+
+    with pytest.raises(LookupError):
+        await database.transact(half)
+    assert await database.read(names) == []
+    await database.transact(lambda tx: add(tx, "b"))
+    assert await database.read(names) == ["b"]
+
+
+async def test_a_statement_that_fails_takes_the_whole_work_with_it(database: Database) -> None:
+    await database.transact(lambda tx: add(tx, "a"))
+
+    def collide(tx: Tx) -> None:
+        add(tx, "b")
+        add(tx, "a")
+
+    with pytest.raises(Exception) as failed:  # noqa: PT011  # each driver has its own
+        await database.transact(collide)
+    assert not isinstance(failed.value, StorageError), "a broken constraint is a defect, not an outage"
+    assert not isinstance(failed.value, SQLAlchemyError)
+    assert await database.read(names) == ["a"]
+
+
+async def test_work_that_is_given_up_half_way_is_not_half_applied(database: Database) -> None:
+    """Cancelled at any moment, it is there as a whole or not at all; and the database goes on."""
+    for number in range(20):
+        pair = (f"{number:02}-a", f"{number:02}-b")
+        task = asyncio.create_task(database.transact(partial(_add_in_two_steps, first=pair[0], second=pair[1])))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await database.transact(lambda tx: add(tx, "end"))
+    there = await database.read(names)
+    assert {name[:3] + "b" for name in there if name.endswith("-a")} == {name for name in there if name.endswith("-b")}
+
+
+def _add_in_two_steps(tx: Tx, *, first: str, second: str) -> None:
+    add(tx, first)
+    add(tx, second)
+
+
+_WRITE_AND_DIE = """
+import asyncio, os, signal, sys
+from master.store.database import open_database
+from tests.store.rows import add
+
+async def main():
+    database = open_database(sys.argv[1])
+    for number in range(5):
+        await database.transact(lambda tx: add(tx, str(number)))
+        print(number, flush=True)
+    asyncio.create_task(database.transact(lambda tx: (add(tx, "never"), os.kill(os.getpid(), signal.SIGKILL))))
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_committed_survives_the_loss_of_the_process(database_url: str, database: Database) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _WRITE_AND_DIE, database_url, stdout=asyncio.subprocess.PIPE, env=dict(os.environ)
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == -9
+    assert told.decode().split() == ["0", "1", "2", "3", "4"]
+    assert await database.read(names) == ["0", "1", "2", "3", "4"]
+
+
+async def test_transactions_on_one_row_run_one_after_the_other(database_url: str, database: Database) -> None:
+    other = open_database(database_url)
+    try:
+        await database.transact(lambda tx: add(tx, "a"))
+        seen = await asyncio.gather(
+            *((database, other)[turn % 2].transact(lambda tx: bump(tx, "a")) for turn in range(30))
+        )
+        assert sorted(seen) == [float(turn) for turn in range(30)]
+    finally:
+        await other.close()
+
+
+async def test_a_read_sees_one_state(database: Database) -> None:
+    """However long it takes, and whatever is committed meanwhile."""
+    await database.transact(lambda tx: add(tx, "a"))
+    loop = asyncio.get_running_loop()
+    if not database.is_shared:  # its reader has a thread of its own, so it can wait in there
+
+        def look_twice(tx: Tx) -> tuple[list[str], list[str]]:
+            before = names(tx)
+            asyncio.run_coroutine_threadsafe(database.transact(lambda tx: add(tx, "b")), loop).result()
+            return before, names(tx)
+
+        assert await database.read(look_twice) == (["a"], ["a"])
+    assert await database.read(lambda tx: [names(tx), names(tx)]) in ([["a"]] * 2, [["a", "b"]] * 2)
+
+
+async def test_a_missing_table_names_the_command_that_makes_it(database: Database) -> None:
+    with pytest.raises(StorageError, match="license-master db upgrade") as failed:
+        await database.read(lambda tx: tx.rows("SELECT 1 FROM no_such_table"))
+    assert failed.value.problem is StorageProblem.STORAGE_SCHEMA
+    with pytest.raises(StorageError) as failed:
+        await database.transact(lambda tx: tx.rows("SELECT no_such_column FROM signing_key"))
+    assert failed.value.problem is StorageProblem.STORAGE_SCHEMA
+
+
+async def test_statements_written_once_work_on_both(database: Database) -> None:
+    await database.transact(lambda tx: add(tx, "a", "b", "c"))
+    found = await database.read(
+        lambda tx: tx.rows("SELECT key_id FROM signing_key WHERE key_id IN {?1:text} ORDER BY key_id", ["a", "c", "x"])
+    )
+    assert [row[0] for row in found] == ["a", "c"]
+    pairs = await database.read(lambda tx: tx.rows_for_pairs("SELECT a, b FROM {pairs}", [(1, "x"), (2, "'; --")]))
+    assert sorted(tuple(row) for row in pairs) == [(1, "x"), (2, "'; --")]
+    columns = (("pool_id", "int"), ("pbx_id", "int"), ("seats", "int"))
+    usage = [(1, 2, 3), (4, 2, 3), (4, 5, 6)]
+    await database.transact(lambda tx: tx.insert("pool_usage", columns, usage, differ_in=0))
+    found = await database.read(lambda tx: tx.rows("SELECT pool_id, pbx_id, seats FROM pool_usage ORDER BY 1, 2"))
+    assert [tuple(row) for row in found] == usage
+    sites = (("project_id", "int"), ("name", "text"), ("display_name", "text"))
+    odd = [(1, name, "x") for name in ("1", "null", '"', "'; --", "\\u0041", "😀", "مرحبا", "[1]")]
+    await database.transact(lambda tx: _with_project(tx, lambda: tx.insert("site", sites, odd, differ_in=1)))
+    found = await database.read(lambda tx: tx.rows("SELECT name FROM site"))
+    assert {row[0] for row in found} == {row[1] for row in odd}
+
+
+def _with_project(tx: Tx, work: Callable[[], None]) -> None:
+    tx.many(
+        "INSERT INTO project (id, name, display_name, catalog, revision, applied_at) VALUES (?1, ?2, ?2, ?2, 1, 0.0)",
+        [(1, "acme")],
+    )
+    work()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nonsense", "is no database URL"),
+        ("", "is no database URL"),
+        ("mysql://root@localhost/x", "must start with sqlite:/// or postgresql://"),
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+    ],
+)
+def test_urls_that_name_no_database(url: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_url(url)

