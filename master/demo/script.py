@@ -147,6 +147,7 @@ class Demo:
                 ),
                 title="Why would Oslo not get one more port?",
                 border_style="yellow",
+                expand=False,
             )
         )
 
@@ -170,7 +171,7 @@ class Demo:
         for site in self._sites.values():
             site.client.look_again()
         await self._wait_for(State.CONNECTED)
-        self._screen.tell("every site has synced what it holds; nobody re-registered", "green")
+        self._screen.tell("every site has synced what it holds", "green")
         await asyncio.sleep(3)
 
     async def _lose_a_site(self, channel: grpc.aio.Channel) -> None:
