@@ -320,10 +320,13 @@ def canonical_wants(wants: Sequence[Want], book: TermsBook) -> Sequence[Want]:
 def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[Want]) -> None:
     """Note what acquiring some seats needs to know."""
     wide = book.estate.catalog.read_pbx_wide
-    pbx_id = pbx.id
-    needs.holders.update([(pbx_id, want.holder) for want in wants])
-    needs.holders.update([(pbx_id, want.user) for want in wants if want.user])
-    needs.holders.update([(pbx_id, want.line) for want in wants if want.line])
+    pbx_id, note = pbx.id, needs.holders.add
+    for want in wants:
+        note((pbx_id, want.holder))
+        if want.user:
+            note((pbx_id, want.user))
+        if want.line:
+            note((pbx_id, want.line))
     types = {want.type for want in wants}
     needs.types.update((pbx.id, other) for key in types for other in wide.get(key, ()))
     needs.pools.update(*(book.pools_of(pbx, key) for key in types))
