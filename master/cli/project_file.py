@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 from licensemaster.v1 import project_pb2
 from master.cli.enum_names import short_names
 from master.cli.failure import CommandFailed
-from master.cli.toml_lines import FieldPath, toml_lines
+from master.domain.toml_lines import FieldPath, TomlLines, path_text
 
 FILE_SIZE_MAX = 10 * 1024 * 1024
 PROBLEMS_SHOWN_MAX = 20
@@ -53,8 +53,8 @@ class ProjectFile:
     project: project_pb2.Project
 
     @cached_property
-    def _lines(self) -> Mapping[FieldPath, int]:
-        return toml_lines(self.text)
+    def _lines(self) -> TomlLines:
+        return TomlLines(self.text)
 
     def place(self, field: str) -> str:
         """Where a field of the API stands: "licenses[3].quantity" becomes "acme.toml:12: licenses[3].quantity"."""
@@ -74,7 +74,7 @@ def read_project_file(path: Path) -> ProjectFile:
     project = project_pb2.Project()
     problems = list(_fill(project, document, ()))
     if problems:
-        lines = toml_lines(text)
+        lines = TomlLines(text)
         raise problems_error(source, [f"{_place(source, lines, p.path)}: {p.message}" for p in problems])
     return ProjectFile(source, text, project)
 
@@ -94,15 +94,10 @@ def parse_field(field: str) -> FieldPath:
     return parts[1:] if parts[:1] == ("project",) else parts
 
 
-def format_field(path: FieldPath) -> str:
-    """A path as people read it: ("licenses", 3, "quantity") is "licenses[3].quantity"."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def _place(source: str, lines: Mapping[FieldPath, int], path: FieldPath) -> str:
-    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    where = f"{source}:{lines[known]}" if known else source
-    return f"{where}: {format_field(path)}" if path else where
+def _place(source: str, lines: TomlLines, path: FieldPath) -> str:
+    line = lines.line_of(path)
+    where = f"{source}:{line}" if line else source
+    return f"{where}: {path_text(path)}" if path else where
 
 
 def _read_bytes(path: Path) -> bytes:

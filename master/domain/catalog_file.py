@@ -43,15 +43,15 @@ def read_catalog(text: str, *, file: str) -> Catalog:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(f"{file}:{_line_of(error, text)}: not TOML: {error}") from error
-    return _Reader(document, TomlLines(text), file).catalog()
+    return _Reader(document, text, file).catalog()
 
 
 class _Reader:
     """Walks the document; every complaint knows its place."""
 
-    def __init__(self, document: Mapping[str, Any], lines: TomlLines, file: str) -> None:
+    def __init__(self, document: Mapping[str, Any], text: str, file: str) -> None:
         self._document = document
-        self._lines = lines
+        self._text = text
         self._file = file
 
     def catalog(self) -> Catalog:
@@ -266,7 +266,8 @@ class _Reader:
         return names[value]
 
     def _error(self, at: FieldPath, reason: str) -> CatalogError:
-        return CatalogError(f"{self._file}:{self._lines.line_of(at)}: {path_text(at)}: {reason}")
+        line = TomlLines(self._text).line_of(at) or 1
+        return CatalogError(f"{self._file}:{line}: {path_text(at)}: {reason}")
 
 
 def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import project_pb2
-from master.cli.project_file import FILE_SIZE_MAX, ProjectFileError, format_field, parse_field, read_project_file
+from master.cli.project_file import FILE_SIZE_MAX, ProjectFileError, parse_field, read_project_file
 from master.cli.project_toml import project_toml
+from master.domain.toml_lines import path_text
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 
@@ -147,7 +148,7 @@ def test_places_of_what_the_master_refuses(tmp_path: Path, field: str, place: st
 
 def test_field_paths() -> None:
     assert parse_field("pbxs[12].lease.ttl_seconds") == ("pbxs", 12, "lease", "ttl_seconds")
-    assert format_field(("pbxs", 12, "lease", "ttl_seconds")) == "pbxs[12].lease.ttl_seconds"
+    assert path_text(parse_field("pbxs[12].lease.ttl_seconds")) == "pbxs[12].lease.ttl_seconds"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
