@@ -1,0 +1,210 @@
+"""The metrics page as Prometheus sees it: it parses, says what happened, and stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import sqlite3
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from master.domain.overview import Overview
+from master.metrics import SITES_MAX, EstateCollector
+from tests.support.estates import project
+from tests.support.masters import MasterProcess, Wire, master_process, sqlite_url, upgraded, wire_to
+from tests.support.pbx import granted, opened, refused, seat, seats
+
+
+@pytest.fixture
+async def process(sqlite_database_url: str) -> AsyncIterator[MasterProcess]:
+    """A master that is scraped."""
+    async with master_process(sqlite_database_url) as started:
+        yield started
+
+
+async def _page(process: MasterProcess) -> str:
+    address = f"http://127.0.0.1:{process.metrics_port}/metrics"
+
+    def get() -> str:
+        with urllib.request.urlopen(address) as response:
+            return str(response.read().decode())
+
+    return await asyncio.to_thread(get)
+
+
+async def _families(process: MasterProcess) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(await _page(process))}
+
+
+def _value(families: dict[str, Metric], name: str, **labels: str) -> float:
+    """The one sample of that name and those labels."""
+    found = [
+        sample.value
+        for family in families.values()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    assert len(found) == 1, (name, labels, found)
+    return found[0]
+
+
+async def _known_actions(wire: Wire) -> None:
+    """5 Port seats of berlin, 2 refused for want, 1 unknown type, 1 returned, one lease closed."""
+    pbxs = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway", "old": "slave 13 gateway"}
+    await wire.apply(project({"PBX-Port12": 5, "PBX UC12": 3}, pbxs=pbxs))
+    berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
+    granted((await berlin.acquire(*seats("port", 7)))[:5])
+    refused(await berlin.acquire(seat("no-such-type", "anna")))
+    await berlin.give_back(seat("port", "phone-0"))
+    await berlin.renew()
+    granted(await paris.acquire(seat("uc", "anna")))
+    await paris.close()
+
+
+async def test_values_after_known_actions(process: MasterProcess) -> None:
+    async with wire_to(process.address) as wire:
+        await _known_actions(wire)
+    families = await _families(process)
+    pool = {"project": "acme", "device": "hq-box", "type": "port"}
+    assert _value(families, "license_master_up") == 1
+    assert _value(families, "license_master_pool_capacity", **pool) == 5
+    assert _value(families, "license_master_pool_used", **pool) == 4
+    assert _value(families, "license_master_pool_free", **pool) == 1
+    assert _value(families, "license_master_pool_used", device="hq-box", type="uc") == 0
+    assert _value(families, "license_master_site_seats", site="site-berlin", type="port") == 4
+    assert _value(families, "license_master_leases", project="acme", state="active") == 1
+    assert _value(families, "license_master_leases", project="acme", state="closed") == 1
+    assert _value(families, "license_master_leases", project="acme", state="none") == 2
+    assert _value(families, "license_master_version_limit", device="hq-box") == 12
+    assert _value(families, "license_master_pbxs_above_version_limit", device="hq-box") == 1
+    assert _value(families, "license_master_seats_acquired_total", type="port") == 5
+    assert _value(families, "license_master_seats_acquired_total", type="uc") == 1
+    assert _value(families, "license_master_seats_returned_total") == 2
+    assert _value(families, "license_master_seats_reclaimed_total") == 0
+    assert _value(families, "license_master_refusals_total", reason="POOL_EXHAUSTED", type="port") == 2
+    assert _value(families, "license_master_refusals_total", reason="UNKNOWN_LICENSE_TYPE", type="unknown") == 1
+    assert _value(families, "license_master_leases_opened_total") == 2
+    assert _value(families, "license_master_leases_renewed_total") == 1
+    assert _value(families, "license_master_queue_length") == 0
+    assert _value(families, "license_master_batch_requests_count") == 8
+    calls = {"grpc_service": "licensemaster.v1.LeaseService", "grpc_code": "OK"}
+    assert _value(families, "grpc_server_handled_total", grpc_method="AcquireSeats", **calls) == 3
+    assert _value(families, "grpc_server_handling_seconds_count", grpc_method="AcquireSeats") == 3
+
+
+async def test_no_label_takes_what_callers_write(process: MasterProcess) -> None:
+    async with wire_to(process.address) as wire:
+        await _known_actions(wire)
+        before = len((await _page(process)).splitlines())
+        berlin = await opened(wire, "berlin")
+        for number in range(50):
+            await berlin.acquire(seat(f"type-{number}", f"user-{number}"))
+    page = await _page(process)
+    assert "type-7" not in page
+    assert "user-7" not in page
+    assert len(page.splitlines()) - before < 30
+
+
+def test_sites_beyond_the_bound_are_added_up() -> None:
+    seats_by_site = {(f"site-{number:05}", "port"): number + 1 for number in range(SITES_MAX + 200)}
+    estate = Overview(project="acme", revision=1, pools=(), limits=(), site_seats=seats_by_site, leases={})
+    (family,) = [one for one in EstateCollector(lambda: [estate]).collect() if one.name == "license_master_site_seats"]
+    assert len(family.samples) == SITES_MAX + 1
+    others = [sample.value for sample in family.samples if sample.labels["site"] == "_other"]
+    assert others == [sum(range(1, 201))]
+    assert sum(sample.value for sample in family.samples) == sum(seats_by_site.values())
+
+
+async def test_a_database_that_does_not_answer_shows(tmp_path: Path) -> None:
+    url = await upgraded(sqlite_url(tmp_path))
+    async with master_process(url) as process:
+        async with wire_to(process.address) as wire:
+            await wire.apply(project({"PBX-Port12": 5}))
+        with sqlite3.connect(tmp_path / "license-master.db") as other:
+            other.execute("ALTER TABLE lease RENAME TO gone")
+        families = await _families(process)
+        assert _value(families, "license_master_up") == 0
+        assert "license_master_batch_requests" in families
+
+
+async def test_promtool_finds_nothing_to_criticise(process: MasterProcess) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    async with wire_to(process.address) as wire:
+        await _known_actions(wire)
+    check = await asyncio.create_subprocess_exec(
+        promtool,
+        "check",
+        "metrics",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await check.communicate((await _page(process)).encode())
+    ours = [line for line in said.decode().splitlines() if line.startswith(("license_master", "grpc_server"))]
+    assert ours == []
+
+
+async def test_a_real_prometheus_scrapes_and_answers(process: MasterProcess, tmp_path: Path) -> None:
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        pytest.skip("prometheus is not installed")
+    async with wire_to(process.address) as wire:
+        await _known_actions(wire)
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        "global: {scrape_interval: 1s}\nscrape_configs:\n"
+        f"- {{job_name: license-master, static_configs: [{{targets: ['127.0.0.1:{process.metrics_port}']}}]}}\n"
+    )
+    port = _free_port()
+    server = await asyncio.create_subprocess_exec(
+        prometheus,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        query = 'license_master_pool_used{type="port"} / license_master_pool_capacity{type="port"}'
+        (answer,) = await _until_answered(port, query)
+        assert answer["metric"]["device"] == "hq-box"
+        assert float(answer["value"][1]) == 0.8
+        (refusals,) = await _until_answered(port, 'sum(license_master_refusals_total{reason="POOL_EXHAUSTED"})')
+        assert float(refusals["value"][1]) == 2
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def _until_answered(port: int, query: str) -> list[dict[str, Any]]:
+    """Prometheus answers once it is up and has scraped; the test's own time limit is the only one."""
+    address = f"http://127.0.0.1:{port}/api/v1/query?{urlencode({'query': query})}"
+
+    def get() -> list[dict[str, Any]]:
+        try:
+            with urllib.request.urlopen(address) as response:
+                found: list[dict[str, Any]] = json.load(response)["data"]["result"]
+        except OSError:
+            return []
+        return found
+
+    while not (answer := await asyncio.to_thread(get)):  # noqa: ASYNC110  # nothing else tells when it is ready
+        await asyncio.sleep(0.1)
+    return answer
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
