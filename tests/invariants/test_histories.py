@@ -359,7 +359,7 @@ def arena(database_url: str) -> Iterator[Arena]:
 @pytest.mark.rule("A1", "A2", "A3", "D1", "D5", "E1", "E3", "H2", "H3", "H4", "H5")
 def test_master_and_model_agree_at_every_step(arena: Arena) -> None:
     profile = settings(
-        max_examples=400 if LONG else 15,
+        max_examples=400 if LONG else 12,
         stateful_step_count=60 if LONG else 25,
         deadline=None,
         suppress_health_check=list(HealthCheck),

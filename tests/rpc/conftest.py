@@ -22,6 +22,8 @@ class Estate:
 
     wire: Wire
     berlin: BarePbx
+    before: tuple[str, ...]
+    """Everything that the API tells, when nothing bad had been sent yet."""
 
 
 @pytest_asyncio.fixture(params=["sqlite", "postgresql"], scope="module", loop_scope="module")
@@ -39,12 +41,11 @@ async def long_lived_estate(
         await master.wire.apply(project({"PBX-Port12": 5, "PBX Video12": 5}))
         berlin = await opened(master.wire, "berlin")
         granted(await berlin.acquire(*seats("port", 2)))
-        yield Estate(master.wire, berlin)
+        yield Estate(master.wire, berlin, await everything(master.wire))
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def estate(long_lived_estate: Estate) -> AsyncIterator[Estate]:
     """Whatever the test sends, nothing may have changed when it ends."""
-    before = await everything(long_lived_estate.wire)
     yield long_lived_estate
-    assert await everything(long_lived_estate.wire) == before
+    assert await everything(long_lived_estate.wire) == long_lived_estate.before
