@@ -93,6 +93,15 @@ async def test_what_was_committed_survives_the_loss_of_the_process(database_url:
     assert await database.read(names) == ["0", "1", "2", "3", "4"]
 
 
+async def test_a_commit_waits_for_the_disk(database: Database) -> None:
+    """What a test cannot do is cut the power; it can see that the database was told to be ready for it."""
+    if database.is_shared:
+        assert await database.transact(lambda tx: [row[0] for row in tx.rows("SHOW synchronous_commit")]) == ["on"]
+    else:
+        assert await database.transact(lambda tx: tx.rows("PRAGMA synchronous")[0][0]) == 2
+        assert await database.transact(lambda tx: tx.rows("PRAGMA journal_mode")[0][0]) == "wal"
+
+
 async def test_transactions_on_one_row_run_one_after_the_other(database_url: str, database: Database) -> None:
     other = open_database(database_url)
     try:
