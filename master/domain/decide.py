@@ -9,43 +9,28 @@ every seat by itself; what the ledger then holds as changed is what is to be wri
 - H4, H5, J2, K3, K8: what a seat needs beside it must be held, and fixed seats so needed cannot be returned.
 - B10: a seat already held is not questioned again.
 
-Left to `terms.py`: everything that looks only at the estate. Left to the caller: leases, time, storage.
+Left to `terms.py`: everything that looks only at the estate. Left to `explanations.py`: how a refusal is worded. Left
+to the caller: leases, time, storage.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from master.domain import explanations
 from master.domain.catalog import LicenseType, RequiredOf, Requirement
 from master.domain.estate import Pbx
 from master.domain.ledger import Ledger
-from master.domain.refusals import MOST_NAMED, Refusal, RefusalReason, Remedy, RemedyAction, SeatRef
+from master.domain.refusals import Refusal, RefusalReason, Remedy
 from master.domain.seats import Granted, Returned, Seat, SeatKey, Want
-from master.domain.terms import (
-    Source,
-    Terms,
-    TermsBook,
-    add_licenses,
-    application_refusal,
-    local_only,
-    none_installed,
-)
+from master.domain.terms import Source, Terms, TermsBook, application_refused
 from master.domain.versions import Version
 from master.domain.words import Basis, DrawnFrom, HolderKind, Metering
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)
 _WAS_NOT_HELD = Returned(was_held=False)
-_TOO_FEW = frozenset(
-    {
-        RefusalReason.LOCAL_LICENSES_ONLY,
-        RefusalReason.NONE_INSTALLED,
-        RefusalReason.POOL_EXHAUSTED,
-        RefusalReason.COMPANION_EXHAUSTED,
-    }
-)
 
 Outcome = Granted | Refusal
 ReturnOutcome = Returned | Refusal
@@ -79,11 +64,11 @@ class Decider:
         """Grant or refuse each, in request order; what others need is decided first."""
         rank = self._catalog.rank
         if len({rank.get(key, 0) for key in {want.type for want in wants}}) < 2:
-            return self._with_totals(wants, [self._acquire_one(want) for want in wants])
+            return explanations.with_totals(wants, [self._acquire_one(want) for want in wants], self._remedy)
         outcomes: dict[int, Outcome] = {}
         for index in sorted(range(len(wants)), key=lambda at: rank.get(wants[at].type, 0)):
             outcomes[index] = self._acquire_one(wants[index])
-        return self._with_totals(wants, [outcomes[index] for index in range(len(wants))])
+        return explanations.with_totals(wants, [outcomes[index] for index in range(len(wants))], self._remedy)
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each, in request order; what depends on others is returned first."""
@@ -139,7 +124,7 @@ class Decider:
         license_type = terms.type
         if not terms.needs_license and license_type.metering is not Metering.FREE:
             return _NOT_NEEDED
-        if refusal := application_refusal(terms, want.application):
+        if refusal := application_refused(terms, want.application):
             return refusal
         if license_type.requires and (refusal := self._missing_requirement(license_type, want)):
             return refusal
@@ -281,7 +266,7 @@ class Decider:
         if not surplus:
             return None
         self._ledger.add(returned)
-        return _still_required(base, surplus)
+        return explanations.still_required(base, surplus)
 
     def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
         """Parts that stay when the whole goes need licenses of their own; without them the whole stays too."""
@@ -299,7 +284,7 @@ class Decider:
                     self._ledger.remove(after)
                     self._ledger.add(before)
                 self._ledger.add(returned)
-                return _still_required(whole, included, because=f"; {outcome.message}")
+                return explanations.still_required(whole, included, because=f"; {outcome.message}")
             charged.append((seat, self._held[seat.key]))
         return None
 
@@ -319,7 +304,9 @@ class Decider:
     def _missing_requirement(self, license_type: LicenseType, want: Want) -> Refusal | None:
         for needed in license_type.requires:
             if not self._satisfied(needed, user=want.subject, line=want.line):
-                return self._requirement_refusal(license_type, needed, want)
+                return explanations.requirement_missing(
+                    license_type, needed, want, pbx=self._pbx, catalog=self._catalog
+                )
         return None
 
     def _satisfied(self, needed: Requirement, *, user: str, line: str) -> bool:
@@ -341,7 +328,7 @@ class Decider:
         self._ledger.remove(seat)
         dependents = [candidate for candidate, needed in needs if not self._satisfied_for(needed, candidate)]
         self._ledger.add(seat)
-        return _still_required(self._catalog.types[seat.type], dependents) if dependents else None
+        return explanations.still_required(self._catalog.types[seat.type], dependents) if dependents else None
 
     def _satisfied_for(self, needed: Requirement, seat: Seat) -> bool:
         return self._satisfied(needed, user=seat.subject, line=seat.line)
@@ -363,120 +350,35 @@ class Decider:
         keys = (SeatKey(license_type.key, kind, holder) for kind in sorted(license_type.holders))
         return [self._held[key] for key in keys if key in self._held]
 
-    # --- Refusals ---------------------------------------------------------------------------------------------------
+    # --- What is used up: A1 to A3, D1, D2 --------------------------------------------------------------------------
 
     def _used_up(self, terms: Terms) -> Refusal:
+        license_type, is_local = terms.type, self._estate.is_local(terms.pbx)
+        own = self._estate.installations[terms.pbx.device.id]
         if not terms.sources:
-            return none_installed(terms, self._estate)
-        source = terms.sources[-1]
-        pool = self._ledger.pools[source.pool_id]
-        if self._estate.is_local(terms.pbx) and terms.type.makes_local:  # A3; hardware is its own affair (A6)
-            return replace(
-                local_only(terms, self._estate, wanted=1, in_use=pool.used, missing=1), pool_id=source.pool_id
+            if is_local and license_type.drawn_from is not DrawnFrom.OWN_DEVICE:  # A3
+                return explanations.local_licenses_only(license_type, terms.pbx, own, in_use=0, pool_id=None)
+            return explanations.none_installed(license_type, terms.installation)
+        last = terms.sources[-1]
+        pool = self._ledger.pools[last.pool_id]
+        if is_local and license_type.makes_local:  # A3; hardware is its own affair (A6)
+            return explanations.local_licenses_only(
+                license_type, terms.pbx, own, in_use=pool.used, pool_id=last.pool_id
             )
-        name, device = terms.type.display_name, source.installation.device.name
-        return Refusal(
-            reason=RefusalReason.POOL_EXHAUSTED,
-            rules=terms.type.rules if terms.type.drawn_from is DrawnFrom.OWN_DEVICE else ("A1", *terms.type.rules),
-            message=f"all {pool.capacity} {name} licenses on {device} are in use",
-            remedy=add_licenses(terms, quantity=1),
-            license_type=terms.type.key,
-            device=device,
-            capacity=pool.capacity,
-            in_use=pool.used,
-            wanted=1,
-            pool_id=source.pool_id,
+        return explanations.pool_exhausted(
+            license_type, terms.installation, last.installation, pool, pool_id=last.pool_id
         )
 
     def _companion_used_up(self, terms: Terms, companion: Terms) -> Refusal:
-        """D1, D2: the seat itself was free, its companion was not."""
-        name, device = companion.type.display_name, companion.installation.device.name
-        source = companion.sources[-1] if companion.sources else None
-        capacity = sum(self._ledger.pools[one.pool_id].capacity for one in companion.sources)
-        return Refusal(
-            reason=RefusalReason.COMPANION_EXHAUSTED,
-            rules=companion.type.rules,
-            message=(
-                f"a {terms.type.display_name} seat on {self._pbx.name} needs a {name} seat with it,"
-                f" and all {capacity} of those are in use"
-            ),
-            remedy=add_licenses(companion, quantity=1),
-            license_type=companion.type.key,
-            device=device,
-            capacity=capacity,
-            in_use=sum(self._ledger.pools[one.pool_id].used for one in companion.sources),
-            wanted=1,
-            pool_id=source.pool_id if source else None,
-        )
+        pools = {source.pool_id: self._ledger.pools[source.pool_id] for source in companion.sources}
+        return explanations.companion_exhausted(terms.type, companion.type, self._pbx, companion.installation, pools)
 
-    def _requirement_refusal(self, license_type: LicenseType, needed: Requirement, want: Want) -> Refusal:
-        names = " or ".join(self._catalog.types[key].display_name for key in needed.any_of)
-        who = {
-            RequiredOf.USER: f"user {want.subject}" if want.subject else "the user on whose behalf it is used",
-            RequiredOf.LINE: f"outside line {want.line}" if want.line else "the outside line",
-            RequiredOf.PBX: f"PBX {self._pbx.name}",
-        }[needed.of]
-        unnamed = (needed.of is RequiredOf.USER and not want.subject) or (
-            needed.of is RequiredOf.LINE and not want.line
-        )
-        return Refusal(
-            reason=RefusalReason.REQUIREMENT_MISSING,
-            rules=license_type.rules,
-            message=f"{license_type.display_name} needs {names} for {who}",
-            remedy=Remedy(
-                action=RemedyAction.CORRECT_REQUEST if unnamed else RemedyAction.ACQUIRE_FIRST,
-                text=f"name {who} in the request" if unnamed else f"acquire {names} for {who} first",
-                license_type=needed.any_of[0],
-            ),
-            license_type=license_type.key,
-            wanted=1,
-        )
-
-    def _with_totals(self, wants: Sequence[Want], outcomes: list[Outcome]) -> list[Outcome]:
-        """Refusals for want of licenses tell the numbers of the whole call: one explanation for all of a kind."""
-        short = [
-            index for index, outcome in enumerate(outcomes) if type(outcome) is Refusal and outcome.reason in _TOO_FEW
-        ]
-        if not short:
-            return outcomes
-        refused = Counter(_group(outcomes[index]) for index in short)
-        new = Counter(
-            want.type for want, outcome in zip(wants, outcomes, strict=True)
-            if isinstance(outcome, Refusal) or (outcome.basis is Basis.DEBITED and not outcome.already_held)
-        )  # fmt: skip
-        told: dict[tuple[RefusalReason, str, int], Refusal] = {}
-        for index in short:
-            outcome = outcomes[index]
-            assert isinstance(outcome, Refusal)
-            group = _group(outcome)
-            if group not in told:
-                told[group] = self._told_for_all(outcome, wants[index], refused[group], new[wants[index].type])
-            outcomes[index] = told[group]
-        return outcomes
-
-    def _told_for_all(self, refusal: Refusal, want: Want, missing: int, wanted: int) -> Refusal:
-        terms = self._book.of(self._pbx, self._software, want.type, want.kind)
+    def _remedy(self, want: Want, refusal: Refusal, missing: int) -> Remedy:
+        """What would help where so many seats were refused for want of licenses."""
+        terms = self._terms_of(want)
         assert isinstance(terms, Terms)
         if refusal.reason is RefusalReason.LOCAL_LICENSES_ONLY:
-            told = local_only(terms, self._estate, wanted=wanted, in_use=refusal.in_use, missing=missing)
-            return replace(told, pool_id=refusal.pool_id)
+            own = self._estate.installations[terms.pbx.device.id]
+            return explanations.add_local_licenses(terms.type, own, quantity=missing)
         short = next(one for one in (terms, *terms.companions) if one.type.key == refusal.license_type)
-        return replace(refusal, wanted=wanted, remedy=add_licenses(short, quantity=missing))
-
-
-def _group(outcome: Outcome) -> tuple[RefusalReason, str, int]:
-    assert isinstance(outcome, Refusal)
-    return outcome.reason, outcome.license_type, outcome.pool_id or 0
-
-
-def _still_required(license_type: LicenseType, dependents: Sequence[Seat], *, because: str = "") -> Refusal:
-    seats = tuple(SeatRef(seat.type, HolderKind(seat.kind), seat.holder) for seat in dependents[:MOST_NAMED])
-    named = ", ".join(str(seat) for seat in seats)
-    return Refusal(
-        reason=RefusalReason.STILL_REQUIRED,
-        rules=("H5", *license_type.rules),
-        message=f"{license_type.display_name} is still required by {named}{because}",
-        remedy=Remedy(action=RemedyAction.RETURN_FIRST, text=f"return {named} first", license_type=seats[0].type),
-        license_type=license_type.key,
-        seats=seats,
-    )
+        return explanations.add_licenses(short.type, short.installation, quantity=missing, or_wait=bool(short.sources))

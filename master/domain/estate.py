@@ -101,6 +101,11 @@ class Installation:
         """The licenses that hold its version limit down (B5)."""
         return tuple(item for item in self.licenses if limits_software(item) and item.version == self.limit)
 
+    @property
+    def making_local(self) -> tuple[License, ...]:
+        """The licenses that make a slave on its device a locally licensed PBX (A3)."""
+        return tuple(item for item in self.licenses if item.type.makes_local)
+
     def application_limit(self, key: str) -> int | None:
         """The highest application version that its licenses of a type allow (B8)."""
         return min((item.version for item in self.of_type(key) if item.version is not None), default=None)

@@ -1,7 +1,8 @@
 """What holds for a PBX and a license type whoever holds seats: everything that can be settled once per estate revision.
 
 Deciding a seat splits in two. Most rules look only at the estate: the kind of holder, versions, models, where licenses
-are bound. They are settled here, once, and remembered. What depends on seats held is left to `decide.py`.
+are bound. They are settled here, once, and remembered. What depends on seats held is left to `decide.py`, how a refusal
+is worded to `explanations.py`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from master.domain import explanations
 from master.domain.catalog import LicenseType
 from master.domain.estate import Estate, Installation, Pbx
-from master.domain.refusals import MOST_NAMED, Refusal, RefusalReason, Remedy, RemedyAction
+from master.domain.refusals import Refusal
 from master.domain.seats import Granted
 from master.domain.versions import Version
-from master.domain.words import Basis, DrawnFrom, HolderKind, Metering, VersionBasis
+from master.domain.words import Basis, HolderKind, Metering, VersionBasis
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class TermsBook:
     def _settle(self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
         license_type = self.estate.catalog.types.get(type_key)
         if license_type is None:
-            return _unknown_type(type_key, self.estate)
+            return explanations.unknown_license_type(type_key, self.estate.catalog)
         installations = self.estate.sources(pbx, license_type)
         exempt = _exempt(license_type, pbx, software, kind)
         refused = _asked_wrongly(license_type, pbx, software, kind)
@@ -125,7 +127,8 @@ class TermsBook:
         installations = self.estate.sources(pbx, license_type)
         sources = tuple(self._sources(license_type, software, installations))
         bound = [item for item in installations if item.capacity.get(type_key)]
-        refused = _above_limit(license_type, pbx, software, bound[-1]) if bound and not sources else None
+        above = bound and not sources
+        refused = explanations.version_limit(license_type, pbx, software, bound[-1]) if above else None
         return Terms(license_type, pbx, refused, True, installations[-1], sources, ())
 
     def _sources(
@@ -153,21 +156,22 @@ class TermsBook:
         sources: tuple[Installation, ...],
     ) -> Refusal | None:
         """The first reason of the list that applies, of those that the installation gives."""
-        if refusal := _excluded(license_type, sources[0]):
-            return refusal
+        first, catalog = sources[0], self.estate.catalog
+        if rivals := [item for key in sorted(license_type.excludes) for item in first.of_type(key)]:  # I3
+            return explanations.model_excluded(license_type, first, rivals)
         if not any(_within_limit(license_type, software, source) for source in sources):
-            return _above_limit(license_type, pbx, software, sources[-1])
-        if license_type.metering is Metering.SWITCH and not self.estate.feature_is_on(sources[0], license_type):
-            return _feature_off(license_type, sources[0], self.estate)
+            return explanations.version_limit(license_type, pbx, software, sources[-1])
+        if license_type.matches is not None and not self.estate.feature_is_on(first, license_type):  # F2, I5
+            return explanations.feature_off(license_type, catalog.types[license_type.matches], first)
         return None
 
 
 def _asked_wrongly(license_type: LicenseType, pbx: Pbx, software: Version, kind: HolderKind) -> Refusal | None:
     """What is wrong whether a license is needed or not."""
     if kind not in license_type.holders and kind not in license_type.exempt_holders:
-        return _wrong_holder(license_type, kind)
+        return explanations.holder_kind(license_type, kind)
     if license_type.minimum_software is not None and software < license_type.minimum_software:
-        return _too_old(license_type, pbx, software)
+        return explanations.software_too_old(license_type, pbx, software)
     return None
 
 
@@ -186,129 +190,7 @@ def _within_limit(license_type: LicenseType, software: Version, installation: In
     return not license_type.versioned or installation.limit is None or software.major <= installation.limit
 
 
-def _unknown_type(type_key: str, estate: Estate) -> Refusal:
-    known = ", ".join(sorted(estate.catalog.types))
-    return Refusal(
-        reason=RefusalReason.UNKNOWN_LICENSE_TYPE,
-        rules=("L8",),
-        message=f"the catalog {estate.catalog.name!r} has no license type {type_key!r}",
-        remedy=Remedy(action=RemedyAction.CORRECT_REQUEST, text=f"use one of {known}"),
-        license_type=type_key,
-    )
-
-
-def _wrong_holder(license_type: LicenseType, kind: HolderKind) -> Refusal:
-    if license_type.metering is Metering.COMPANION:
-        remedy = "acquire the seat that it belongs to; this one is debited with it"
-    else:
-        remedy = "name one of these kinds of holder: " + ", ".join(sorted(one.name for one in license_type.holders))
-    return Refusal(
-        reason=RefusalReason.HOLDER_KIND,
-        rules=license_type.rules,
-        message=f"a {license_type.display_name} seat cannot be held by a {kind.name}",
-        remedy=Remedy(action=RemedyAction.CORRECT_REQUEST, text=remedy, license_type=license_type.key),
-        license_type=license_type.key,
-    )
-
-
-def _too_old(license_type: LicenseType, pbx: Pbx, software: Version) -> Refusal:
-    needed = license_type.minimum_software
-    return Refusal(
-        reason=RefusalReason.SOFTWARE_TOO_OLD,
-        rules=license_type.rules,
-        message=f"{license_type.display_name} needs PBX software {needed} or newer; {pbx.name} runs {software}",
-        remedy=Remedy(
-            action=RemedyAction.UPGRADE_SOFTWARE,
-            text=f"upgrade {pbx.name} to {needed} or newer",
-            license_type=license_type.key,
-            version=str(needed),
-        ),
-        license_type=license_type.key,
-    )
-
-
-def _excluded(license_type: LicenseType, installation: Installation) -> Refusal | None:
-    """I3: two license models never meet in one installation."""
-    rivals = [item for key in sorted(license_type.excludes) for item in installation.of_type(key)]
-    if not rivals:
-        return None
-    other = rivals[0].type.display_name
-    return Refusal(
-        reason=RefusalReason.MODEL_EXCLUDED,
-        rules=("I3",),
-        message=(
-            f"{installation.device.name} is licensed by {other}; {license_type.display_name} cannot be combined with it"
-        ),
-        remedy=Remedy(
-            action=RemedyAction.REPLACE_LICENSES,
-            text=f"stay with {other}, or take those licenses off {installation.device.name}",
-            license_type=rivals[0].type.key,
-            device=installation.device.name,
-        ),
-        license_type=license_type.key,
-        device=installation.device.name,
-        licenses=tuple(item.ref for item in rivals[:MOST_NAMED]),
-    )
-
-
-def _above_limit(license_type: LicenseType, pbx: Pbx, software: Version, installation: Installation) -> Refusal:
-    """B5: the refusal lists what holds the limit down, and what would be left without it (B6)."""
-    limiting = installation.limiting
-    named = ", ".join(str(item.ref) for item in limiting[:MOST_NAMED])
-    left = sum(
-        item.quantity
-        for item in installation.of_type(license_type.key)
-        if item.version is not None and item.version >= software.major
-    )
-    return Refusal(
-        reason=RefusalReason.VERSION_LIMIT,
-        rules=("B3", "B5", *(("D3",) if license_type.metering is Metering.COMPANION else ())),
-        message=f"{pbx.name} runs {software}, but {installation.device.name} is licensed up to V{installation.limit}",
-        remedy=Remedy(
-            action=RemedyAction.REPLACE_LICENSES,
-            text=(
-                f"run V{installation.limit} on {pbx.name}, or replace {named} by V{software.major} licenses;"
-                f" {left} {license_type.display_name} licenses of V{software.major} or newer are left without them"
-            ),
-            license_type=license_type.key,
-            device=installation.device.name,
-            version=str(software.major),
-        ),
-        license_type=license_type.key,
-        device=installation.device.name,
-        capacity=installation.capacity.get(license_type.key, 0),
-        licenses=tuple(item.ref for item in limiting[:MOST_NAMED]),
-    )
-
-
-def _feature_off(license_type: LicenseType, installation: Installation, estate: Estate) -> Refusal:
-    """F2, I5: off, and says what is missing."""
-    assert license_type.matches is not None
-    matched = estate.catalog.types[license_type.matches]
-    installed, needed = installation.capacity.get(license_type.key, 0), installation.capacity.get(matched.key, 0)
-    missing = max(needed - installed, 1)
-    return Refusal(
-        reason=RefusalReason.FEATURE_OFF,
-        rules=license_type.rules,
-        message=(
-            f"{license_type.display_name} is off on {installation.device.name}: {installed} installed for"
-            f" {needed} {matched.display_name}, {missing} missing"
-        ),
-        remedy=Remedy(
-            action=RemedyAction.ADD_LICENSES,
-            text=f"bind {missing} more {license_type.display_name} licenses to {installation.device.name}",
-            license_type=license_type.key,
-            quantity=missing,
-            device=installation.device.name,
-        ),
-        license_type=license_type.key,
-        device=installation.device.name,
-        capacity=installed,
-        wanted=needed,
-    )
-
-
-def application_refusal(terms: Terms, application: Version | None) -> Refusal | None:
+def application_refused(terms: Terms, application: Version | None) -> Refusal | None:
     """B8: types held against the application's version; None where it is fine or does not matter."""
     license_type = terms.type
     if license_type.version_basis is not VersionBasis.APPLICATION or not terms.sources:
@@ -317,96 +199,4 @@ def application_refusal(terms: Terms, application: Version | None) -> Refusal | 
     limit = installation.application_limit(license_type.key)
     if application is not None and (limit is None or application.major <= limit):
         return None
-    holding_down = tuple(item for item in installation.of_type(license_type.key) if item.version == limit)
-    if application is None:
-        message = f"{license_type.display_name} is held against the application's version, which was not given"
-        remedy = Remedy(
-            action=RemedyAction.CORRECT_REQUEST, text="name the application's version", license_type=license_type.key
-        )
-    else:
-        message = f"the application is {application}, but {license_type.display_name} licenses allow up to V{limit}"
-        remedy = Remedy(
-            action=RemedyAction.DOWNGRADE_SOFTWARE,
-            text=f"run the application at V{limit}, or replace {', '.join(str(item.ref) for item in holding_down)}",
-            license_type=license_type.key,
-            version=str(limit),
-        )
-    return Refusal(
-        reason=RefusalReason.APPLICATION_VERSION,
-        rules=("B8",),
-        message=message,
-        remedy=remedy,
-        license_type=license_type.key,
-        device=installation.device.name,
-        capacity=installation.capacity.get(license_type.key, 0),
-        licenses=tuple(item.ref for item in holding_down[:MOST_NAMED]),
-    )
-
-
-def none_installed(terms: Terms, estate: Estate) -> Refusal:
-    """No license of the type where the PBX draws on; for a locally licensed PBX, A3's own refusal."""
-    license_type, device = terms.type, terms.installation.device.name
-    if estate.is_local(terms.pbx) and license_type.drawn_from is not DrawnFrom.OWN_DEVICE:
-        return local_only(terms, estate, wanted=1, in_use=0, missing=1)
-    return Refusal(
-        reason=RefusalReason.NONE_INSTALLED,
-        rules=license_type.rules if license_type.drawn_from is DrawnFrom.OWN_DEVICE else ("A1", *license_type.rules),
-        message=f"no {license_type.display_name} license is installed on {device}",
-        remedy=add_licenses(terms, quantity=1),
-        license_type=license_type.key,
-        device=device,
-        wanted=1,
-    )
-
-
-def local_only(terms: Terms, estate: Estate, *, wanted: int, in_use: int, missing: int) -> Refusal:
-    """A3: the pool is closed to a PBX with licenses of its own; the refusal names them."""
-    own = estate.installations[terms.pbx.device.id]
-    local = tuple(item.ref for item in own.licenses if item.type.makes_local)
-    capacity = own.capacity.get(terms.type.key, 0)
-    return Refusal(
-        reason=RefusalReason.LOCAL_LICENSES_ONLY,
-        rules=("A2", "A3"),
-        message=(
-            f"{terms.pbx.name} is licensed locally on {own.device.name}, which has {capacity} {terms.type.display_name}"
-            f" licenses, {in_use} in use; the pool is closed to it"
-        ),
-        remedy=Remedy(
-            action=RemedyAction.ADD_LICENSES,
-            text=(
-                f"bind {missing} more {terms.type.display_name} licenses to {own.device.name}, or move the PBX to"
-                f" central licensing by releasing {', '.join(str(item) for item in local[:MOST_NAMED])}"
-            ),
-            license_type=terms.type.key,
-            quantity=missing,
-            device=own.device.name,
-        ),
-        license_type=terms.type.key,
-        device=own.device.name,
-        capacity=capacity,
-        in_use=in_use,
-        wanted=wanted,
-        licenses=local[:MOST_NAMED],
-    )
-
-
-def add_licenses(terms: Terms, *, quantity: int) -> Remedy:
-    """The remedy where licenses are short; names the version that does not lower the limit."""
-    license_type, installation = terms.type, terms.installation
-    by_application = license_type.version_basis is VersionBasis.APPLICATION  # B8
-    limit = installation.application_limit(license_type.key) if by_application else installation.limit
-    version = str(limit) if license_type.versioned and limit is not None else ""
-    of_version = f" of V{version} or newer" if version else ""
-    licenses, seats = ("license", "1 seat comes") if quantity == 1 else ("licenses", f"{quantity} seats come")
-    or_wait = f", or wait until {seats} back" if terms.sources else ""
-    return Remedy(
-        action=RemedyAction.ADD_LICENSES,
-        text=(
-            f"bind {quantity} more {license_type.display_name} {licenses}{of_version} to"
-            f" {installation.device.name}{or_wait}"
-        ),
-        license_type=license_type.key,
-        quantity=quantity,
-        device=installation.device.name,
-        version=version,
-    )
+    return explanations.application_version(license_type, installation, application, limit)

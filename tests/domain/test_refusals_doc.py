@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from licensemaster.v1 import seat_pb2
+from master.domain import explanations
 from master.domain.refusals import RefusalReason, RemedyAction
 
 TEXT = (Path(__file__).parents[2] / "docs" / "refusals.md").read_text(encoding="utf-8")
@@ -34,6 +35,11 @@ def test_remedies_and_rules_exist() -> None:
     rules = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
     known = set(re.findall(r"^- \*\*([A-Z]\d+)\*\*", rules, re.MULTILINE))
     assert set(re.findall(r"\b([A-Z]\d+)\b", re.sub(r"V\d+", "", "".join(SECTIONS)))) <= known
+
+
+def test_every_reason_has_its_wording_in_order() -> None:
+    named = {name.lower() for _, name in IN_DOMAIN}
+    assert [name for name in vars(explanations) if name in named] == [name.lower() for _, name in IN_DOMAIN]
 
 
 def test_the_api_has_the_same_list() -> None:
