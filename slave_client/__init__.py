@@ -6,7 +6,7 @@
 
     async def main() -> None:
         config = ClientConfig(
-            addresses=("license-master-1:7400", "license-master-2:7400"),
+            addresses=("license-master-1:7600", "license-master-2:7600"),
             pbx="projects/acme/pbxs/berlin",
             software_version="12r1",
             state_dir=Path("/var/lib/pbx/license"),

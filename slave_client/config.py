@@ -19,7 +19,7 @@ class ClientConfig:
     """How one PBX reaches its license master. Raises ValueError where something makes no sense."""
 
     addresses: tuple[str, ...]
-    """The masters, as gRPC targets ("license-master:7400"); tried in this order, from the last good one on."""
+    """The masters, as gRPC targets ("license-master:7600"); tried in this order, from the last good one on."""
     pbx: str
     """projects/{project}/pbxs/{pbx}"""
     software_version: str
