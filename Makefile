@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard proto/licensemaster/v1/*.proto)
 GENERATED := proto/licensemaster/v1/.generated
 
-.PHONY: help setup demo test lint bench format clean
+.PHONY: help setup demo test lint breaking bench format clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -37,6 +37,9 @@ lint: setup ## formatting, types, architecture, protos
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+
+breaking: setup ## whether the API on this branch breaks that of main
+	$(BIN)/buf breaking --against '.git#branch=main'
 
 format: setup ## rewrite sources in the project's format
 	$(BIN)/ruff check --fix .
