@@ -10,6 +10,7 @@ Pure arithmetic on one frozen `Lease`; time comes in as UNIX seconds. Three mome
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -94,7 +95,7 @@ def opened(
     takeovers, since = 0, now
     if before is not None:
         recent = now <= before.takeovers_since + CLONE_WINDOW_SECONDS
-        taken_over = before.state(now) in (LeaseState.ACTIVE, LeaseState.OVERDUE) and before.instance_id != instance_id
+        taken_over = before.state(now).is_running and before.instance_id != instance_id
         since = before.takeovers_since if recent else now
         takeovers = (before.takeovers if recent else 0) + taken_over
     return Lease(
@@ -139,6 +140,11 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, now: float) -> Lease:
     if lease.phase is Phase.EXPIRED or now > lease.ends_at:
         raise LeaseError(LeaseProblem.LEASE_EXPIRED, pbx=pbx, epoch=epoch)
     return lease
+
+
+def software_in_use(leases: Mapping[int, Lease], *, now: float) -> dict[int, Version]:
+    """What PBXs say they run, by PBX id, as long as their lease runs; else what the project says of them counts."""
+    return {pbx_id: lease.software for pbx_id, lease in leases.items() if lease.state(now).is_running}
 
 
 def is_reclaimable(lease: Lease, *, now: float, clock_allowance_seconds: float) -> bool:

@@ -83,3 +83,8 @@ class LeaseState(IntEnum):
     OVERDUE = 3
     EXPIRED = 4
     CLOSED = 5
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the PBX may use what it holds."""
+        return self in (LeaseState.ACTIVE, LeaseState.OVERDUE)

@@ -12,10 +12,13 @@ from typing import Any
 
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, LeasePace
+from master.domain.leases import software_in_use
 from master.domain.project import Change, ChangeAction, ProjectSpec, Violation, capacities, changes, violations
+from master.domain.versions import Version
 from master.store import projects as store
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, write_events
+from master.store.queries import leases_of_project
 
 
 class ProjectInvalidError(Exception):
@@ -72,7 +75,8 @@ def apply_project(
     revision = store.write_project(tx, spec, catalog, before=before, now=now)
     estate = store.load_estate(tx, spec.name, catalogs, default_pace)
     assert estate is not None
-    applied = Applied(found_changes, revision, _warnings(estate))
+    software = software_in_use(leases_of_project(tx, estate.project_id), now=now)
+    applied = Applied(found_changes, revision, _warnings(estate, software))
     if request.dry_run:
         raise DryRun(applied)
     event = Event(
@@ -109,11 +113,12 @@ def _in_use_violations(tx: Tx, before: store.StoredProject, spec: ProjectSpec, c
     return found
 
 
-def _warnings(estate: Estate) -> tuple[str, ...]:
+def _warnings(estate: Estate, software: Mapping[int, Version]) -> tuple[str, ...]:
+    """What will not work; `software` is what PBXs say they run now, by PBX id (B10)."""
     found = []
     for installation in estate.installations.values():
-        if above := estate.pbxs_above_limit(installation, {}):
-            named = ", ".join(f"{pbx.name} ({pbx.software})" for pbx in above)
+        if above := estate.pbxs_above_limit(installation, software):
+            named = ", ".join(f"{pbx.name} ({software.get(pbx.id, pbx.software)})" for pbx in above)
             held_down = ", ".join(str(item.ref) for item in installation.limiting)
             found.append(
                 f"{installation.device.name} is licensed up to V{installation.limit} by {held_down}:"

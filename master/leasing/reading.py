@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from master.domain.decide import Decider, Outcome
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease
+from master.domain.leases import Lease, software_in_use
 from master.domain.notices import Notice, notices
 from master.domain.overview import Overview, overview
 from master.domain.seats import Want
@@ -70,12 +70,11 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
     estate = read_estate(tx, estates, project)
     leases = queries.leases_of_project(tx, estate.project_id)
     states = {pbx_id: lease.state(now) for pbx_id, lease in leases.items()}
-    connected = (LeaseState.ACTIVE, LeaseState.OVERDUE)
     return overview(
         estate,
         used=queries.pools_used(tx, estate.project_id),
         usage=queries.usage_of_project(tx, estate.project_id),
-        software={pbx_id: lease.software for pbx_id, lease in leases.items() if states[pbx_id] in connected},
+        software=software_in_use(leases, now=now),
         states=states,
     )
 

@@ -245,6 +245,32 @@ async def test_a_pbx_that_opens_above_the_limit_is_told(master: InProcess) -> No
     assert await above(master.wire) == []  # what the project says counts again
 
 
+@pytest.mark.rule("B10")
+async def test_applying_warns_by_the_software_that_runs(any_master: InProcess) -> None:
+    pbxs = {"hq": "master 10 gateway", "berlin": "slave 10 gateway", "paris": "slave 12 gateway"}
+    before = project({"PBX-Port12": 10}, pbxs=pbxs, ttl_seconds=60, grace_seconds=60)
+    after = project(MIX, pbxs=pbxs, ttl_seconds=60, grace_seconds=60)
+    await any_master.wire.apply(before)
+    berlin, paris = await opened(any_master.wire, "berlin", "12"), await opened(any_master.wire, "paris", "10")
+
+    async def warned() -> list[str]:
+        warnings = (await any_master.wire.apply(after, dry_run=True)).warnings
+        assert all(warning.startswith("hq-box is licensed up to V10 by 100 x PBX-Port10") for warning in warnings)
+        return [warning.rpartition(": ")[2] for warning in warnings]
+
+    upgraded, as_described = (f"{one} (12) will get nothing new (rule B5)" for one in ("berlin", "paris"))
+    assert await warned() == [upgraded]
+    any_master.clock.advance(61)  # overdue: it carries on by itself
+    assert await warned() == [upgraded]
+    await paris.close()
+    assert await warned() == [f"berlin (12), {as_described}"]  # what the project says counts again
+    any_master.clock.advance(60)  # past the end of its lease
+    assert await warned() == [as_described]
+    await berlin.open("12")
+    applied = await any_master.wire.apply(after)
+    assert [warning.rpartition(": ")[2] for warning in applied.warnings] == [f"berlin (12), {as_described}"]
+
+
 @pytest.mark.rule("B5")
 async def test_explain_can_ask_for_another_software(master: InProcess) -> None:
     await master.wire.apply(project(MIX))
