@@ -26,7 +26,7 @@ def demo(
     project = read_project_file(examples / "demo.toml").project
     try:
         went_right = asyncio.run(play(stdout_console(), project, keep=keep))
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         return
     if not went_right:
         raise CommandFailed("the demo did not keep its promises; the summary says which")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -249,7 +250,15 @@ class Demo:
 
 
 async def play(console: Console, project: project_pb2.Project, *, keep: bool) -> bool:
-    """Play the demo, print its summary; whether all went as promised. With `keep`, serve until interrupted."""
+    """Play the demo, print its summary; whether all went as promised. With `keep`, serve until interrupted.
+
+    Raises:
+        asyncio.CancelledError: it was interrupted; everything it started is gone.
+    """
+    this = asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     with tempfile.TemporaryDirectory(prefix="license-master-demo-") as folder:
         demo = Demo(console, project, Path(folder))
         async with demo.playing() as process:
@@ -260,8 +269,7 @@ async def play(console: Console, project: project_pb2.Project, *, keep: bool) ->
                     f"Try: license-master status --server {process.address}\n"
                     "Ctrl-C ends it."
                 )
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.Event().wait()
+                await asyncio.Event().wait()
         return demo.result.is_right
 
 
