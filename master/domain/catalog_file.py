@@ -63,6 +63,7 @@ class _Reader:
         types = {key: self._type(key, self._table(tables, ("types", key))) for key in tables}
         for license_type in types.values():
             self._references(license_type, types, platforms)
+            self._inclusions(license_type, types)
         self._distinct_spellings(types)
         self._no_circles(types)
         return Catalog(
@@ -163,6 +164,17 @@ class _Reader:
                 raise self._error(("types", one.key, "companions"), f"there is no platform {companion.platform!r}")
             if types[companion.type].metering is not Metering.COMPANION:
                 raise self._error(("types", one.key, "companions"), f"{companion.type!r} is not metered as companion")
+
+    def _inclusions(self, one: LicenseType, types: Mapping[str, LicenseType]) -> None:
+        """What `decide.py` can re-pack: seats without companions; those that a user's seat includes are the user's."""
+        for field, parts in (("includes", one.includes), ("includes_per_pbx", tuple(one.includes_per_pbx))):
+            for name in (one.key, *parts) if parts else ():
+                if types[name].companions:
+                    raise self._error(("types", one.key, field), f"{name!r} has companions; neither side may have any")
+        for name in (one.key, *one.includes) if one.includes else ():
+            if not types[name].holders or not all(kind.is_user for kind in types[name].holders):
+                reason = f"{name!r} is not held by users and executives only; both sides must be"
+                raise self._error(("types", one.key, "includes"), reason)
 
     def _distinct_spellings(self, types: Mapping[str, LicenseType]) -> None:
         seen: dict[str, str] = {}

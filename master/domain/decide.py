@@ -154,7 +154,7 @@ class Decider:
         self._remove(seat)
         if license_type.includes and (refusal := self._charge_parts(license_type, seat)):
             return refusal
-        if license_type.includes_per_pbx and (refusal := self._still_including(license_type, seat)):
+        if license_type.includes_per_pbx and (refusal := self._charge_surplus(license_type, seat)):
             return refusal
         if seat.parent and self._catalog.included_per_pbx_in[seat.type]:
             self._pass_inclusion_on(seat)
@@ -256,28 +256,30 @@ class Decider:
                 self._remove(seat)
                 self._ledger.add(seat._replace(pool_id=None, parent=base.key))
 
-    def _still_including(self, base: LicenseType, returned: Seat) -> Refusal | None:
-        """K2: one of several base licenses stays while more seats are included than the others would include."""
+    def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
+        """H2: parts that stay when their user's whole goes."""
+        parts = [seat for seat in self._parts_held(whole, returned.subject) if seat.parent == whole.key]
+        return self._charge_included(whole, returned, parts)
+
+    def _charge_surplus(self, base: LicenseType, returned: Seat) -> Refusal | None:
+        """K2: more seats than the base licenses that are left include, the newest."""
         left = len(self._ledger.of_type(self._pbx.id, base.key))
         surplus: list[Seat] = []
         for part, each in base.includes_per_pbx.items():
             included = [seat for seat in self._ledger.of_type(self._pbx.id, part) if seat.parent == base.key]
             surplus += included[left * each :]
-        if not surplus:
-            return None
-        self._ledger.add(returned)
-        return explanations.still_required(base, surplus)
+        return self._charge_included(base, returned, surplus)
 
-    def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
-        """Parts that stay when the whole goes need licenses of their own; without them the whole stays too."""
-        included = [seat for seat in self._parts_held(whole, returned.subject) if seat.parent == whole.key]
+    def _charge_included(self, whole: LicenseType, returned: Seat, included: Sequence[Seat]) -> Refusal | None:
+        """Seats that stay when what included them goes need licenses of their own; without them it stays too."""
         charged: list[tuple[Seat, Seat]] = []
         for seat in included:
             self._ledger.remove(seat)
             terms = self._book.of(self._pbx, self._software, seat.type, seat.kind)
             assert isinstance(terms, Terms)
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
-            outcome = terms.refused or self._charge(terms, want, parent="")
+            parent = self._included_in(terms.type, want.subject)  # in what else is held
+            outcome = (not parent and terms.refused) or self._charge(terms, want, parent=parent)
             if isinstance(outcome, Refusal):
                 self._ledger.add(seat)
                 for before, after in reversed(charged):

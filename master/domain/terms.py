@@ -78,7 +78,8 @@ class TermsBook:
         if type_key not in types:
             return
         license_type = types[type_key]
-        for key in (type_key, *license_type.includes, *(companion.type for companion in license_type.companions)):
+        parts = (*license_type.includes, *license_type.includes_per_pbx)
+        for key in (type_key, *parts, *(companion.type for companion in license_type.companions)):
             for installation in self.estate.sources(pbx, types[key]):
                 pool_id = self.estate.pool_ids.get((installation.device.id, key))
                 if pool_id is not None:

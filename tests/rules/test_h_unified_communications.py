@@ -135,6 +135,18 @@ async def test_uc_stays_while_its_parts_find_no_license(any_master: InProcess) -
     assert await promised(hq) == {"mypbx": 1, "fax": 1}
 
 
+@pytest.mark.rule("H2", "H3")
+async def test_parts_stay_included_in_another_uc_of_the_same_user(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({"PBX UC12": 2}))
+    hq = await opened(any_master.wire, "hq")
+    await grant_all(hq, seat("uc", "alice"), seat("uc", "alice", kind=EXECUTIVE), seat("mypbx", "alice"))
+    await give_back(hq, seat("uc", "alice"))
+    assert await promised(hq) == {"uc": 1}
+    assert (await grant(hq, seat("mypbx", "alice"))).basis == INCLUDED
+    refusal = await keep(hq, seat("uc", "alice", kind=EXECUTIVE))
+    assert refusal.message.endswith("; no PBX-myPBX license is installed on hq-box")
+
+
 @pytest.mark.rule("H2")
 async def test_uc_and_its_parts_go_in_one_call(master: InProcess) -> None:
     await master.wire.apply(project({"PBX UC12": 1}))

@@ -35,6 +35,7 @@ from tests.support.pbx import USER, BarePbx, granted, opened, refused, seat, sea
 
 RECORDING = {"PBX-Recording12": 1, "PBX-Recording12 User": 1, "PBX-Reporting12": 10, "PBX-Port12": 10}
 BASIC = seat("recording_basic", "recorder", kind=PBX)
+SPARE = seat("recording_basic", "spare", kind=PBX)
 LINE = seat("reporting", "0", kind=TRUNK)
 
 
@@ -124,14 +125,60 @@ async def test_a_second_basic_includes_a_second_user_and_no_more(any_master: InP
     await with_reporting(hq, "alice", "bob")
     await grant_all(hq, BASIC, recorded("alice"), recorded("bob"))
     assert await used(any_master.wire, "recording_user") == (1, 1)
-    spare = seat("recording_basic", "spare", kind=PBX)
-    await grant(hq, spare)
+    await grant(hq, SPARE)
     assert await used(any_master.wire, "recording_user") == (0, 1)
-    refusal = await keep(hq, spare)
-    assert [one.holder for one in refusal.seats] == ["bob"]
-    await give_back(hq, *refusal.seats)
-    await give_back(hq, spare)
+    await give_back(hq, recorded("bob"), SPARE)
     assert (await grant(hq, recorded("bob"))).basis == DEBITED
+
+
+@pytest.mark.rule("K2")
+async def test_returning_a_second_basic_debits_the_user_that_stays(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
+    hq = await opened(any_master.wire, "hq")
+    await with_reporting(hq, "alice", "bob")
+    await grant_all(hq, BASIC, SPARE, recorded("alice"))
+    any_master.clock.advance(1)
+    assert (await grant(hq, recorded("bob"))).basis == INCLUDED
+    await give_back(hq, SPARE)
+    assert await promised(hq) == {"recording_basic": 1, "recording_user": 1, "reporting": 3}
+    users = [one for one in await holdings(any_master.wire) if one.seat.license_type == "recording_user"]
+    assert {one.seat.holder: one.basis for one in users} == {"alice": INCLUDED, "bob": DEBITED}  # the newest pays
+    await keep(hq, BASIC)  # they need one
+
+
+@pytest.mark.rule("K2", "H5")
+async def test_a_second_basic_stays_while_its_user_finds_no_license(any_master: InProcess) -> None:
+    estate = project({**RECORDING, "PBX-Recording12": 2})
+    await any_master.wire.apply(estate)
+    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
+    await with_reporting(hq, "alice", "bob", "carol")
+    await grant_all(hq, BASIC, SPARE, recorded("alice"), recorded("bob"), recorded("carol"))
+    assert await used(any_master.wire, "recording_user") == (1, 1)
+    refusal = await keep(hq, SPARE)
+    assert list(refusal.rules) == ["H5", "K2"]
+    assert [(one.license_type, one.holder) for one in refusal.seats] == [("recording_user", "bob")]
+    assert refusal.message == (
+        "PBX-Recording is still required by recording_user of user bob;"
+        " all 1 PBX-Recording User licenses on hq-box are in use"
+    )
+    assert (await refuse(berlin, BASIC)).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
+    await give_back(hq, *refusal.seats)  # the remedy: carol's license is free, then spare's
+    await give_back(hq, SPARE)
+    assert await promised(hq) == {"recording_basic": 1, "recording_user": 1, "reporting": 4}
+    await grant(berlin, BASIC)
+
+
+@pytest.mark.rule("K2")
+async def test_a_wanted_set_without_the_second_basic_debits_its_user(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
+    hq = await opened(any_master.wire, "hq")
+    wanted = [LINE, *(seat("reporting", user) for user in ("alice", "bob")), BASIC, recorded("alice"), recorded("bob")]
+    assert not (await hq.sync(*wanted, SPARE)).kept
+    assert await used(any_master.wire, "recording_user") == (0, 1)
+    synced = await hq.sync(*wanted)
+    assert [one.basis for one in granted(synced.results)] == [*[DEBITED] * 4, INCLUDED, DEBITED]
+    assert await used(any_master.wire, "recording_user") == (1, 1)
+    assert await used(any_master.wire, "recording_basic") == (1, 2)
 
 
 @pytest.mark.rule("K3")
