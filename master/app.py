@@ -103,7 +103,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             metrics=metrics,
             interval_seconds=settings.expiry_interval_seconds,
             clock_allowance_seconds=settings.clock_allowance_seconds,
-            seats_max=settings.expiry_seats_max,
+            holders_max=settings.expiry_holders_max,
         )
         look_round = LookRound(database, hub, interval_seconds=settings.watch_interval_seconds)
         server = Server(

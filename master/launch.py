@@ -61,9 +61,9 @@ class MasterProcess:
                 self._settings |= {"listen": self.address, "metrics_listen": f"127.0.0.1:{self.metrics_port}"}
                 self._log = asyncio.create_task(self._process.stderr.read())
                 return
-        await self._process.wait()
+        code = await self._process.wait()
         self._process = None
-        raise RuntimeError(f"the master did not start: {log.decode(errors='replace')}")
+        raise RuntimeError(f"the master did not start, it ended with {code}: {log.decode(errors='replace')}")
 
     async def kill(self) -> None:
         """SIGKILL: no time for last words."""

@@ -54,8 +54,8 @@ class Settings(BaseSettings):
 
     expiry_interval_seconds: Seconds = 2
     """How often leases that ran out are looked for."""
-    expiry_seats_max: Annotated[int, Field(ge=1)] = 500
-    """Seats taken back in one step."""
+    expiry_holders_max: Annotated[int, Field(ge=1)] = 500
+    """Holders whose seats are taken back in one step."""
     watch_interval_seconds: Seconds = 1
     """How often streams look for changes made by other masters."""
     drain_seconds: Seconds = 10

@@ -128,6 +128,8 @@ class Estate:
     licenses: tuple[License, ...]
     pool_ids: Mapping[tuple[int, str], int]
     """Pool ids by (device id, license type)."""
+    epoch_floor: int
+    """No PBX that was removed had a lease with a higher epoch: one that comes back starts above it."""
 
     @cached_property
     def pbx_ids(self) -> dict[str, int]:

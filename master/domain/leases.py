@@ -87,9 +87,13 @@ def opened(
     request_id: str,
     software: Version,
     pace: LeasePace,
+    first_epoch: int,
     now: float,
 ) -> Lease:
-    """A PBX's next lease. A retry of the opening that made the current one changes nothing but its end."""
+    """A PBX's next lease, its first one with `first_epoch`.
+
+    A retry of the opening that made the current one changes nothing but its end.
+    """
     if before is not None and before.phase is Phase.OPEN and before.request_id == request_id:
         return _extended(before, pace=pace, now=now)
     takeovers, since = 0, now
@@ -100,7 +104,7 @@ def opened(
         takeovers = (before.takeovers if recent else 0) + taken_over
     return Lease(
         pbx_id=pbx_id,
-        epoch=before.epoch + 1 if before is not None else 1,
+        epoch=before.epoch + 1 if before is not None else first_epoch,
         phase=Phase.OPEN,
         instance_id=instance_id,
         request_id=request_id,

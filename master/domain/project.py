@@ -22,6 +22,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NAME_RULE = "must be 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
 _PACE_LIMITS = {"ttl_seconds": (5, 86_400), "grace_seconds": (0, 2_592_000), "renew_every_seconds": (1, 86_400)}
 QUANTITY_MAX = 1_000_000
+CAPACITY_MAX = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,7 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
 def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:
     with_pbx = {pbx.device for pbx in spec.pbxs}
     installed: dict[tuple[str, str], int] = {}
+    capacity: Counter[tuple[str, str]] = Counter()
     for index, item in enumerate(spec.licenses):
         at: FieldPath = ("licenses", index)
         if not 1 <= item.quantity <= QUANTITY_MAX:
@@ -243,6 +245,10 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
         if not item.device:
             continue
         installed.setdefault((item.device, license_type.key), index)
+        capacity[item.device, license_type.key] += item.quantity
+        if capacity[item.device, license_type.key] > CAPACITY_MAX:
+            reason = f"makes more than {CAPACITY_MAX:,} {license_type.display_name} licenses on {item.device}"
+            yield Violation((*at, "quantity"), reason)
         for rival in sorted(license_type.excludes):
             if (item.device, rival) in installed:  # I3
                 other = catalog.types[rival].display_name

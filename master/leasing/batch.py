@@ -128,6 +128,8 @@ class Batch:
                     needs.pools.update(*(errand.book.pools_of(errand.pbx, key) for key in types))
                 case CloseLease():
                     needs.whole_pbxs.add(errand.pbx.id)
+                case OpenLease() if self._is_expired(errand.pbx):
+                    needs.whole_pbxs.add(errand.pbx.id)
                 case _:
                     pass
         self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands))
@@ -138,7 +140,7 @@ class Batch:
             seat
             for errand in errands
             if isinstance(errand.request, ReclaimSeats)
-            for seat in store.seats_of_pbxs(self._tx, [errand.pbx.id], limit=errand.request.seats_max)
+            for seat in store.first_seats(self._tx, errand.pbx.id, holders=errand.request.holders_max)
         ]
 
     # --- Handling ---------------------------------------------------------------------------------------------------
@@ -148,6 +150,8 @@ class Batch:
 
     def _open(self, errand: Errand, request: OpenLease) -> Answer:
         before = self._leases.get(errand.pbx.id)
+        if self._is_expired(errand.pbx):
+            self._reclaim_all(errand)  # what expiry has not come to yet
         lease = opened(
             before,
             pbx_id=errand.pbx.id,
@@ -155,6 +159,7 @@ class Batch:
             request_id=request.request_id,
             software=request.software,
             pace=errand.pbx.pace,
+            first_epoch=errand.book.estate.epoch_floor + 1,
             now=self._now,
         )
         self._put(lease)
@@ -217,10 +222,19 @@ class Batch:
         if lease.phase is Phase.OPEN:
             self._put(ended(lease, Phase.EXPIRED))
             self._event(errand, "lease.expired", {"epoch": lease.epoch})
+        holders = len({seat.holder for seat in self._ledger.holdings(errand.pbx.id)})
+        return SeatsReclaimed(self._reclaim_all(errand), more=holders >= request.holders_max)
+
+    def _reclaim_all(self, errand: Errand) -> int:
         returned = self._take_all(errand.pbx)
         if returned:
-            self._event(errand, "seats.reclaimed", {"epoch": lease.epoch, "seats": returned})
-        return SeatsReclaimed(returned, more=returned >= request.seats_max)
+            epoch = self._leases[errand.pbx.id].epoch
+            self._event(errand, "seats.reclaimed", {"epoch": epoch, "seats": returned})
+        return returned
+
+    def _is_expired(self, pbx: Pbx) -> bool:
+        lease = self._leases.get(pbx.id)
+        return lease is not None and lease.phase is Phase.EXPIRED
 
     def _running(self, errand: Errand, epoch: int) -> Lease:
         return running(self._leases.get(errand.pbx.id), pbx=str(errand.request.pbx), epoch=epoch, now=self._now)

@@ -35,7 +35,7 @@ class Expiry:
         metrics: Metrics,
         interval_seconds: float,
         clock_allowance_seconds: float,
-        seats_max: int,
+        holders_max: int,
         leases_max: int = 100,
     ) -> None:
         self._database = database
@@ -45,7 +45,7 @@ class Expiry:
         self._metrics = metrics
         self._interval_seconds = interval_seconds
         self._clock_allowance_seconds = clock_allowance_seconds
-        self._seats_max = seats_max
+        self._holders_max = holders_max
         self._leases_max = leases_max
         self._task: asyncio.Task[None] | None = None
 
@@ -73,7 +73,7 @@ class Expiry:
     async def _reclaim(self, name: PbxName) -> int:
         total, more = 0, True
         while more:
-            answer = await self._committer.submit(ReclaimSeats(pbx=name, caller=_CALLER, seats_max=self._seats_max))
+            answer = await self._committer.submit(ReclaimSeats(pbx=name, caller=_CALLER, holders_max=self._holders_max))
             assert isinstance(answer, SeatsReclaimed)
             total, more = total + answer.seats_returned, answer.more
         self._metrics.seats_reclaimed.inc(total)

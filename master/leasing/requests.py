@@ -94,11 +94,11 @@ class SyncSeats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReclaimSeats:
-    """End a lease that ran out and take back some of its seats."""
+    """End a lease that ran out and take back the seats of some of its holders."""
 
     pbx: PbxName
     caller: str
-    seats_max: int
+    holders_max: int
 
 
 Request = OpenLease | RenewLease | CloseLease | AcquireSeats | ReturnSeats | SyncSeats | ReclaimSeats

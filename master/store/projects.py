@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from master.domain.catalog import Catalog
@@ -132,7 +132,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         for one in _rows(tx, t.license_, row["id"])
     )
     pool_ids = {(one["device_id"], one["type"]): one["id"] for one in _rows(tx, t.pool, row["id"])}
-    return Estate(row["id"], row["name"], row["revision"], catalog, pbxs, licenses, pool_ids)
+    return Estate(row["id"], row["name"], row["revision"], catalog, pbxs, licenses, pool_ids, row["epoch_floor"])
 
 
 def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: StoredProject | None, now: float) -> int:
@@ -143,18 +143,19 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: Stored
         "applied_at": now, **_pace_values(spec.lease),
     }  # fmt: skip
     if before is None:
-        result = tx.connection.execute(insert(t.project).values(values).returning(t.project.c.id))
+        result = tx.connection.execute(insert(t.project).values(epoch_floor=0, **values).returning(t.project.c.id))
         project_id = int(result.scalar_one())
     else:
         project_id = before.id
         tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
+    _remove_pbxs(tx, project_id, keep={one.name for one in spec.pbxs})
     tx.connection.execute(delete(t.site).where(t.site.c.project_id == project_id))
     tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id))
     _insert(
         tx, t.site, [{"project_id": project_id, "name": s.name, "display_name": s.display_name} for s in spec.sites]
     )
     device_ids = _merge(
-        tx, t.device, project_id, {d.name: {"platform": d.platform, "model": d.model} for d in spec.devices}, keep=True
+        tx, t.device, project_id, {d.name: {"platform": d.platform, "model": d.model} for d in spec.devices}
     )
     _merge(
         tx,
@@ -171,7 +172,6 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: Stored
             }
             for one in spec.pbxs
         },
-        keep=False,
     )
     _insert(tx, t.license_, [_license_row(project_id, item, catalog, device_ids) for item in spec.licenses])
     _write_pools(tx, project_id, capacities(spec, catalog), device_ids)
@@ -220,17 +220,22 @@ def _write_pools(tx: Tx, project_id: int, wanted: Mapping[tuple[str, str], int],
     _insert(tx, t.pool, fresh)
 
 
-def _merge(
-    tx: Tx, table: Table, project_id: int, wanted: Mapping[str, Mapping[str, object]], *, keep: bool
-) -> dict[str, int]:
-    """Add and change rows by name, so that ids stay; with `keep`, rows that are gone wait for their users to go."""
+def _remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
+    """Remove PBXs and their leases; one that comes back under the same name starts above their epochs."""
+    query = select(t.pbx.c.id).where(t.pbx.c.project_id == project_id, t.pbx.c.name.not_in(keep))
+    gone = list(tx.connection.execute(query).scalars())
+    highest = tx.connection.execute(select(func.max(t.lease.c.epoch)).where(t.lease.c.pbx_id.in_(gone))).scalar()
+    if highest is not None:
+        raised = update(t.project).where(t.project.c.id == project_id, t.project.c.epoch_floor < highest)
+        tx.connection.execute(raised.values(epoch_floor=highest))
+    tx.connection.execute(delete(t.lease).where(t.lease.c.pbx_id.in_(gone)))
+    tx.connection.execute(delete(t.pbx).where(t.pbx.c.id.in_(gone)))
+
+
+def _merge(tx: Tx, table: Table, project_id: int, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, int]:
+    """Add and change rows by name, so that ids stay; the ids of all rows by name."""
     query = select(table.c.name, table.c.id).where(table.c.project_id == project_id)
     ids = {name: int(row_id) for name, row_id in tx.connection.execute(query).all()}
-    if not keep:
-        gone = [ids[name] for name in ids if name not in wanted]
-        if table is t.pbx:
-            tx.connection.execute(delete(t.lease).where(t.lease.c.pbx_id.in_(gone)))
-        tx.connection.execute(delete(table).where(table.c.id.in_(gone)))
     for name, values in wanted.items():
         if name in ids:
             tx.connection.execute(update(table).where(table.c.id == ids[name]).values(**values))

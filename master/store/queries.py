@@ -9,10 +9,11 @@ from sqlalchemy import and_, func, select, tuple_
 
 from master.domain.leases import Lease
 from master.domain.seats import Seat
-from master.domain.words import HolderKind
 from master.store import tables as t
 from master.store.database import Tx
-from master.store.seats import lease_of
+from master.store.seats import lease_of, seats_of
+
+_SEAT = ("pbx_id", "type", "kind", "holder", "user_name", "line", "pool_id", "parent", "acquired_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,27 +45,16 @@ def list_seats(tx: Tx, which: SeatFilter, *, after: SeatPlace | None, limit: int
     """Seats by PBX, holder, type and kind, from behind `after` on."""
     seat = t.seat.c
     key = (seat.pbx_id, seat.holder, seat.type, seat.kind)
-    query = select(t.seat).where(seat.pbx_id.in_(which.pbx_ids)).order_by(*key).limit(limit)
+    query = (
+        select(*(seat[column] for column in _SEAT)).where(seat.pbx_id.in_(which.pbx_ids)).order_by(*key).limit(limit)
+    )
     if which.license_type is not None:
         query = query.where(seat.type == which.license_type)
     if which.holder is not None:
         query = query.where(seat.holder == which.holder)
     if after is not None:
         query = query.where(tuple_(*key) > after)
-    return [
-        Seat(
-            row.pbx_id,
-            row.type,
-            HolderKind(row.kind),
-            row.holder,
-            row.user_name,
-            row.line,
-            row.pool_id,
-            row.parent,
-            row.acquired_at,
-        )
-        for row in tx.connection.execute(query)
-    ]
+    return seats_of(tuple(row) for row in tx.connection.execute(query))
 
 
 def leases_of_project(tx: Tx, project_id: int) -> dict[int, Lease]:

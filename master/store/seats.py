@@ -98,7 +98,7 @@ def seats_of_holders(tx: Tx, holders: Iterable[tuple[int, str]]) -> list[Seat]:
     if not pairs:
         return []
     statement = f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.holder = b"
-    return _seats(tx.rows_for_pairs(statement, pairs))
+    return seats_of(tx.rows_for_pairs(statement, pairs))
 
 
 def seats_on_behalf(tx: Tx, users: Iterable[tuple[int, str]]) -> list[Seat]:
@@ -109,7 +109,7 @@ def seats_on_behalf(tx: Tx, users: Iterable[tuple[int, str]]) -> list[Seat]:
     statement = (
         f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.user_name = b AND s.user_name <> ''"
     )
-    return _seats(tx.rows_for_pairs(statement, pairs))
+    return seats_of(tx.rows_for_pairs(statement, pairs))
 
 
 def seats_of_types(tx: Tx, types: Iterable[tuple[int, str]]) -> list[Seat]:
@@ -117,17 +117,25 @@ def seats_of_types(tx: Tx, types: Iterable[tuple[int, str]]) -> list[Seat]:
     pairs = list(types)
     if not pairs:
         return []
-    return _seats(
+    return seats_of(
         tx.rows_for_pairs(f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.type = b", pairs)
     )
 
 
-def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int], *, limit: int | None = None) -> list[Seat]:
-    """All seats of some PBXs, or the first so many."""
+def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> list[Seat]:
+    """All seats of some PBXs."""
     if not pbx_ids:
         return []
-    bound = "" if limit is None else f" ORDER BY s.pbx_id, s.holder, s.type, s.kind LIMIT {int(limit)}"
-    return _seats(tx.rows(f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id IN {{?1:int}}{bound}", list(pbx_ids)))
+    return seats_of(tx.rows(f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id IN {{?1:int}}", list(pbx_ids)))
+
+
+def first_seats(tx: Tx, pbx_id: int, *, holders: int) -> list[Seat]:
+    """All seats of a PBX's first holders: what belongs together stays together (D1)."""
+    statement = (
+        f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id = ?1 AND s.holder IN"
+        " (SELECT DISTINCT holder FROM seat WHERE pbx_id = ?1 ORDER BY holder LIMIT ?2)"
+    )
+    return seats_of(tx.rows(statement, pbx_id, holders))
 
 
 def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
@@ -197,6 +205,7 @@ def biggest_holders(tx: Tx, pool_id: int) -> list[tuple[int, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def _seats(rows: Sequence[Row]) -> list[Seat]:
+def seats_of(rows: Iterable[Row]) -> list[Seat]:
+    """Seats from their columns in the order of `Seat`."""
     kinds = _KINDS
     return [Seat(row[0], row[1], kinds[row[2]], row[3], row[4], row[5], row[6], row[7], row[8]) for row in rows]

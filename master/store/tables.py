@@ -44,6 +44,7 @@ project = Table(
     Column("grace_seconds", Integer),
     Column("renew_every_seconds", Integer),
     Column("applied_at", Float(53), nullable=False),
+    Column("epoch_floor", BigInteger, nullable=False),
 )
 
 site = Table(

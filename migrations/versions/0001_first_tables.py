@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("grace_seconds", sa.Integer(), nullable=True),
         sa.Column("renew_every_seconds", sa.Integer(), nullable=True),
         sa.Column("applied_at", sa.Float(precision=53), nullable=False),
+        sa.Column("epoch_floor", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_project")),
         sa.UniqueConstraint("name", name=op.f("uq_project_name")),
     )

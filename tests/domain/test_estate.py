@@ -32,7 +32,7 @@ def estate(*licenses: License) -> Estate:
     }
     pools = sorted({(item.device.id, item.type.key) for item in licenses if item.device is not None})
     ids = {pool: number for number, pool in enumerate(pools, start=1)}
-    return Estate(1, "acme", 1, INNOVAPHONE, pbxs, licenses, ids)
+    return Estate(1, "acme", 1, INNOVAPHONE, pbxs, licenses, ids, epoch_floor=0)
 
 
 def of(found: Estate, device: Device) -> Installation:

@@ -43,6 +43,7 @@ def opening(
         request_id=request,
         software=Version.parse(software),
         pace=pace,
+        first_epoch=1,
         now=now,
     )
 

@@ -117,8 +117,8 @@ async def test_calls_given_up_leave_no_transaction_behind(any_master: InProcess,
 async def test_two_masters_expire_the_same_lease_once(postgres: PostgresServer, clock: Clock) -> None:
     url = await upgraded(await postgres.new_database())
     async with (
-        in_process_master(url, clock, expiry_seats_max=7) as one,
-        in_process_master(url, clock, expiry_seats_max=7) as other,
+        in_process_master(url, clock, expiry_holders_max=7) as one,
+        in_process_master(url, clock, expiry_holders_max=7) as other,
     ):
         await one.wire.apply(project({"PBX-Port12": 100}, ttl_seconds=60, grace_seconds=60))
         berlin = await opened(one.wire, "berlin")

@@ -160,7 +160,8 @@ async def test_statements_written_once_work_on_both(database: Database) -> None:
 
 def _with_project(tx: Tx, work: Callable[[], None]) -> None:
     tx.many(
-        "INSERT INTO project (id, name, display_name, catalog, revision, applied_at) VALUES (?1, ?2, ?3, ?4, 1, 0.0)",
+        "INSERT INTO project (id, name, display_name, catalog, revision, applied_at, epoch_floor)"
+        " VALUES (?1, ?2, ?3, ?4, 1, 0.0, 0)",
         [(1, "acme", "Acme", "innovaphone")],
     )
     work()
