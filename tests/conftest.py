@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
+from master.store import schema
+from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 from tests.support.postgres import PostgresServer, running_postgres
 
 RULES_FILE = Path(__file__).parent.parent / "docs" / "rules.md"
@@ -22,19 +27,45 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An upgraded, empty SQLite file, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    schema.upgrade(sqlite_url(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """The name of an upgraded, empty PostgreSQL database, to be copied."""
+
+    def make() -> str:
+        url = asyncio.run(postgres.new_database())
+        schema.upgrade(url)
+        return urlsplit(url).path.removeprefix("/")
+
+    with ThreadPoolExecutor(1) as thread:  # the test that asks first has an event loop running in this one
+        return thread.submit(make).result()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An upgraded, empty database; every test that asks for it runs on both kinds."""
     if request.param == "sqlite":
-        return await upgraded(sqlite_url(tmp_path))
+        return _copied(request.getfixturevalue("sqlite_template"), tmp_path)
     server: PostgresServer = request.getfixturevalue("postgres")
-    return await upgraded(await server.new_database())
+    return await server.new_database(like=request.getfixturevalue("postgres_template"))
 
 
 @pytest.fixture
-async def sqlite_database_url(tmp_path: Path) -> str:
+def sqlite_database_url(sqlite_template: Path, tmp_path: Path) -> str:
     """An upgraded, empty SQLite file, where the kind of database does not matter."""
-    return await upgraded(sqlite_url(tmp_path))
+    return _copied(sqlite_template, tmp_path)
+
+
+def _copied(template: Path, folder: Path) -> str:
+    shutil.copytree(template, folder, dirs_exist_ok=True)
+    return sqlite_url(folder)
 
 
 @pytest.fixture

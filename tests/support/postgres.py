@@ -23,12 +23,12 @@ class PostgresServer:
         self._host = host
         self._user = user
 
-    async def new_database(self) -> str:
-        """The URL of a database that nobody used before."""
+    async def new_database(self, *, like: str = "template1") -> str:
+        """The URL of a database that nobody used before: empty, or a copy of one that nobody uses now."""
         name = f"lm_{os.getpid()}_{next(_numbers)}"
         connection = await asyncpg.connect(host=self._host, user=self._user, database="postgres")
         try:
-            await connection.execute(f'CREATE DATABASE "{name}"')
+            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
         finally:
             await connection.close()
         return f"postgresql://{self._user}@/{name}?host={quote(self._host, safe='')}"
