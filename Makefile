@@ -28,7 +28,7 @@ demo: setup ## a live estate: master, sites, outage, recovery (under a minute)
 	$(BIN)/license-master demo
 
 test: setup ## the whole suite, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: setup ## formatting, types, architecture, protos
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -95,6 +96,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if unknown := named - set(known):
         raise pytest.UsageError(f"tests name rules that docs/rules.md does not have: {', '.join(sorted(unknown))}")
     config.stash[_NAMED] = named
+    if (
+        output := getattr(config, "workeroutput", None)
+    ) is not None:  # under xdist the workers collect, the controller reports
+        output["rules"] = sorted(named)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker collected."""
+    node.config.stash[_NAMED] = set(getattr(node, "workeroutput", {}).get("rules", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

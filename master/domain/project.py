@@ -245,7 +245,7 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
         if not item.device:
             continue
         installed.setdefault((item.device, license_type.key), index)
-        capacity[item.device, license_type.key] += item.quantity
+        capacity[item.device, license_type.key] += min(item.quantity, QUANTITY_MAX)
         if capacity[item.device, license_type.key] > CAPACITY_MAX:
             reason = f"makes more than {CAPACITY_MAX:,} {license_type.display_name} licenses on {item.device}"
             yield Violation((*at, "quantity"), reason)

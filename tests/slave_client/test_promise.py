@@ -32,7 +32,9 @@ def test_altered_terms_are_refused() -> None:
         verify(forged, pbx=PBX, public_key=SIGNER.public_key)
 
 
-@pytest.mark.parametrize("key", [b"", b"short", bytes(32), Signer().public_key])
+@pytest.mark.parametrize(
+    "key", [b"", b"short", bytes(32), Signer().public_key], ids=["none", "short", "zeros", "other"]
+)
 def test_a_wrong_key_is_refused(key: bytes) -> None:
     with pytest.raises(PromiseError, match="signature"):
         verify(SIGNER.sign(), pbx=PBX, public_key=key)
