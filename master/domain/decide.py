@@ -275,9 +275,9 @@ class Decider:
         charged: list[tuple[Seat, Seat]] = []
         for seat in included:
             self._ledger.remove(seat)
-            terms = self._book.of(self._pbx, self._software, seat.type, seat.kind)
-            assert isinstance(terms, Terms)
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
+            terms = self._terms_of(want)
+            assert isinstance(terms, Terms)
             parent = self._included_in(terms.type, want.subject)  # in what else is held
             outcome = (not parent and terms.refused) or self._charge(terms, want, parent=parent)
             if isinstance(outcome, Refusal):

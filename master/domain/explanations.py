@@ -112,7 +112,7 @@ def version_limit(license_type: LicenseType, pbx: Pbx, software: Version, instal
     return Refusal(
         reason=RefusalReason.VERSION_LIMIT,
         rules=("B3", "B5", *(("D3",) if license_type.metering is Metering.COMPANION else ())),
-        message=f"{pbx.name} runs {software}, but {installation.device.name} is licensed up to V{installation.limit}",
+        message=above_limit(pbx, software, installation),
         remedy=Remedy(
             action=RemedyAction.REPLACE_LICENSES,
             text=(
@@ -128,6 +128,11 @@ def version_limit(license_type: LicenseType, pbx: Pbx, software: Version, instal
         capacity=installation.capacity.get(license_type.key, 0),
         licenses=tuple(item.ref for item in limiting[:MOST_NAMED]),
     )
+
+
+def above_limit(pbx: Pbx, software: Version, installation: Installation) -> str:
+    """B5, B10: what a PBX runs against what is allowed."""
+    return f"{pbx.name} runs {software}, but {installation.device.name} is licensed up to V{installation.limit}"
 
 
 def feature_off(license_type: LicenseType, matched: LicenseType, installation: Installation) -> Refusal:

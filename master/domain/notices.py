@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.estate import Estate, Pbx
+from master.domain.explanations import above_limit
 from master.domain.leases import Lease
 from master.domain.refusals import MOST_NAMED, LicenseRef
 from master.domain.words import LeaseState
@@ -54,10 +55,7 @@ def notices(estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, now: float) -
     found = []
     installation = estate.installation_of(pbx)
     if installation.limit is not None and lease.software.major > installation.limit:  # B10
-        message = (
-            f"{pbx.name} runs {lease.software}, but {installation.device.name} is licensed up to"
-            f" V{installation.limit}: seats held stay, new ones are refused"
-        )
+        message = f"{above_limit(pbx, lease.software, installation)}: seats held stay, new ones are refused"
         refs = tuple(item.ref for item in installation.limiting[:MOST_NAMED])
         found.append(Notice(NoticeKind.VERSION_LIMIT, message, refs))
     if lease.suspected_clone(now):

@@ -104,11 +104,8 @@ def _unary(serve: Any, count: _Counts) -> Any:
         caller_of_call.set(_caller(context))
         try:
             response = await serve(request, context)
-        except asyncio.CancelledError:
-            count.failed(started, grpc.StatusCode.CANCELLED)
-            raise
-        except Exception as error:
-            await _abort(context, error, count, started)
+        except (asyncio.CancelledError, Exception) as error:
+            await _failed(context, error, count, started)
             raise
         count.succeeded(started)
         return response
@@ -123,18 +120,19 @@ def _stream(serve: Any, count: _Counts) -> Any:
         try:
             async for response in serve(request, context):
                 yield response
-        except asyncio.CancelledError:
-            count.failed(started, grpc.StatusCode.CANCELLED)
-            raise
-        except Exception as error:
-            await _abort(context, error, count, started)
+        except (asyncio.CancelledError, Exception) as error:
+            await _failed(context, error, count, started)
             raise
         count.succeeded(started)
 
     return behaviour
 
 
-async def _abort(context: Context, error: Exception, count: _Counts, started: float) -> None:
+async def _failed(context: Context, error: BaseException, count: _Counts, started: float) -> None:
+    """Count a failure, and tell the caller of it unless it is the caller who gave up."""
+    if isinstance(error, asyncio.CancelledError):
+        count.failed(started, grpc.StatusCode.CANCELLED)
+        return
     failure = failure_of(error)
     if failure.code is grpc.StatusCode.INTERNAL:
         _log.error("an RPC failed", method=count.method, exc_info=error)

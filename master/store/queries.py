@@ -11,9 +11,7 @@ from master.domain.leases import Lease
 from master.domain.seats import Seat
 from master.store import tables as t
 from master.store.database import Tx
-from master.store.seats import lease_of, seats_of
-
-_SEAT = ("pbx_id", "type", "kind", "holder", "user_name", "line", "pool_id", "parent", "acquired_at")
+from master.store.seats import SEAT_COLUMNS, lease_of, seats_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +44,10 @@ def list_seats(tx: Tx, which: SeatFilter, *, after: SeatPlace | None, limit: int
     seat = t.seat.c
     key = (seat.pbx_id, seat.holder, seat.type, seat.kind)
     query = (
-        select(*(seat[column] for column in _SEAT)).where(seat.pbx_id.in_(which.pbx_ids)).order_by(*key).limit(limit)
+        select(*(seat[name] for name, _ in SEAT_COLUMNS))
+        .where(seat.pbx_id.in_(which.pbx_ids))
+        .order_by(*key)
+        .limit(limit)
     )
     if which.license_type is not None:
         query = query.where(seat.type == which.license_type)

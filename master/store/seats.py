@@ -19,7 +19,7 @@ from master.store.database import Row, Tx
 _KINDS = {kind.value: kind for kind in HolderKind}
 
 _SEAT = "s.pbx_id, s.type, s.kind, s.holder, s.user_name, s.line, s.pool_id, s.parent, s.acquired_at"
-_SEAT_COLUMNS = (
+SEAT_COLUMNS = (
     ("pbx_id", "int"), ("type", "text"), ("kind", "int"), ("holder", "text"), ("user_name", "text"), ("line", "text"),
     ("pool_id", "int"), ("parent", "text"), ("acquired_at", "float8"),
 )  # fmt: skip
@@ -156,7 +156,7 @@ def write_ledger(tx: Tx, ledger: Ledger) -> None:
             [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in removed],
         )
     if added := ledger.added():
-        tx.insert("seat", _SEAT_COLUMNS, added, differ_in=_HOLDER)
+        tx.insert("seat", SEAT_COLUMNS, added, differ_in=_HOLDER)
     changes = ledger.pool_changes()
     totals: dict[int, int] = {}
     for (pool_id, _), change in changes.items():
