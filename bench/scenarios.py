@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -282,7 +283,42 @@ async def many_seats(plan: Plan, report: Report) -> list[Figure]:
     ]
 
 
+async def yardsticks(plan: Plan, report: Report) -> list[Figure]:
+    """What this machine does without us: figures of different machines are only comparable beside these."""
+    report("plain SQLite commits and a plain loop")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        commit = median([await asyncio.to_thread(_plain_commit_seconds, Path(folder), at) for at in range(plan.rounds)])
+    loop = median(_plain_loop_seconds() for _ in range(plan.rounds))
+    return [
+        Figure("yardstick: one row committed by plain sqlite3, WAL, synchronous FULL", commit * 1e6, "us"),
+        Figure("yardstick: ten million additions in Python", loop, "s"),
+    ]
+
+
+def _plain_commit_seconds(folder: Path, number: int) -> float:
+    commits = 2000
+    connection = sqlite3.connect(folder / f"{number}.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, text TEXT)")
+    started = time.perf_counter()
+    for _ in range(commits):
+        connection.execute("INSERT INTO row (text) VALUES ('x')")
+    seconds = time.perf_counter() - started
+    connection.close()
+    return seconds / commits
+
+
+def _plain_loop_seconds() -> float:
+    started = time.perf_counter()
+    total = 0
+    for number in range(10_000_000):
+        total += number
+    return time.perf_counter() - started
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "yardsticks": yardsticks,
     "storms": storms,
     "singles": singles,
     "batches": batches,

@@ -13,10 +13,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
 
 from master.store import schema
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 from tests.support.postgres import PostgresServer, running_postgres
+
+structlog.configure(  # the default renders every local of a traceback, which takes minutes for a big estate
+    processors=[structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+)
 
 RULES_FILE = Path(__file__).parent.parent / "docs" / "rules.md"
 

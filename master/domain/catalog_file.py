@@ -43,6 +43,8 @@ def read_catalog(text: str, *, file: str) -> Catalog:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(f"{file}:{_line_of(error, text)}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise CatalogError(f"{file}:1: not usable: tables or lists are nested too deeply") from error
     return _Reader(document, text, file).catalog()
 
 

@@ -122,9 +122,9 @@ class Batch:
                     need_for_wants(needs, errand.book, errand.pbx, wants)
                 case ReturnSeats(keys=keys):
                     _need_for_returns(needs, errand, keys)
-                case SyncSeats(wants=wants):
+                case SyncSeats():
                     needs.whole_pbxs.add(errand.pbx.id)
-                    types = {want.type for want in wants}
+                    types = errand.book.estate.catalog.types  # what stays may have to be debited, whatever is wanted
                     needs.pools.update(*(errand.book.pools_of(errand.pbx, key) for key in types))
                 case CloseLease():
                     needs.whole_pbxs.add(errand.pbx.id)
