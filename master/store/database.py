@@ -282,7 +282,12 @@ class PostgresDatabase(Database):
     def __init__(self, url: URL) -> None:
         # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
         # table was empty would scan it for ever after.
-        settings = {"enable_seqscan": "off", "jit": "off", "application_name": "license-master"}
+        settings = {
+            "enable_seqscan": "off",
+            "jit": "off",
+            "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
+            "application_name": "license-master",
+        }
         self._engine: AsyncEngine = create_async_engine(
             url,
             isolation_level="AUTOCOMMIT",
