@@ -6,23 +6,23 @@ renewed at the last moment is left alone, and two masters that find the same one
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
 
-from master.leasing.committer import Committer, QueueFullError, StoppedError
-from master.leasing.requests import PbxName, ReclaimSeats, SeatsReclaimed, UnknownPbxError
+from master.leasing.committer import Committer
+from master.leasing.periodic import Periodic
+from master.leasing.requests import PbxName, ReclaimSeats, SeatsReclaimed
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
-from master.store.database import Database, StorageError
+from master.store.database import Database
 from master.store.seats import reclaimable_pbxs
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:expiry"
 
 
-class Expiry:
+class Expiry(Periodic):
     """Looks round at an interval, or when asked to."""
 
     def __init__(
@@ -38,26 +38,15 @@ class Expiry:
         holders_max: int,
         leases_max: int = 100,
     ) -> None:
+        super().__init__(interval_seconds=interval_seconds)
         self._database = database
         self._committer = committer
         self._hub = hub
         self._clock = clock
         self._metrics = metrics
-        self._interval_seconds = interval_seconds
         self._clock_allowance_seconds = clock_allowance_seconds
         self._holders_max = holders_max
         self._leases_max = leases_max
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._task = asyncio.create_task(self._run(), name="expiry")
-
-    async def stop(self) -> None:
-        """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def look(self) -> int:
         """Take back what can be taken back now; how many seats that was."""
@@ -80,11 +69,3 @@ class Expiry:
         self._hub.wake(name)
         _log.info("lease ended", pbx=str(name), seats_returned=total)
         return total
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
-                _log.warning("expiry waits", reason=str(error))
-            await asyncio.sleep(self._interval_seconds)

@@ -11,12 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
-
+from master.leasing.periodic import Periodic
 from master.leasing.requests import PbxName
-from master.store.database import Database, StorageError, Tx
-
-_log = structlog.get_logger(__name__)
+from master.store.database import Database, Tx
 
 
 class WatchHub:
@@ -59,43 +56,29 @@ class WatchHub:
         self.wake_all()
 
 
-class LookRound:
+class LookRound(Periodic):
     """Finds what other masters changed: one query for all streams, at an interval."""
 
     def __init__(self, database: Database, hub: WatchHub, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
         self._database = database
         self._hub = hub
-        self._interval_seconds = interval_seconds
         self._seen: dict[PbxName, tuple[object, ...]] = {}
-        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin, where the database is shared at all."""
         if self._database.is_shared:
-            self._task = asyncio.create_task(self._run(), name="look-round")
-
-    async def stop(self) -> None:
-        """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            super().start()
 
     async def look(self) -> None:
         """Wake the watchers of every PBX whose lease or project is no longer what it was at the last look."""
+        if not len(self._hub):
+            return
         found = await self._database.read(_standing)
         for name, standing in found.items():
             if self._seen.get(name) != standing:
                 self._hub.wake(name)
         self._seen = found
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval_seconds)
-            if len(self._hub):
-                try:
-                    await self.look()
-                except StorageError as error:
-                    _log.warning("streams wait", reason=str(error))
 
 
 def _standing(tx: Tx) -> dict[PbxName, tuple[object, ...]]:

@@ -1,0 +1,46 @@
+"""Something done again and again until told to stop; a failure is logged and costs one round, never the task."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+
+import structlog
+
+from master.leasing.committer import QueueFullError, StoppedError
+from master.leasing.requests import UnknownPbxError
+from master.store.database import StorageError
+
+_log = structlog.get_logger(__name__)
+
+
+class Periodic(ABC):
+    """Calls `look` at an interval, first at once."""
+
+    def __init__(self, *, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def look(self) -> object:
+        """Do it once."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name=type(self).__name__)
+
+    async def stop(self) -> None:
+        """End; a round under way is broken off."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
+                _log.warning("waits", task=type(self).__name__, reason=str(error))
+            except Exception:
+                _log.exception("a round failed", task=type(self).__name__)
+            await asyncio.sleep(self._interval_seconds)
