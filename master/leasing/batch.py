@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from master.domain.decide import Decider, Outcome
 from master.domain.estate import Pbx
@@ -44,6 +44,7 @@ from master.store import seats as store
 from master.store.database import Tx
 from master.store.events import Event, write_events
 
+Named = TypeVar("Named", Want, SeatKey)
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
@@ -107,7 +108,7 @@ class Batch:
             if book is None or pbx_id is None:
                 errands.append(UnknownPbxError(request.pbx))
             else:
-                errands.append(Errand(_canonical(request, book), book, book.estate.pbxs[pbx_id]))
+                errands.append(Errand(_in_catalog_words(request, book), book, book.estate.pbxs[pbx_id]))
         return errands
 
     # --- Prefetch ---------------------------------------------------------------------------------------------------
@@ -121,14 +122,14 @@ class Batch:
                 case AcquireSeats(wants=wants):
                     need_for_wants(needs, errand.book, errand.pbx, wants)
                 case ReturnSeats(keys=keys):
-                    _need_for_returns(needs, errand, keys)
+                    _need_for_returns(needs, errand.book, errand.pbx, keys)
                 case SyncSeats():
                     needs.whole_pbxs.add(errand.pbx.id)
-                    types = errand.book.estate.catalog.types  # what stays may have to be debited, whatever is wanted
-                    needs.pools.update(*(errand.book.pools_of(errand.pbx, key) for key in types))
+                    # what stays may have to be debited, whatever is wanted
+                    _need_for_types(needs, errand.book, errand.pbx, errand.book.estate.catalog.types)
                 case CloseLease():
                     needs.whole_pbxs.add(errand.pbx.id)
-                case OpenLease() if self._is_expired(errand.pbx):
+                case OpenLease() if self._is_reclaimable(errand.pbx):  # expiry may end it earlier in this batch
                     needs.whole_pbxs.add(errand.pbx.id)
                 case _:
                     pass
@@ -150,7 +151,7 @@ class Batch:
 
     def _open(self, errand: Errand, request: OpenLease) -> Answer:
         before = self._leases.get(errand.pbx.id)
-        if self._is_expired(errand.pbx):
+        if before is not None and before.phase is Phase.EXPIRED:
             self._reclaim_all(errand)  # what expiry has not come to yet
         lease = opened(
             before,
@@ -214,11 +215,9 @@ class Batch:
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
 
     def _reclaim(self, errand: Errand, request: ReclaimSeats) -> Answer:
-        lease = self._leases.get(errand.pbx.id)
-        if lease is None or not is_reclaimable(
-            lease, now=self._now, clock_allowance_seconds=self._clock_allowance_seconds
-        ):
+        if not self._is_reclaimable(errand.pbx):
             return SeatsReclaimed(0, more=False)  # renewed in the meantime, or another master was first
+        lease = self._leases[errand.pbx.id]
         if lease.phase is Phase.OPEN:
             self._put(ended(lease, Phase.EXPIRED))
             self._event(errand, "lease.expired", {"epoch": lease.epoch})
@@ -232,9 +231,11 @@ class Batch:
             self._event(errand, "seats.reclaimed", {"epoch": epoch, "seats": returned})
         return returned
 
-    def _is_expired(self, pbx: Pbx) -> bool:
+    def _is_reclaimable(self, pbx: Pbx) -> bool:
         lease = self._leases.get(pbx.id)
-        return lease is not None and lease.phase is Phase.EXPIRED
+        return lease is not None and is_reclaimable(
+            lease, now=self._now, clock_allowance_seconds=self._clock_allowance_seconds
+        )
 
     def _running(self, errand: Errand, epoch: int) -> Lease:
         return running(self._leases.get(errand.pbx.id), pbx=str(errand.request.pbx), epoch=epoch, now=self._now)
@@ -312,28 +313,27 @@ _HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
 }
 
 
-def _canonical(request: Request, book: TermsBook) -> Request:
+def _in_catalog_words(request: Request, book: TermsBook) -> Request:
     """The request with its license types as catalog keys, whatever spelling it used (L8)."""
     if isinstance(request, AcquireSeats | SyncSeats):
-        wants = canonical_wants(request.wants, book)
+        wants = canonical(request.wants, book)
         return request if wants is request.wants else replace(request, wants=wants)
     if isinstance(request, ReturnSeats):
-        catalog = book.estate.catalog
-        return replace(request, keys=[key._replace(type=catalog.key_of(key.type)) for key in request.keys])
+        keys = canonical(request.keys, book)
+        return request if keys is request.keys else replace(request, keys=keys)
     return request
 
 
-def canonical_wants(wants: Sequence[Want], book: TermsBook) -> Sequence[Want]:
-    """Wants with their license types as catalog keys; the same object where they are already."""
+def canonical(seats: Sequence[Named], book: TermsBook) -> Sequence[Named]:
+    """Seats with their license types as catalog keys; the same object where they are already."""
     catalog = book.estate.catalog
-    if all(want.type in catalog.types for want in wants):
-        return wants
-    return [want._replace(type=catalog.key_of(want.type)) for want in wants]
+    if all(seat.type in catalog.types for seat in seats):
+        return seats
+    return [seat._replace(type=catalog.key_of(seat.type)) for seat in seats]
 
 
 def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[Want]) -> None:
     """Note what acquiring some seats needs to know."""
-    wide = book.estate.catalog.read_pbx_wide
     pbx_id, note = pbx.id, needs.holders.add
     for want in wants:
         note((pbx_id, want.holder))
@@ -341,20 +341,23 @@ def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[W
             note((pbx_id, want.user))
         if want.line:
             note((pbx_id, want.line))
-    types = {want.type for want in wants}
-    needs.types.update((pbx.id, other) for key in types for other in wide.get(key, ()))
-    needs.pools.update(*(book.pools_of(pbx, key) for key in types))
+    _need_for_types(needs, book, pbx, {want.type for want in wants})
 
 
-def _need_for_returns(needs: Prefetch, errand: Errand, keys: Sequence[SeatKey]) -> None:
-    catalog = errand.book.estate.catalog
+def _need_for_returns(needs: Prefetch, book: TermsBook, pbx: Pbx, keys: Sequence[SeatKey]) -> None:
+    required_by = book.estate.catalog.required_by
     for key in keys:
-        needs.holders.add((errand.pbx.id, key.holder))
-        if catalog.required_by.get(key.type):
-            needs.on_behalf.add((errand.pbx.id, key.holder))
-    types = {key.type for key in keys}
-    needs.types.update((errand.pbx.id, other) for key in types for other in catalog.read_pbx_wide.get(key, ()))
-    needs.pools.update(*(errand.book.pools_of(errand.pbx, key) for key in types))
+        needs.holders.add((pbx.id, key.holder))
+        if required_by.get(key.type):
+            needs.on_behalf.add((pbx.id, key.holder))
+    _need_for_types(needs, book, pbx, {key.type for key in keys})
+
+
+def _need_for_types(needs: Prefetch, book: TermsBook, pbx: Pbx, types: Iterable[str]) -> None:
+    wide = book.estate.catalog.read_pbx_wide
+    for key in types:
+        needs.types.update((pbx.id, other) for other in wide.get(key, ()))
+        needs.pools |= book.pools_of(pbx, key)
 
 
 def fill_ledger(tx: Tx, needs: Prefetch, pbx_wide: frozenset[str], seats: Sequence[Seat] = ()) -> Ledger:

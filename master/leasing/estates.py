@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from master.domain.catalog import Catalog
-from master.domain.estate import LeasePace
+from master.domain.estate import LeasePace, Pbx
 from master.domain.terms import TermsBook
+from master.leasing.requests import PbxName, UnknownPbxError
 from master.store.database import Tx
 from master.store.projects import load_estate, revisions
 
@@ -30,3 +31,14 @@ class Estates:
                 book = self._books[name] = TermsBook(estate)
             books[name] = book
         return books
+
+    def find(self, tx: Tx, name: PbxName) -> tuple[TermsBook, Pbx]:
+        """A PBX and its project.
+
+        Raises:
+            UnknownPbxError: there is no such project or PBX.
+        """
+        book = self.current(tx, [name.project]).get(name.project)
+        if book is None or name.pbx not in book.estate.pbx_ids:
+            raise UnknownPbxError(name)
+        return book, book.estate.pbxs[book.estate.pbx_ids[name.pbx]]

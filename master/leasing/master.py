@@ -144,11 +144,11 @@ class LicenseMaster:
         now = self._clock()
 
         def look(tx: Tx) -> tuple[Notice, ...]:
-            estate, pbx = self._find(tx, name)
+            book, pbx = self._estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if first or lease is None:
                 lease = running(lease, pbx=str(name), epoch=epoch, now=now)
-            return notices(estate, pbx, lease, epoch=epoch, now=now)
+            return notices(book.estate, pbx, lease, epoch=epoch, now=now)
 
         return await self._database.read(look)
 
@@ -297,12 +297,6 @@ class LicenseMaster:
         return await self._database.read(
             lambda tx: reading.explain(tx, self._estates, name, wants, software=software, now=now)
         )
-
-    def _find(self, tx: Tx, name: PbxName) -> tuple[Estate, Pbx]:
-        book = self._estates.current(tx, [name.project]).get(name.project)
-        if book is None or name.pbx not in book.estate.pbx_ids:
-            raise UnknownPbxError(name)
-        return book.estate, book.estate.pbxs[book.estate.pbx_ids[name.pbx]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from master.domain.seats import Want
 from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
-from master.leasing.batch import Prefetch, canonical_wants, fill_ledger, name_top_holders, need_for_wants
+from master.leasing.batch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.estates import Estates
-from master.leasing.requests import PbxName, UnknownPbxError
+from master.leasing.requests import PbxName
 from master.store import queries
 from master.store.database import Tx
 from master.store.seats import holdings, read_leases
@@ -100,14 +100,10 @@ def explain(
     Raises:
         UnknownPbxError: there is no such PBX.
     """
-    book = estates.current(tx, [name.project]).get(name.project)
-    pbx_id = book.estate.pbx_ids.get(name.pbx) if book else None
-    if book is None or pbx_id is None:
-        raise UnknownPbxError(name)
-    pbx = book.estate.pbxs[pbx_id]
+    book, pbx = estates.find(tx, name)
     view = read_lease_views(tx, book.estate, [pbx], now)[0]
     runs = software or (view.lease.software if view.lease else pbx.software)
-    wants = canonical_wants(wants, book)
+    wants = canonical(wants, book)
     needs = Prefetch()
     need_for_wants(needs, book, pbx, wants)
     catalog = book.estate.catalog
