@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -63,8 +65,13 @@ device = Table(
     Column("name", String(63), nullable=False),
     Column("platform", String(63), nullable=False),
     Column("model", String(63), nullable=False),
+    Column("public_key", LargeBinary),
+    Column("enrolled_at", Float(53)),
+    Column("token_hash", String(64)),
+    Column("token_ends_at", Float(53)),
     UniqueConstraint("project_id", "name"),
 )
+"""A box or virtual machine; its key once it has shown one, the hash of its one-time token while one waits for it."""
 
 pbx = Table(
     "pbx",
@@ -93,9 +100,70 @@ license_ = Table(
     Column("tier", Integer),
     Column("quantity", Integer, nullable=False),
     Column("device_id", ForeignKey("device.id")),
+    Column("file", String(63)),
+    Column("binding", Integer, nullable=False, server_default="0"),
+    Column("first_bound_at", Float(53)),
+    Column("bound_at", Float(53)),
+    Column("held_until", Float(53)),
+    Column("agreement_ends_at", Float(53)),
+    Column("last_nonce", LargeBinary),
     CheckConstraint("quantity > 0", name="quantity"),
 )
-"""Purchased items; free in the project balance while device_id is null."""
+"""Purchased items; free in the project balance while device_id is null; declared in the project file while file is."""
+
+license_release = Table(
+    "license_release",
+    metadata,
+    Column("project_id", Integer, primary_key=True, autoincrement=False),
+    Column("license_id", String(63), primary_key=True),
+    Column("in_use", Integer, nullable=False),
+    Column("to_device_id", ForeignKey("device.id")),
+    Column("requested_by", String(255), nullable=False),
+    Column("requested_at", Float(53), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("certified", Boolean, nullable=False),
+    Column("device_dead", Boolean, nullable=False),
+    Column("approved_by", String(255), nullable=False),
+    ForeignKeyConstraint(["project_id", "license_id"], ["license.project_id", "license.id"]),
+)
+"""Releases under way: complete when the license is not in use and its device has certified, or been given up."""
+
+license_file = Table(
+    "license_file",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True),
+    Column("id", String(63), primary_key=True),
+    Column("key_id", String(16), nullable=False),
+    Column("imported_at", Float(53), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+"""Vendors' files as they were imported, with the signature."""
+
+vendor_key = Table(
+    "vendor_key",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True),
+    Column("key_id", String(16), primary_key=True),
+    Column("display_name", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("trusted_at", Float(53), nullable=False),
+    Column("retires_at", Float(53)),
+    Column("introduced_by", String(16), nullable=False),
+    Column("distrusted_at", Float(53)),
+)
+"""The keys whose license files a project takes."""
+
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("pbx_id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String(128), primary_key=True),
+    Column("type", String(63), primary_key=True),
+    Column("kind", Integer, primary_key=True, autoincrement=False),
+    Column("revoked_at", Float(53), nullable=False),
+)
+"""Seats taken away by an operator, until their PBX has given them back or its lease has ended."""
 
 pool = Table(
     "pool",

@@ -1,0 +1,132 @@
+"""Signed documents: how they are signed, verified, and written as files.
+
+Decides: whether a document is genuine. The signature is checked before the payload is read, and the kind is part of what
+is signed, so that no document passes for one of another kind. Pure: bytes and keys come in as arguments. Leaves to
+others: whose key it is and whether it is trusted, and what the payload means to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
+from licensemaster.v1 import document_pb2
+
+PAYLOAD_BYTES_MAX: Final = 1_048_576
+_FILE_BYTES_MAX: Final = 2 * PAYLOAD_BYTES_MAX
+Payload = TypeVar("Payload", bound=Message)
+Kind = document_pb2.DocumentKind.ValueType
+
+
+class DocumentError(Exception):
+    """A document that must not be relied on; `reason` is a word for programs, the text says why."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def key_id_of(public_key: bytes) -> str:
+    """What a key is called."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+def public_key_of(private_key: Ed25519PrivateKey) -> bytes:
+    """Its public half, raw 32 bytes."""
+    return private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def signed_bytes(kind: Kind, payload: bytes) -> bytes:
+    """What the signature is over."""
+    return b"license-master " + document_pb2.DocumentKind.Name(kind).encode() + b"\0" + payload
+
+
+def sign(kind: Kind, payload: Message, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
+    """A document that says `payload`."""
+    return sealed(kind, payload.SerializeToString(deterministic=True), private_key)
+
+
+def sealed(kind: Kind, payload: bytes, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
+    """A document over exactly these bytes."""
+    return document_pb2.SignedDocument(
+        kind=kind,
+        payload=payload,
+        signature=private_key.sign(signed_bytes(kind, payload)),
+        key_id=key_id_of(public_key_of(private_key)),
+    )
+
+
+def verified(
+    document: document_pb2.SignedDocument, *, kind: Kind, public_key: bytes, payload: type[Payload]
+) -> Payload:
+    """What a genuine document says.
+
+    Raises:
+        DocumentError: WRONG_KIND, BAD_SIGNATURE or UNREADABLE.
+    """
+    check_kind(document, kind)
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(document.signature, signed_bytes(kind, document.payload))
+    except (InvalidSignature, ValueError) as failure:
+        raise DocumentError(
+            "BAD_SIGNATURE", f"the signature is not that of key {key_id_of(public_key)}: the document is forged or altered"
+        ) from failure
+    return read_payload(document, payload)
+
+
+def check_kind(document: document_pb2.SignedDocument, kind: Kind) -> None:
+    """See that a document claims to be of a kind, before anything else is done with it.
+
+    Raises:
+        DocumentError: WRONG_KIND.
+    """
+    if document.kind != kind:
+        raise DocumentError("WRONG_KIND", f"this is {_words(document.kind)}, not {_words(kind)}")
+
+
+def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) -> Payload:
+    """What a document says, genuine or not.
+
+    Raises:
+        DocumentError: UNREADABLE.
+    """
+    if len(document.payload) > PAYLOAD_BYTES_MAX:
+        raise DocumentError("UNREADABLE", f"the payload is longer than {PAYLOAD_BYTES_MAX:,} bytes")
+    try:
+        return payload.FromString(document.payload)
+    except DecodeError as failure:
+        raise DocumentError("UNREADABLE", "the payload cannot be read") from failure
+
+
+def to_text(document: document_pb2.SignedDocument) -> str:
+    """A document as a file's text."""
+    return json_format.MessageToJson(document) + "\n"
+
+
+def from_text(text: str | bytes) -> document_pb2.SignedDocument:
+    """A document from a file's text.
+
+    Raises:
+        DocumentError: UNREADABLE.
+    """
+    if len(text) > _FILE_BYTES_MAX:
+        raise DocumentError("UNREADABLE", f"the file is longer than {_FILE_BYTES_MAX:,} bytes")
+    try:
+        return json_format.Parse(text, document_pb2.SignedDocument())
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as failure:
+        raise DocumentError("UNREADABLE", f"this is no signed document: {failure}") from failure
+
+
+def _words(kind: int) -> str:
+    try:
+        name = document_pb2.DocumentKind.Name(kind)  # type: ignore[arg-type]
+    except ValueError:
+        return f"a document of the unknown kind {kind}"
+    words = name.removeprefix("DOCUMENT_KIND_").replace("_", " ").lower()
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
