@@ -137,6 +137,11 @@ class Estate:
         return {pbx.name: pbx.id for pbx in self.pbxs.values()}
 
     @cached_property
+    def pbx_on(self) -> dict[str, Pbx]:
+        """The PBX on each device that runs one, by the device's name."""
+        return {pbx.device.name: pbx for pbx in self.pbxs.values()}
+
+    @cached_property
     def installations(self) -> dict[int, Installation]:
         """One per device that runs a PBX, by device id, also where it has no licenses."""
         bound: defaultdict[int, list[License]] = defaultdict(list)

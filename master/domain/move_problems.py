@@ -1,0 +1,292 @@
+"""Why a license is not moved: one closed list in order of precedence, what such a "no" carries, and how it is worded.
+
+`moves.py` finds the reasons that follow from the estate; the code that moves licenses finds the others, and words them
+with the functions here. Whatever chooses between yes and no stands there, whatever only chooses words here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+
+from master.domain.estate import Device, Estate, License, Pbx
+from master.domain.refusals import MOST_HOLDERS, MOST_NAMED, LicenseRef, TopHolder
+from master.domain.versions import Version
+
+FIRST_RELEASING_SOFTWARE = Version(8)
+"""Firmware before it cannot release (L4), and a PBX on it cannot draw on the pool (A5)."""
+
+
+class MoveProblem(IntEnum):
+    """The closed list; the number is the order of precedence.
+
+    First what is wrong with the question, then what can never be, then what the target does not take, then what has to
+    be waited for, and at the end what is in use.
+    """
+
+    UNKNOWN_DEVICE = 1
+    DEVICE_WITHOUT_PBX = 2
+    NOT_BOUND = 3
+    ALREADY_BOUND = 4
+    """Bound to another device: it is rebound, not bound."""
+    ALREADY_THERE = 5
+    ALREADY_CENTRAL = 6
+    """A PBX that is to go central has no local licenses (A5)."""
+    DECLARED_IN_FILE = 7
+    """The project file says where the license is; what the file says is changed in the file."""
+    NOT_RELEASABLE = 8
+    """C2, D4."""
+    FIRMWARE_TOO_OLD = 9
+    """L4, A5."""
+    MODEL_EXCLUDED = 10
+    """I3."""
+    TIER_TOO_EARLY = 11
+    """E5."""
+    RELEASE_UNDER_WAY = 12
+    AWAITING_APPROVAL = 13
+    COOLING_OFF = 14
+    IN_USE = 15
+    """L5."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRefusal:
+    """One "no" to a move, with everything needed to act on it."""
+
+    problem: MoveProblem
+    rules: tuple[str, ...]
+    message: str
+    remedy: str
+    """The smallest change that would help."""
+    license: LicenseRef | None = None
+    """The license that was to move; None where the question was not about one."""
+    device: str = ""
+    """The device that stands in the way: the target, or the one that the license is on."""
+    missing: int = 0
+    """Licenses (E5) or seats given back (L5) that it would take."""
+    licenses: tuple[LicenseRef, ...] = ()
+    """Other licenses that stand in the way (I3)."""
+    top_holders: tuple[TopHolder, ...] = ()
+    """Who holds what is in use (L5), most first."""
+
+
+# --- Words for what only the code that moves licenses can find --------------------------------------------------------
+
+
+def declared_in_file(item: License) -> MoveRefusal:
+    """The project file says where the license is bound."""
+    return MoveRefusal(
+        problem=MoveProblem.DECLARED_IN_FILE,
+        rules=("L1",),
+        message=f"{item.ref} is declared in the project file, which says where it is bound",
+        remedy=f"change the device of license {item.id} in the project file and apply it",
+        license=item.ref,
+        device=_on(item),
+    )
+
+
+def release_under_way(item: License) -> MoveRefusal:
+    """A release of the license has begun and has not ended."""
+    return MoveRefusal(
+        problem=MoveProblem.RELEASE_UNDER_WAY,
+        rules=("L2", "L5"),
+        message=f"a release of {item.ref} is under way",
+        remedy="wait until that release ends, or cancel it first",
+        license=item.ref,
+        device=_on(item),
+    )
+
+
+def awaiting_approval(item: License) -> MoveRefusal:
+    """Its device cannot sign, and a second operator has not approved yet."""
+    return MoveRefusal(
+        problem=MoveProblem.AWAITING_APPROVAL,
+        rules=("L2",),
+        message=f"the release of {item.ref} without a certificate awaits the approval of a second operator",
+        remedy="have another operator than the one who asked approve it, or cancel it",
+        license=item.ref,
+        device=_on(item),
+    )
+
+
+def cooling_off(item: License, *, until: float) -> MoveRefusal:
+    """It was released without its device's certificate and waits; `until` is UNIX time in seconds."""
+    end = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return MoveRefusal(
+        problem=MoveProblem.COOLING_OFF,
+        rules=("L2", "L3"),
+        message=f"{item.ref} was released without its device's certificate and cannot be bound before {end}",
+        remedy=f"bind it after {end}, or bind another license",
+        license=item.ref,
+    )
+
+
+# --- Words for what moves.py judges -----------------------------------------------------------------------------------
+
+
+def unknown_device(estate: Estate, name: str) -> MoveRefusal:
+    """The project has no such device; says which it has."""
+    known = ", ".join(sorted(estate.pbx_on)[:MOST_NAMED])
+    return MoveRefusal(
+        problem=MoveProblem.UNKNOWN_DEVICE,
+        rules=("L3",),
+        message=f"{name!r} is no device of project {estate.name}",
+        remedy=f"name one of {known}",
+        device=name,
+    )
+
+
+def device_without_pbx(name: str) -> MoveRefusal:
+    """Licenses serve a PBX, and no PBX runs there."""
+    return MoveRefusal(
+        problem=MoveProblem.DEVICE_WITHOUT_PBX,
+        rules=("A1", "A2"),
+        message=f"{name} runs no PBX that licenses on it could serve",
+        remedy=f"name a device with a PBX, or give {name} a PBX in the project file first",
+        device=name,
+    )
+
+
+def not_bound(item: License) -> MoveRefusal:
+    """It is free in the balance."""
+    return MoveRefusal(
+        problem=MoveProblem.NOT_BOUND,
+        rules=("L1",),
+        message=f"{item.ref} is free in the project balance; there is nothing to release",
+        remedy="bind it to the device that is to have it",
+        license=item.ref,
+    )
+
+
+def already_bound(item: License, device: Device) -> MoveRefusal:
+    """It is on another device."""
+    return MoveRefusal(
+        problem=MoveProblem.ALREADY_BOUND,
+        rules=("L1",),
+        message=f"{item.ref} is bound to {device.name}; only what is free can be bound",
+        remedy=f"rebind it, or release it from {device.name} first",
+        license=item.ref,
+        device=device.name,
+    )
+
+
+def already_there(item: License, device: Device) -> MoveRefusal:
+    """It is where it should go."""
+    return MoveRefusal(
+        problem=MoveProblem.ALREADY_THERE,
+        rules=("L1",),
+        message=f"{item.ref} is bound to {device.name} already",
+        remedy="nothing needs to be done, or name another device",
+        license=item.ref,
+        device=device.name,
+    )
+
+
+def already_central(pbx: Pbx) -> MoveRefusal:
+    """A5: the PBX has nothing that keeps it local."""
+    return MoveRefusal(
+        problem=MoveProblem.ALREADY_CENTRAL,
+        rules=("A1", "A5"),
+        message=f"{pbx.name} has no local PBX licenses: it draws on the pool already",
+        remedy="nothing needs to be done, or name a locally licensed PBX",
+        device=pbx.device.name,
+    )
+
+
+def not_releasable(item: License, device: Device) -> MoveRefusal:
+    """C2, D4: bound for good."""
+    return MoveRefusal(
+        problem=MoveProblem.NOT_RELEASABLE,
+        rules=("L4", "D4" if item.type.versioned else "C2"),  # C3: hardware has no version
+        message=f"{item.ref} is bound to {device.name} for good: {item.type.display_name} licenses are never released",
+        remedy=f"leave it on {device.name}, and buy {item.type.display_name} licenses for the other device",
+        license=item.ref,
+        device=device.name,
+    )
+
+
+def firmware_too_old(item: License, device: Device, pbx: Pbx, running: Version) -> MoveRefusal:
+    """L4: the firmware of its device cannot release."""
+    return MoveRefusal(
+        problem=MoveProblem.FIRMWARE_TOO_OLD,
+        rules=("L4",),
+        message=(
+            f"{pbx.name} on {device.name} runs {running}; nothing can be released from firmware older than"
+            f" {FIRST_RELEASING_SOFTWARE}"
+        ),
+        remedy=f"upgrade {pbx.name} to {FIRST_RELEASING_SOFTWARE} or newer first",
+        license=item.ref,
+        device=device.name,
+    )
+
+
+def too_old_for_central(pbx: Pbx, running: Version) -> MoveRefusal:
+    """A5: the PBX cannot draw on a pool yet."""
+    return MoveRefusal(
+        problem=MoveProblem.FIRMWARE_TOO_OLD,
+        rules=("A5", "L4"),
+        message=(
+            f"{pbx.name} runs {running}; going from local to central needs PBX software {FIRST_RELEASING_SOFTWARE}"
+            " or newer"
+        ),
+        remedy=f"upgrade {pbx.name} to {FIRST_RELEASING_SOFTWARE} or newer first",
+        device=pbx.device.name,
+    )
+
+
+def model_excluded(item: License, device: Device, rivals: Sequence[License]) -> MoveRefusal:
+    """I3: two license models never meet in one installation; names the licenses of the other."""
+    other = rivals[0].type
+    return MoveRefusal(
+        problem=MoveProblem.MODEL_EXCLUDED,
+        rules=("I3",),
+        message=(
+            f"{device.name} is licensed by {other.display_name}; {item.type.display_name} cannot be combined with it"
+        ),
+        remedy=f"stay with {other.display_name} on {device.name}, or take those licenses off it first",
+        license=item.ref,
+        device=device.name,
+        licenses=tuple(rival.ref for rival in rivals[:MOST_NAMED]),
+    )
+
+
+def tier_too_early(item: License, device: Device, missing: int) -> MoveRefusal:
+    """E5: says how many are missing below the tier."""
+    name, tier = item.type.display_name, item.tier or 0
+    return MoveRefusal(
+        problem=MoveProblem.TIER_TOO_EARLY,
+        rules=("E4", "E5"),
+        message=(
+            f"{item.ref} counts from the {tier + 1:,}. license on, but {device.name} has only {tier - missing:,}"
+            f" {name} licenses of lower tiers; {missing:,} missing"
+        ),
+        remedy=f"bind {missing:,} more {name} licenses of a lower tier to {device.name} first",
+        license=item.ref,
+        device=device.name,
+        missing=missing,
+    )
+
+
+def in_use(item: License, *, used: int, left: int, holders: Sequence[TopHolder]) -> MoveRefusal:
+    """L5: says who holds the seats, and how many have to come back."""
+    missing, name = used - left, item.type.display_name
+    named = ", ".join(f"{one.pbx} ({one.seats:,})" for one in holders[:MOST_HOLDERS])
+    return MoveRefusal(
+        problem=MoveProblem.IN_USE,
+        rules=("L5",),
+        message=(
+            f"{used:,} {name} seats on {_on(item)} are in use, and {left:,} licenses would be left"
+            + (f"; most are held by {named}" if named else "")
+        ),
+        remedy=f"have {missing:,} {name} seats returned first, or ask to drain or to revoke them",
+        license=item.ref,
+        device=_on(item),
+        missing=missing,
+        top_holders=tuple(holders[:MOST_HOLDERS]),
+    )
+
+
+def _on(item: License) -> str:
+    return item.device.name if item.device is not None else ""
