@@ -26,17 +26,23 @@ from tests.domain.test_estate import BERLIN, CLOUD, HQ, estate, licensed
 
 
 def problem(refused: MoveRefusal | None) -> MoveProblem | None:
-    assert refused is None or (refused.message and refused.remedy and refused.rules)
-    return refused and refused.problem
+    if refused is None:
+        return None
+    assert refused.message
+    assert refused.remedy
+    assert refused.rules
+    return refused.problem
 
 
 def test_a_device_is_found_by_its_name() -> None:
     found = estate()
     assert target_device(found, "vm") == CLOUD
     unknown, idle = target_device(found, "attic"), target_device(found, "spare", devices=["spare", "vm"])
-    assert isinstance(unknown, MoveRefusal) and unknown.problem is MoveProblem.UNKNOWN_DEVICE
+    assert isinstance(unknown, MoveRefusal)
+    assert unknown.problem is MoveProblem.UNKNOWN_DEVICE
     assert "berlin-box, hq-box, vm" in unknown.remedy
-    assert isinstance(idle, MoveRefusal) and idle.problem is MoveProblem.DEVICE_WITHOUT_PBX
+    assert isinstance(idle, MoveRefusal)
+    assert idle.problem is MoveProblem.DEVICE_WITHOUT_PBX
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,8 @@ def test_two_voicemail_models_do_not_meet() -> None:
     old, new = licensed("PBX-Voicemail12", 1, HQ), licensed("PBX-VoicemailUser12", 5, None)
     refused = bind_refused(estate(old, new), new, HQ)
     assert problem(refused) is MoveProblem.MODEL_EXCLUDED
-    assert refused is not None and [item.id for item in refused.licenses] == [old.id]
+    assert refused is not None
+    assert [item.id for item in refused.licenses] == [old.id]
     assert bind_refused(estate(old, new), new, BERLIN) is None
 
 
@@ -146,7 +153,9 @@ def test_what_is_in_use_is_refused_with_its_holders() -> None:
     assert use_refused(ten, used=5, left=5) is None
     refused = use_refused(ten, used=8, left=5, holders=[TopHolder("berlin", "site", 6)])
     assert problem(refused) is MoveProblem.IN_USE
-    assert refused is not None and refused.missing == 3 and "berlin (6)" in refused.message
+    assert refused is not None
+    assert refused.missing == 3
+    assert "berlin (6)" in refused.message
 
 
 def test_a_cooling_off_time_is_told_as_a_date() -> None:
