@@ -1,8 +1,8 @@
 """Signed documents: how they are signed, verified, and written as files.
 
-Decides: whether a document is genuine. The signature is checked before the payload is read, and the kind is part of what
-is signed, so that no document passes for one of another kind. Pure: bytes and keys come in as arguments. Leaves to
-others: whose key it is and whether it is trusted, and what the payload means to them.
+Decides: whether a document is genuine. The signature is checked before the payload is read, and the kind is part of
+what is signed, so that no document passes for one of another kind. Pure: bytes and keys come in as arguments. Leaves
+to others: whose key it is and whether it is trusted, and what the payload means to them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def verified(
         Ed25519PublicKey.from_public_bytes(public_key).verify(document.signature, signed_bytes(kind, document.payload))
     except (InvalidSignature, ValueError) as failure:
         raise DocumentError(
-            "BAD_SIGNATURE", f"the signature is not that of key {key_id_of(public_key)}: the document is forged or altered"
+            "BAD_SIGNATURE",
+            f"the signature is not that of key {key_id_of(public_key)}: the document is forged or altered",
         ) from failure
     return read_payload(document, payload)
 

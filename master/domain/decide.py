@@ -55,6 +55,7 @@ class Decider:
         self._catalog = book.estate.catalog
         self._ledger = ledger
         self._held = ledger.seats[pbx.id].by_key
+        self._revoked = ledger.seats[pbx.id].revoked
         self._pbx = pbx
         self._software = software
         self._now = now
@@ -89,6 +90,22 @@ class Decider:
             outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
         return Synced(outcomes, returned, kept)
 
+    def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
+        """Return seats together with whatever depends on them (L5); all that went, what was needed last.
+
+        The ledger must hold all seats of the PBX.
+        """
+        gone: list[SeatKey] = []
+        waiting = list(keys)
+        while waiting:
+            outcome = self._return_one(waiting[-1])
+            if isinstance(outcome, Refusal):
+                waiting += [SeatKey(seat.type, seat.kind, seat.holder) for seat in outcome.seats]
+            else:
+                key = waiting.pop()
+                gone += [key] if outcome.was_held else []
+        return gone
+
     def _give_back_unwanted(self, wanted: set[SeatKey]) -> tuple[list[SeatKey], list[tuple[Seat, Refusal]]]:
         unwanted = [
             seat.key for seat in self._ledger.holdings(self._pbx.id) if seat.key not in wanted and not seat.is_companion
@@ -111,6 +128,8 @@ class Decider:
     # --- One seat -------------------------------------------------------------------------------------------------
 
     def _acquire_one(self, want: Want) -> Outcome:
+        if self._revoked and want.key in self._revoked:
+            return explanations.revoked(self._catalog.types[want.type], want)
         held = self._held.get(want[:3])
         if held is not None and not held.is_companion:
             return self._again(held, want)
@@ -145,6 +164,7 @@ class Decider:
         return found
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
+        self._revoked.discard(key)  # L5: that it was taken away has arrived
         seat = self._held.get(key)
         if seat is None or seat.is_companion:
             return _WAS_NOT_HELD
@@ -220,7 +240,7 @@ class Decider:
         pools = self._ledger.pools
         for source in terms.sources:
             pool = pools[source.pool_id]
-            if pool.used < pool.capacity:
+            if pool.used + source.leaving < pool.capacity:
                 return source
         return None
 

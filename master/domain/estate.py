@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 from master.domain.catalog import Catalog, LicenseType
@@ -34,6 +35,8 @@ class Device:
     name: str
     platform: str
     model: str
+    public_key: bytes | None = None
+    """What its certificates are verified with (L2); None until it was enrolled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,40 @@ class Pbx:
     standby_for: str | None = None
 
 
+class InUse(Enum):
+    """What to do about seats that use a license which is to be released (L5)."""
+
+    REFUSE = 1
+    DRAIN = 2
+    REVOKE = 3
+    FORCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release under way."""
+
+    in_use: InUse
+    to_device: str
+    """Where the license goes; empty for the balance."""
+    requested_by: str
+    requested_at: float
+    """UNIX time in seconds."""
+    reason: str
+    nonce: bytes
+    certified: bool
+    device_dead: bool
+    approved_by: str
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether somebody answers for it that the device no longer uses the license (L2)."""
+        return bool(self.approved_by) if self.device_dead else self.certified
+
+
 @dataclass(frozen=True, slots=True)
 class License:
-    """A purchased item; free in the project balance while `device` is None."""
+    """A purchased item; free in the project balance while `device` is None. Times are UNIX seconds."""
 
     id: str
     type: LicenseType
@@ -60,6 +94,19 @@ class License:
     tier: int | None
     quantity: int
     device: Device | None
+    file: str | None = None
+    """The vendor's file that brought it; None where the project file declares it."""
+    binding: int = 0
+    """How often it was bound; names the current or last binding."""
+    first_bound_at: float | None = None
+    """Kept for good (L7)."""
+    bound_at: float | None = None
+    held_until: float | None = None
+    """Not to be bound before: its device could not certify the release."""
+    agreement_ends_at: float | None = None
+    release: Release | None = None
+    last_nonce: bytes | None = None
+    """That of its last release, so that a certificate handed in twice is told from a replayed one."""
 
     @property
     def ref(self) -> LicenseRef:
@@ -76,6 +123,8 @@ class Installation:
     licenses: tuple[License, ...]
     capacity: Mapping[str, int]
     """Licenses per type, whatever their versions (B4)."""
+    leaving: Mapping[str, int]
+    """Of these, licenses whose release is under way, per type: nothing new is granted from them (L5)."""
     limit: int | None
     """The highest software version allowed (B3); None where nothing limits it."""
     is_local: bool
@@ -86,11 +135,14 @@ class Installation:
         """Add up the licenses bound to a device."""
         bound = tuple(licenses)
         capacity: defaultdict[str, int] = defaultdict(int)
+        leaving: defaultdict[str, int] = defaultdict(int)
         for item in bound:
             capacity[item.type.key] += item.quantity
+            if item.release is not None:
+                leaving[item.type.key] += item.quantity
         versions = [item.version for item in bound if item.version is not None and limits_software(item)]
         is_local = any(item.type.makes_local for item in bound)
-        return cls(device, bound, dict(capacity), min(versions, default=None), is_local)
+        return cls(device, bound, dict(capacity), dict(leaving), min(versions, default=None), is_local)
 
     def of_type(self, key: str) -> tuple[License, ...]:
         """Its licenses of one type."""
@@ -130,6 +182,8 @@ class Estate:
     """Pool ids by (device id, license type)."""
     epoch_floor: int
     """No PBX that was removed had a lease with a higher epoch: one that comes back starts above it."""
+    revoked_from: frozenset[int] = frozenset()
+    """PBXs that had revoked seats to give back when this revision was made (L5); it may have been done since."""
 
     @cached_property
     def pbx_ids(self) -> dict[str, int]:

@@ -265,7 +265,10 @@ def pool_exhausted(
     return Refusal(
         reason=RefusalReason.POOL_EXHAUSTED,
         rules=_rules_of_pool(license_type),
-        message=f"all {pool.capacity} {license_type.display_name} licenses on {last.device.name} are in use",
+        message=(
+            f"all {pool.capacity} {license_type.display_name} licenses on {last.device.name} are in use"
+            f"{_or_leaving(last, license_type)}"
+        ),
         remedy=add_licenses(license_type, installation, quantity=1, or_wait=True),
         license_type=license_type.key,
         device=last.device.name,
@@ -286,7 +289,7 @@ def companion_exhausted(
         rules=companion.rules,
         message=(
             f"a {license_type.display_name} seat on {pbx.name} needs a {companion.display_name} seat with it,"
-            f" and all {capacity} of those are in use"
+            f" and all {capacity} of those are in use{_or_leaving(installation, companion)}"
         ),
         remedy=add_licenses(companion, installation, quantity=1, or_wait=bool(pools)),
         license_type=companion.key,
@@ -296,6 +299,12 @@ def companion_exhausted(
         wanted=1,
         pool_id=next(reversed(pools), None),
     )
+
+
+def _or_leaving(installation: Installation, license_type: LicenseType) -> str:
+    """L5: licenses whose release is under way are not lent any more."""
+    leaving = installation.leaving.get(license_type.key, 0)
+    return f", or being released ({leaving})" if leaving else ""
 
 
 def _rules_of_pool(license_type: LicenseType) -> tuple[str, ...]:
@@ -316,6 +325,25 @@ def still_required(license_type: LicenseType, dependents: Sequence[Seat], *, bec
         remedy=Remedy(action=RemedyAction.RETURN_FIRST, text=f"return {named} first", license_type=seats[0].type),
         license_type=license_type.key,
         seats=seats,
+    )
+
+
+# --- What was taken away ----------------------------------------------------------------------------------------------
+
+
+def revoked(license_type: LicenseType, want: Want) -> Refusal:
+    """L5: an operator took the seat away, and it has not been given back yet."""
+    return Refusal(
+        reason=RefusalReason.REVOKED,
+        rules=("L5",),
+        message=f"an operator took the {license_type.display_name} seat of {want.holder} away",
+        remedy=Remedy(
+            action=RemedyAction.RETURN_FIRST,
+            text="stop using it and return it; then it can be asked for anew",
+            license_type=license_type.key,
+        ),
+        license_type=license_type.key,
+        seats=(SeatRef(want.type, want.kind, want.holder),),
     )
 
 

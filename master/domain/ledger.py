@@ -36,6 +36,8 @@ class PbxSeats:
     """Only the types that are read PBX-wide."""
     added: dict[Key, Seat] = field(default_factory=dict)
     removed: dict[Key, Seat] = field(default_factory=dict)
+    revoked: set[Key] = field(default_factory=set)
+    """Taken away by an operator, and not given back yet (L5)."""
 
 
 class Ledger:

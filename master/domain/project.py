@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
 from master.domain.catalog import Catalog, UnknownLicenseNameError
-from master.domain.estate import LeasePace
+from master.domain.estate import LeasePace, License
 from master.domain.toml_lines import FieldPath
 from master.domain.versions import Version
 from master.domain.words import PbxRole
@@ -254,6 +255,71 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
                 other = catalog.types[rival].display_name
                 reason = f"{item.type} cannot be combined with {other} on {item.device}; use one model (rule I3)"
                 yield Violation((*at, "type"), reason)
+    yield from _tier_violations(spec, catalog)
+
+
+def _tier_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:
+    """E5: a `%N` license counts from the N+1st on, so N of lower tiers must be there too."""
+    bound = []
+    for index, item in enumerate(spec.licenses):
+        with suppress(UnknownLicenseNameError):
+            if item.device:
+                bound.append((index, item, catalog.read_name(item.type)))
+    for index, item, name in bound:
+        below = sum(
+            other.quantity
+            for _, other, named in bound
+            if (other.device, named.type) == (item.device, name.type) and (named.tier or 0) < (name.tier or 0)
+        )
+        if below < (name.tier or 0):
+            reason = (
+                f"{item.type} counts from license {(name.tier or 0) + 1:,} on, and {item.device} has {below:,} of lower"
+                f" tiers; {(name.tier or 0) - below:,} are missing (rule E5)"
+            )
+            yield Violation(("licenses", index, "type"), reason)
+
+
+def standing_violations(
+    before: ProjectSpec, after: ProjectSpec, catalog: Catalog, imported: Sequence[License]
+) -> list[Violation]:
+    """What a project may not become from what it is: licenses bound for good stay, imported ones keep their place.
+
+    Args:
+        before: the project as last applied.
+        after: what it is to become; found right by itself.
+        catalog: that of `after`.
+        imported: the licenses of the project that came from vendors' files.
+    """
+    found = []
+    device_of = {item.id: item.device for item in before.licenses}
+    imported_ids = {item.id: item for item in imported}
+    for index, item in enumerate(after.licenses):
+        was_on = device_of.get(item.id, "")
+        if was_on not in ("", item.device) and not catalog.read_name(item.type).type.releasable:  # C2, D4
+            reason = f"{item.id} ({item.type}) is bound to {was_on} for good (rules C2, D4); it cannot move"
+            found.append(Violation(("licenses", index, "device"), reason))
+        if item.id in imported_ids:
+            reason = (
+                f"{item.id!r} was imported from file {imported_ids[item.id].file}; give the declared one its own id"
+            )
+            found.append(Violation(("licenses", index, "id"), reason))
+    if imported and before.catalog != after.catalog:
+        reason = f"{after.catalog!r} cannot replace {before.catalog!r}: {len(imported)} imported licenses belong to it"
+        found.append(Violation(("catalog",), reason))
+        return found
+    with_pbx = {pbx.device for pbx in after.pbxs}
+    declared = {(item.device, catalog.read_name(item.type).type.key) for item in after.licenses if item.device}
+    for known in imported:
+        if known.device is None:
+            continue
+        if known.device.name not in with_pbx:
+            reason = f"{known.device.name!r} must go on running a PBX: {known.ref} is bound to it; release it first"
+            found.append(Violation(("pbxs",), reason))
+        for rival in sorted(known.type.excludes):
+            if (known.device.name, rival) in declared:  # I3
+                reason = f"{catalog.types[rival].display_name} cannot be combined with {known.ref} (rule I3)"
+                found.append(Violation(("licenses",), reason))
+    return found
 
 
 def _first(*values: int | None) -> int:

@@ -1,7 +1,8 @@
 """Why a seat is refused: one closed list in order of precedence, and what a refusal carries.
 
 Where several reasons apply, the one that stands first here is given: first what is wrong with the question, then what
-the installation does not allow at all, then what the PBX lacks beside it, and at the end what is merely used up.
+the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. The two
+at the end stand apart: they concern a seat that is held, or was.
 `docs/refusals.md` explains each to operators; a test keeps the two alike.
 """
 
@@ -34,6 +35,7 @@ class RefusalReason(IntEnum):
     POOL_EXHAUSTED = 11
     COMPANION_EXHAUSTED = 12
     STILL_REQUIRED = 13
+    REVOKED = 14
 
 
 class RemedyAction(Enum):

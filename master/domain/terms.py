@@ -27,6 +27,8 @@ class Source:
     installation: Installation
     granted: Granted
     """The answer to a seat debited from it."""
+    leaving: int
+    """Licenses of the pool that are being released: nothing new is granted from them (L5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class TermsBook:
                     device=installation.device.name,
                     reassignable=license_type.metering is Metering.FLOATING,
                 ),
+                installation.leaving.get(license_type.key, 0),
             )
             for installation in installations
             if installation.capacity.get(license_type.key) and _within_limit(license_type, software, installation)

@@ -6,14 +6,24 @@ What is in use is never taken away by an apply (L5): a pool cannot shrink below 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from master.domain.catalog import Catalog
-from master.domain.estate import Estate, LeasePace
+from master.domain.estate import Estate, LeasePace, License
 from master.domain.leases import software_in_use
-from master.domain.project import Change, ChangeAction, ProjectSpec, Violation, capacities, changes, violations
+from master.domain.project import (
+    Change,
+    ChangeAction,
+    ProjectSpec,
+    Violation,
+    capacities,
+    changes,
+    standing_violations,
+    violations,
+)
 from master.domain.versions import Version
 from master.store import projects as store
 from master.store.database import Tx
@@ -66,8 +76,13 @@ def apply_project(
         if details is not None:
             return _answered_before(details)
     catalog = catalogs[spec.catalog]
-    if before is not None and (in_use := _in_use_violations(tx, before, spec, catalog)):
-        raise ProjectInvalidError(in_use)
+    if before is not None:
+        known = store.load_estate(tx, spec.name, catalogs, default_pace)
+        assert known is not None
+        imported = tuple(item for item in known.licenses if item.file is not None)
+        forbidden = standing_violations(before.spec, spec, catalog, imported)
+        if forbidden := forbidden or _in_use_violations(tx, before, spec, catalog, imported):
+            raise ProjectInvalidError(forbidden)
     found_changes = tuple(changes(before.spec if before else None, spec))
     if not found_changes:
         assert before is not None
@@ -94,9 +109,14 @@ class DryRun(Exception):
         self.applied = applied
 
 
-def _in_use_violations(tx: Tx, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog) -> list[Violation]:
+def _in_use_violations(
+    tx: Tx, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
+) -> list[Violation]:
     found = []
-    wanted = capacities(spec, catalog)
+    wanted = Counter(capacities(spec, catalog))
+    for item in imported:
+        if item.device is not None:
+            wanted[item.device.name, item.type.key] += item.quantity
     for (device, license_type), (_, used) in store.pools_by_name(tx, before.id).items():
         left = wanted.get((device, license_type), 0)
         if left < used:

@@ -9,7 +9,7 @@ from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from master.domain.catalog import Catalog
-from master.domain.estate import Device, Estate, LeasePace, License, Pbx
+from master.domain.estate import Device, Estate, InUse, LeasePace, License, Pbx, Release
 from master.domain.project import (
     DeviceSpec,
     LicenseSpec,
@@ -17,7 +17,6 @@ from master.domain.project import (
     PbxSpec,
     ProjectSpec,
     SiteSpec,
-    capacities,
     pace_of,
 )
 from master.domain.versions import Version
@@ -92,6 +91,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
                 device_names.get(one["device_id"], ""),
             )
             for one in _rows(tx, t.license_, row["id"])
+            if one["file"] is None
         ),
     )
     return StoredProject(row["id"], spec, row["revision"], row["applied_at"])
@@ -104,7 +104,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         return None
     catalog = catalogs[row["catalog"]]
     devices = {
-        one["id"]: Device(one["id"], one["name"], one["platform"], one["model"])
+        one["id"]: Device(one["id"], one["name"], one["platform"], one["model"], one["public_key"])
         for one in _rows(tx, t.device, row["id"])
     }
     pbxs = {
@@ -120,19 +120,43 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         )
         for one in _rows(tx, t.pbx, row["id"])
     }
-    licenses = tuple(
-        License(
-            one["id"],
-            catalog.types[one["type"]],
-            one["version"],
-            one["tier"],
-            one["quantity"],
-            devices.get(one["device_id"]),
-        )
-        for one in _rows(tx, t.license_, row["id"])
-    )
     pool_ids = {(one["device_id"], one["type"]): one["id"] for one in _rows(tx, t.pool, row["id"])}
-    return Estate(row["id"], row["name"], row["revision"], catalog, pbxs, licenses, pool_ids, row["epoch_floor"])
+    return Estate(
+        project_id=row["id"],
+        name=row["name"],
+        revision=row["revision"],
+        catalog=catalog,
+        pbxs=pbxs,
+        licenses=load_licenses(tx, row["id"], catalog, devices),
+        pool_ids=pool_ids,
+        epoch_floor=row["epoch_floor"],
+        revoked_from=_revoked_from(tx, row["id"]),
+    )
+
+
+def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[int, Device]) -> tuple[License, ...]:
+    """All licenses of a project, by id; their releases with them."""
+    query = select(t.license_release).where(t.license_release.c.project_id == project_id)
+    releases = {row["license_id"]: row for row in tx.connection.execute(query).mappings()}
+    return tuple(
+        License(
+            id=one["id"],
+            type=catalog.types[one["type"]],
+            version=one["version"],
+            tier=one["tier"],
+            quantity=one["quantity"],
+            device=devices.get(one["device_id"]),
+            file=one["file"],
+            binding=one["binding"],
+            first_bound_at=one["first_bound_at"],
+            bound_at=one["bound_at"],
+            held_until=one["held_until"],
+            agreement_ends_at=one["agreement_ends_at"],
+            release=_release(releases[one["id"]], devices) if one["id"] in releases else None,
+            last_nonce=one["last_nonce"],
+        )
+        for one in _rows(tx, t.license_, project_id)
+    )
 
 
 def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: StoredProject | None, now: float) -> int:
@@ -150,7 +174,7 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: Stored
         tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
     _remove_pbxs(tx, project_id, keep={one.name for one in spec.pbxs})
     tx.connection.execute(delete(t.site).where(t.site.c.project_id == project_id))
-    tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id))
+    tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id, t.license_.c.file.is_(None)))
     _insert(
         tx, t.site, [{"project_id": project_id, "name": s.name, "display_name": s.display_name} for s in spec.sites]
     )
@@ -174,7 +198,7 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: Stored
         },
     )
     _insert(tx, t.license_, [_license_row(project_id, item, catalog, device_ids) for item in spec.licenses])
-    _write_pools(tx, project_id, capacities(spec, catalog), device_ids)
+    settle_pools(tx, project_id)
     unused = [device_ids[name] for name in device_ids.keys() - {one.name for one in spec.devices}]
     tx.connection.execute(delete(t.device).where(t.device.c.id.in_(unused)))
     return revision
@@ -202,22 +226,45 @@ def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str,
     return {row[0]: int(row[1]) for row in rows}
 
 
-def _write_pools(tx: Tx, project_id: int, wanted: Mapping[tuple[str, str], int], device_ids: Mapping[str, int]) -> None:
-    """Pools keep their ids; one without licenses and seats goes."""
-    existing = pools_by_name(tx, project_id)
-    for (device, license_type), (pool_id, _) in existing.items():
-        capacity = wanted.get((device, license_type), 0)
-        if capacity == 0:
-            tx.connection.execute(delete(t.pool_usage).where(t.pool_usage.c.pool_id == pool_id))
-            tx.connection.execute(delete(t.pool).where(t.pool.c.id == pool_id))
-        else:
-            tx.connection.execute(update(t.pool).where(t.pool.c.id == pool_id).values(capacity=capacity))
+def settle_pools(tx: Tx, project_id: int) -> None:
+    """Make the pools what the bound licenses add up to (A1, B4). They keep their ids; one without licenses goes."""
+    bound = (t.license_.c.project_id == project_id) & t.license_.c.device_id.is_not(None)
+    total = select(t.license_.c.device_id, t.license_.c.type, func.sum(t.license_.c.quantity)).where(bound)
+    rows = tx.connection.execute(total.group_by(t.license_.c.device_id, t.license_.c.type))
+    wanted = {(int(row[0]), str(row[1])): int(row[2]) for row in rows}
+    tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
+    existing = {(row["device_id"], row["type"]): row for row in _rows(tx, t.pool, project_id)}
+    for name, row in existing.items():
+        if name not in wanted:
+            tx.connection.execute(delete(t.pool_usage).where(t.pool_usage.c.pool_id == row["id"]))
+            tx.connection.execute(delete(t.pool).where(t.pool.c.id == row["id"]))
+        elif row["capacity"] != wanted[name]:
+            tx.connection.execute(update(t.pool).where(t.pool.c.id == row["id"]).values(capacity=wanted[name]))
     fresh = [
-        {"project_id": project_id, "device_id": device_ids[device], "type": kind, "capacity": capacity, "used": 0}
-        for (device, kind), capacity in wanted.items()
-        if (device, kind) not in existing
+        {"project_id": project_id, "device_id": device_id, "type": kind, "capacity": capacity, "used": 0}
+        for (device_id, kind), capacity in wanted.items()
+        if (device_id, kind) not in existing
     ]
     _insert(tx, t.pool, fresh)
+
+
+def _release(row: RowMapping, devices: Mapping[int, Device]) -> Release:
+    return Release(
+        in_use=InUse(row["in_use"]),
+        to_device=devices[row["to_device_id"]].name if row["to_device_id"] is not None else "",
+        requested_by=row["requested_by"],
+        requested_at=row["requested_at"],
+        reason=row["reason"],
+        nonce=row["nonce"],
+        certified=row["certified"],
+        device_dead=row["device_dead"],
+        approved_by=row["approved_by"],
+    )
+
+
+def _revoked_from(tx: Tx, project_id: int) -> frozenset[int]:
+    query = select(t.revocation.c.pbx_id).distinct().join(t.pbx, t.pbx.c.id == t.revocation.c.pbx_id)
+    return frozenset(tx.connection.execute(query.where(t.pbx.c.project_id == project_id)).scalars())
 
 
 def _remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
@@ -228,6 +275,7 @@ def _remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
     if highest is not None:
         raised = update(t.project).where(t.project.c.id == project_id, t.project.c.epoch_floor < highest)
         tx.connection.execute(raised.values(epoch_floor=highest))
+    tx.connection.execute(delete(t.revocation).where(t.revocation.c.pbx_id.in_(gone)))
     tx.connection.execute(delete(t.lease).where(t.lease.c.pbx_id.in_(gone)))
     tx.connection.execute(delete(t.pbx).where(t.pbx.c.id.in_(gone)))
 

@@ -112,10 +112,10 @@ async def test_objects_of_different_pbxs_are_different(master: InProcess) -> Non
 
 @pytest.mark.rule("E6")
 async def test_held_against_the_software(master: InProcess) -> None:
-    await master.wire.apply(project({"PBX-Port 11%1000": 1, "PBX-Port11": 1}))
+    await master.wire.apply(project({"PBX-Port 11%1000": 1, "PBX-Port11": 1000}))
     berlin = await opened(master.wire, "berlin", "12")
     refusal = await refuse(berlin, seat("port", "alice"))
     assert refusal.reason == Reason.REFUSAL_REASON_VERSION_LIMIT
-    assert licenses(refusal.licenses) == [("PBX-Port 11%1000", 1, "hq-box"), ("PBX-Port11", 1, "hq-box")]
+    assert licenses(refusal.licenses) == [("PBX-Port 11%1000", 1, "hq-box"), ("PBX-Port11", 1000, "hq-box")]
     await berlin.open("11r1")
     await grant(berlin, seat("port", "alice"))

@@ -1,5 +1,7 @@
 """Rule L8: license names are read in every spelling, and printed as the documents print them."""
 
+from collections.abc import Iterable
+
 import grpc
 import pytest
 
@@ -14,23 +16,28 @@ RIVAL = "voicemail_user"  # cannot be in one project file with the other model (
 NAMES = [printed for printed, meaning in PRINTED.items() if meaning[0] != RIVAL]
 
 
+def bought(names: Iterable[str]) -> dict[str, int]:
+    """Enough of the lowest tiers that the higher ones may join them (E5)."""
+    return {name: 1 if "%" in name else 5000 for name in names}
+
+
 @pytest.mark.rule("L8")
 async def test_every_printed_name_comes_back_as_printed(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(dict.fromkeys(NAMES, 1)))
+    await any_master.wire.apply(project(bought(NAMES)))
     request = project_pb2.GetProjectRequest(name=f"projects/{PROJECT}")
     stored = (await any_master.wire.projects.GetProject(request)).project
     assert sorted(one.type for one in stored.licenses) == sorted(NAMES)
     pools = {pool.license_type: (pool.display_name, pool.capacity) for pool in (await status(any_master.wire)).pools}
     assert set(pools) == {PRINTED[printed][0] for printed in NAMES}
-    assert pools["port"] == ("PBX-Port", 5)
-    assert pools["relay_bri"] == ("Relay BRIs", 1)
-    assert pools["recording_user"] == ("PBX-Recording User", 1)
+    assert pools["port"] == ("PBX-Port", 5004)
+    assert pools["relay_bri"] == ("Relay BRIs", 5000)
+    assert pools["recording_user"] == ("PBX-Recording User", 5000)
 
 
 @pytest.mark.rule("L8")
 async def test_other_spellings_mean_the_same_license(master: InProcess) -> None:
     spelled = {printed.replace("-", " ").upper(): printed for printed in NAMES} | OTHER_SPELLINGS
-    await master.wire.apply(project(dict.fromkeys(spelled, 1)))
+    await master.wire.apply(project(bought(spelled)))
     request = project_pb2.GetProjectRequest(name=f"projects/{PROJECT}")
     stored = (await master.wire.projects.GetProject(request)).project
     assert sorted(one.type for one in stored.licenses) == sorted(spelled.values())

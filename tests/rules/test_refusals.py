@@ -40,7 +40,7 @@ SAMPLES = {
     "SOFTWARE_TOO_OLD": Sample({"PBX-Reporting12": 1}, seat("reporting", "alice"), software="V10 SR11"),
     "MODEL_EXCLUDED": Sample({"PBX-Port12": 1, "PBX-Voicemail12": 1}, seat("voicemail_user", "alice")),
     "VERSION_LIMIT": Sample({"PBX-Port10": 1}, seat("port", "alice")),
-    "FEATURE_OFF": Sample({"PBX-Port12": 320, "PBX-Voicemail12%1": 300}, seat("voicemail", "berlin", kind=PBX)),
+    "FEATURE_OFF": Sample({"PBX-Port12": 320, "PBX-Voicemail12": 300}, seat("voicemail", "berlin", kind=PBX)),
     "APPLICATION_VERSION": Sample({"PBX-Operator12": 1}, seat("operator", "desk", kind=LOGIN, app="13")),
     "REQUIREMENT_MISSING": Sample({"PBX Video12": 1}, seat("video", "alice")),
     "LOCAL_LICENSES_ONLY": Sample({"PBX-Port12": (2, "berlin-box")}, seat("port", "alice"), before=seats("port", 2)),
@@ -72,7 +72,7 @@ async def test_still_required_and_its_message(master: InProcess) -> None:
     berlin = await opened(master.wire, "berlin")
     await grant_all(berlin, seat("mypbx", "alice"), seat("video", "alice"), seat("app_sharing", "alice"))
     assert (await keep(berlin, seat("mypbx", "alice"))).message == MESSAGES["STILL_REQUIRED"]
-    assert set(MESSAGES) == {*SAMPLES, "STILL_REQUIRED"}
+    assert set(MESSAGES) == {*SAMPLES, "STILL_REQUIRED", "REVOKED"}
 
 
 async def reasons(pbx: BarePbx, *wanted: seat_pb2.Seat) -> list[str]:
