@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -26,10 +27,13 @@ from master.domain.overview import Overview
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
+from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.master import LicenseMaster, RenewalPace
+from master.leasing.moves import MoveRules
 from master.leasing.watch import LookRound, WatchHub
 from master.metrics import EstateCollector, Metrics
 from master.rpc.lease_service import LeaseService
+from master.rpc.license_service import LicenseService
 from master.rpc.project_service import ProjectService
 from master.rpc.server import Server
 from master.rpc.status_service import StatusService
@@ -53,6 +57,7 @@ class Running:
     """0 where there is no metrics page."""
     master: LicenseMaster
     expiry: Expiry
+    releases: ReleaseRound
     hub: WatchHub
     server: Server
 
@@ -105,16 +110,29 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             clock_allowance_seconds=settings.clock_allowance_seconds,
             holders_max=settings.expiry_holders_max,
         )
+        licenses = Licenses(
+            database=database,
+            estates=estates,
+            hub=hub,
+            clock=clock,
+            metrics=metrics,
+            rules=MoveRules(settings.cooling_off_seconds, lambda: secrets.token_bytes(16)),
+            token=lambda: secrets.token_urlsafe(24),
+            enrollment_seconds=settings.enrollment_seconds,
+        )
+        releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
+        signer = Signer(key_id, private_key)
         look_round = LookRound(database, hub, interval_seconds=settings.watch_interval_seconds)
         server = Server(
             lease_service=LeaseService(
                 master=master,
-                signer=Signer(key_id, private_key),
+                signer=signer,
                 clock=clock,
                 metrics=metrics,
                 seats_per_call_max=settings.seats_per_call_max,
                 streams_max=settings.streams_max,
             ),
+            license_service=LicenseService(licenses, signer=signer, clock=clock),
             project_service=ProjectService(master),
             status_service=StatusService(
                 master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
@@ -126,15 +144,17 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         try:
             committer.start()
             expiry.start()
+            releases.start()
             look_round.start()
             port = await server.start(settings.listen)
             metrics_port = pages[0].server_port if pages else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, hub, server)
+            yield Running(port, metrics_port, master, expiry, releases, hub, server)
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
             await look_round.stop()
+            await releases.stop()
             await expiry.stop()
             await committer.stop()
             if pages:

@@ -41,6 +41,9 @@ class Metrics:
         self.seats_reclaimed = Counter(
             "license_master_seats_reclaimed_total", "Seats taken back from leases that ran out.", registry=registry
         )
+        self.seats_revoked = Counter(
+            "license_master_seats_revoked_total", "Seats taken away by operators.", registry=registry
+        )
         self.refusals = Counter(
             "license_master_refusals_total",
             "Seats refused, by reason and license type.",

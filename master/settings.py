@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     retry_after_seconds: Seconds = 0.25
     """When a caller that met a full queue is told to come back."""
 
+    cooling_off_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 604_800
+    """How long a license that was released without its device's certificate waits before it can be bound again."""
+    enrollment_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = 86_400
+    """How long a device's one-time token can be used."""
+    release_interval_seconds: Seconds = 2
+    """How often releases under way are looked at."""
+
     expiry_interval_seconds: Seconds = 2
     """How often leases that ran out are looked for."""
     expiry_holders_max: Annotated[int, Field(ge=1)] = 500

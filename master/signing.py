@@ -13,12 +13,12 @@ class Signer:
 
     def __init__(self, key_id: str, private_key: bytes) -> None:
         self.key_id = key_id
-        self._key = Ed25519PrivateKey.from_private_bytes(private_key)
-        self.public_key = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.private_key = Ed25519PrivateKey.from_private_bytes(private_key)
+        self.public_key = self.private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
     def sign(self, message: bytes) -> bytes:
         """The signature over exactly these bytes."""
-        return self._key.sign(message)
+        return self.private_key.sign(message)
 
     @staticmethod
     def fresh() -> tuple[str, bytes]:

@@ -8,7 +8,7 @@ to others: whose key it is and whether it is trusted, and what the payload means
 from __future__ import annotations
 
 import hashlib
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,7 +21,7 @@ from licensemaster.v1 import document_pb2
 PAYLOAD_BYTES_MAX: Final = 1_048_576
 _FILE_BYTES_MAX: Final = 2 * PAYLOAD_BYTES_MAX
 Payload = TypeVar("Payload", bound=Message)
-Kind = document_pb2.DocumentKind.ValueType
+Kind: TypeAlias = document_pb2.DocumentKind.ValueType
 
 
 class DocumentError(Exception):

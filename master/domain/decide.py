@@ -88,6 +88,7 @@ class Decider:
             more, kept = self._give_back_unwanted(wanted)
             returned += more
             outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
+        self._revoked.intersection_update(wanted)  # the PBX does without the others, held or not (L5)
         return Synced(outcomes, returned, kept)
 
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:

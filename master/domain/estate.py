@@ -79,6 +79,11 @@ class Release:
     approved_by: str
 
     @property
+    def awaits_certificate(self) -> bool:
+        """Whether the device is to certify it and has not yet."""
+        return not self.certified and not self.device_dead
+
+    @property
     def is_vouched_for(self) -> bool:
         """Whether somebody answers for it that the device no longer uses the license (L2)."""
         return bool(self.approved_by) if self.device_dead else self.certified

@@ -23,7 +23,7 @@ class MoveProblem(IntEnum):
     """The closed list; the number is the order of precedence.
 
     First what is wrong with the question, then what can never be, then what the target does not take, then what has to
-    be waited for, and at the end what is in use.
+    be waited for, then what is in use. The last ones never meet the others.
     """
 
     UNKNOWN_DEVICE = 1
@@ -49,6 +49,13 @@ class MoveProblem(IntEnum):
     COOLING_OFF = 14
     IN_USE = 15
     """L5."""
+    DEVICE_NOT_ENROLLED = 16
+    """The device has no key to certify with (L2)."""
+    NO_RELEASE_UNDER_WAY = 17
+    """There is nothing to cancel or to approve."""
+    SAME_OPERATOR = 18
+    """Approval takes another operator than the one who asked."""
+    UNKNOWN_LICENSE = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +127,52 @@ def cooling_off(item: License, *, until: float) -> MoveRefusal:
         message=f"{item.ref} was released without its device's certificate and cannot be bound before {end}",
         remedy=f"bind it after {end}, or bind another license",
         license=item.ref,
+    )
+
+
+def device_not_enrolled(item: License, device: Device) -> MoveRefusal:
+    """L2: without a key the device cannot certify."""
+    return MoveRefusal(
+        problem=MoveProblem.DEVICE_NOT_ENROLLED,
+        rules=("L2",),
+        message=f"{device.name} has no key yet, so it cannot certify that it no longer uses {item.ref}",
+        remedy=f"enrol {device.name} first, or, if it is dead, ask for a release without its certificate",
+        license=item.ref,
+        device=device.name,
+    )
+
+
+def no_release_under_way(item: License) -> MoveRefusal:
+    """Nothing waits to be cancelled or approved."""
+    return MoveRefusal(
+        problem=MoveProblem.NO_RELEASE_UNDER_WAY,
+        rules=("L2",),
+        message=f"no release of {item.ref} waits for that",
+        remedy="ask for its release first",
+        license=item.ref,
+        device=_on(item),
+    )
+
+
+def same_operator(item: License) -> MoveRefusal:
+    """L2: two people have to agree that a device is dead."""
+    return MoveRefusal(
+        problem=MoveProblem.SAME_OPERATOR,
+        rules=("L2",),
+        message=f"who asked for the release of {item.ref} cannot approve it as well",
+        remedy="have a second operator approve it",
+        license=item.ref,
+        device=_on(item),
+    )
+
+
+def unknown_license(estate: Estate, license_id: str) -> MoveRefusal:
+    """The project has no such license."""
+    return MoveRefusal(
+        problem=MoveProblem.UNKNOWN_LICENSE,
+        rules=("L1",),
+        message=f"{license_id!r} is no license of project {estate.name}",
+        remedy="list the licenses of the project, or import the file that brings it",
     )
 
 

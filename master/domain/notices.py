@@ -5,13 +5,15 @@ States, not events: the same facts always give the same notices, so none can be 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from master.domain.estate import Estate, Pbx
+from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease
 from master.domain.refusals import MOST_NAMED, LicenseRef
+from master.domain.seats import Key
 from master.domain.words import LeaseState
 
 
@@ -24,6 +26,9 @@ class NoticeKind(Enum):
     VERSION_LIMIT = 4
     DRAINING = 5
     SUSPECTED_CLONE = 6
+    SEATS_REVOKED = 7
+    LICENSES_LEAVING = 8
+    CERTIFY_RELEASE = 9
 
     @property
     def ends_lease(self) -> bool:
@@ -38,13 +43,21 @@ class Notice:
     kind: NoticeKind
     message: str
     licenses: tuple[LicenseRef, ...] = ()
+    seats: tuple[Key, ...] = ()
+    """Seats to be given back; at most MOST_REVOKED, the others follow."""
+    releases: tuple[License, ...] = ()
+    """Licenses whose release the device has to certify; at most MOST_RELEASES."""
 
 
+MOST_REVOKED = 1000
+MOST_RELEASES = 100
 DRAINING = Notice(NoticeKind.DRAINING, "this master is about to stop; use another address or come back")
 
 
-def notices(estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, now: float) -> tuple[Notice, ...]:
-    """What the holder of `epoch` should know of the PBX's current lease and installation."""
+def notices(
+    estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, now: float, revoked: Collection[Key] = ()
+) -> tuple[Notice, ...]:
+    """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
     if epoch < lease.epoch:
         return (Notice(NoticeKind.FENCED, f"epoch {lease.epoch} was opened for {pbx.name}; stop using epoch {epoch}"),)
     state = lease.state(now)
@@ -61,4 +74,22 @@ def notices(estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, now: float) -
     if lease.suspected_clone(now):
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
         found.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
-    return tuple(found)
+    if revoked:  # L5
+        message = f"an operator took {len(revoked)} seats away from {pbx.name}: stop using them and return them"
+        found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
+    return (*found, *_release_notices(estate, pbx, installation))
+
+
+def _release_notices(estate: Estate, pbx: Pbx, installation: Installation) -> Iterator[Notice]:
+    own = estate.installations[pbx.device.id]
+    drawn_on = (own,) if own is installation else (own, installation)
+    leaving = [item for source in drawn_on for item in source.licenses if item.release is not None]
+    if leaving:  # L5
+        named = ", ".join(str(item.ref) for item in leaving[:MOST_NAMED])
+        message = f"{named}: to be released; seats held stay, fewer new ones are granted"
+        refs = tuple(item.ref for item in leaving[:MOST_NAMED])
+        yield Notice(NoticeKind.LICENSES_LEAVING, message, refs)
+    asked = [item for item in own.licenses if item.release is not None and item.release.awaits_certificate]
+    if asked:  # L2
+        message = f"certify that {pbx.device.name} no longer uses {', '.join(item.id for item in asked[:MOST_NAMED])}"
+        yield Notice(NoticeKind.CERTIFY_RELEASE, message, releases=tuple(asked[:MOST_RELEASES]))

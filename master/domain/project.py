@@ -116,6 +116,11 @@ class Change:
     after: str
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can name a thing of a project: 1 to 63 of a-z, 0-9 and '-'."""
+    return _NAME.fullmatch(text) is not None
+
+
 def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
     """What holds for a PBX: its own setting, else the project's, else the server's; renewing at a third of the ttl."""
     ttl = _first(pbx.ttl_seconds, project.ttl_seconds, default.ttl_seconds)
@@ -161,7 +166,7 @@ def changes(before: ProjectSpec | None, after: ProjectSpec) -> list[Change]:
 
 
 def _name_violations(spec: ProjectSpec) -> Iterator[Violation]:
-    if not _NAME.fullmatch(spec.name):
+    if not is_name(spec.name):
         yield Violation(("name",), f"{spec.name!r} {_NAME_RULE}")
     for group in ("sites", "devices", "pbxs", "licenses"):
         items: Sequence[Any] = getattr(spec, group)
@@ -170,7 +175,7 @@ def _name_violations(spec: ProjectSpec) -> Iterator[Violation]:
         for index, item in enumerate(items):
             name = _id(item)
             seen[name] += 1
-            if not _NAME.fullmatch(name):
+            if not is_name(name):
                 yield Violation((group, index, field), f"{name!r} {_NAME_RULE}")
             elif seen[name] == 2:
                 yield Violation((group, index, field), f"{name!r} is there twice; give each its own")
@@ -308,6 +313,10 @@ def standing_violations(
         found.append(Violation(("catalog",), reason))
         return found
     with_pbx = {pbx.device for pbx in after.pbxs}
+    for known in imported:
+        if known.release is not None and known.release.to_device and known.release.to_device not in with_pbx:
+            reason = f"{known.release.to_device!r} must go on running a PBX: {known.ref} is on its way to it"
+            found.append(Violation(("pbxs",), reason))
     declared = {(item.device, catalog.read_name(item.type).type.key) for item in after.licenses if item.device}
     for known in imported:
         if known.device is None:

@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, LeasePace, License
@@ -29,6 +29,8 @@ from master.store import projects as store
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, write_events
 from master.store.queries import leases_of_project
+
+Answer = TypeVar("Answer")
 
 
 class ProjectInvalidError(Exception):
@@ -91,7 +93,7 @@ def apply_project(
     estate = store.load_estate(tx, spec.name, catalogs, default_pace)
     assert estate is not None
     software = software_in_use(leases_of_project(tx, estate.project_id), now=now)
-    applied = Applied(found_changes, revision, _warnings(estate, software))
+    applied = Applied(found_changes, revision, warnings_of(estate, software))
     if request.dry_run:
         raise DryRun(applied)
     event = Event(
@@ -104,9 +106,14 @@ def apply_project(
 class DryRun(Exception):
     """Carries the answer out of a transaction that must not be committed."""
 
-    def __init__(self, applied: Applied) -> None:
+    def __init__(self, answer: object) -> None:
         super().__init__("dry run")
-        self.applied = applied
+        self._answer = answer
+
+    def answer_of(self, kind: type[Answer]) -> Answer:
+        """The answer, as what it is."""
+        assert isinstance(self._answer, kind)
+        return self._answer
 
 
 def _in_use_violations(
@@ -133,7 +140,7 @@ def _in_use_violations(
     return found
 
 
-def _warnings(estate: Estate, software: Mapping[int, Version]) -> tuple[str, ...]:
+def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, ...]:
     """What will not work; `software` is what PBXs say they run now, by PBX id (B10)."""
     found = []
     for installation in estate.installations.values():

@@ -17,7 +17,7 @@ from master.domain.leases import Lease, LeaseError, Phase, ended, is_reclaimable
 from master.domain.ledger import Ledger
 from master.domain.notices import notices
 from master.domain.refusals import Refusal, TopHolder
-from master.domain.seats import Seat, SeatKey, Want
+from master.domain.seats import Key, Seat, SeatKey, Want
 from master.domain.terms import TermsBook
 from master.domain.words import Basis
 from master.leasing.estates import Estates
@@ -66,6 +66,8 @@ class Prefetch:
     types: set[tuple[int, str]] = field(default_factory=set)
     whole_pbxs: set[int] = field(default_factory=set)
     pools: set[int] = field(default_factory=set)
+    revoked: set[int] = field(default_factory=set)
+    """PBXs that may have revoked seats to give back."""
 
 
 class Batch:
@@ -80,6 +82,7 @@ class Batch:
         self._touched: set[int] = set()
         self._events: list[Event] = []
         self._ledger = Ledger()
+        self._revoked: dict[int, set[Key]] = {}
 
     def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """Decide and write all; each request's own answer, or the error that concerns it alone."""
@@ -94,6 +97,8 @@ class Batch:
             except LeaseError as error:
                 answers.append(error)
         store.write_ledger(self._tx, self._ledger)
+        for pbx_id, revoked in self._revoked.items():
+            store.forget_revoked(self._tx, pbx_id, revoked - self._ledger.seats[pbx_id].revoked)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
         write_events(self._tx, self._events)
         self._complete(answers, {errand.pbx.id: errand.book for errand in known})
@@ -118,6 +123,8 @@ class Batch:
         pbx_wide: frozenset[str] = frozenset()
         for errand in errands:
             pbx_wide |= errand.book.estate.catalog.pbx_wide_types
+            if errand.pbx.id in errand.book.estate.revoked_from:
+                needs.revoked.add(errand.pbx.id)
             match errand.request:
                 case AcquireSeats(wants=wants):
                     need_for_wants(needs, errand.book, errand.pbx, wants)
@@ -134,6 +141,7 @@ class Batch:
                 case _:
                     pass
         self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands))
+        self._revoked = {pbx_id: set(self._ledger.seats[pbx_id].revoked) for pbx_id in needs.revoked}
 
     def _first_seats(self, errands: Sequence[Errand]) -> list[Seat]:
         """The seats that reclaiming takes back in this batch."""
@@ -247,6 +255,7 @@ class Batch:
         held = list(self._ledger.holdings(pbx.id))
         for seat in held:
             self._ledger.remove(seat)
+        self._ledger.seats[pbx.id].revoked.clear()
         return len(held)
 
     def _put(self, lease: Lease) -> None:
@@ -254,7 +263,8 @@ class Batch:
         self._touched.add(lease.pbx_id)
 
     def _granted(self, errand: Errand, lease: Lease) -> LeaseGranted:
-        told = notices(errand.book.estate, errand.pbx, lease, epoch=lease.epoch, now=self._now)
+        revoked = self._ledger.seats[errand.pbx.id].revoked
+        told = notices(errand.book.estate, errand.pbx, lease, epoch=lease.epoch, now=self._now, revoked=revoked)
         return LeaseGranted(lease, errand.pbx, {}, told)
 
     # --- Audit ------------------------------------------------------------------------------------------------------
@@ -368,6 +378,8 @@ def fill_ledger(tx: Tx, needs: Prefetch, pbx_wide: frozenset[str], seats: Sequen
     ledger.load(store.seats_of_holders(tx, (pair for pair in needs.holders if pair[0] not in needs.whole_pbxs)))
     ledger.load(store.seats_on_behalf(tx, (pair for pair in needs.on_behalf if pair[0] not in needs.whole_pbxs)))
     ledger.load(store.seats_of_types(tx, (pair for pair in needs.types if pair[0] not in needs.whole_pbxs)))
+    for pbx_id, keys in store.revoked_seats(tx, sorted(needs.revoked)).items():
+        ledger.seats[pbx_id].revoked = keys
     ledger.pools = store.lock_pools(tx, needs.pools | ledger.pools_debited())
     return ledger
 

@@ -43,7 +43,7 @@ from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store import projects, queries
 from master.store.database import Database, Tx
-from master.store.seats import read_leases
+from master.store.seats import read_leases, revoked_seats
 
 _log = structlog.get_logger(__name__)
 
@@ -148,7 +148,8 @@ class LicenseMaster:
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if first or lease is None:
                 lease = running(lease, pbx=str(name), epoch=epoch, now=now)
-            return notices(book.estate, pbx, lease, epoch=epoch, now=now)
+            revoked = revoked_seats(tx, sorted({pbx.id} & book.estate.revoked_from)).get(pbx.id, ())
+            return notices(book.estate, pbx, lease, epoch=epoch, now=now, revoked=revoked)
 
         return await self._database.read(look)
 
@@ -205,7 +206,7 @@ class LicenseMaster:
         try:
             applied = await self._database.transact(work)
         except DryRun as dry_run:
-            return dry_run.applied
+            return dry_run.answer_of(Applied)
         if applied.changes:
             self._hub.wake_all()
             for warning in applied.warnings:

@@ -19,7 +19,7 @@ from master.leasing.estates import Estates
 from master.leasing.requests import PbxName
 from master.store import queries
 from master.store.database import Tx
-from master.store.seats import holdings, read_leases
+from master.store.seats import holdings, read_leases, revoked_seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,13 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], now: float) ->
     """How the leases of some PBXs stand."""
     ids = [pbx.id for pbx in pbxs]
     leases, held = read_leases(tx, ids), holdings(tx, ids)
+    revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(ids)))
     views = []
     for pbx in pbxs:
         lease = leases.get(pbx.id)
         state = lease.state(now) if lease else LeaseState.NONE
-        told = notices(estate, pbx, lease, epoch=lease.epoch, now=now) if lease else ()
+        taken = revoked.get(pbx.id, ())
+        told = notices(estate, pbx, lease, epoch=lease.epoch, now=now, revoked=taken) if lease else ()
         views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), told))
     return views
 
@@ -106,6 +108,7 @@ def explain(
     wants = canonical(wants, book)
     needs = Prefetch()
     need_for_wants(needs, book, pbx, wants)
+    needs.revoked |= {pbx.id} & book.estate.revoked_from
     catalog = book.estate.catalog
     ledger = fill_ledger(tx, needs, catalog.pbx_wide_types)
     decider = Decider(book, ledger, pbx, runs, now)

@@ -20,6 +20,8 @@ from master.domain.leases import LeaseError
 from master.domain.toml_lines import path_text
 from master.leasing.apply import ProjectInvalidError
 from master.leasing.committer import QueueFullError, StoppedError
+from master.leasing.documents import DocumentProblem, DocumentRefusedError
+from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import UnknownPbxError
 from master.store.database import StorageError, StorageProblem
@@ -50,6 +52,22 @@ class Failure:
     violations: Sequence[tuple[str, str]] = ()
 
 
+DOCUMENT_CODES = {
+    DocumentProblem.WRONG_KIND: grpc.StatusCode.INVALID_ARGUMENT,
+    DocumentProblem.UNREADABLE: grpc.StatusCode.INVALID_ARGUMENT,
+    DocumentProblem.CONTENT_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    DocumentProblem.BAD_SIGNATURE: grpc.StatusCode.PERMISSION_DENIED,
+    DocumentProblem.UNKNOWN_KEY: grpc.StatusCode.PERMISSION_DENIED,
+    DocumentProblem.KEY_DISTRUSTED: grpc.StatusCode.PERMISSION_DENIED,
+    DocumentProblem.KEY_RETIRED: grpc.StatusCode.PERMISSION_DENIED,
+    DocumentProblem.TOKEN_INVALID: grpc.StatusCode.PERMISSION_DENIED,
+    DocumentProblem.OTHER_PROJECT: grpc.StatusCode.FAILED_PRECONDITION,
+    DocumentProblem.OTHER_CATALOG: grpc.StatusCode.FAILED_PRECONDITION,
+    DocumentProblem.OTHER_DEVICE: grpc.StatusCode.FAILED_PRECONDITION,
+    DocumentProblem.NOT_YET_VALID: grpc.StatusCode.FAILED_PRECONDITION,
+    DocumentProblem.EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
+    DocumentProblem.REPLAYED: grpc.StatusCode.FAILED_PRECONDITION,
+}
 _RETRY_STORAGE_SECONDS = 1.0
 _MESSAGE_BYTES_MAX = 700
 _REASON_BYTES_MAX = 500
@@ -70,6 +88,14 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))
         case UnknownProjectError():
             return Failure(code.NOT_FOUND, "UNKNOWN_PROJECT", str(error))
+        case UnknownDeviceError():
+            return Failure(code.NOT_FOUND, "UNKNOWN_DEVICE", str(error))
+        case UnknownKeyError():
+            return Failure(code.NOT_FOUND, "UNKNOWN_KEY", str(error))
+        case DeviceKeptError():
+            return Failure(code.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", str(error))
+        case DocumentRefusedError():
+            return Failure(DOCUMENT_CODES[error.problem], f"DOCUMENT_{error.problem.name}", str(error))
         case LeaseError():
             return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
         case QueueFullError():

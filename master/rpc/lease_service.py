@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc
+from master.domain.notices import Notice
 from master.leasing import requests as ask
 from master.leasing.master import LicenseMaster
 from master.metrics import Metrics
 from master.rpc.convert import incoming, outgoing
+from master.rpc.convert.papers import Papers
 from master.rpc.errors import TooManyStreamsError
 from master.rpc.interceptors import caller_of_call
 from master.signing import Signer
@@ -35,6 +37,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     ) -> None:
         self._master = master
         self._signer = signer
+        self._papers = Papers(signer)
         self._clock = clock
         self._metrics = metrics
         self._seats_max = seats_per_call_max
@@ -55,7 +58,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         )
         return lease_pb2.OpenLeaseResponse(
             lease=self._lease(name, granted),
-            notices=outgoing.notice_messages(granted.notices),
+            notices=self._notices(name, granted.notices),
             seats_held=sum(granted.holdings.values()),
         )
 
@@ -66,7 +69,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             ask.RenewLease(pbx=name, caller=caller_of_call.get(), epoch=request.epoch)
         )
         return lease_pb2.RenewLeaseResponse(
-            lease=self._lease(name, granted), notices=outgoing.notice_messages(granted.notices)
+            lease=self._lease(name, granted), notices=self._notices(name, granted.notices)
         )
 
     async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
@@ -132,11 +135,15 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._streams += 1
         self._metrics.watch_streams.inc()
         try:
-            async for told in self._master.watch_lease(incoming.pbx_name(request.pbx), request.epoch):
-                yield lease_pb2.WatchLeaseResponse(notices=outgoing.notice_messages(told))
+            name = incoming.pbx_name(request.pbx)
+            async for told in self._master.watch_lease(name, request.epoch):
+                yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, told))
         finally:
             self._streams -= 1
             self._metrics.watch_streams.dec()
+
+    def _notices(self, name: ask.PbxName, told: Sequence[Notice]) -> list[lease_pb2.Notice]:
+        return outgoing.notice_messages(told, lambda item: self._papers.release_request(name.project, item))
 
     def _lease(self, name: ask.PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
         terms = outgoing.lease_terms(

@@ -8,16 +8,31 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from licensemaster.v1 import lease_pb2, lease_pb2_grpc, project_pb2, project_pb2_grpc, status_pb2, status_pb2_grpc
+from licensemaster.v1 import (
+    lease_pb2,
+    lease_pb2_grpc,
+    license_pb2,
+    license_pb2_grpc,
+    project_pb2,
+    project_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
+)
 from master.metrics import Metrics
 from master.rpc.interceptors import CallInterceptor
 from master.rpc.lease_service import LeaseService
+from master.rpc.license_service import LicenseService
 from master.rpc.project_service import ProjectService
 from master.rpc.status_service import StatusService
 
 SERVICES = tuple(
     file.DESCRIPTOR.services_by_name[name].full_name
-    for file, name in ((lease_pb2, "LeaseService"), (project_pb2, "ProjectService"), (status_pb2, "StatusService"))
+    for file, name in (
+        (lease_pb2, "LeaseService"),
+        (license_pb2, "LicenseService"),
+        (project_pb2, "ProjectService"),
+        (status_pb2, "StatusService"),
+    )
 )
 
 
@@ -28,6 +43,7 @@ class Server:
         self,
         *,
         lease_service: LeaseService,
+        license_service: LicenseService,
         project_service: ProjectService,
         status_service: StatusService,
         metrics: Metrics,
@@ -46,6 +62,7 @@ class Server:
             ),
         )
         lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)
+        license_pb2_grpc.add_LicenseServiceServicer_to_server(license_service, self._server)
         project_pb2_grpc.add_ProjectServiceServicer_to_server(project_service, self._server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
         self._health = health.aio.HealthServicer()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from master.domain.leases import Lease, Phase
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import MOST_HOLDERS
-from master.domain.seats import Seat
+from master.domain.seats import Key, Seat
 from master.domain.versions import Version
 from master.domain.words import HolderKind
 from master.store.database import Row, Tx
@@ -164,6 +164,32 @@ def write_ledger(tx: Tx, ledger: Ledger) -> None:
     if changes:
         tx.many("UPDATE pool SET used = used + ?2 WHERE id = ?1", sorted(totals.items()))
         tx.many(_USAGE_UPSERT, [(pool_id, pbx_id, change) for (pool_id, pbx_id), change in sorted(changes.items())])
+
+
+def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
+    """Seats that PBXs still have to give back after an operator took them away (L5), by PBX id."""
+    found: dict[int, set[Key]] = {}
+    if pbx_ids:
+        rows = tx.rows("SELECT pbx_id, type, kind, holder FROM revocation WHERE pbx_id IN {?1:int}", list(pbx_ids))
+        for row in rows:
+            found.setdefault(row[0], set()).add((row[1], _KINDS[row[2]], row[3]))
+    return found
+
+
+def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key], now: float) -> None:
+    """Note seats as taken away."""
+    tx.many(
+        "INSERT INTO revocation (pbx_id, type, kind, holder, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5)"
+        " ON CONFLICT DO NOTHING",
+        [(pbx_id, kind_of_license, int(kind), holder, now) for kind_of_license, kind, holder in keys],
+    )
+
+
+def forget_revoked(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
+    """Seats that were taken away have been given back."""
+    rows = [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys]
+    if rows:
+        tx.many("DELETE FROM revocation WHERE pbx_id = ?1 AND type = ?2 AND kind = ?3 AND holder = ?4", rows)
 
 
 def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:

@@ -65,6 +65,7 @@ device = Table(
     Column("name", String(63), nullable=False),
     Column("platform", String(63), nullable=False),
     Column("model", String(63), nullable=False),
+    Column("key_id", String(16)),
     Column("public_key", LargeBinary),
     Column("enrolled_at", Float(53)),
     Column("token_hash", String(64)),

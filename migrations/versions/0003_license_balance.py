@@ -11,6 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     with op.batch_alter_table("device") as device:
+        device.add_column(sa.Column("key_id", sa.String(length=16), nullable=True))
         device.add_column(sa.Column("public_key", sa.LargeBinary(), nullable=True))
         device.add_column(sa.Column("enrolled_at", sa.Float(precision=53), nullable=True))
         device.add_column(sa.Column("token_hash", sa.String(length=64), nullable=True))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
 
 import grpc
 import pytest
 
+from master import leasing
 from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.project import Violation
-from master.leasing import apply, batch, committer, estates, expiry, reading, requests, watch
-from master.leasing import master as leasing_master
 from master.leasing.apply import DryRun, ProjectInvalidError
 from master.leasing.committer import QueueFullError, StoppedError
+from master.leasing.documents import DocumentProblem, DocumentRefusedError
+from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import PbxName, UnknownPbxError
 from master.rpc import errors
-from master.rpc.errors import InvalidArgumentError, TooManyStreamsError, failure_of
+from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
 from master.store import database
 from master.store.database import StorageError, StorageProblem
 
@@ -27,6 +30,13 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
     (UnknownProjectError("acme"), CODE.NOT_FOUND, "UNKNOWN_PROJECT", False),
+    (UnknownDeviceError("acme", "box"), CODE.NOT_FOUND, "UNKNOWN_DEVICE", False),
+    (UnknownKeyError("abc"), CODE.NOT_FOUND, "UNKNOWN_KEY", False),
+    (DeviceKeptError("bound"), CODE.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", False),
+    *(
+        (DocumentRefusedError(problem, "x"), DOCUMENT_CODES[problem], f"DOCUMENT_{problem.name}", False)
+        for problem in DocumentProblem
+    ),
     *(
         (LeaseError(problem, pbx="x", epoch=1), CODE.FAILED_PRECONDITION, problem.name, False)
         for problem in LeaseProblem
@@ -41,7 +51,9 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
 ]
 NEVER_LEAVE = {DryRun}
 """Caught where they are raised."""
-MODULES = [apply, batch, committer, database, errors, estates, expiry, leasing_master, reading, requests, watch]
+MODULES = [database, errors] + [
+    importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)
+]
 
 
 @pytest.mark.parametrize(("error", "code", "reason", "retry"), TABLE, ids=lambda value: getattr(value, "name", None))

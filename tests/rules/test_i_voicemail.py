@@ -128,8 +128,7 @@ async def test_a_project_cannot_have_both_in_one_installation(master: InProcess,
         await master.wire.apply(project({"PBX-Port12": 5, both[0]: 5, both[1]: 5}))
     assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert failed.value.details() == (
-        f"{both[1]} cannot be combined with {both[0].removesuffix('12')} on hq-box;"
-        " use one model (rule I3)"
+        f"{both[1]} cannot be combined with {both[0].removesuffix('12')} on hq-box; use one model (rule I3)"
     )
     with pytest.raises(grpc.aio.AioRpcError) as unknown:
         await status(master.wire)

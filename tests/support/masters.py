@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import grpc
 
-from licensemaster.v1 import lease_pb2_grpc, project_pb2, project_pb2_grpc, status_pb2_grpc
+from licensemaster.v1 import lease_pb2_grpc, license_pb2_grpc, project_pb2, project_pb2_grpc, status_pb2_grpc
 from master.app import Running, running
 from master.launch import MasterProcess, master_process
 from master.settings import load_settings
@@ -41,6 +41,7 @@ class Wire:
     address: str
     channel: grpc.aio.Channel
     leases: lease_pb2_grpc.LeaseServiceAsyncStub
+    licenses: license_pb2_grpc.LicenseServiceAsyncStub
     projects: project_pb2_grpc.ProjectServiceAsyncStub
     status: status_pb2_grpc.StatusServiceAsyncStub
 
@@ -58,6 +59,7 @@ async def wire_to(address: str) -> AsyncIterator[Wire]:
             address,
             channel,
             lease_pb2_grpc.LeaseServiceStub(channel),
+            license_pb2_grpc.LicenseServiceStub(channel),
             project_pb2_grpc.ProjectServiceStub(channel),
             status_pb2_grpc.StatusServiceStub(channel),
         )
@@ -75,7 +77,13 @@ class InProcess:
 @asynccontextmanager
 async def in_process_master(database_url: str, clock: Clock, **settings: object) -> AsyncIterator[InProcess]:
     """A master over an upgraded database; expiry only looks when told to."""
-    chosen = {"expiry_interval_seconds": 3600, "drain_seconds": 0.5, "metrics_listen": "", **settings}
+    chosen = {
+        "expiry_interval_seconds": 3600,
+        "release_interval_seconds": 3600,
+        "drain_seconds": 0.5,
+        "metrics_listen": "",
+        **settings,
+    }
     loaded = load_settings(None, database_url=database_url, listen="127.0.0.1:0", **chosen)
     async with running(loaded, clock) as master, wire_to(f"127.0.0.1:{master.port}") as wire:
         yield InProcess(wire, master, clock)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, status_pb2
 from master.domain import project as spec
 from master.domain.decide import Outcome, ReturnOutcome
-from master.domain.estate import Estate
+from master.domain.estate import Estate, License
 from master.domain.leases import Lease
 from master.domain.notices import Notice
 from master.domain.overview import Overview
 from master.domain.refusals import LicenseRef, Refusal, RemedyAction
-from master.domain.seats import Granted, Seat
+from master.domain.seats import Granted, Key, Seat
 from master.domain.words import Basis, HolderKind, LeaseState
 from master.leasing.reading import LeaseView
 from master.leasing.requests import PbxName
@@ -114,16 +114,27 @@ def lease_terms(name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[
     return terms.SerializeToString(deterministic=True)
 
 
-def notice_messages(told: Sequence[Notice]) -> list[lease_pb2.Notice]:
-    """What a PBX should know."""
+def notice_messages(
+    told: Sequence[Notice], request_for: Callable[[License], document_pb2.SignedDocument] | None = None
+) -> list[lease_pb2.Notice]:
+    """What a PBX should know; with what its device is to answer, where `request_for` signs that."""
     return [
         lease_pb2.Notice(
             kind=lease_pb2.NoticeKind.ValueType(notice.kind.value),
             message=notice.message,
             licenses=license_refs(notice.licenses),
+            seats=[_seat_key(key) for key in notice.seats],
+            release_requests=[request_for(item) for item in notice.releases] if request_for else (),
         )
         for notice in told
     ]
+
+
+def _seat_key(key: Key) -> seat_pb2.Seat:
+    license_type, kind, holder = key
+    return seat_pb2.Seat(
+        license_type=license_type, holder_kind=seat_pb2.HolderKind.ValueType(kind.value), holder=holder
+    )
 
 
 def held_seat(estate: Estate, seat: Seat) -> status_pb2.HeldSeat:

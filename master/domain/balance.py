@@ -1,0 +1,64 @@
+"""How a license changes as it is bound, released and converted: small steps from one frozen `License` to the next.
+
+Whether a step is allowed is judged in `moves.py`; here is what it makes of the license. Time comes in as UNIX seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from master.domain.estate import Device, InUse, License, Release
+
+
+def bound(item: License, device: Device, now: float) -> License:
+    """On a device. The date of its first binding is kept for good (L7), and its service agreement (L6)."""
+    first = now if item.first_bound_at is None else item.first_bound_at
+    return replace(
+        item,
+        device=device,
+        binding=item.binding + 1,
+        first_bound_at=first,
+        bound_at=now,
+        held_until=None,
+        release=None,
+    )
+
+
+def leaving(item: License, release: Release) -> License:
+    """Its release has begun."""
+    return replace(item, release=release)
+
+
+def pressed(item: License, in_use: InUse) -> License:
+    """Its release goes on, with more pressure on those who use it."""
+    return replace(item, release=replace(_release(item), in_use=in_use))
+
+
+def certified(item: License) -> License:
+    """Its device has certified that it no longer uses it (L2)."""
+    return replace(item, release=replace(_release(item), certified=True))
+
+
+def approved(item: License, operator: str) -> License:
+    """A second operator agrees that its device is dead."""
+    return replace(item, release=replace(_release(item), approved_by=operator))
+
+
+def staying(item: License) -> License:
+    """Its release was given up."""
+    return replace(item, release=None)
+
+
+def freed(item: License, *, held_until: float | None) -> License:
+    """Back in the project balance; `held_until` where its device could not certify that."""
+    return replace(item, device=None, release=None, held_until=held_until, last_nonce=_release(item).nonce)
+
+
+def cleared(item: License) -> License:
+    """Its device turned up and certified after all: it need not wait any longer."""
+    return replace(item, held_until=None)
+
+
+def _release(item: License) -> Release:
+    assert item.release is not None, f"no release of {item.id} is under way"
+    return item.release

@@ -1,0 +1,87 @@
+"""What verified documents say, as the transport hands them over, and why one is refused all the same.
+
+That a signature is genuine was found before anything was read; whether its key is trusted is asked again under lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class DocumentProblem(Enum):
+    """Why a document changes nothing; the names are those of the API's ErrorInfo."""
+
+    WRONG_KIND = "it is a document of another kind"
+    UNREADABLE = "it cannot be read"
+    CONTENT_INVALID = "something in it makes no sense"
+    BAD_SIGNATURE = "it is forged or altered"
+    UNKNOWN_KEY = "its key is not trusted here"
+    KEY_DISTRUSTED = "its key is trusted no longer"
+    KEY_RETIRED = "its key was retired before it was issued"
+    TOKEN_INVALID = "its one-time token is wrong, used or out of date"
+    OTHER_PROJECT = "it is for another project"
+    OTHER_CATALOG = "it is for another catalog"
+    OTHER_DEVICE = "it is for another device"
+    NOT_YET_VALID = "it is not valid yet"
+    EXPIRED = "it is no longer valid"
+    REPLAYED = "it was used before, or belongs to a release that is over"
+
+
+class DocumentRefusedError(Exception):
+    """A document changes nothing."""
+
+    def __init__(self, problem: DocumentProblem, detail: str) -> None:
+        super().__init__(f"{problem.value}: {detail}")
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileItem:
+    """One purchased item of a license file; `type` is its printed name."""
+
+    id: str
+    type: str
+    quantity: int
+    replaces: str
+    agreement_ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseFile:
+    """A vendor's file; times are UNIX seconds."""
+
+    id: str
+    catalog: str
+    project: str
+    issued_at: float
+    expires_at: float
+    items: Sequence[FileItem]
+    key_id: str
+    document: bytes
+    """The whole signed document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A device's statement that it no longer uses a license (L2)."""
+
+    project: str
+    device: str
+    license: str
+    number: int
+    nonce: bytes
+    public_key: bytes
+    """That it was verified with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrollment:
+    """A device shows its key, which signed this."""
+
+    project: str
+    device: str
+    token: str
+    key_id: str
+    public_key: bytes

@@ -1,0 +1,260 @@
+"""The project balance as its service sees it: every verb once, without transport; and what completes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from master.domain.estate import Estate, License
+from master.domain.words import LeaseState
+from master.leasing import keys
+from master.leasing.apply import DryRun
+from master.leasing.certificates import certify
+from master.leasing.documents import Certificate, Enrollment
+from master.leasing.estates import Estates
+from master.leasing.imports import Imported, ImportLicenses, import_licenses
+from master.leasing.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
+from master.leasing.periodic import Periodic
+from master.leasing.reading import read_estate
+from master.leasing.watch import WatchHub
+from master.metrics import Metrics
+from master.store import licenses as store
+from master.store import queries
+from master.store.database import Database, Tx
+
+_log = structlog.get_logger(__name__)
+_CALLER = "master:releases"
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseView:
+    """A license, and what its release still waits for."""
+
+    item: License
+    seats_to_go: int = 0
+    seats_unreachable: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseQuery:
+    """Which licenses to list; an empty text means any."""
+
+    project: str
+    device: str = ""
+    license_type: str = ""
+
+
+class Licenses:
+    """Everything that is done with licenses and the keys behind them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        estates: Estates,
+        hub: WatchHub,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        rules: MoveRules,
+        token: Callable[[], str],
+        enrollment_seconds: float,
+    ) -> None:
+        self._database = database
+        self._estates = estates
+        self._hub = hub
+        self._clock = clock
+        self._metrics = metrics
+        self._rules = rules
+        self._token = token
+        self._enrollment_seconds = enrollment_seconds
+
+    async def import_licenses(self, request: ImportLicenses) -> Imported:
+        """Take a file's licenses into the balance.
+
+        Raises:
+            UnknownProjectError, DocumentRefusedError: nothing was changed.
+        """
+        now = self._clock()
+        return await self._database.transact(lambda tx: import_licenses(tx, self._estates, request, now))
+
+    async def move(self, request: Move) -> MovedAll:
+        """Bind, release, cancel or approve; PBXs are told at once.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        now = self._clock()
+        try:
+            answer = await self._database.transact(
+                lambda tx: move_licenses(tx, self._estates, request, self._rules, now)
+            )
+        except DryRun as dry_run:
+            return dry_run.answer_of(MovedAll)
+        self._hub.wake_all()
+        for result in answer.results:
+            if result.revoked.seats or result.revoked.at_risk:
+                self._metrics.seats_revoked.inc(result.revoked.seats)
+                _log.warning(
+                    "seats revoked",
+                    project=request.project,
+                    license=result.license_id,
+                    seats=result.revoked.seats,
+                    at_risk=result.revoked.at_risk,
+                )
+        for warning in answer.warnings:
+            _log.warning("project", project=request.project, warning=warning)
+        return answer
+
+    async def certify(self, certificate: Certificate, *, caller: str) -> License:
+        """Take a device's certificate.
+
+        Raises:
+            UnknownProjectError, DocumentRefusedError: nothing was changed.
+        """
+        now = self._clock()
+        item = await self._database.transact(
+            lambda tx: certify(tx, self._estates, certificate, self._rules, caller=caller, now=now)
+        )
+        self._hub.wake_all()
+        return item
+
+    async def complete_releases(self) -> list[License]:
+        """Complete what nothing stands in the way of any more."""
+        done: list[License] = []
+        now = self._clock()
+        for project in await self._database.read(store.projects_with_releases_to_complete):
+
+            def work(tx: Tx, project: str = project) -> list[License]:
+                return complete_releases(tx, self._estates, project, self._rules, caller=_CALLER, now=now)
+
+            done += await self._database.transact(work)
+        if done:
+            self._hub.wake_all()
+            _log.info("releases completed", licenses=[item.id for item in done])
+        return done
+
+    # --- Questions --------------------------------------------------------------------------------------------------
+
+    async def list_licenses(self, which: LicenseQuery, *, after: str, limit: int) -> tuple[Estate, list[LicenseView]]:
+        """Licenses by id, from behind `after` on."""
+        now = self._clock()
+
+        def look(tx: Tx) -> tuple[Estate, list[LicenseView]]:
+            estate = read_estate(tx, self._estates, which.project)
+            key = estate.catalog.key_of(which.license_type) if which.license_type else ""
+            found = [
+                item
+                for item in estate.licenses
+                if item.id > after
+                and key in ("", item.type.key)
+                and which.device in ("", item.device.name if item.device else "")
+            ]
+            return estate, _views(tx, estate, found[:limit], now)
+
+        return await self._database.read(look)
+
+    async def view(self, project: str, items: list[License]) -> list[LicenseView]:
+        """Licenses with what their releases still wait for."""
+        now = self._clock()
+
+        def look(tx: Tx) -> list[LicenseView]:
+            return _views(tx, read_estate(tx, self._estates, project), items, now)
+
+        return await self._database.read(look)
+
+    async def vendor_key(self, project: str, key_id: str) -> store.VendorKey:
+        """A key that is trusted now.
+
+        Raises:
+            UnknownProjectError, DocumentRefusedError: it is not.
+        """
+
+        def look(tx: Tx) -> store.VendorKey:
+            return keys.trusted_key(tx, read_estate(tx, self._estates, project).project_id, key_id)
+
+        return await self._database.read(look)
+
+    async def vendor_keys(self, project: str) -> list[store.VendorKey]:
+        """All keys that a project trusts or trusted, the newest first."""
+        return await self._database.read(
+            lambda tx: store.vendor_keys(tx, read_estate(tx, self._estates, project).project_id)
+        )
+
+    async def devices(self, project: str) -> list[store.StoredDevice]:
+        """All devices of a project, by name."""
+        return await self._database.read(
+            lambda tx: store.devices(tx, read_estate(tx, self._estates, project).project_id)
+        )
+
+    async def devices_with_key(self, key_id: str) -> list[tuple[str, str, bytes]]:
+        """(project, device, public key) of those that enrolled a key."""
+        return await self._database.read(lambda tx: store.devices_with_key(tx, key_id))
+
+    # --- Keys -------------------------------------------------------------------------------------------------------
+
+    async def trust_key(self, request: keys.TrustKey) -> store.VendorKey:
+        """Trust a vendor's key."""
+        now = self._clock()
+        return await self._database.transact(lambda tx: keys.trust_key(tx, self._estates, request, now))
+
+    async def distrust_key(self, project: str, key_id: str, *, caller: str, reason: str) -> store.VendorKey:
+        """Trust a vendor's key no longer."""
+        now = self._clock()
+        return await self._database.transact(
+            lambda tx: keys.distrust_key(
+                tx, self._estates, project=project, key_id=key_id, caller=caller, reason=reason, now=now
+            )
+        )
+
+    async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
+        """A one-time token for a device, and until when it can be used."""
+        now, token = self._clock(), self._token()
+        request = keys.OpenEnrollment(
+            project=project,
+            device=device,
+            token=token,
+            ends_at=now + self._enrollment_seconds,
+            caller=caller,
+            reason=reason,
+        )
+        await self._database.transact(lambda tx: keys.open_enrollment(tx, self._estates, request, now))
+        return token, request.ends_at
+
+    async def enroll(self, request: Enrollment, *, caller: str) -> None:
+        """Take a device's key."""
+        now = self._clock()
+        await self._database.transact(lambda tx: keys.enroll(tx, self._estates, request, caller=caller, now=now))
+        self._hub.wake_all()
+
+
+class ReleaseRound(Periodic):
+    """Completes releases as soon as nobody uses the licenses any more."""
+
+    def __init__(self, licenses: Licenses, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._licenses = licenses
+
+    async def look(self) -> int:
+        """How many were completed."""
+        return len(await self._licenses.complete_releases())
+
+
+def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[LicenseView]:
+    if all(item.release is None for item in items):
+        return [LicenseView(item) for item in items]
+    used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
+    leases = queries.leases_of_project(tx, estate.project_id)
+    silent = {pbx for pbx, lease in leases.items() if lease.state(now) is not LeaseState.ACTIVE}
+    views = []
+    for item in items:
+        if item.release is None or item.device is None:
+            views.append(LicenseView(item))
+            continue
+        pool_id = estate.pool_ids[item.device.id, item.type.key]
+        left = estate.installations[item.device.id].capacity[item.type.key] - item.quantity
+        to_go = max(used.get(pool_id, 0) - left, 0)
+        unreachable = sum(seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent)
+        views.append(LicenseView(item, to_go, min(unreachable, to_go)))
+    return views

@@ -1,0 +1,335 @@
+"""Binds, releases and rebinds licenses: one transaction each, every license answered by itself (rules L1 to L7).
+
+A release is complete when nobody uses the license any more (L5) and somebody vouches that its device does not either:
+the device by its certificate (L2), or, for one that is dead, a second operator. Until then the license is leaving: what
+is held stays held, nothing new is granted from it. `domain/moves.py` judges; `revoking.py` takes seats away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from master.domain import balance, move_problems, moves
+from master.domain.estate import Estate, InUse, License, Release
+from master.domain.move_problems import MoveProblem, MoveRefusal
+from master.domain.refusals import LicenseRef, TopHolder
+from master.leasing.apply import DryRun, warnings_of
+from master.leasing.estates import Estates
+from master.leasing.license_changes import LicenseChanges, plain
+from master.leasing.revoking import NOTHING_REVOKED, Revoked, revoke
+from master.store.database import Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What an operator asks for, of some licenses of a project."""
+
+    project: str
+    licenses: Sequence[str]
+    caller: str
+    reason: str
+    request_id: str
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindLicenses(Move):
+    """Put free licenses onto a device."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLicenses(Move):
+    """Take licenses off their devices, into the balance or straight onto another device."""
+
+    in_use: InUse
+    to_device: str
+    device_dead: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReleases(Move):
+    """Give releases up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproveReleases(Move):
+    """Agree that devices are dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The answer for one license."""
+
+    license_id: str
+    item: License | None
+    """As it stands now, where it moved or is about to."""
+    refused: MoveRefusal | None = None
+    revoked: Revoked = NOTHING_REVOKED
+
+
+@dataclass(frozen=True, slots=True)
+class MovedAll:
+    """The answers in request order, the estate they left, and what an operator should know."""
+
+    estate: Estate
+    results: tuple[Moved, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRules:
+    """What the settings say of moves."""
+
+    cooling_off_seconds: float
+    nonce: Callable[[], bytes]
+    """A new one each time."""
+
+
+def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now: float) -> MovedAll:
+    """Do what is asked for, each license after those before it.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        DryRun: carries the answer, where only that was asked for.
+    """
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
+    if not request.dry_run and (known := changes.answered_before(request.request_id)) is not None:
+        return _answered_before(changes, known)
+    warned = set(warnings_of(changes.estate, changes.software))
+    step, kind = _STEPS[type(request)]
+    ids = tuple(dict.fromkeys(request.licenses))
+    before = {license_id: changes.find(license_id) for license_id in ids}
+    results = tuple(_moved(changes, license_id, request, rules, step) for license_id in ids)
+    after = warnings_of(_when_all_is_done(changes.estate), changes.software)
+    answer = MovedAll(changes.estate, results, tuple(one for one in after if one not in warned))
+    details = {
+        "results": [_plain_result(one, before[one.license_id]) for one in results],
+        "warnings": answer.warnings,
+    }
+    changes.event(kind, details, request_id=request.request_id or None)
+    changes.write()
+    if request.dry_run:
+        raise DryRun(answer)
+    return answer
+
+
+def complete_releases(
+    tx: Tx, estates: Estates, project: str, rules: MoveRules, *, caller: str, now: float
+) -> list[License]:
+    """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", now=now)
+    done = []
+    for item in changes.estate.licenses:
+        if item.release is not None and try_to_complete(changes, item, rules) is not None:
+            done += [one for one in (changes.find(item.id),) if one is not None]
+    changes.write()
+    return done
+
+
+def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) -> License | None:
+    """The license in its new place, where nothing stands in the way of its release any more; else None."""
+    release = item.release
+    assert release is not None
+    assert item.device is not None
+    installed = changes.estate.installations[item.device.id].capacity[item.type.key]
+    if not release.is_vouched_for or changes.used(item) > installed - item.quantity:
+        return None
+    held_until = changes.now + rules.cooling_off_seconds if release.device_dead else None
+    now_free = balance.freed(item, held_until=held_until)
+    changes.put(now_free)
+    after = now_free
+    if release.to_device:
+        device = moves.target_device(changes.estate, release.to_device)
+        if not isinstance(device, MoveRefusal) and moves.bind_refused(changes.estate, now_free, device) is None:
+            after = balance.bound(now_free, device, changes.now)
+            changes.put(after)
+    kind = "license.rebound" if after.device else "license.released"
+    vouched_by = release.approved_by if release.device_dead else item.device.name
+    changes.event(
+        kind,
+        {
+            "license": item.id,
+            "before": plain(item),
+            "after": plain(after),
+            "vouched_by": vouched_by,
+            "asked_by": release.requested_by,
+            "asked_because": release.reason,
+        },
+    )
+    return after
+
+
+# --- Each step judged and done ----------------------------------------------------------------------------------------
+
+Step = Callable[[LicenseChanges, License, Any, MoveRules], "Moved | MoveRefusal"]
+
+
+def _moved(changes: LicenseChanges, license_id: str, request: Move, rules: MoveRules, step: Step) -> Moved:
+    item = changes.find(license_id)
+    if item is None:
+        return Moved(license_id, None, move_problems.unknown_license(changes.estate, license_id))
+    if item.file is None:
+        return Moved(license_id, None, move_problems.declared_in_file(item))
+    outcome = step(changes, item, request, rules)
+    return Moved(license_id, None, outcome) if isinstance(outcome, MoveRefusal) else outcome
+
+
+def _bind(changes: LicenseChanges, item: License, request: BindLicenses, rules: MoveRules) -> Moved | MoveRefusal:
+    device = moves.target_device(changes.estate, request.device, devices=_device_names(changes))
+    if isinstance(device, MoveRefusal):
+        return device
+    if item.release is not None:
+        return move_problems.release_under_way(item)
+    if refused := moves.bind_refused(changes.estate, item, device):
+        return refused
+    if item.held_until is not None and changes.now < item.held_until:
+        return move_problems.cooling_off(item, until=item.held_until)
+    after = balance.bound(item, device, changes.now)
+    changes.put(after)
+    return Moved(item.id, after)
+
+
+def _release(changes: LicenseChanges, item: License, request: ReleaseLicenses, rules: MoveRules) -> Moved | MoveRefusal:
+    if item.release is None:
+        if refused := _release_refused(changes, item, request):
+            return refused
+        item = balance.leaving(
+            item,
+            Release(
+                in_use=request.in_use,
+                to_device=request.to_device,
+                requested_by=request.caller,
+                requested_at=changes.now,
+                reason=request.reason,
+                nonce=rules.nonce(),
+                certified=False,
+                device_dead=request.device_dead,
+                approved_by="",
+            ),
+        )
+    elif (item.release.to_device, item.release.device_dead) != (request.to_device, request.device_dead):
+        return move_problems.release_under_way(item)
+    elif request.in_use.value > item.release.in_use.value:
+        item = balance.pressed(item, request.in_use)
+    changes.put(item)
+    taken = NOTHING_REVOKED
+    if request.in_use in (InUse.REVOKE, InUse.FORCE):
+        taken = revoke(changes, item, force=request.in_use is InUse.FORCE)
+    return Moved(item.id, try_to_complete(changes, item, rules) or item, revoked=taken)
+
+
+def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLicenses) -> MoveRefusal | None:
+    if request.to_device:
+        device = moves.target_device(changes.estate, request.to_device, devices=_device_names(changes))
+        if isinstance(device, MoveRefusal):
+            return device
+        refused = moves.rebind_refused(changes.estate, item, device, software=changes.software)
+    else:
+        refused = moves.release_refused(changes.estate, item, software=changes.software)
+    if refused is not None:
+        return refused
+    assert item.device is not None
+    if request.in_use is InUse.REFUSE:
+        leaving = {one.id for one in changes.estate.licenses if one.release is not None} | {item.id}
+        left = moves.left_without(changes.estate, item, leaving)
+        if refused := moves.use_refused(item, used=changes.used(item), left=left, holders=changes.holders(item)):
+            return refused
+    if item.device.public_key is None and not request.device_dead:
+        return move_problems.device_not_enrolled(item, item.device)
+    return None
+
+
+def _cancel(changes: LicenseChanges, item: License, request: CancelReleases, rules: MoveRules) -> Moved | MoveRefusal:
+    if item.release is None:
+        return move_problems.no_release_under_way(item)
+    after = balance.staying(item)
+    changes.put(after)
+    return Moved(item.id, after)
+
+
+def _approve(changes: LicenseChanges, item: License, request: ApproveReleases, rules: MoveRules) -> Moved | MoveRefusal:
+    if item.release is None or not item.release.device_dead:
+        return move_problems.no_release_under_way(item)
+    if operator_of(item.release.requested_by) == operator_of(request.caller):
+        return move_problems.same_operator(item)
+    after = balance.approved(item, request.caller)
+    changes.put(after)
+    return Moved(item.id, try_to_complete(changes, after, rules) or after)
+
+
+_STEPS: dict[type[Move], tuple[Step, str]] = {
+    BindLicenses: (_bind, "licenses.bound"),
+    ReleaseLicenses: (_release, "licenses.release_requested"),
+    CancelReleases: (_cancel, "licenses.release_cancelled"),
+    ApproveReleases: (_approve, "licenses.release_approved"),
+}
+
+
+def operator_of(caller: str) -> str:
+    """Who a caller is, wherever the call came from; one without a name is all who call from that host."""
+    named, _, place = caller.partition(" ")
+    return named if place else named.rpartition(":")[0]
+
+
+def _device_names(changes: LicenseChanges) -> frozenset[str]:
+    return frozenset(
+        row[0] for row in changes.tx.rows("SELECT name FROM device WHERE project_id = ?1", changes.estate.project_id)
+    )
+
+
+def _when_all_is_done(estate: Estate) -> Estate:
+    """The estate once every release under way is complete: what an operator is warned of is what will be (F6)."""
+    licenses = []
+    for item in estate.licenses:
+        if item.release is None:
+            licenses.append(item)
+        else:
+            target = estate.pbx_on.get(item.release.to_device)
+            licenses.append(replace(item, device=target.device if target else None, release=None))
+    return replace(estate, licenses=tuple(licenses))
+
+
+# --- Retries ----------------------------------------------------------------------------------------------------------
+
+
+def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"license": result.license_id}
+    if result.refused is not None:
+        found["refused"] = asdict(result.refused)
+    elif before is not None and result.item is not None:
+        found |= {"before": plain(before), "after": plain(result.item)}
+    if result.revoked.seats:
+        found |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
+    return found
+
+
+def _answered_before(changes: LicenseChanges, answer: dict[str, Any]) -> MovedAll:
+    """The same outcomes; licenses that moved as they stand by now."""
+    results = tuple(
+        Moved(
+            one["license"],
+            None if "refused" in one else changes.find(one["license"]),
+            _refusal(one["refused"]) if "refused" in one else None,
+            Revoked(one.get("seats_revoked", 0), one.get("seats_at_risk", 0)),
+        )
+        for one in answer["results"]
+    )
+    return MovedAll(changes.estate, results, tuple(answer["warnings"]))
+
+
+def _refusal(stored: dict[str, Any]) -> MoveRefusal:
+    return MoveRefusal(
+        problem=MoveProblem(stored["problem"]),
+        rules=tuple(stored["rules"]),
+        message=stored["message"],
+        remedy=stored["remedy"],
+        license=LicenseRef(**stored["license"]) if stored["license"] else None,
+        device=stored["device"],
+        missing=stored["missing"],
+        licenses=tuple(LicenseRef(**one) for one in stored["licenses"]),
+        top_holders=tuple(TopHolder(**one) for one in stored["top_holders"]),
+    )

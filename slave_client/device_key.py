@@ -1,0 +1,229 @@
+"""A device's key, and what the device knows of the licenses bound to it: the signing end of rule L2.
+
+Decides: what the device may sign. A security certificate is given once asked for by the master's own signature, for a
+binding of this device, and what was certified stays ended: a binding handed in again later is refused. Works without a
+line: every step takes a document and gives one. Leaves to others: whether the license is still in use (the master sees
+to that before it takes the certificate), and carrying the documents.
+
+The folder has `device.key` (PKCS #8, readable by its owner only) and `device.json` (what is known, for people too).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from licensemaster.v1 import document_pb2
+from slave_client import documents
+from slave_client.documents import DocumentError
+
+KEY_FILE: Final = "device.key"
+STATE_FILE: Final = "device.json"
+
+
+class DeviceKeyError(Exception):
+    """The device's folder cannot be used, or the device will not do what is asked; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundLicense:
+    """A license that this device has, as the master signed it."""
+
+    license: str
+    type: str
+    quantity: int
+    number: int
+
+
+@dataclass(slots=True)
+class _Known:
+    device: str
+    master_key: bytes = b""
+    bound: dict[str, BoundLicense] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
+    """By license id, the highest binding that was certified as over."""
+
+
+class DeviceKey:
+    """One device that can prove who it is."""
+
+    def __init__(self, folder: Path, key: Ed25519PrivateKey, known: _Known) -> None:
+        self._folder = folder
+        self._key = key
+        self._known = known
+
+    @classmethod
+    def create(cls, folder: Path, *, device: str) -> DeviceKey:
+        """A new key for `projects/{project}/devices/{device}`.
+
+        Raises:
+            DeviceKeyError: the folder has one already.
+            OSError: it cannot be written.
+        """
+        file = folder / KEY_FILE
+        if file.exists():
+            raise DeviceKeyError(f"{file} exists; a device keeps its key. Use another folder for another device")
+        folder.mkdir(parents=True, exist_ok=True)
+        key = Ed25519PrivateKey.generate()
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        _write(file, pem)
+        made = cls(folder, key, _Known(device))
+        made._save()
+        return made
+
+    @classmethod
+    def load(cls, folder: Path) -> DeviceKey:
+        """The key of a folder.
+
+        Raises:
+            DeviceKeyError: there is none, or it cannot be read.
+        """
+        try:
+            key = load_pem_private_key((folder / KEY_FILE).read_bytes(), password=None)
+            fields = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+            known = _known_of(fields)
+        except FileNotFoundError as failure:
+            raise DeviceKeyError(f"{failure.filename} is missing; create the device's key first") from failure
+        except (OSError, ValueError, KeyError, TypeError) as failure:
+            raise DeviceKeyError(f"{folder} cannot be read: {failure}") from failure
+        if not isinstance(key, Ed25519PrivateKey):
+            raise DeviceKeyError(f"{folder / KEY_FILE} is no Ed25519 key")
+        return cls(folder, key, known)
+
+    @property
+    def device(self) -> str:
+        """projects/{project}/devices/{device}"""
+        return self._known.device
+
+    @property
+    def public_key(self) -> bytes:
+        """Raw 32 bytes."""
+        return documents.public_key_of(self._key)
+
+    @property
+    def is_enrolled(self) -> bool:
+        """Whether the master answered its enrollment."""
+        return bool(self._known.master_key)
+
+    @property
+    def licenses(self) -> tuple[BoundLicense, ...]:
+        """What is bound to it, as far as it was told, by id."""
+        return tuple(self._known.bound[name] for name in sorted(self._known.bound))
+
+    def enrollment(self, token: str) -> document_pb2.SignedDocument:
+        """What shows the key to the master, with the operator's one-time token."""
+        said = document_pb2.Enrollment(device=self.device, token=token, public_key=self.public_key)
+        return documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, said, self._key)
+
+    def accept_answer(self, document: document_pb2.SignedDocument) -> None:
+        """Take the master's answer to the enrollment; its key is relied on from then on.
+
+        Raises:
+            DocumentError: it is not genuine.
+            DeviceKeyError: it is for another device or key, or by another master than the one known.
+        """
+        kind = document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER
+        documents.check_kind(document, kind)
+        brought = documents.read_payload(document, document_pb2.EnrollmentAnswer)
+        master_key = self._known.master_key or brought.master_public_key
+        said = documents.verified(document, kind=kind, public_key=master_key, payload=document_pb2.EnrollmentAnswer)
+        if (said.device, said.public_key) != (self.device, self.public_key):
+            raise DeviceKeyError(f"this answers the enrollment of {said.device}, not of {self.device} with this key")
+        self._known.master_key = master_key
+        self._save()
+
+    def accept_binding(self, document: document_pb2.SignedDocument) -> BoundLicense:
+        """Take the master's statement that a license is bound to this device.
+
+        Raises:
+            DocumentError: it is not genuine.
+            DeviceKeyError: it is for another device, or for a binding that was certified as over.
+        """
+        said = self._from_master(document, document_pb2.DOCUMENT_KIND_BINDING, document_pb2.Binding)
+        self._check_mine(said)
+        if said.number <= self._known.ended.get(said.license, 0):
+            raise DeviceKeyError(f"binding {said.number} of {said.license} is over: this device certified that itself")
+        bound = BoundLicense(said.license, said.type, said.quantity, said.number)
+        self._known.bound[said.license] = bound
+        self._save()
+        return bound
+
+    def certify(self, document: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
+        """The security certificate that a release request asks for; the binding is over for this device from now on.
+
+        Raises:
+            DocumentError: the request is not genuine.
+            DeviceKeyError: it is for another device.
+        """
+        kind = document_pb2.DOCUMENT_KIND_RELEASE_REQUEST
+        asked = self._from_master(document, kind, document_pb2.ReleaseRequest)
+        self._check_mine(asked.binding)
+        name, number = asked.binding.license, asked.binding.number
+        self._known.bound.pop(name, None)
+        self._known.ended[name] = max(number, self._known.ended.get(name, 0))
+        self._save()  # before anybody can have the certificate
+        said = document_pb2.SecurityCertificate(device=self.device, license=name, number=number, nonce=asked.nonce)
+        return documents.sign(document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE, said, self._key)
+
+    def _from_master(
+        self, document: document_pb2.SignedDocument, kind: documents.Kind, payload: type[documents.Payload]
+    ) -> documents.Payload:
+        if not self._known.master_key:
+            raise DeviceKeyError(f"{self.device} does not know its master yet; enrol it first")
+        return documents.verified(document, kind=kind, public_key=self._known.master_key, payload=payload)
+
+    def _check_mine(self, binding: document_pb2.Binding) -> None:
+        if binding.device != self.device:
+            raise DeviceKeyError(f"this concerns {binding.device}, not {self.device}")
+
+    def _save(self) -> None:
+        fields = {
+            "device": self._known.device,
+            "master_key": self._known.master_key.hex(),
+            "bound": {
+                name: {"type": one.type, "quantity": one.quantity, "number": one.number}
+                for name, one in sorted(self._known.bound.items())
+            },
+            "ended": dict(sorted(self._known.ended.items())),
+        }
+        _write(self._folder / STATE_FILE, (json.dumps(fields, indent=2) + "\n").encode())
+
+
+def _known_of(fields: dict[str, Any]) -> _Known:
+    bound = {
+        str(name): BoundLicense(str(name), str(one["type"]), int(one["quantity"]), int(one["number"]))
+        for name, one in fields["bound"].items()
+    }
+    ended = {str(name): int(number) for name, number in fields["ended"].items()}
+    return _Known(str(fields["device"]), bytes.fromhex(fields["master_key"]), bound, ended)
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all, readable by the owner only."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(name, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+__all__ = ["BoundLicense", "DeviceKey", "DeviceKeyError", "DocumentError"]
