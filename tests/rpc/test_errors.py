@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from master import leasing
+from master.domain.catalog import UnknownLicenseNameError
 from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.project import Violation
 from master.leasing.apply import DryRun, ProjectInvalidError
@@ -49,7 +50,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (StorageError(StorageProblem.STORAGE_FULL), CODE.UNAVAILABLE, "STORAGE_FULL", True),
     (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
 ]
-NEVER_LEAVE = {DryRun}
+NEVER_LEAVE = {DryRun, UnknownLicenseNameError}
 """Caught where they are raised."""
 MODULES = [database, errors] + [
     importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)
