@@ -33,6 +33,7 @@ class LicenseView:
     """A license, and what its release still waits for."""
 
     item: License
+    is_cooling_off: bool = False
     seats_to_go: int = 0
     seats_unreachable: int = 0
 
@@ -242,19 +243,22 @@ class ReleaseRound(Periodic):
 
 
 def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[LicenseView]:
+    def cooling_off(item: License) -> bool:
+        return item.held_until is not None and now < item.held_until
+
     if all(item.release is None for item in items):
-        return [LicenseView(item) for item in items]
+        return [LicenseView(item, cooling_off(item)) for item in items]
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
     silent = {pbx for pbx, lease in leases.items() if lease.state(now) is not LeaseState.ACTIVE}
     views = []
     for item in items:
         if item.release is None or item.device is None:
-            views.append(LicenseView(item))
+            views.append(LicenseView(item, cooling_off(item)))
             continue
         pool_id = estate.pool_ids[item.device.id, item.type.key]
         left = estate.installations[item.device.id].capacity[item.type.key] - item.quantity
         to_go = max(used.get(pool_id, 0) - left, 0)
         unreachable = sum(seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent)
-        views.append(LicenseView(item, to_go, min(unreachable, to_go)))
+        views.append(LicenseView(item, False, to_go, min(unreachable, to_go)))
     return views

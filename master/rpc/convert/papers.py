@@ -225,7 +225,7 @@ class Papers:
             origin=(
                 license_pb2.LICENSE_ORIGIN_IMPORTED if item.file is not None else license_pb2.LICENSE_ORIGIN_DECLARED
             ),
-            state=_state(item),
+            state=_state(view),
             device=item.device.name if item.device else "",
             file=item.file or "",
             binding=item.binding,
@@ -351,12 +351,11 @@ def _binding(project: str, item: License) -> document_pb2.Binding:
     )
 
 
-def _state(item: License) -> license_pb2.LicenseState.ValueType:
-    if item.device is not None:
-        leaving = item.release is not None
+def _state(view: LicenseView) -> license_pb2.LicenseState.ValueType:
+    if view.item.device is not None:
+        leaving = view.item.release is not None
         return license_pb2.LICENSE_STATE_RELEASING if leaving else license_pb2.LICENSE_STATE_BOUND
-    held = item.held_until is not None
-    return license_pb2.LICENSE_STATE_COOLING_OFF if held else license_pb2.LICENSE_STATE_FREE
+    return license_pb2.LICENSE_STATE_COOLING_OFF if view.is_cooling_off else license_pb2.LICENSE_STATE_FREE
 
 
 def _optional(at: float | None) -> Timestamp | None:
