@@ -24,6 +24,7 @@ from prometheus_client import start_http_server
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.domain.overview import Overview
+from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
@@ -32,6 +33,7 @@ from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
 from master.leasing.watch import LookRound, WatchHub
 from master.metrics import EstateCollector, Metrics
+from master.rpc.audit_service import AuditService
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.project_service import ProjectService
@@ -78,7 +80,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     try:
         await schema.check(database)
         now = clock()
-        key_id, private_key = await database.transact(lambda tx: signing_key(tx, fresh=Signer.fresh(), now=now))
+        signer = Signer(*await database.transact(lambda tx: signing_key(tx, fresh=Signer.fresh(), now=now)))
         estates = Estates(catalogs, settings.pace)
         limits = CommitLimits(
             queue_length_max=settings.queue_length_max,
@@ -121,7 +123,6 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             enrollment_seconds=settings.enrollment_seconds,
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
-        signer = Signer(key_id, private_key)
         look_round = LookRound(database, hub, interval_seconds=settings.watch_interval_seconds)
         server = Server(
             lease_service=LeaseService(
@@ -137,6 +138,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             status_service=StatusService(
                 master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
             ),
+            audit_service=AuditService(Audit(database), signer=signer, clock=clock),
             metrics=metrics,
             message_bytes_max=settings.message_bytes_max,
         )

@@ -58,6 +58,8 @@ class ApplyProject:
     caller: str
     request_id: str
     dry_run: bool
+    reason: str = ""
+    """Why, for the audit."""
 
 
 def apply_project(
@@ -97,7 +99,14 @@ def apply_project(
     if request.dry_run:
         raise DryRun(applied)
     event = Event(
-        now, estate.project_id, None, "project.applied", request.caller, request.request_id, _details(applied)
+        at=now,
+        project_id=estate.project_id,
+        pbx="",
+        kind="project.applied",
+        caller=request.caller,
+        request_id=request.request_id,
+        details=_details(applied),
+        reason=request.reason,
     )
     write_events(tx, [event])
     return applied

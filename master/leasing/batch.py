@@ -6,7 +6,7 @@ Requests are decided in order, each on what those before it left. The caller com
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -182,6 +182,7 @@ class Batch:
                     "software": str(lease.software),
                     "instance": lease.instance_id,
                     "fenced": fenced,
+                    "before": _lease_before(before),
                 },
             )
         return self._granted(errand, lease)
@@ -198,8 +199,8 @@ class Batch:
         lease = self._running(errand, request.epoch)
         returned = self._take_all(errand.pbx)
         self._put(ended(lease, Phase.CLOSED))
-        self._event(errand, "lease.closed", {"epoch": lease.epoch, "seats": returned})
-        return LeaseClosed(returned)
+        self._event(errand, "lease.closed", {"epoch": lease.epoch, **_counted(returned)})
+        return LeaseClosed(len(returned))
 
     def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
         decider = self._decider(errand, self._running(errand, request.epoch))
@@ -228,7 +229,7 @@ class Batch:
         lease = self._leases[errand.pbx.id]
         if lease.phase is Phase.OPEN:
             self._put(ended(lease, Phase.EXPIRED))
-            self._event(errand, "lease.expired", {"epoch": lease.epoch})
+            self._event(errand, "lease.expired", {"epoch": lease.epoch, "ends_at": lease.ends_at})
         holders = len({seat.holder for seat in self._ledger.holdings(errand.pbx.id)})
         return SeatsReclaimed(self._reclaim_all(errand), more=holders >= request.holders_max)
 
@@ -236,8 +237,8 @@ class Batch:
         returned = self._take_all(errand.pbx)
         if returned:
             epoch = self._leases[errand.pbx.id].epoch
-            self._event(errand, "seats.reclaimed", {"epoch": epoch, "seats": returned})
-        return returned
+            self._event(errand, "seats.reclaimed", {"epoch": epoch, **_counted(returned)})
+        return len(returned)
 
     def _is_reclaimable(self, pbx: Pbx) -> bool:
         lease = self._leases.get(pbx.id)
@@ -251,12 +252,12 @@ class Batch:
     def _decider(self, errand: Errand, lease: Lease) -> Decider:
         return Decider(errand.book, self._ledger, errand.pbx, lease.software, self._now)
 
-    def _take_all(self, pbx: Pbx) -> int:
+    def _take_all(self, pbx: Pbx) -> list[Seat]:
         held = list(self._ledger.holdings(pbx.id))
         for seat in held:
             self._ledger.remove(seat)
         self._ledger.seats[pbx.id].revoked.clear()
-        return len(held)
+        return held
 
     def _put(self, lease: Lease) -> None:
         self._leases[lease.pbx_id] = lease
@@ -294,7 +295,7 @@ class Batch:
     def _event(self, errand: Errand, kind: str, details: dict[str, Any]) -> None:
         project_id = errand.book.estate.project_id
         text = _JSON.encode(details)
-        self._events.append(Event(self._now, project_id, errand.pbx.id, kind, errand.request.caller, None, text))
+        self._events.append(Event(self._now, project_id, errand.pbx.name, kind, errand.request.caller, None, text))
 
     # --- What is only known after writing -----------------------------------------------------------------------------
 
@@ -321,6 +322,23 @@ _HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
     SyncSeats: Batch._sync,
     ReclaimSeats: Batch._reclaim,
 }
+
+
+def _lease_before(lease: Lease | None) -> dict[str, Any] | None:
+    """What an opening replaces, for the audit."""
+    if lease is None:
+        return None
+    return {
+        "epoch": lease.epoch,
+        "phase": lease.phase.value,
+        "software": str(lease.software),
+        "instance": lease.instance_id,
+    }
+
+
+def _counted(returned: Sequence[Seat]) -> dict[str, Any]:
+    """Seats that went back without being named, for the audit: how many, and of which types."""
+    return {"seats": len(returned), "types": Counter(seat.type for seat in returned)}
 
 
 def _in_catalog_words(request: Request, book: TermsBook) -> Request:

@@ -109,12 +109,11 @@ class LicenseChanges:
         """PBXs have to hear of something, although no license changed."""
         self._estate_changed = True
 
-    def event(
-        self, kind: str, details: Mapping[str, Any], *, request_id: str | None = None, pbx: int | None = None
-    ) -> None:
-        """Note what happened; written with `write`."""
-        text = json.dumps({**details, **({"reason": self.reason} if self.reason else {})}, ensure_ascii=False)
-        self._events.append(Event(self.now, self.estate.project_id, pbx, kind, self.caller, request_id, text))
+    def event(self, kind: str, details: Mapping[str, Any], *, request_id: str | None = None, pbx: str = "") -> None:
+        """Note what happened, to a PBX where its name is given; written with `write`."""
+        text = json.dumps(details, ensure_ascii=False)
+        event = Event(self.now, self.estate.project_id, pbx, kind, self.caller, request_id, text, self.reason)
+        self._events.append(event)
 
     def write(self) -> None:
         """Write what the steps made of it: licenses, pools, a new revision, events."""

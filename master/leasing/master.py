@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from master.domain.audit import Record
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, LeasePace, Pbx
 from master.domain.leases import running
@@ -276,19 +277,17 @@ class LicenseMaster:
 
         return await self._database.read(look)
 
-    async def list_events(
-        self, project: str, *, pbx: str, kind: str, before: int | None, limit: int
-    ) -> list[queries.StoredEvent]:
-        """What happened, newest first."""
+    async def list_events(self, project: str, *, pbx: str, kind: str, before: int | None, limit: int) -> list[Record]:
+        """What happened, newest first; a PBX that was removed since is found by the name it had."""
 
-        def look(tx: Tx) -> list[queries.StoredEvent]:
+        def look(tx: Tx) -> list[Record]:
             estate = reading.read_estate(tx, self._estates, project)
-            if pbx and pbx not in estate.pbx_ids:
-                raise UnknownPbxError(PbxName(project, pbx))
-            pbx_id = estate.pbx_ids[pbx] if pbx else None
-            return queries.list_events(
-                tx, estate.project_id, pbx_id=pbx_id, kind=kind or None, before=before, limit=limit
+            found = queries.list_events(
+                tx, estate.project_id, pbx=pbx or None, kind=kind or None, before=before, limit=limit
             )
+            if pbx and pbx not in estate.pbx_ids and not found:
+                raise UnknownPbxError(PbxName(project, pbx))
+            return found
 
         return await self._database.read(look)
 

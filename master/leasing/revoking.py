@@ -84,7 +84,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     changes.event(
         "seats.revoked",
         {"seats": _named(gone), "counted_until": "nothing more" if uncount else "given back or the lease ends"},
-        pbx=pbx_id,
+        pbx=pbx.name,
     )
     if not uncount:
         return 0

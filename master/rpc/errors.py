@@ -19,12 +19,14 @@ from grpc_status import rpc_status
 from master.domain.leases import LeaseError
 from master.domain.toml_lines import path_text
 from master.leasing.apply import ProjectInvalidError
+from master.leasing.audit import AuditBrokenError, NoSuchEventError
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import UnknownPbxError
 from master.store.database import StorageError, StorageProblem
+from master.store.events import AuditHeadMissingError
 
 DOMAIN = "license-master"
 
@@ -96,6 +98,10 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", str(error))
         case DocumentRefusedError():
             return Failure(DOCUMENT_CODES[error.problem], f"DOCUMENT_{error.problem.name}", str(error))
+        case NoSuchEventError():
+            return Failure(code.OUT_OF_RANGE, "NO_SUCH_EVENT", f"since_seq: {error}")
+        case AuditBrokenError() | AuditHeadMissingError():
+            return Failure(code.FAILED_PRECONDITION, "AUDIT_BROKEN", str(error))
         case LeaseError():
             return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
         case QueueFullError():

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _LICENSES_MAX = 1000
-_REASON_MAX = 500
 
 
 class LicenseService(license_pb2_grpc.LicenseServiceServicer):
@@ -46,7 +45,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
                 project=project,
                 file=papers.license_file(request.file, key.public_key),
                 caller=caller_of_call.get(),
-                reason=_reason(request.reason),
+                reason=incoming.reason(request.reason),
             )
         )
         views = await self._licenses.view(project, list(imported.items))
@@ -151,7 +150,11 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         self, request: license_pb2.TrustVendorKeyRequest, context: Context
     ) -> license_pb2.TrustVendorKeyResponse:
         """Let a vendor's key issue licenses to a project."""
-        project, caller, reason = incoming.project_name(request.project), caller_of_call.get(), _reason(request.reason)
+        project, caller, reason = (
+            incoming.project_name(request.project),
+            caller_of_call.get(),
+            incoming.reason(request.reason),
+        )
         match request.WhichOneof("source"):
             case "key":
                 asked = papers.named_key(project, request.key, caller=caller, reason=reason)
@@ -172,7 +175,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
             incoming.project_name(request.project),
             incoming.text("key_id", request.key_id),
             caller=caller_of_call.get(),
-            reason=_reason(request.reason),
+            reason=incoming.reason(request.reason),
         )
         return license_pb2.DistrustVendorKeyResponse(key=papers.trusted_key(key))
 
@@ -191,7 +194,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         """Make a one-time token with which a device can show its key."""
         project, device = papers.device_name(request.device)
         token, ends_at = await self._licenses.open_enrollment(
-            project, device, caller=caller_of_call.get(), reason=_reason(request.reason)
+            project, device, caller=caller_of_call.get(), reason=incoming.reason(request.reason)
         )
         return license_pb2.CreateEnrollmentResponse(token=token, expire_time=outgoing.timestamp(ends_at))
 
@@ -232,13 +235,7 @@ def _move_fields(request: MoveRequest, *, dry_run: bool = False) -> dict[str, An
         "project": incoming.project_name(request.project),
         "licenses": [incoming.text(f"licenses[{at}]", one) for at, one in enumerate(request.licenses)],
         "caller": caller_of_call.get(),
-        "reason": _reason(request.reason),
+        "reason": incoming.reason(request.reason),
         "request_id": incoming.text("request_id", request.request_id, required=not dry_run),
         "dry_run": dry_run,
     }
-
-
-def _reason(text: str) -> str:
-    if len(text) > _REASON_MAX or not text.isprintable():
-        raise InvalidArgumentError("reason", f"{text[:80]!r} must be at most {_REASON_MAX} printable characters")
-    return text

@@ -34,6 +34,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
                 caller=caller_of_call.get(),
                 request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
                 dry_run=request.dry_run,
+                reason=incoming.reason(request.reason),
             )
         )
         return project_pb2.ApplyProjectResponse(

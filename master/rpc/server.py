@@ -9,6 +9,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from licensemaster.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
     lease_pb2,
     lease_pb2_grpc,
     license_pb2,
@@ -19,6 +21,7 @@ from licensemaster.v1 import (
     status_pb2_grpc,
 )
 from master.metrics import Metrics
+from master.rpc.audit_service import AuditService
 from master.rpc.interceptors import CallInterceptor
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
@@ -32,6 +35,7 @@ SERVICES = tuple(
         (license_pb2, "LicenseService"),
         (project_pb2, "ProjectService"),
         (status_pb2, "StatusService"),
+        (audit_pb2, "AuditService"),
     )
 )
 
@@ -46,6 +50,7 @@ class Server:
         license_service: LicenseService,
         project_service: ProjectService,
         status_service: StatusService,
+        audit_service: AuditService,
         metrics: Metrics,
         message_bytes_max: int,
     ) -> None:
@@ -65,6 +70,7 @@ class Server:
         license_pb2_grpc.add_LicenseServiceServicer_to_server(license_service, self._server)
         project_pb2_grpc.add_ProjectServiceServicer_to_server(project_service, self._server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

@@ -86,7 +86,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         events = await self._master.list_events(project, pbx=pbx, kind=kind, before=before, limit=size)
         return status_pb2.ListEventsResponse(
             events=[outgoing.event_message(project, event) for event in events],
-            next_page_token=str(events[-1].id) if len(events) == size else "",
+            next_page_token=str(events[-1].seq) if len(events) == size else "",
         )
 
 

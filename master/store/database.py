@@ -34,6 +34,7 @@ from sqlalchemy.pool import NullPool
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
+_LOCKING = re.compile(r" FOR UPDATE OF \w+$")
 Row = Sequence[Any]
 
 
@@ -58,7 +59,8 @@ class Tx(ABC):
     """One transaction.
 
     Statements are written once for both databases: `?1` is a parameter, `IN {?1:int}` looks in an array of that
-    PostgreSQL type, and `{pairs}` is a table with the columns a (int) and b (text).
+    PostgreSQL type, `{pairs}` is a table with the columns a (int) and b (text), and a closing `FOR UPDATE OF table`
+    locks the rows that are read, where the database does not lock as a whole.
     """
 
     connection: Connection
@@ -338,7 +340,8 @@ async def _rollback(raw: asyncpg.Connection[Any]) -> None:
 @cache
 def _for_sqlite(statement: str) -> str:
     pairs = "(SELECT json_extract(value, '$[0]') AS a, json_extract(value, '$[1]') AS b FROM json_each(?1))"
-    return _ARRAY.sub(r"IN (SELECT value FROM json_each(\1))", statement.replace("{pairs}", pairs))
+    plain = _LOCKING.sub("", statement).replace("{pairs}", pairs)
+    return _ARRAY.sub(r"IN (SELECT value FROM json_each(\1))", plain)
 
 
 @cache

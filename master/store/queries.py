@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select, tuple_
 
+from master.domain.audit import Record
 from master.domain.leases import Lease
 from master.domain.seats import Seat
 from master.store import tables as t
 from master.store.database import Tx
+from master.store.events import record_of
 from master.store.seats import SEAT_COLUMNS, lease_of, seats_of
 
 
@@ -25,18 +27,6 @@ class SeatFilter:
 
 SeatPlace = tuple[int, str, str, int]
 """Where a page of seats ended: PBX id, holder, type, kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event as it was written."""
-
-    id: int
-    at: float
-    kind: str
-    pbx: str
-    caller: str
-    details: str
 
 
 def list_seats(tx: Tx, which: SeatFilter, *, after: SeatPlace | None, limit: int) -> list[Seat]:
@@ -91,21 +81,20 @@ def seats_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
 
 
 def list_events(
-    tx: Tx, project_id: int, *, pbx_id: int | None, kind: str | None, before: int | None, limit: int
-) -> list[StoredEvent]:
-    """Events, newest first, from before the id `before` on."""
+    tx: Tx, project_id: int, *, pbx: str | None, kind: str | None, before: int | None, limit: int
+) -> list[Record]:
+    """Events, newest first, from before the number `before` on."""
     event = t.event.c
     query = (
-        select(event.id, event.at, event.kind, t.pbx.c.name, event.caller, event.details)
-        .outerjoin(t.pbx, t.pbx.c.id == event.pbx_id)
+        select(*(event[name] for name in Record._fields))
         .where(event.project_id == project_id)
-        .order_by(event.id.desc())
+        .order_by(event.seq.desc())
         .limit(limit)
     )
-    if pbx_id is not None:
-        query = query.where(event.pbx_id == pbx_id)
+    if pbx is not None:
+        query = query.where(event.pbx == pbx)
     if kind is not None:
         query = query.where(event.kind == kind)
     if before is not None:
-        query = query.where(event.id < before)
-    return [StoredEvent(row[0], row[1], row[2], row[3] or "", row[4], row[5]) for row in tx.connection.execute(query)]
+        query = query.where(event.seq < before)
+    return [record_of(tuple(row)) for row in tx.connection.execute(query)]

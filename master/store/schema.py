@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -97,9 +98,22 @@ def _config() -> Config:
     return config
 
 
+def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
+    """SQLite can change tables in a transaction, but its driver only begins one before it changes rows."""
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, poolclass=NullPool)
+        _upgrade_whole_or_not_at_all(engine)
         with engine.begin() as connection:
             work(connection)
         engine.dispose()

@@ -31,9 +31,6 @@ metadata = MetaData(
     }
 )
 
-_ID = BigInteger().with_variant(Integer, "sqlite")
-"""An integer key that counts up by itself on both databases."""
-
 project = Table(
     "project",
     metadata,
@@ -239,14 +236,16 @@ lease = Table(
 event = Table(
     "event",
     metadata,
-    Column("id", _ID, primary_key=True),
-    Column("at", Float(53), nullable=False),
-    Column("project_id", ForeignKey("project.id"), nullable=False),
-    Column("pbx_id", Integer),
+    Column("project_id", ForeignKey("project.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("time_us", BigInteger, nullable=False),
     Column("kind", String(63), nullable=False),
+    Column("pbx", String(63), nullable=False),
     Column("caller", String(255), nullable=False),
     Column("request_id", String(128)),
+    Column("reason", Text, nullable=False),
     Column("details", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
     Index(
         "uq_event_request_id",
         "project_id",
@@ -256,7 +255,16 @@ event = Table(
         postgresql_where=text("request_id IS NOT NULL"),
     ),
 )
-"""What happened: written in the transaction that made it happen; read newest first, by id."""
+"""What happened, one hash chain per project: written in the transaction that made it happen. Every column is hashed."""
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""Where each project's chain ends; locked and moved on last in a transaction."""
 
 signing_key = Table(
     "signing_key",

@@ -11,7 +11,14 @@ from uuid import uuid4
 
 import grpc
 
-from licensemaster.v1 import lease_pb2_grpc, license_pb2_grpc, project_pb2, project_pb2_grpc, status_pb2_grpc
+from licensemaster.v1 import (
+    audit_pb2_grpc,
+    lease_pb2_grpc,
+    license_pb2_grpc,
+    project_pb2,
+    project_pb2_grpc,
+    status_pb2_grpc,
+)
 from master.app import Running, running
 from master.launch import MasterProcess, master_process
 from master.settings import load_settings
@@ -44,6 +51,7 @@ class Wire:
     licenses: license_pb2_grpc.LicenseServiceAsyncStub
     projects: project_pb2_grpc.ProjectServiceAsyncStub
     status: status_pb2_grpc.StatusServiceAsyncStub
+    audit: audit_pb2_grpc.AuditServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -62,6 +70,7 @@ async def wire_to(address: str) -> AsyncIterator[Wire]:
             license_pb2_grpc.LicenseServiceStub(channel),
             project_pb2_grpc.ProjectServiceStub(channel),
             status_pb2_grpc.StatusServiceStub(channel),
+            audit_pb2_grpc.AuditServiceStub(channel),
         )
 
 

@@ -15,6 +15,7 @@ from master.rpc.errors import InvalidArgumentError
 _KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
 _NAME_MAX = 128
 _TEXT_MAX = 255
+_REASON_MAX = 500
 
 
 def pbx_name(text: str, field: str = "pbx") -> PbxName:
@@ -100,6 +101,19 @@ def text(field: str, value: str, *, required: bool = True) -> str:
     """
     if (required and not value) or len(value) > _NAME_MAX or (value and not value.isprintable()):
         raise InvalidArgumentError(field, f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters")
+    return value
+
+
+def reason(value: str, field: str = "reason") -> str:
+    """Why something is done; may be empty.
+
+    Raises:
+        InvalidArgumentError: it is too long or has control characters.
+    """
+    if len(value) > _REASON_MAX or (value and not value.isprintable()):
+        raise InvalidArgumentError(
+            field, f"{value[:80]!r} must be at most {_REASON_MAX} printable characters, in one line"
+        )
     return value
 
 

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, status_pb2
 from master.domain import project as spec
+from master.domain.audit import Record
 from master.domain.decide import Outcome, ReturnOutcome
 from master.domain.estate import Estate, License
 from master.domain.leases import Lease
@@ -19,7 +20,6 @@ from master.domain.seats import Granted, Key, Seat
 from master.domain.words import Basis, HolderKind, LeaseState
 from master.leasing.reading import LeaseView
 from master.leasing.requests import PbxName
-from master.store.queries import StoredEvent
 
 
 def seat_results(outcomes: Sequence[Outcome]) -> list[seat_pb2.SeatResult]:
@@ -260,15 +260,19 @@ def change_messages(changes: Sequence[spec.Change]) -> list[project_pb2.Change]:
     ]
 
 
-def event_message(project: str, event: StoredEvent) -> status_pb2.Event:
+def event_message(project: str, event: Record) -> status_pb2.Event:
     """An event of the audit."""
     return status_pb2.Event(
-        id=event.id,
-        time=timestamp(event.at),
+        id=event.seq,
+        time=timestamp_us(event.time_us),
         kind=event.kind,
         pbx=str(PbxName(project, event.pbx)) if event.pbx else "",
         caller=event.caller,
         details=event.details,
+        seq=event.seq,
+        reason=event.reason,
+        request_id=event.request_id,
+        hash=event.hash,
     )
 
 
@@ -279,7 +283,11 @@ def lease_state(state: LeaseState) -> status_pb2.LeaseState.ValueType:
 
 def timestamp(seconds: float) -> Timestamp:
     """UNIX seconds as a timestamp, to the microsecond."""
-    micros = round(seconds * 1_000_000)
+    return timestamp_us(round(seconds * 1_000_000))
+
+
+def timestamp_us(micros: int) -> Timestamp:
+    """Microseconds since 1970 as a timestamp."""
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
