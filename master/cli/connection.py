@@ -4,12 +4,13 @@ import getpass
 import os
 import re
 import socket
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 import grpc
 
-from licensemaster.v1 import project_pb2, project_pb2_grpc, status_pb2_grpc
+from licensemaster.v1 import audit_pb2_grpc, project_pb2, project_pb2_grpc, status_pb2_grpc
 from master.cli.failure import CommandFailed
 from master.cli.rpc_failure import rpc_failure
 
@@ -27,6 +28,12 @@ class _Method(Protocol[Request, Response]):
     ) -> Response: ...
 
 
+class _StreamMethod(Protocol[Request, Response]):
+    def __call__(
+        self, request: Request, /, timeout: float | None = ..., metadata: tuple[tuple[str, str], ...] | None = ...
+    ) -> Iterator[Response]: ...
+
+
 class Connection:
     """A channel to one master; leaves it when the `with` block ends."""
 
@@ -41,6 +48,7 @@ class Connection:
         self._metadata = (("caller", caller()),)
         self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)
         self.status = status_pb2_grpc.StatusServiceStub(self._channel)
+        self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -50,10 +58,19 @@ class Connection:
     ) -> None:
         self._channel.close()
 
-    def call(self, method: _Method[Request, Response], request: Request) -> Response:
+    def call(
+        self, method: _Method[Request, Response], request: Request, *, timeout_seconds: float = CALL_SECONDS
+    ) -> Response:
         """One call; raises RpcFailure."""
         try:
-            return method(request, timeout=CALL_SECONDS, metadata=self._metadata)
+            return method(request, timeout=timeout_seconds, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise rpc_failure(error, self.server) from error
+
+    def stream(self, method: _StreamMethod[Request, Response], request: Request) -> Iterator[Response]:
+        """One call with many answers, for as long as they come; raises RpcFailure."""
+        try:
+            yield from method(request, metadata=self._metadata)
         except grpc.RpcError as error:
             raise rpc_failure(error, self.server) from error
 

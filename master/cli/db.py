@@ -26,20 +26,23 @@ def upgrade(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None
 
 @app.command()
 def check(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
-    """Check the schema, and that every counter agrees with the seats it counts."""
+    """Check the schema, that every counter agrees with the seats it counts, and that the audit is as it was written."""
     from master.store.database import StorageError
 
     settings = settings_from(file, database_url=database_url)
     try:
-        found = asyncio.run(_mismatches(settings.database_url))
+        counters, chains = asyncio.run(_mismatches(settings.database_url))
     except (StorageError, OSError, ValueError) as error:
         raise CommandFailed(str(error)) from error
-    if found:
-        raise CommandFailed("the counters do not agree with the seats:\n" + "\n".join(found))
-    typer.echo("schema and counters are right")
+    if counters:
+        raise CommandFailed("the counters do not agree with the seats", lines=[*counters, *chains])
+    if chains:
+        raise CommandFailed("the audit is not what was written", lines=chains)
+    typer.echo("schema, counters and audit are right")
 
 
-async def _mismatches(database_url: str) -> list[str]:
+async def _mismatches(database_url: str) -> tuple[list[str], list[str]]:
+    from master.leasing.audit import Audit
     from master.store import schema
     from master.store.database import open_database
     from master.store.integrity import counter_mismatches
@@ -47,6 +50,8 @@ async def _mismatches(database_url: str) -> list[str]:
     database = open_database(database_url)
     try:
         await schema.check(database)
-        return await database.read(counter_mismatches)
+        counters = await database.read(counter_mismatches)
+        walked = await Audit(database).verify_all()
+        return counters, [f"project {one.project}: {one.defect.message}" for one in walked if one.defect]
     finally:
         await database.close()

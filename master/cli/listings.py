@@ -194,9 +194,11 @@ def notice_text(notice: lease_pb2.Notice) -> str:
 
 def events_view(rows: Sequence[status_pb2.Event]) -> Table:
     """Events as a table."""
-    shown = table("When", "What", "PBX", "Caller", "Details")
+    with_reason = any(row.reason for row in rows)
+    shown = table("When", "What", "PBX", "Caller", *(["Reason"] if with_reason else []), "Details")
     for row in rows:
-        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), row.caller, details_text(row.details))
+        reason = [row.reason] if with_reason else []
+        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), row.caller, *reason, details_text(row.details))
     return shown
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from master.cli import catalog, db, demo, explain, listings, project, serve, status
+from master.cli import audit, catalog, db, demo, explain, listings, project, serve, status
 from master.cli.failure import CommandFailed, print_failure
 from master.cli.output import stderr_console
 
@@ -30,6 +30,7 @@ app.command("pools")(status.pools)
 app.command("seats")(listings.seats)
 app.command("leases")(listings.leases)
 app.command("events")(listings.events)
+app.add_typer(audit.app, name="audit")
 app.command("explain")(explain.explain)
 app.command("demo")(demo.demo)
 

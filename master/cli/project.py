@@ -48,6 +48,7 @@ def apply(
     file: FileArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply without asking.")] = False,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")] = "",
     show_all: AllOption = False,
     as_json: JsonOption = False,
     server: ServerOption = DEFAULT_SERVER,
@@ -55,7 +56,7 @@ def apply(
     """Make the master's project equal to FILE, after showing what that changes."""
     read = read_project_file(file)
     with Connection(server) as connection:
-        applied = planned = _apply(connection, read, dry_run=True)
+        applied = planned = _apply(connection, read, dry_run=True, reason=reason)
         applies = bool(planned.changes) and not dry_run
         asks = applies and not yes and sys.stdin.isatty()
         if asks or not as_json:
@@ -63,7 +64,7 @@ def apply(
         if asks:
             _confirm(planned)
         if applies:
-            applied = _apply(connection, read, dry_run=False)
+            applied = _apply(connection, read, dry_run=False, reason=reason)
     if as_json:
         print_json(applied)
     elif applied is not planned:
@@ -165,8 +166,12 @@ def joined_counts(counts: Sequence[tuple[int, str]]) -> str:
     return ", ".join(f"{count:,} {word if count == 1 else f'{word}s'}" for count, word in counts)
 
 
-def _apply(connection: Connection, read: ProjectFile, *, dry_run: bool) -> project_pb2.ApplyProjectResponse:
-    request = project_pb2.ApplyProjectRequest(project=read.project, dry_run=dry_run, request_id=str(uuid.uuid4()))
+def _apply(
+    connection: Connection, read: ProjectFile, *, dry_run: bool, reason: str = ""
+) -> project_pb2.ApplyProjectResponse:
+    request = project_pb2.ApplyProjectRequest(
+        project=read.project, dry_run=dry_run, request_id=str(uuid.uuid4()), reason=reason
+    )
     try:
         return connection.call(connection.projects.ApplyProject, request)
     except RpcFailure as failure:

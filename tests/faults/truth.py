@@ -7,6 +7,7 @@ import os
 import grpc
 
 from licensemaster.v1 import status_pb2
+from master.leasing.audit import Audit
 from master.store.database import open_database
 from master.store.integrity import counter_mismatches
 from tests.support.masters import PROJECT, Wire
@@ -60,10 +61,11 @@ async def all_events(wire: Wire, kind: str = "") -> list[status_pb2.Event]:
 
 
 async def mismatches(database_url: str) -> list[str]:
-    """Counters that do not agree with the seats."""
+    """Counters that do not agree with the seats, and events that are not as they were written."""
     database = open_database(database_url)
     try:
-        return await database.read(counter_mismatches)
+        chains = [f"{one.project}: {one.defect}" for one in await Audit(database).verify_all() if one.defect]
+        return await database.read(counter_mismatches) + chains
     finally:
         await database.close()
 

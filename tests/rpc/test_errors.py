@@ -15,6 +15,7 @@ from master.domain.catalog import UnknownLicenseNameError
 from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.project import Violation
 from master.leasing.apply import DryRun, ProjectInvalidError
+from master.leasing.audit import AuditBrokenError, NoSuchEventError
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
@@ -22,8 +23,9 @@ from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import PbxName, UnknownPbxError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
-from master.store import database
+from master.store import database, events
 from master.store.database import StorageError, StorageProblem
+from master.store.events import AuditHeadMissingError
 
 CODE = grpc.StatusCode
 TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
@@ -42,6 +44,9 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
         (LeaseError(problem, pbx="x", epoch=1), CODE.FAILED_PRECONDITION, problem.name, False)
         for problem in LeaseProblem
     ),
+    (NoSuchEventError("9"), CODE.OUT_OF_RANGE, "NO_SUCH_EVENT", False),
+    (AuditBrokenError("event 9"), CODE.FAILED_PRECONDITION, "AUDIT_BROKEN", False),
+    (AuditHeadMissingError("acme"), CODE.FAILED_PRECONDITION, "AUDIT_BROKEN", False),
     (QueueFullError(0.25), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
     (TooManyStreamsError("many"), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
     (StoppedError("stopped"), CODE.UNAVAILABLE, "DRAINING", True),
@@ -52,7 +57,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
 ]
 NEVER_LEAVE = {DryRun, UnknownLicenseNameError}
 """Caught where they are raised."""
-MODULES = [database, errors] + [
+MODULES = [database, errors, events] + [
     importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)
 ]
 
