@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
+
 from licensemaster.v1 import audit_pb2, status_pb2
 from master.cli.connection import Connection
 from master.cli.enum_names import in_words

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 
 from licensemaster.v1 import status_pb2
+from master.leasing.audit import Audit
 from master.store.database import open_database
 from master.store.integrity import counter_mismatches
 from tests.invariants.model import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
@@ -65,9 +66,10 @@ class Arena:
         await self._stacks[at].aclose()
         self._stacks[at], self.masters[at] = await self._start()
 
-    async def mismatches(self) -> list[str]:
-        """Counters that do not agree with the seats."""
-        return await self._database.read(counter_mismatches)
+    async def mismatches(self, project_name: str) -> list[str]:
+        """Counters that do not agree with the seats, and what is wrong with the project's audit."""
+        defect = (await Audit(self._database).verify(project_name)).defect
+        return await self._database.read(counter_mismatches) + ([defect.message] if defect else [])
 
     def new_project(self) -> str:
         """A project as the model knows it, under a name that nobody used before."""

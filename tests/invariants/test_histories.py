@@ -241,7 +241,7 @@ class Lending(RuleBasedStateMachine):
         assert used == self.model.used()
         assert all(0 <= pool.used <= pool.capacity for pool in status.pools)
         assert {(pool.device, pool.license_type): pool.capacity for pool in status.pools} == MODEL_CAPACITY
-        assert self.arena.run(self.arena.mismatches()) == []
+        assert self.arena.run(self.arena.mismatches(self.project)) == []
 
     @invariant()
     def port_and_ipva_go_together(self) -> None:
@@ -254,7 +254,7 @@ class Lending(RuleBasedStateMachine):
         self.arena.clock.advance(1000)
         self.arena.run(self._master(0).running.expiry.look())
         assert self._listed() == set()
-        assert self.arena.run(self.arena.mismatches()) == []
+        assert self.arena.run(self.arena.mismatches(self.project)) == []
 
     # --- The wire ---------------------------------------------------------------------------------------------------
 

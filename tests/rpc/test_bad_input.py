@@ -34,7 +34,13 @@ def _raw(estate: Estate, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes,
 @pytest.mark.parametrize("data", [b"\xff\xff\xff\x01", b"\x0a\x02\xff\xfe", b"\x1a\x7f", b"<html>"])
 @pytest.mark.parametrize(
     "method",
-    ["LeaseService/AcquireSeats", "LeaseService/WatchLease", "ProjectService/ApplyProject", "StatusService/GetStatus"],
+    [
+        "LeaseService/AcquireSeats",
+        "LeaseService/WatchLease",
+        "ProjectService/ApplyProject",
+        "StatusService/GetStatus",
+        "AuditService/ExportEvents",
+    ],
 )
 async def test_bytes_that_are_no_message(estate: Estate, method: str, data: bytes) -> None:
     found = await failure(_raw(estate, method)(data))

@@ -109,8 +109,8 @@ TAMPERING = [
     ("UPDATE event SET project_id = 2 WHERE project_id = 1 AND seq = 5", _REMOVED, 5),
     *(
         (
-            "INSERT INTO event SELECT project_id, {}, time_us, kind, pbx, caller, NULL, reason, details, hash"
-            " FROM event WHERE project_id = 1 AND seq = 5".format(seq),
+            f"INSERT INTO event SELECT project_id, {seq}, time_us, kind, pbx, caller, NULL, reason, details, hash"
+            " FROM event WHERE project_id = 1 AND seq = 5",
             kind,
             shown,
         )
@@ -200,7 +200,7 @@ async def test_several_masters_keep_one_chain(postgres: PostgresServer, postgres
     url = await postgres.new_database(like=postgres_template)
     async with AsyncExitStack() as stack:
         masters = [await stack.enter_async_context(in_process_master(url, clock)) for _ in range(3)]
-        sites = {name: "slave 12 gateway" for name in ("berlin", "paris", "rome", "oslo", "wien", "bern")}
+        sites = dict.fromkeys(("berlin", "paris", "rome", "oslo", "wien", "bern"), "slave 12 gateway")
         await masters[0].wire.apply(project({"PBX-Port12": 1000}, pbxs=sites))
 
         async def work(number: int, name: str) -> None:
