@@ -1,7 +1,7 @@
 """The statements of the hot path: lock, prefetch and write what a batch of leases and seats needs.
 
-Locks are taken in one order, by every master: project (shared), PBXs, pools, each by id. So a batch may wait for
-another's end, but never two for each other.
+Locks are taken in one order, by every master: project (shared), PBXs, pools, ends of the audit, each by id. So a batch
+may wait for another's end, but never two for each other.
 """
 
 from __future__ import annotations
