@@ -38,6 +38,7 @@ from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.project_service import ProjectService
 from master.rpc.server import Server
+from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
 from master.settings import Settings
 from master.signing import Signer
@@ -99,6 +100,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             hub=hub,
             clock=clock,
             default_pace=settings.pace,
+            clock_allowance_seconds=settings.clock_allowance_seconds,
             renewal_pace=RenewalPace(settings.renew_jitter, random.Random()),
             metrics=metrics,
         )
@@ -135,6 +137,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             ),
             license_service=LicenseService(licenses, signer=signer, clock=clock),
             project_service=ProjectService(master),
+            standby_service=StandbyService(master),
             status_service=StatusService(
                 master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
             ),

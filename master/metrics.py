@@ -52,6 +52,12 @@ class Metrics:
         )
         self.leases_opened = Counter("license_master_leases_opened_total", "Leases opened.", registry=registry)
         self.leases_renewed = Counter("license_master_leases_renewed_total", "Leases renewed.", registry=registry)
+        self.takeovers = Counter(
+            "license_master_takeovers_total",
+            "Takeovers asked for by standbys, by result.",
+            ["result"],
+            registry=registry,
+        )
         self.batch_requests = Histogram(
             "license_master_batch_requests", "Requests per group commit.", buckets=_COUNTS, registry=registry
         )
@@ -119,7 +125,31 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
     above = GaugeMetricFamily(
         "license_master_pbxs_above_version_limit", "PBXs that run more than that.", labels=["project", "device"]
     )
+    pair = ["project", "standby", "primary"]
+    ready = GaugeMetricFamily(
+        "license_master_standby_ready", "Whether a standby could take over now (0 or 1).", labels=pair
+    )
+    carrying = GaugeMetricFamily("license_master_standby_carrying", "Whether it has taken over (0 or 1).", labels=pair)
+    lease_end = GaugeMetricFamily(
+        "license_master_standby_lease_end_timestamp_seconds",
+        "End of the signed standby lease that the standby has.",
+        labels=pair,
+    )
+    conflict = GaugeMetricFamily(
+        "license_master_standby_two_claims_timestamp_seconds",
+        "When both were last found to have used the seats at the same time.",
+        labels=pair,
+    )
     for estate in estates:
+        for judged in estate.pairs:
+            labels = [estate.project, judged.standby.name, judged.primary.name]
+            record = judged.state.record
+            ready.add_metric(labels, int(judged.ready))
+            carrying.add_metric(labels, int(judged.carrying))
+            if record is not None and record.acknowledged_serial:
+                lease_end.add_metric(labels, record.acknowledged_ends_at)
+            if record is not None and record.two_claims_at is not None:
+                conflict.add_metric(labels, record.two_claims_at)
         for one in estate.pools:
             labels = [estate.project, one.device, one.license_type]
             capacity.add_metric(labels, one.capacity)
@@ -134,7 +164,7 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             above.add_metric([estate.project, view.device], len(view.pbxs_above))
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
-    yield from (capacity, used, free, feature, sites, leases, limit, above)
+    yield from (capacity, used, free, feature, sites, leases, limit, above, ready, carrying, lease_end, conflict)
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

@@ -8,6 +8,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+_STANDBY_LEASE = b"license-master standby lease v1\n"
+"""Goes before what is signed, so that a standby lease never passes for a lease, nor a lease for one."""
+
 
 class Signer:
     """Signs with one key, named by its id."""
@@ -20,6 +23,18 @@ class Signer:
     def sign(self, message: bytes) -> bytes:
         """The signature over exactly these bytes."""
         return self.private_key.sign(message)
+
+    def sign_standby_lease(self, terms: bytes) -> bytes:
+        """The signature of a standby lease with exactly these terms."""
+        return self.private_key.sign(_STANDBY_LEASE + terms)
+
+    def is_genuine_standby_lease(self, terms: bytes, signature: bytes) -> bool:
+        """Whether this key signed a standby lease with exactly these terms."""
+        try:
+            self.private_key.public_key().verify(signature, _STANDBY_LEASE + terms)
+        except InvalidSignature:
+            return False
+        return True
 
     @staticmethod
     def fresh() -> tuple[str, bytes]:

@@ -25,10 +25,11 @@ every state, without I/O; a PBX may as well not ask.
 from slave_client.blocking import BlockingSlaveClient
 from slave_client.book import Held
 from slave_client.calls import CallKind, SeatPossession, call_allowed
-from slave_client.client import Report, SlaveClient
+from slave_client.client import SlaveClient
 from slave_client.config import ClientConfig
 from slave_client.line import Line
 from slave_client.notices import Notice, NoticeKind
+from slave_client.report import Report
 from slave_client.seats import (
     Basis,
     Granted,
@@ -51,6 +52,7 @@ from slave_client.seats import (
     Want,
 )
 from slave_client.simulator import SiteCounts, SiteEvent, SiteEventKind, SiteSimulator
+from slave_client.standby import TakeoverError, TakeoverProblem, TakeoverProblemKind
 from slave_client.state_dir import StateDirError
 from slave_client.states import State
 
@@ -88,6 +90,9 @@ __all__ = [
     "State",
     "StateDirError",
     "Synced",
+    "TakeoverError",
+    "TakeoverProblem",
+    "TakeoverProblemKind",
     "TopHolder",
     "Want",
     "call_allowed",

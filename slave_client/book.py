@@ -7,14 +7,16 @@ Decides, with no I/O and no clock:
   debited) another holder may have it, of the same license type, kind and application version: what the master checked
   for the one then holds for the other;
 - a seat about which an answer was lost counts as not held, until the next settlement says;
-- seats lost to an expiry are still wanted, until they are returned.
+- seats lost to an expiry are still wanted, until they are returned;
+- a standby that carries another PBX's seats without a master may use as many of each type as its standby lease says,
+  whoever holds them: it knows their number, not their names.
 Leaves to others: asking the master (`desk`), keeping it on disk (`keepsake`), companions such as IPVA beside Port,
 which the master brings along and takes back by itself (rule D1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from slave_client.seats import Basis, Granted, Refused, SeatKey, Source, Want
@@ -64,6 +66,7 @@ class Book:
         self._idle: dict[SeatKey, Held] = {}
         self._unsettled: dict[SeatKey, Want] = {}
         self._missed: dict[SeatKey, Want] = {}
+        self._allowance: dict[str, int] | None = None
 
     # What there is.
 
@@ -102,6 +105,22 @@ class Book:
         if held is None or held.want != want or held.basis is Basis.NOT_NEEDED:
             return None
         return _grant_of(held, already_held=True)
+
+    def in_use(self) -> dict[str, int]:
+        """Return how many seats of each type are in use, debited."""
+        found: dict[str, int] = {}
+        for held in self._held.values():
+            if held.basis is Basis.DEBITED:
+                found[held.want.license_type] = found.get(held.want.license_type, 0) + 1
+        return found
+
+    def allow(self, seats: Mapping[str, int]) -> None:
+        """Let so many seats of each type be acquired offline, whoever holds them. The book must be empty."""
+        self._allowance = dict(seats)
+
+    def allow_no_more(self) -> None:
+        """Go by the seats that the master granted alone."""
+        self._allowance = None
 
     def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
         """Take over what was kept on disk. The book must be empty."""
@@ -148,7 +167,7 @@ class Book:
             return _grant_of(held, already_held=True)
         idle = self._take_idle(want)
         if idle is None:
-            return None
+            return self._acquire_by_allowance(want)
         self._held[key] = replace(idle, want=want)
         return _grant_of(self._held[key], already_held=False)
 
@@ -158,9 +177,20 @@ class Book:
         held = self._held.pop(want.key, None)
         if held is None:
             return False
-        if held.basis is not Basis.NOT_NEEDED:
+        if self._allowance is not None:
+            self._allowance[want.license_type] += 1
+        elif held.basis is not Basis.NOT_NEEDED:
             self._idle[held.counted_as] = held
         return True
+
+    def _acquire_by_allowance(self, want: Want) -> Granted | None:
+        if self._allowance is None or self._allowance.get(want.license_type, 0) <= 0:
+            return None
+        self._allowance[want.license_type] -= 1
+        grant = Granted(want=want, basis=Basis.DEBITED, already_held=False, reassignable=True, source=Source.LOCAL)
+        self._held[want.key] = _held_of(grant)
+        self._missed.pop(want.key, None)
+        return grant
 
     def _take_idle(self, want: Want) -> Held | None:
         """Take an idle seat for a holder: its own first, then one that may be passed on."""
@@ -227,10 +257,23 @@ class Book:
             self.granted(grant)
         return Settled(gained=tuple(gained), refused=tuple(refused))
 
+    def claimed(self, outcomes: Iterable[Granted | Refused]) -> list[Refused]:
+        """Enter what the master said of seats used by number until now; returns those that it refused."""
+        refused = []
+        for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                self._held.pop(outcome.want.key, None)
+                self._missed[outcome.want.key] = outcome.want
+                refused.append(outcome)
+            else:
+                self.granted(outcome)
+        return refused
+
     # The end of a lease.
 
     def lose_all(self) -> tuple[Want, ...]:
         """Give up every seat because the lease is over; they stay wanted. Returns those that were in use."""
+        self._allowance = None
         lost = tuple(held.want for held in self._held.values())
         self._missed.update({want.key: want for want in lost})
         self._held.clear()

@@ -13,11 +13,11 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from slave_client.backoff import Backoff
 from slave_client.book import Book, Held
@@ -32,7 +32,10 @@ from slave_client.line import Line
 from slave_client.masters import MasterError, Masters
 from slave_client.notices import Notice, NoticeBoard, NoticeKind
 from slave_client.promise import Promise, WallClock, remaining_after_restart
+from slave_client.report import Report
 from slave_client.seats import LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
+from slave_client.shelf import NoShelf, Shelf
+from slave_client.standby import OwnOpener, Takeover, TakeoverError
 from slave_client.standing import Standing
 from slave_client.state_dir import Identity, KeptLease, StateDir, recover
 from slave_client.states import Event, State
@@ -41,26 +44,6 @@ from slave_client.watcher import LeaseWatcher
 _log = logging.getLogger("slave_client")
 
 _AGING_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """How a client stands, at one moment."""
-
-    state: State
-    why: str
-    epoch: int | None
-    """The lease's epoch, None where this run of the client has opened none."""
-    lease_end: datetime | None
-    """The signed end by the master's clock, None without a lease."""
-    remaining_seconds: float
-    """How long the client will use what it holds without hearing from a master."""
-    seats_held: int
-    """Seats in use."""
-    master: str
-    """The address in use."""
-    notices: tuple[Notice, ...]
-    """What holds now."""
 
 
 class SlaveClient:
@@ -84,8 +67,12 @@ class SlaveClient:
         line: Line | None = None,
         clock: Clock | None = None,
         chance: random.Random | None = None,
+        takeover: Takeover | None = None,
     ) -> None:
         self._config = config
+        self._takeover = takeover
+        self._carrying: dict[str, SlaveClient] = {}
+        self._line = line or Line()
         self._callbacks = Callbacks(config.pbx, on_state=on_state, on_seat=on_seat, on_notice=on_notice)
         self._clock = clock or SystemClock()
         self._backoff = Backoff(
@@ -96,10 +83,18 @@ class SlaveClient:
         self._book = Book()
         self._board = NoticeBoard(self._callbacks.notice)
         self._standing = Standing(self._clock, self._entered)
-        self._masters = Masters(config, line or Line())
+        self._masters = Masters(config, self._line)
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
+        state_dir = StateDir(config.state_dir) if config.state_dir else None
+        self._shelf = Shelf(
+            standby=config.pbx,
+            state_dir=state_dir,
+            clock=self._clock,
+            board=self._board,
+            trusted_keys=self._trusted_keys,
+        )
         self._keepsake = Keepsake(
-            StateDir(config.state_dir) if config.state_dir else None,
+            state_dir,
             snapshot=self._snapshot,
             problem=self._tell_disk_problem,
             every_seconds=config.save_every_seconds,
@@ -118,6 +113,7 @@ class SlaveClient:
         )
         self._keeper: LeaseKeeper | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._chores: set[asyncio.Task[None]] = set()
 
     # Starting and ending.
 
@@ -142,7 +138,17 @@ class SlaveClient:
         memory = await self._resume()
         self._keeper = LeaseKeeper(
             config=self._config,
-            instance_id=self._identity.instance_id,
+            opener=(
+                OwnOpener(config=self._config, masters=self._masters, instance_id=self._identity.instance_id)
+                if self._takeover is None
+                else self._takeover.opener(
+                    masters=self._masters,
+                    instance_id=self._identity.instance_id,
+                    book=self._book,
+                    clock=self._clock,
+                )
+            ),
+            shelf=self._shelf if self._takeover is None else NoShelf(),
             standing=self._standing,
             masters=self._masters,
             desk=self._desk,
@@ -193,6 +199,8 @@ class SlaveClient:
 
     async def crash(self) -> None:
         """Leave as a killed process would: nothing is told, nothing more is written. For simulations and tests."""
+        for carrying in self._carrying.values():
+            await carrying.crash()
         self._keepsake.abandon()
         await self.stop()
 
@@ -246,6 +254,62 @@ class SlaveClient:
         has_seat = self._book.holder_has_seat(holder, license_type)
         return call_allowed(kind, SeatPossession.HELD if has_seat else SeatPossession.NOT_HELD)
 
+    # Standing in for another PBX.
+
+    async def take_over(
+        self,
+        primary: str,
+        *,
+        reason: str = "",
+        force: bool = False,
+        on_state: OnState | None = None,
+        on_seat: OnSeat | None = None,
+        on_notice: OnNotice | None = None,
+    ) -> SlaveClient:
+        """Carry the seats of a PBX that failed, and return a client for them: a lease of that PBX, under a new epoch.
+
+        Where no master answers, the client starts OFFLINE on the strength of the standby lease that this one keeps, and
+        takes over as soon as one does. Call its `sync` with the whole set that is wanted. When the PBX returns, the
+        client becomes FENCED and its seats are lost with the cause HANDED_BACK; this client is untouched, and may take
+        over again. `stop` it to leave, `close` it only if the PBX's seats are to go back.
+
+        `force` takes over although the PBX is connected, as for planned work. Raises TakeoverError where the master
+        refuses, or where none answers and there is no standby lease in force.
+        """
+        before = self._carrying.get(primary)
+        if before is not None and not before.state.is_final:
+            return before
+        await self._shelf.load(primary)
+        takeover = Takeover(
+            standby=self._config, primary=primary, reason=reason, force=force, own=self._standing, shelf=self._shelf
+        )
+        name = primary.rpartition("/")[2]
+        state_dir = self._config.state_dir / f"carrying-{name}" if self._config.state_dir is not None else None
+        client = SlaveClient(
+            replace(self._config, pbx=primary, state_dir=state_dir, trusted_keys=self._trusted_keys()),
+            on_state=on_state,
+            on_seat=on_seat,
+            on_notice=on_notice,
+            line=self._line,
+            clock=self._clock,
+            takeover=takeover,
+        )
+        await client.start()
+        try:
+            await client._standing.judged.wait()
+        except BaseException:
+            await client.stop()
+            raise
+        if takeover.problems or client.state not in (State.CONNECTED, State.OFFLINE):
+            why = client.report().why
+            await client.stop()
+            message = "; ".join(problem.message for problem in takeover.problems) or (
+                f"no master answers, and no standby lease for {primary} is in force ({why})"
+            )
+            raise TakeoverError(message, takeover.problems)
+        self._carrying[primary] = client
+        return client
+
     # How it stands.
 
     @property
@@ -297,6 +361,7 @@ class SlaveClient:
     async def _resume(self) -> Memory:
         """Take over what the state directory has, as far as it can be relied on."""
         if self._config.state_dir is None:
+            self._rely_on_standby_lease()
             return Memory.BLANK
         found = await asyncio.to_thread(
             recover, StateDir(self._config.state_dir), pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
@@ -309,7 +374,16 @@ class SlaveClient:
             await self._keepsake.save_identity(self._identity)
         if found.lease is not None:
             self._rely_on(found.lease)
+        else:
+            self._rely_on_standby_lease()
         return Memory.BLANK if found.identity is None or found.problems else Memory.INTACT
+
+    def _rely_on_standby_lease(self) -> None:
+        found = self._takeover.find_document() if self._takeover is not None else None
+        if found is not None:
+            lease, end = found
+            self._book.allow(lease.seats)
+            self._standing.hold(lease.promise, end=end)
 
     def _rely_on(self, kept: KeptLease) -> None:
         wall = self._clock.wall()
@@ -337,7 +411,8 @@ class SlaveClient:
 
     def _snapshot(self) -> KeptLease | None:
         standing = self._standing
-        if standing.promise is None:
+        by_document = self._takeover is not None and self._takeover.document is not None
+        if standing.promise is None or (by_document and standing.epoch is None):
             return None
         return KeptLease(
             promise=standing.promise,
@@ -351,13 +426,31 @@ class SlaveClient:
         if new is State.EXPIRED:
             self._lose_seats(LossCause.EXPIRED, why)
         elif new is State.FENCED:
-            self._lose_seats(LossCause.FENCED, why)
+            self._lose_seats(LossCause.FENCED if self._takeover is None else LossCause.HANDED_BACK, why)
             self._book.forget_all()
+        if self._takeover is not None:
+            self._pass_through(self._takeover, new)
         if new in (State.EXPIRED, State.FENCED):
             self._keepsake.changed_for_good()
         elif not new.is_final:
             self._keepsake.changed()
         self._callbacks.state(old, new, why)
+
+    def _pass_through(self, takeover: Takeover, new: State) -> None:
+        """What a state means for the takeover that this client is."""
+        if new is State.OFFLINE:
+            takeover.carries_offline(self._clock.now())
+        elif new is State.CONNECTED:
+            self._book.allow_no_more()
+            self._do(takeover.connected(self._standing.epoch or 0))
+        elif new in (State.EXPIRED, State.FENCED):
+            self._do(takeover.ended())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        task.add_done_callback(_log_crash)
 
     def _lose_seats(self, cause: LossCause, why: str) -> None:
         for want in self._book.lose_all():
@@ -382,6 +475,9 @@ class SlaveClient:
             await asyncio.wait(tasks)
 
     async def _leave(self) -> None:
+        for carrying in self._carrying.values():
+            await carrying.stop()
+        await asyncio.gather(*self._chores)
         await self._masters.close()
         await self._desk.stop()
         await self._keepsake.stop()

@@ -65,6 +65,8 @@ class Occasion(Enum):
 
     OPENED = "opened"
     """A lease was opened: what the master has on this PBX is not known."""
+    TAKEN_OVER = "taken_over"
+    """A lease was taken over whose seats this site used by number: the master has them under names of its own."""
     RENEWED = "renewed"
     """The master has what it had, unless this site has changed something."""
 
@@ -160,7 +162,9 @@ class SeatDesk:
     async def settle(self, *, occasion: Occasion) -> None:
         """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
         async with self._turn:
-            if occasion is Occasion.OPENED or self._book.needs_settling:
+            if occasion is Occasion.TAKEN_OVER:
+                await self._settler.claim()
+            elif occasion is Occasion.OPENED or self._book.needs_settling:
                 await self._settler.settle(self._book.wanted(), _once)
 
     def settle_later(self) -> None:

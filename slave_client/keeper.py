@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from licensemaster.v1 import lease_pb2
 from slave_client.backoff import Backoff
@@ -38,6 +39,37 @@ class Memory(Enum):
     """There is no state directory, or it was empty or corrupt. Seats from before are left to `sync`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A lease as it was opened."""
+
+    lease: lease_pb2.Lease
+    notices: Sequence[lease_pb2.Notice]
+    seats_held: int
+    offers: Sequence[lease_pb2.StandbyLeaseOffer] = ()
+
+
+class Opener(Protocol):
+    """How a client comes by its lease: by opening its own, or by taking over another's (`standby`)."""
+
+    @property
+    def claims_first(self) -> bool:
+        """Whether seats are in use that the master has under other names."""
+
+    async def open(self, request_id: str) -> Opened:
+        """Open the lease; raises MasterError."""
+
+
+class StandbyShelf(Protocol):
+    """What a standby has of the standby leases given to it."""
+
+    def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
+        """What to tell with the next renewal."""
+
+    async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
+        """Keep what came; it lasts from `sent` on, by the steady clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Opening:
     """An opening whose answer may have been lost: its retries repeat the request id."""
@@ -56,7 +88,8 @@ class LeaseKeeper:
         self,
         *,
         config: ClientConfig,
-        instance_id: str,
+        opener: Opener,
+        shelf: StandbyShelf,
         standing: Standing,
         masters: Masters,
         desk: SeatDesk,
@@ -68,7 +101,8 @@ class LeaseKeeper:
         on_lease: Callable[[Promise], Awaitable[None]],
     ) -> None:
         self._config = config
-        self._instance_id = instance_id
+        self._opener = opener
+        self._shelf = shelf
         self._standing = standing
         self._masters = masters
         self._desk = desk
@@ -176,20 +210,19 @@ class LeaseKeeper:
             self._opening = _Opening(uuid.uuid4().hex, self._clock.now())
         opening = self._opening
         assert opening is not None
-        response = await self._masters.open_lease(
-            lease_pb2.OpenLeaseRequest(
-                pbx=self._config.pbx,
-                instance_id=self._instance_id,
-                request_id=opening.request_id,
-                software_version=self._config.software_version,
-            )
-        )
+        try:
+            response = await self._opener.open(opening.request_id)
+        except MasterError as failure:
+            if failure.trouble is Trouble.FENCED:  # a takeover: somebody else has the seats
+                self._standing.happened(Event.FENCED, str(failure))
+            raise
         # A retry may be answered with the lease of the first attempt, so that is where its time starts.
         await self._adopt(response.lease, sent=opening.first_sent)
         self._opening = None
         self._standing.epoch = response.lease.epoch
         self._heed(response.lease.epoch, response.notices)
         self._seats_held = response.seats_held
+        await self._shelf.receive(response.offers, sent=opening.first_sent)
         return response.lease.renew_after_seconds if fresh else 0.0
 
     async def _renew(self) -> float:
@@ -197,13 +230,17 @@ class LeaseKeeper:
         assert epoch is not None
         sent = self._clock.now()
         try:
-            response = await self._masters.renew_lease(lease_pb2.RenewLeaseRequest(pbx=self._config.pbx, epoch=epoch))
+            request = lease_pb2.RenewLeaseRequest(
+                pbx=self._config.pbx, epoch=epoch, standby_receipts=self._shelf.receipts()
+            )
+            response = await self._masters.renew_lease(request)
         except MasterError as failure:
             self._lease_trouble(failure, epoch)
             raise
         if self._standing.epoch == epoch:  # otherwise it ended meanwhile, and the next round opens a new one
             await self._adopt(response.lease, sent=sent)
             self._heed(epoch, response.notices)
+            await self._shelf.receive(response.standby_leases, sent=sent)
         return max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
 
     async def _settle(self, epoch: int) -> None:
@@ -237,6 +274,8 @@ class LeaseKeeper:
         """Tell how much of the books must be compared before the client counts as connected."""
         if self._settled_epoch == epoch or not (self._seats_held or self._desk.remembers_seats):
             return Occasion.RENEWED
+        if self._opener.claims_first:
+            return Occasion.TAKEN_OVER
         if self._memory is Memory.BLANK and not self._desk.remembers_seats:
             held = f"the master still counts {self._seats_held} seats from before for this PBX"
             self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, f"{held}; call sync() to settle them")

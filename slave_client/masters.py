@@ -40,6 +40,7 @@ class Trouble(Enum):
 
 _BY_REASON: Final[Mapping[str, Trouble]] = {
     "LEASE_FENCED": Trouble.FENCED,
+    "LEASE_CARRIED": Trouble.LEASE_ENDED,  # the standby has the seats; a new opening takes them back
     "LEASE_EXPIRED": Trouble.LEASE_ENDED,
     "LEASE_CLOSED": Trouble.LEASE_ENDED,
     "LEASE_NOT_OPEN": Trouble.LEASE_ENDED,
@@ -117,6 +118,11 @@ class Masters:
         """Open a lease; raises MasterError."""
         self._check_open()
         return await self._answer(self._stub.OpenLease(request, timeout=self._timeout, metadata=self._metadata))
+
+    async def take_over_lease(self, request: lease_pb2.TakeOverLeaseRequest) -> lease_pb2.TakeOverLeaseResponse:
+        """Open the lease of a PBX that failed; raises MasterError."""
+        self._check_open()
+        return await self._answer(self._stub.TakeOverLease(request, timeout=self._timeout, metadata=self._metadata))
 
     async def renew_lease(self, request: lease_pb2.RenewLeaseRequest) -> lease_pb2.RenewLeaseResponse:
         """Renew a lease; raises MasterError."""

@@ -25,10 +25,14 @@ class NoticeKind(Enum):
     """Seats held stay, new ones are refused (rule B10)."""
     DRAINING = "draining"
     SUSPECTED_CLONE = "suspected_clone"
+    CARRIED = "carried"
+    """The standby of this PBX carries its seats; the client takes them back at once by opening its lease anew."""
     OTHER = "other"
     """A kind that this version of the client does not know."""
     MASTER_REFUSES = "master_refuses"
     """The master answers, but does not let this PBX open a lease: unknown PBX, wrong credentials."""
+    NO_STANDBY_LEASE = "no_standby_lease"
+    """For a standby: the master gives it no standby lease, or one that could not be verified; the message says why."""
     LEASE_NOT_TRUSTED = "lease_not_trusted"
     """A lease came whose signature does not verify, or by another key than the trusted one; it was not used."""
     STATE_SET_ASIDE = "state_set_aside"
@@ -59,6 +63,7 @@ _KINDS: Final[dict[int, NoticeKind]] = {
     lease_pb2.NOTICE_KIND_VERSION_LIMIT: NoticeKind.VERSION_LIMIT,
     lease_pb2.NOTICE_KIND_DRAINING: NoticeKind.DRAINING,
     lease_pb2.NOTICE_KIND_SUSPECTED_CLONE: NoticeKind.SUSPECTED_CLONE,
+    lease_pb2.NOTICE_KIND_CARRIED: NoticeKind.CARRIED,
 }
 
 

@@ -111,6 +111,8 @@ class LossCause(Enum):
     """The lease passed its end, or the master ended it."""
     FENCED = "fenced"
     """Another installation took over this PBX's lease."""
+    HANDED_BACK = "handed_back"
+    """This PBX carried it as a standby; the PBX that it stood in for has its seats back."""
     IN_DOUBT = "in_doubt"
     """It was passed on while offline, and the line broke while the master was asked to agree."""
 

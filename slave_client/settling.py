@@ -80,6 +80,28 @@ class Settler:
             raise
         return self._settled(settlement, response)
 
+    async def claim(self) -> None:
+        """Have the master enter the seats that this site used by number, and leave what else it counts alone.
+
+        Where one is refused the whole set is settled, which makes room for it. Raises MasterError.
+        """
+        epoch, wants = self._standing.epoch, self._book.wanted()
+        if epoch is None:
+            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were claimed")
+        refused: list[Refused] = []
+        for start in range(0, len(wants), self._seats_max):
+            part = wants[start : start + self._seats_max]
+            request = lease_pb2.AcquireSeatsRequest(
+                pbx=self._pbx, epoch=epoch, seats=[seat_from_want(want) for want in part]
+            )
+            results = (await self._masters.acquire_seats(request)).results
+            if self._standing.epoch != epoch:
+                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were claimed")
+            refused += self._book.claimed(outcome_from_result(*pair) for pair in zip(part, results, strict=True))
+        self._keepsake.changed()
+        if refused:
+            await self.settle(self._book.wanted(), _once)
+
     async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
         seats = [seat_from_want(want) for want in wants]
         if len(seats) <= self._seats_max:
@@ -125,6 +147,12 @@ class Settler:
         for held in settlement.in_doubt:
             message = "it was passed on while offline, and the line broke before the master agreed"
             self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
+
+
+async def _once(
+    epoch: int, attempt: Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]
+) -> lease_pb2.SyncSeatsResponse:
+    return await attempt()
 
 
 def _parts(seats: Sequence[seat_pb2.Seat], seats_max: int) -> Iterable[Sequence[seat_pb2.Seat]]:

@@ -1,8 +1,9 @@
 """The state directory: what a client must know again after a restart.
 
-Two files, each written whole: to a temporary name, synced, renamed, and the directory synced.
+A few files, each written whole: to a temporary name, synced, renamed, and the directory synced.
 - `identity`: the PBX, this installation's instance id, and the master's key as pinned on first use;
-- `lease`: the last signed lease, the seats held under it, and how long it still lasted when this was written.
+- `lease`: the last signed lease, the seats held under it, and how long it still lasted when this was written;
+- `standby-PBX`: for a standby, the signed standby lease for the PBX that it stands in for.
 
 A file is one header line (format, version, name, SHA-256 of the rest) and JSON, so that an operator can read it.
 
@@ -135,6 +136,20 @@ class StateDir:
         """Write the lease and its seats. Raises OSError."""
         self._write(LEASE, _fields_of(lease))
 
+    def load_standby_lease(self, primary: str) -> dict[str, Any] | None:
+        """Return the fields of the standby lease kept for a PBX, None where there is none. Raises StateDirError."""
+        name = _standby_name(primary)
+        return self._read(self.path / name, name)
+
+    def save_standby_lease(self, primary: str, fields: dict[str, object]) -> None:
+        """Write the standby lease for a PBX. Raises OSError."""
+        self._write(_standby_name(primary), fields)
+
+    def remove_standby_lease(self, primary: str) -> None:
+        """Make sure that no standby lease is kept for a PBX. Raises OSError."""
+        (self.path / _standby_name(primary)).unlink(missing_ok=True)
+        self._sync_directory()
+
     def remove_lease(self) -> None:
         """Make sure that no lease is kept. Raises OSError."""
         (self.path / LEASE).unlink(missing_ok=True)
@@ -195,6 +210,10 @@ class StateDir:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _standby_name(primary: str) -> str:
+    return f"standby-{primary.rpartition('/')[2]}"
 
 
 def recover(state_dir: StateDir, *, pbx: str, trusted_keys: Collection[bytes] = ()) -> Recovered:

@@ -1,7 +1,8 @@
 """Listens to what the master tells between renewals, and heeds it wherever it comes from.
 
-Decides: what a notice means for the lease: a fenced one is fenced, a closed or expired one is over, a draining master
-is left for the next address. A stream that breaks is a reason to look at once whether the master is gone (`keeper`).
+Decides: what a notice means for the lease: a fenced one is fenced, a carried, closed or expired one is over, a draining
+master is left for the next address. A stream that breaks is a reason to look at once whether the master is gone
+(`keeper`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from slave_client.states import Event, State
 
 _EVENTS = {
     NoticeKind.FENCED: Event.FENCED,
+    NoticeKind.CARRIED: Event.LEASE_ENDED,
     NoticeKind.CLOSED: Event.LEASE_ENDED,
     NoticeKind.EXPIRED: Event.LEASE_ENDED,
 }

@@ -10,7 +10,7 @@ from typing import Protocol, Self, TypeVar
 
 import grpc
 
-from licensemaster.v1 import audit_pb2_grpc, project_pb2, project_pb2_grpc, status_pb2_grpc
+from licensemaster.v1 import audit_pb2_grpc, project_pb2, project_pb2_grpc, standby_pb2_grpc, status_pb2_grpc
 from master.cli.failure import CommandFailed
 from master.cli.rpc_failure import rpc_failure
 
@@ -47,6 +47,7 @@ class Connection:
         self._channel = grpc.insecure_channel(server, options=options)
         self._metadata = (("caller", caller()),)
         self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)
+        self.standby = standby_pb2_grpc.StandbyServiceStub(self._channel)
         self.status = status_pb2_grpc.StatusServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
 

@@ -149,6 +149,10 @@ def events(
         _print_rows(events_view(found.rows), len(found.rows), found.next_page_token, "events match")
 
 
+def _carried(row: status_pb2.LeaseStatus) -> str:
+    return f"carried by {short_name(row.carried_by)}" if row.carried_by else ""
+
+
 def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
     """Held seats as a table."""
     shown = table("PBX", "Site", "Type", "Holder", "Cost", "Device", "Held for")
@@ -182,7 +186,7 @@ def leases_view(rows: Sequence[status_pb2.LeaseStatus], now: datetime) -> Table:
             distance(row.renew_time, now),
             _until(row, now),
             row.seats,
-            visible(joined(notice_text(notice) for notice in row.notices), "yellow"),
+            visible(joined((_carried(row), *(notice_text(notice) for notice in row.notices))), "yellow"),
         )
     return shown
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from master.cli import audit, catalog, db, demo, explain, listings, project, serve, status
+from master.cli import audit, catalog, db, demo, explain, listings, project, serve, standby, status
 from master.cli.failure import CommandFailed, print_failure
 from master.cli.output import stderr_console
 
@@ -32,6 +32,7 @@ app.command("leases")(listings.leases)
 app.command("events")(listings.events)
 app.add_typer(audit.app, name="audit")
 app.command("explain")(explain.explain)
+app.add_typer(standby.app, name="standby")
 app.command("demo")(demo.demo)
 
 

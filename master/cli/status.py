@@ -96,7 +96,8 @@ def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = Fals
         visible(short_name(response.project), "bold"),
         f"   revision {response.revision}   master {response.master_version}",
     )
-    parts: list[RenderableType] = [heading, leases_line(response.lease_counts), ""]
+    parts: list[RenderableType] = [heading, leases_line(response.lease_counts)]
+    parts += [*standby_lines(response.standby_pairs), ""]
     if response.pools:
         parts.append(pools_view(sorted(response.pools, key=_urgency)[:limit]))
         parts += _more(len(response.pools), limit, "pools")
@@ -123,6 +124,22 @@ def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
             words = "without a lease" if count.state == status_pb2.LEASE_STATE_NONE else words
             line.append("● ", style=LEASE_STYLES.get(count.state, "")).append(f"{count.pbxs:,} {words}   ")
     return line if line else Text("no PBXs", style="dim")
+
+
+def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
+    """Pairs that carry or are not ready, a line each; `standby check` says why."""
+    lines = []
+    for pair in pairs:
+        names = f"{short_name(pair.standby)} "
+        if pair.carrying:
+            lines.append(
+                Text.assemble(("● ", "yellow"), visible(f"{names}carries the seats of "), short_name(pair.primary))
+            )
+        elif not pair.ready:
+            why = f": {pair.problems[0]}" if pair.problems else ""
+            text = f"{names}could not stand in for {short_name(pair.primary)}{why}"
+            lines.append(Text.assemble(("● ", "bold red"), visible(text)))
+    return lines
 
 
 def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.versions import Version
-from master.domain.words import DrawnFrom, HolderKind, Metering, PbxRole, VersionBasis
+from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
 
 _IGNORED = re.compile(r"[\s\-]+")
 
@@ -75,6 +75,8 @@ class LicenseType:
     """Types that cannot be installed beside it (rule I3)."""
     matches: str | None
     """For a switch: the type of which no more may be installed than of this one."""
+    enables: Feature | None
+    """For a switch: what it turns on beside the seats that it is asked for."""
     minimum_version: int
     """The lowest version such a license can have (rule I4); 0 for any."""
     minimum_software: Version | None
@@ -154,6 +156,10 @@ class Catalog:
         """Types of which all of a PBX's seats must be known to decide on a seat of this one."""
         self.pbx_wide_types = frozenset[str]().union(*self.read_pbx_wide.values())
         """All types that are ever read PBX-wide."""
+
+    def enabling(self, feature: Feature) -> LicenseType | None:
+        """The type that turns a feature on; None where it needs none."""
+        return next((one for one in self.types.values() if one.enables is feature), None)
 
     def key_of(self, text: str) -> str:
         """The key of the type that a name without a version means; the name itself where there is none."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from master.domain.catalog import Catalog, Companion, LicenseType, RequiredOf, Requirement, folded_name
 from master.domain.toml_lines import FieldPath, TomlLines, path_text
 from master.domain.versions import Version
-from master.domain.words import DrawnFrom, HolderKind, Metering, PbxRole, VersionBasis
+from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
 
 E = TypeVar("E", bound=Enum)
 
@@ -25,7 +25,7 @@ _CATALOG_KEYS = {"name", "title", "platforms"}
 _TYPE_KEYS = {
     "name", "tier_name", "spellings", "metering", "holders", "exempt_holders", "exempt_roles", "exempt_models",
     "exempt_from_software", "version_basis", "drawn_from", "tiers", "companions", "includes", "includes_per_pbx",
-    "requires", "excludes", "matches", "minimum_version", "minimum_software", "releasable", "rules",
+    "requires", "excludes", "matches", "enables", "minimum_version", "minimum_software", "releasable", "rules",
 }  # fmt: skip
 
 
@@ -66,6 +66,7 @@ class _Reader:
         for license_type in types.values():
             self._references(license_type, types, platforms)
             self._inclusions(license_type, types)
+        self._enabled_once(types)
         self._distinct_spellings(types)
         self._no_circles(types)
         return Catalog(
@@ -101,6 +102,9 @@ class _Reader:
             raise self._error((*at, "holders"), "a type that can be asked for needs at least one kind of holder")
         if (metering is Metering.SWITCH) is (matches is None):
             raise self._error((*at, "matches"), "exactly the types metered as switch name the type they must match")
+        enables = self._choice(Feature, table, (*at, "enables"), None) if "enables" in table else None
+        if enables is not None and metering is not Metering.SWITCH:
+            raise self._error((*at, "enables"), "only a type metered as switch turns something on")
         return LicenseType(
             key=key,
             name=name,
@@ -121,6 +125,7 @@ class _Reader:
             requires=tuple(self._requirements(table, (*at, "requires"))),
             excludes=frozenset(self._strings(table, (*at, "excludes"))),
             matches=matches,
+            enables=enables,
             minimum_version=self._whole_number(table, (*at, "minimum_version"), 0),
             minimum_software=self._version(table, (*at, "minimum_software")),
             releasable=self._typed(table, (*at, "releasable"), bool, True),
@@ -177,6 +182,12 @@ class _Reader:
             if not types[name].holders or not all(kind.is_user for kind in types[name].holders):
                 reason = f"{name!r} is not held by users and executives only; both sides must be"
                 raise self._error(("types", one.key, "includes"), reason)
+
+    def _enabled_once(self, types: Mapping[str, LicenseType]) -> None:
+        seen: dict[Feature, str] = {}
+        for key, one in types.items():
+            if one.enables is not None and (other := seen.setdefault(one.enables, key)) != key:
+                raise self._error(("types", key, "enables"), f"the type {other!r} turns it on already")
 
     def _distinct_spellings(self, types: Mapping[str, LicenseType]) -> None:
         seen: dict[str, str] = {}

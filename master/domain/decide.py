@@ -56,6 +56,7 @@ class Decider:
         self._ledger = ledger
         self._held = ledger.seats[pbx.id].by_key
         self._revoked = ledger.seats[pbx.id].revoked
+        self._shared = ledger.seats[pbx.id].shares is not None
         self._pbx = pbx
         self._software = software
         self._now = now
@@ -241,7 +242,9 @@ class Decider:
         pools = self._ledger.pools
         for source in terms.sources:
             pool = pools[source.pool_id]
-            if pool.used + source.leaving < pool.capacity:
+            if pool.used + source.leaving < pool.capacity or (
+                self._shared and self._ledger.is_counted(self._pbx.id, source.pool_id)
+            ):
                 return source
         return None
 

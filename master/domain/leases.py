@@ -28,6 +28,7 @@ class LeaseProblem(Enum):
 
     LEASE_NOT_OPEN = "this PBX has no lease: open one"
     LEASE_FENCED = "another lease was opened for this PBX since: stop using this one"
+    LEASE_CARRIED = "a standby carries this PBX's seats: stop using this lease, and open a new one to take them back"
     LEASE_EXPIRED = "the lease has passed its end and its seats went back: open a new one"
     LEASE_CLOSED = "the lease was closed: open a new one"
 
@@ -48,6 +49,17 @@ class Phase(Enum):
     EXPIRED = "expired"
 
 
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """The standby that has a PBX's lease (F5); times are UNIX seconds."""
+
+    pbx_id: int
+    since: float
+    """From when on it used the seats, which may be before it could tell a master."""
+    primary_heard_at: float
+    """When the PBX itself was last heard of."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A PBX's current lease; times are UNIX seconds."""
@@ -65,6 +77,20 @@ class Lease:
     takeovers: int
     """By different installations since `takeovers_since`."""
     takeovers_since: float
+    carrier: Carrier | None = None
+    """The standby that has the lease; None where the PBX has it itself."""
+    claimed: bool = False
+    """Whether there may be claims in the PBX's name (`claims.py`)."""
+
+    @property
+    def user_id(self) -> int:
+        """The PBX that uses the seats: the standby that carries them, or the PBX itself."""
+        return self.carrier.pbx_id if self.carrier is not None else self.pbx_id
+
+    @property
+    def primary_heard_at(self) -> float:
+        """When the PBX itself was last heard of."""
+        return self.carrier.primary_heard_at if self.carrier is not None else self.renewed_at
 
     def state(self, now: float) -> LeaseState:
         """How it stands."""
@@ -89,17 +115,22 @@ def opened(
     pace: LeasePace,
     first_epoch: int,
     now: float,
+    carrier: Carrier | None = None,
 ) -> Lease:
-    """A PBX's next lease, its first one with `first_epoch`.
+    """A PBX's next lease, its first one with `first_epoch`; a standby that opens it is its `carrier`.
 
-    A retry of the opening that made the current one changes nothing but its end.
+    A retry of the opening that made the current one changes nothing but its end. What passes between a PBX and its
+    standby is no sign of a copy.
     """
-    if before is not None and before.phase is Phase.OPEN and before.request_id == request_id:
+    if is_retry(before, request_id=request_id, user_id=carrier.pbx_id if carrier is not None else pbx_id):
+        assert before is not None
         return _extended(before, pace=pace, now=now)
     takeovers, since = 0, now
     if before is not None:
         recent = now <= before.takeovers_since + CLONE_WINDOW_SECONDS
-        taken_over = before.state(now).is_running and before.instance_id != instance_id
+        user_id = carrier.pbx_id if carrier is not None else pbx_id
+        copied = before.user_id == user_id and before.instance_id != instance_id
+        taken_over = copied and before.state(now).is_running
         since = before.takeovers_since if recent else now
         takeovers = (before.takeovers if recent else 0) + taken_over
     return Lease(
@@ -115,6 +146,18 @@ def opened(
         ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before)),
         takeovers=takeovers,
         takeovers_since=since,
+        carrier=carrier,
+        claimed=before is not None and before.claimed,
+    )
+
+
+def is_retry(before: Lease | None, *, request_id: str, user_id: int) -> bool:
+    """Whether an opening is the one that made the current lease."""
+    return (
+        before is not None
+        and before.phase is Phase.OPEN
+        and before.request_id == request_id
+        and before.user_id == user_id
     )
 
 
@@ -132,12 +175,15 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, now: float) -> Lease:
     """The lease, if a call under `epoch` may be served.
 
     Raises:
-        LeaseError: it was never opened, is fenced, closed or past its end.
+        LeaseError: it was never opened, is fenced, carried by a standby, closed or past its end.
     """
     if lease is None:
         raise LeaseError(LeaseProblem.LEASE_NOT_OPEN, pbx=pbx, epoch=epoch)
     if epoch != lease.epoch:
-        problem = LeaseProblem.LEASE_FENCED if epoch < lease.epoch else LeaseProblem.LEASE_NOT_OPEN
+        problem = LeaseProblem.LEASE_NOT_OPEN
+        if epoch < lease.epoch:
+            carried = lease.carrier is not None and lease.state(now).is_running
+            problem = LeaseProblem.LEASE_CARRIED if carried else LeaseProblem.LEASE_FENCED
         raise LeaseError(problem, pbx=pbx, epoch=epoch)
     if lease.phase is Phase.CLOSED:
         raise LeaseError(LeaseProblem.LEASE_CLOSED, pbx=pbx, epoch=epoch)

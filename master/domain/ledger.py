@@ -1,12 +1,13 @@
 """The working copy that a batch decides on: the seats and pools it prefetched, and what it changes of them.
 
-Keeps score and nothing else: that a pool is never overdrawn is asserted here and guarded again by the database.
+Keeps score and nothing else: that a pool is never overdrawn is asserted here and guarded again by the database. Of a
+PBX with claims in its name (`claims.py`) the higher of seats and claims is counted; only such PBXs have shares.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from master.domain.seats import Key, Seat
@@ -26,6 +27,21 @@ class PoolScore:
 
 
 @dataclass(slots=True)
+class Share:
+    """What of one pool is counted for one PBX: the seats it holds, or more where claims say so (F5)."""
+
+    seats: int
+    floor: int
+    counted_before: int
+    """What was counted when it was read."""
+
+    @property
+    def counted(self) -> int:
+        """What is counted now."""
+        return max(self.seats, self.floor)
+
+
+@dataclass(slots=True)
 class PbxSeats:
     """What one PBX holds, as far as it was prefetched, and what changed of it."""
 
@@ -38,6 +54,8 @@ class PbxSeats:
     removed: dict[Key, Seat] = field(default_factory=dict)
     revoked: set[Key] = field(default_factory=set)
     """Taken away by an operator, and not given back yet (L5)."""
+    shares: dict[int, Share] | None = None
+    """By pool id, where there are or may be claims in the PBX's name."""
 
 
 class Ledger:
@@ -54,6 +72,27 @@ class Ledger:
             of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
             of_pbx.by_key[key] = seat
             self._index(of_pbx, key, seat)
+
+    def share_out(self, pbx_id: int, shares: dict[int, Share]) -> None:
+        """Count a PBX by its shares from now on; what they name must be what the database has."""
+        self.seats[pbx_id].shares = shares
+
+    def set_floors(self, pbx_id: int, floors: Mapping[int, int]) -> None:
+        """The claims in a PBX's name have changed."""
+        shares = self.seats[pbx_id].shares
+        assert shares is not None, f"PBX {pbx_id} was read without its shares"
+        for pool_id in shares.keys() | floors.keys():
+            share = shares.setdefault(pool_id, Share(0, 0, 0))
+            before = share.counted
+            share.floor = floors.get(pool_id, 0)
+            if share.counted != before:
+                self._count(pool_id, share.counted - before)
+
+    def is_counted(self, pbx_id: int, pool_id: int) -> bool:
+        """Whether one seat more of a pool is counted for a PBX already, so that it needs no free license."""
+        shares = self.seats[pbx_id].shares
+        share = shares.get(pool_id) if shares else None
+        return share is not None and share.seats < share.floor
 
     def holdings(self, pbx_id: int) -> Iterator[Seat]:
         """All seats of a PBX that were prefetched."""
@@ -72,11 +111,14 @@ class Ledger:
 
     def add(self, seat: Seat) -> None:
         """A PBX holds a seat from now on; its pool is debited."""
-        if seat.pool_id is not None:
-            pool = self.pools[seat.pool_id]
-            pool.used += 1
-            assert pool.used <= pool.capacity, f"pool {seat.pool_id} would be overdrawn"
         of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+        if seat.pool_id is not None:
+            if of_pbx.shares is not None:
+                self._move(of_pbx.shares, seat.pool_id, 1)
+            else:
+                pool = self.pools[seat.pool_id]
+                pool.used += 1
+                assert pool.used <= pool.capacity, f"pool {seat.pool_id} would be overdrawn"
         of_pbx.by_key[key] = seat
         if seat.user or seat.type in self._pbx_wide:
             self._index(of_pbx, key, seat)
@@ -87,11 +129,12 @@ class Ledger:
 
     def remove(self, seat: Seat) -> None:
         """A PBX no longer holds a seat; its pool is credited."""
-        if seat.pool_id is not None:
-            pool = self.pools[seat.pool_id]
-            pool.used -= 1
-            assert pool.used >= 0, f"pool {seat.pool_id} was given back more than was taken"
         of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+        if seat.pool_id is not None:
+            if of_pbx.shares is not None:
+                self._move(of_pbx.shares, seat.pool_id, -1)
+            else:
+                self._count(seat.pool_id, -1)
         del of_pbx.by_key[key]
         of_pbx.by_user[seat.user].discard(key)
         of_pbx.by_type[seat.type].discard(key)
@@ -113,17 +156,36 @@ class Ledger:
         seats = (seat for of_pbx in self.seats.values() for seat in of_pbx.by_key.values())
         return {seat.pool_id for seat in seats if seat.pool_id is not None}
 
-    def pool_changes(self) -> dict[tuple[int, int], int]:
-        """By how much each (pool, PBX) changed."""
-        changes: defaultdict[tuple[int, int], int] = defaultdict(int)
+    def pool_changes(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """By how much each (pool, PBX) changed: in seats, and in what is counted."""
+        seats: defaultdict[tuple[int, int], int] = defaultdict(int)
         for pbx_id, of_pbx in self.seats.items():
             for seat in of_pbx.added.values():
                 if seat.pool_id is not None:
-                    changes[seat.pool_id, pbx_id] += 1
+                    seats[seat.pool_id, pbx_id] += 1
             for seat in of_pbx.removed.values():
                 if seat.pool_id is not None:
-                    changes[seat.pool_id, pbx_id] -= 1
-        return {name: change for name, change in changes.items() if change}
+                    seats[seat.pool_id, pbx_id] -= 1
+        changes = {name: (change, change) for name, change in seats.items()}
+        for pbx_id, of_pbx in self.seats.items():
+            for pool_id, share in (of_pbx.shares or {}).items():
+                name = pool_id, pbx_id
+                changes[name] = seats.get(name, 0), share.counted - share.counted_before
+        return {name: change for name, change in changes.items() if change != (0, 0)}
+
+    def _move(self, shares: dict[int, Share], pool_id: int, change: int) -> None:
+        """A seat comes or goes where the higher of seats and claims is counted."""
+        share = shares.setdefault(pool_id, Share(0, 0, 0))
+        before = share.counted
+        share.seats += change
+        if share.counted != before:
+            self._count(pool_id, change)
+
+    def _count(self, pool_id: int, change: int) -> None:
+        pool = self.pools[pool_id]
+        pool.used += change
+        assert pool.used >= 0, f"pool {pool_id} was given back more than was taken"
+        assert change < 0 or pool.used <= pool.capacity, f"pool {pool_id} would be overdrawn"
 
     def _index(self, of_pbx: PbxSeats, key: Key, seat: Seat) -> None:
         if seat.user:

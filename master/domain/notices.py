@@ -29,11 +29,12 @@ class NoticeKind(Enum):
     SEATS_REVOKED = 7
     LICENSES_LEAVING = 8
     CERTIFY_RELEASE = 9
+    CARRIED = 10
 
     @property
     def ends_lease(self) -> bool:
         """Whether the lease that it is told to is over."""
-        return self in (NoticeKind.FENCED, NoticeKind.CLOSED, NoticeKind.EXPIRED)
+        return self in (NoticeKind.FENCED, NoticeKind.CARRIED, NoticeKind.CLOSED, NoticeKind.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ def notices(
     estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, now: float, revoked: Collection[Key] = ()
 ) -> tuple[Notice, ...]:
     """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
-    if epoch < lease.epoch:
-        return (Notice(NoticeKind.FENCED, f"epoch {lease.epoch} was opened for {pbx.name}; stop using epoch {epoch}"),)
     state = lease.state(now)
+    if epoch < lease.epoch:
+        return (_superseded(estate, pbx, lease, epoch=epoch, is_running=state.is_running),)
     if state is LeaseState.CLOSED:
         return (Notice(NoticeKind.CLOSED, f"the lease of {pbx.name} was closed"),)
     if state is LeaseState.EXPIRED:
@@ -93,3 +94,12 @@ def _release_notices(estate: Estate, pbx: Pbx, installation: Installation) -> It
     if asked:  # L2
         message = f"certify that {pbx.device.name} no longer uses {', '.join(item.id for item in asked[:MOST_NAMED])}"
         yield Notice(NoticeKind.CERTIFY_RELEASE, message, releases=tuple(asked[:MOST_RELEASES]))
+
+
+def _superseded(estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, is_running: bool) -> Notice:
+    if lease.carrier is None or not is_running:
+        message = f"epoch {lease.epoch} was opened for {pbx.name} and its seats are its own; stop using epoch {epoch}"
+        return Notice(NoticeKind.FENCED, message)
+    standby = estate.pbxs[lease.carrier.pbx_id].name
+    message = f"{standby} carries the seats of {pbx.name}; stop using epoch {epoch}; opening the lease takes them back"
+    return Notice(NoticeKind.CARRIED, message)

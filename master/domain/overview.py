@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from master.domain.estate import Estate
 from master.domain.refusals import LicenseRef
+from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 
@@ -46,6 +47,8 @@ class Overview:
     """Seats debited by (site, license type)."""
     leases: Mapping[LeaseState, int]
     """PBXs by the state of their lease."""
+    pairs: tuple[Readiness, ...] = ()
+    """Standby pairs, judged."""
 
 
 def overview(
@@ -55,15 +58,17 @@ def overview(
     usage: Mapping[tuple[int, int], int],
     software: Mapping[int, Version],
     states: Mapping[int, LeaseState],
+    pairs: Sequence[Readiness] = (),
 ) -> Overview:
     """Put it together.
 
     Args:
         estate: the project.
-        used: seats debited, by pool id.
+        used: seats debited or claimed, by pool id.
         usage: the same by (pool id, PBX id).
         software: what PBXs with a running lease say they run, by PBX id.
         states: how leases stand, by PBX id; PBXs without one are left out.
+        pairs: standby pairs, judged.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -101,4 +106,4 @@ def overview(
     leases = dict.fromkeys(LeaseState, 0)
     for pbx_id in estate.pbxs:
         leases[states.get(pbx_id, LeaseState.NONE)] += 1
-    return Overview(estate.name, estate.revision, tuple(pools), limits, site_seats, leases)
+    return Overview(estate.name, estate.revision, tuple(pools), limits, site_seats, leases, tuple(pairs))

@@ -40,6 +40,13 @@ class Metering(Enum):
     """Never: needs other licenses and none of its own (rule H6)."""
 
 
+class Feature(Enum):
+    """What a switch may turn on that is more than a seat."""
+
+    STANDBY = "standby"
+    """That standby PBXs take over (rule F2)."""
+
+
 class VersionBasis(Enum):
     """What a license's version is held against."""
 

@@ -24,7 +24,10 @@ from master.domain.project import (
     standing_violations,
     violations,
 )
+from master.domain.standby import estate_problems, pairs
 from master.domain.versions import Version
+from master.domain.words import Feature
+from master.store import claims as claim_store
 from master.store import projects as store
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, write_events
@@ -139,13 +142,24 @@ def _in_use_violations(
             name = catalog.types[license_type].display_name if license_type in catalog.types else license_type
             reason = (
                 f"{device} would have {left} {name} licenses, but {used} are in use (rule L5); return {used - left}"
-                f" seats first: `license-master seats --type {license_type}` lists who holds them"
+                f" seats first: `license-master seats --type {license_type}` lists who holds them,"
+                " `license-master standby check` what is promised besides"
             )
             found.append(Violation(("licenses",), reason))
     gone = {pbx.name for pbx in before.spec.pbxs} - {pbx.name for pbx in spec.pbxs}
     for name, held in store.seats_held(tx, before.id, gone).items():
         reason = f"{name} cannot be removed while it holds {held} seats; close its lease first"
         found.append(Violation(("pbxs",), reason))
+    for name, seats in claim_store.claimed_seats(tx, before.id, gone).items():
+        reason = (
+            f"{name} cannot be removed while {seats} seats are promised in its name, to a standby or to itself while it"
+            " was cut off (rule F5); `license-master standby check` says until when"
+        )
+        found.append(Violation(("pbxs",), reason))
+    for name, primaries in claim_store.carried_by(tx, before.id).items():
+        if name in gone:
+            reason = f"{name} cannot be removed while it carries the seats of {', '.join(primaries)} (rule F5)"
+            found.append(Violation(("pbxs",), reason))
     return found
 
 
@@ -161,13 +175,19 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
                 f" {named} will get nothing new (rule B5)"
             )
         for license_type in {item.type.key: item.type for item in installation.licenses}.values():
-            if not estate.feature_is_on(installation, license_type):
+            told_by_pair = license_type.enables is Feature.STANDBY and pairs(estate)
+            if not told_by_pair and not estate.feature_is_on(installation, license_type):
                 matched = license_type.matches or ""
                 found.append(
                     f"{license_type.display_name} is off on {installation.device.name}:"
                     f" {installation.capacity[license_type.key]} installed for {installation.capacity.get(matched, 0)}"
                     f" {estate.catalog.types[matched].display_name} ({', '.join(license_type.rules)})"
                 )
+    found += [
+        f"{standby.name} {'should be looked at before it stands' if not problem.kind.blocking else 'cannot stand'} in"
+        f" for {primary.name}: {problem.message} ({', '.join(problem.rules)})"
+        for standby, primary, problem in estate_problems(estate, software)
+    ]  # F6
     return tuple(found)
 
 

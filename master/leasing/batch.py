@@ -7,24 +7,49 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
 
 from master.domain.decide import Decider, Outcome
-from master.domain.estate import Pbx
-from master.domain.leases import Lease, LeaseError, Phase, ended, is_reclaimable, opened, renewed, running
+from master.domain.estate import Estate, Pbx
+from master.domain.leases import (
+    Carrier,
+    Lease,
+    LeaseError,
+    Phase,
+    ended,
+    is_reclaimable,
+    is_retry,
+    opened,
+    renewed,
+    running,
+)
 from master.domain.ledger import Ledger
 from master.domain.notices import notices
 from master.domain.refusals import Refusal, TopHolder
 from master.domain.seats import Key, Seat, SeatKey, Want
+from master.domain.standby import primary_of, takeover_problems
 from master.domain.terms import TermsBook
 from master.domain.words import Basis
 from master.leasing.estates import Estates
+from master.leasing.prefetch import (
+    Prefetch,
+    canonical,
+    fill_ledger,
+    name_top_holders,
+    need_for_returns,
+    need_for_types,
+    need_for_wants,
+)
 from master.leasing.requests import (
     AcquireSeats,
     Answer,
+    ClaimsEnded,
     CloseLease,
+    EndClaims,
     LeaseClosed,
     LeaseGranted,
     OpenLease,
@@ -37,14 +62,17 @@ from master.leasing.requests import (
     SeatsReturned,
     SeatsSynced,
     SyncSeats,
+    TakeOverLease,
+    TakeOverRefused,
     Tally,
     UnknownPbxError,
 )
+from master.leasing.stand_ins import StandIns, TwoClaims
 from master.store import seats as store
 from master.store.database import Tx
 from master.store.events import Event, write_events
 
-Named = TypeVar("Named", Want, SeatKey)
+_log = structlog.get_logger(__name__)
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
@@ -55,19 +83,8 @@ class Errand:
     request: Request
     book: TermsBook
     pbx: Pbx
-
-
-@dataclass(slots=True)
-class Prefetch:
-    """What must be read before the batch can be decided."""
-
-    holders: set[tuple[int, str]] = field(default_factory=set)
-    on_behalf: set[tuple[int, str]] = field(default_factory=set)
-    types: set[tuple[int, str]] = field(default_factory=set)
-    whole_pbxs: set[int] = field(default_factory=set)
-    pools: set[int] = field(default_factory=set)
-    revoked: set[int] = field(default_factory=set)
-    """PBXs that may have revoked seats to give back."""
+    also: tuple[Pbx, ...] = ()
+    """Other PBXs that it concerns: a standby's primary, a primary's standby (F5)."""
 
 
 class Batch:
@@ -83,19 +100,22 @@ class Batch:
         self._events: list[Event] = []
         self._ledger = Ledger()
         self._revoked: dict[int, set[Key]] = {}
+        self._stand_ins = StandIns(tx, (), now=now, clock_allowance_seconds=clock_allowance_seconds)
 
     def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """Decide and write all; each request's own answer, or the error that concerns it alone."""
         errands = self._errands(requests)
         known = [errand for errand in errands if isinstance(errand, Errand)]
-        self._leases = store.lock_leases(self._tx, {errand.pbx.id for errand in known})
+        also = {pbx.id for errand in known for pbx in errand.also}
+        self._leases = store.lock_leases(self._tx, also | {errand.pbx.id for errand in known})
         self._prefetch(known)
         answers: list[Answer | Exception] = []
         for errand in errands:
             try:
                 answers.append(self._handle(errand) if isinstance(errand, Errand) else errand)
-            except LeaseError as error:
+            except (LeaseError, UnknownPbxError) as error:
                 answers.append(error)
+        self._write_stand_ins()
         store.write_ledger(self._tx, self._ledger)
         for pbx_id, revoked in self._revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._ledger.seats[pbx_id].revoked)
@@ -113,7 +133,8 @@ class Batch:
             if book is None or pbx_id is None:
                 errands.append(UnknownPbxError(request.pbx))
             else:
-                errands.append(Errand(_in_catalog_words(request, book), book, book.estate.pbxs[pbx_id]))
+                pbx = book.estate.pbxs[pbx_id]
+                errands.append(Errand(_in_catalog_words(request, book), book, pbx, _also(request, book.estate, pbx)))
         return errands
 
     # --- Prefetch ---------------------------------------------------------------------------------------------------
@@ -129,19 +150,39 @@ class Batch:
                 case AcquireSeats(wants=wants):
                     need_for_wants(needs, errand.book, errand.pbx, wants)
                 case ReturnSeats(keys=keys):
-                    _need_for_returns(needs, errand.book, errand.pbx, keys)
+                    need_for_returns(needs, errand.book, errand.pbx, keys)
                 case SyncSeats():
                     needs.whole_pbxs.add(errand.pbx.id)
                     # what stays may have to be debited, whatever is wanted
-                    _need_for_types(needs, errand.book, errand.pbx, errand.book.estate.catalog.types)
+                    need_for_types(needs, errand.book, errand.pbx, errand.book.estate.catalog.types)
                 case CloseLease():
                     needs.whole_pbxs.add(errand.pbx.id)
-                case OpenLease() if self._is_reclaimable(errand.pbx):  # expiry may end it earlier in this batch
+                case OpenLease() | TakeOverLease() if self._is_reclaimable(errand.pbx):  # expiry may be faster
                     needs.whole_pbxs.add(errand.pbx.id)
                 case _:
                     pass
-        self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands))
+        self._stand_ins = StandIns(
+            self._tx,
+            self._shared(errands),
+            now=self._now,
+            clock_allowance_seconds=self._clock_allowance_seconds,
+        )
+        claims = self._stand_ins.claims
+        self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands), claims)
+        self._stand_ins.count_in(self._ledger)
         self._revoked = {pbx_id: set(self._ledger.seats[pbx_id].revoked) for pbx_id in needs.revoked}
+
+    def _shared(self, errands: Sequence[Errand]) -> set[int]:
+        """PBXs in whose names there are claims, or may be after this batch; they are few."""
+        found = set()
+        for errand in errands:
+            lease = self._leases.get(errand.pbx.id)
+            takes_over = isinstance(errand.request, TakeOverLease)
+            if lease is not None and (lease.claimed or takes_over or lease.carrier is not None):
+                found.add(lease.pbx_id)
+            if not takes_over:
+                found |= {pbx.id for pbx in errand.also if pbx.id in self._leases}
+        return found
 
     def _first_seats(self, errands: Sequence[Errand]) -> list[Seat]:
         """The seats that reclaiming takes back in this batch."""
@@ -172,6 +213,8 @@ class Batch:
             now=self._now,
         )
         self._put(lease)
+        if before is not None and before.user_id != lease.user_id:
+            self._stand_ins.handed_over(before, lease)
         if before is None or lease.epoch != before.epoch:
             fenced = before is not None and before.phase is Phase.OPEN
             self._event(
@@ -187,10 +230,84 @@ class Batch:
             )
         return self._granted(errand, lease)
 
+    def _take_over(self, errand: Errand, request: TakeOverLease) -> Answer:
+        """F5: the standby goes on under a new epoch of the lease, and the seats stay where they are."""
+        estate, primary, before = errand.book.estate, errand.pbx, self._leases.get(errand.pbx.id)
+        standby = next(iter(errand.also), None)
+        if standby is None:
+            raise UnknownPbxError(request.standby)
+        since = self._now - (request.carried.carried_seconds if request.carried is not None else 0.0)
+        if before is not None and before.carrier is not None and before.user_id == standby.id:
+            since = min(since, before.carrier.since)  # it restarted
+        carrier = Carrier(standby.id, since, before.primary_heard_at if before is not None else 0.0)
+        if before is None or not is_retry(before, request_id=request.request_id, user_id=standby.id):
+            claims = self._stand_ins.claims.get(primary.id, ())
+            problems = takeover_problems(
+                estate,
+                standby=standby,
+                primary=primary,
+                software=request.software,
+                own_lease=self._leases.get(standby.id),
+                own_epoch=request.standby_epoch,
+                lease=before,
+                seats=sum(self._stand_ins.held(estate, primary.id).values()),
+                claims=claims,
+                carried_since=since if request.carried is not None else None,
+                force=request.force,
+                now=self._now,
+            )
+            if request.carried is not None and before is not None:
+                self._report(errand, self._stand_ins.carried_beside(estate, standby, primary, before, request.carried))
+            if problems:
+                return TakeOverRefused(tuple(problems))
+            assert before is not None
+            if before.phase is Phase.EXPIRED:
+                self._reclaim_all(errand)  # what expiry has not come to yet; claims keep it counted
+        lease = opened(
+            before,
+            pbx_id=primary.id,
+            instance_id=request.instance_id,
+            request_id=request.request_id,
+            software=request.software,
+            pace=primary.pace,
+            first_epoch=estate.epoch_floor + 1,
+            now=self._now,
+            carrier=carrier,
+        )
+        self._put(lease)
+        if before.epoch != lease.epoch:
+            self._stand_ins.handed_over(before, lease)
+            details: dict[str, Any] = {
+                "epoch": lease.epoch,
+                "standby": standby.name,
+                "software": str(lease.software),
+                "instance": lease.instance_id,
+                "before": _lease_before(before),
+                "forced": request.force,
+            }
+            if request.carried is not None:
+                details |= {"carried_seconds": round(request.carried.carried_seconds, 3)}
+            self._event(errand, "lease.taken_over", details, reason=request.reason)
+        return self._granted(errand, lease)
+
     def _renew(self, errand: Errand, request: RenewLease) -> Answer:
         lease = renewed(self._running(errand, request.epoch), pace=errand.pbx.pace, now=self._now)
         self._put(lease)
+        self._stand_ins.heard(lease)
+        estate = errand.book.estate
+        if lease.carrier is None:  # what the standby of this PBX has of it is not this lease's affair
+            for receipt in request.receipts:
+                if receipt.primary in estate.pbx_ids:
+                    self._stand_ins.receive(errand.pbx, estate.pbxs[estate.pbx_ids[receipt.primary]], receipt)
         return self._granted(errand, lease)
+
+    def _end_claims(self, errand: Errand, request: EndClaims) -> Answer:
+        if self._stand_ins.is_claimed(errand.pbx.id) is None:
+            return ClaimsEnded(0)  # another master was first
+        freed = self._stand_ins.end(errand.pbx.id)
+        if freed:
+            self._event(errand, "claims.ended", {"seats": freed})
+        return ClaimsEnded(freed)
 
     def _close(self, errand: Errand, request: CloseLease) -> Answer:
         lease = self._leases.get(errand.pbx.id)
@@ -247,7 +364,23 @@ class Batch:
         )
 
     def _running(self, errand: Errand, epoch: int) -> Lease:
-        return running(self._leases.get(errand.pbx.id), pbx=str(errand.request.pbx), epoch=epoch, now=self._now)
+        lease = self._leases.get(errand.pbx.id)
+        if lease is not None and lease.claimed and epoch < lease.epoch:
+            found = self._stand_ins.called_when_fenced(errand.book.estate, errand.pbx, lease, epoch)
+            self._report(errand, found)
+        return running(lease, pbx=str(errand.request.pbx), epoch=epoch, now=self._now)
+
+    def _report(self, errand: Errand, found: TwoClaims | None) -> None:
+        if found is not None:
+            self._event(errand, "standby.two_claims", found.details())
+            _log.warning("two claims at once", pbx=str(errand.request.pbx), **found.details())
+
+    def _write_stand_ins(self) -> None:
+        for pbx_id in self._stand_ins.claims:
+            lease, claimed = self._leases[pbx_id], bool(self._stand_ins.is_claimed(pbx_id))
+            if lease.claimed is not claimed:
+                self._put(replace(lease, claimed=claimed))
+        self._stand_ins.write()
 
     def _decider(self, errand: Errand, lease: Lease) -> Decider:
         return Decider(errand.book, self._ledger, errand.pbx, lease.software, self._now)
@@ -264,9 +397,14 @@ class Batch:
         self._touched.add(lease.pbx_id)
 
     def _granted(self, errand: Errand, lease: Lease) -> LeaseGranted:
+        estate = errand.book.estate
         revoked = self._ledger.seats[errand.pbx.id].revoked
-        told = notices(errand.book.estate, errand.pbx, lease, epoch=lease.epoch, now=self._now, revoked=revoked)
-        return LeaseGranted(lease, errand.pbx, {}, told)
+        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, now=self._now, revoked=revoked)
+        primary = primary_of(estate, errand.pbx)
+        if primary is None or lease.carrier is not None:
+            return LeaseGranted(lease, errand.pbx, {}, told)
+        offer = self._stand_ins.offer(estate, errand.pbx, lease, self._leases.get(primary.id))
+        return LeaseGranted(lease, errand.pbx, {}, told, (offer,) if offer is not None else ())
 
     # --- Audit ------------------------------------------------------------------------------------------------------
 
@@ -292,10 +430,12 @@ class Batch:
         if returned:
             self._event(errand, "seats.returned", returned)
 
-    def _event(self, errand: Errand, kind: str, details: dict[str, Any]) -> None:
+    def _event(self, errand: Errand, kind: str, details: dict[str, Any], *, reason: str = "") -> None:
         project_id = errand.book.estate.project_id
         text = _JSON.encode(details)
-        self._events.append(Event(self._now, project_id, errand.pbx.name, kind, errand.request.caller, None, text))
+        self._events.append(
+            Event(self._now, project_id, errand.pbx.name, kind, errand.request.caller, None, text, reason)
+        )
 
     # --- What is only known after writing -----------------------------------------------------------------------------
 
@@ -315,12 +455,14 @@ class Batch:
 
 _HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
     OpenLease: Batch._open,
+    TakeOverLease: Batch._take_over,
     RenewLease: Batch._renew,
     CloseLease: Batch._close,
     AcquireSeats: Batch._acquire,
     ReturnSeats: Batch._return,
     SyncSeats: Batch._sync,
     ReclaimSeats: Batch._reclaim,
+    EndClaims: Batch._end_claims,
 }
 
 
@@ -341,6 +483,19 @@ def _counted(returned: Sequence[Seat]) -> dict[str, Any]:
     return {"seats": len(returned), "types": Counter(seat.type for seat in returned)}
 
 
+def _also(request: Request, estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:
+    match request:
+        case OpenLease():
+            names = [pbx.standby_for]
+        case RenewLease():
+            names = [pbx.standby_for, *(receipt.primary for receipt in request.receipts)]
+        case TakeOverLease():
+            names = [request.standby.pbx] if request.standby.project == estate.name else []
+        case _:
+            return ()
+    return tuple(estate.pbxs[estate.pbx_ids[name]] for name in names if name in estate.pbx_ids)
+
+
 def _in_catalog_words(request: Request, book: TermsBook) -> Request:
     """The request with its license types as catalog keys, whatever spelling it used (L8)."""
     if isinstance(request, AcquireSeats | SyncSeats):
@@ -350,77 +505,3 @@ def _in_catalog_words(request: Request, book: TermsBook) -> Request:
         keys = canonical(request.keys, book)
         return request if keys is request.keys else replace(request, keys=keys)
     return request
-
-
-def canonical(seats: Sequence[Named], book: TermsBook) -> Sequence[Named]:
-    """Seats with their license types as catalog keys; the same object where they are already."""
-    catalog = book.estate.catalog
-    if all(seat.type in catalog.types for seat in seats):
-        return seats
-    return [seat._replace(type=catalog.key_of(seat.type)) for seat in seats]
-
-
-def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[Want]) -> None:
-    """Note what acquiring some seats needs to know."""
-    pbx_id, note = pbx.id, needs.holders.add
-    for want in wants:
-        note((pbx_id, want.holder))
-        if want.user:
-            note((pbx_id, want.user))
-        if want.line:
-            note((pbx_id, want.line))
-    _need_for_types(needs, book, pbx, {want.type for want in wants})
-
-
-def _need_for_returns(needs: Prefetch, book: TermsBook, pbx: Pbx, keys: Sequence[SeatKey]) -> None:
-    required_by = book.estate.catalog.required_by
-    for key in keys:
-        needs.holders.add((pbx.id, key.holder))
-        if required_by.get(key.type):
-            needs.on_behalf.add((pbx.id, key.holder))
-    _need_for_types(needs, book, pbx, {key.type for key in keys})
-
-
-def _need_for_types(needs: Prefetch, book: TermsBook, pbx: Pbx, types: Iterable[str]) -> None:
-    wide = book.estate.catalog.read_pbx_wide
-    for key in types:
-        needs.types.update((pbx.id, other) for other in wide.get(key, ()))
-        needs.pools |= book.pools_of(pbx, key)
-
-
-def fill_ledger(tx: Tx, needs: Prefetch, pbx_wide: frozenset[str], seats: Sequence[Seat] = ()) -> Ledger:
-    """Read seats, then lock and read the pools they are debited from."""
-    ledger = Ledger(pbx_wide=pbx_wide)
-    ledger.load(seats)
-    ledger.load(store.seats_of_pbxs(tx, sorted(needs.whole_pbxs)))
-    ledger.load(store.seats_of_holders(tx, (pair for pair in needs.holders if pair[0] not in needs.whole_pbxs)))
-    ledger.load(store.seats_on_behalf(tx, (pair for pair in needs.on_behalf if pair[0] not in needs.whole_pbxs)))
-    ledger.load(store.seats_of_types(tx, (pair for pair in needs.types if pair[0] not in needs.whole_pbxs)))
-    for pbx_id, keys in store.revoked_seats(tx, sorted(needs.revoked)).items():
-        ledger.seats[pbx_id].revoked = keys
-    ledger.pools = store.lock_pools(tx, needs.pools | ledger.pools_debited())
-    return ledger
-
-
-def name_top_holders(
-    tx: Tx, outcomes: list[Outcome], books: dict[int, TermsBook], named: dict[int, tuple[TopHolder, ...]]
-) -> None:
-    """Put the biggest holders into refusals for want of licenses; each pool is asked once."""
-    replaced: dict[int, Refusal] = {}
-    for index, outcome in enumerate(outcomes):
-        if type(outcome) is not Refusal or outcome.pool_id is None:
-            continue
-        if id(outcome) not in replaced:
-            if outcome.pool_id not in named:
-                named[outcome.pool_id] = _top_holders(tx, outcome.pool_id, books)
-            replaced[id(outcome)] = replace(outcome, top_holders=named[outcome.pool_id])
-        outcomes[index] = replaced[id(outcome)]
-
-
-def _top_holders(tx: Tx, pool_id: int, books: dict[int, TermsBook]) -> tuple[TopHolder, ...]:
-    estate = next(book.estate for book in books.values() if pool_id in book.estate.pool_ids.values())
-    found = []
-    for pbx_id, seats in store.biggest_holders(tx, pool_id):
-        pbx = estate.pbxs[pbx_id]
-        found.append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
-    return tuple(found)

@@ -1,4 +1,4 @@
-"""Takes back the seats of leases that ran out, a few at a time, in the same queue as the living.
+"""Takes back the seats of leases that ran out, a few at a time, in the same queue as the living; lets claims end.
 
 Found by an index over the end of leases, never by a timer each. Every step is an ordinary request, so a lease that was
 renewed at the last moment is left alone, and two masters that find the same one do it once.
@@ -12,9 +12,10 @@ import structlog
 
 from master.leasing.committer import Committer
 from master.leasing.periodic import Periodic
-from master.leasing.requests import PbxName, ReclaimSeats, SeatsReclaimed
+from master.leasing.requests import ClaimsEnded, EndClaims, PbxName, ReclaimSeats, SeatsReclaimed
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
+from master.store.claims import pbxs_with_ended_claims
 from master.store.database import Database
 from master.store.seats import reclaimable_pbxs
 
@@ -57,7 +58,17 @@ class Expiry(Periodic):
         total = 0
         for _, project, pbx in found:
             total += await self._reclaim(PbxName(project, pbx))
+        claimed = await self._database.read(
+            lambda tx: pbxs_with_ended_claims(tx, ended_before=ended_before, limit=self._leases_max)
+        )
+        for project, pbx in claimed:
+            await self._end_claims(PbxName(project, pbx))
         return total
+
+    async def _end_claims(self, name: PbxName) -> None:
+        answer = await self._committer.submit(EndClaims(pbx=name, caller=_CALLER))
+        assert isinstance(answer, ClaimsEnded)
+        _log.info("claims ended", pbx=str(name), freed=answer.freed)
 
     async def _reclaim(self, name: PbxName) -> int:
         total, more = 0, True

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import structlog
 
@@ -19,11 +20,14 @@ from master.domain.notices import DRAINING, Notice, notices
 from master.domain.overview import Overview
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, Want
+from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.leasing import reading
 from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
 from master.leasing.committer import Committer
+from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.estates import Estates
+from master.leasing.pairs import read_pairs
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
@@ -37,6 +41,8 @@ from master.leasing.requests import (
     SeatsReturned,
     SeatsSynced,
     SyncSeats,
+    TakeOverLease,
+    TakeOverRefused,
     Tally,
     UnknownPbxError,
 )
@@ -44,6 +50,7 @@ from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store import projects, queries
 from master.store.database import Database, Tx
+from master.store.events import write_events
 from master.store.seats import read_leases, revoked_seats
 
 _log = structlog.get_logger(__name__)
@@ -73,6 +80,7 @@ class LicenseMaster:
         hub: WatchHub,
         clock: Callable[[], float],
         default_pace: LeasePace,
+        clock_allowance_seconds: float,
         renewal_pace: RenewalPace,
         metrics: Metrics,
     ) -> None:
@@ -82,6 +90,7 @@ class LicenseMaster:
         self._hub = hub
         self._clock = clock
         self._default_pace = default_pace
+        self._clock_allowance_seconds = clock_allowance_seconds
         self._renewal_pace = renewal_pace
         self._metrics = metrics
 
@@ -104,6 +113,20 @@ class LicenseMaster:
         self._hub.wake(request.pbx)
         for notice in answer.notices:
             _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
+        return self._with_draining(answer)
+
+    async def take_over_lease(self, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
+        """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers told."""
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, LeaseGranted | TakeOverRefused)
+        if isinstance(answer, TakeOverRefused):
+            self._metrics.takeovers.labels("refused").inc()
+            problems = [problem.message for problem in answer.problems]
+            _log.warning("takeover refused", pbx=str(request.pbx), standby=str(request.standby), problems=problems)
+            return answer
+        self._metrics.takeovers.labels("granted").inc()
+        self._hub.wake(request.pbx)
+        _log.warning("taken over", pbx=str(request.pbx), standby=str(request.standby), reason=request.reason)
         return self._with_draining(answer)
 
     async def renew_lease(self, request: RenewLease) -> LeaseGranted:
@@ -157,7 +180,7 @@ class LicenseMaster:
     def _with_draining(self, answer: LeaseGranted) -> LeaseGranted:
         if not self._hub.draining:
             return answer
-        return LeaseGranted(answer.lease, answer.pbx, answer.holdings, (*answer.notices, DRAINING))
+        return replace(answer, notices=(*answer.notices, DRAINING))
 
     # --- Seats ------------------------------------------------------------------------------------------------------
 
@@ -228,6 +251,44 @@ class LicenseMaster:
     async def list_projects(self, *, after: str, limit: int) -> list[str]:
         """Project names, sorted."""
         return await self._database.read(lambda tx: projects.project_names(tx, after=after, limit=limit))
+
+    # --- Standby ----------------------------------------------------------------------------------------------------
+
+    async def check_standby(self, project: str, *, pbx: str) -> tuple[Estate, list[Readiness]]:
+        """Pairs, judged; only those of one PBX where it is named."""
+        now = self._clock()
+
+        def look(tx: Tx) -> tuple[Estate, list[Readiness]]:
+            estate = reading.read_estate(tx, self._estates, project)
+            if pbx and pbx not in estate.pbx_ids:
+                raise UnknownPbxError(PbxName(project, pbx))
+            found = read_pairs(tx, estate, now)
+            return estate, [one for one in found if pbx in ("", one.standby.name, one.primary.name)]
+
+        return await self._database.read(look)
+
+    async def drill_standby(self, name: PbxName, *, caller: str) -> DrillReport:
+        """Prove a takeover in a transaction that is rolled back, and note that it was done.
+
+        Raises:
+            UnknownPbxError, NoPairError: there is nothing to drill.
+        """
+        now = self._clock()
+
+        def work(tx: Tx) -> NoReturn:
+            drill(
+                tx, self._estates, name, caller=caller, now=now, clock_allowance_seconds=self._clock_allowance_seconds
+            )
+
+        try:
+            await self._database.transact(work)
+        except DrillDone as done:
+            report = done.report
+            event = drilled_event(report, project_id=done.project_id, caller=caller, now=now)
+            await self._database.transact(lambda tx: write_events(tx, [event]))
+            _log.info("standby drilled", standby=str(name), passed=report.passed)
+            return report
+        raise AssertionError("a drill ends by raising its report")
 
     # --- Questions --------------------------------------------------------------------------------------------------
 

@@ -14,10 +14,12 @@ from master.domain.seats import Want
 from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
-from master.leasing.batch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.estates import Estates
+from master.leasing.pairs import carried_by, read_pairs
+from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.requests import PbxName
 from master.store import queries
+from master.store.claims import claims_of
 from master.store.database import Tx
 from master.store.seats import holdings, read_leases, revoked_seats
 
@@ -31,6 +33,8 @@ class LeaseView:
     lease: Lease | None
     seats: int
     notices: tuple[Notice, ...]
+    carried_by: str = ""
+    """The standby that carries its seats; empty where it has them itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         usage=queries.usage_of_project(tx, estate.project_id),
         software=software_in_use(leases, now=now),
         states=states,
+        pairs=read_pairs(tx, estate, now),
     )
 
 
@@ -90,7 +95,8 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], now: float) ->
         state = lease.state(now) if lease else LeaseState.NONE
         taken = revoked.get(pbx.id, ())
         told = notices(estate, pbx, lease, epoch=lease.epoch, now=now, revoked=taken) if lease else ()
-        views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), told))
+        carrier = carried_by(estate, lease) if state.is_running else ""
+        views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), told, carrier))
     return views
 
 
@@ -110,7 +116,8 @@ def explain(
     need_for_wants(needs, book, pbx, wants)
     needs.revoked |= {pbx.id} & book.estate.revoked_from
     catalog = book.estate.catalog
-    ledger = fill_ledger(tx, needs, catalog.pbx_wide_types)
+    claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
+    ledger = fill_ledger(tx, needs, catalog.pbx_wide_types, claims=claims)
     decider = Decider(book, ledger, pbx, runs, now)
     used_before = {pool_id: (pool.used, pool.capacity) for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)

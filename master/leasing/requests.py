@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from master.domain.decide import Outcome, ReturnOutcome
 from master.domain.estate import Pbx
@@ -11,6 +11,7 @@ from master.domain.leases import Lease
 from master.domain.notices import Notice
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
+from master.domain.standby import StandbyProblem
 from master.domain.versions import Version
 
 
@@ -45,12 +46,49 @@ class OpenLease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedOffline:
+    """What a standby carried while no master answered, on the strength of a standby lease found genuine."""
+
+    serial: int
+    carried_seconds: float
+    in_use: Mapping[str, int]
+    """Seats by license type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOverLease:
+    """Open the lease of a PBX that failed, by its standby; `pbx` is the one that failed."""
+
+    pbx: PbxName
+    caller: str
+    standby: PbxName
+    standby_epoch: int
+    instance_id: str
+    request_id: str
+    software: Version
+    reason: str = ""
+    force: bool = False
+    carried: CarriedOffline | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a standby says of the standby leases that it has for a PBX of its project."""
+
+    primary: str
+    serial: int
+    discarded: bool
+    released_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RenewLease:
     """Extend a lease."""
 
     pbx: PbxName
     caller: str
     epoch: int
+    receipts: tuple[Receipt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +139,42 @@ class ReclaimSeats:
     holders_max: int
 
 
-Request = OpenLease | RenewLease | CloseLease | AcquireSeats | ReturnSeats | SyncSeats | ReclaimSeats
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndClaims:
+    """Let go of the claims in a PBX's name that are past their end."""
+
+    pbx: PbxName
+    caller: str
+
+
+Request = (
+    OpenLease
+    | TakeOverLease
+    | RenewLease
+    | CloseLease
+    | AcquireSeats
+    | ReturnSeats
+    | SyncSeats
+    | ReclaimSeats
+    | EndClaims
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyOffer:
+    """What a standby may carry while no master answers, or why nothing."""
+
+    standby: PbxName
+    primary: PbxName
+    primary_epoch: int = 0
+    serial: int = 0
+    """0 where nothing is promised."""
+    issued_at: float = 0.0
+    ends_at: float = 0.0
+    ttl_seconds: int = 0
+    grace_seconds: int = 0
+    holdings: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[StandbyProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +186,22 @@ class LeaseGranted:
     holdings: Mapping[str, int]
     """Seats debited, by license type."""
     notices: tuple[Notice, ...]
+    offers: tuple[StandbyOffer, ...] = ()
+    """For a standby: what it may carry while no master answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverRefused:
+    """Everything that stands in the way; nothing was changed."""
+
+    problems: tuple[StandbyProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsEnded:
+    """By how much less is counted."""
+
+    freed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +254,16 @@ class SeatsReclaimed:
     more: bool
 
 
-Answer = LeaseGranted | LeaseClosed | SeatsAcquired | SeatsReturned | SeatsSynced | SeatsReclaimed
+Answer = (
+    LeaseGranted
+    | TakeOverRefused
+    | LeaseClosed
+    | SeatsAcquired
+    | SeatsReturned
+    | SeatsSynced
+    | SeatsReclaimed
+    | ClaimsEnded
+)
 
 
 def weight(request: Request) -> int:

@@ -17,9 +17,10 @@ from master.domain.estate import License
 from master.domain.ledger import PoolScore
 from master.domain.seats import Seat, SeatKey
 from master.domain.terms import TermsBook
-from master.leasing.batch import Prefetch, fill_ledger
 from master.leasing.license_changes import LicenseChanges
+from master.leasing.prefetch import Prefetch, fill_ledger
 from master.store import licenses as store
+from master.store.claims import claims_of
 from master.store.seats import revoke_seats, write_ledger
 
 
@@ -72,7 +73,9 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     """Mark seats of a PBX and what goes with them; how many are no longer counted."""
     pbx = changes.estate.pbxs[pbx_id]
     wide = changes.estate.catalog.pbx_wide_types
-    ledger = fill_ledger(changes.tx, Prefetch(whole_pbxs={pbx_id}), wide)
+    ledger = fill_ledger(
+        changes.tx, Prefetch(whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
+    )  # what is promised beside the PBX's lease stays counted, forced or not (F5)
     every_pool = {source: PoolScore(0, 0) for source in changes.estate.pool_ids.values()}
     full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in ledger.pools.items()}
     ledger.pools = every_pool | full  # on the copy nothing is free: what loses its whole goes with it
@@ -89,7 +92,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     if not uncount:
         return 0
     write_ledger(changes.tx, ledger)
-    return -sum(ledger.pool_changes().values())
+    return -sum(counted for _, counted in ledger.pool_changes().values())
 
 
 def _by_pbx(seats: Sequence[Seat]) -> dict[int, list[Seat]]:

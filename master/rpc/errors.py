@@ -22,6 +22,7 @@ from master.leasing.apply import ProjectInvalidError
 from master.leasing.audit import AuditBrokenError, NoSuchEventError
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
+from master.leasing.drill import NoPairError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import UnknownPbxError
@@ -102,6 +103,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.OUT_OF_RANGE, "NO_SUCH_EVENT", f"since_seq: {error}")
         case AuditBrokenError() | AuditHeadMissingError():
             return Failure(code.FAILED_PRECONDITION, "AUDIT_BROKEN", str(error))
+        case NoPairError():
+            return Failure(code.FAILED_PRECONDITION, "NO_STANDBY_PAIR", str(error))
         case LeaseError():
             return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
         case QueueFullError():

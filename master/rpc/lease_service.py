@@ -60,16 +60,61 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             lease=self._lease(name, granted),
             notices=self._notices(name, granted.notices),
             seats_held=sum(granted.holdings.values()),
+            standby_leases=self._offers(granted),
+        )
+
+    async def TakeOverLease(
+        self, request: lease_pb2.TakeOverLeaseRequest, context: Context
+    ) -> lease_pb2.TakeOverLeaseResponse:
+        """Have a standby carry a PBX's seats."""
+        standby = incoming.pbx_name(request.standby, "standby")
+        primary = incoming.pbx_name(request.primary, "primary")
+        carried = None
+        if request.HasField("carried_offline"):
+            carried = incoming.carried_offline(
+                request.carried_offline,
+                standby=standby,
+                primary=primary,
+                is_genuine=self._signer.is_genuine_standby_lease,
+                now=self._clock(),
+            )
+        answer = await self._master.take_over_lease(
+            ask.TakeOverLease(
+                pbx=primary,
+                caller=caller_of_call.get(),
+                standby=standby,
+                standby_epoch=request.standby_epoch,
+                instance_id=incoming.text("instance_id", request.instance_id),
+                request_id=incoming.text("request_id", request.request_id),
+                software=incoming.software("software_version", request.software_version),
+                reason=incoming.text("reason", request.reason, required=False),
+                force=request.force,
+                carried=carried,
+            )
+        )
+        if isinstance(answer, ask.TakeOverRefused):
+            return lease_pb2.TakeOverLeaseResponse(problems=outgoing.standby_problems(answer.problems))
+        return lease_pb2.TakeOverLeaseResponse(
+            lease=self._lease(primary, answer),
+            notices=self._notices(primary, answer.notices),
+            seats_held=sum(answer.holdings.values()),
         )
 
     async def RenewLease(self, request: lease_pb2.RenewLeaseRequest, context: Context) -> lease_pb2.RenewLeaseResponse:
         """Extend a lease."""
         name = incoming.pbx_name(request.pbx)
         granted = await self._master.renew_lease(
-            ask.RenewLease(pbx=name, caller=caller_of_call.get(), epoch=request.epoch)
+            ask.RenewLease(
+                pbx=name,
+                caller=caller_of_call.get(),
+                epoch=request.epoch,
+                receipts=incoming.receipts(request.standby_receipts, name.project),
+            )
         )
         return lease_pb2.RenewLeaseResponse(
-            lease=self._lease(name, granted), notices=self._notices(name, granted.notices)
+            lease=self._lease(name, granted),
+            notices=self._notices(name, granted.notices),
+            standby_leases=self._offers(granted),
         )
 
     async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
@@ -144,6 +189,20 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
 
     def _notices(self, name: ask.PbxName, told: Sequence[Notice]) -> list[lease_pb2.Notice]:
         return outgoing.notice_messages(told, lambda item: self._papers.release_request(name.project, item))
+
+    def _offers(self, granted: ask.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
+        offers = []
+        for offer in granted.offers:
+            message = lease_pb2.StandbyLeaseOffer(primary=str(offer.primary))
+            if offer.problems:
+                message.problems.extend(outgoing.standby_problems(offer.problems))
+            else:
+                terms = outgoing.standby_lease_terms(offer)
+                signature = self._signer.sign_standby_lease(terms)
+                message.signed.terms, message.signed.signature = terms, signature
+                message.signed.key_id = self._signer.key_id
+            offers.append(message)
+        return offers
 
     def _lease(self, name: ask.PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
         terms = outgoing.lease_terms(

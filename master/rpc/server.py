@@ -17,6 +17,8 @@ from licensemaster.v1 import (
     license_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    standby_pb2,
+    standby_pb2_grpc,
     status_pb2,
     status_pb2_grpc,
 )
@@ -26,6 +28,7 @@ from master.rpc.interceptors import CallInterceptor
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.project_service import ProjectService
+from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
 
 SERVICES = tuple(
@@ -34,6 +37,7 @@ SERVICES = tuple(
         (lease_pb2, "LeaseService"),
         (license_pb2, "LicenseService"),
         (project_pb2, "ProjectService"),
+        (standby_pb2, "StandbyService"),
         (status_pb2, "StatusService"),
         (audit_pb2, "AuditService"),
     )
@@ -49,6 +53,7 @@ class Server:
         lease_service: LeaseService,
         license_service: LicenseService,
         project_service: ProjectService,
+        standby_service: StandbyService,
         status_service: StatusService,
         audit_service: AuditService,
         metrics: Metrics,
@@ -69,6 +74,7 @@ class Server:
         lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)
         license_pb2_grpc.add_LicenseServiceServicer_to_server(license_service, self._server)
         project_pb2_grpc.add_ProjectServiceServicer_to_server(project_service, self._server)
+        standby_pb2_grpc.add_StandbyServiceServicer_to_server(standby_service, self._server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, self._server)
         self._health = health.aio.HealthServicer()

@@ -22,6 +22,7 @@ from master.domain.project import (
 from master.domain.versions import Version
 from master.domain.words import PbxRole
 from master.store import tables as t
+from master.store.claims import forget_pbxs
 from master.store.database import Tx
 
 
@@ -276,6 +277,7 @@ def _remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
         raised = update(t.project).where(t.project.c.id == project_id, t.project.c.epoch_floor < highest)
         tx.connection.execute(raised.values(epoch_floor=highest))
     tx.connection.execute(delete(t.revocation).where(t.revocation.c.pbx_id.in_(gone)))
+    forget_pbxs(tx, gone)
     tx.connection.execute(delete(t.lease).where(t.lease.c.pbx_id.in_(gone)))
     tx.connection.execute(delete(t.pbx).where(t.pbx.c.id.in_(gone)))
 

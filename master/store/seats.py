@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from master.domain.leases import Lease, Phase
+from master.domain.leases import Carrier, Lease, Phase
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import MOST_HOLDERS
 from master.domain.seats import Key, Seat
@@ -27,19 +27,22 @@ _HOLDER = 3
 """The column in which seats acquired together differ."""
 _LEASE = (
     "pbx_id, epoch, phase, instance_id, request_id, software, opened_at, renewed_at, ttl_seconds, ends_at,"
-    " takeovers, takeovers_since"
+    " takeovers, takeovers_since, carrier_id, carried_since, primary_heard_at, claimed"
 )
 _LEASE_UPSERT = f"""
-    INSERT INTO lease ({_LEASE}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    INSERT INTO lease ({_LEASE}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
     ON CONFLICT (pbx_id) DO UPDATE SET
         epoch = excluded.epoch, phase = excluded.phase, instance_id = excluded.instance_id,
         request_id = excluded.request_id, software = excluded.software, opened_at = excluded.opened_at,
         renewed_at = excluded.renewed_at, ttl_seconds = excluded.ttl_seconds, ends_at = excluded.ends_at,
-        takeovers = excluded.takeovers, takeovers_since = excluded.takeovers_since
+        takeovers = excluded.takeovers, takeovers_since = excluded.takeovers_since,
+        carrier_id = excluded.carrier_id, carried_since = excluded.carried_since,
+        primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed
 """
 _USAGE_UPSERT = """
-    INSERT INTO pool_usage (pool_id, pbx_id, seats) VALUES (?1, ?2, ?3)
-    ON CONFLICT (pool_id, pbx_id) DO UPDATE SET seats = pool_usage.seats + excluded.seats
+    INSERT INTO pool_usage (pool_id, pbx_id, seats, counted) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (pool_id, pbx_id) DO UPDATE SET
+        seats = pool_usage.seats + excluded.seats, counted = pool_usage.counted + excluded.counted
 """
 
 
@@ -73,6 +76,8 @@ def lease_of(row: Row) -> Lease:
         ends_at=row[9],
         takeovers=row[10],
         takeovers_since=row[11],
+        carrier=Carrier(row[12], row[13], row[14]) if row[12] is not None else None,
+        claimed=bool(row[15]),
     )
 
 
@@ -159,11 +164,11 @@ def write_ledger(tx: Tx, ledger: Ledger) -> None:
         tx.insert("seat", SEAT_COLUMNS, added, differ_in=_HOLDER)
     changes = ledger.pool_changes()
     totals: dict[int, int] = {}
-    for (pool_id, _), change in changes.items():
-        totals[pool_id] = totals.get(pool_id, 0) + change
+    for (pool_id, _), (_, counted) in changes.items():
+        totals[pool_id] = totals.get(pool_id, 0) + counted
     if changes:
         tx.many("UPDATE pool SET used = used + ?2 WHERE id = ?1", sorted(totals.items()))
-        tx.many(_USAGE_UPSERT, [(pool_id, pbx_id, change) for (pool_id, pbx_id), change in sorted(changes.items())])
+        tx.many(_USAGE_UPSERT, [(*name, *change) for name, change in sorted(changes.items())])
 
 
 def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
@@ -198,11 +203,16 @@ def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:
         (
             lease.pbx_id, lease.epoch, lease.phase.value, lease.instance_id, lease.request_id, str(lease.software),
             lease.opened_at, lease.renewed_at, lease.ttl_seconds, lease.ends_at, lease.takeovers, lease.takeovers_since,
+            *_carrier_columns(lease.carrier), lease.claimed,
         )
         for lease in leases
     ]  # fmt: skip
     if rows:
         tx.many(_LEASE_UPSERT, rows)
+
+
+def _carrier_columns(carrier: Carrier | None) -> tuple[int | None, float | None, float | None]:
+    return (None, None, None) if carrier is None else (carrier.pbx_id, carrier.since, carrier.primary_heard_at)
 
 
 def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:

@@ -183,9 +183,46 @@ pool_usage = Table(
     Column("pool_id", Integer, primary_key=True, autoincrement=False),
     Column("pbx_id", Integer, primary_key=True, autoincrement=False),
     Column("seats", Integer, nullable=False),
+    Column("counted", Integer, nullable=False),
     Index("ix_pool_usage_pbx_id", "pbx_id"),
 )
-"""Seats debited from a pool by a PBX. Written at every commit, so no index covers `seats`."""
+"""Seats debited from a pool by a PBX, and what is counted for it: the higher of its seats and its claims on the pool.
+
+Written at every commit, so no index covers them.
+"""
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("pbx_id", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(15), primary_key=True),
+    Column("holder_id", Integer, primary_key=True, autoincrement=False),
+    Column("pool_id", Integer, primary_key=True, autoincrement=False),
+    Column("seats", Integer, nullable=False),
+    Column("ends_at", Float(53), nullable=False),
+    Column("serial", BigInteger, nullable=False),
+    Index("ix_claim_ends_at", "ends_at"),
+)
+"""Seats that may be in use in a PBX's name beside its lease: by a standby, or by the PBX that it took the lease from.
+
+A row counts until it is deleted, whatever its end says. No foreign keys, as in pool_usage.
+"""
+
+standby_lease = Table(
+    "standby_lease",
+    metadata,
+    Column("standby_id", Integer, primary_key=True, autoincrement=False),
+    Column("primary_id", Integer, primary_key=True, autoincrement=False),
+    Column("serial", BigInteger, nullable=False),
+    Column("issued_at", Float(53), nullable=False),
+    Column("ends_at", Float(53), nullable=False),
+    Column("acknowledged_serial", BigInteger, nullable=False),
+    Column("acknowledged_ends_at", Float(53), nullable=False),
+    Column("two_claims_at", Float(53)),
+    Column("reported_serial", BigInteger, nullable=False),
+    Column("reported_epoch", BigInteger, nullable=False),
+)
+"""What is known of the signed standby leases of each pair; what they cover stands in claim."""
 
 seat = Table(
     "seat",
@@ -229,9 +266,13 @@ lease = Table(
     Column("ends_at", Float(53), nullable=False),
     Column("takeovers", Integer, nullable=False),
     Column("takeovers_since", Float(53), nullable=False),
+    Column("carrier_id", Integer),
+    Column("carried_since", Float(53)),
+    Column("primary_heard_at", Float(53)),
+    Column("claimed", Boolean, nullable=False),
     Index("ix_lease_phase_ends_at", "phase", "ends_at"),
 )
-"""Each PBX's current lease."""
+"""Each PBX's current lease; carrier_id is the standby that has it, claimed says whether to look into claim."""
 
 event = Table(
     "event",

@@ -25,12 +25,14 @@ _PRINTED = {
     "uc": "PBX UC12",
     "mypbx": "PBX-myPBX12",
     "video": "PBX Video12",
+    "standby": "PBX-Standby12",
 }
 _DESCRIBED = {
     "berlin": "slave 12 gateway",
     "paris": "slave 12 gateway",
     "vm": "slave 12 ipva",
     "rome": "slave 12 gateway",
+    "spare": "standby:berlin 12 gateway",
 }
 
 

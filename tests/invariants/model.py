@@ -1,6 +1,7 @@
 """What the master must answer, worked out the slow and obvious way: dictionaries, no storage, no batches.
 
-Shares no code with the master. Knows the types that its histories use: Port with IPVA, UC with its parts.
+Shares no code with the master. Knows the types that its histories use: Port with IPVA, UC with its parts; and one
+standby, `spare`, that stands in for `berlin`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ MODEL_CAPACITY: dict[PoolName, int] = {
     ("hq-box", "mypbx"): 2,
     ("hq-box", "video"): 2,
     ("rome-box", "port"): 1,
+    ("hq-box", "standby"): 5,
 }
-PBXS = ("berlin", "paris", "vm", "rome")
+PBXS = ("berlin", "paris", "vm", "rome", "spare")
+PRIMARY, STANDBY = "berlin", "spare"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,35 @@ class ModelLease:
     phase: str = "none"
     ends_at: float = 0.0
     request_id: str = ""
+    renewed_at: float = 0.0
+    user: str = ""
+    """Who uses the seats: the PBX itself, or its standby."""
+
+
+@dataclass
+class Promise:
+    """Seats of PRIMARY that somebody may use beside its lease."""
+
+    seats: dict[PoolName, int] = field(default_factory=dict)
+    ends_at: float = 0.0
+    epoch: int = 0
+
+    def raise_to(self, seats: dict[PoolName, int], ends_at: float, epoch: int = 0) -> None:
+        """Nobody knows which one counts: the higher number, the later end."""
+        self.ends_at = max(ends_at, self.ends_at if self.seats else 0.0)
+        for pool, count in seats.items():
+            self.seats[pool] = max(self.seats.get(pool, 0), count)
+        self.epoch = epoch
+
+
+@dataclass
+class Papers:
+    """Standby leases: what the master knows of those that it sent."""
+
+    serial: int = 0
+    acknowledged: int = 0
+    known: Promise = field(default_factory=Promise)
+    offered: Promise = field(default_factory=Promise)
 
 
 @dataclass
@@ -74,18 +106,37 @@ class Model:
     leases: dict[str, ModelLease] = field(default_factory=lambda: {pbx: ModelLease() for pbx in PBXS})
     held: dict[str, dict[Key, HeldSeat]] = field(default_factory=lambda: {pbx: {} for pbx in PBXS})
 
+    fenced: dict[str, Promise] = field(default_factory=dict)
+    """By who may not have heard that PRIMARY's lease was taken from it."""
+    papers: Papers = field(default_factory=Papers)
+
     def copy(self) -> Model:
         """A copy to try something on."""
         return copy.deepcopy(self)
 
     def used(self) -> dict[PoolName, int]:
-        """Seats debited, by pool."""
+        """What is counted, by pool: seats, and of PRIMARY the highest promise where that is more."""
         found = dict.fromkeys(MODEL_CAPACITY, 0)
-        for seats in self.held.values():
-            for seat in seats.values():
-                if seat.pool is not None:
-                    found[seat.pool] += 1
+        for pbx in PBXS:
+            held = self.debited(pbx)
+            for pool in found:
+                found[pool] += max(held.get(pool, 0), self.floor(pbx, pool))
         return found
+
+    def debited(self, pbx: str) -> dict[PoolName, int]:
+        """Seats debited for a PBX, by pool."""
+        found: dict[PoolName, int] = {}
+        for seat in self.held[pbx].values():
+            if seat.pool is not None:
+                found[seat.pool] = found.get(seat.pool, 0) + 1
+        return found
+
+    def floor(self, pbx: str, pool: PoolName) -> int:
+        """The least that is counted."""
+        if pbx != PRIMARY:
+            return 0
+        promises = [*self.fenced.values(), self.papers.known, self.papers.offered]
+        return max((promise.seats.get(pool, 0) for promise in promises), default=0)
 
     # --- Leases -----------------------------------------------------------------------------------------------------
 
@@ -95,26 +146,68 @@ class Model:
         if lease.phase == "none" or epoch > lease.epoch:
             return "LEASE_NOT_OPEN"
         if epoch < lease.epoch:
-            return "LEASE_FENCED"
+            carried = lease.user not in ("", pbx) and lease.phase == "open" and now <= lease.ends_at
+            return "LEASE_CARRIED" if carried else "LEASE_FENCED"
         if lease.phase == "closed":
             return "LEASE_CLOSED"
         if lease.phase == "expired" or now > lease.ends_at:
             return "LEASE_EXPIRED"
         return ""
 
-    def open(self, pbx: str, request_id: str, now: float) -> None:
-        """Open, or repeat the opening that made the current lease."""
+    def open(self, pbx: str, request_id: str, now: float, *, user: str = "") -> None:
+        """Open, or repeat the opening that made the current lease; a standby opens it as its `user`."""
         lease = self.leases[pbx]
+        user = user or pbx
         promised = lease.ends_at if lease.phase == "open" else 0.0
-        if not (lease.phase == "open" and lease.request_id == request_id):
+        if not (lease.phase == "open" and lease.request_id == request_id and lease.user == user):
+            if lease.phase == "open" and lease.user != user and now <= lease.ends_at + ALLOWANCE_SECONDS:
+                self.fenced.setdefault(lease.user, Promise()).raise_to(self.debited(pbx), lease.ends_at, lease.epoch)
             lease.epoch += 1
-        lease.phase, lease.request_id = "open", request_id
-        lease.ends_at = max(promised, now + TTL_SECONDS + GRACE_SECONDS)
+        lease.phase, lease.request_id, lease.user = "open", request_id, user
+        lease.ends_at, lease.renewed_at = max(promised, now + TTL_SECONDS + GRACE_SECONDS), now
+        if pbx == STANDBY:
+            self._send_papers(now)
 
-    def renew(self, pbx: str, now: float) -> None:
-        """Extend."""
+    def renew(self, pbx: str, now: float, *, serial: int = 0, discarded: bool = False, released: int = 0) -> None:
+        """Extend; the standby says what it has of its standby leases."""
         lease = self.leases[pbx]
-        lease.ends_at = max(lease.ends_at, now + TTL_SECONDS + GRACE_SECONDS)
+        lease.ends_at, lease.renewed_at = max(lease.ends_at, now + TTL_SECONDS + GRACE_SECONDS), now
+        if pbx == PRIMARY:
+            self.fenced.pop(lease.user, None)
+        if pbx == STANDBY:
+            self._take_receipt(serial, discarded=discarded, released=released)
+            self._send_papers(now)
+
+    def refuses_takeover(self, now: float, *, force: bool) -> bool:
+        """Whether STANDBY may not carry PRIMARY's seats."""
+        own, lease = self.leases[STANDBY], self.leases[PRIMARY]
+        if own.phase != "open" or now > own.ends_at or lease.phase == "none":
+            return True
+        is_open = lease.phase == "open" and now <= lease.ends_at
+        if is_open and lease.user == PRIMARY and now <= lease.renewed_at + TTL_SECONDS and not force:
+            return True
+        promised = any(promise.seats for promise in (self.papers.known, self.papers.offered))
+        return not (is_open or self.debited(PRIMARY) or promised)
+
+    def _take_receipt(self, serial: int, *, discarded: bool, released: int) -> None:
+        papers, fenced = self.papers, self.fenced.get(STANDBY)
+        if fenced is not None and fenced.epoch <= released:
+            del self.fenced[STANDBY]
+        if serial != papers.serial or not serial or self.leases[PRIMARY].phase == "none":
+            return
+        if discarded:
+            papers.known, papers.offered, papers.acknowledged = Promise(), Promise(), 0
+        elif papers.acknowledged != serial:
+            papers.known, papers.offered, papers.acknowledged = papers.offered, Promise(), serial
+
+    def _send_papers(self, now: float) -> None:
+        papers, lease = self.papers, self.leases[PRIMARY]
+        if lease.phase == "none" or lease.user == STANDBY:
+            return
+        seats = self.debited(PRIMARY) if lease.phase == "open" and now <= lease.ends_at else {}
+        if seats or papers.known.seats or papers.offered.seats:
+            papers.serial += 1
+            papers.offered.raise_to(seats, self.leases[STANDBY].ends_at)
 
     def close(self, pbx: str) -> int:
         """End; seats that went back."""
@@ -129,6 +222,11 @@ class Model:
             if lease.phase == "open" and now > lease.ends_at + ALLOWANCE_SECONDS:
                 lease.phase = "expired"
                 self.held[pbx] = {}
+        papers = self.papers
+        for promise in (*self.fenced.values(), papers.known, papers.offered):
+            if now > promise.ends_at + ALLOWANCE_SECONDS:
+                promise.seats = {}
+        self.fenced = {holder: promise for holder, promise in self.fenced.items() if promise.seats}
 
     # --- Seats ------------------------------------------------------------------------------------------------------
 
@@ -211,8 +309,9 @@ class Model:
         devices = ["rome-box"] if pbx == "rome" else ["hq-box"]
         if license_type == "ipva":
             devices.insert(0, f"{pbx}-box")
-        used = self.used()
+        used, held = self.used(), self.debited(pbx)
         for device in devices:
-            if used.get((device, license_type), 0) < MODEL_CAPACITY.get((device, license_type), 0):
-                return device, license_type
+            pool = device, license_type
+            if used.get(pool, 0) < MODEL_CAPACITY.get(pool, 0) or held.get(pool, 0) < self.floor(pbx, pool):
+                return pool
         return None

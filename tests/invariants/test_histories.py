@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
 from tests.invariants.arena import Arena, all_seats, reason_of
-from tests.invariants.model import MODEL_CAPACITY, PBXS, Answer, Key, Model, No, Yes
+from tests.invariants.model import MODEL_CAPACITY, PBXS, PRIMARY, STANDBY, Answer, Key, Model, No, Yes
 from tests.support.masters import InProcess
 from tests.support.pbx import seat
 
@@ -67,6 +67,7 @@ class Lending(RuleBasedStateMachine):
         self.project = arena.new_project()
         self.model = Model()
         self.last: Callable[[], None] | None = None
+        self.receipt = lease_pb2.StandbyLeaseReceipt(primary=self._name(PRIMARY))
 
     # --- Leases -----------------------------------------------------------------------------------------------------
 
@@ -98,6 +99,66 @@ class Lending(RuleBasedStateMachine):
 
         self._do(call)
 
+    # --- The standby ------------------------------------------------------------------------------------------------
+
+    @rule(at=masters, answer_lost=st.booleans(), discard=st.booleans())
+    def renew_the_standby(self, at: int, answer_lost: bool, discard: bool) -> None:
+        """It says what it has on its disk; what is sent to it may get lost."""
+        if discard and self.receipt.serial:
+            self.receipt.discarded = True
+
+        def call() -> None:
+            receipt = lease_pb2.StandbyLeaseReceipt()
+            receipt.CopyFrom(self.receipt)
+            request = lease_pb2.RenewLeaseRequest(
+                pbx=self._name(STANDBY), epoch=self._epoch(STANDBY), standby_receipts=[receipt]
+            )
+            response = self._under_lease(STANDBY, lambda: self._leases(at).RenewLease(request))
+            if response is not None:
+                self.model.renew(
+                    STANDBY,
+                    self.arena.clock.now,
+                    serial=receipt.serial,
+                    discarded=receipt.discarded,
+                    released=receipt.released_epoch,
+                )
+                if not answer_lost:
+                    self._keep(response.standby_leases)
+
+        self._do(call)
+
+    @rule(at=masters, force=st.booleans())
+    def take_over(self, at: int, force: bool) -> None:
+        request = lease_pb2.TakeOverLeaseRequest(
+            standby=self._name(STANDBY),
+            standby_epoch=self._epoch(STANDBY),
+            primary=self._name(PRIMARY),
+            instance_id=f"instance-{STANDBY}",
+            request_id=str(uuid4()),
+            software_version="12",
+            force=force,
+        )
+
+        def call() -> None:
+            lease, now = self.model.leases[PRIMARY], self.arena.clock.now
+            retry = lease.phase == "open" and (lease.request_id, lease.user) == (request.request_id, STANDBY)
+            stale = request.standby_epoch != self._epoch(STANDBY)
+            response = self._call(lambda: self._leases(at).TakeOverLease(request))
+            if not retry and (stale or self.model.refuses_takeover(now, force=force)):
+                assert response.problems
+                return
+            assert not response.problems, response.problems
+            self.model.open(PRIMARY, request.request_id, now, user=STANDBY)
+            assert response.lease.epoch == self.model.leases[PRIMARY].epoch
+            assert response.seats_held == sum(self._debited(PRIMARY).values())
+
+        self._do(call)
+
+    @precondition(lambda self: self.model.leases[PRIMARY].user != STANDBY)
+    @rule()
+    def the_standby_has_stopped_carrying(self) -> None:
+        self.receipt.released_epoch = self._epoch(PRIMARY) - 1
+
     @rule(pbx=pbxs, at=masters)
     def close(self, pbx: str, at: int) -> None:
         def call() -> None:
@@ -115,7 +176,7 @@ class Lending(RuleBasedStateMachine):
     def call_under_another_epoch(self, pbx: str, at: int, step: int, keys: list[Key]) -> None:
         epoch = self._epoch(pbx) + step
         reason = self.model.refusal_of_call(pbx, epoch, self.arena.clock.now)
-        assert reason in ("LEASE_FENCED", "LEASE_NOT_OPEN")
+        assert reason in ("LEASE_FENCED", "LEASE_CARRIED", "LEASE_NOT_OPEN")
         name, seats = self._name(pbx), _seats(keys)
         stub = self._leases(at)
         calls: tuple[Callable[[], Awaitable[object]], ...] = (
@@ -271,8 +332,17 @@ class Lending(RuleBasedStateMachine):
             self.model.open(pbx, request_id, self.arena.clock.now)
             assert response.lease.epoch == self.model.leases[pbx].epoch
             assert response.seats_held == sum(self._debited(pbx).values())
+            if pbx == STANDBY:
+                self._keep(response.standby_leases)
 
         self._do(call)
+
+    def _keep(self, offers: Sequence[lease_pb2.StandbyLeaseOffer]) -> None:
+        """The standby has it on its disk, and it says what the model says."""
+        serials = [lease_pb2.StandbyLeaseTerms.FromString(offer.signed.terms).serial for offer in offers]
+        if serials:
+            assert serials == [self.model.papers.serial]
+            self.receipt.serial, self.receipt.discarded = serials[0], False
 
     def _acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
         request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
@@ -356,7 +426,7 @@ def arena(database_url: str) -> Iterator[Arena]:
 
 
 @pytest.mark.timeout(3600 if LONG else 120)
-@pytest.mark.rule("A1", "A2", "A3", "D1", "D5", "E1", "E3", "H2", "H3", "H4", "H5")
+@pytest.mark.rule("A1", "A2", "A3", "D1", "D5", "E1", "E3", "F5", "H2", "H3", "H4", "H5")
 def test_master_and_model_agree_at_every_step(arena: Arena) -> None:
     profile = settings(
         max_examples=400 if LONG else 12,

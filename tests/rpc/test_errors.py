@@ -18,6 +18,7 @@ from master.leasing.apply import DryRun, ProjectInvalidError
 from master.leasing.audit import AuditBrokenError, NoSuchEventError
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
+from master.leasing.drill import DrillDone, NoPairError, _Failed
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import PbxName, UnknownPbxError
@@ -32,6 +33,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
+    (NoPairError(PbxName("acme", "x")), CODE.FAILED_PRECONDITION, "NO_STANDBY_PAIR", False),
     (UnknownProjectError("acme"), CODE.NOT_FOUND, "UNKNOWN_PROJECT", False),
     (UnknownDeviceError("acme", "box"), CODE.NOT_FOUND, "UNKNOWN_DEVICE", False),
     (UnknownKeyError("abc"), CODE.NOT_FOUND, "UNKNOWN_KEY", False),
@@ -55,7 +57,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (StorageError(StorageProblem.STORAGE_FULL), CODE.UNAVAILABLE, "STORAGE_FULL", True),
     (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
 ]
-NEVER_LEAVE = {DryRun, UnknownLicenseNameError}
+NEVER_LEAVE = {DryRun, DrillDone, _Failed, UnknownLicenseNameError}
 """Caught where they are raised."""
 MODULES = [database, errors, events] + [
     importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)

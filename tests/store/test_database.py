@@ -146,10 +146,12 @@ async def test_statements_written_once_work_on_both(database: Database) -> None:
     assert [row[0] for row in found] == ["a", "c"]
     pairs = await database.read(lambda tx: tx.rows_for_pairs("SELECT a, b FROM {pairs}", [(1, "x"), (2, "'; --")]))
     assert sorted(tuple(row) for row in pairs) == [(1, "x"), (2, "'; --")]
-    columns = (("pool_id", "int"), ("pbx_id", "int"), ("seats", "int"))
-    usage = [(1, 2, 3), (4, 2, 3), (4, 5, 6)]
+    columns = (("pool_id", "int"), ("pbx_id", "int"), ("seats", "int"), ("counted", "int"))
+    usage = [(1, 2, 3, 3), (4, 2, 3, 7), (4, 5, 6, 6)]
     await database.transact(lambda tx: tx.insert("pool_usage", columns, usage, differ_in=0))
-    found = await database.read(lambda tx: tx.rows("SELECT pool_id, pbx_id, seats FROM pool_usage ORDER BY 1, 2"))
+    found = await database.read(
+        lambda tx: tx.rows("SELECT pool_id, pbx_id, seats, counted FROM pool_usage ORDER BY 1, 2")
+    )
     assert [tuple(row) for row in found] == usage
     sites = (("project_id", "int"), ("name", "text"), ("display_name", "text"))
     odd = [(1, name, "x") for name in ("1", "null", '"', "'; --", "\\u0041", "😀", "مرحبا", "[1]")]

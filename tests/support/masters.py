@@ -17,6 +17,7 @@ from licensemaster.v1 import (
     license_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    standby_pb2_grpc,
     status_pb2_grpc,
 )
 from master.app import Running, running
@@ -50,6 +51,7 @@ class Wire:
     leases: lease_pb2_grpc.LeaseServiceAsyncStub
     licenses: license_pb2_grpc.LicenseServiceAsyncStub
     projects: project_pb2_grpc.ProjectServiceAsyncStub
+    standby: standby_pb2_grpc.StandbyServiceAsyncStub
     status: status_pb2_grpc.StatusServiceAsyncStub
     audit: audit_pb2_grpc.AuditServiceAsyncStub
 
@@ -69,6 +71,7 @@ async def wire_to(address: str) -> AsyncIterator[Wire]:
             lease_pb2_grpc.LeaseServiceStub(channel),
             license_pb2_grpc.LicenseServiceStub(channel),
             project_pb2_grpc.ProjectServiceStub(channel),
+            standby_pb2_grpc.StandbyServiceStub(channel),
             status_pb2_grpc.StatusServiceStub(channel),
             audit_pb2_grpc.AuditServiceStub(channel),
         )

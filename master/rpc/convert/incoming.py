@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
-from licensemaster.v1 import project_pb2, seat_pb2
+from google.protobuf.message import DecodeError
+
+from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
 from master.domain import project as spec
 from master.domain.seats import SeatKey, Want
 from master.domain.versions import Version
 from master.domain.words import HolderKind, PbxRole
-from master.leasing.requests import PbxName
+from master.leasing.requests import CarriedOffline, PbxName, Receipt
 from master.rpc.errors import InvalidArgumentError
 
 _KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
 _NAME_MAX = 128
 _TEXT_MAX = 255
 _REASON_MAX = 500
+_RECEIPTS_MAX = 100
+_TYPES_MAX = 1000
+_SEATS_MAX = 1_000_000_000
 
 
 def pbx_name(text: str, field: str = "pbx") -> PbxName:
@@ -91,6 +97,71 @@ def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> list[SeatKey]:
         if not (_is_name(seat.holder) and _is_name(seat.license_type)) or seat.holder_kind not in _KINDS:
             raise _seat_error(index, seat)
     return [SeatKey(seat.license_type, _KINDS[seat.holder_kind], seat.holder) for seat in seats]
+
+
+def receipts(found: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tuple[Receipt, ...]:
+    """What a standby says of the standby leases that it has.
+
+    Raises:
+        InvalidArgumentError: too many, one is twice, negative, or of another project; names which.
+    """
+    if len(found) > _RECEIPTS_MAX:
+        raise InvalidArgumentError("standby_receipts", f"{len(found)} in one call; send at most {_RECEIPTS_MAX}")
+    read: dict[str, Receipt] = {}
+    for index, one in enumerate(found):
+        field = f"standby_receipts[{index}]"
+        primary = pbx_name(one.primary, f"{field}.primary")
+        if primary.project != project or primary.pbx in read:
+            reason = f"{one.primary[:80]!r} must be a PBX of projects/{project}, and named once"
+            raise InvalidArgumentError(f"{field}.primary", reason)
+        for name in ("serial", "released_epoch"):
+            if getattr(one, name) < 0:
+                raise InvalidArgumentError(f"{field}.{name}", f"{getattr(one, name)} must not be negative")
+        read[primary.pbx] = Receipt(
+            primary=primary.pbx, serial=one.serial, discarded=one.discarded, released_epoch=one.released_epoch
+        )
+    return tuple(read.values())
+
+
+def carried_offline(
+    sent: lease_pb2.CarriedOffline,
+    *,
+    standby: PbxName,
+    primary: PbxName,
+    is_genuine: Callable[[bytes, bytes], bool],
+    now: float,
+) -> CarriedOffline:
+    """What a standby carried while no master answered, and the standby lease that let it.
+
+    Raises:
+        InvalidArgumentError: the standby lease is forged, altered or of another pair, or a number makes no sense.
+    """
+    field = "carried_offline.signed"
+    if not is_genuine(sent.signed.terms, sent.signed.signature):
+        raise InvalidArgumentError(field, "the signature does not verify; send the standby lease as it was received")
+    try:
+        terms = lease_pb2.StandbyLeaseTerms.FromString(sent.signed.terms)
+    except DecodeError as error:
+        raise InvalidArgumentError(field, "the terms are unreadable") from error
+    if (terms.standby, terms.primary) != (str(standby), str(primary)):
+        reason = f"is for {terms.standby} in place of {terms.primary}, not for {standby} in place of {primary}"
+        raise InvalidArgumentError(field, reason)
+    if not (math.isfinite(sent.carried_seconds) and sent.carried_seconds >= 0):
+        raise InvalidArgumentError("carried_offline.carried_seconds", f"{sent.carried_seconds} must be 0 or more")
+    if len(sent.in_use) > _TYPES_MAX:
+        reason = f"{len(sent.in_use)} types in one call; send at most {_TYPES_MAX}"
+        raise InvalidArgumentError("carried_offline.in_use", reason)
+    in_use: dict[str, int] = {}
+    for index, one in enumerate(sent.in_use):
+        at = f"carried_offline.in_use[{index}]"
+        key = text(f"{at}.license_type", one.license_type)
+        if not 0 <= one.seats <= _SEATS_MAX or key in in_use:
+            raise InvalidArgumentError(
+                f"{at}.seats", f"{one.seats} must be 0 to {_SEATS_MAX}, and each type named once"
+            )
+        in_use[key] = one.seats
+    age = max(now - terms.issue_time.ToNanoseconds() / 1_000_000_000, 0.0)
+    return CarriedOffline(serial=terms.serial, carried_seconds=min(sent.carried_seconds, age), in_use=in_use)
 
 
 def text(field: str, value: str, *, required: bool = True) -> str:

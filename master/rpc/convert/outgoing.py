@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, status_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, standby_pb2, status_pb2
 from master.domain import project as spec
 from master.domain.audit import Record
 from master.domain.decide import Outcome, ReturnOutcome
@@ -17,9 +17,10 @@ from master.domain.notices import Notice
 from master.domain.overview import Overview
 from master.domain.refusals import LicenseRef, Refusal, RemedyAction
 from master.domain.seats import Granted, Key, Seat
+from master.domain.standby import Readiness, StandbyProblem, StandbySwitch
 from master.domain.words import Basis, HolderKind, LeaseState
 from master.leasing.reading import LeaseView
-from master.leasing.requests import PbxName
+from master.leasing.requests import PbxName, StandbyOffer
 
 
 def seat_results(outcomes: Sequence[Outcome]) -> list[seat_pb2.SeatResult]:
@@ -114,6 +115,80 @@ def lease_terms(name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[
     return terms.SerializeToString(deterministic=True)
 
 
+def standby_lease_terms(offer: StandbyOffer) -> bytes:
+    """The bytes that are signed, behind the words that say what they are."""
+    terms = lease_pb2.StandbyLeaseTerms(
+        standby=str(offer.standby),
+        primary=str(offer.primary),
+        primary_epoch=offer.primary_epoch,
+        serial=offer.serial,
+        issue_time=timestamp(offer.issued_at),
+        end_time=timestamp(offer.ends_at),
+        ttl_seconds=offer.ttl_seconds,
+        grace_seconds=offer.grace_seconds,
+        holdings=[lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(offer.holdings.items())],
+    )
+    return terms.SerializeToString(deterministic=True)
+
+
+def standby_problems(problems: Sequence[StandbyProblem]) -> list[standby_pb2.StandbyProblem]:
+    """What stands in the way of a takeover."""
+    return [
+        standby_pb2.StandbyProblem(
+            kind=standby_pb2.StandbyProblemKind.ValueType(problem.kind.value),
+            message=problem.message,
+            rules=problem.rules,
+            blocking=problem.kind.blocking,
+            installed=problem.installed,
+            needed=problem.needed,
+            missing=problem.missing,
+            licenses=license_refs(problem.licenses),
+        )
+        for problem in problems
+    ]
+
+
+def standby_licenses(device: str, switch: StandbySwitch) -> standby_pb2.StandbyLicenses:
+    """The licenses that all pairs depend on."""
+    return standby_pb2.StandbyLicenses(
+        device=device,
+        license_type=switch.license_type,
+        installed=switch.installed,
+        needed=switch.needed,
+        on=switch.on,
+        licenses=license_refs([item.ref for item in switch.licenses]),
+    )
+
+
+def standby_pair(project: str, pair: Readiness) -> standby_pb2.StandbyPair:
+    """A pair, judged."""
+    state, record = pair.state, pair.state.record
+    message = standby_pb2.StandbyPair(
+        standby=str(PbxName(project, pair.standby.name)),
+        primary=str(PbxName(project, pair.primary.name)),
+        standby_site=pair.standby.site,
+        primary_site=pair.primary.site,
+        ready=pair.ready,
+        problems=standby_problems(pair.problems),
+        seats=[
+            standby_pb2.CarriedSeats(license_type=key, held=state.held.get(key, 0), covered=state.covered.get(key, 0))
+            for key in sorted(state.held.keys() | state.covered.keys())
+        ],
+        carrying=pair.carrying,
+    )
+    if state.standby_lease is not None:
+        message.standby_contact_time.CopyFrom(timestamp(state.standby_lease.renewed_at))
+    if state.primary_lease is not None:
+        message.primary_contact_time.CopyFrom(timestamp(state.primary_lease.primary_heard_at))
+    if record is not None:
+        message.issued_serial, message.acknowledged_serial = record.serial, record.acknowledged_serial
+        if record.acknowledged_serial:
+            message.standby_lease_end_time.CopyFrom(timestamp(record.acknowledged_ends_at))
+        if record.two_claims_at is not None:
+            message.two_claims_time.CopyFrom(timestamp(record.two_claims_at))
+    return message
+
+
 def notice_messages(
     told: Sequence[Notice], request_for: Callable[[License], document_pb2.SignedDocument] | None = None
 ) -> list[lease_pb2.Notice]:
@@ -169,6 +244,7 @@ def lease_status(project: str, view: LeaseView) -> status_pb2.LeaseStatus:
         software_version=str(view.lease.software if view.lease else view.pbx.software),
         seats=view.seats,
         notices=notice_messages(view.notices),
+        carried_by=str(PbxName(project, view.carried_by)) if view.carried_by else "",
     )
     if view.lease is not None:
         message.epoch = view.lease.epoch
@@ -214,6 +290,16 @@ def status_response(found: Overview, *, master_version: str) -> status_pb2.GetSt
             status_pb2.LeaseCount(state=lease_state(state), pbxs=count)
             for state, count in found.leases.items()
             if count
+        ],
+        standby_pairs=[
+            status_pb2.StandbyReadiness(
+                standby=str(PbxName(found.project, pair.standby.name)),
+                primary=str(PbxName(found.project, pair.primary.name)),
+                ready=pair.ready,
+                carrying=pair.carrying,
+                problems=[problem.message for problem in pair.problems if problem.kind.blocking],
+            )
+            for pair in found.pairs
         ],
     )
 

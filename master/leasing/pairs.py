@@ -1,0 +1,55 @@
+"""Standby pairs as they stand: read at one moment, judged by `domain/standby.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from master.domain.claims import Claims
+from master.domain.estate import Estate, Pbx
+from master.domain.leases import Lease
+from master.domain.standby import PairState, Readiness, covered_by, pairs, readiness
+from master.store import claims as store
+from master.store.database import Tx
+from master.store.seats import holdings, read_leases
+
+
+def read_pairs(tx: Tx, estate: Estate, now: float) -> list[Readiness]:
+    """Every pair of a project, judged, by standby (F4)."""
+    found = pairs(estate)
+    if not found:
+        return []
+    primary_ids = sorted({primary.id for _, primary in found})
+    leases = read_leases(tx, sorted({pbx.id for pair in found for pbx in pair}))
+    held, claims = holdings(tx, primary_ids), store.claims_of(tx, primary_ids)
+    records = store.standby_leases(tx, primary_ids)
+    type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
+    judged = []
+    for standby, primary in found:
+        state = PairState(
+            standby_lease=leases.get(standby.id),
+            primary_lease=leases.get(primary.id),
+            record=records.get((standby.id, primary.id)),
+            held=held.get(primary.id, {}),
+            covered=_covered(claims[primary.id], standby, type_of),
+        )
+        judged.append(readiness(estate, standby, primary, state, now=now))
+    return judged
+
+
+def read_pair(tx: Tx, estate: Estate, standby: Pbx, now: float) -> Readiness | None:
+    """The pair of one standby, judged; None where it stands in for nobody."""
+    return next((one for one in read_pairs(tx, estate, now) if one.standby is standby), None)
+
+
+def _covered(claims: Claims, standby: Pbx, type_of: Mapping[int, str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for pool_id, seats in covered_by(claims, standby).items():
+        found[type_of[pool_id]] = found.get(type_of[pool_id], 0) + seats
+    return found
+
+
+def carried_by(estate: Estate, lease: Lease | None) -> str:
+    """The name of the standby that carries a PBX's seats; empty where it has them itself."""
+    if lease is None or lease.carrier is None or lease.carrier.pbx_id not in estate.pbxs:
+        return ""
+    return estate.pbxs[lease.carrier.pbx_id].name

@@ -1,0 +1,269 @@
+"""The claims and standby leases that a batch touches: read once, changed as its requests say, written with it.
+
+Decides when a promise beside the lease begins and ends (rules F2, F3, F5); `domain/claims.py` does the arithmetic, the
+ledger counts. Only PBXs that have a standby, or had one lately, come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from master.domain import claims as rules
+from master.domain.claims import Claim, ClaimKind, Claims
+from master.domain.estate import Estate, Pbx
+from master.domain.leases import Lease, Phase
+from master.domain.ledger import Ledger
+from master.domain.standby import StandbyLease, TypeClaims, fenced_epoch, pair_problems, primary_of, two_claims
+from master.leasing.requests import CarriedOffline, PbxName, Receipt, StandbyOffer
+from master.store import claims as store
+from master.store.database import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class TwoClaims:
+    """Both a PBX and its standby used the PBX's seats at the same time, for longer than handing over takes."""
+
+    primary: Pbx
+    standby: Pbx
+    seconds: float
+    types: Mapping[str, TypeClaims]
+    over_granted: Mapping[str, int]
+    """Seats in use at most beyond the licenses installed, by license type."""
+
+    def details(self) -> dict[str, Any]:
+        """As the audit keeps it."""
+        return {
+            "primary": self.primary.name,
+            "standby": self.standby.name,
+            "seconds": round(self.seconds, 3),
+            "types": {
+                key: {
+                    "held_by_primary": one.held_by_primary,
+                    "carried_by_standby": one.carried_by_standby,
+                    "counted": one.counted,
+                    "beyond_counted": one.beyond,
+                    "over_granted": self.over_granted[key],
+                }
+                for key, one in self.types.items()
+            },
+        }
+
+
+class StandIns:
+    """Claims by the PBX in whose name they are, and what is known of the standby leases for it."""
+
+    def __init__(self, tx: Tx, primary_ids: Collection[int], *, now: float, clock_allowance_seconds: float) -> None:
+        self._tx = tx
+        self._now = now
+        self._clock_allowance_seconds = clock_allowance_seconds
+        self._before = store.claims_of(tx, primary_ids) if primary_ids else {}
+        self._claims = dict(self._before)
+        self._records = store.standby_leases(tx, sorted(primary_ids)) if primary_ids else {}
+        self._changed: dict[store.Pair, StandbyLease] = {}
+        self._ledger = Ledger()
+
+    @property
+    def claims(self) -> Mapping[int, Claims]:
+        """Claims by the PBX in whose name they are."""
+        return self._claims
+
+    def count_in(self, ledger: Ledger) -> None:
+        """Count in this ledger from now on; it must hold the shares of all these PBXs."""
+        self._ledger = ledger
+
+    def is_claimed(self, pbx_id: int) -> bool | None:
+        """Whether there are claims in a PBX's name; None where that was not looked at."""
+        return bool(self._claims[pbx_id]) if pbx_id in self._claims else None
+
+    def write(self) -> None:
+        """Write what changed."""
+        store.write_claims(self._tx, self._before, self._claims)
+        store.write_standby_leases(self._tx, self._changed.values())
+
+    def held(self, estate: Estate, pbx_id: int) -> dict[str, int]:
+        """Seats debited, by license type."""
+        return self._by_type(estate, self._seats(pbx_id))
+
+    # --- Leases that pass from one to another -------------------------------------------------------------------------
+
+    def handed_over(self, before: Lease, after: Lease) -> None:
+        """The lease passed between a PBX and its standby: whoever had it may not have heard, until its signed end."""
+        was_running = before.phase is Phase.OPEN and self._now <= before.ends_at + self._clock_allowance_seconds
+        if was_running and before.user_id != after.user_id:
+            self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch)
+
+    def heard(self, lease: Lease) -> None:
+        """Whoever has the lease now called under its epoch, so it uses nothing under an older one."""
+        if lease.pbx_id in self._claims:
+            self._put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
+
+    # --- Standby leases -----------------------------------------------------------------------------------------------
+
+    def receive(self, standby: Pbx, primary: Pbx, receipt: Receipt) -> None:
+        """What a standby says of the standby leases that it has; late words of older ones change nothing."""
+        if primary.id not in self._claims:
+            return
+        claims = self._claims[primary.id]
+        if receipt.released_epoch > 0:
+            claims = rules.released(claims, standby.id, epoch=receipt.released_epoch)
+        record = self._record(standby, primary)
+        if receipt.serial == record.serial > 0:
+            if receipt.discarded:
+                claims = rules.discarded(claims, standby.id)
+                self._keep(replace(record, acknowledged_serial=0, acknowledged_ends_at=0.0))
+            elif record.acknowledged_serial != record.serial:
+                claims = rules.acknowledged(claims, standby.id)
+                self._keep(replace(record, acknowledged_serial=record.serial, acknowledged_ends_at=record.ends_at))
+        self._put(primary.id, claims)
+
+    def offer(self, estate: Estate, standby: Pbx, own: Lease, lease: Lease | None) -> StandbyOffer | None:
+        """What a standby may carry while no master answers, promised and counted from now on; None where there is
+        nothing to say. An empty promise replaces one that is no longer needed.
+        """
+        primary = primary_of(estate, standby)
+        if primary is None or lease is None or lease.user_id == standby.id:
+            return None
+        names = PbxName(estate.name, standby.name), PbxName(estate.name, primary.name)
+        blocking = [one for one in pair_problems(estate, standby, primary, own.software) if one.kind.blocking]
+        if blocking:
+            return StandbyOffer(standby=names[0], primary=names[1], problems=tuple(blocking))
+        seats = self._seats(primary.id) if lease.state(self._now).is_running else {}
+        if not seats and not self._promised(primary, standby):
+            return None
+        record = self._record(standby, primary)
+        record = replace(record, serial=record.serial + 1, issued_at=self._now, ends_at=own.ends_at)
+        self._keep(record)
+        self._raise(ClaimKind.OFFERED, primary.id, standby.id, own.ends_at, record.serial, seats)
+        return StandbyOffer(
+            standby=names[0],
+            primary=names[1],
+            primary_epoch=lease.epoch,
+            serial=record.serial,
+            issued_at=self._now,
+            ends_at=own.ends_at,
+            ttl_seconds=lease.ttl_seconds,
+            grace_seconds=primary.pace.grace_seconds,
+            holdings=self._by_type(estate, seats),
+        )
+
+    def end(self, pbx_id: int) -> int:
+        """Let go of claims that are past their end; by how much less is counted."""
+        before = self._counted(pbx_id)
+        self._put(
+            pbx_id,
+            rules.in_force(self._claims[pbx_id], now=self._now, clock_allowance_seconds=self._clock_allowance_seconds),
+        )
+        return before - self._counted(pbx_id)
+
+    # --- Two claims at once -------------------------------------------------------------------------------------------
+
+    def carried_beside(
+        self, estate: Estate, standby: Pbx, primary: Pbx, lease: Lease | None, carried: CarriedOffline
+    ) -> TwoClaims | None:
+        """Whether the primary was heard of after its standby had begun to carry its seats offline; told once."""
+        since = self._now - carried.carried_seconds
+        record = self._record(standby, primary)
+        if lease is None or lease.carrier is not None or lease.renewed_at <= since:
+            return None
+        if record.reported_serial == carried.serial:
+            return None
+        self._keep(replace(record, two_claims_at=self._now, reported_serial=carried.serial))
+        held = self.held(estate, primary.id)
+        return self._two_claims(estate, primary, standby, lease.renewed_at - since, held, carried.in_use)
+
+    def called_when_fenced(self, estate: Estate, primary: Pbx, lease: Lease, epoch: int) -> TwoClaims | None:
+        """Whether a call under an older epoch shows that its caller used the seats beside the one that has them now,
+        for longer than a renewal takes to tell it; told once.
+        """
+        claim = fenced_epoch(self._claims.get(primary.id, ()), epoch)
+        if claim is None or claim.holder_id == lease.user_id:
+            return None
+        standby = estate.pbxs.get(lease.user_id if claim.holder_id == primary.id else claim.holder_id)
+        since = lease.carrier.since if lease.carrier is not None else lease.opened_at
+        if standby is None or self._now - since <= lease.ttl_seconds:
+            return None
+        record = self._record(standby, primary)
+        if record.reported_epoch == epoch:
+            return None
+        self._keep(replace(record, two_claims_at=self._now, reported_epoch=epoch))
+        now_held, fenced = self.held(estate, primary.id), self._by_type(estate, self._of(primary.id, claim))
+        held, carried = (fenced, now_held) if claim.holder_id == primary.id else (now_held, fenced)
+        return self._two_claims(estate, primary, standby, self._now - since, held, carried)
+
+    def _two_claims(
+        self,
+        estate: Estate,
+        primary: Pbx,
+        standby: Pbx,
+        seconds: float,
+        held: Mapping[str, int],
+        carried: Mapping[str, int],
+    ) -> TwoClaims:
+        shares = self._ledger.seats[primary.id].shares or {}
+        counted = self._by_type(estate, {pool_id: share.counted for pool_id, share in shares.items()})
+        types = two_claims(held, carried, counted)
+        free: dict[str, int] = dict.fromkeys(types, 0)
+        for (_, key), pool_id in estate.pool_ids.items():
+            if key in free and pool_id in shares:
+                free[key] += self._ledger.pools[pool_id].free
+        over = {key: max(one.beyond - free[key], 0) for key, one in types.items()}
+        return TwoClaims(primary, standby, seconds, types, over)
+
+    # --- Underneath ---------------------------------------------------------------------------------------------------
+
+    def _raise(
+        self,
+        kind: ClaimKind,
+        pbx_id: int,
+        holder_id: int,
+        ends_at: float,
+        serial: int,
+        seats: Mapping[int, int] | None = None,
+    ) -> None:
+        seats = self._seats(pbx_id) if seats is None else seats
+        self._put(
+            pbx_id, rules.raised(self._claims[pbx_id], kind, holder_id, seats=seats, ends_at=ends_at, serial=serial)
+        )
+
+    def _put(self, pbx_id: int, claims: Claims) -> None:
+        self._claims[pbx_id] = claims
+        self._ledger.set_floors(pbx_id, rules.floors(claims))
+
+    def _seats(self, pbx_id: int) -> dict[int, int]:
+        shares = self._ledger.seats[pbx_id].shares or {}
+        return {pool_id: share.seats for pool_id, share in shares.items() if share.seats}
+
+    def _counted(self, pbx_id: int) -> int:
+        return sum(share.counted for share in (self._ledger.seats[pbx_id].shares or {}).values())
+
+    def _of(self, pbx_id: int, like: Claim) -> dict[int, int]:
+        """The seats of all pools that a claim is part of."""
+        return {
+            one.pool_id: one.seats
+            for one in self._claims[pbx_id]
+            if (one.kind, one.holder_id, one.serial) == (like.kind, like.holder_id, like.serial)
+        }
+
+    def _promised(self, primary: Pbx, standby: Pbx) -> bool:
+        record = self._record(standby, primary)
+        mine = [one for one in self._claims[primary.id] if one.holder_id == standby.id]
+        return record.serial > 0 and any(one.kind is not ClaimKind.FENCED for one in mine)
+
+    def _record(self, standby: Pbx, primary: Pbx) -> StandbyLease:
+        pair = standby.id, primary.id
+        return self._records.get(pair, StandbyLease(standby_id=standby.id, primary_id=primary.id))
+
+    def _keep(self, record: StandbyLease) -> None:
+        pair = record.standby_id, record.primary_id
+        self._records[pair] = self._changed[pair] = record
+
+    @staticmethod
+    def _by_type(estate: Estate, seats: Mapping[int, int]) -> dict[str, int]:
+        type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
+        found: dict[str, int] = {}
+        for pool_id, count in seats.items():
+            if count:
+                found[type_of[pool_id]] = found.get(type_of[pool_id], 0) + count
+        return found

@@ -1,0 +1,49 @@
+"""StandbyService: whether standbys could take over, and the proof of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import standby_pb2, standby_pb2_grpc
+from master.domain.standby import standby_switch
+from master.leasing.master import LicenseMaster
+from master.rpc.convert import incoming, outgoing
+from master.rpc.interceptors import caller_of_call
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
+    """Standby pairs."""
+
+    def __init__(self, master: LicenseMaster) -> None:
+        self._master = master
+
+    async def CheckStandby(
+        self, request: standby_pb2.CheckStandbyRequest, context: Context
+    ) -> standby_pb2.CheckStandbyResponse:
+        """How ready each pair is."""
+        project = incoming.project_name(request.project)
+        pbx = incoming.text("pbx", request.pbx, required=False)
+        estate, pairs = await self._master.check_standby(project, pbx=pbx)
+        return standby_pb2.CheckStandbyResponse(
+            licenses=outgoing.standby_licenses(estate.master.device.name, standby_switch(estate)),
+            pairs=[outgoing.standby_pair(project, pair) for pair in pairs],
+        )
+
+    async def DrillStandby(
+        self, request: standby_pb2.DrillStandbyRequest, context: Context
+    ) -> standby_pb2.DrillStandbyResponse:
+        """Prove a takeover and leave nothing changed."""
+        name = incoming.pbx_name(request.standby, "standby")
+        report = await self._master.drill_standby(name, caller=caller_of_call.get())
+        return standby_pb2.DrillStandbyResponse(
+            passed=report.passed,
+            steps=[
+                standby_pb2.DrillStep(name=step.name, passed=step.passed, message=step.message) for step in report.steps
+            ],
+            pair=outgoing.standby_pair(name.project, report.pair),
+        )

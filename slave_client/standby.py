@@ -1,0 +1,209 @@
+"""Standing in for another PBX: an ordinary client whose lease is that PBX's, opened by taking it over.
+
+Decides: what a takeover asks for and what its refusal means, and when the seats are carried on the strength of a
+standby lease because no master answers. Leaves to others: keeping standby leases (`shelf`), all else about a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from licensemaster.v1 import lease_pb2, standby_pb2
+from slave_client.book import Book
+from slave_client.clocks import Clock
+from slave_client.config import ClientConfig
+from slave_client.keeper import Opened
+from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.shelf import Shelf, StandbyLease
+from slave_client.standing import Standing
+
+
+class TakeoverProblemKind(Enum):
+    """Why a takeover is refused."""
+
+    NOT_A_PAIR = 1
+    LICENSES_SHORT = 2
+    VERSION_LIMIT = 3
+    NOT_CONNECTED = 4
+    PRIMARY_NEVER_SEEN = 5
+    PRIMARY_ACTIVE = 6
+    CARRIED_BY_ANOTHER = 7
+    NOTHING_TO_CARRY = 8
+    OTHER = 0
+    """A kind that this version of the client does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeoverProblem:
+    """One thing that stands in the way, with the exact shortfall where there is one."""
+
+    kind: TakeoverProblemKind
+    message: str
+    missing: int
+
+
+class TakeoverError(Exception):
+    """The seats of another PBX cannot be carried now. `problems` are the master's; empty where none answered."""
+
+    def __init__(self, message: str, problems: Sequence[TakeoverProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class Takeover:
+    """How one client comes by the lease of the PBX that it stands in for."""
+
+    def __init__(
+        self,
+        *,
+        standby: ClientConfig,
+        primary: str,
+        reason: str,
+        force: bool,
+        own: Standing,
+        shelf: Shelf,
+    ) -> None:
+        self._standby = standby
+        self._primary = primary
+        self._reason = reason
+        self._force = force
+        self._own = own
+        self._shelf = shelf
+        self._carried_since: float | None = None
+        self._epoch = 0
+        self.problems: tuple[TakeoverProblem, ...] = ()
+        """Of the last refusal."""
+        self.document: StandbyLease | None = None
+        """The standby lease that the client goes by until a master answers."""
+
+    def find_document(self) -> tuple[StandbyLease, float] | None:
+        """The standby lease in force and its end by the steady clock; the client may go by it from now on."""
+        found = self._shelf.find(self._primary)
+        if found is not None:
+            self.document = found[0]
+        return found
+
+    def carries_offline(self, now: float) -> None:
+        """No master answered: from now on seats are used on the strength of the document."""
+        if self.document is not None and self._carried_since is None:
+            self._carried_since = now
+
+    async def connected(self, epoch: int) -> None:
+        """The lease was taken over; the document has done its duty."""
+        self._epoch = epoch
+        self._carried_since = self.document = None
+        await self._shelf.discard(self._primary)
+
+    async def ended(self) -> None:
+        """Nothing is in use any more, under the lease or by the document."""
+        self._carried_since = self.document = None
+        self._shelf.released(self._primary, self._epoch)
+        await self._shelf.discard(self._primary)
+
+    def opener(self, *, masters: Masters, instance_id: str, book: Book, clock: Clock) -> TakeoverOpener:
+        """Opens the lease for the client whose parts these are."""
+        return TakeoverOpener(self, masters=masters, instance_id=instance_id, book=book, clock=clock)
+
+    def request(self, *, request_id: str, instance_id: str, book: Book, now: float) -> lease_pb2.TakeOverLeaseRequest:
+        """What to ask the master for; raises MasterError while the standby has no lease of its own."""
+        if self._own.epoch is None:
+            raise MasterError(Trouble.UNREACHABLE, f"{self._standby.pbx} has no lease of its own yet")
+        request = lease_pb2.TakeOverLeaseRequest(
+            standby=self._standby.pbx,
+            standby_epoch=self._own.epoch,
+            primary=self._primary,
+            instance_id=instance_id,
+            request_id=request_id,
+            software_version=self._standby.software_version,
+            reason=self._reason,
+            force=self._force and not self._epoch,
+        )
+        if self.document is not None and self._carried_since is not None:
+            promise, carried = self.document.promise, request.carried_offline
+            carried.signed.terms, carried.signed.signature = promise.terms, promise.signature
+            carried.signed.key_id = promise.key_id
+            carried.carried_seconds = max(now - self._carried_since, 0.0)
+            for key, seats in book.in_use().items():
+                carried.in_use.add(license_type=key, seats=seats)
+        return request
+
+    def refused(self, problems: Sequence[standby_pb2.StandbyProblem]) -> MasterError:
+        """What a refusal means: somebody else has the seats, or it may be tried again."""
+        known = {kind.value: kind for kind in TakeoverProblemKind}
+        self.problems = tuple(
+            TakeoverProblem(
+                kind=known.get(one.kind, TakeoverProblemKind.OTHER), message=one.message, missing=one.missing
+            )
+            for one in problems
+        )
+        lost = any(one.kind in _SOMEBODY_ELSES for one in self.problems)
+        return MasterError(
+            Trouble.FENCED if lost else Trouble.DENIED, "; ".join(one.message for one in self.problems), reason=REFUSED
+        )
+
+
+class TakeoverOpener:
+    """Opens another PBX's lease."""
+
+    def __init__(self, takeover: Takeover, *, masters: Masters, instance_id: str, book: Book, clock: Clock) -> None:
+        self._takeover = takeover
+        self._masters = masters
+        self._instance_id = instance_id
+        self._book = book
+        self._clock = clock
+
+    @property
+    def claims_first(self) -> bool:
+        """Whether seats are in use that the master has under other names."""
+        return self._takeover.document is not None and bool(self._book.held)
+
+    async def open(self, request_id: str) -> Opened:
+        """Take the lease over; raises MasterError, with the trouble FENCED where somebody else has the seats."""
+        request = self._takeover.request(
+            request_id=request_id, instance_id=self._instance_id, book=self._book, now=self._clock.now()
+        )
+        response = await self._masters.take_over_lease(request)
+        if response.problems:
+            raise self._takeover.refused(response.problems)
+        self._takeover.problems = ()
+        return Opened(lease=response.lease, notices=response.notices, seats_held=response.seats_held)
+
+
+class OwnOpener:
+    """Opens the PBX's own lease."""
+
+    claims_first = False
+
+    def __init__(self, *, config: ClientConfig, masters: Masters, instance_id: str) -> None:
+        self._config = config
+        self._masters = masters
+        self._instance_id = instance_id
+
+    async def open(self, request_id: str) -> Opened:
+        """Open it; raises MasterError."""
+        response = await self._masters.open_lease(
+            lease_pb2.OpenLeaseRequest(
+                pbx=self._config.pbx,
+                instance_id=self._instance_id,
+                request_id=request_id,
+                software_version=self._config.software_version,
+            )
+        )
+        return Opened(
+            lease=response.lease,
+            notices=response.notices,
+            seats_held=response.seats_held,
+            offers=response.standby_leases,
+        )
+
+
+REFUSED = "TAKEOVER_REFUSED"
+_SOMEBODY_ELSES = frozenset(
+    {
+        TakeoverProblemKind.PRIMARY_ACTIVE,
+        TakeoverProblemKind.CARRIED_BY_ANOTHER,
+        TakeoverProblemKind.NOT_A_PAIR,
+    }
+)
