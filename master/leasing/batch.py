@@ -96,7 +96,7 @@ class Batch:
                 answers.append(self._handle(errand) if isinstance(errand, Errand) else errand)
             except LeaseError as error:
                 answers.append(error)
-        store.write_ledger(self._tx, self._ledger)
+        store.write_ledger(self._tx, self._ledger, now=self._now)
         for pbx_id, revoked in self._revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._ledger.seats[pbx_id].revoked)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
