@@ -13,10 +13,12 @@ import structlog
 
 from master.domain.audit import Record
 from master.domain.catalog import Catalog
+from master.domain.changes import PlannedChange
 from master.domain.estate import Estate, LeasePace, Pbx
 from master.domain.leases import running
 from master.domain.notices import DRAINING, Notice, notices
 from master.domain.overview import Overview
+from master.domain.plan import Plan
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, Want
 from master.domain.versions import Version
@@ -24,6 +26,7 @@ from master.leasing import reading
 from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
 from master.leasing.committer import Committer
 from master.leasing.estates import Estates
+from master.leasing.planning import plan_changes
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
@@ -245,6 +248,15 @@ class LicenseMaster:
             return [reading.read_overview(tx, self._estates, name, now) for name in names]
 
         return await self._database.read(look)
+
+    async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
+        """What would happen if these changes were made.
+
+        Raises:
+            reading.UnknownProjectError: there is no such project.
+            PlanInvalidError: a change is wrong in itself.
+        """
+        return await plan_changes(self._database, self._estates, project, changes, self._clock())
 
     async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
         """PBXs by name, and how their leases stand."""

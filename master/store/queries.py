@@ -55,7 +55,12 @@ def leases_of_project(tx: Tx, project_id: int) -> dict[int, Lease]:
     return {row[0]: lease_of(tuple(row)) for row in tx.connection.execute(query)}
 
 
-def pools_used(tx: Tx, project_id: int) -> dict[int, PoolUse]:
+def pools_used(tx: Tx, project_id: int) -> dict[int, int]:
+    """Seats debited now, by pool id."""
+    return {pool_id: use.used for pool_id, use in pool_uses(tx, project_id).items()}
+
+
+def pool_uses(tx: Tx, project_id: int) -> dict[int, PoolUse]:
     """Seats debited now and at the peak, by pool id."""
     pool = t.pool.c
     query = select(pool.id, pool.used, pool.peak, pool.peak_at).where(pool.project_id == project_id)

@@ -15,6 +15,7 @@ from licensemaster.v1 import (
     audit_pb2_grpc,
     lease_pb2_grpc,
     license_pb2_grpc,
+    plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
     status_pb2_grpc,
@@ -52,6 +53,7 @@ class Wire:
     projects: project_pb2_grpc.ProjectServiceAsyncStub
     status: status_pb2_grpc.StatusServiceAsyncStub
     audit: audit_pb2_grpc.AuditServiceAsyncStub
+    plans: plan_pb2_grpc.PlanServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -71,6 +73,7 @@ async def wire_to(address: str) -> AsyncIterator[Wire]:
             project_pb2_grpc.ProjectServiceStub(channel),
             status_pb2_grpc.StatusServiceStub(channel),
             audit_pb2_grpc.AuditServiceStub(channel),
+            plan_pb2_grpc.PlanServiceStub(channel),
         )
 
 
