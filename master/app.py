@@ -36,6 +36,7 @@ from master.metrics import EstateCollector, Metrics
 from master.rpc.audit_service import AuditService
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
+from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
 from master.rpc.server import Server
 from master.rpc.standby_service import StandbyService
@@ -142,6 +143,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
                 master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
             ),
             audit_service=AuditService(Audit(database), signer=signer, clock=clock),
+            plan_service=PlanService(master),
             metrics=metrics,
             message_bytes_max=settings.message_bytes_max,
         )

@@ -10,7 +10,14 @@ from typing import Protocol, Self, TypeVar
 
 import grpc
 
-from licensemaster.v1 import audit_pb2_grpc, project_pb2, project_pb2_grpc, standby_pb2_grpc, status_pb2_grpc
+from licensemaster.v1 import (
+    audit_pb2_grpc,
+    plan_pb2_grpc,
+    project_pb2,
+    project_pb2_grpc,
+    standby_pb2_grpc,
+    status_pb2_grpc,
+)
 from master.cli.failure import CommandFailed
 from master.cli.rpc_failure import rpc_failure
 
@@ -50,6 +57,7 @@ class Connection:
         self.standby = standby_pb2_grpc.StandbyServiceStub(self._channel)
         self.status = status_pb2_grpc.StatusServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
+        self.plans = plan_pb2_grpc.PlanServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

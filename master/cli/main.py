@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from master.cli import audit, catalog, db, demo, explain, listings, project, serve, standby, status
+from master.cli import audit, catalog, db, demo, explain, listings, plan, project, serve, standby, status
 from master.cli.failure import CommandFailed, print_failure
 from master.cli.output import stderr_console
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(db.app, name="db")
 app.add_typer(project.app, name="project")
+app.add_typer(plan.app, name="plan")
 app.add_typer(catalog.app, name="catalog")
 app.command("status")(status.status)
 app.command("pools")(status.pools)

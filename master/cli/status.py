@@ -144,7 +144,7 @@ def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
 
 def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
     """Pools with bars."""
-    shown = table("Pool", "Device", "", "Used", "Of", "Free", "", numbers=["Used", "Of", "Free"])
+    shown = table("Pool", "Device", "", "Used", "Of", "Free", "Peak", "", numbers=["Used", "Of", "Free", "Peak"])
     for pool in pools:
         style = _fill_style(pool)
         add_row(
@@ -161,6 +161,7 @@ def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
             pool.used,
             pool.capacity,
             Text(f"{pool.free:,}", style=style),
+            pool.peak,
             _pool_note(pool),
         )
     return shown

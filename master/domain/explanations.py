@@ -14,20 +14,10 @@ from dataclasses import replace
 from master.domain.catalog import Catalog, LicenseType, RequiredOf, Requirement
 from master.domain.estate import Installation, License, Pbx
 from master.domain.ledger import PoolScore
-from master.domain.refusals import MOST_NAMED, Refusal, RefusalReason, Remedy, RemedyAction, SeatRef
+from master.domain.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason, Remedy, RemedyAction, SeatRef
 from master.domain.seats import Granted, Seat, Want
 from master.domain.versions import Version
 from master.domain.words import Basis, DrawnFrom, HolderKind, Metering, VersionBasis
-
-_TOO_FEW = frozenset(
-    {
-        RefusalReason.LOCAL_LICENSES_ONLY,
-        RefusalReason.NONE_INSTALLED,
-        RefusalReason.POOL_EXHAUSTED,
-        RefusalReason.COMPANION_EXHAUSTED,
-    }
-)
-
 
 # --- What is wrong with the question ----------------------------------------------------------------------------------
 
@@ -399,7 +389,7 @@ def with_totals(
     short = {
         index: outcome
         for index, outcome in enumerate(outcomes)
-        if type(outcome) is Refusal and outcome.reason in _TOO_FEW
+        if type(outcome) is Refusal and outcome.reason in TOO_FEW
     }
     if not short:
         return outcomes

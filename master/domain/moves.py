@@ -128,8 +128,9 @@ def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
 
 
 def moved(estate: Estate, item: License, device: Device | None) -> Estate:
-    """The estate with a license on another device, or free where `device` is None."""
-    licenses = tuple(replace(one, device=device) if one.id == item.id else one for one in estate.licenses)
+    """The estate with a license on another device, or free where `device` is None; no release of it is under way."""
+    there = replace(item, device=device, release=None)
+    licenses = tuple(there if one.id == item.id else one for one in estate.licenses)
     return replace(estate, licenses=licenses)
 
 

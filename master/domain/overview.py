@@ -13,6 +13,17 @@ from master.domain.words import LeaseState
 
 
 @dataclass(frozen=True, slots=True)
+class PoolUse:
+    """What is debited from a pool."""
+
+    used: int
+    peak: int
+    """The most that ever was, since the pool was made."""
+    peak_at: float | None
+    """When, as UNIX time in seconds; None where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolView:
     """Licenses of one type on one device."""
 
@@ -23,6 +34,8 @@ class PoolView:
     used: int
     central: bool
     feature_on: bool
+    peak: int
+    peak_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class Overview:
 def overview(
     estate: Estate,
     *,
-    used: Mapping[int, int],
+    used: Mapping[int, PoolUse],
     usage: Mapping[tuple[int, int], int],
     software: Mapping[int, Version],
     states: Mapping[int, LeaseState],
@@ -79,12 +92,15 @@ def overview(
                 key,
                 types[key].display_name,
                 capacity,
-                used.get(estate.pool_ids[device_id, key], 0),
+                use.used,
                 device_id == central,
                 estate.feature_is_on(installation, types[key]),
+                use.peak,
+                use.peak_at,
             )
             for device_id, installation in estate.installations.items()
             for key, capacity in installation.capacity.items()
+            for use in (used[estate.pool_ids[device_id, key]],)
         ),
         key=lambda pool: (not pool.central, pool.device, pool.display_name),
     )

@@ -38,6 +38,17 @@ class RefusalReason(IntEnum):
     REVOKED = 14
 
 
+TOO_FEW = frozenset(
+    {
+        RefusalReason.LOCAL_LICENSES_ONLY,
+        RefusalReason.NONE_INSTALLED,
+        RefusalReason.POOL_EXHAUSTED,
+        RefusalReason.COMPANION_EXHAUSTED,
+    }
+)
+"""The reasons that more licenses, or seats given back, would remove."""
+
+
 class RemedyAction(Enum):
     """What kind of change would help."""
 

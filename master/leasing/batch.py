@@ -116,7 +116,7 @@ class Batch:
             except (LeaseError, UnknownPbxError) as error:
                 answers.append(error)
         self._write_stand_ins()
-        store.write_ledger(self._tx, self._ledger)
+        store.write_ledger(self._tx, self._ledger, now=self._now)
         for pbx_id, revoked in self._revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._ledger.seats[pbx_id].revoked)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))

@@ -14,10 +14,12 @@ import structlog
 
 from master.domain.audit import Record
 from master.domain.catalog import Catalog
+from master.domain.changes import PlannedChange
 from master.domain.estate import Estate, LeasePace, Pbx
 from master.domain.leases import running
 from master.domain.notices import DRAINING, Notice, notices
 from master.domain.overview import Overview
+from master.domain.plan import Plan
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, Want
 from master.domain.standby import Readiness
@@ -28,6 +30,7 @@ from master.leasing.committer import Committer
 from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.estates import Estates
 from master.leasing.pairs import read_pairs
+from master.leasing.planning import plan_changes
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
@@ -306,6 +309,15 @@ class LicenseMaster:
             return [reading.read_overview(tx, self._estates, name, now) for name in names]
 
         return await self._database.read(look)
+
+    async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
+        """What would happen if these changes were made.
+
+        Raises:
+            reading.UnknownProjectError: there is no such project.
+            PlanInvalidError: a change is wrong in itself.
+        """
+        return await plan_changes(self._database, self._estates, project, changes, self._clock())
 
     async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
         """PBXs by name, and how their leases stand."""

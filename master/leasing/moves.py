@@ -20,6 +20,7 @@ from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain
 from master.leasing.revoking import NOTHING_REVOKED, Revoked, revoke
 from master.store.database import Tx
+from master.store.projects import device_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,9 +277,7 @@ def operator_of(caller: str) -> str:
 
 
 def _device_names(changes: LicenseChanges) -> frozenset[str]:
-    return frozenset(
-        row[0] for row in changes.tx.rows("SELECT name FROM device WHERE project_id = ?1", changes.estate.project_id)
-    )
+    return device_names(changes.tx, changes.estate.project_id)
 
 
 def _when_all_is_done(estate: Estate) -> Estate:

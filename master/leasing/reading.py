@@ -76,7 +76,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
     states = {pbx_id: lease.state(now) for pbx_id, lease in leases.items()}
     return overview(
         estate,
-        used=queries.pools_used(tx, estate.project_id),
+        used=queries.pool_uses(tx, estate.project_id),
         usage=queries.usage_of_project(tx, estate.project_id),
         software=software_in_use(leases, now=now),
         states=states,

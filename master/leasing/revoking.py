@@ -91,7 +91,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     )
     if not uncount:
         return 0
-    write_ledger(changes.tx, ledger)
+    write_ledger(changes.tx, ledger, now=changes.now)
     return -sum(counted for _, counted in ledger.pool_changes().values())
 
 

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from master.domain.changes import PlanInvalidError
 from master.domain.leases import LeaseError
 from master.domain.toml_lines import path_text
 from master.leasing.apply import ProjectInvalidError
@@ -87,6 +88,9 @@ def failure_of(error: BaseException) -> Failure:
         case ProjectInvalidError():
             found = [(path_text(one.path), one.reason) for one in error.violations]
             return Failure(code.INVALID_ARGUMENT, "PROJECT_INVALID", str(error)[:2000], violations=found)
+        case PlanInvalidError():
+            found = [(path_text(one.path), one.reason) for one in error.violations]
+            return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=found)
         case UnknownPbxError():
             return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))
         case UnknownProjectError():

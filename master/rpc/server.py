@@ -15,6 +15,8 @@ from licensemaster.v1 import (
     lease_pb2_grpc,
     license_pb2,
     license_pb2_grpc,
+    plan_pb2,
+    plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
     standby_pb2,
@@ -27,6 +29,7 @@ from master.rpc.audit_service import AuditService
 from master.rpc.interceptors import CallInterceptor
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
+from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
@@ -40,6 +43,7 @@ SERVICES = tuple(
         (standby_pb2, "StandbyService"),
         (status_pb2, "StatusService"),
         (audit_pb2, "AuditService"),
+        (plan_pb2, "PlanService"),
     )
 )
 
@@ -56,6 +60,7 @@ class Server:
         standby_service: StandbyService,
         status_service: StatusService,
         audit_service: AuditService,
+        plan_service: PlanService,
         metrics: Metrics,
         message_bytes_max: int,
     ) -> None:
@@ -77,6 +82,7 @@ class Server:
         standby_pb2_grpc.add_StandbyServiceServicer_to_server(standby_service, self._server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, self._server)
+        plan_pb2_grpc.add_PlanServiceServicer_to_server(plan_service, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

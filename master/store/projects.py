@@ -58,6 +58,13 @@ def project_names(tx: Tx, *, after: str, limit: int) -> list[str]:
     return list(tx.connection.execute(query).scalars())
 
 
+def device_names(tx: Tx, project_id: int) -> frozenset[str]:
+    """All devices of a project, those without a PBX included."""
+    return frozenset(
+        tx.connection.execute(select(t.device.c.name).where(t.device.c.project_id == project_id)).scalars()
+    )
+
+
 def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredProject | None:
     """A project as its operator wrote it."""
     row = tx.connection.execute(select(t.project).where(t.project.c.name == name)).mappings().first()

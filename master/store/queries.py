@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, select, tuple_
 
 from master.domain.audit import Record
 from master.domain.leases import Lease
+from master.domain.overview import PoolUse
 from master.domain.seats import Seat
 from master.store import tables as t
 from master.store.database import Tx
@@ -55,9 +56,15 @@ def leases_of_project(tx: Tx, project_id: int) -> dict[int, Lease]:
 
 
 def pools_used(tx: Tx, project_id: int) -> dict[int, int]:
-    """Seats debited, by pool id."""
-    query = select(t.pool.c.id, t.pool.c.used).where(t.pool.c.project_id == project_id)
-    return {row.id: row.used for row in tx.connection.execute(query)}
+    """Seats debited now, by pool id."""
+    return {pool_id: use.used for pool_id, use in pool_uses(tx, project_id).items()}
+
+
+def pool_uses(tx: Tx, project_id: int) -> dict[int, PoolUse]:
+    """Seats debited now and at the peak, by pool id."""
+    pool = t.pool.c
+    query = select(pool.id, pool.used, pool.peak, pool.peak_at).where(pool.project_id == project_id)
+    return {row.id: PoolUse(row.used, row.peak, row.peak_at) for row in tx.connection.execute(query)}
 
 
 def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:

@@ -39,6 +39,13 @@ _LEASE_UPSERT = f"""
         carrier_id = excluded.carrier_id, carried_since = excluded.carried_since,
         primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed
 """
+_POOL_UPDATE = """
+    UPDATE pool SET
+        used = used + ?2,
+        peak = CASE WHEN used + ?2 > peak THEN used + ?2 ELSE peak END,
+        peak_at = CASE WHEN used + ?2 > peak THEN ?3 ELSE peak_at END
+    WHERE id = ?1
+"""
 _USAGE_UPSERT = """
     INSERT INTO pool_usage (pool_id, pbx_id, seats, counted) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (pool_id, pbx_id) DO UPDATE SET
@@ -153,8 +160,8 @@ def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
     return {row[0]: PoolScore(row[1], row[2]) for row in rows}
 
 
-def write_ledger(tx: Tx, ledger: Ledger) -> None:
-    """Write what a batch changed: seats, pools and who uses them."""
+def write_ledger(tx: Tx, ledger: Ledger, *, now: float) -> None:
+    """Write what a batch changed: seats, pools with their peaks, and who uses them; `now` is UNIX time in seconds."""
     if removed := ledger.removed():
         tx.many(
             "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
@@ -167,7 +174,7 @@ def write_ledger(tx: Tx, ledger: Ledger) -> None:
     for (pool_id, _), (_, counted) in changes.items():
         totals[pool_id] = totals.get(pool_id, 0) + counted
     if changes:
-        tx.many("UPDATE pool SET used = used + ?2 WHERE id = ?1", sorted(totals.items()))
+        tx.many(_POOL_UPDATE, [(pool_id, change, now) for pool_id, change in sorted(totals.items())])
         tx.many(_USAGE_UPSERT, [(*name, *change) for name, change in sorted(changes.items())])
 
 

@@ -172,10 +172,15 @@ pool = Table(
     Column("type", String(63), nullable=False),
     Column("capacity", Integer, nullable=False),
     Column("used", Integer, nullable=False),
+    Column("peak", Integer, nullable=False, server_default="0"),
+    Column("peak_at", Float(53)),
     UniqueConstraint("device_id", "type"),
     CheckConstraint("used >= 0 AND used <= capacity", name="never_overdrawn"),
 )
-"""What the licenses on one device add up to, per type, and how much is debited."""
+"""What the licenses on one device add up to, per type, how much is debited, and the most that ever was at a commit.
+
+`peak_at` is null while nothing was ever debited, and where the peak is older than its keeping.
+"""
 
 pool_usage = Table(
     "pool_usage",

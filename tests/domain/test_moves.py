@@ -151,7 +151,7 @@ def test_what_is_in_use_is_refused_with_its_holders() -> None:
     assert left_without(found, ten, {ten.id, five.id}) == 0
     assert left_without(found, licensed("PBX-Port12", 9, None), set()) == 0
     assert use_refused(ten, used=5, left=5) is None
-    refused = use_refused(ten, used=8, left=5, holders=[TopHolder("berlin", "site", 6)])
+    refused = use_refused(ten, used=8, left=5, holders=[TopHolder("projects/acme/pbxs/berlin", "site", 6)])
     assert problem(refused) is MoveProblem.IN_USE
     assert refused is not None
     assert refused.missing == 3

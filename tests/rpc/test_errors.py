@@ -12,6 +12,7 @@ import pytest
 
 from master import leasing
 from master.domain.catalog import UnknownLicenseNameError
+from master.domain.changes import PlanInvalidError
 from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.project import Violation
 from master.leasing.apply import DryRun, ProjectInvalidError
@@ -31,6 +32,7 @@ from master.store.events import AuditHeadMissingError
 CODE = grpc.StatusCode
 TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
+    (PlanInvalidError([Violation(("changes", 0), "no")]), CODE.INVALID_ARGUMENT, "PLAN_INVALID", False),
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
     (NoPairError(PbxName("acme", "x")), CODE.FAILED_PRECONDITION, "NO_STANDBY_PAIR", False),

@@ -15,6 +15,7 @@ from licensemaster.v1 import (
     audit_pb2_grpc,
     lease_pb2_grpc,
     license_pb2_grpc,
+    plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
     standby_pb2_grpc,
@@ -54,6 +55,7 @@ class Wire:
     standby: standby_pb2_grpc.StandbyServiceAsyncStub
     status: status_pb2_grpc.StatusServiceAsyncStub
     audit: audit_pb2_grpc.AuditServiceAsyncStub
+    plans: plan_pb2_grpc.PlanServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -74,6 +76,7 @@ async def wire_to(address: str) -> AsyncIterator[Wire]:
             standby_pb2_grpc.StandbyServiceStub(channel),
             status_pb2_grpc.StatusServiceStub(channel),
             audit_pb2_grpc.AuditServiceStub(channel),
+            plan_pb2_grpc.PlanServiceStub(channel),
         )
 
 

@@ -270,6 +270,8 @@ def status_response(found: Overview, *, master_version: str) -> status_pb2.GetSt
                 free=pool.capacity - pool.used,
                 central=pool.central,
                 feature_on=pool.feature_on,
+                peak=pool.peak,
+                peak_time=timestamp(pool.peak_at) if pool.peak_at is not None else None,
             )
             for pool in found.pools
         ],

@@ -1,0 +1,263 @@
+"""What to say of a plan: whether it can be done, why not, what to watch, and the smallest change that would help.
+
+Reads what `forecast.py` and `replay.py` found; finds nothing out by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from master.domain.estate import Estate
+from master.domain.forecast import FeatureForecast, LimitForecast, PoolForecast
+from master.domain.move_problems import MoveProblem, MoveRefusal
+from master.domain.moves import missing_below_tier
+from master.domain.refusals import MOST_NAMED, LicenseRef
+from master.domain.replay import RefusedSeats
+from master.domain.words import VersionBasis
+
+
+class Verdict(IntEnum):
+    """Whether a change can be made."""
+
+    OK = 1
+    OK_WITH_WARNINGS = 2
+    """It can, but something is worth knowing first."""
+    NOT_POSSIBLE = 3
+    """A license cannot be moved, an installation would be above its version limit, or seats would be refused."""
+
+
+class AdviceAction(IntEnum):
+    """What would help."""
+
+    RELEASE = 1
+    """Release licenses, or replace them by newer ones (B6)."""
+    REPLACE = 2
+    """Replace licenses by newer ones; they are never released (D4)."""
+    ADD = 3
+    """Add licenses."""
+    RETURN = 4
+    """Have seats returned, drained or revoked before their licenses go (L5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One thing to do."""
+
+    action: AdviceAction
+    text: str
+    device: str
+    license_type: str = ""
+    quantity: int = 0
+    """Licenses to add, or seats to be returned, for what is in use now."""
+    quantity_at_peak: int = 0
+    """Licenses to add so that an hour like that of the peak passes without a refusal."""
+    version: int | None = None
+    """The lowest version that licenses to be added may have; None where it does not matter."""
+    licenses: tuple[LicenseRef, ...] = ()
+    """Licenses to be released or replaced."""
+
+
+# --- Why not ----------------------------------------------------------------------------------------------------------
+
+
+def reasons(
+    limits: Sequence[LimitForecast], refused: Sequence[RefusedSeats], obstacles: Sequence[MoveRefusal]
+) -> Iterator[str]:
+    """Why it cannot be done; nothing where it can."""
+    hopeless = [one for one in obstacles if one.problem is not MoveProblem.IN_USE]
+    new = [one for one in refused if one.seats > one.already]
+    yield from (_sentence(one) for one in hopeless)
+    yield from (_above(limit) for limit in limits if limit.is_caused and limit.pbxs_above)
+    if new:
+        yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
+        yield _refusals(new)
+
+
+def _sentence(refused: MoveRefusal) -> str:
+    return f"{refused.message} ({_rules(refused.rules)})"
+
+
+def _above(limit: LimitForecast) -> str:
+    return (
+        f"{limit.device} would run V{limit.software}, but is licensed up to V{limit.after} by"
+        f" {_named(limit.blocking)}: {_some(limit.pbxs_above)} would get nothing new (rules B3, B5)"
+    )
+
+
+def _refusals(refused: Sequence[RefusedSeats]) -> str:
+    seats = sum(one.seats - one.already for one in refused)
+    sites = dict.fromkeys(one.site for one in refused)
+    return f"{_count(seats, 'seat')} at {_some(list(sites))} would be refused, were everyone to ask anew"
+
+
+# --- What to watch ----------------------------------------------------------------------------------------------------
+
+
+def warnings(
+    before: Estate,
+    after: Estate,
+    *,
+    limits: Sequence[LimitForecast],
+    pools: Sequence[PoolForecast],
+    features: Sequence[FeatureForecast],
+    refused: Sequence[RefusedSeats],
+    obstacles: Sequence[MoveRefusal],
+) -> Iterator[str]:
+    """What is worth knowing although it stands in the way of nothing."""
+    if not any(one.seats > one.already for one in refused):
+        yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
+    yield from (_above(limit) for limit in limits if limit.pbxs_above and not limit.is_caused)
+    if already := sum(one.already for one in refused):
+        yield f"{_count(already, 'seat')} would be refused today already, were everyone to ask anew"
+    for pool in pools:
+        if pool.missing_at_peak > pool.missing:
+            yield (
+                f"at its peak {pool.device} would need {pool.wanted_at_peak:,} {pool.display_name} seats and have"
+                f" {pool.capacity_unblocked:,}"
+            )
+    yield from (_feature_off(one, after) for one in features if not one.on_after)
+    for pbx in before.pbxs.values():
+        if after.is_local(pbx) and not before.is_local(pbx):
+            yield f"{pbx.name} would be licensed locally, and the pool closed to it (rule A3)"
+    yield from _tiers_left_alone(before, after)
+
+
+def _feature_off(one: FeatureForecast, estate: Estate) -> str:
+    matched, rules = estate.catalog.types[one.matched_type], estate.catalog.types[one.license_type].rules
+    installed = f"{one.installed:,} installed for {one.needed:,} {matched.display_name}"
+    why = installed if one.installed else "none would be installed"
+    return f"{one.display_name} would be off on {one.device}: {why} ({_rules(rules)})"
+
+
+def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:
+    """E4: a price tier is for use behind those below it; nothing enforces that once it is bound."""
+    lacked = {
+        item.id: missing_below_tier(before, item, item.device)
+        for item in before.licenses
+        if item.device is not None and item.tier
+    }
+    for item in after.licenses:
+        if item.device is None or not item.tier:
+            continue
+        missing = missing_below_tier(after, item, item.device)
+        if missing > lacked.get(item.id, 0):
+            yield (
+                f"{item.ref} on {item.device.name} is for use from the {item.tier + 1:,}. license on, and"
+                f" {missing:,} of those below it would be missing (rule E4)"
+            )
+
+
+# --- What would help --------------------------------------------------------------------------------------------------
+
+
+def advice(
+    after: Estate,
+    *,
+    limits: Sequence[LimitForecast],
+    pools: Sequence[PoolForecast],
+    features: Sequence[FeatureForecast],
+) -> Iterator[Advice]:
+    """The smallest changes that would make it possible, or spare its warnings."""
+    releasable = {item.id for item in after.licenses if item.type.releasable}
+    for limit in limits:
+        if limit.is_caused:
+            yield from _unblock(limit, releasable)
+    software = {limit.device: limit.software for limit in limits}
+    for pool in pools:
+        versioned = after.catalog.types[pool.license_type].version_basis is VersionBasis.PBX
+        if seats := max(pool.used - pool.capacity_unblocked, 0):
+            yield _return(pool, seats)
+        if pool.missing_at_peak:
+            yield _add(pool, software.get(pool.device) if versioned else None)
+    for feature in features:
+        if not feature.on_after and feature.installed:
+            missing = feature.needed - feature.installed
+            yield Advice(
+                action=AdviceAction.ADD,
+                text=f"add {_count(missing, f'{feature.display_name} license')} to {feature.device}",
+                device=feature.device,
+                license_type=feature.license_type,
+                quantity=missing,
+                quantity_at_peak=missing,
+            )
+
+
+def _unblock(limit: LimitForecast, releasable: set[str]) -> Iterator[Advice]:
+    free = tuple(ref for ref in limit.blocking if ref.id in releasable)
+    fixed = tuple(ref for ref in limit.blocking if ref.id not in releasable)
+    if free:
+        yield Advice(
+            action=AdviceAction.RELEASE,
+            text=f"release {_named(free)} from {limit.device}, or replace by V{limit.software} licenses",
+            device=limit.device,
+            version=limit.software,
+            licenses=free,
+        )
+    if fixed:
+        yield Advice(
+            action=AdviceAction.REPLACE,
+            text=f"have {_named(fixed)} on {limit.device} replaced by V{limit.software} licenses; never released (D4)",
+            device=limit.device,
+            version=limit.software,
+            licenses=fixed,
+        )
+
+
+def _return(pool: PoolForecast, seats: int) -> Advice:
+    return Advice(
+        action=AdviceAction.RETURN,
+        text=(
+            f"have {_count(seats, f'{pool.display_name} seat')} on {pool.device} returned, drained or revoked before"
+            f" its licenses leave: {pool.used:,} are in use, {pool.capacity_unblocked:,} licenses stay (rule L5)"
+        ),
+        device=pool.device,
+        license_type=pool.license_type,
+        quantity=seats,
+    )
+
+
+def _add(pool: PoolForecast, version: int | None) -> Advice:
+    licenses = f"{pool.display_name} license"
+    of_version = f" of V{version} or newer" if version else ""
+    if pool.missing:
+        without = "without the blocking licenses " if pool.capacity_unblocked < pool.capacity_after else ""
+        text = (
+            f"add {_count(pool.missing, licenses)}{of_version} to {pool.device}:"
+            f" {without}it has {pool.capacity_unblocked:,} for {pool.wanted:,} seats"
+        )
+        if pool.missing_at_peak > pool.missing:
+            text += f"; add {pool.missing_at_peak:,} to have enough for {pool.wanted_at_peak:,} at the peak"
+    else:
+        text = (
+            f"add {_count(pool.missing_at_peak, licenses)}{of_version} to {pool.device} to have enough for"
+            f" {pool.wanted_at_peak:,} seats at the peak"
+        )
+    return Advice(
+        action=AdviceAction.ADD,
+        text=text,
+        device=pool.device,
+        license_type=pool.license_type,
+        quantity=pool.missing,
+        quantity_at_peak=pool.missing_at_peak,
+        version=version,
+    )
+
+
+def _named(refs: Sequence[LicenseRef]) -> str:
+    return _some([str(ref) for ref in refs])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _rules(rules: Iterable[str]) -> str:
+    listed = list(rules)
+    return f"rule{'s' if len(listed) > 1 else ''} {', '.join(listed)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,159 @@
+"""What would happen if: the answer to changes that are only thought of.
+
+The same code that decides every day decides on a copy: `changes.py` makes the project as it would be, `replay.py` has
+everyone ask anew, `forecast.py` puts before and after side by side, `advice.py` finds the words. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from master.domain import advice as say
+from master.domain import moves
+from master.domain.advice import Advice, Verdict
+from master.domain.changes import Planned, PlannedChange, planned
+from master.domain.estate import Estate
+from master.domain.forecast import (
+    FeatureForecast,
+    LimitForecast,
+    PoolForecast,
+    feature_forecasts,
+    limit_forecasts,
+    pool_forecasts,
+)
+from master.domain.move_problems import MoveRefusal
+from master.domain.overview import PoolUse
+from master.domain.refusals import MOST_HOLDERS, LicenseRef, TopHolder
+from master.domain.replay import Question, RefusedSeats, Replay, SeatName, ask_anew, grouped, questions, wanted
+from master.domain.seats import Seat
+from master.domain.versions import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A project at one moment, with all that is held."""
+
+    estate: Estate
+    software: Mapping[int, Version]
+    """What PBXs with a running lease say they run, by PBX id."""
+    seats: Sequence[Seat]
+    uses: Mapping[int, PoolUse]
+    """What is debited, by pool id."""
+    devices: Collection[str]
+    """All device names of the project."""
+    now: float
+    """UNIX time in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would happen."""
+
+    project: str
+    revision: int
+    """The revision that was planned on."""
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    """Why it is not possible."""
+    warnings: tuple[str, ...]
+    limits: tuple[LimitForecast, ...]
+    pools: tuple[PoolForecast, ...]
+    refused: tuple[RefusedSeats, ...]
+    """Seats that would be refused, were everyone to ask anew."""
+    obstacles: tuple[MoveRefusal, ...]
+    """What cannot be moved, or not yet."""
+    staying: tuple[LicenseRef, ...]
+    """Licenses that stay on their box for good while their PBX goes central (C2, D4)."""
+    features: tuple[FeatureForecast, ...]
+    becoming_central: tuple[str, ...]
+    becoming_local: tuple[str, ...]
+    advice: tuple[Advice, ...]
+
+
+def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
+    """What would happen if these changes were made, one after the other.
+
+    Raises:
+        PlanInvalidError: a change is wrong in itself.
+    """
+    before = situation.estate
+    then = planned(before, changes, software=situation.software, devices=situation.devices, now=situation.now)
+    after = then.estate
+    held = questions(before.catalog, situation.seats)
+    replay = ask_anew(after, held, software=then.software, wants=then.wants)
+    limits = limit_forecasts(before, then, software_before=situation.software)
+    pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))
+    features = tuple(feature_forecasts(before, after))
+    in_use = tuple(_in_use(situation, after, pools))
+    leaving = {before.pool_ids[_pool_of(before, one)] for one in pools if one.to_return}
+    refused = grouped(after, replay.refused, already=_already(situation, then, replay, held), leaving=leaving)
+    obstacles = (*then.obstacles, *in_use)
+    reasons = tuple(say.reasons(limits, refused, obstacles))
+    warnings = tuple(
+        say.warnings(before, after, limits=limits, pools=pools, features=features, refused=refused, obstacles=obstacles)
+    )
+    turned = {
+        pbx.name: after.is_local(pbx) for pbx in before.pbxs.values() if after.is_local(pbx) != before.is_local(pbx)
+    }
+    return Plan(
+        project=before.name,
+        revision=before.revision,
+        verdict=Verdict.NOT_POSSIBLE if reasons else Verdict.OK_WITH_WARNINGS if warnings else Verdict.OK,
+        reasons=reasons,
+        warnings=warnings,
+        limits=limits,
+        pools=pools,
+        refused=refused,
+        obstacles=obstacles,
+        staying=tuple(item.ref for item in then.staying),
+        features=features,
+        becoming_central=tuple(name for name, is_local in turned.items() if not is_local),
+        becoming_local=tuple(name for name, is_local in turned.items() if is_local),
+        advice=tuple(say.advice(after, limits=limits, pools=pools, features=features)),
+    )
+
+
+def _already(situation: Situation, then: Planned, replay: Replay, held: Sequence[Question]) -> frozenset[SeatName]:
+    """Seats that would be refused without the changes too, but for those of PBXs that are to run something else."""
+    concerned = [one for one in replay.refused if one.before is not None and one.pbx_id not in then.upgraded]
+    if not concerned:
+        return frozenset()
+    today = ask_anew(situation.estate, held, software=situation.software)
+    return frozenset(one.name for one in today.refused) & frozenset(one.name for one in concerned)
+
+
+def _in_use(situation: Situation, after: Estate, pools: Sequence[PoolForecast]) -> Iterator[MoveRefusal]:
+    """L5: licenses that leave a device while seats are debited from them, one for each pool."""
+    device_after = {item.id: item.device for item in after.licenses}
+    shrinking = {(one.device, one.license_type): one for one in pools if one.to_return}
+    told: set[tuple[str, str]] = set()
+    holders = _top_holders(situation)
+    for item in situation.estate.licenses:
+        if item.device is None or device_after[item.id] == item.device:
+            continue
+        pool = shrinking.get((item.device.name, item.type.key))
+        if pool is None or (pool.device, pool.license_type) in told:
+            continue
+        told.add((pool.device, pool.license_type))
+        pool_id = situation.estate.pool_ids[item.device.id, item.type.key]
+        refused = moves.use_refused(item, used=pool.used, left=pool.capacity_after, holders=holders[pool_id])
+        assert refused is not None
+        yield refused
+
+
+def _top_holders(situation: Situation) -> Mapping[int, Sequence[TopHolder]]:
+    """The PBXs that use most of each pool, by pool id."""
+    estate = situation.estate
+    debited = Counter((seat.pool_id, seat.pbx_id) for seat in situation.seats if seat.pool_id is not None)
+    found: defaultdict[int, list[TopHolder]] = defaultdict(list)
+    for (pool_id, pbx_id), seats in debited.most_common():
+        if len(found[pool_id]) < MOST_HOLDERS:
+            pbx = estate.pbxs[pbx_id]
+            found[pool_id].append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
+    return found
+
+
+def _pool_of(estate: Estate, one: PoolForecast) -> tuple[int, str]:
+    return estate.pbx_on[one.device].device.id, one.license_type

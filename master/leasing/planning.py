@@ -1,0 +1,62 @@
+"""Reads what a plan needs, on one consistent state, and has it worked out beside everything else.
+
+The deciding takes seconds for a hundred thousand seats, so it runs in a thread of its own, after the transaction. Seats
+are read in pages, so that calls served by the same event loop get their turn in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from master.domain.changes import PlannedChange
+from master.domain.estate import Estate
+from master.domain.leases import software_in_use
+from master.domain.plan import Plan, Situation, plan
+from master.domain.seats import Seat
+from master.leasing.estates import Estates
+from master.leasing.reading import read_estate
+from master.store import projects, queries
+from master.store.database import Database, Tx
+from master.store.seats import revoked_seats
+
+_PAGE_SEATS = 5_000
+
+
+async def plan_changes(
+    database: Database, estates: Estates, project: str, changes: Sequence[PlannedChange], now: float
+) -> Plan:
+    """What would happen if these changes were made; `now` is UNIX time in seconds.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        PlanInvalidError: a change is wrong in itself.
+    """
+    situation = await database.read(lambda tx: _situation(tx, estates, project, now))
+    return await asyncio.to_thread(plan, situation, changes)
+
+
+def _situation(tx: Tx, estates: Estates, project: str, now: float) -> Situation:
+    estate = read_estate(tx, estates, project)
+    return Situation(
+        estate=estate,
+        software=software_in_use(queries.leases_of_project(tx, estate.project_id), now=now),
+        seats=list(_seats(tx, estate)),
+        now=now,
+        uses=queries.pool_uses(tx, estate.project_id),
+        devices=projects.device_names(tx, estate.project_id),
+    )
+
+
+def _seats(tx: Tx, estate: Estate) -> Iterator[Seat]:
+    """What is held and may be kept: seats that an operator took away are not asked for again (L5)."""
+    revoked = revoked_seats(tx, sorted(estate.revoked_from))
+    for pbx_id in estate.pbxs:
+        which, after = queries.SeatFilter(pbx_ids=[pbx_id]), None
+        while page := queries.list_seats(tx, which, after=after, limit=_PAGE_SEATS):
+            gone = revoked.get(pbx_id, ())
+            yield from (seat for seat in page if seat.key not in gone)
+            last = page[-1]
+            after = (last.pbx_id, last.holder, last.type, int(last.kind))
+            if len(page) < _PAGE_SEATS:
+                break

@@ -1,0 +1,27 @@
+"""PlanService: what would happen if; changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import plan_pb2, plan_pb2_grpc
+from master.leasing.master import LicenseMaster
+from master.rpc.convert import incoming, plans
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PlanService(plan_pb2_grpc.PlanServiceServicer):
+    """Plans."""
+
+    def __init__(self, master: LicenseMaster) -> None:
+        self._master = master
+
+    async def PlanChanges(self, request: plan_pb2.PlanChangesRequest, context: Context) -> plan_pb2.PlanChangesResponse:
+        """What some changes would do."""
+        project = incoming.project_name(request.project)
+        found = await self._master.plan_changes(project, plans.changes(request.changes))
+        return plans.response(found)
