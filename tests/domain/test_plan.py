@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from master.domain.advice import Verdict
 from master.domain.changes import GoCentral, PlannedChange, Rebind, Release, Upgrade, planned
-from master.domain.estate import Estate, License
+from master.domain.estate import Estate, InUse, License
+from master.domain.estate import Release as ReleaseUnderWay
 from master.domain.overview import PoolUse
 from master.domain.plan import Plan, Situation, plan
 from master.domain.replay import ask_anew, questions
@@ -56,6 +59,22 @@ def test_what_cannot_be_moved_stays_and_the_rest_goes() -> None:
     then = planned(found, [Release((fixed.id, ports.id))])
     assert [one.problem.name for one in then.obstacles] == ["NOT_RELEASABLE"]
     assert {item.id: item.device for item in then.estate.licenses} == {fixed.id: CLOUD, ports.id: None}
+
+
+def test_a_license_on_its_way_or_cooling_off_has_to_wait() -> None:
+    way = ReleaseUnderWay(
+        in_use=InUse.DRAIN, to_device="", requested_by="ann", requested_at=0.0, reason="", nonce=b"", certified=False,
+        device_dead=False, approved_by="",
+    )  # fmt: skip
+    leaving = replace(licensed("PBX-Port12", 4, HQ), release=way)
+    cooling = replace(licensed("PBX-Port13", 2, None), held_until=100.0)
+    found = estate(leaving, cooling, licensed("PBX-Port12", 6, HQ))
+    then = planned(found, [Rebind((leaving.id,), "vm"), Rebind((cooling.id,), "hq-box")], now=99.0)
+    assert [one.problem.name for one in then.obstacles] == ["RELEASE_UNDER_WAY", "COOLING_OFF"]
+    assert not planned(found, [Release((leaving.id,)), Rebind((cooling.id,), "hq-box")], now=100.0).obstacles
+    answer = plan(situation(found, held(found, HQ.id, range(8))), [Upgrade(Version(12))])
+    (pool,) = answer.pools  # nothing new is granted from what leaves (L5)
+    assert (pool.capacity_after, pool.wanted, [one.seats for one in answer.refused]) == (6, 8, [2])
 
 
 def test_upgrading_to_what_runs_already_concerns_nobody() -> None:
