@@ -27,13 +27,15 @@ from master.domain.project import (
 from master.domain.standby import estate_problems, pairs
 from master.domain.versions import Version
 from master.domain.words import Feature
+from master.leasing.requests import RequestIdTakenError
 from master.store import claims as claim_store
 from master.store import projects as store
 from master.store.database import Tx
-from master.store.events import Event, details_of_request, write_events
+from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.queries import leases_of_project
 
 Answer = TypeVar("Answer")
+_APPLIED = "project.applied"
 
 
 class ProjectInvalidError(Exception):
@@ -72,6 +74,7 @@ def apply_project(
 
     Raises:
         ProjectInvalidError: something in it is wrong, or would take away what is in use.
+        RequestIdTakenError: the request id was used for something else.
     """
     spec = request.spec
     if found := violations(spec, catalogs):
@@ -79,6 +82,9 @@ def apply_project(
     store.lock_for_apply(tx, spec.name)
     before = store.load_project(tx, spec.name, catalogs)
     if before is not None and not request.dry_run:
+        used_for = kind_of_request(tx, project_id=before.id, request_id=request.request_id)
+        if used_for not in (None, _APPLIED):
+            raise RequestIdTakenError(request.request_id, used_for)
         details = details_of_request(tx, project_id=before.id, request_id=request.request_id)
         if details is not None:
             return _answered_before(details)
@@ -105,7 +111,7 @@ def apply_project(
         at=now,
         project_id=estate.project_id,
         pbx="",
-        kind="project.applied",
+        kind=_APPLIED,
         caller=request.caller,
         request_id=request.request_id,
         details=_details(applied),

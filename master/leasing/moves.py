@@ -95,13 +95,14 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now
 
     Raises:
         UnknownProjectError: there is no such project.
+        RequestIdTakenError: the request id was used for something else.
         DryRun: carries the answer, where only that was asked for.
     """
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
-    if not request.dry_run and (known := changes.answered_before(request.request_id)) is not None:
+    step, kind = _STEPS[type(request)]
+    if not request.dry_run and (known := changes.answered_before(request.request_id, kind)) is not None:
         return _answered_before(changes, known)
     warned = set(warnings_of(changes.estate, changes.software))
-    step, kind = _STEPS[type(request)]
     ids = tuple(dict.fromkeys(request.licenses))
     before = {license_id: changes.find(license_id) for license_id in ids}
     results = tuple(_moved(changes, license_id, request, rules, step) for license_id in ids)
@@ -111,7 +112,7 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now
         "results": [_plain_result(one, before[one.license_id]) for one in results],
         "warnings": answer.warnings,
     }
-    changes.event(kind, details, request_id=request.request_id or None)
+    changes.event(kind, details, request_id=None if request.dry_run else request.request_id)
     changes.write()
     if request.dry_run:
         raise DryRun(answer)
@@ -139,7 +140,7 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
     installed = changes.estate.installations[item.device.id].capacity[item.type.key]
     if not release.is_vouched_for or changes.used(item) > installed - item.quantity:
         return None
-    held_until = changes.now + rules.cooling_off_seconds if release.device_dead else None
+    held_until = None if release.certified else changes.now + rules.cooling_off_seconds
     now_free = balance.freed(item, held_until=held_until)
     changes.put(now_free)
     after = now_free
@@ -149,7 +150,7 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
             after = balance.bound(now_free, device, changes.now)
             changes.put(after)
     kind = "license.rebound" if after.device else "license.released"
-    vouched_by = release.approved_by if release.device_dead else item.device.name
+    vouched_by = item.device.name if release.certified else release.approved_by
     changes.event(
         kind,
         {
@@ -301,7 +302,7 @@ def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
         found["refused"] = asdict(result.refused)
     elif before is not None and result.item is not None:
         found |= {"before": plain(before), "after": plain(result.item)}
-    if result.revoked.seats:
+    if result.revoked != NOTHING_REVOKED:
         found |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
     return found
 
@@ -312,12 +313,19 @@ def _answered_before(changes: LicenseChanges, answer: dict[str, Any]) -> MovedAl
         Moved(
             one["license"],
             None if "refused" in one else changes.find(one["license"]),
-            _refusal(one["refused"]) if "refused" in one else None,
+            _refused_before(changes, one),
             Revoked(one.get("seats_revoked", 0), one.get("seats_at_risk", 0)),
         )
         for one in answer["results"]
     )
     return MovedAll(changes.estate, results, tuple(answer["warnings"]))
+
+
+def _refused_before(changes: LicenseChanges, one: dict[str, Any]) -> MoveRefusal | None:
+    if "refused" in one:
+        return _refusal(one["refused"])
+    gone = changes.find(one["license"]) is None  # converted since (L6)
+    return move_problems.unknown_license(changes.estate, one["license"]) if gone else None
 
 
 def _refusal(stored: dict[str, Any]) -> MoveRefusal:

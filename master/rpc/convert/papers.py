@@ -252,7 +252,7 @@ class Papers:
             approved_by=release.approved_by,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
-            request=None if release.device_dead else self.release_request(project, view.item),
+            request=self.release_request(project, view.item),
         )
 
     def move_result(self, project: str, moved: Moved, view: LicenseView | None) -> license_pb2.MoveResult:
