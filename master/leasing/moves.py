@@ -103,9 +103,8 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now
     if not request.dry_run and (known := changes.answered_before(request.request_id, kind)) is not None:
         return _answered_before(changes, known)
     warned = set(warnings_of(changes.estate, changes.software))
-    ids = tuple(dict.fromkeys(request.licenses))
-    before = {license_id: changes.find(license_id) for license_id in ids}
-    results = tuple(_moved(changes, license_id, request, rules, step) for license_id in ids)
+    before = {license_id: changes.find(license_id) for license_id in request.licenses}
+    results = tuple(_moved(changes, license_id, request, rules, step) for license_id in request.licenses)
     after = warnings_of(_when_all_is_done(changes.estate), changes.software)
     answer = MovedAll(changes.estate, results, tuple(one for one in after if one not in warned))
     details = {
@@ -184,8 +183,6 @@ def _bind(changes: LicenseChanges, item: License, request: BindLicenses, rules: 
     device = moves.target_device(changes.estate, request.device, devices=_device_names(changes))
     if isinstance(device, MoveRefusal):
         return device
-    if item.release is not None:
-        return move_problems.release_under_way(item)
     if refused := moves.bind_refused(changes.estate, item, device):
         return refused
     if item.held_until is not None and changes.now < item.held_until:
@@ -273,8 +270,8 @@ _STEPS: dict[type[Move], tuple[Step, str]] = {
 
 def operator_of(caller: str) -> str:
     """Who a caller is, wherever the call came from; one without a name is all who call from that host."""
-    named, _, place = caller.partition(" ")
-    return named if place else named.rpartition(":")[0]
+    named, apart, _ = caller.rpartition(" (")
+    return named.strip().casefold() if apart else caller.rpartition(":")[0]
 
 
 def _device_names(changes: LicenseChanges) -> frozenset[str]:

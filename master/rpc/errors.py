@@ -92,7 +92,9 @@ def failure_of(error: BaseException) -> Failure:
             found = [(path_text(one.path), one.reason) for one in error.violations]
             return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=found)
         case RequestIdTakenError():
-            return Failure(code.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", str(error), violations=[("request_id", str(error))])
+            return Failure(
+                code.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", str(error), violations=[("request_id", str(error))]
+            )
         case UnknownPbxError():
             return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))
         case UnknownProjectError():
