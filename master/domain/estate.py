@@ -111,7 +111,7 @@ class License:
     agreement_ends_at: float | None = None
     release: Release | None = None
     last_proof: bytes | None = None
-    """What the certificate of its last release says, as `balance.proof_of` puts it: that one may come again, or late."""
+    """What the certificate of its last release says (`balance.proof_of`): that one may come again, or late."""
 
     @property
     def ref(self) -> LicenseRef:

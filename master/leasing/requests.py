@@ -38,7 +38,9 @@ class RequestIdTakenError(Exception):
     """A request id was used for something else before, so this is no retry of it."""
 
     def __init__(self, request_id: str, used_for: str) -> None:
-        super().__init__(f"request_id {request_id!r} was used before, for {used_for}: choose a new one for each request")
+        super().__init__(
+            f"request_id {request_id!r} was used before, for {used_for}: choose a new one for each request"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,9 +75,7 @@ async def test_what_is_not_keyed_can_be_repeated_too(any_master: InProcess, tmp_
     wire, clock, vendor = any_master.wire, any_master.clock, Vendor()
     await wire.apply(project({}))
     named = license_pb2.NamedVendorKey(public_key=vendor.public_key, display_name="vendor")
-    await _twice(
-        lambda: wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=NAME, key=named)), wire
-    )
+    await _twice(lambda: wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=NAME, key=named)), wire)
     file = vendor.issue(PORTS, now=clock.now)
     first = await wire.licenses.ImportLicenses(license_pb2.ImportLicensesRequest(project=NAME, file=file))
     before = await everything(wire)
@@ -230,7 +228,9 @@ async def test_two_masters_move_one_license_once(postgres: PostgresServer, clock
         request = license_pb2.BindLicensesRequest(
             project=NAME, licenses=["ports"], device="hq-box", request_id=str(uuid4())
         )
-        answers = await asyncio.gather(*(_result(master.wire.licenses.BindLicenses(request)) for master in (one, other)))
+        answers = await asyncio.gather(
+            *(_result(master.wire.licenses.BindLicenses(request)) for master in (one, other))
+        )
         assert answers[0] == answers[1]
         assert (await listed(one.wire))["ports"].binding == 2
 
