@@ -22,6 +22,7 @@ from master.domain.project import (
     capacities,
     changes,
     standing_violations,
+    tier_violations,
     violations,
 )
 from master.domain.standby import estate_problems, pairs
@@ -88,7 +89,7 @@ def apply_project(
         details = details_of_request(tx, project_id=before.id, request_id=request.request_id)
         if details is not None:
             return _answered_before(details)
-    catalog = catalogs[spec.catalog]
+    catalog, imported = catalogs[spec.catalog], tuple[License, ...]()
     if before is not None:
         known = store.load_estate(tx, spec.name, catalogs, default_pace)
         assert known is not None
@@ -96,6 +97,8 @@ def apply_project(
         forbidden = standing_violations(before.spec, spec, catalog, imported)
         if forbidden := forbidden or _in_use_violations(tx, before, spec, catalog, imported):
             raise ProjectInvalidError(forbidden)
+    if missing := list(tier_violations(spec, catalog, imported)):
+        raise ProjectInvalidError(missing)
     found_changes = tuple(changes(before.spec if before else None, spec))
     if not found_changes:
         assert before is not None

@@ -1,4 +1,4 @@
-"""Vendors' signed files: taken once, whole, for their project and their time; and the keys that they are signed with."""
+"""Vendors' signed files: taken once, whole, for their project and their time; and the keys that sign them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -125,10 +126,10 @@ WRONG: dict[str, document_pb2.LicenseItem] = {
     "an id with a zero byte": item("la\0st", "PBX-Port12", 1),
     "another project's path": item("../other/last", "PBX-Port12", 1),
     "an agreement before all time": document_pb2.LicenseItem(
-        id="last", type="PBX-Port12", quantity=1, agreement_end_time={"seconds": -1}
+        id="last", type="PBX-Port12", quantity=1, agreement_end_time=Timestamp(seconds=-1)
     ),
     "an agreement after all time": document_pb2.LicenseItem(
-        id="last", type="PBX-Port12", quantity=1, agreement_end_time={"seconds": 2**60}
+        id="last", type="PBX-Port12", quantity=1, agreement_end_time=Timestamp(seconds=2**60)
     ),
     "replacing what is not there": item("last", "PBX-Port12", 1, replaces="no-such"),
     "replacing itself": item("last", "PBX-Port12", 1, replaces="last"),
@@ -157,7 +158,7 @@ async def test_files_that_make_no_sense(any_master: InProcess, wire: Wire) -> No
         *(document_pb2.LicenseFile(id=name, licenses=[item("a", "PBX-Port12", 1)]) for name in names),
         document_pb2.LicenseFile(id="f-1"),
         document_pb2.LicenseFile(id="f-1", licenses=[item(f"a-{n}", "PBX-Port12", 1) for n in range(1001)]),
-        document_pb2.LicenseFile(id="f-1", issue_time={"seconds": -5}, licenses=[item("a", "PBX-Port12", 1)]),
+        document_pb2.LicenseFile(id="f-1", issue_time=Timestamp(seconds=-5), licenses=[item("a", "PBX-Port12", 1)]),
     ]:
         said = document_pb2.LicenseFile(catalog="innovaphone", project=PROJECT, issue_time=moment(now))
         said.expire_time.CopyFrom(moment(now + DAY))
@@ -241,7 +242,7 @@ def test_any_byte_altered(sqlite_database_url: str) -> None:
         assert loop.run(everything(wire)) == before
 
 
-# --- Vendors' keys ------------------------------------------------------------------------------------------------------
+# --- Vendors' keys ----------------------------------------------------------------------------------------------------
 
 
 async def test_a_key_that_is_distrusted_issues_no_more(any_master: InProcess, wire: Wire) -> None:

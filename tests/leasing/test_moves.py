@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import grpc
-import pytest
 
 from licensemaster.v1 import license_pb2, project_pb2
 from tests.faults.truth import all_events, mismatches
@@ -19,14 +18,11 @@ from tests.support.masters import Clock, InProcess, Wire, in_process_master, upg
 from tests.support.papers import (
     Vendor,
     bind,
-    cancel,
-    certify,
     enrolled,
     hand_in,
     imported,
     item,
     listed,
-    moment,
     moved,
     release,
 )
@@ -202,7 +198,7 @@ async def test_applies_and_moves_of_several_masters_do_not_wait_for_each_other_i
     async with in_process_master(url, clock) as one, in_process_master(url, clock) as other:
         await one.wire.apply(project({}))
         names = [f"l-{number}" for number in range(8)]
-        await imported(one.wire, Vendor(), {name: ("PBX-Port12", 1) for name in names}, now=clock.now)
+        await imported(one.wire, Vendor(), dict.fromkeys(names, ("PBX-Port12", 1)), now=clock.now)
         for round_ in range(4):
             applies = [one.wire.apply(project({"PBX-Port12": 10 * round_ + number + 1})) for number in range(4)]
             binds = [bind(other.wire, "hq-box", names[2 * round_ + number]) for number in range(2)]

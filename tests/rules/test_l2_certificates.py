@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.loop import Loop
 
 from licensemaster.v1 import document_pb2, lease_pb2, license_pb2
 from slave_client import documents
@@ -20,7 +18,8 @@ from slave_client.device_key import DeviceKey
 from tests.faults.truth import LONG
 from tests.rpc.failures import NAME, everything, failure
 from tests.support.estates import project
-from tests.support.masters import PROJECT, InProcess, Wire
+from tests.support.loop import Loop
+from tests.support.masters import InProcess, Wire
 from tests.support.papers import (
     Vendor,
     approve,
@@ -323,7 +322,7 @@ async def test_the_device_is_asked_over_the_line(any_master: InProcess, tmp_path
     stream.cancel()
 
 
-# --- Devices that cannot sign any more ---------------------------------------------------------------------------------
+# --- Devices that cannot sign any more --------------------------------------------------------------------------------
 
 
 @pytest.mark.rule("L2")
