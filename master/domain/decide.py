@@ -89,7 +89,7 @@ class Decider:
             more, kept = self._give_back_unwanted(wanted)
             returned += more
             outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
-        self._revoked.intersection_update(wanted)  # the PBX does without the others, held or not (L5)
+        self._revoked.intersection_update(wanted | {seat.key for seat, _ in kept})  # it does without the others (L5)
         return Synced(outcomes, returned, kept)
 
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
@@ -166,7 +166,12 @@ class Decider:
         return found
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
-        self._revoked.discard(key)  # L5: that it was taken away has arrived
+        outcome = self._give_up(key)
+        if not isinstance(outcome, Refusal):
+            self._revoked.discard(key)  # L5: that it was taken away has arrived
+        return outcome
+
+    def _give_up(self, key: SeatKey) -> ReturnOutcome:
         seat = self._held.get(key)
         if seat is None or seat.is_companion:
             return _WAS_NOT_HELD
