@@ -199,12 +199,9 @@ class Decider:
     def _still_granted(self, seat: Seat) -> Granted:
         if seat.pool_id is None:
             return Granted(Basis.INCLUDED, already_held=True, included_in=seat.parent)
-        license_type = self._catalog.types[seat.type]
-        device = next(
-            (item.device.name for item in self._estate.sources(self._pbx, license_type)
-             if self._estate.pool_ids.get((item.device.id, seat.type)) == seat.pool_id), "",
-        )  # fmt: skip
-        return Granted(Basis.DEBITED, True, device=device, reassignable=license_type.metering is Metering.FLOATING)
+        device = self._estate.pool_devices[seat.pool_id].name  # where it was debited, wherever the PBX draws by now (A5)
+        floating = self._catalog.types[seat.type].metering is Metering.FLOATING
+        return Granted(Basis.DEBITED, True, device=device, reassignable=floating)
 
     # --- Debiting -------------------------------------------------------------------------------------------------
 

@@ -196,6 +196,12 @@ class Estate:
         return {pbx.name: pbx.id for pbx in self.pbxs.values()}
 
     @cached_property
+    def pool_devices(self) -> dict[int, Device]:
+        """The device that a pool is on, by the pool's id."""
+        devices = {pbx.device.id: pbx.device for pbx in self.pbxs.values()}
+        return {pool_id: devices[device_id] for (device_id, _), pool_id in self.pool_ids.items()}
+
+    @cached_property
     def pbx_on(self) -> dict[str, Pbx]:
         """The PBX on each device that runs one, by the device's name."""
         return {pbx.device.name: pbx for pbx in self.pbxs.values()}
