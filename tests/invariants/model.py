@@ -19,7 +19,7 @@ ALLOWANCE_SECONDS = 5
 RANK = {"port": 0, "uc": 0, "mypbx": 1, "video": 2}
 PARTS = ("mypbx", "video")
 MODEL_CAPACITY: dict[PoolName, int] = {
-    ("hq-box", "port"): 5,
+    ("hq-box", "port"): 2,
     ("hq-box", "ipva"): 2,
     ("vm-box", "ipva"): 1,
     ("hq-box", "uc"): 2,

@@ -29,7 +29,8 @@ masters = st.integers(0, 1)
 boxes = st.sampled_from(BOXES)
 targets = st.sampled_from(("", "", "", *BOXES))
 pressures = st.sampled_from([*license_pb2.InUse.values()][1:])
-names = st.sampled_from([f"l-{number}" for number in range(LICENSES_MAX)])
+numbers = st.integers(0, LICENSES_MAX)
+"""Which license, counted round; one more than there are is a license that is not there."""
 
 
 class Moving(RuleBasedStateMachine):
@@ -56,8 +57,8 @@ class Moving(RuleBasedStateMachine):
     @initialize(kinds=st.tuples(st.sampled_from(("port", "uc", "mypbx")), st.just("port")))
     def begin_with_some(self, kinds: tuple[str, str]) -> None:
         self._import(0, *((kind, 2) for kind in kinds))
-        for name in sorted(self.model.licenses):
-            self.bind(name, "hq-box", at=0)
+        for number in range(len(self.model.licenses)):
+            self.bind(number, "hq-box", at=0)
 
     # --- Arriving ---------------------------------------------------------------------------------------------------
 
@@ -74,15 +75,19 @@ class Moving(RuleBasedStateMachine):
 
     # --- Operators --------------------------------------------------------------------------------------------------
 
-    @rule(name=names, device=boxes, at=masters)
-    def bind(self, name: str, device: str, at: int) -> None:
+    @rule(number=numbers, device=boxes, at=masters)
+    def bind(self, number: int, device: str, at: int) -> None:
+        name = self._name_of(number)
         request = license_pb2.BindLicensesRequest(**self._named(name), device=device)
         result = self._moved(lambda: self._licenses(at).BindLicenses(request))
         known = name in self.model.licenses
         assert result.HasField("moved") is (known and self.model.bind(name, device))
 
-    @rule(name=names, in_use=pressures, to=targets, dead=st.integers(0, 3), by=st.sampled_from(OPERATORS), at=masters)
-    def release(self, name: str, in_use: int, to: str, dead: int, by: str, at: int) -> None:
+    @rule(
+        number=numbers, in_use=pressures, to=targets, dead=st.integers(0, 3), by=st.sampled_from(OPERATORS), at=masters
+    )
+    def release(self, number: int, in_use: int, to: str, dead: int, by: str, at: int) -> None:
+        name = self._name_of(number)
         is_dead = dead == 0 and not to
         request = license_pb2.ReleaseLicensesRequest(
             **self._named(name), in_use=license_pb2.InUse.ValueType(in_use), to_device=to, device_dead=is_dead
@@ -110,15 +115,17 @@ class Moving(RuleBasedStateMachine):
             result.HasField("moved"),
         )
 
-    @rule(name=names, at=masters)
-    def cancel(self, name: str, at: int) -> None:
+    @rule(number=numbers, at=masters)
+    def cancel(self, number: int, at: int) -> None:
+        name = self._name_of(number)
         request = license_pb2.CancelReleasesRequest(**self._named(name))
         result = self._moved(lambda: self._licenses(at).CancelReleases(request))
         known = name in self.model.licenses
         assert result.HasField("moved") is (known and self.model.cancel(name))
 
-    @rule(name=names, by=st.sampled_from(OPERATORS), at=masters)
-    def approve(self, name: str, by: str, at: int) -> None:
+    @rule(number=numbers, by=st.sampled_from(OPERATORS), at=masters)
+    def approve(self, number: int, by: str, at: int) -> None:
+        name = self._name_of(number)
         request = license_pb2.ApproveReleasesRequest(**self._named(name))
         result = self._moved(lambda: self._licenses(at).ApproveReleases(request, metadata=(("caller", by),)))
         known = name in self.model.licenses
@@ -229,6 +236,9 @@ class Moving(RuleBasedStateMachine):
         assert isinstance(result, license_pb2.MoveResult)
         self.again = call, result
         return result
+
+    def _name_of(self, number: int) -> str:
+        return f"l-{number % (len(self.model.licenses) + 1)}"
 
     def _named(self, name: str) -> dict[str, Any]:
         return {"project": f"projects/{self.project}", "licenses": [name], "request_id": str(uuid4())}

@@ -434,7 +434,7 @@ def arena(database_url: str) -> Iterator[Arena]:
 def test_master_and_model_agree_at_every_step(arena: Arena) -> None:
     profile = settings(
         max_examples=400 if LONG else 12,
-        stateful_step_count=60 if LONG else 25,
+        stateful_step_count=60 if LONG else 40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
