@@ -199,7 +199,8 @@ class Decider:
     def _still_granted(self, seat: Seat) -> Granted:
         if seat.pool_id is None:
             return Granted(Basis.INCLUDED, already_held=True, included_in=seat.parent)
-        device = self._estate.pool_devices[seat.pool_id].name  # where it was debited, wherever the PBX draws by now (A5)
+        # where it was debited, wherever its PBX draws by now (A5)
+        device = self._estate.pool_devices[seat.pool_id].name
         floating = self._catalog.types[seat.type].metering is Metering.FLOATING
         return Granted(Basis.DEBITED, True, device=device, reassignable=floating)
 

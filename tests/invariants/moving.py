@@ -17,13 +17,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from licensemaster.v1 import document_pb2, license_pb2
 from slave_client import documents
 from tests.invariants.arena import PRINTED, Arena, reason_of
-from tests.invariants.balance import BOXES, ModelLicense, ModelRelease
-from tests.invariants.model import Model
+from tests.invariants.balance import BOXES, Key, ModelLicense, ModelRelease
+from tests.invariants.model import TTL_SECONDS, Model
 from tests.support.masters import InProcess
 
 T = TypeVar("T")
 CERTIFICATE = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
 LICENSES_MAX = 6
+BUSY = ("berlin", "vm", "paris")
+"""PBXs that use much."""
 OPERATORS = ("anna", "ben")
 masters = st.integers(0, 1)
 boxes = st.sampled_from(BOXES)
@@ -52,6 +54,18 @@ class Moving(RuleBasedStateMachine):
         raise NotImplementedError
 
     def _master(self, at: int) -> InProcess:
+        raise NotImplementedError
+
+    def _acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
+        raise NotImplementedError
+
+    def _give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
+        raise NotImplementedError
+
+    def _open(self, pbx: str, request_id: str, at: int) -> None:
+        raise NotImplementedError
+
+    def _advance(self, seconds: int) -> None:
         raise NotImplementedError
 
     @initialize(kinds=st.tuples(st.sampled_from(("port", "uc", "mypbx")), st.just("port")))
@@ -114,6 +128,35 @@ class Moving(RuleBasedStateMachine):
             result.seats_at_risk,
             result.HasField("moved"),
         )
+
+    @rule(
+        number=numbers,
+        in_use=pressures,
+        to=targets,
+        at=masters,
+        connected=st.lists(st.sampled_from(BUSY), max_size=2, unique=True),
+        data=st.data(),
+    )
+    def release_while_in_use(
+        self, number: int, in_use: int, to: str, at: int, connected: list[str], data: st.DataObject
+    ) -> None:
+        """Everybody has what there is; some fall silent; a license goes, and everybody asks for more."""
+        ports = [("port", f"user-{number}") for number in range(3)]
+        users = [("uc", "anna"), ("mypbx", "ben"), ("video", "ben")]
+        for turn, pbx in enumerate(BUSY):
+            self._acquire(pbx, at, data.draw(st.sampled_from((ports, users, ports + users)), label=f"{pbx} {turn}"))
+        if len(connected) < 2:
+            self._advance(TTL_SECONDS + 1)
+        for pbx in connected:
+            self._open(pbx, str(uuid4()), at)
+        self.release(number, in_use, to, dead=1, by="anna", at=at)
+        for pbx in BUSY:
+            self._acquire(pbx, at, [("port", f"more-{number}") for number in range(2)])
+        if self.asked and data.draw(st.booleans(), label="certified"):
+            self.certify(data, newest=True, at=at, signer="right")
+        for pbx in connected:
+            self._give_back(pbx, at, sorted(self.model.revoked[pbx]) or ports)
+        self.look_round(at)
 
     @rule(number=numbers, at=masters)
     def cancel(self, number: int, at: int) -> None:

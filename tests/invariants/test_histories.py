@@ -200,14 +200,7 @@ class Lending(Moving):
 
     @rule(pbx=pbxs, at=masters, keys=wanted)
     def give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
-        def call() -> None:
-            request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
-            response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
-            if response is not None:
-                told = [None if one.HasField("refused") else one.returned for one in response.results]
-                assert told == self.model.give_back(pbx, keys)
-
-        self._do(call)
+        self._do(lambda: self._give_back(pbx, at, keys))
 
     @rule(pbx=pbxs, at=masters, keys=wanted | st.just([]))
     def sync(self, pbx: str, at: int, keys: list[Key]) -> None:
@@ -253,8 +246,7 @@ class Lending(Moving):
 
     @rule(seconds=st.sampled_from((1, 59, 61, 119, 121, 126)))
     def let_time_pass(self, seconds: int) -> None:
-        self.arena.clock.advance(seconds)
-        self.model.now = self.arena.clock.now
+        self._advance(seconds)
 
     @rule(at=masters)
     def expire(self, at: int) -> None:
@@ -353,6 +345,17 @@ class Lending(Moving):
         response = self._under_lease(pbx, lambda: self._leases(at).AcquireSeats(request))
         if response is not None:
             assert [_answer(result) for result in response.results] == self.model.acquire(pbx, keys)
+
+    def _give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
+        request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+        response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
+        if response is not None:
+            told = [None if one.HasField("refused") else one.returned for one in response.results]
+            assert told == self.model.give_back(pbx, keys)
+
+    def _advance(self, seconds: int) -> None:
+        self.arena.clock.advance(seconds)
+        self.model.now = self.arena.clock.now
 
     def _settle(self, pbx: str, keys: list[Key], told: tuple[list[Answer], int, set[Key]]) -> None:
         """The master may try unwanted seats in any order; one of them must explain its answer."""
