@@ -152,7 +152,8 @@ class Moving(RuleBasedStateMachine):
         self.release(number, in_use, to, dead=1, by="anna", at=at)
         for pbx in BUSY:
             self._acquire(pbx, at, [("port", f"more-{number}") for number in range(2)])
-        if self.asked and data.draw(st.booleans(), label="certified"):
+        certified: bool = data.draw(st.booleans(), label="certified")
+        if self.asked and certified:
             self.certify(data, newest=True, at=at, signer="right")
         for pbx in connected:
             self._give_back(pbx, at, sorted(self.model.revoked[pbx]) or ports)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,13 @@ class Target:
     device: DeviceKey
     asked: document_pb2.ReleaseRequest
 
-    def send(self, *calls: Callable[[], Awaitable[object]]) -> None:
-        """Each call may do what it says, or is refused; anything else is a defect."""
+    def send(self, *calls: tuple[Any, Message]) -> None:
+        """Each method may do what its request says, or is refused; anything else is a defect."""
 
         async def sent() -> None:
-            for call in calls:
+            for method, request in calls:
                 try:
-                    await call()
+                    await method(request)
                 except grpc.aio.AioRpcError as error:
                     told = seen(error)
                     assert told.code in EXPECTED, (told.code, told.reason, told.message)
@@ -184,12 +184,10 @@ def _hand_in(target: Target, kind: document_pb2.DocumentKind.ValueType, payload:
     for key in (target.vendor.key, target.device._key):
         document = documents.sealed(kind, payload, key)
         target.send(
-            lambda paper=document: stub.ImportLicenses(license_pb2.ImportLicensesRequest(project=NAME, file=paper)),
-            lambda paper=document: stub.TrustVendorKey(
-                license_pb2.TrustVendorKeyRequest(project=NAME, introduction=paper)
-            ),
-            lambda paper=document: stub.EnrollDevice(license_pb2.EnrollDeviceRequest(enrollment=paper)),
-            lambda paper=document: stub.SubmitCertificate(license_pb2.SubmitCertificateRequest(certificate=paper)),
+            (stub.ImportLicenses, license_pb2.ImportLicensesRequest(project=NAME, file=document)),
+            (stub.TrustVendorKey, license_pb2.TrustVendorKeyRequest(project=NAME, introduction=document)),
+            (stub.EnrollDevice, license_pb2.EnrollDeviceRequest(enrollment=document)),
+            (stub.SubmitCertificate, license_pb2.SubmitCertificateRequest(certificate=document)),
         )
 
 
@@ -233,7 +231,7 @@ async def _devices(target: Target) -> dict[str, license_pb2.DeviceKey]:
 
 envelopes = st.builds(
     document_pb2.SignedDocument,
-    kind=st.integers(0, 9),  # type: ignore[arg-type]
+    kind=st.integers(0, 9),
     payload=st.binary(max_size=30),
     signature=st.binary(max_size=70),
     key_id=short,
@@ -246,7 +244,7 @@ REQUESTS: dict[str, st.SearchStrategy[Message]] = {
         project=projects,
         device=short,
         license_type=short,
-        state=st.integers(0, 9),  # type: ignore[arg-type]
+        state=st.integers(0, 9),
         page_size=st.integers(-(2**31), 2**31 - 1),
         page_token=short,
     ),
@@ -263,7 +261,7 @@ REQUESTS: dict[str, st.SearchStrategy[Message]] = {
         license_pb2.ReleaseLicensesRequest,
         project=projects,
         licenses=st.lists(short, max_size=3),
-        in_use=st.integers(0, 9),  # type: ignore[arg-type]
+        in_use=st.integers(0, 9),
         to_device=short,
         device_dead=st.booleans(),
         dry_run=st.booleans(),
@@ -303,6 +301,6 @@ def test_any_field_of_any_request_is_answered(target: Target) -> None:
     @given(data=st.data(), method=st.sampled_from(sorted(REQUESTS)))
     def any_field(data: st.DataObject, method: str) -> None:
         request = data.draw(REQUESTS[method])
-        target.send(lambda: getattr(stub, method)(request))
+        target.send((getattr(stub, method), request))
 
     any_field()
