@@ -5,6 +5,7 @@ Whether a step is allowed is judged in `moves.py`; here is what it makes of the 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from master.domain.estate import Device, InUse, License, Release
@@ -45,13 +46,23 @@ def approved(item: License, operator: str) -> License:
 
 
 def staying(item: License) -> License:
-    """Its release was given up."""
-    return replace(item, release=None)
+    """Its release was given up. That is a new binding: its device may have signed the old one away already (L2)."""
+    return replace(item, release=None, binding=item.binding + 1)
 
 
 def freed(item: License, *, held_until: float | None) -> License:
     """Back in the project balance; `held_until` where its device could not certify that."""
-    return replace(item, device=None, release=None, held_until=held_until, last_nonce=_release(item).nonce)
+    device, nonce = item.device, _release(item).nonce
+    proof = None
+    if device is not None and device.public_key is not None:
+        proof = proof_of(device=device.name, public_key=device.public_key, number=item.binding, nonce=nonce)
+    return replace(item, device=None, release=None, held_until=held_until, last_proof=proof)
+
+
+def proof_of(*, device: str, public_key: bytes, number: int, nonce: bytes) -> bytes:
+    """All that a device's certificate says of a license, digested: two are equal only if everything in them is."""
+    said = (device.encode(), public_key, str(number).encode(), nonce)
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in said)).digest()
 
 
 def cleared(item: License) -> License:

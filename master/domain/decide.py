@@ -89,7 +89,7 @@ class Decider:
             more, kept = self._give_back_unwanted(wanted)
             returned += more
             outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
-        self._revoked.intersection_update(wanted)  # the PBX does without the others, held or not (L5)
+        self._revoked.intersection_update(wanted | {seat.key for seat, _ in kept})  # it does without the others (L5)
         return Synced(outcomes, returned, kept)
 
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
@@ -166,7 +166,12 @@ class Decider:
         return found
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
-        self._revoked.discard(key)  # L5: that it was taken away has arrived
+        outcome = self._give_up(key)
+        if not isinstance(outcome, Refusal):
+            self._revoked.discard(key)  # L5: that it was taken away has arrived
+        return outcome
+
+    def _give_up(self, key: SeatKey) -> ReturnOutcome:
         seat = self._held.get(key)
         if seat is None or seat.is_companion:
             return _WAS_NOT_HELD
@@ -194,12 +199,10 @@ class Decider:
     def _still_granted(self, seat: Seat) -> Granted:
         if seat.pool_id is None:
             return Granted(Basis.INCLUDED, already_held=True, included_in=seat.parent)
-        license_type = self._catalog.types[seat.type]
-        device = next(
-            (item.device.name for item in self._estate.sources(self._pbx, license_type)
-             if self._estate.pool_ids.get((item.device.id, seat.type)) == seat.pool_id), "",
-        )  # fmt: skip
-        return Granted(Basis.DEBITED, True, device=device, reassignable=license_type.metering is Metering.FLOATING)
+        # where it was debited, wherever its PBX draws by now (A5)
+        device = self._estate.pool_devices[seat.pool_id].name
+        floating = self._catalog.types[seat.type].metering is Metering.FLOATING
+        return Granted(Basis.DEBITED, True, device=device, reassignable=floating)
 
     # --- Debiting -------------------------------------------------------------------------------------------------
 

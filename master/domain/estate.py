@@ -80,13 +80,13 @@ class Release:
 
     @property
     def awaits_certificate(self) -> bool:
-        """Whether the device is to certify it and has not yet."""
-        return not self.certified and not self.device_dead
+        """Whether the device has not certified it yet; one that was said to be dead may turn up and do so."""
+        return not self.certified
 
     @property
     def is_vouched_for(self) -> bool:
         """Whether somebody answers for it that the device no longer uses the license (L2)."""
-        return bool(self.approved_by) if self.device_dead else self.certified
+        return self.certified or bool(self.approved_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ class License:
     """Not to be bound before: its device could not certify the release."""
     agreement_ends_at: float | None = None
     release: Release | None = None
-    last_nonce: bytes | None = None
-    """That of its last release, so that a certificate handed in twice is told from a replayed one."""
+    last_proof: bytes | None = None
+    """What the certificate of its last release says (`balance.proof_of`): that one may come again, or late."""
 
     @property
     def ref(self) -> LicenseRef:
@@ -194,6 +194,12 @@ class Estate:
     def pbx_ids(self) -> dict[str, int]:
         """PBX ids by name."""
         return {pbx.name: pbx.id for pbx in self.pbxs.values()}
+
+    @cached_property
+    def pool_devices(self) -> dict[int, Device]:
+        """The device that a pool is on, by the pool's id."""
+        devices = {pbx.device.id: pbx.device for pbx in self.pbxs.values()}
+        return {pool_id: devices[device_id] for (device_id, _), pool_id in self.pool_ids.items()}
 
     @cached_property
     def pbx_on(self) -> dict[str, Pbx]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
@@ -260,21 +259,21 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
                 other = catalog.types[rival].display_name
                 reason = f"{item.type} cannot be combined with {other} on {item.device}; use one model (rule I3)"
                 yield Violation((*at, "type"), reason)
-    yield from _tier_violations(spec, catalog)
 
 
-def _tier_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:
-    """E5: a `%N` license counts from the N+1st on, so N of lower tiers must be there too."""
-    bound = []
-    for index, item in enumerate(spec.licenses):
-        with suppress(UnknownLicenseNameError):
-            if item.device:
-                bound.append((index, item, catalog.read_name(item.type)))
+def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License] = ()) -> Iterator[Violation]:
+    """E5: a `%N` license counts from the N+1st on, so N of lower tiers must be there too, imported ones counted (E4).
+
+    The names of `spec` must have been found right.
+    """
+    bound = [(index, item, catalog.read_name(item.type)) for index, item in enumerate(spec.licenses) if item.device]
+    installed = [(item.device, name.type, name.tier or 0, item.quantity) for _, item, name in bound]
+    installed += [(item.device.name, item.type, item.tier or 0, item.quantity) for item in imported if item.device]
     for index, item, name in bound:
         below = sum(
-            other.quantity
-            for _, other, named in bound
-            if (other.device, named.type) == (item.device, name.type) and (named.tier or 0) < (name.tier or 0)
+            quantity
+            for device, license_type, tier, quantity in installed
+            if (device, license_type) == (item.device, name.type) and tier < (name.tier or 0)
         )
         if below < (name.tier or 0):
             reason = (

@@ -22,18 +22,21 @@ from master.domain.project import (
     capacities,
     changes,
     standing_violations,
+    tier_violations,
     violations,
 )
 from master.domain.standby import estate_problems, pairs
 from master.domain.versions import Version
 from master.domain.words import Feature
+from master.leasing.requests import RequestIdTakenError
 from master.store import claims as claim_store
 from master.store import projects as store
 from master.store.database import Tx
-from master.store.events import Event, details_of_request, write_events
+from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.queries import leases_of_project
 
 Answer = TypeVar("Answer")
+_APPLIED = "project.applied"
 
 
 class ProjectInvalidError(Exception):
@@ -72,6 +75,7 @@ def apply_project(
 
     Raises:
         ProjectInvalidError: something in it is wrong, or would take away what is in use.
+        RequestIdTakenError: the request id was used for something else.
     """
     spec = request.spec
     if found := violations(spec, catalogs):
@@ -79,10 +83,13 @@ def apply_project(
     store.lock_for_apply(tx, spec.name)
     before = store.load_project(tx, spec.name, catalogs)
     if before is not None and not request.dry_run:
+        used_for = kind_of_request(tx, project_id=before.id, request_id=request.request_id)
+        if used_for not in (None, _APPLIED):
+            raise RequestIdTakenError(request.request_id, used_for)
         details = details_of_request(tx, project_id=before.id, request_id=request.request_id)
         if details is not None:
             return _answered_before(details)
-    catalog = catalogs[spec.catalog]
+    catalog, imported = catalogs[spec.catalog], tuple[License, ...]()
     if before is not None:
         known = store.load_estate(tx, spec.name, catalogs, default_pace)
         assert known is not None
@@ -90,6 +97,8 @@ def apply_project(
         forbidden = standing_violations(before.spec, spec, catalog, imported)
         if forbidden := forbidden or _in_use_violations(tx, before, spec, catalog, imported):
             raise ProjectInvalidError(forbidden)
+    if missing := list(tier_violations(spec, catalog, imported)):
+        raise ProjectInvalidError(missing)
     found_changes = tuple(changes(before.spec if before else None, spec))
     if not found_changes:
         assert before is not None
@@ -105,7 +114,7 @@ def apply_project(
         at=now,
         project_id=estate.project_id,
         pbx="",
-        kind="project.applied",
+        kind=_APPLIED,
         caller=request.caller,
         request_id=request.request_id,
         details=_details(applied),

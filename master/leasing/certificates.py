@@ -16,7 +16,8 @@ def certify(
 ) -> License:
     """Take a certificate whose signature was found genuine; the license as it stands now.
 
-    One that was taken before changes nothing. One that comes late, from a device given up as dead, ends the waiting.
+    The one that ended the last binding changes nothing when it comes again. One that comes late, from a device given up
+    as dead, ends the waiting.
 
     Raises:
         UnknownProjectError: there is no such project.
@@ -28,7 +29,13 @@ def certify(
         raise DocumentRefusedError(
             DocumentProblem.REPLAYED, f"license {certificate.license!r} is not in project {certificate.project}"
         )
-    if item.release is None and item.binding == certificate.number and item.last_nonce == certificate.nonce:
+    said = balance.proof_of(
+        device=certificate.device,
+        public_key=certificate.public_key,
+        number=certificate.number,
+        nonce=certificate.nonce,
+    )
+    if item.last_proof == said:
         return _came_late(changes, item, certificate)
     if item.release is None or (item.binding, item.release.nonce) != (certificate.number, certificate.nonce):
         raise DocumentRefusedError(

@@ -49,6 +49,8 @@ def import_licenses(tx: Tx, estates: Estates, request: ImportLicenses, now: floa
     """
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
     file, project_id = request.file, changes.estate.project_id
+    if not is_name(file.id):
+        raise _refused(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
     if (known := store.imported_file(tx, project_id, file.id)) is not None:
         if known.document != file.document:
             raise _refused(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
@@ -82,8 +84,6 @@ def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
         raise _refused(DocumentProblem.NOT_YET_VALID, f"it was issued on {_day(file.issued_at)}; check both clocks")
     if changes.now > file.expires_at:
         raise _refused(DocumentProblem.EXPIRED, f"it had to be imported by {_day(file.expires_at)}; ask for a new one")
-    if not is_name(file.id):
-        raise _refused(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
     if not 1 <= len(file.items) <= FILE_ITEMS_MAX:
         raise _refused(
             DocumentProblem.CONTENT_INVALID, f"it has {len(file.items)} licenses; 1 to {FILE_ITEMS_MAX} may be"

@@ -144,16 +144,7 @@ def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, now: floa
     """
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
     device = _device(changes, request.device)
-    bound = [
-        item.id
-        for item in changes.estate.licenses
-        if item.file is not None and item.device is not None and item.device.id == device.id
-    ]
-    if device.public_key is not None and bound:
-        raise DeviceKeptError(
-            f"{request.device} has key {device.key_id}, and {', '.join(bound[:MOST_NAMED])} bound to it: a new key"
-            " could certify what only the old device can know; release the licenses first (if it is dead, as dead)"
-        )
+    _check_replaceable(changes, device)
     store.write_token(tx, device.id, token_hash=_hash(request.token), ends_at=request.ends_at)
     changes.event("device.enrollment_opened", {"device": request.device})
     changes.write()
@@ -165,6 +156,7 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: f
     Raises:
         UnknownProjectError, UnknownDeviceError: there is none.
         DocumentRefusedError: the token is wrong, used or out of date.
+        DeviceKeptError: it has another key by now, and licenses that only that one can certify.
     """
     changes = LicenseChanges(tx, estates, request.project, caller=caller, reason="", now=now)
     device = _device(changes, request.device)
@@ -178,6 +170,8 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: f
         raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "another key was enrolled with it")
     if now > device.token_ends_at:
         raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "it is out of date; make a new one")
+    if device.public_key != request.public_key:
+        _check_replaceable(changes, device)
     store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=now)
     changes.told()
     changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})
@@ -189,6 +183,19 @@ def _device(changes: LicenseChanges, name: str) -> store.StoredDevice:
     if found is None:
         raise UnknownDeviceError(changes.estate.name, name)
     return found
+
+
+def _check_replaceable(changes: LicenseChanges, device: store.StoredDevice) -> None:
+    bound = [
+        item.id
+        for item in changes.estate.licenses
+        if item.file is not None and item.device is not None and item.device.id == device.id
+    ]
+    if device.public_key is not None and bound:
+        raise DeviceKeptError(
+            f"{device.name} has key {device.key_id}, and {', '.join(bound[:MOST_NAMED])} bound to it: a new key"
+            " could certify what only the old device can know; release the licenses first (if it is dead, as dead)"
+        )
 
 
 def _find(keys: Sequence[store.VendorKey], key_id: str) -> store.VendorKey | None:

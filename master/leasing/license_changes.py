@@ -19,9 +19,10 @@ from master.domain.versions import Version
 from master.domain.words import LeaseState
 from master.leasing.estates import Estates
 from master.leasing.reading import UnknownProjectError
+from master.leasing.requests import RequestIdTakenError
 from master.store import licenses as store
 from master.store.database import Tx
-from master.store.events import Event, details_of_request, write_events
+from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.projects import settle_pools
 from master.store.queries import leases_of_project, pools_used
 from master.store.seats import biggest_holders
@@ -88,8 +89,15 @@ class LicenseChanges:
             found.append(TopHolder(f"projects/{self.estate.name}/pbxs/{pbx.name}", pbx.site, seats))
         return tuple(found)
 
-    def answered_before(self, request_id: str) -> dict[str, Any] | None:
-        """What a request was answered with, where this is a retry of it."""
+    def answered_before(self, request_id: str, kind: str) -> dict[str, Any] | None:
+        """What a request was answered with, where this is a retry of it; `kind` is the event that it made.
+
+        Raises:
+            RequestIdTakenError: the id was used for something else.
+        """
+        used_for = kind_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
+        if used_for not in (None, kind):
+            raise RequestIdTakenError(request_id, used_for)
         details = details_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
         return json.loads(details) if details is not None else None
 

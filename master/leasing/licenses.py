@@ -256,8 +256,8 @@ def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[Lic
         if item.release is None or item.device is None:
             views.append(LicenseView(item, cooling_off(item)))
             continue
-        pool_id = estate.pool_ids[item.device.id, item.type.key]
-        left = estate.installations[item.device.id].capacity[item.type.key] - item.quantity
+        pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
+        left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
         to_go = max(used.get(pool_id, 0) - left, 0)
         unreachable = sum(seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent)
         views.append(LicenseView(item, False, to_go, min(unreachable, to_go)))

@@ -95,23 +95,23 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now
 
     Raises:
         UnknownProjectError: there is no such project.
+        RequestIdTakenError: the request id was used for something else.
         DryRun: carries the answer, where only that was asked for.
     """
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
-    if not request.dry_run and (known := changes.answered_before(request.request_id)) is not None:
+    step, kind = _STEPS[type(request)]
+    if not request.dry_run and (known := changes.answered_before(request.request_id, kind)) is not None:
         return _answered_before(changes, known)
     warned = set(warnings_of(changes.estate, changes.software))
-    step, kind = _STEPS[type(request)]
-    ids = tuple(dict.fromkeys(request.licenses))
-    before = {license_id: changes.find(license_id) for license_id in ids}
-    results = tuple(_moved(changes, license_id, request, rules, step) for license_id in ids)
+    before = {license_id: changes.find(license_id) for license_id in request.licenses}
+    results = tuple(_moved(changes, license_id, request, rules, step) for license_id in request.licenses)
     after = warnings_of(_when_all_is_done(changes.estate), changes.software)
     answer = MovedAll(changes.estate, results, tuple(one for one in after if one not in warned))
     details = {
         "results": [_plain_result(one, before[one.license_id]) for one in results],
         "warnings": answer.warnings,
     }
-    changes.event(kind, details, request_id=request.request_id or None)
+    changes.event(kind, details, request_id=None if request.dry_run else request.request_id)
     changes.write()
     if request.dry_run:
         raise DryRun(answer)
@@ -139,7 +139,7 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
     installed = changes.estate.installations[item.device.id].capacity[item.type.key]
     if not release.is_vouched_for or changes.used(item) > installed - item.quantity:
         return None
-    held_until = changes.now + rules.cooling_off_seconds if release.device_dead else None
+    held_until = None if release.certified else changes.now + rules.cooling_off_seconds
     now_free = balance.freed(item, held_until=held_until)
     changes.put(now_free)
     after = now_free
@@ -149,7 +149,7 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
             after = balance.bound(now_free, device, changes.now)
             changes.put(after)
     kind = "license.rebound" if after.device else "license.released"
-    vouched_by = release.approved_by if release.device_dead else item.device.name
+    vouched_by = item.device.name if release.certified else release.approved_by
     changes.event(
         kind,
         {
@@ -183,8 +183,6 @@ def _bind(changes: LicenseChanges, item: License, request: BindLicenses, rules: 
     device = moves.target_device(changes.estate, request.device, devices=_device_names(changes))
     if isinstance(device, MoveRefusal):
         return device
-    if item.release is not None:
-        return move_problems.release_under_way(item)
     if refused := moves.bind_refused(changes.estate, item, device):
         return refused
     if item.held_until is not None and changes.now < item.held_until:
@@ -272,8 +270,8 @@ _STEPS: dict[type[Move], tuple[Step, str]] = {
 
 def operator_of(caller: str) -> str:
     """Who a caller is, wherever the call came from; one without a name is all who call from that host."""
-    named, _, place = caller.partition(" ")
-    return named if place else named.rpartition(":")[0]
+    named, apart, _ = caller.rpartition(" (")
+    return named.strip().casefold() if apart else caller.rpartition(":")[0]
 
 
 def _device_names(changes: LicenseChanges) -> frozenset[str]:
@@ -301,7 +299,7 @@ def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
         found["refused"] = asdict(result.refused)
     elif before is not None and result.item is not None:
         found |= {"before": plain(before), "after": plain(result.item)}
-    if result.revoked.seats:
+    if result.revoked != NOTHING_REVOKED:
         found |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
     return found
 
@@ -312,12 +310,19 @@ def _answered_before(changes: LicenseChanges, answer: dict[str, Any]) -> MovedAl
         Moved(
             one["license"],
             None if "refused" in one else changes.find(one["license"]),
-            _refusal(one["refused"]) if "refused" in one else None,
+            _refused_before(changes, one),
             Revoked(one.get("seats_revoked", 0), one.get("seats_at_risk", 0)),
         )
         for one in answer["results"]
     )
     return MovedAll(changes.estate, results, tuple(answer["warnings"]))
+
+
+def _refused_before(changes: LicenseChanges, one: dict[str, Any]) -> MoveRefusal | None:
+    if "refused" in one:
+        return _refusal(one["refused"])
+    gone = changes.find(one["license"]) is None  # converted since (L6)
+    return move_problems.unknown_license(changes.estate, one["license"]) if gone else None
 
 
 def _refusal(stored: dict[str, Any]) -> MoveRefusal:

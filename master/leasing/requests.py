@@ -34,6 +34,15 @@ class UnknownPbxError(LookupError):
         super().__init__(f"{name} is unknown; `license-master project show` lists the PBXs of a project")
 
 
+class RequestIdTakenError(Exception):
+    """A request id was used for something else before, so this is no retry of it."""
+
+    def __init__(self, request_id: str, used_for: str) -> None:
+        super().__init__(
+            f"request_id {request_id!r} was used before, for {used_for}: choose a new one for each request"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLease:
     """Open a lease, or take the running one over."""

@@ -26,11 +26,12 @@ from master.store.seats import revoke_seats, write_ledger
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """How many seats were taken away."""
+    """How many seats of the pool were taken away."""
 
     seats: int
     at_risk: int
-    """Of these, seats no longer counted that may still be in use."""
+    """Seats no longer counted that may still be in use: of silent PBXs, also those taken away before, with all that
+    goes with them."""
 
 
 NOTHING_REVOKED = Revoked(0, 0)

@@ -26,7 +26,7 @@ from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.drill import NoPairError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import UnknownPbxError
+from master.leasing.requests import RequestIdTakenError, UnknownPbxError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 
@@ -91,6 +91,10 @@ def failure_of(error: BaseException) -> Failure:
         case PlanInvalidError():
             found = [(path_text(one.path), one.reason) for one in error.violations]
             return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=found)
+        case RequestIdTakenError():
+            return Failure(
+                code.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", str(error), violations=[("request_id", str(error))]
+            )
         case UnknownPbxError():
             return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))
         case UnknownProjectError():

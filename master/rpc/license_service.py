@@ -122,7 +122,8 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         """Take a device's security certificate."""
         paper = request.certificate
         papers.check_kind(paper, document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE)
-        keys = sorted({key for _, _, key in await self._licenses.devices_with_key(paper.key_id)})
+        known = await self._licenses.devices_with_key(paper.key_id) if paper.key_id.isprintable() else []
+        keys = sorted({key for _, _, key in known})
         if not keys:
             raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"no device enrolled key {paper.key_id[:80]!r}")
         certificate = papers.certificate(paper, keys[0])
@@ -231,9 +232,13 @@ def _move_fields(request: MoveRequest, *, dry_run: bool = False) -> dict[str, An
     if not 1 <= len(request.licenses) <= _LICENSES_MAX:
         found = len(request.licenses)
         raise InvalidArgumentError("licenses", f"{found} licenses in one call; send 1 to {_LICENSES_MAX} at a time")
+    licenses = [incoming.text(f"licenses[{at}]", one) for at, one in enumerate(request.licenses)]
+    for at, one in enumerate(licenses):
+        if (first := licenses.index(one)) != at:
+            raise InvalidArgumentError(f"licenses[{at}]", f"{one!r} is licenses[{first}] already; name it once")
     return {
         "project": incoming.project_name(request.project),
-        "licenses": [incoming.text(f"licenses[{at}]", one) for at, one in enumerate(request.licenses)],
+        "licenses": licenses,
         "caller": caller_of_call.get(),
         "reason": incoming.reason(request.reason),
         "request_id": incoming.text("request_id", request.request_id, required=not dry_run),

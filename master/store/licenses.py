@@ -52,7 +52,12 @@ class StoredDevice:
 
 
 def lock_project(tx: Tx, name: str) -> bool:
-    """Keep every batch, apply and move of every master out of a project until the end; whether there is one."""
+    """Keep every batch, apply and move of every master out of a project until the end; whether there is one.
+
+    The table comes before the row, as in `lock_for_apply`: an apply that has the table must not wait for a row of
+    somebody who will want to write to the table.
+    """
+    tx.lock("LOCK TABLE project IN ROW EXCLUSIVE MODE")
     tx.lock("SELECT 1 FROM project WHERE name = ?1 FOR UPDATE", name)
     return bool(tx.rows("SELECT 1 FROM project WHERE name = ?1", name))
 
@@ -71,7 +76,7 @@ def write_licenses(tx: Tx, project_id: int, items: Iterable[License], *, fresh: 
             "type": item.type.key, "version": item.version, "tier": item.tier, "quantity": item.quantity,
             "device_id": item.device.id if item.device else None, "file": item.file, "binding": item.binding,
             "first_bound_at": item.first_bound_at, "bound_at": item.bound_at, "held_until": item.held_until,
-            "agreement_ends_at": item.agreement_ends_at, "last_nonce": item.last_nonce,
+            "agreement_ends_at": item.agreement_ends_at, "last_proof": item.last_proof,
         }  # fmt: skip
         if item.id in fresh:
             tx.connection.execute(insert(t.license_).values(project_id=project_id, id=item.id, **values))

@@ -161,7 +161,7 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
             held_until=one["held_until"],
             agreement_ends_at=one["agreement_ends_at"],
             release=_release(releases[one["id"]], devices) if one["id"] in releases else None,
-            last_nonce=one["last_nonce"],
+            last_proof=one["last_proof"],
         )
         for one in _rows(tx, t.license_, project_id)
     )

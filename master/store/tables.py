@@ -104,7 +104,7 @@ license_ = Table(
     Column("bound_at", Float(53)),
     Column("held_until", Float(53)),
     Column("agreement_ends_at", Float(53)),
-    Column("last_nonce", LargeBinary),
+    Column("last_proof", LargeBinary),
     CheckConstraint("quantity > 0", name="quantity"),
 )
 """Purchased items; free in the project balance while device_id is null; declared in the project file while file is."""

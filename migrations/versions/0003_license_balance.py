@@ -23,7 +23,7 @@ def upgrade() -> None:
         license_.add_column(sa.Column("bound_at", sa.Float(precision=53), nullable=True))
         license_.add_column(sa.Column("held_until", sa.Float(precision=53), nullable=True))
         license_.add_column(sa.Column("agreement_ends_at", sa.Float(precision=53), nullable=True))
-        license_.add_column(sa.Column("last_nonce", sa.LargeBinary(), nullable=True))
+        license_.add_column(sa.Column("last_proof", sa.LargeBinary(), nullable=True))
     op.create_table(
         "license_release",
         sa.Column("project_id", sa.Integer(), autoincrement=False, nullable=False),

@@ -9,17 +9,21 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from licensemaster.v1 import status_pb2
+from licensemaster.v1 import document_pb2, license_pb2, project_pb2, status_pb2
 from master.leasing.audit import Audit
 from master.store.database import open_database
 from master.store.integrity import counter_mismatches
+from slave_client import documents
+from tests.invariants.balance import BOXES, COOLING_OFF_SECONDS
 from tests.invariants.model import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.papers import Vendor
 
 T = TypeVar("T")
-_PRINTED = {
+PRINTED = {
     "port": "PBX-Port12",
     "ipva": "PBX-IPVA12",
     "uc": "PBX UC12",
@@ -41,6 +45,8 @@ class Arena:
 
     def __init__(self, database_url: str, *, masters: int) -> None:
         self.clock = Clock()
+        self.vendor = Vendor()
+        self.device_keys = {name: Ed25519PrivateKey.generate() for name in BOXES}
         self._url = database_url
         self._runner = asyncio.Runner()
         self._database = open_database(database_url)
@@ -77,7 +83,7 @@ class Arena:
         """A project as the model knows it, under a name that nobody used before."""
         message = project(
             {
-                f"{_PRINTED[kind]}{' ' * number}": (quantity, device)
+                f"{PRINTED[kind]}{' ' * number}": (quantity, device)
                 for number, ((device, kind), quantity) in enumerate(MODEL_CAPACITY.items())
             },
             pbxs=_DESCRIBED,
@@ -85,13 +91,32 @@ class Arena:
             grace_seconds=GRACE_SECONDS,
         )
         message.name = next(self._names)
-        self.run(self.masters[0].wire.apply(message))
+        self.run(self._founded(message))
         return message.name
+
+    async def _founded(self, message: project_pb2.Project) -> None:
+        wire, name = self.masters[0].wire, f"projects/{message.name}"
+        await wire.apply(message)
+        key = license_pb2.NamedVendorKey(public_key=self.vendor.public_key)
+        await wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=name, key=key))
+        for box, private in self.device_keys.items():
+            device = f"{name}/devices/{box}"
+            opening = license_pb2.CreateEnrollmentRequest(device=device)
+            said = document_pb2.Enrollment(
+                device=device,
+                token=(await wire.licenses.CreateEnrollment(opening)).token,
+                public_key=documents.public_key_of(private),
+            )
+            document = documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, said, private)
+            await wire.licenses.EnrollDevice(license_pb2.EnrollDeviceRequest(enrollment=document))
 
     async def _start(self) -> tuple[AsyncExitStack, InProcess]:
         stack = AsyncExitStack()
-        master = await stack.enter_async_context(in_process_master(self._url, self.clock, drain_seconds=0.01))
+        master = await stack.enter_async_context(
+            in_process_master(self._url, self.clock, drain_seconds=0.01, cooling_off_seconds=COOLING_OFF_SECONDS)
+        )
         await master.running.expiry.look()  # it does so by itself at some moment after its start; now it is certain
+        await master.running.releases.look()
         return stack, master
 
 

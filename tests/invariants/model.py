@@ -1,7 +1,7 @@
 """What the master must answer, worked out the slow and obvious way: dictionaries, no storage, no batches.
 
 Shares no code with the master. Knows the types that its histories use: Port with IPVA, UC with its parts; and one
-standby, `spare`, that stands in for `berlin`.
+standby, `spare`, that stands in for `berlin`. Licenses that move are in `balance.py`.
 """
 
 from __future__ import annotations
@@ -10,37 +10,26 @@ import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tests.invariants.balance import Balance, HeldSeat, Key, PoolName
+
 TTL_SECONDS = 60
 GRACE_SECONDS = 60
 ALLOWANCE_SECONDS = 5
 
-Key = tuple[str, str]
-"""(license type, holder)."""
-PoolName = tuple[str, str]
-"""(device, license type)."""
-
 RANK = {"port": 0, "uc": 0, "mypbx": 1, "video": 2}
 PARTS = ("mypbx", "video")
 MODEL_CAPACITY: dict[PoolName, int] = {
-    ("hq-box", "port"): 5,
+    ("hq-box", "port"): 2,
     ("hq-box", "ipva"): 2,
     ("vm-box", "ipva"): 1,
     ("hq-box", "uc"): 2,
     ("hq-box", "mypbx"): 2,
     ("hq-box", "video"): 2,
     ("rome-box", "port"): 1,
-    ("hq-box", "standby"): 5,
+    ("hq-box", "standby"): 30,
 }
 PBXS = ("berlin", "paris", "vm", "rome", "spare")
 PRIMARY, STANDBY = "berlin", "spare"
-
-
-@dataclass(frozen=True)
-class HeldSeat:
-    """A seat: the pool debited, or None and the type that includes it."""
-
-    pool: PoolName | None
-    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,11 +89,12 @@ class Papers:
 
 
 @dataclass
-class Model:
+class Model(Balance):
     """All leases and seats of one project."""
 
     leases: dict[str, ModelLease] = field(default_factory=lambda: {pbx: ModelLease() for pbx in PBXS})
     held: dict[str, dict[Key, HeldSeat]] = field(default_factory=lambda: {pbx: {} for pbx in PBXS})
+    revoked: dict[str, set[Key]] = field(default_factory=lambda: {pbx: set() for pbx in PBXS})
 
     fenced: dict[str, Promise] = field(default_factory=dict)
     """By who may not have heard that PRIMARY's lease was taken from it."""
@@ -116,7 +106,7 @@ class Model:
 
     def used(self) -> dict[PoolName, int]:
         """What is counted, by pool: seats, and of PRIMARY the highest promise where that is more."""
-        found = dict.fromkeys(MODEL_CAPACITY, 0)
+        found = dict.fromkeys(self.capacity(), 0)
         for pbx in PBXS:
             held = self.debited(pbx)
             for pool in found:
@@ -137,6 +127,19 @@ class Model:
             return 0
         promises = [*self.fenced.values(), self.papers.known, self.papers.offered]
         return max((promise.seats.get(pool, 0) for promise in promises), default=0)
+
+    def capacity(self) -> dict[PoolName, int]:
+        """What is installed, by pool: declared, and bound by now."""
+        found = dict(MODEL_CAPACITY)
+        for item in self.licenses.values():
+            if item.device:
+                found[item.device, item.kind] = found.get((item.device, item.kind), 0) + item.quantity
+        return found
+
+    def is_connected(self, pbx: str, now: float) -> bool:
+        """Whether it can be told something."""
+        lease = self.leases[pbx]
+        return lease.phase == "open" and now <= min(lease.ends_at, lease.renewed_at + TTL_SECONDS)
 
     # --- Leases -----------------------------------------------------------------------------------------------------
 
@@ -213,6 +216,7 @@ class Model:
         """End; seats that went back."""
         returned = len(self.held[pbx])
         self.held[pbx] = {}
+        self.revoked[pbx] = set()
         self.leases[pbx].phase = "closed"
         return returned
 
@@ -222,6 +226,7 @@ class Model:
             if lease.phase == "open" and now > lease.ends_at + ALLOWANCE_SECONDS:
                 lease.phase = "expired"
                 self.held[pbx] = {}
+                self.revoked[pbx] = set()
         papers = self.papers
         for promise in (*self.fenced.values(), papers.known, papers.offered):
             if now > promise.ends_at + ALLOWANCE_SECONDS:
@@ -243,13 +248,27 @@ class Model:
         answers: dict[int, bool | None] = {}
         for index in sorted(range(len(listed)), key=lambda at: -RANK[listed[at][0]]):
             answers[index] = self._return_one(pbx, listed[index])
+            if answers[index] is not None:
+                self.revoked[pbx].discard(listed[index])
         return [answers[index] for index in range(len(listed))]
 
     def sync(self, pbx: str, wants: Sequence[Key], unwanted: Sequence[Key]) -> tuple[list[Answer], int, set[Key]]:
         """Outcomes, how many went back, which had to stay; `unwanted` says in which order they are tried."""
         returned = self.give_back(pbx, unwanted)
-        kept = {key for key, answer in zip(unwanted, returned, strict=True) if answer is None}
-        return self.acquire(pbx, wants), len(unwanted) - len(kept), kept
+        kept = [key for key, answer in zip(unwanted, returned, strict=True) if answer is None]
+        answers = self.acquire(pbx, wants)
+        if kept:  # something wanted may have taken the place of what others required
+            returned = self.give_back(pbx, kept)
+            kept = [key for key, answer in zip(kept, returned, strict=True) if answer is None]
+            answers = [self._as_now_held(pbx, key, answer) for key, answer in zip(wants, answers, strict=True)]
+        self.revoked[pbx] &= {*wants, *kept}
+        return answers, len(unwanted) - len(kept), set(kept)
+
+    def _as_now_held(self, pbx: str, key: Key, answer: Answer) -> Answer:
+        if isinstance(answer, No) or not answer.included_in:
+            return answer
+        seat = self.held[pbx][key]
+        return Yes(answer.already_held, seat.pool[0] if seat.pool else "", seat.parent)
 
     def unwanted(self, pbx: str, wants: Iterable[Key]) -> list[Key]:
         """What a sync must try to return."""
@@ -258,13 +277,15 @@ class Model:
     def _acquire_one(self, pbx: str, key: Key) -> Answer:
         license_type, holder = key
         seats = self.held[pbx]
+        if key in self.revoked[pbx]:
+            return No()
         if key in seats:
             seat = seats[key]
             return Yes(already_held=True, device=seat.pool[0] if seat.pool else "", included_in=seat.parent)
         if license_type == "video" and ("mypbx", holder) not in seats and ("uc", holder) not in seats:
             return No()
         if license_type in PARTS and ("uc", holder) in seats:
-            seats[key] = HeldSeat(None, "uc")
+            seats[key] = HeldSeat(None, "uc", at=self.now)
             return Yes(already_held=False, device="", included_in="uc")
         pool = self._free(pbx, license_type)
         if pool is None:
@@ -273,12 +294,12 @@ class Model:
             companion = self._free(pbx, "ipva")
             if companion is None:
                 return No()
-            seats["ipva", holder] = HeldSeat(companion, "port")
-        seats[key] = HeldSeat(pool)
+            seats["ipva", holder] = HeldSeat(companion, "port", at=self.now)
+        seats[key] = HeldSeat(pool, at=self.now)
         if license_type == "uc":
             for part in PARTS:
                 if (part, holder) in seats:
-                    seats[part, holder] = HeldSeat(None, "uc")
+                    seats[part, holder] = HeldSeat(None, "uc", at=seats[part, holder].at)
         return Yes(already_held=False, device=pool[0], included_in="")
 
     def _return_one(self, pbx: str, key: Key) -> bool | None:
@@ -302,16 +323,18 @@ class Model:
                     if pool is None:
                         self.held[pbx] = before
                         return None
-                    seats[part, holder] = HeldSeat(pool)
+                    seats[part, holder] = HeldSeat(pool, at=self.now)
         return True
 
     def _free(self, pbx: str, license_type: str) -> PoolName | None:
-        devices = ["rome-box"] if pbx == "rome" else ["hq-box"]
+        own, capacity, used, leaving = f"{pbx}-box", self.capacity(), self.used(), self.leaving()
+        is_local = any(device == own and kind != "ipva" for device, kind in capacity)
+        devices = [own if is_local else "hq-box"]
         if license_type == "ipva":
-            devices.insert(0, f"{pbx}-box")
-        used, held = self.used(), self.debited(pbx)
-        for device in devices:
-            pool = device, license_type
-            if used.get(pool, 0) < MODEL_CAPACITY.get(pool, 0) or held.get(pool, 0) < self.floor(pbx, pool):
+            devices.insert(0, own)
+        held = self.debited(pbx)
+        for pool in ((device, license_type) for device in devices):
+            within = used.get(pool, 0) + leaving.get(pool, 0) < capacity.get(pool, 0)
+            if within or held.get(pool, 0) < self.floor(pbx, pool):
                 return pool
         return None

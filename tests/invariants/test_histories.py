@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -27,7 +26,9 @@ from hypothesis.stateful import (
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
 from tests.invariants.arena import Arena, all_seats, reason_of
-from tests.invariants.model import MODEL_CAPACITY, PBXS, PRIMARY, STANDBY, Answer, Key, Model, No, Yes
+from tests.invariants.balance import Key
+from tests.invariants.model import PBXS, PRIMARY, STANDBY, Answer, Model, No, Yes
+from tests.invariants.moving import Moving
 from tests.support.masters import InProcess
 from tests.support.pbx import seat
 
@@ -58,14 +59,14 @@ def _answer(result: seat_pb2.SeatResult) -> Answer:
     return Yes(already_held=grant.already_held, device=grant.device, included_in=grant.included_in)
 
 
-class Lending(RuleBasedStateMachine):
-    """PBXs that do anything in any order."""
+class Lending(Moving):
+    """PBXs that do anything in any order, while operators move licenses."""
 
     def __init__(self, arena: Arena) -> None:
         super().__init__()
         self.arena = arena
         self.project = arena.new_project()
-        self.model = Model()
+        self.model = Model(now=arena.clock.now)
         self.last: Callable[[], None] | None = None
         self.receipt = lease_pb2.StandbyLeaseReceipt(primary=self._name(PRIMARY))
 
@@ -199,14 +200,7 @@ class Lending(RuleBasedStateMachine):
 
     @rule(pbx=pbxs, at=masters, keys=wanted)
     def give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
-        def call() -> None:
-            request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
-            response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
-            if response is not None:
-                told = [None if one.HasField("refused") else one.returned for one in response.results]
-                assert told == self.model.give_back(pbx, keys)
-
-        self._do(call)
+        self._do(lambda: self._give_back(pbx, at, keys))
 
     @rule(pbx=pbxs, at=masters, keys=wanted | st.just([]))
     def sync(self, pbx: str, at: int, keys: list[Key]) -> None:
@@ -252,7 +246,7 @@ class Lending(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((1, 59, 61, 119, 121, 126)))
     def let_time_pass(self, seconds: int) -> None:
-        self.arena.clock.advance(seconds)
+        self._advance(seconds)
 
     @rule(at=masters)
     def expire(self, at: int) -> None:
@@ -263,6 +257,7 @@ class Lending(RuleBasedStateMachine):
     def crash(self, at: int) -> None:
         self.arena.run(self.arena.restart(at % len(self.arena.masters)))
         self.model.expire(self.arena.clock.now)
+        self.model.look()
 
     @rule(pbx=pbxs, at=masters, keys=wanted)
     def crash_with_a_call_under_way(self, pbx: str, at: int, keys: list[Key]) -> None:
@@ -277,6 +272,7 @@ class Lending(RuleBasedStateMachine):
 
         answered = self.arena.run(crash())
         self.model.expire(self.arena.clock.now)
+        self.model.look()
         before = self.model.copy()
         if not self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now):
             self.model.acquire(pbx, keys)
@@ -301,7 +297,7 @@ class Lending(RuleBasedStateMachine):
         used = {(pool.device, pool.license_type): pool.used for pool in status.pools}
         assert used == self.model.used()
         assert all(0 <= pool.used <= pool.capacity for pool in status.pools)
-        assert {(pool.device, pool.license_type): pool.capacity for pool in status.pools} == MODEL_CAPACITY
+        assert {(pool.device, pool.license_type): pool.capacity for pool in status.pools} == self.model.capacity()
         assert self.arena.run(self.arena.mismatches(self.project)) == []
 
     @invariant()
@@ -349,6 +345,17 @@ class Lending(RuleBasedStateMachine):
         response = self._under_lease(pbx, lambda: self._leases(at).AcquireSeats(request))
         if response is not None:
             assert [_answer(result) for result in response.results] == self.model.acquire(pbx, keys)
+
+    def _give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
+        request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+        response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
+        if response is not None:
+            told = [None if one.HasField("refused") else one.returned for one in response.results]
+            assert told == self.model.give_back(pbx, keys)
+
+    def _advance(self, seconds: int) -> None:
+        self.arena.clock.advance(seconds)
+        self.model.now = self.arena.clock.now
 
     def _settle(self, pbx: str, keys: list[Key], told: tuple[list[Answer], int, set[Key]]) -> None:
         """The master may try unwanted seats in any order; one of them must explain its answer."""
@@ -426,11 +433,11 @@ def arena(database_url: str) -> Iterator[Arena]:
 
 
 @pytest.mark.timeout(3600 if LONG else 120)
-@pytest.mark.rule("A1", "A2", "A3", "D1", "D5", "E1", "E3", "F5", "H2", "H3", "H4", "H5")
+@pytest.mark.rule("A1", "A2", "A3", "D1", "D5", "E1", "E3", "F5", "H2", "H3", "H4", "H5", "L1", "L2", "L3", "L5", "L7")
 def test_master_and_model_agree_at_every_step(arena: Arena) -> None:
     profile = settings(
         max_examples=400 if LONG else 12,
-        stateful_step_count=60 if LONG else 25,
+        stateful_step_count=60 if LONG else 40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,

@@ -10,7 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from licensemaster.v1 import project_pb2, status_pb2
+from licensemaster.v1 import license_pb2, project_pb2, status_pb2
 from tests.support.masters import PROJECT, Wire
 
 NAME = f"projects/{PROJECT}"
@@ -74,5 +74,8 @@ async def everything(wire: Wire) -> tuple[str, ...]:
         await wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=1000)),
         await wire.projects.GetProject(project_pb2.GetProjectRequest(name=NAME)),
         await wire.projects.ListProjects(project_pb2.ListProjectsRequest()),
+        await wire.licenses.ListLicenses(license_pb2.ListLicensesRequest(project=NAME, page_size=1000)),
+        await wire.licenses.ListVendorKeys(license_pb2.ListVendorKeysRequest(project=NAME)),
+        await wire.licenses.ListDevices(license_pb2.ListDevicesRequest(project=NAME)),
     )
     return tuple(str(answer) for answer in answers)

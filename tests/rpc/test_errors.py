@@ -22,7 +22,7 @@ from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.drill import DrillDone, NoPairError, _Failed
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import PbxName, UnknownPbxError
+from master.leasing.requests import PbxName, RequestIdTakenError, UnknownPbxError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
 from master.store import database, events
@@ -34,6 +34,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
     (PlanInvalidError([Violation(("changes", 0), "no")]), CODE.INVALID_ARGUMENT, "PLAN_INVALID", False),
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
+    (RequestIdTakenError("r-1", "licenses.bound"), CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
     (NoPairError(PbxName("acme", "x")), CODE.FAILED_PRECONDITION, "NO_STANDBY_PAIR", False),
     (UnknownProjectError("acme"), CODE.NOT_FOUND, "UNKNOWN_PROJECT", False),

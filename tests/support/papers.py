@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -120,12 +120,45 @@ async def release(
     return list((await wire.licenses.ReleaseLicenses(request, metadata=metadata)).results)
 
 
+async def cancel(wire: Wire, *licenses: str) -> list[license_pb2.MoveResult]:
+    """Give releases up, one answer per license."""
+    request = license_pb2.CancelReleasesRequest(project=NAME, licenses=licenses, request_id=str(uuid4()))
+    return list((await wire.licenses.CancelReleases(request)).results)
+
+
+async def approve(wire: Wire, *licenses: str, caller: str) -> list[license_pb2.MoveResult]:
+    """A second operator agrees that devices are dead, one answer per license."""
+    request = license_pb2.ApproveReleasesRequest(project=NAME, licenses=licenses, request_id=str(uuid4()))
+    return list((await wire.licenses.ApproveReleases(request, metadata=(("caller", caller),))).results)
+
+
+async def hand_in(wire: Wire, certificate: document_pb2.SignedDocument) -> license_pb2.SubmitCertificateResponse:
+    """A certificate reaches the master."""
+    return await wire.licenses.SubmitCertificate(license_pb2.SubmitCertificateRequest(certificate=certificate))
+
+
 async def certify(
     wire: Wire, key: DeviceKey, request: document_pb2.SignedDocument
 ) -> license_pb2.SubmitCertificateResponse:
     """The device signs, and its certificate is handed in."""
-    certificate = key.certify(request)
-    return await wire.licenses.SubmitCertificate(license_pb2.SubmitCertificateRequest(certificate=certificate))
+    return await hand_in(wire, key.certify(request))
+
+
+def refusal(results: Sequence[license_pb2.MoveResult]) -> license_pb2.MoveRefusal:
+    """Why the only license of a call is not moved."""
+    (result,) = results
+    assert result.WhichOneof("outcome") == "refused", result
+    assert result.refused.message
+    assert result.refused.remedy
+    assert result.refused.rules
+    return result.refused
+
+
+def moved(results: Sequence[license_pb2.MoveResult]) -> license_pb2.LicenseStatus:
+    """How the only license of a call stands after it moved."""
+    (result,) = results
+    assert result.WhichOneof("outcome") == "moved", result
+    return result.moved
 
 
 async def listed(wire: Wire) -> dict[str, license_pb2.LicenseStatus]:

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from licensemaster.v1 import document_pb2, license_pb2, seat_pb2
 from master.domain.estate import InUse, License
 from master.domain.move_problems import MoveRefusal
+from master.domain.project import is_name
 from master.leasing import documents, keys
 from master.leasing.licenses import LicenseView
 from master.leasing.moves import Moved
@@ -161,7 +162,8 @@ def device_name(text: str, field: str = "device") -> tuple[str, str]:
         InvalidArgumentError: it is not of that form.
     """
     parts = text.split("/")
-    if len(parts) != 4 or parts[0] != "projects" or parts[2] != "devices" or not (parts[1] and parts[3]):
+    well_formed = len(parts) == 4 and parts[0] == "projects" and parts[2] == "devices"
+    if not (well_formed and is_name(parts[1]) and is_name(parts[3])):
         raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/devices/DEVICE")
     return parts[1], parts[3]
 
@@ -252,7 +254,7 @@ class Papers:
             approved_by=release.approved_by,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
-            request=None if release.device_dead else self.release_request(project, view.item),
+            request=self.release_request(project, view.item),
         )
 
     def move_result(self, project: str, moved: Moved, view: LicenseView | None) -> license_pb2.MoveResult:

@@ -1,0 +1,200 @@
+"""What becomes of licenses that move, worked out the slow and obvious way, for the model of the random histories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+COOLING_OFF_SECONDS = 100
+REFUSE, DRAIN, REVOKE, FORCE = 1, 2, 3, 4
+BOXES = ("hq-box", "paris-box", "rome-box")
+"""Devices that licenses move between."""
+
+Key = tuple[str, str]
+"""(license type, holder)."""
+PoolName = tuple[str, str]
+"""(device, license type)."""
+
+
+@dataclass(frozen=True)
+class HeldSeat:
+    """A seat: the pool debited, or None and the type that includes it; since when."""
+
+    pool: PoolName | None
+    parent: str = ""
+    at: float = 0.0
+
+
+@dataclass
+class ModelRelease:
+    """A release under way."""
+
+    in_use: int
+    to_device: str
+    dead: bool
+    asked_by: str
+    nonce: bytes = b""
+    """The master chooses it; the history notes it."""
+    certified: bool = False
+    approved: bool = False
+
+
+@dataclass
+class ModelLicense:
+    """An imported license."""
+
+    kind: str
+    quantity: int
+    device: str = ""
+    binding: int = 0
+    first_bound: float | None = None
+    held_until: float = 0.0
+    release: ModelRelease | None = None
+    last_nonce: bytes = b""
+    """Of the release that freed it last, where its device could know it."""
+
+
+@dataclass
+class Balance:
+    """The licenses of one project; the seats that use them are the model's."""
+
+    licenses: dict[str, ModelLicense] = field(default_factory=dict)
+    now: float = 0.0
+
+    def capacity(self) -> dict[PoolName, int]:
+        """What is installed, by pool."""
+        raise NotImplementedError
+
+    def used(self) -> dict[PoolName, int]:
+        """Seats debited, by pool."""
+        raise NotImplementedError
+
+    def is_connected(self, pbx: str, now: float) -> bool:
+        """Whether it can be told something."""
+        raise NotImplementedError
+
+    held: dict[str, dict[Key, HeldSeat]] = field(default_factory=dict)
+    revoked: dict[str, set[Key]] = field(default_factory=dict)
+
+    def leaving(self) -> dict[PoolName, int]:
+        """Licenses whose release is under way, by pool."""
+        found: dict[PoolName, int] = {}
+        for item in self.licenses.values():
+            if item.release is not None:
+                found[item.device, item.kind] = found.get((item.device, item.kind), 0) + item.quantity
+        return found
+
+    def seats_to_go(self, item: ModelLicense) -> int:
+        """Seats in the way of a release."""
+        pool = item.device, item.kind
+        return max(self.used()[pool] - (self.capacity()[pool] - item.quantity), 0)
+
+    # --- Moves: whether they are done, and what they come to ----------------------------------------------------------
+
+    def bind(self, name: str, device: str) -> bool:
+        """Put a free one onto a device."""
+        item = self.licenses[name]
+        if item.device or self.now < item.held_until:
+            return False
+        self._put(item, device)
+        return True
+
+    def release(self, name: str, asked: ModelRelease) -> tuple[int, int] | None:
+        """Begin or step up; seats revoked and seats at risk, None where it is refused."""
+        item = self.licenses[name]
+        if not item.device:
+            return None
+        if item.release is None:
+            if asked.to_device == item.device:
+                return None
+            item.release = asked
+            left = self.capacity()[item.device, item.kind] - self.leaving()[item.device, item.kind]
+            if asked.in_use == REFUSE and self.used()[item.device, item.kind] > left:
+                item.release = None
+                return None
+        elif (item.release.to_device, item.release.dead) != (asked.to_device, asked.dead):
+            return None
+        item.release.in_use = max(item.release.in_use, asked.in_use)
+        taken = (0, 0)
+        if asked.in_use in (REVOKE, FORCE):
+            taken = self._revoke((item.device, item.kind), force=asked.in_use == FORCE)
+        self._complete(item)
+        return taken
+
+    def certify(self, name: str) -> None:
+        """Its device has signed."""
+        item = self.licenses[name]
+        assert item.release is not None
+        item.release.certified = True
+        self._complete(item)
+
+    def approve(self, name: str, caller: str) -> bool:
+        """Somebody else agrees that its device is dead."""
+        item = self.licenses[name]
+        if item.release is None or not item.release.dead or item.release.asked_by == caller:
+            return False
+        item.release.approved = True
+        self._complete(item)
+        return True
+
+    def cancel(self, name: str) -> bool:
+        """Give its release up."""
+        item = self.licenses[name]
+        if item.release is None:
+            return False
+        item.release = None
+        item.binding += 1
+        return True
+
+    def look(self) -> None:
+        """Complete what can be completed."""
+        for name in sorted(self.licenses):
+            if self.licenses[name].release is not None:
+                self._complete(self.licenses[name])
+
+    def _put(self, item: ModelLicense, device: str) -> None:
+        item.device, item.release, item.held_until = device, None, 0.0
+        item.binding += 1
+        item.first_bound = self.now if item.first_bound is None else item.first_bound
+
+    def _complete(self, item: ModelLicense) -> None:
+        release = item.release
+        assert release is not None
+        if not (release.certified or release.approved) or self.seats_to_go(item):
+            return
+        target = release.to_device
+        item.device, item.release, item.last_nonce = "", None, release.nonce
+        item.held_until = 0.0 if release.certified else self.now + COOLING_OFF_SECONDS
+        if target:
+            self._put(item, target)
+
+    # --- Seats that are taken away ------------------------------------------------------------------------------------
+
+    def _revoke(self, pool: PoolName, *, force: bool) -> tuple[int, int]:
+        debited = [(pbx, key) for pbx, seats in self.held.items() for key, seat in seats.items() if seat.pool == pool]
+        pending = [(pbx, key) for pbx, key in debited if key in self.revoked[pbx]]
+        stays = self.capacity()[pool] - self.leaving()[pool]
+        excess = max(self.used()[pool] - len(pending) - stays, 0)
+        order = list(self.held)
+
+        def turn(one: tuple[str, Key]) -> tuple[bool, float, int, str]:
+            pbx, key = one
+            connected = self.is_connected(pbx, self.now)
+            return not connected, -self.held[pbx][key].at, order.index(pbx), key[1]
+
+        chosen = sorted((one for one in debited if one not in pending), key=turn)[:excess]
+        counted = sum(self.used().values())
+        for pbx, key in [*chosen, *(pending if force else [])]:
+            gone = [one for one in self._with_dependents(pbx, key) if one in self.held[pbx]]
+            self.revoked[pbx] |= {one for one in gone if one[0] != "ipva"}
+            if force and not self.is_connected(pbx, self.now):
+                for one in gone:
+                    del self.held[pbx][one]
+        return len(chosen), counted - sum(self.used().values())
+
+    def _with_dependents(self, pbx: str, key: Key) -> list[Key]:
+        kind, holder = key
+        if kind == "port":
+            return [key, ("ipva", holder)]
+        if kind == "uc" or (kind == "mypbx" and ("uc", holder) not in self.held[pbx]):
+            return [key, ("mypbx", holder), ("video", holder)] if kind == "uc" else [key, ("video", holder)]
+        return [key]
