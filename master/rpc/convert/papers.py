@@ -236,6 +236,8 @@ class Papers:
         )
         if item.release is not None:
             message.release.CopyFrom(self._release(project, view, signed=signed))
+        elif signed and item.device is not None and item.file is not None:
+            message.signed_binding.CopyFrom(self.binding(project, item))
         return message
 
     def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release:
@@ -268,8 +270,8 @@ class Papers:
             message.refused.CopyFrom(move_refusal(moved.refused))
         elif view is not None:
             message.moved.CopyFrom(self.license_status(project, view, signed=signed))
-            if signed and view.item.device is not None and view.item.release is None:
-                message.binding.CopyFrom(self.binding(project, view.item))
+            if message.moved.HasField("signed_binding"):
+                message.binding.CopyFrom(message.moved.signed_binding)
         return message
 
     def binding(self, project: str, item: License) -> document_pb2.SignedDocument:
