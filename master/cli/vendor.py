@@ -97,7 +97,7 @@ def issue(
         items = [*(vendor.read_items(source) if source else ()), *map(vendor.parse_item, licenses or ())]
         document = vendor.issue(
             items,
-            file_id=file_id or f"f-{uuid4().hex[:16]}",
+            file_id=file_id or f"f-{uuid4().hex[:12]}",
             project=project.removeprefix("projects/"),
             catalog=_catalog(catalog),
             issued=now,
