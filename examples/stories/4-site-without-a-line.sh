@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # A site without a line to the master: every step is a file that somebody carries.
 #
-# The master never sees the device, the device never sees the master; signatures do what a line would. A certificate that
-# was used once is worth nothing the second time (rule L2).
+# The master never sees the device, the device never sees the master; signatures do what a line would (rule L2).
 source "$(dirname "$0")/stage.sh"
 start_master
 mkdir stick
@@ -47,18 +46,19 @@ say "Releasing: the request goes out, the certificate comes back."
 run license-master license release ports --request-out stick --no-wait
 expect "waits for the certificate of ship-box"
 on_the_ship license-master device certify --folder ship stick/ports.release-request.json --out stick/ports.certificate.json
+
+say "On the way somebody changes a letter in it: the master sees that, and nothing happens."
+sed 's/"payload": "C/"payload": "D/' stick/ports.certificate.json >stick/changed.json
+refused license-master license certify stick/changed.json
+expect "forged or altered"
+run license-master license list
+expect "releasing"
+
+say "The genuine one counts."
 run license-master license certify stick/ports.certificate.json
 expect "free in the project balance"
 
 say "What the ship certified is over for it: it does not take the old statement back."
 refused env LICENSE_MASTER_SERVER=127.0.0.1:1 license-master device accept --folder ship stick/ports.binding.json
 expect "this device certified that itself"
-
-say "And the old certificate does not release the license a second time."
-run license-master license bind ports --to ship-box --binding-out stick
-run license-master license release ports --request-out stick --no-wait
-refused license-master license certify stick/ports.certificate.json
-expect "DOCUMENT_REPLAYED"
-run license-master license list
-expect "releasing"
 end_of_story "A license went to sea and came back, carried by hand, and nobody could cheat."

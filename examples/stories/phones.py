@@ -26,9 +26,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.folder / given.pbx.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
-    config = ClientConfig(
-        addresses=(given.server,), pbx=given.pbx, software_version=given.software, state_dir=folder
-    )
+    config = ClientConfig(addresses=(given.server,), pbx=given.pbx, software_version=given.software, state_dir=folder)
     client = BlockingSlaveClient(config)
     client.start()
     try:

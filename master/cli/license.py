@@ -236,12 +236,7 @@ def certify(
         print_json_object({"certificates": [json_object(answer) for answer in answers]})
         return
     for answer in answers:
-        stands = f"{answer.license.license}: certified; "
-        if answer.license.state == RELEASING:
-            stands += waits_for(answer.license).removeprefix("certified; ")
-        else:
-            stands += f"on {answer.license.device}" if answer.license.device else "free in the project balance"
-        stdout_console().print(visible(stands))
+        stdout_console().print(visible(f"{answer.license.license}: {_after_certificate(answer.license)}"))
 
 
 @app.command("papers")
@@ -274,6 +269,13 @@ def papers(
         stdout_console().print(visible(f"{file}  for {one.device}"))
     if not files:
         stderr_console().print("nothing to carry")
+
+
+def _after_certificate(one: license_pb2.LicenseStatus) -> str:
+    """How a license stands once its device's certificate was handed in."""
+    if one.state == RELEASING:  # one that was handed in before may have ended an earlier release
+        return waits_for(one) if one.release.certified else f"nothing changed; {waits_for(one)}"
+    return f"certified; {f'on {one.device}' if one.device else 'free in the project balance'}"
 
 
 license_release.add_to(app)

@@ -13,7 +13,8 @@ from tests.cli.command import COMMAND, surroundings
 
 STORIES = Path(__file__).parents[2] / "examples" / "stories"
 NAMES = sorted(path.name for path in STORIES.glob("[0-9]*.sh"))
-PATIENCE_SECONDS = 170
+PATIENCE_SECONDS = 280
+pytestmark = pytest.mark.timeout(300)  # a story takes fifteen seconds, on a machine with other work many more
 
 
 def play(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
