@@ -128,15 +128,16 @@ def _print_refusal(result: license_pb2.MoveResult, console: Console, go_on: str)
     for other in refused.licenses:
         console.print(visible(f"  in the way: {other.license} ({other.quantity:,} {other.type})"))
     console.print(Text.assemble(("  → ", "bold yellow"), visible(refused.remedy, "bold yellow")))
-    for command, what in _ways_on(result, go_on):
-        console.print(visible(f"    {command}    {what}"))
+    ways = _ways_on(result, go_on)
+    for command, what in ways:
+        console.print(visible(f"    {command:{max(len(one) for one, _ in ways)}}    {what}"))
 
 
 def _ways_on(result: license_pb2.MoveResult, go_on: str) -> Sequence[tuple[str, str]]:
     problem, device = result.refused.problem, result.refused.device
     if problem == license_pb2.MOVE_PROBLEM_IN_USE and go_on:
         return (
-            (f"{go_on} --drain ", "grant no new seats, wait until enough are returned"),
+            (f"{go_on} --drain", "grant no new seats, wait until enough are returned"),
             (f"{go_on} --revoke", "take the newest seats away now and tell their holders"),
         )
     if problem == license_pb2.MOVE_PROBLEM_DEVICE_NOT_ENROLLED:

@@ -55,6 +55,7 @@ async def test_files_are_imported_once_and_bad_ones_are_told_apart(
     untrusted = await today("license", "import", good)
     assert (untrusted.code, untrusted.out) == (1, "")
     assert "DOCUMENT_UNKNOWN_KEY" in untrusted.err
+    assert "try: compare the key with what its owner tells you, then `license-master vendor trust" in untrusted.err
     assert (await today("vendor", "keys")).err.startswith("no vendor's key is trusted yet")
     trusted = await today("vendor", "trust", vendor.public_key.hex(), "--name", "test vendor")
     assert trusted.out == f"trusted: key {documents.key_id_of(vendor.public_key)} test vendor\n"
