@@ -18,7 +18,7 @@ _REMEDIES = {
     grpc.StatusCode.UNKNOWN: "check that --server names the master's API port and not another one",
 }
 _DOCUMENT_REMEDIES = {
-    "DOCUMENT_UNKNOWN_KEY": "compare the key with what its owner tells you, then `license-master vendor trust PUBLIC_KEY`",
+    "DOCUMENT_UNKNOWN_KEY": "compare the key with its owner's; `license-master vendor trust KEY` trusts it",
     "DOCUMENT_BAD_SIGNATURE": "get the original again; `license-master vendor show FILE` shows what this one says",
     "DOCUMENT_KEY_DISTRUSTED": "ask the vendor for a file signed with its present key",
     "DOCUMENT_KEY_RETIRED": "ask the vendor for a file signed with its present key",

@@ -55,7 +55,7 @@ async def test_files_are_imported_once_and_bad_ones_are_told_apart(
     untrusted = await today("license", "import", good)
     assert (untrusted.code, untrusted.out) == (1, "")
     assert "DOCUMENT_UNKNOWN_KEY" in untrusted.err
-    assert "try: compare the key with what its owner tells you, then `license-master vendor trust" in untrusted.err
+    assert "try: compare the key with its owner's; `license-master vendor trust" in untrusted.err
     assert (await today("vendor", "keys")).err.startswith("no vendor's key is trusted yet")
     trusted = await today("vendor", "trust", vendor.public_key.hex(), "--name", "test vendor")
     assert trusted.out == f"trusted: key {documents.key_id_of(vendor.public_key)} test vendor\n"
@@ -200,12 +200,12 @@ async def test_what_is_in_use_is_refused_with_the_ways_on(today: Cli, today_mast
     for said in (
         "● refused  ports: in use (L5)",
         "site-berlin",
-        "license-master license release ports --drain ",
+        "license-master license release ports --drain",
         "license-master license release ports --revoke",
     ):
         assert said in refused.out
     moving = await today("license", "rebind", "ports", "--to", "berlin-box")
-    assert "license-master license rebind ports --to berlin-box --drain " in moving.out
+    assert "license-master license rebind ports --to berlin-box --drain" in moving.out
     assert (await listed(today_master.wire))["ports"].state == license_pb2.LICENSE_STATE_BOUND
 
 
