@@ -45,6 +45,10 @@ expect "version limit" "ports-v10"
 run phones projects/acme/pbxs/branch 160 12
 expect "150 of 160 phones" "10 refused: VERSION_LIMIT"
 
+say "What would it take? A plan answers, and changes nothing (B7)."
+run license-master plan upgrade --to 12 --release ports-v10
+expect "have 50 PBX-Port seats on hq-box returned"
+
 say "Releasing them is refused as long as more than 100 ports are in use: nobody is cut off by mistake (L5)."
 refused license-master license release ports-v10
 expect "in use" "50 PBX-Port seats" "--drain" "--revoke"
