@@ -12,6 +12,7 @@ import grpc
 
 from licensemaster.v1 import (
     audit_pb2_grpc,
+    license_pb2_grpc,
     plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
@@ -58,6 +59,7 @@ class Connection:
         self.status = status_pb2_grpc.StatusServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.plans = plan_pb2_grpc.PlanServiceStub(self._channel)
+        self.licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

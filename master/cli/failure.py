@@ -17,6 +17,11 @@ class CommandFailed(Exception):
         self.lines = tuple(lines)
         self.remedy = remedy
 
+    def in_file(self, file: str) -> "CommandFailed":
+        """The same, said of a file."""
+        message = self.message if file in self.message else f"{file}: {self.message}"
+        return CommandFailed(message, lines=self.lines, remedy=self.remedy)
+
     def parts(self) -> list[RenderableType]:
         """What to print, in order."""
         parts: list[RenderableType] = [Text.assemble(("error: ", "bold red"), visible(self.message))]

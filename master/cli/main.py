@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from master.cli import audit, catalog, db, demo, explain, listings, plan, project, serve, standby, status
+from master.cli import (
+    audit,
+    catalog,
+    db,
+    demo,
+    device,
+    explain,
+    license,
+    listings,
+    plan,
+    project,
+    serve,
+    standby,
+    status,
+    vendor,
+)
 from master.cli.failure import CommandFailed, print_failure
 from master.cli.output import stderr_console
 
@@ -34,6 +49,9 @@ app.command("events")(listings.events)
 app.add_typer(audit.app, name="audit")
 app.command("explain")(explain.explain)
 app.add_typer(standby.app, name="standby")
+app.add_typer(license.app, name="license")
+app.add_typer(device.app, name="device")
+app.add_typer(vendor.app, name="vendor")
 app.command("demo")(demo.demo)
 
 

@@ -29,3 +29,7 @@ ProjectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most this many rows; 0 for all.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
+LicensesArgument = Annotated[
+    list[str], typer.Argument(metavar="LICENSE...", help="Ids, as `license list` shows them.", show_default=False)
+]

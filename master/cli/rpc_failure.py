@@ -17,6 +17,14 @@ _REMEDIES = {
     grpc.StatusCode.INTERNAL: "look into the master's log; nothing was changed unless it says so",
     grpc.StatusCode.UNKNOWN: "check that --server names the master's API port and not another one",
 }
+_DOCUMENT_REMEDIES = {
+    "DOCUMENT_UNKNOWN_KEY": "compare the key with its owner's; `license-master vendor trust KEY` trusts it",
+    "DOCUMENT_BAD_SIGNATURE": "get the original again; `license-master vendor show FILE` shows what this one says",
+    "DOCUMENT_KEY_DISTRUSTED": "ask the vendor for a file signed with its present key",
+    "DOCUMENT_KEY_RETIRED": "ask the vendor for a file signed with its present key",
+    "DOCUMENT_TOKEN_INVALID": "`license-master device token DEVICE` makes a new one",
+}
+"""A document is refused whoever hands it in; docs/moves.md has the whole list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ def rpc_failure(error: grpc.RpcError, server: str) -> RpcFailure:
     if details.info.reason:
         lines.insert(0, f"reason: {details.info.reason}")
     message = error.details() or error.code().name
-    usual = "" if "`license-master " in message else _REMEDIES.get(error.code(), "")
+    usual = "" if "`license-master " in message else _usual_remedy(error.code(), details.info.reason)
     remedy = details.info.metadata.get("remedy") or usual
     if details.retry.HasField("retry_delay"):
         remedy = f"again in {details.retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master is busy"
@@ -74,6 +82,13 @@ def rpc_failure(error: grpc.RpcError, server: str) -> RpcFailure:
         lines=lines,
         remedy=remedy,
     )
+
+
+def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
+    """What helps where the master did not say."""
+    if reason.startswith("DOCUMENT_"):
+        return _DOCUMENT_REMEDIES.get(reason, "")
+    return _REMEDIES.get(code, "")
 
 
 def _unreachable(error: grpc.Call, server: str) -> RpcFailure | None:

@@ -22,6 +22,8 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NAME_RULE = "must be 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
 _PACE_LIMITS = {"ttl_seconds": (5, 86_400), "grace_seconds": (0, 2_592_000), "renew_every_seconds": (1, 86_400)}
 QUANTITY_MAX = 1_000_000
+FILE_ITEMS_MAX = 1000
+"""Licenses in a vendor's file."""
 CAPACITY_MAX = 1_000_000_000
 
 

@@ -10,15 +10,13 @@ from datetime import UTC, datetime
 
 from master.domain.catalog import Catalog, LicenseName, UnknownLicenseNameError
 from master.domain.estate import License
-from master.domain.project import QUANTITY_MAX, is_name
+from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 from master.leasing.documents import DocumentProblem, DocumentRefusedError, FileItem, LicenseFile
 from master.leasing.estates import Estates
 from master.leasing.keys import trusted_key
 from master.leasing.license_changes import LicenseChanges, plain
 from master.store import licenses as store
 from master.store.database import Tx
-
-FILE_ITEMS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ class LicenseView:
     is_cooling_off: bool = False
     seats_to_go: int = 0
     seats_unreachable: int = 0
+    unreachable_until: float | None = None
+    """When the last lease behind those seats ends, UNIX seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +252,7 @@ def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[Lic
         return [LicenseView(item, cooling_off(item)) for item in items]
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
-    silent = {pbx for pbx, lease in leases.items() if lease.state(now) is not LeaseState.ACTIVE}
+    silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(now) is not LeaseState.ACTIVE}
     views = []
     for item in items:
         if item.release is None or item.device is None:
@@ -259,6 +261,8 @@ def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[Lic
         pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
         left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
         to_go = max(used.get(pool_id, 0) - left, 0)
-        unreachable = sum(seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent)
-        views.append(LicenseView(item, False, to_go, min(unreachable, to_go)))
+        away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
+        unreachable = min(sum(away.values()), to_go)
+        until = max(silent[pbx] for pbx in away) if unreachable else None
+        views.append(LicenseView(item, False, to_go, unreachable, until))
     return views

@@ -139,8 +139,11 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         answer = await self._licenses.move(request)
         moved = [result.item for result in answer.results if result.item is not None]
         views = {view.item.id: view for view in await self._licenses.view(request.project, moved)}
+        signed = not request.dry_run  # what did not happen is not certified to anybody
         results = [
-            self._papers.move_result(request.project, result, views.get(result.item.id) if result.item else None)
+            self._papers.move_result(
+                request.project, result, views.get(result.item.id) if result.item else None, signed=signed
+            )
             for result in answer.results
         ]
         return results, answer.warnings

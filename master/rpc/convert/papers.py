@@ -216,8 +216,8 @@ class Papers:
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
 
-    def license_status(self, project: str, view: LicenseView) -> license_pb2.LicenseStatus:
-        """A license and where it stands."""
+    def license_status(self, project: str, view: LicenseView, *, signed: bool = True) -> license_pb2.LicenseStatus:
+        """A license and where it stands; without signed documents where it only would stand there."""
         item = view.item
         message = license_pb2.LicenseStatus(
             license=item.id,
@@ -237,10 +237,12 @@ class Papers:
             agreement_end_time=_optional(item.agreement_ends_at),
         )
         if item.release is not None:
-            message.release.CopyFrom(self._release(project, view))
+            message.release.CopyFrom(self._release(project, view, signed=signed))
+        elif signed and item.device is not None and item.file is not None:
+            message.signed_binding.CopyFrom(self.binding(project, item))
         return message
 
-    def _release(self, project: str, view: LicenseView) -> license_pb2.Release:
+    def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release:
         release = view.item.release
         assert release is not None
         return license_pb2.Release(
@@ -254,20 +256,23 @@ class Papers:
             approved_by=release.approved_by,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
-            request=self.release_request(project, view.item),
+            request=self.release_request(project, view.item) if signed else None,
+            unreachable_end_time=_optional(view.unreachable_until),
         )
 
-    def move_result(self, project: str, moved: Moved, view: LicenseView | None) -> license_pb2.MoveResult:
-        """The answer for one license."""
+    def move_result(
+        self, project: str, moved: Moved, view: LicenseView | None, *, signed: bool
+    ) -> license_pb2.MoveResult:
+        """The answer for one license; without signed documents for a dry run."""
         message = license_pb2.MoveResult(
             license=moved.license_id, seats_revoked=moved.revoked.seats, seats_at_risk=moved.revoked.at_risk
         )
         if moved.refused is not None:
             message.refused.CopyFrom(move_refusal(moved.refused))
         elif view is not None:
-            message.moved.CopyFrom(self.license_status(project, view))
-            if view.item.device is not None and view.item.release is None:
-                message.binding.CopyFrom(self.binding(project, view.item))
+            message.moved.CopyFrom(self.license_status(project, view, signed=signed))
+            if message.moved.HasField("signed_binding"):
+                message.binding.CopyFrom(message.moved.signed_binding)
         return message
 
     def binding(self, project: str, item: License) -> document_pb2.SignedDocument:

@@ -1,0 +1,45 @@
+"""Lets so many phones be registered at a PBX, as the PBX itself does it, and tells how many got a license.
+
+    python phones.py --server HOST:PORT --folder DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE]
+
+Each run is the PBX after a restart: it goes on under the lease that it kept in its folder, and asks for what it wants
+now. Afterwards it stops, as for a short maintenance: the master counts its seats until its lease ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, Refused, State, Want
+
+
+def main() -> None:
+    """Read the command line, and let the phones register."""
+    parser = argparse.ArgumentParser(description="Phones register at a PBX.")
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--folder", required=True, type=Path)
+    parser.add_argument("pbx")
+    parser.add_argument("count", type=int)
+    parser.add_argument("software", nargs="?", default="12")
+    given = parser.parse_args()
+    folder = given.folder / given.pbx.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    config = ClientConfig(addresses=(given.server,), pbx=given.pbx, software_version=given.software, state_dir=folder)
+    client = BlockingSlaveClient(config)
+    client.start()
+    try:
+        client.wait_for_state(State.CONNECTED, timeout_seconds=30)
+        synced = client.sync([Want("port", HolderKind.USER, f"phone-{number}") for number in range(given.count)])
+    finally:
+        client.stop()
+    refused = [one for one in synced.outcomes if isinstance(one, Refused)]
+    granted = len(synced.outcomes) - len(refused)
+    print(f"{given.pbx.rsplit('/', 1)[-1]} on {given.software}: {granted} of {given.count} phones have a port license")
+    for message, times in Counter(f"{one.reason.name}: {one.message}" for one in refused).items():
+        print(f"  {times} refused: {message}")
+
+
+if __name__ == "__main__":
+    main()

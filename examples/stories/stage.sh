@@ -1,0 +1,98 @@
+# Sets the stage for a story: a real master on a folder of its own and a free port, both gone when the story ends.
+# Sourced by the stories, not run by itself. What a story needs: `license-master` on the PATH, and the Python it runs on.
+
+set -euo pipefail
+
+STORIES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+COMMAND=$(command -v license-master) || { echo "license-master is not on the PATH: activate its environment" >&2; exit 2; }
+PYTHON=$(dirname "$COMMAND")/python
+[ -x "$PYTHON" ] || PYTHON=python3
+STAGE=$(mktemp -d)
+MASTER_PID=
+export COLUMNS=${COLUMNS:-160}
+cd "$STAGE"
+
+# A story acts under no settings but its own.
+for variable in $(env | sed -n 's/^\(LICENSE_MASTER_[A-Z_]*\)=.*/\1/p'); do unset "$variable"; done
+
+leave_stage() {
+    local code=$?
+    [ -z "$MASTER_PID" ] || { kill "$MASTER_PID" 2>/dev/null && wait "$MASTER_PID" 2>/dev/null || true; }
+    cd / && rm -rf "$STAGE"
+    exit "$code"
+}
+trap leave_stage EXIT
+trap 'exit 130' INT TERM
+
+# start_master [NAME=VALUE ...]: a master over a new database; NAME=VALUE are settings.
+start_master() {
+    export LICENSE_MASTER_DATABASE_URL=sqlite:///$STAGE/license-master.db
+    license-master db upgrade >master.log 2>&1 || { cat master.log >&2; exit 1; }
+    env "$@" license-master serve --listen 127.0.0.1:0 --metrics-listen "" >>master.log 2>&1 &
+    MASTER_PID=$!
+    local port=
+    for _ in $(seq 300); do
+        port=$(sed -n 's/.*"port": \([0-9]*\).*"event": "serving".*/\1/p; s/.*"event": "serving".*"port": \([0-9]*\).*/\1/p' master.log | head -1)
+        [ -z "$port" ] || break
+        kill -0 "$MASTER_PID" 2>/dev/null || { cat master.log >&2; exit 1; }
+        sleep 0.1
+    done
+    [ -n "$port" ] || { cat master.log >&2; exit 1; }
+    unset LICENSE_MASTER_DATABASE_URL
+    export LICENSE_MASTER_SERVER=127.0.0.1:$port
+}
+
+# say TEXT: what comes next.
+say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+
+# run COMMAND...: does it before your eyes; its output can be checked with `expect`. It must succeed.
+run() {
+    printf '$ %s\n' "$(shown "$@")"
+    if ! "$@" >output 2>&1 </dev/null; then cat output; fail "this should have succeeded"; fi
+    cat output
+}
+
+# refused COMMAND...: the same, but it must be refused (exit code 1).
+refused() {
+    local code=0
+    printf '$ %s\n' "$(shown "$@")"
+    "$@" >output 2>&1 </dev/null || code=$?
+    cat output
+    [ "$code" = 1 ] || fail "this should have been refused, but ended with $code"
+}
+
+# expect TEXT...: each stands in what the last command said.
+expect() {
+    local text
+    for text in "$@"; do grep -qF -- "$text" output || fail "the last command should have said: $text"; done
+}
+
+# expect_not TEXT...: none stands there.
+expect_not() {
+    local text
+    for text in "$@"; do ! grep -qF -- "$text" output || fail "the last command should not have said: $text"; done
+}
+
+# phones PBX COUNT [SOFTWARE]: so many phones are registered at a PBX from now on; tells how many got a license.
+phones() { "$PYTHON" "$STORIES/phones.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" "$@"; }
+
+# as PERSON COMMAND...: the command as another operator types it.
+as() {
+    local person=$1
+    shift
+    env LOGNAME="$person" "$@"
+}
+
+shown() {
+    local word
+    for word in "$@"; do
+        case $word in *[!A-Za-z0-9_./:%=-]*) printf "'%s' " "$word" ;; *) printf '%s ' "$word" ;; esac
+    done
+}
+
+fail() {
+    printf '\nstory broken: %s\n' "$*" >&2
+    exit 1
+}
+
+end_of_story() { printf '\n\033[1mThe end: %s\033[0m\n' "$*"; }

@@ -1,0 +1,99 @@
+"""Signed documents as files: read, written, and said in words. Verifying them is for those who have the key."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from licensemaster.v1 import document_pb2
+from master.cli.failure import CommandFailed
+
+if TYPE_CHECKING:
+    from slave_client.documents import Kind
+
+_BYTES_MAX = 2_097_152
+
+
+def read_document(file: Path, kind: Kind | None = None) -> document_pb2.SignedDocument:
+    """The document in a file, claiming to be of a kind.
+
+    Raises:
+        CommandFailed: it cannot be read, or claims to be something else.
+    """
+    from slave_client import documents
+
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_BYTES_MAX + 1)
+    except OSError as error:
+        raise CommandFailed(f"cannot read {file}: {error.strerror or error}") from error
+    try:
+        document = documents.from_text(content)
+        if kind is not None:
+            documents.check_kind(document, kind)
+    except documents.DocumentError as error:
+        raise CommandFailed(f"{file}: {error}", remedy=f"license-master vendor show {file}") from error
+    return document
+
+
+def write_document(file: Path, document: document_pb2.SignedDocument) -> None:
+    """Write a document, whole or not at all, over what was there.
+
+    Raises:
+        CommandFailed: it cannot be written.
+    """
+    from slave_client import documents
+
+    write_text(file, documents.to_text(document))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        CommandFailed: it cannot be written.
+    """
+    temporary = ""
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
+            temporary = stream.name
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, file)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise CommandFailed(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def folder_for(out: Path) -> Path:
+    """A folder to write documents into, made where there is none.
+
+    Raises:
+        CommandFailed: it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(f"cannot make the folder {out}: {error.strerror or error}") from error
+    return out
+
+
+def binding_file(folder: Path, license_id: str) -> Path:
+    """What the statement of a license's binding is called."""
+    return folder / f"{license_id}.binding.json"
+
+
+def request_file(folder: Path, license_id: str) -> Path:
+    """What the request to certify a license's release is called."""
+    return folder / f"{license_id}.release-request.json"
+
+
+def certificate_file(folder: Path, license_id: str) -> Path:
+    """What a device's certificate for a license is called."""
+    return folder / f"{license_id}.certificate.json"

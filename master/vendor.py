@@ -1,0 +1,306 @@
+"""What a vendor does: makes keys, introduces the next one, issues signed license files.
+
+Decides: how keys are kept (PKCS #8 PEM, readable by the owner only; the public half beside it as PEM), and what a
+license file must have before it is signed, so that a vendor hears of a mistake before a customer does. Leaves to
+others: whether a project trusts the key and takes the file (`leasing/imports.py`). Time and ids come in as arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from licensemaster.v1 import document_pb2
+from master.domain.catalog import Catalog, UnknownLicenseNameError
+from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
+from master.domain.toml_lines import TomlLines, path_text
+from slave_client import documents
+
+KEY_NAME: Final = "vendor.key"
+PUBLIC_SUFFIX: Final = ".pub"
+_FILE_BYTES_MAX: Final = 1_048_576
+_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
+_ITEM_KEYS: Final = {"id", "type", "quantity", "replaces", "agreement_end"}
+
+
+class VendorError(Exception):
+    """A key or a license file cannot be made or read; says which, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One purchased item; `type` is its printed name, `agreement_end` the last moment of its service agreement."""
+
+    id: str
+    type: str
+    quantity: int
+    replaces: str = ""
+    agreement_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """Where a new key pair was written."""
+
+    private: Path
+    public: Path
+    key_id: str
+
+
+# --- Keys -------------------------------------------------------------------------------------------------------------
+
+
+def generate(out: Path) -> KeyFiles:
+    """A new key pair: in a folder as `vendor.key` and `vendor.key.pub`, else under the name given and with `.pub`.
+
+    Raises:
+        VendorError: one of the files exists already; nothing was written.
+        OSError: they cannot be written.
+    """
+    private = out / KEY_NAME if out.is_dir() else out
+    public = private.with_name(private.name + PUBLIC_SUFFIX)
+    for file in (private, public):
+        if file.exists():
+            raise VendorError(f"{file} exists already; a key is never written over. Name another file")
+    private.parent.mkdir(parents=True, exist_ok=True)
+    key = Ed25519PrivateKey.generate()
+    raw = documents.public_key_of(key)
+    _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    _write_new(public, public_pem(raw), mode=0o644)
+    return KeyFiles(private, public, documents.key_id_of(raw))
+
+
+def read_private_key(file: Path) -> Ed25519PrivateKey:
+    """A vendor's private key.
+
+    Raises:
+        VendorError: there is none, or it is none.
+    """
+    content = _read(file)
+    try:
+        key = load_pem_private_key(content, password=None)
+    except (ValueError, TypeError) as error:
+        hint = "it is the public half" if b"PUBLIC KEY" in content else "it is no private key in PEM form"
+        raise VendorError(f"{file}: {hint}; name the file that `vendor keygen` made") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise VendorError(f"{file}: it is a private key, but no Ed25519 key; make one with `vendor keygen`")
+    return key
+
+
+def read_public_key(file_or_hex: str) -> bytes:
+    """A public key, raw 32 bytes: from a PEM file, or written as 64 hexadecimal digits.
+
+    Raises:
+        VendorError: there is none, or it is none.
+    """
+    if _HEX.fullmatch(file_or_hex):
+        return bytes.fromhex(file_or_hex)
+    content = _read(Path(file_or_hex))
+    if b"PRIVATE KEY" in content:
+        raise VendorError(f"{file_or_hex}: it is a private key, which stays with its owner; name the .pub file")
+    try:
+        key = load_pem_public_key(content)
+    except ValueError as error:
+        if _HEX.fullmatch(text := content.decode(errors="replace").strip()):
+            return bytes.fromhex(text)
+        raise VendorError(f"{file_or_hex}: it is no public key in PEM form, nor 64 hexadecimal digits") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise VendorError(f"{file_or_hex}: it is a public key, but no Ed25519 key")
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def public_pem(raw: bytes) -> bytes:
+    """A public key as a file's content."""
+    key = Ed25519PublicKey.from_public_bytes(raw)
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+# --- Documents --------------------------------------------------------------------------------------------------------
+
+
+def introduce(
+    new_key: bytes, *, signed_with: Ed25519PrivateKey, display_name: str, retire_previous: datetime | None
+) -> document_pb2.SignedDocument:
+    """The vendor's next key, on the word of the one before it.
+
+    Raises:
+        VendorError: both are the same.
+    """
+    if documents.public_key_of(signed_with) == new_key:
+        raise VendorError("the new key is the old one; make another with `vendor keygen`")
+    said = document_pb2.VendorKey(
+        public_key=new_key,
+        display_name=display_name,
+        retire_previous_time=_timestamp(retire_previous) if retire_previous is not None else None,
+    )
+    return documents.sign(document_pb2.DOCUMENT_KIND_VENDOR_KEY, said, signed_with)
+
+
+def issue(
+    items: Sequence[Item],
+    *,
+    file_id: str,
+    project: str,
+    catalog: Catalog,
+    issued: datetime,
+    expires: datetime,
+    key: Ed25519PrivateKey,
+) -> document_pb2.SignedDocument:
+    """A signed license file.
+
+    Raises:
+        VendorError: something in it would be refused by every master; says all that is wrong, one line each.
+    """
+    problems = list(_problems(items, file_id=file_id, project=project, catalog=catalog))
+    if expires <= issued:
+        problems.append("it would be out of date as soon as it is issued; give it at least a day")
+    if problems:
+        raise VendorError("\n".join(problems))
+    said = document_pb2.LicenseFile(
+        id=file_id,
+        catalog=catalog.name,
+        project=project,
+        issue_time=_timestamp(issued),
+        expire_time=_timestamp(expires),
+        licenses=[
+            document_pb2.LicenseItem(
+                id=item.id,
+                type=item.type,
+                quantity=item.quantity,
+                replaces=item.replaces,
+                agreement_end_time=_timestamp(item.agreement_end) if item.agreement_end is not None else None,
+            )
+            for item in items
+        ],
+    )
+    return documents.sign(document_pb2.DOCUMENT_KIND_LICENSE_FILE, said, key)
+
+
+def parse_item(text: str) -> Item:
+    """An item written as ID=TYPE:QUANTITY, e.g. "ports=PBX-Port 12%500:100".
+
+    Raises:
+        VendorError: it is not of that form.
+    """
+    name, equals, rest = text.partition("=")
+    printed, colon, quantity = rest.rpartition(":")
+    if not (equals and colon and name and printed and quantity.isascii() and quantity.isdigit()):
+        raise VendorError(f"{text!r} is not ID=TYPE:QUANTITY, e.g. ports=PBX-Port12:100")
+    return Item(name.strip(), printed.strip(), int(quantity))
+
+
+def read_items(file: Path) -> list[Item]:
+    """Items from a TOML file with `[[licenses]]` tables: id, type, quantity; where wanted replaces, agreement_end.
+
+    Raises:
+        VendorError: it cannot be read; says where.
+    """
+    try:
+        text = _read(file).decode()
+        found = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise VendorError(f"{file}: {error}") from error
+    if unknown := sorted(found.keys() - {"licenses"}):
+        raise VendorError(f"{file}: unknown key {unknown[0]!r}; only [[licenses]] tables may be")
+    tables = found.get("licenses")
+    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+        raise VendorError(f"{file}: it has no [[licenses]] tables")
+    problems, lines = [], TomlLines(text)
+    for at, table in enumerate(tables):
+        for key, problem in _item_problems(table):
+            path = ("licenses", at, key)
+            problems.append(f"{file}:{lines.line_of(path)}: {path_text(path)}: {problem}")
+    if problems:
+        raise VendorError("\n".join(problems))
+    return [_item(table) for table in tables]
+
+
+def _item_problems(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in sorted(table.keys() - _ITEM_KEYS):
+        yield key, f"unknown key; there are {', '.join(sorted(_ITEM_KEYS))}"
+    for key, kind, words in (("id", str, "a text"), ("type", str, "a text"), ("quantity", int, "a whole number")):
+        if type(table.get(key)) is not kind:
+            yield key, f"must be {words}"
+    if not isinstance(table.get("replaces", ""), str):
+        yield "replaces", "must be the id of a license"
+    if not isinstance(table.get("agreement_end", date.min), date):
+        yield "agreement_end", "must be a date, e.g. 2027-06-30"
+
+
+def _item(table: dict[str, Any]) -> Item:
+    end = table.get("agreement_end")
+    ends = None if end is None else last_moment(end)
+    return Item(table["id"], table["type"], table["quantity"], table.get("replaces", ""), ends)
+
+
+def last_moment(day: date) -> datetime:
+    """A moment as it is (UTC where it has no zone); of a day its last second, in UTC."""
+    if isinstance(day, datetime):
+        return day if day.tzinfo else day.replace(tzinfo=UTC)
+    return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
+
+
+def _problems(items: Sequence[Item], *, file_id: str, project: str, catalog: Catalog) -> Collection[str]:
+    found = []
+    if not is_name(file_id):
+        found.append(f"id: {file_id!r} must be 1 to 63 of a-z, 0-9 and '-'")
+    if not is_name(project):
+        found.append(f"project: {project!r} must be 1 to 63 of a-z, 0-9 and '-'")
+    if not 1 <= len(items) <= FILE_ITEMS_MAX:
+        found.append(f"licenses: {len(items)} given; 1 to {FILE_ITEMS_MAX:,} may be in a file")
+    seen: set[str] = set()
+    for item in items:
+        if not is_name(item.id):
+            found.append(f"license {item.id!r}: its id must be 1 to 63 of a-z, 0-9 and '-'")
+        if item.id in seen:
+            found.append(f"license {item.id!r}: given twice")
+        seen.add(item.id)
+        if not 1 <= item.quantity <= QUANTITY_MAX:
+            found.append(f"license {item.id!r}: {item.quantity} must be between 1 and {QUANTITY_MAX:,}")
+        try:
+            catalog.read_name(item.type)
+        except UnknownLicenseNameError as error:
+            found.append(f"license {item.id!r}: {error}")
+    return found
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    found = Timestamp()
+    found.FromDatetime(at)
+    return found
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise VendorError(f"{file}: {error.strerror or error}") from error
+    if len(content) > _FILE_BYTES_MAX:
+        raise VendorError(f"{file}: it is longer than {_FILE_BYTES_MAX:,} bytes")
+    return content
+
+
+def _write_new(file: Path, content: bytes, *, mode: int) -> None:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

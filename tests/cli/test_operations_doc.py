@@ -1,0 +1,49 @@
+"""Every command that docs/operations.md and the README show exists, with every option that they show."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from master.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+TREE = typer.main.get_command(app)
+
+
+def commands(page: str) -> list[str]:
+    """What is typed in a page's blocks, and named in its sentences."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    typed = re.findall(r"^(?:\w*\$ +)?license-master (.+?)(?: {2,}.*)?$", "".join(blocks), re.MULTILINE)
+    named = re.findall(r"`license-master ([^`]+)`", text)
+    return [*typed, *named]
+
+
+@pytest.mark.parametrize("page", ["docs/operations.md", "README.md"])
+def test_shown_commands_exist(page: str) -> None:
+    shown = commands(page)
+    assert shown
+    for line in shown:
+        words = shlex.split(line.replace("...", ""), comments=True)
+        command, names = TREE, []
+        while words and hasattr(command, "commands") and not words[0].startswith("-"):
+            assert words[0] in command.commands, f"{page} shows license-master {line}"
+            command = command.commands[words[0]]
+            names.append(words.pop(0))
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        used = {word for word in words if word.startswith("--")} - {"--help"}
+        assert used <= known, f"{page} shows license-master {line}"
+
+
+def test_every_task_says_when_and_what_goes_wrong() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    titles = [section.splitlines()[0] for section in sections]
+    linked = re.findall(r"\[([^\]]+)\]\(#", text)
+    assert set(titles) == set(linked)
+    for section in sections:
+        said = re.findall(r"^\*\*(When|When it goes wrong):\*\*", section, re.MULTILINE)
+        assert said == ["When", "When it goes wrong"], section.splitlines()[0]
