@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from licensemaster.v1 import (
     audit_pb2_grpc,
@@ -58,6 +59,7 @@ class Connection:
         self.status = status_pb2_grpc.StatusServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.plans = plan_pb2_grpc.PlanServiceStub(self._channel)
+        self.health = health_pb2_grpc.HealthStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from master.cli import audit, catalog, db, demo, explain, listings, plan, project, serve, standby, status
+from master.cli import audit, catalog, db, demo, explain, health, listings, plan, project, serve, standby, status
 from master.cli.failure import CommandFailed, print_failure
 from master.cli.output import stderr_console
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("health")(health.health)
 app.add_typer(db.app, name="db")
 app.add_typer(project.app, name="project")
 app.add_typer(plan.app, name="plan")
