@@ -25,7 +25,8 @@ def health(
 ) -> None:
     """Ask a master whether it takes calls: exit code 0 if it does, else 1."""
     with Connection(server) as connection:
-        response = connection.call(connection.health.Check, health_pb2.HealthCheckRequest())
+        request = health_pb2.HealthCheckRequest()
+        response: health_pb2.HealthCheckResponse = connection.call(connection.health.Check, request)
     if as_json:
         print_json(response)
     elif response.status == _SERVING or alive:
