@@ -1,6 +1,7 @@
 """How the parts stand to each other: workload and database, migration, Services, policies, budget, monitoring."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -246,3 +247,11 @@ def test_rules_and_dashboard_arrive_unchanged() -> None:
 def test_the_notes_name_what_was_installed(values: Values) -> None:
     notes = files(values)["templates/NOTES.txt"]
     assert f"{master(values)['kind'].lower()}/{NAME}" in notes
+
+
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", (CHART.parent / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(("example", "kind"), zip(EXAMPLES, ["StatefulSet", "Deployment"], strict=True))
+def test_the_examples_of_the_readme_install(example: str, kind: str) -> None:
+    assert master(yaml.safe_load(example))["kind"] == kind
