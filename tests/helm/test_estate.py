@@ -252,6 +252,6 @@ def test_the_notes_name_what_was_installed(values: Values) -> None:
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", (CHART.parent / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize(("example", "kind"), zip(EXAMPLES, ["StatefulSet", "Deployment"], strict=True))
+@pytest.mark.parametrize(("example", "kind"), list(zip(EXAMPLES, ["StatefulSet", "Deployment"], strict=True)))
 def test_the_examples_of_the_readme_install(example: str, kind: str) -> None:
     assert master(yaml.safe_load(example))["kind"] == kind
