@@ -6,9 +6,10 @@ import re
 import socket
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from licensemaster.v1 import (
     audit_pb2_grpc,
@@ -60,6 +61,7 @@ class Connection:
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.plans = plan_pb2_grpc.PlanServiceStub(self._channel)
         self.licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
+        self.health: Any = health_pb2_grpc.HealthStub(self._channel)  # its stubs name no methods
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from master.cli import (
     demo,
     device,
     explain,
+    health,
     license,
     listings,
     plan,
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("health")(health.health)
 app.add_typer(db.app, name="db")
 app.add_typer(project.app, name="project")
 app.add_typer(plan.app, name="plan")

@@ -1,0 +1,56 @@
+"""`license-master health`: exit code 0 only while the master takes calls, or, with --alive, while it answers at all."""
+
+import json
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.cli.command import Done, run
+from tests.support.masters import InProcess
+
+Health = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+def health(master: InProcess) -> Health:
+    async def health(*arguments: str) -> Done:
+        return await run("health", *arguments, LICENSE_MASTER_SERVER=master.wire.address)
+
+    return health
+
+
+async def test_a_master_that_takes_calls(health: Health, master: InProcess) -> None:
+    done = await health()
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"the master at {master.wire.address} answers SERVING\n"
+
+
+async def test_for_programs(health: Health) -> None:
+    done = await health("--json")
+    assert (done.code, json.loads(done.out)["status"]) == (0, "SERVING")
+
+
+async def test_a_master_that_takes_no_calls(health: Health, master: InProcess) -> None:
+    await master.running.server.set_health(serving=False)
+    done = await health()
+    assert (done.code, done.out) == (1, "")
+    assert f"error: the master at {master.wire.address} takes no calls: NOT_SERVING" in done.err
+    assert "try: look into the master's log" in done.err
+
+
+async def test_a_master_that_takes_no_calls_is_alive(health: Health, master: InProcess) -> None:
+    await master.running.server.set_health(serving=False)
+    done = await health("--alive")
+    assert (done.code, done.err) == (0, "")
+    assert "answers NOT_SERVING" in done.out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--alive"]], ids=["health", "alive"])
+async def test_nobody_answers(arguments: list[str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        done = await run("health", *arguments, "--server", address)
+    assert (done.code, done.out) == (1, "")
+    assert f"error: no master answers at {address}" in done.err
