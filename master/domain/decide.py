@@ -88,7 +88,7 @@ class Decider:
             more, kept = self._give_back_unwanted(wanted)
             returned += more
             outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
-        self._revoked.intersection_update(wanted)  # the PBX does without the others, held or not (L5)
+        self._revoked.intersection_update(wanted.union(seat.key for seat, _ in kept))  # L5: it does without the others
         return Synced(outcomes, returned, kept)
 
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
@@ -165,9 +165,9 @@ class Decider:
         return found
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
-        self._revoked.discard(key)  # L5: that it was taken away has arrived
         seat = self._held.get(key)
         if seat is None or seat.is_companion:
+            self._revoked.discard(key)
             return _WAS_NOT_HELD
         license_type = self._catalog.types[seat.type]
         if license_type.metering is Metering.FIXED and (refusal := self._still_required(seat)):
@@ -179,6 +179,7 @@ class Decider:
             return refusal
         if seat.parent and self._catalog.included_per_pbx_in[seat.type]:
             self._pass_inclusion_on(seat)
+        self._revoked.discard(key)  # L5: that it was taken away has arrived
         return _WAS_HELD
 
     def _again(self, held: Seat, want: Want) -> Outcome:
@@ -254,7 +255,7 @@ class Decider:
                 if self._holds(whole, user):
                     return whole.key
         for base in self._catalog.included_per_pbx_in[license_type.key]:
-            allowance = len(self._ledger.of_type(self._pbx.id, base.key)) * base.includes_per_pbx[license_type.key]
+            allowance = self._staying(base.key) * base.includes_per_pbx[license_type.key]
             taken = sum(seat.parent == base.key for seat in self._ledger.of_type(self._pbx.id, license_type.key))
             if taken < allowance:
                 return base.key
@@ -335,7 +336,7 @@ class Decider:
     def _satisfied(self, needed: Requirement, *, user: str, line: str) -> bool:
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
-            return any(self._ledger.of_type(self._pbx.id, one.key) for one in types)
+            return any(self._staying(one.key) for one in types)
         holder = user if needed.of is RequiredOf.USER else line
         return bool(holder) and any(self._holds(one, holder) for one in types)
 
@@ -366,8 +367,13 @@ class Decider:
         return self._seats_of(other, seat.subject) + on_behalf
 
     def _holds(self, license_type: LicenseType, holder: str) -> bool:
-        held = self._held
-        return any(SeatKey(license_type.key, kind, holder) in held for kind in license_type.holders)
+        keys = (SeatKey(license_type.key, kind, holder) for kind in license_type.holders)
+        return any(key in self._held and key not in self._revoked for key in keys)  # L5: what is going supports nothing
+
+    def _staying(self, type_key: str) -> int:
+        """How many seats of a PBX-wide type were not taken away (L5)."""
+        seats = self._ledger.of_type(self._pbx.id, type_key)
+        return sum(seat.key not in self._revoked for seat in seats) if self._revoked else len(seats)
 
     def _seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:
         keys = (SeatKey(license_type.key, kind, holder) for kind in sorted(license_type.holders))

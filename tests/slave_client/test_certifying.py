@@ -72,7 +72,8 @@ async def test_from_the_operators_word_to_a_free_license_nobody_lifts_a_hand(
     )
     hq = SlaveClient(master.config("hq", device_dir=tmp_path / "hq-box"))
     async with berlin, hq:
-        await berlin.acquire_many(PHONES)
+        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        assert all(outcome.granted for outcome in await berlin.acquire_many(PHONES))
         await hq.wait_for_state(State.CONNECTED, timeout_seconds=20)
         await operator.revoke()
         await until(operator.is_free)
@@ -106,7 +107,8 @@ async def test_a_request_is_certified_once_while_it_stands(
     berlin = SlaveClient(master.config(), clock=HeldClock(master.clock))
     hq = SlaveClient(master.config("hq", addresses=(relay.address,), device_dir=tmp_path / "hq-box"))
     async with hq, berlin:
-        await berlin.acquire_many(PHONES)
+        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        assert all(outcome.granted for outcome in await berlin.acquire_many(PHONES))
         await berlin.crash()  # so that the release waits although it is certified
         relay.hold_answers("SubmitCertificate")
         await operator.revoke()

@@ -90,6 +90,7 @@ async def relay(master: RestartableMaster) -> AsyncIterator[Relay]:
 
 async def acquired(client: SlaveClient, time: HeldClock) -> None:
     """All ports are in use, NEW the newest of them."""
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
     for wants in (OLD, NEW):
         outcomes = await client.acquire_many(wants)
         assert all(outcome.granted for outcome in outcomes), outcomes
