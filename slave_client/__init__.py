@@ -27,6 +27,8 @@ from slave_client.book import Held
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.client import SlaveClient
 from slave_client.config import ClientConfig
+from slave_client.device_key import BoundLicense, DeviceKey, DeviceKeyError
+from slave_client.documents import DocumentError
 from slave_client.line import Line
 from slave_client.notices import Notice, NoticeKind
 from slave_client.report import Report
@@ -59,8 +61,12 @@ from slave_client.states import State
 __all__ = [
     "Basis",
     "BlockingSlaveClient",
+    "BoundLicense",
     "CallKind",
     "ClientConfig",
+    "DeviceKey",
+    "DeviceKeyError",
+    "DocumentError",
     "Granted",
     "Held",
     "HolderKind",

@@ -16,7 +16,7 @@ which the master brings along and takes back by itself (rule D1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from slave_client.seats import Basis, Granted, Refused, SeatKey, Source, Want
@@ -157,6 +157,27 @@ class Book:
         """Note that the master refused to take a seat back (rule H5)."""
         self._unsettled.pop(held.want.key, None)
         self._held[held.want.key] = held
+
+    # What the master takes away.
+
+    def taken_away(self, keys: Collection[SeatKey]) -> tuple[Held, ...]:
+        """Stop using the seats that the master counts under these names, idle ones too; returns those in use.
+
+        The master counts them until it has them back (`taken_back`).
+        """
+        lost = [held for held in self._held.values() if held.counted_as in keys]
+        idle = [held for key, held in self._idle.items() if key in keys]
+        for held in lost:
+            del self._held[held.want.key]
+        for held in idle:
+            del self._idle[held.counted_as]
+        self._unsettled.update({held.counted_as: Want(*held.counted_as) for held in (*lost, *idle)})
+        return tuple(lost)
+
+    def beside(self, keys: Collection[SeatKey]) -> tuple[Want, ...]:
+        """Return the seats in use by the holders of these seats, under other names."""
+        holders = {key[1:] for key in keys}
+        return tuple(held.want for key, held in self._held.items() if key[1:] in holders and key not in keys)
 
     # Offline.
 

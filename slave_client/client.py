@@ -23,6 +23,7 @@ from slave_client.backoff import Backoff
 from slave_client.book import Book, Held
 from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, SeatPossession, call_allowed
+from slave_client.certifying import Certifier
 from slave_client.clocks import Clock, SystemClock
 from slave_client.config import ClientConfig
 from slave_client.desk import SeatDesk
@@ -39,7 +40,7 @@ from slave_client.standby import OwnOpener, Takeover, TakeoverError
 from slave_client.standing import Standing
 from slave_client.state_dir import Identity, KeptLease, StateDir, recover
 from slave_client.states import Event, State
-from slave_client.watcher import LeaseWatcher
+from slave_client.watcher import LeaseWatcher, Listener
 
 _log = logging.getLogger("slave_client")
 
@@ -109,8 +110,10 @@ class SlaveClient:
             clock=self._clock,
             backoff=self._backoff,
             check_line=self._check_line,
+            look_again=self.look_again,
             tell=self._callbacks.seat,
         )
+        self._certifier = Certifier(device_dir=config.device_dir, masters=self._masters, board=self._board)
         self._keeper: LeaseKeeper | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._chores: set[asyncio.Task[None]] = set()
@@ -136,6 +139,13 @@ class SlaveClient:
         if self._tasks or self._standing.state is not State.STARTING:
             raise RuntimeError("a client is started once; make a new one")
         memory = await self._resume()
+        listener = Listener(
+            standing=self._standing,
+            masters=self._masters,
+            board=self._board,
+            revoker=self._desk.revoker,
+            certifier=self._certifier,
+        )
         self._keeper = LeaseKeeper(
             config=self._config,
             opener=(
@@ -153,6 +163,7 @@ class SlaveClient:
             masters=self._masters,
             desk=self._desk,
             board=self._board,
+            heed=listener.heed,
             clock=self._clock,
             backoff=self._backoff,
             memory=memory,
@@ -163,7 +174,7 @@ class SlaveClient:
             pbx=self._config.pbx,
             standing=self._standing,
             masters=self._masters,
-            board=self._board,
+            heed=listener.heed,
             clock=self._clock,
             backoff=self._backoff,
             hurry=self._keeper.hurry,
@@ -479,6 +490,7 @@ class SlaveClient:
             await carrying.stop()
         await asyncio.gather(*self._chores)
         await self._masters.close()
+        await self._certifier.stop()
         await self._desk.stop()
         await self._keepsake.stop()
 

@@ -26,6 +26,8 @@ class ClientConfig:
     """What the PBX runs, e.g. "12r1 sr4" (rules B2, B5)."""
     state_dir: Path | None = None
     """Where the lease is kept over a restart. Without it a restarted PBX has no offline rights."""
+    device_dir: Path | None = None
+    """The folder of the PBX's device (`DeviceKey`): with it, a release is certified as soon as the master asks."""
     trusted_keys: tuple[bytes, ...] = ()
     """The masters' public keys, Ed25519, raw 32 bytes. Without them the first key seen is pinned."""
     credentials: grpc.ChannelCredentials | None = None

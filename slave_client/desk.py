@@ -23,6 +23,7 @@ from slave_client.joiner import Joiner
 from slave_client.keepsake import Keepsake
 from slave_client.masters import MasterError, Masters, Trouble
 from slave_client.patience import Patience
+from slave_client.revoking import Revoker
 from slave_client.seats import (
     Granted,
     Outcome,
@@ -38,7 +39,7 @@ from slave_client.seats import (
     outcome_from_return,
     seat_from_want,
 )
-from slave_client.settling import Settler
+from slave_client.settling import Ask, Settler
 from slave_client.standing import Standing
 from slave_client.states import State
 
@@ -85,7 +86,8 @@ _LOCAL_REFUSALS: Final[dict[State, tuple[Reason, str]]] = {
 class SeatDesk:
     """Acquires and returns the seats of one client.
 
-    `check_line` asks for a fresh judgement whether a master answers, and waits for it. `tell` hears each change.
+    `check_line` asks for a fresh judgement whether a master answers, and waits for it; `look_again` asks only. `tell`
+    hears each change.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class SeatDesk:
         clock: Clock,
         backoff: Backoff,
         check_line: Callable[[], Awaitable[None]],
+        look_again: Callable[[], None],
         tell: Callable[[SeatChange], None],
     ) -> None:
         self._config = config
@@ -114,6 +117,17 @@ class SeatDesk:
             pbx=config.pbx, book=book, standing=standing, masters=masters, keepsake=keepsake, tell=tell
         )
         self._turn = asyncio.Lock()
+        self.revoker = Revoker(
+            config=config,
+            book=book,
+            standing=standing,
+            masters=masters,
+            keepsake=keepsake,
+            patience=self._patience,
+            turn=self._turn,
+            look_again=look_again,
+            tell=tell,
+        )
         self._settling: asyncio.Task[None] | None = None
         self._joiner = Joiner[Operation, Outcome | Returned](
             self._run, key=_key_of, orphaned=self._orphaned, items_max=config.seats_per_call_max
@@ -162,10 +176,11 @@ class SeatDesk:
     async def settle(self, *, occasion: Occasion) -> None:
         """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
         async with self._turn:
+            self.revoker.lose()
             if occasion is Occasion.TAKEN_OVER:
                 await self._settler.claim()
             elif occasion is Occasion.OPENED or self._book.needs_settling:
-                await self._settler.settle(self._book.wanted(), _once)
+                await self._settle(self._book.wanted(), _once)
 
     def settle_later(self) -> None:
         """Settle by and by what lost answers left open, while connected."""
@@ -201,6 +216,7 @@ class SeatDesk:
         """Answer what is still waiting (from the book, as the state is final by now), and stop."""
         if self._settling is not None:
             self._settling.cancel()
+        self.revoker.stop()
         await self._joiner.drained()
 
     # Joined calls.
@@ -252,6 +268,7 @@ class SeatDesk:
         for outcome in outcomes:
             if isinstance(outcome, Granted):
                 self._book.granted(outcome)
+        self.revoker.refused(outcomes)
         return outcomes
 
     def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
@@ -329,9 +346,14 @@ class SeatDesk:
 
     # Whole sets.
 
+    async def _settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
+        synced = await self._settler.settle(wants, ask)
+        self.revoker.refused(synced.outcomes)
+        return synced
+
     async def _sync_online(self, wants: Sequence[Want]) -> Synced:
         try:
-            return await self._settler.settle(wants, self._patience.repeat)
+            return await self._settle(wants, self._patience.repeat)
         except MasterError as failure:
             if self._standing.state is State.CONNECTED:
                 self.settle_later()
@@ -358,7 +380,7 @@ class SeatDesk:
         try:
             async with self._turn:
                 if self._standing.state is State.CONNECTED and self._book.needs_settling:
-                    await self._settler.settle(self._book.wanted(), self._patience.repeat)
+                    await self._settle(self._book.wanted(), self._patience.repeat)
         except MasterError:
             pass  # the book remembers; the next settlement takes it up
         finally:

@@ -79,9 +79,9 @@ class DeviceKey:
         folder.mkdir(parents=True, exist_ok=True)
         key = Ed25519PrivateKey.generate()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write(file, pem)
         made = cls(folder, key, _Known(device))
         made._save()
+        _write(file, pem)  # last: a folder with a key is whole
         return made
 
     @classmethod
@@ -96,8 +96,11 @@ class DeviceKey:
             fields = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
             known = _known_of(fields)
         except FileNotFoundError as failure:
-            raise DeviceKeyError(f"{failure.filename} is missing; create the device's key first") from failure
-        except (OSError, ValueError, KeyError, TypeError) as failure:
+            remedy = "create the device's key first"
+            if (folder / KEY_FILE).exists():
+                remedy = "restore it, or enrol the device anew with a key in another folder"
+            raise DeviceKeyError(f"{failure.filename} is missing; {remedy}") from failure
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:
             raise DeviceKeyError(f"{folder} cannot be read: {failure}") from failure
         if not isinstance(key, Ed25519PrivateKey):
             raise DeviceKeyError(f"{folder / KEY_FILE} is no Ed25519 key")
@@ -172,7 +175,9 @@ class DeviceKey:
         asked = self._from_master(document, kind, document_pb2.ReleaseRequest)
         self._check_mine(asked.binding)
         name, number = asked.binding.license, asked.binding.number
-        self._known.bound.pop(name, None)
+        bound = self._known.bound.get(name)
+        if bound is not None and bound.number <= number:
+            del self._known.bound[name]
         self._known.ended[name] = max(number, self._known.ended.get(name, 0))
         self._save()  # before anybody can have the certificate
         said = document_pb2.SecurityCertificate(device=self.device, license=name, number=number, nonce=asked.nonce)
@@ -212,7 +217,7 @@ def _known_of(fields: dict[str, Any]) -> _Known:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all, readable by the owner only."""
+    """Whole or not at all, on disk when it returns, readable by the owner only."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -224,6 +229,11 @@ def _write(file: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 __all__ = ["BoundLicense", "DeviceKey", "DeviceKeyError", "DocumentError"]

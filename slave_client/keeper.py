@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -26,7 +26,7 @@ from slave_client.notices import NoticeBoard, NoticeKind
 from slave_client.promise import Promise, PromiseError, verify
 from slave_client.standing import Standing
 from slave_client.states import Event, State
-from slave_client.watcher import heed
+from slave_client.watcher import Heed
 
 _log = logging.getLogger("slave_client")
 
@@ -94,6 +94,7 @@ class LeaseKeeper:
         masters: Masters,
         desk: SeatDesk,
         board: NoticeBoard,
+        heed: Heed,
         clock: Clock,
         backoff: Backoff,
         memory: Memory,
@@ -107,6 +108,7 @@ class LeaseKeeper:
         self._masters = masters
         self._desk = desk
         self._board = board
+        self._heed = heed
         self._clock = clock
         self._backoff = backoff
         self._trusted_keys = trusted_keys
@@ -266,9 +268,6 @@ class LeaseKeeper:
         self._board.clear_own(NoticeKind.MASTER_REFUSES)
         self._standing.hold(promise, end=sent + promise.duration_seconds)
         await self._on_lease(promise)
-
-    def _heed(self, epoch: int, notices: Iterable[lease_pb2.Notice]) -> None:
-        heed(notices, epoch=epoch, standing=self._standing, board=self._board, masters=self._masters)
 
     def _occasion(self, epoch: int) -> Occasion:
         """Tell how much of the books must be compared before the client counts as connected."""

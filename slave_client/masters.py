@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import grpc
 from grpc import aio
 
-from licensemaster.v1 import lease_pb2, lease_pb2_grpc
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2_grpc
 from slave_client.config import ClientConfig
 from slave_client.line import Line
 
@@ -155,6 +155,14 @@ class Masters:
         _check_count(len(request.seats), len(response.results))
         return response
 
+    async def submit_certificate(
+        self, request: license_pb2.SubmitCertificateRequest
+    ) -> license_pb2.SubmitCertificateResponse:
+        """Hand in a security certificate; raises MasterError."""
+        self._check_open()
+        stub: license_pb2_grpc.LicenseServiceAsyncStub = license_pb2_grpc.LicenseServiceStub(self._channel)
+        return await self._answer(stub.SubmitCertificate(request, timeout=self._timeout, metadata=self._metadata))
+
     async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
         """Yield what the master tells about a lease until the stream ends; raises MasterError."""
         self._check_open()
@@ -189,10 +197,15 @@ class Masters:
     def _stub(self) -> lease_pb2_grpc.LeaseServiceAsyncStub:
         stub = self._stubs.get(self._current)
         if stub is None:
-            channel = self._connect()
-            stub = lease_pb2_grpc.LeaseServiceStub(channel)
-            self._channels[self._current], self._stubs[self._current] = channel, stub
+            stub = self._stubs[self._current] = lease_pb2_grpc.LeaseServiceStub(self._channel)
         return stub
+
+    @property
+    def _channel(self) -> aio.Channel:
+        channel = self._channels.get(self._current)
+        if channel is None:
+            channel = self._channels[self._current] = self._connect()
+        return channel
 
     def _connect(self) -> aio.Channel:
         if self._config.credentials is None:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from licensemaster.v1 import lease_pb2
-from slave_client.seats import LicenseRef, licenses_from_refs
+from slave_client.seats import LicenseRef, SeatKey, keys_from_seats, licenses_from_refs
 
 
 class NoticeKind(Enum):
@@ -27,6 +27,12 @@ class NoticeKind(Enum):
     SUSPECTED_CLONE = "suspected_clone"
     CARRIED = "carried"
     """The standby of this PBX carries its seats; the client takes them back at once by opening its lease anew."""
+    SEATS_REVOKED = "seats_revoked"
+    """An operator took seats away (rule L5); this client stops using them and returns them."""
+    LICENSES_LEAVING = "licenses_leaving"
+    """Licenses that this PBX draws on are being released: seats held stay, fewer new ones are granted (rule L5)."""
+    CERTIFY_RELEASE = "certify_release"
+    """This PBX's device is to certify that it no longer uses some licenses (rule L2). With `device_dir` it does."""
     OTHER = "other"
     """A kind that this version of the client does not know."""
     MASTER_REFUSES = "master_refuses"
@@ -45,15 +51,20 @@ class NoticeKind(Enum):
     """The master still has seats on this PBX that the client does not remember; `sync()` settles them."""
     SEATS_NOT_TOLD = "seats_not_told"
     """The client was closed but could not tell the master; the seats go back when the lease ends."""
+    CERTIFICATE_NOT_GIVEN = "certificate_not_given"
+    """A release was not certified: its request is not genuine or not this device's, or the folder cannot be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One thing to know; `message` says it in a sentence, `licenses` are those that hold a version limit down."""
+    """One thing to know; `message` says it in a sentence."""
 
     kind: NoticeKind
     message: str
     licenses: tuple[LicenseRef, ...] = ()
+    """Those that hold a version limit down, or those that are leaving."""
+    seats: tuple[SeatKey, ...] = ()
+    """Those that were taken away, by the catalog keys of their types; at most 1,000, the others follow."""
 
 
 _KINDS: Final[dict[int, NoticeKind]] = {
@@ -64,6 +75,9 @@ _KINDS: Final[dict[int, NoticeKind]] = {
     lease_pb2.NOTICE_KIND_DRAINING: NoticeKind.DRAINING,
     lease_pb2.NOTICE_KIND_SUSPECTED_CLONE: NoticeKind.SUSPECTED_CLONE,
     lease_pb2.NOTICE_KIND_CARRIED: NoticeKind.CARRIED,
+    lease_pb2.NOTICE_KIND_SEATS_REVOKED: NoticeKind.SEATS_REVOKED,
+    lease_pb2.NOTICE_KIND_LICENSES_LEAVING: NoticeKind.LICENSES_LEAVING,
+    lease_pb2.NOTICE_KIND_CERTIFY_RELEASE: NoticeKind.CERTIFY_RELEASE,
 }
 
 
@@ -74,6 +88,7 @@ def notices_from_proto(notices: Iterable[lease_pb2.Notice]) -> tuple[Notice, ...
             kind=_KINDS.get(notice.kind, NoticeKind.OTHER),
             message=notice.message,
             licenses=licenses_from_refs(notice.licenses),
+            seats=keys_from_seats(notice.seats),
         )
         for notice in notices
     )

@@ -67,6 +67,8 @@ class Reason(Enum):
     POOL_EXHAUSTED = "pool_exhausted"
     COMPANION_EXHAUSTED = "companion_exhausted"
     STILL_REQUIRED = "still_required"
+    REVOKED = "revoked"
+    """An operator took this very seat away (rule L5); once it was given back it can be asked for like any other."""
     UNKNOWN = "unknown"
     """A reason of the master's that this version of the client does not know; the message has it in words."""
     OFFLINE = "offline"
@@ -115,6 +117,8 @@ class LossCause(Enum):
     """This PBX carried it as a standby; the PBX that it stood in for has its seats back."""
     IN_DOUBT = "in_doubt"
     """It was passed on while offline, and the line broke while the master was asked to agree."""
+    REVOKED = "revoked"
+    """An operator took it away, because its license goes elsewhere (rule L5)."""
 
 
 class SeatKey(NamedTuple):
@@ -351,11 +355,7 @@ def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
             TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refusal.top_holders
         ),
         licenses=licenses_from_refs(refusal.licenses),
-        seats=tuple(
-            SeatKey(seat.license_type, _KINDS_BACK[seat.holder_kind], seat.holder)
-            for seat in refusal.seats
-            if seat.holder_kind in _KINDS_BACK
-        ),
+        seats=keys_from_seats(refusal.seats),
         remedy=Remedy(
             action=_ACTIONS.get(refusal.remedy.action, RemedyAction.UNKNOWN),
             text=refusal.remedy.text,
@@ -364,6 +364,15 @@ def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
             device=refusal.remedy.device,
             version=refusal.remedy.version,
         ),
+    )
+
+
+def keys_from_seats(seats: Iterable[seat_pb2.Seat]) -> tuple[SeatKey, ...]:
+    """Translate the names of seats, leaving out holders of a kind that this client cannot know."""
+    return tuple(
+        SeatKey(seat.license_type, _KINDS_BACK[seat.holder_kind], seat.holder)
+        for seat in seats
+        if seat.holder_kind in _KINDS_BACK
     )
 
 

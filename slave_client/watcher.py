@@ -2,18 +2,20 @@
 
 Decides: what a notice means for the lease: a fenced one is fenced, a carried, closed or expired one is over, a draining
 master is left for the next address. A stream that breaks is a reason to look at once whether the master is gone
-(`keeper`).
+(`keeper`). Leaves to others: giving up what was taken away (`revoking`), certifying releases (`certifying`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from licensemaster.v1 import lease_pb2
 from slave_client.backoff import Backoff
+from slave_client.certifying import Certifier
 from slave_client.clocks import Clock
 from slave_client.masters import MasterError, Masters, Trouble
 from slave_client.notices import NoticeBoard, NoticeKind, notices_from_proto
+from slave_client.revoking import Revoker
 from slave_client.standing import Standing
 from slave_client.states import Event, State
 
@@ -23,6 +25,8 @@ _EVENTS = {
     NoticeKind.CLOSED: Event.LEASE_ENDED,
     NoticeKind.EXPIRED: Event.LEASE_ENDED,
 }
+Heed = Callable[[int, Sequence[lease_pb2.Notice]], None]
+"""Called with the epoch of a lease and what the master says holds now of it."""
 _CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if state.is_final)})
 
 
@@ -35,7 +39,7 @@ class LeaseWatcher:
         pbx: str,
         standing: Standing,
         masters: Masters,
-        board: NoticeBoard,
+        heed: Heed,
         clock: Clock,
         backoff: Backoff,
         hurry: Callable[[], None],
@@ -43,7 +47,7 @@ class LeaseWatcher:
         self._pbx = pbx
         self._standing = standing
         self._masters = masters
-        self._board = board
+        self._heed = heed
         self._clock = clock
         self._backoff = backoff
         self._hurry = hurry
@@ -74,23 +78,36 @@ class LeaseWatcher:
         heard = False
         async for response in self._masters.watch_lease(lease_pb2.WatchLeaseRequest(pbx=self._pbx, epoch=epoch)):
             heard = True
-            heed(response.notices, epoch=epoch, standing=self._standing, board=self._board, masters=self._masters)
+            self._heed(epoch, response.notices)
             if self._standing.epoch != epoch:
                 break
         return heard
 
 
-def heed(
-    notices: Iterable[lease_pb2.Notice], *, epoch: int, standing: Standing, board: NoticeBoard, masters: Masters
-) -> None:
-    """Act on what the master says holds now of the lease with that epoch; nothing where it is not the present one."""
-    if standing.epoch != epoch:
-        return
-    was_draining = any(notice.kind is NoticeKind.DRAINING for notice in board.current)
-    told = notices_from_proto(notices)
-    board.from_master(told)
-    for notice in told:
-        if event := _EVENTS.get(notice.kind):
-            standing.happened(event, notice.message or notice.kind.value)
-        elif notice.kind is NoticeKind.DRAINING and not was_draining:
-            masters.move_on()
+class Listener:
+    """Acts on what the master says holds now, whether a renewal or the stream brings it."""
+
+    def __init__(
+        self, *, standing: Standing, masters: Masters, board: NoticeBoard, revoker: Revoker, certifier: Certifier
+    ) -> None:
+        self._standing = standing
+        self._masters = masters
+        self._board = board
+        self._revoker = revoker
+        self._certifier = certifier
+
+    def heed(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
+        """Act on what holds of the lease with that epoch; nothing where it is not the present one."""
+        if self._standing.epoch != epoch:
+            return
+        was_draining = any(notice.kind is NoticeKind.DRAINING for notice in self._board.current)
+        told = notices_from_proto(notices)
+        self._board.from_master(told)
+        for notice in told:
+            if event := _EVENTS.get(notice.kind):
+                self._standing.happened(event, notice.message or notice.kind.value)
+            elif notice.kind is NoticeKind.DRAINING and not was_draining:
+                self._masters.move_on()
+            elif notice.kind is NoticeKind.SEATS_REVOKED:
+                self._revoker.told(notice.seats, notice.message)
+        self._certifier.asked([request for notice in notices for request in notice.release_requests])

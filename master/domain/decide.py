@@ -166,14 +166,9 @@ class Decider:
         return found
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
-        outcome = self._give_up(key)
-        if not isinstance(outcome, Refusal):
-            self._revoked.discard(key)  # L5: that it was taken away has arrived
-        return outcome
-
-    def _give_up(self, key: SeatKey) -> ReturnOutcome:
         seat = self._held.get(key)
         if seat is None or seat.is_companion:
+            self._revoked.discard(key)
             return _WAS_NOT_HELD
         license_type = self._catalog.types[seat.type]
         if license_type.metering is Metering.FIXED and (refusal := self._still_required(seat)):
@@ -185,6 +180,7 @@ class Decider:
             return refusal
         if seat.parent and self._catalog.included_per_pbx_in[seat.type]:
             self._pass_inclusion_on(seat)
+        self._revoked.discard(key)  # L5: that it was taken away has arrived
         return _WAS_HELD
 
     def _again(self, held: Seat, want: Want) -> Outcome:
@@ -260,7 +256,7 @@ class Decider:
                 if self._holds(whole, user):
                     return whole.key
         for base in self._catalog.included_per_pbx_in[license_type.key]:
-            allowance = len(self._ledger.of_type(self._pbx.id, base.key)) * base.includes_per_pbx[license_type.key]
+            allowance = self._staying(base.key) * base.includes_per_pbx[license_type.key]
             taken = sum(seat.parent == base.key for seat in self._ledger.of_type(self._pbx.id, license_type.key))
             if taken < allowance:
                 return base.key
@@ -341,7 +337,7 @@ class Decider:
     def _satisfied(self, needed: Requirement, *, user: str, line: str) -> bool:
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
-            return any(self._ledger.of_type(self._pbx.id, one.key) for one in types)
+            return any(self._staying(one.key) for one in types)
         holder = user if needed.of is RequiredOf.USER else line
         return bool(holder) and any(self._holds(one, holder) for one in types)
 
@@ -372,8 +368,13 @@ class Decider:
         return self._seats_of(other, seat.subject) + on_behalf
 
     def _holds(self, license_type: LicenseType, holder: str) -> bool:
-        held = self._held
-        return any(SeatKey(license_type.key, kind, holder) in held for kind in license_type.holders)
+        keys = (SeatKey(license_type.key, kind, holder) for kind in license_type.holders)
+        return any(key in self._held and key not in self._revoked for key in keys)  # L5: what is going supports nothing
+
+    def _staying(self, type_key: str) -> int:
+        """How many seats of a PBX-wide type were not taken away (L5)."""
+        seats = self._ledger.of_type(self._pbx.id, type_key)
+        return sum(seat.key not in self._revoked for seat in seats) if self._revoked else len(seats)
 
     def _seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:
         keys = (SeatKey(license_type.key, kind, holder) for kind in sorted(license_type.holders))

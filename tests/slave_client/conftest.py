@@ -44,6 +44,7 @@ class RestartableMaster:
             metrics_listen="",
             drain_seconds=0.1,
             expiry_interval_seconds=0.05,
+            release_interval_seconds=0.05,
             clock_allowance_seconds=0,
         )
         serving = await self._stack.enter_async_context(running(settings, self.clock))

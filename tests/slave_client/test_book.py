@@ -43,6 +43,27 @@ def test_a_seat_that_is_wanted_differently_is_asked_for_again() -> None:
     assert book.already(_want("alice", version="13")) is None
 
 
+def test_what_is_taken_away_goes_by_the_name_that_the_master_counts_it_under() -> None:
+    book = _book(*(_grant(_want(holder)) for holder in ("alice", "bob", "carol")))
+    book.return_offline(_want("alice"))
+    assert book.acquire_offline(_want("dave")) is not None
+    book.return_offline(_want("bob"))
+    lost = book.taken_away({_want("alice").key, _want("bob").key})
+    assert [held.want for held in lost] == [_want("dave")]
+    assert [held.want for held in book.held] == [_want("carol")]
+    assert book.idle == ()
+    assert book.acquire_offline(_want("bob")) is None
+    assert {want.holder for want in book.surplus([])} == {"alice", "bob", "carol"}  # the master counts them yet
+    assert book.wanted() == (_want("carol"),)
+
+
+def test_what_is_taken_away_and_not_there_changes_nothing() -> None:
+    book = _book(_grant(_want("alice")), _grant(_want("alice", "fax")), _grant(_want("bob")))
+    assert book.taken_away({_want("alice", "uc").key}) == ()
+    assert not book.needs_settling
+    assert set(book.beside({_want("alice", "uc").key})) == {_want("alice"), _want("alice", "fax")}
+
+
 def test_a_license_that_is_not_needed_is_asked_about_each_time() -> None:
     book = _book(_grant(_want("group"), basis=Basis.NOT_NEEDED))
     assert book.already(_want("group")) is None

@@ -1,4 +1,4 @@
-"""Whatever breaks, restarts or runs out: the sites together never use more seats than there are licenses."""
+"""Whatever breaks, restarts, runs out or is taken away: the sites never use more seats than there are licenses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from licensemaster.v1 import license_pb2
 from slave_client import HolderKind, Line, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
+from tests.slave_client.operating import Operator, operator_of, until
 
 PHONES = 4
+MORE = 2
+"""Ports that an operator lends and takes away again."""
 SEEDS = 10
 STEPS = 60
 ACTIONS = [
@@ -19,6 +23,7 @@ ACTIONS = [
     *("cut", "restore", "restore", "restore", "tear"),
     *("crash", "stop", "wait"),
 ]
+MOVES = ("move", "move", "move", "move", "cancel")
 
 
 class Site:
@@ -65,29 +70,7 @@ async def test_sites_never_use_more_than_there_is(master: RestartableMaster, tmp
     for _ in range(STEPS):
         site = chance.choice(sites)
         some = chance.sample(site.wants, chance.randint(1, PHONES))
-        match chance.choice(ACTIONS):
-            case "acquire":
-                granted += sum(outcome.granted for outcome in await site.client.acquire_many(some))
-            case "return":
-                await site.client.return_seats(some)
-            case "sync":
-                await site.client.sync(some)
-            case "cut":
-                site.line.cut()
-                await site.judged()
-            case "restore":
-                site.line.restore()
-                await site.judged()
-            case "tear":  # the answer of a call under way is lost
-                await _torn(site, chance, some)
-            case "crash":
-                await site.restart(crash=True)
-                await site.judged()
-            case "stop":
-                await site.restart(crash=False)
-                await site.judged()
-            case "wait":
-                time.advance(chance.choice((1.0, 12.0, 35.0, 70.0)))
+        granted += await _step(site, chance.choice(ACTIONS), chance, some)
         assert sum(site.in_use for site in sites) <= PORTS
     for site in sites:
         site.line.restore()
@@ -95,6 +78,86 @@ async def test_sites_never_use_more_than_there_is(master: RestartableMaster, tmp
         assert await master.holders(site.name) == {held.want.holder for held in site.client.held}
         await site.client.close()
     assert granted > 0
+
+
+async def _step(
+    site: Site, action: str, chance: random.Random, some: list[Want], operator: Operator | None = None
+) -> int:
+    """Do one thing at a site, or as the operator; returns how many seats were granted."""
+    match action:
+        case "acquire":
+            return sum(outcome.granted for outcome in await site.client.acquire_many(some))
+        case "return":
+            await site.client.return_seats(some)
+        case "sync":
+            await site.client.sync(some)
+        case "cut":
+            site.line.cut()
+            await site.judged()
+        case "restore":
+            site.line.restore()
+            await site.judged()
+        case "tear":  # the answer of a call under way is lost
+            await _torn(site, chance, some)
+        case "crash" | "stop":
+            await site.restart(crash=action == "crash")
+            await site.judged()
+        case "wait":
+            site.time.advance(chance.choice((1.0, 12.0, 35.0, 70.0)))
+        case "move" if operator is not None:
+            await _move(operator)
+        case "cancel" if operator is not None:
+            await operator.cancel()
+        case _:
+            raise AssertionError(action)
+    return 0
+
+
+@pytest.mark.rule("L5")
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_what_is_taken_away_and_released_is_used_by_nobody(
+    master: RestartableMaster, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    time = HeldClock(master.clock)
+    operator = await operator_of(master.address, tmp_path / "keys", now=master.clock(), ports=MORE)
+    sites = [Site(master, pbx, tmp_path / pbx, time) for pbx in ("berlin", "rome")]
+    for site in sites:
+        await site.client.start()
+        await site.judged()
+    for _ in range(STEPS):
+        site = chance.choice(sites)
+        some = chance.sample(site.wants, chance.randint(1, PHONES))
+        await _step(site, chance.choice([*ACTIONS, *MOVES]), chance, some, operator)
+        installed = PORTS if await operator.is_free() else PORTS + MORE
+        assert sum(site.in_use for site in sites) <= installed
+    if not await operator.is_free():
+        await operator.revoke()
+        await operator.certify()
+    for site in sites:
+        site.line.restore()
+        await site.judged()
+
+    async def books_agree() -> bool:
+        held = [await operator.holders(site.name) == {seat.want.holder for seat in site.client.held} for site in sites]
+        return all(held)
+
+    await until(books_agree)
+    await until(operator.is_free)
+    assert sum(site.in_use for site in sites) <= PORTS
+    for site in sites:
+        await site.client.close()
+
+
+async def _move(operator: Operator) -> None:
+    """What comes next in the life of a license: it is lent, taken away, certified; it is free when nobody uses it."""
+    license_ = await operator.license()
+    if license_.state == license_pb2.LICENSE_STATE_FREE:
+        await operator.bind()
+    elif license_.state == license_pb2.LICENSE_STATE_BOUND:
+        await operator.revoke()
+    elif not license_.release.certified:
+        await operator.certify()
 
 
 async def _torn(site: Site, chance: random.Random, some: list[Want]) -> None:
