@@ -226,17 +226,16 @@ def certify(
         for file, certificate in zip(files, certificates, strict=True):
             request = license_pb2.SubmitCertificateRequest(certificate=certificate)
             try:
-                answers.append(connection.call(connection.licenses.SubmitCertificate, request))
+                answer = connection.call(connection.licenses.SubmitCertificate, request)
             except CommandFailed as failure:
                 raise failure.in_file(str(file)) from failure
-    for answer in answers:
-        if folder is not None and answer.HasField("binding"):
-            write_document(binding_file(folder, answer.license.license), answer.binding)
+            answers.append(answer)
+            if folder is not None and answer.HasField("binding"):
+                write_document(binding_file(folder, answer.license.license), answer.binding)
+            if not as_json:
+                stdout_console().print(visible(f"{answer.license.license}: {_after_certificate(answer.license)}"))
     if as_json:
         print_json_object({"certificates": [json_object(answer) for answer in answers]})
-        return
-    for answer in answers:
-        stdout_console().print(visible(f"{answer.license.license}: {_after_certificate(answer.license)}"))
 
 
 @app.command("papers")

@@ -14,7 +14,7 @@ from master.cli.license_pages import listed
 from master.cli.moved import RELEASING, licenses_view, note
 from master.cli.output import stderr_console, stdout_console, visible
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 """The master itself looks every two seconds."""
 
 
