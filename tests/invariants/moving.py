@@ -151,10 +151,11 @@ class Moving(RuleBasedStateMachine):
             self._open(pbx, str(uuid4()), at)
         self.release(number, in_use, to, dead=1, by="anna", at=at)
         for pbx in BUSY:
-            self._acquire(pbx, at, [("port", f"more-{number}") for number in range(2)])
+            self._acquire(pbx, at, [*ports, ("port", "more-1"), ("port", "more-2")])
         certified: bool = data.draw(st.booleans(), label="certified")
         if self.asked and certified:
-            self.certify(data, newest=True, at=at, signer="right")
+            for signer in ("rome-box", "right"):
+                self.certify(data, newest=True, at=at, signer=signer)
         for pbx in connected:
             self._give_back(pbx, at, sorted(self.model.revoked[pbx]) or ports)
         self.look_round(at)
