@@ -9,6 +9,7 @@ PYTHON=$(dirname "$COMMAND")/python
 [ -x "$PYTHON" ] || PYTHON=python3
 STAGE=$(mktemp -d)
 MASTER_PID=
+STANDBY_PBX_PID=
 export COLUMNS=${COLUMNS:-160}
 cd "$STAGE"
 
@@ -17,6 +18,7 @@ for variable in $(env | sed -n 's/^\(LICENSE_MASTER_[A-Z_]*\)=.*/\1/p'); do unse
 
 leave_stage() {
     local code=$?
+    [ -z "$STANDBY_PBX_PID" ] || { kill "$STANDBY_PBX_PID" 2>/dev/null && wait "$STANDBY_PBX_PID" 2>/dev/null || true; }
     [ -z "$MASTER_PID" ] || { kill "$MASTER_PID" 2>/dev/null && wait "$MASTER_PID" 2>/dev/null || true; }
     cd / && rm -rf "$STAGE"
     exit "$code"
@@ -28,9 +30,24 @@ trap 'exit 130' INT TERM
 start_master() {
     export LICENSE_MASTER_DATABASE_URL=sqlite:///$STAGE/license-master.db
     license-master db upgrade >master.log 2>&1 || { cat master.log >&2; exit 1; }
-    env "$@" license-master serve --listen 127.0.0.1:0 --metrics-listen "" >>master.log 2>&1 &
+    serve 127.0.0.1:0 "$@"
+}
+
+# kill_master: it dies at once, as by a power failure.
+kill_master() {
+    kill -KILL "$MASTER_PID" && wait "$MASTER_PID" 2>/dev/null || true
+    MASTER_PID=
+}
+
+# restart_master: over the same database, at the same address.
+restart_master() { serve "$LICENSE_MASTER_SERVER"; }
+
+serve() {
+    local address=$1 port=
+    shift
+    : >master.log
+    env "$@" license-master serve --listen "$address" --metrics-listen "" >>master.log 2>&1 &
     MASTER_PID=$!
-    local port=
     for _ in $(seq 300); do
         port=$(sed -n 's/.*"port": \([0-9]*\).*"event": "serving".*/\1/p; s/.*"event": "serving".*"port": \([0-9]*\).*/\1/p' master.log | head -1)
         [ -z "$port" ] || break
@@ -38,7 +55,6 @@ start_master() {
         sleep 0.1
     done
     [ -n "$port" ] || { cat master.log >&2; exit 1; }
-    unset LICENSE_MASTER_DATABASE_URL
     export LICENSE_MASTER_SERVER=127.0.0.1:$port
 }
 
@@ -75,6 +91,23 @@ expect_not() {
 
 # phones PBX COUNT [SOFTWARE]: so many phones are registered at a PBX from now on; tells how many got a license.
 phones() { "$PYTHON" "$STORIES/phones.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" "$@"; }
+
+# start_standby PBX: a standby PBX that runs until the story ends; `standby ORDER` tells it what to do.
+start_standby() {
+    mkfifo orders answers
+    "$PYTHON" "$STORIES/standby_pbx.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" "$1" \
+        <orders >answers 2>standby.log &
+    STANDBY_PBX_PID=$!
+    exec 8>orders 9<answers
+    read -r -t 60 -u 9 _ || { cat standby.log >&2; exit 1; }
+}
+
+# standby ORDER: one order for the standby PBX, and its answer.
+standby() {
+    local answer
+    echo "$*" >&8
+    read -r -t 90 -u 9 answer && echo "$answer"
+}
 
 # as PERSON COMMAND...: the command as another operator types it.
 as() {
