@@ -297,7 +297,13 @@ class SlaveClient:
         name = primary.rpartition("/")[2]
         state_dir = self._config.state_dir / f"carrying-{name}" if self._config.state_dir is not None else None
         client = SlaveClient(
-            replace(self._config, pbx=primary, state_dir=state_dir, trusted_keys=self._trusted_keys()),
+            replace(
+                self._config,
+                pbx=primary,
+                state_dir=state_dir,
+                device_dir=None,  # it has not that PBX's device
+                trusted_keys=self._trusted_keys(),
+            ),
             on_state=on_state,
             on_seat=on_seat,
             on_notice=on_notice,
