@@ -117,7 +117,8 @@ class Revoker:
             self._lose(elsewhere)
             await self._keepsake.save_now()
             named |= elsewhere
-        if await self._returned(epoch, [Want(*key) for key in named]) and self._last != set(named):
+        await self._return(epoch, [Want(*key) for key in named])
+        if self._last != set(named):  # else nothing moves: the next renewal is soon enough
             self._last = set(named)
             self._look_again()
 
@@ -143,16 +144,13 @@ class Revoker:
                 self._book.granted(outcome)
         return gone
 
-    async def _returned(self, epoch: int, wants: Sequence[Want]) -> bool:
-        """Give seats back; tells whether the master took all of them."""
+    async def _return(self, epoch: int, wants: Sequence[Want]) -> None:
+        """Give seats back. One that has to wait for others (rule H5) stays named, and is given back with them."""
         request = lease_pb2.ReturnSeatsRequest(
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
         response = await self._patience.repeat(epoch, lambda: self._masters.return_seats(request))
-        if self._standing.epoch != epoch:
-            return False
         outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
         for outcome in outcomes:
-            if not isinstance(outcome, Refused):
+            if not isinstance(outcome, Refused) and self._standing.epoch == epoch:
                 self._book.taken_back(outcome.want)
-        return not any(isinstance(outcome, Refused) for outcome in outcomes)

@@ -253,10 +253,10 @@ class Decider:
         """The type of a held seat that includes this one; empty where there is none."""
         if user:
             for whole in self._catalog.included_in[license_type.key]:
-                if self._holds(whole, user):
+                if self._holds(whole, user, going=False):
                     return whole.key
         for base in self._catalog.included_per_pbx_in[license_type.key]:
-            allowance = self._staying(base.key) * base.includes_per_pbx[license_type.key]
+            allowance = self._count(base.key, going=False) * base.includes_per_pbx[license_type.key]
             taken = sum(seat.parent == base.key for seat in self._ledger.of_type(self._pbx.id, license_type.key))
             if taken < allowance:
                 return base.key
@@ -328,18 +328,19 @@ class Decider:
 
     def _missing_requirement(self, license_type: LicenseType, want: Want) -> Refusal | None:
         for needed in license_type.requires:
-            if not self._satisfied(needed, user=want.subject, line=want.line):
+            if not self._satisfied(needed, user=want.subject, line=want.line, going=False):
                 return explanations.requirement_missing(
                     license_type, needed, want, pbx=self._pbx, catalog=self._catalog
                 )
         return None
 
-    def _satisfied(self, needed: Requirement, *, user: str, line: str) -> bool:
+    def _satisfied(self, needed: Requirement, *, user: str, line: str, going: bool) -> bool:
+        """Whether it is held; `going`: be it a seat that was taken away, which nothing new may lean on (L5)."""
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
-            return any(self._staying(one.key) for one in types)
+            return any(self._count(one.key, going=going) for one in types)
         holder = user if needed.of is RequiredOf.USER else line
-        return bool(holder) and any(self._holds(one, holder) for one in types)
+        return bool(holder) and any(self._holds(one, holder, going=going) for one in types)
 
     def _still_required(self, seat: Seat) -> Refusal | None:
         """H5: a fixed seat that others need stays; the refusal names them."""
@@ -356,7 +357,7 @@ class Decider:
         return explanations.still_required(self._catalog.types[seat.type], dependents) if dependents else None
 
     def _satisfied_for(self, needed: Requirement, seat: Seat) -> bool:
-        return self._satisfied(needed, user=seat.subject, line=seat.line)
+        return self._satisfied(needed, user=seat.subject, line=seat.line, going=True)
 
     def _candidates(self, other: LicenseType, seat: Seat) -> list[Seat]:
         """Seats of a type that may depend on the given one."""
@@ -367,14 +368,14 @@ class Decider:
         ]
         return self._seats_of(other, seat.subject) + on_behalf
 
-    def _holds(self, license_type: LicenseType, holder: str) -> bool:
+    def _holds(self, license_type: LicenseType, holder: str, *, going: bool) -> bool:
         keys = (SeatKey(license_type.key, kind, holder) for kind in license_type.holders)
-        return any(key in self._held and key not in self._revoked for key in keys)  # L5: what is going supports nothing
+        return any(key in self._held and (going or key not in self._revoked) for key in keys)
 
-    def _staying(self, type_key: str) -> int:
-        """How many seats of a PBX-wide type were not taken away (L5)."""
+    def _count(self, type_key: str, *, going: bool) -> int:
+        """How many seats of a PBX-wide type are held."""
         seats = self._ledger.of_type(self._pbx.id, type_key)
-        return sum(seat.key not in self._revoked for seat in seats) if self._revoked else len(seats)
+        return len(seats) if going else sum(seat.key not in self._revoked for seat in seats)
 
     def _seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:
         keys = (SeatKey(license_type.key, kind, holder) for kind in sorted(license_type.holders))
