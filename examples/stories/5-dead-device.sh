@@ -35,7 +35,7 @@ run phones projects/acme/pbxs/kiel 12
 
 say "The box burns, and its key with it. The master notices that it has gone silent."
 rm -r kiel-box
-until license-master leases --state overdue 2>/dev/null | grep -q kiel; do sleep 0.3; done
+until license-master leases --state overdue 2>/dev/null | grep -q kiel; do sleep 1; done
 run license-master leases
 
 say "The seats count until Kiel's signed lease ends; who cannot wait is told the risk and has to confirm it."
@@ -55,7 +55,7 @@ expect "cooling off"
 say "Now it waits: a box that was not dead after all would have turned up by then."
 refused license-master license bind ports --to kiel-new-box
 expect "cooling off" "cannot be bound before"
-until license-master license bind ports --to kiel-new-box >output 2>&1; do sleep 0.5; done
+until license-master license bind ports --to kiel-new-box >output 2>&1; do sleep 1; done
 run license-master license list
 expect "bound" "kiel-new-box"
 run phones projects/acme/pbxs/kiel-new 12

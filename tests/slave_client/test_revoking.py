@@ -264,7 +264,8 @@ async def test_a_seat_refused_as_revoked_is_given_back_before_the_news_comes(
             return NEW[0].holder not in await operator.holders()
 
         await until(is_back)
-        assert held(client) == {*OLD, *NEW[1:]}
+        assert NEW[0] not in held(client)
+        assert held(client) >= set(OLD)  # the others go as soon as the next renewal tells of them
         relay.let_through("WatchLease")
 
 
