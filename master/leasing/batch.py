@@ -5,16 +5,14 @@ Requests are decided in order, each on what those before it left. The caller com
 
 from __future__ import annotations
 
-import json
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from master.domain.decide import Decider, Outcome
-from master.domain.estate import Estate, Pbx
+from master.domain.decide import Decider
+from master.domain.estate import Pbx
 from master.domain.leases import (
     Carrier,
     Lease,
@@ -30,14 +28,14 @@ from master.domain.leases import (
 from master.domain.ledger import Ledger
 from master.domain.notices import notices
 from master.domain.refusals import Refusal, TopHolder
-from master.domain.seats import Key, Seat, SeatKey, Want
+from master.domain.seats import Key, Seat
 from master.domain.standby import primary_of, takeover_problems
 from master.domain.terms import TermsBook
-from master.domain.words import Basis
+from master.leasing.batch_events import BatchEvents, counted, lease_before
+from master.leasing.errands import Errand, errands_of
 from master.leasing.estates import Estates
 from master.leasing.prefetch import (
     Prefetch,
-    canonical,
     fill_ledger,
     name_top_holders,
     need_for_returns,
@@ -64,27 +62,14 @@ from master.leasing.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
-    Tally,
     UnknownPbxError,
 )
 from master.leasing.stand_ins import StandIns, TwoClaims
 from master.store import seats as store
 from master.store.database import Tx
-from master.store.events import Event, write_events
+from master.store.events import write_events
 
 _log = structlog.get_logger(__name__)
-_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """A request whose PBX is known."""
-
-    request: Request
-    book: TermsBook
-    pbx: Pbx
-    also: tuple[Pbx, ...] = ()
-    """Other PBXs that it concerns: a standby's primary, a primary's standby (F5)."""
 
 
 class Batch:
@@ -97,14 +82,14 @@ class Batch:
         self._clock_allowance_seconds = clock_allowance_seconds
         self._leases: dict[int, Lease] = {}
         self._touched: set[int] = set()
-        self._events: list[Event] = []
+        self._events = BatchEvents(now)
         self._ledger = Ledger()
         self._revoked: dict[int, set[Key]] = {}
         self._stand_ins = StandIns(tx, (), now=now, clock_allowance_seconds=clock_allowance_seconds)
 
     def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """Decide and write all; each request's own answer, or the error that concerns it alone."""
-        errands = self._errands(requests)
+        errands = errands_of(self._tx, self._estates, requests)
         known = [errand for errand in errands if isinstance(errand, Errand)]
         also = {pbx.id for errand in known for pbx in errand.also}
         self._leases = store.lock_leases(self._tx, also | {errand.pbx.id for errand in known})
@@ -120,22 +105,9 @@ class Batch:
         for pbx_id, revoked in self._revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._ledger.seats[pbx_id].revoked)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
-        write_events(self._tx, self._events)
+        write_events(self._tx, self._events.noted)
         self._complete(answers, {errand.pbx.id: errand.book for errand in known})
         return answers
-
-    def _errands(self, requests: Sequence[Request]) -> list[Errand | UnknownPbxError]:
-        books = self._estates.current(self._tx, {request.pbx.project for request in requests})
-        errands: list[Errand | UnknownPbxError] = []
-        for request in requests:
-            book = books.get(request.pbx.project)
-            pbx_id = book.estate.pbx_ids.get(request.pbx.pbx) if book else None
-            if book is None or pbx_id is None:
-                errands.append(UnknownPbxError(request.pbx))
-            else:
-                pbx = book.estate.pbxs[pbx_id]
-                errands.append(Errand(_in_catalog_words(request, book), book, pbx, _also(request, book.estate, pbx)))
-        return errands
 
     # --- Prefetch ---------------------------------------------------------------------------------------------------
 
@@ -217,7 +189,7 @@ class Batch:
             self._stand_ins.handed_over(before, lease)
         if before is None or lease.epoch != before.epoch:
             fenced = before is not None and before.phase is Phase.OPEN
-            self._event(
+            self._events.add(
                 errand,
                 "lease.opened",
                 {
@@ -225,7 +197,7 @@ class Batch:
                     "software": str(lease.software),
                     "instance": lease.instance_id,
                     "fenced": fenced,
-                    "before": _lease_before(before),
+                    "before": lease_before(before),
                 },
             )
         return self._granted(errand, lease)
@@ -282,12 +254,12 @@ class Batch:
                 "standby": standby.name,
                 "software": str(lease.software),
                 "instance": lease.instance_id,
-                "before": _lease_before(before),
+                "before": lease_before(before),
                 "forced": request.force,
             }
             if request.carried is not None:
                 details |= {"carried_seconds": round(request.carried.carried_seconds, 3)}
-            self._event(errand, "lease.taken_over", details, reason=request.reason)
+            self._events.add(errand, "lease.taken_over", details, reason=request.reason)
         return self._granted(errand, lease)
 
     def _renew(self, errand: Errand, request: RenewLease) -> Answer:
@@ -306,7 +278,7 @@ class Batch:
             return ClaimsEnded(0)  # another master was first
         freed = self._stand_ins.end(errand.pbx.id)
         if freed:
-            self._event(errand, "claims.ended", {"seats": freed})
+            self._events.add(errand, "claims.ended", {"seats": freed})
         return ClaimsEnded(freed)
 
     def _close(self, errand: Errand, request: CloseLease) -> Answer:
@@ -316,13 +288,13 @@ class Batch:
         lease = self._running(errand, request.epoch)
         returned = self._take_all(errand.pbx)
         self._put(ended(lease, Phase.CLOSED))
-        self._event(errand, "lease.closed", {"epoch": lease.epoch, **_counted(returned)})
+        self._events.add(errand, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
         return LeaseClosed(len(returned))
 
     def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
         decider = self._decider(errand, self._running(errand, request.epoch))
         outcomes = decider.acquire(request.wants)
-        return SeatsAcquired(outcomes, self._acquired(errand, request.wants, outcomes))
+        return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
 
     def _return(self, errand: Errand, request: ReturnSeats) -> Answer:
         outcomes = self._decider(errand, self._running(errand, request.epoch)).give_back(request.keys)
@@ -331,13 +303,13 @@ class Batch:
             for key, out in zip(request.keys, outcomes, strict=True)
             if not isinstance(out, Refusal) and out.was_held
         ]
-        self._audit_returned(errand, gone)
+        self._events.returned(errand, gone)
         return SeatsReturned(outcomes)
 
     def _sync(self, errand: Errand, request: SyncSeats) -> Answer:
         synced = self._decider(errand, self._running(errand, request.epoch)).sync(request.wants)
-        self._audit_returned(errand, synced.returned)
-        tally = self._acquired(errand, request.wants, synced.outcomes)
+        self._events.returned(errand, synced.returned)
+        tally = self._events.acquired(errand, request.wants, synced.outcomes)
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
 
     def _reclaim(self, errand: Errand, request: ReclaimSeats) -> Answer:
@@ -346,7 +318,7 @@ class Batch:
         lease = self._leases[errand.pbx.id]
         if lease.phase is Phase.OPEN:
             self._put(ended(lease, Phase.EXPIRED))
-            self._event(errand, "lease.expired", {"epoch": lease.epoch, "ends_at": lease.ends_at})
+            self._events.add(errand, "lease.expired", {"epoch": lease.epoch, "ends_at": lease.ends_at})
         holders = len({seat.holder for seat in self._ledger.holdings(errand.pbx.id)})
         return SeatsReclaimed(self._reclaim_all(errand), more=holders >= request.holders_max)
 
@@ -354,7 +326,7 @@ class Batch:
         returned = self._take_all(errand.pbx)
         if returned:
             epoch = self._leases[errand.pbx.id].epoch
-            self._event(errand, "seats.reclaimed", {"epoch": epoch, **_counted(returned)})
+            self._events.add(errand, "seats.reclaimed", {"epoch": epoch, **counted(returned)})
         return len(returned)
 
     def _is_reclaimable(self, pbx: Pbx) -> bool:
@@ -372,7 +344,7 @@ class Batch:
 
     def _report(self, errand: Errand, found: TwoClaims | None) -> None:
         if found is not None:
-            self._event(errand, "standby.two_claims", found.details())
+            self._events.add(errand, "standby.two_claims", found.details())
             _log.warning("two claims at once", pbx=str(errand.request.pbx), **found.details())
 
     def _write_stand_ins(self) -> None:
@@ -406,37 +378,6 @@ class Batch:
         offer = self._stand_ins.offer(estate, errand.pbx, lease, self._leases.get(primary.id))
         return LeaseGranted(lease, errand.pbx, {}, told, (offer,) if offer is not None else ())
 
-    # --- Audit ------------------------------------------------------------------------------------------------------
-
-    def _acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
-        acquired: defaultdict[str, list[str]] = defaultdict(list)
-        debited: defaultdict[str, int] = defaultdict(int)
-        refused: defaultdict[tuple[str, str], int] = defaultdict(int)
-        for want, outcome in zip(wants, outcomes, strict=True):
-            if isinstance(outcome, Refusal):
-                refused[outcome.reason.name, outcome.license_type] += 1
-            elif not outcome.already_held and outcome.basis is not Basis.NOT_NEEDED:
-                acquired[want.type].append(want.holder)
-                if outcome.basis is Basis.DEBITED:
-                    debited[want.type] += 1
-        if acquired:
-            self._event(errand, "seats.acquired", acquired)
-        return Tally(debited, refused)
-
-    def _audit_returned(self, errand: Errand, keys: Sequence[SeatKey]) -> None:
-        returned: defaultdict[str, list[str]] = defaultdict(list)
-        for key in keys:
-            returned[key.type].append(key.holder)
-        if returned:
-            self._event(errand, "seats.returned", returned)
-
-    def _event(self, errand: Errand, kind: str, details: dict[str, Any], *, reason: str = "") -> None:
-        project_id = errand.book.estate.project_id
-        text = _JSON.encode(details)
-        self._events.append(
-            Event(self._now, project_id, errand.pbx.name, kind, errand.request.caller, None, text, reason)
-        )
-
     # --- What is only known after writing -----------------------------------------------------------------------------
 
     def _complete(self, answers: list[Answer | Exception], books: dict[int, TermsBook]) -> None:
@@ -464,44 +405,3 @@ _HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
     ReclaimSeats: Batch._reclaim,
     EndClaims: Batch._end_claims,
 }
-
-
-def _lease_before(lease: Lease | None) -> dict[str, Any] | None:
-    """What an opening replaces, for the audit."""
-    if lease is None:
-        return None
-    return {
-        "epoch": lease.epoch,
-        "phase": lease.phase.value,
-        "software": str(lease.software),
-        "instance": lease.instance_id,
-    }
-
-
-def _counted(returned: Sequence[Seat]) -> dict[str, Any]:
-    """Seats that went back without being named, for the audit: how many, and of which types."""
-    return {"seats": len(returned), "types": Counter(seat.type for seat in returned)}
-
-
-def _also(request: Request, estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:
-    match request:
-        case OpenLease():
-            names = [pbx.standby_for]
-        case RenewLease():
-            names = [pbx.standby_for, *(receipt.primary for receipt in request.receipts)]
-        case TakeOverLease():
-            names = [request.standby.pbx] if request.standby.project == estate.name else []
-        case _:
-            return ()
-    return tuple(estate.pbxs[estate.pbx_ids[name]] for name in names if name in estate.pbx_ids)
-
-
-def _in_catalog_words(request: Request, book: TermsBook) -> Request:
-    """The request with its license types as catalog keys, whatever spelling it used (L8)."""
-    if isinstance(request, AcquireSeats | SyncSeats):
-        wants = canonical(request.wants, book)
-        return request if wants is request.wants else replace(request, wants=wants)
-    if isinstance(request, ReturnSeats):
-        keys = canonical(request.keys, book)
-        return request if keys is request.keys else replace(request, keys=keys)
-    return request
