@@ -191,7 +191,7 @@ class LicenseMaster:
         """Grant or refuse each seat."""
         answer = await self._committer.submit(request)
         assert isinstance(answer, SeatsAcquired)
-        self._count(answer.tally)
+        self._count(request.pbx.project, answer.tally)
         return answer
 
     async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
@@ -207,15 +207,16 @@ class LicenseMaster:
         answer = await self._committer.submit(request)
         assert isinstance(answer, SeatsSynced)
         self._metrics.seats_returned.inc(answer.seats_returned)
-        self._count(answer.tally)
+        self._count(request.pbx.project, answer.tally)
         return answer
 
-    def _count(self, tally: Tally) -> None:
+    def _count(self, project: str, tally: Tally) -> None:
         for license_type, count in tally.debited.items():
             self._metrics.seats_acquired.labels(license_type).inc(count)
         for (reason, license_type), count in tally.refused.items():
             known = any(license_type in catalog.types for catalog in self._estates.catalogs.values())
             self._metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
+            self._metrics.site_refused(project, tally.site, count)
 
     # --- Projects ---------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         usage=queries.usage_of_project(tx, estate.project_id),
         software=software_in_use(leases, now=now),
         states=states,
+        heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
         pairs=read_pairs(tx, estate, now),
     )
 

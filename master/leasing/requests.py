@@ -228,6 +228,8 @@ class Tally:
     """Seats newly debited, by license type."""
     refused: Mapping[tuple[str, str], int]
     """Seats refused, by reason and license type."""
+    site: str
+    """Where the PBX is that asked."""
 
 
 @dataclass(frozen=True, slots=True)
