@@ -31,6 +31,8 @@ from master.leasing.expiry import Expiry
 from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
+from master.leasing.refused import RefusedBook
+from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
 from master.metrics import EstateCollector, Metrics
 from master.rpc.audit_service import AuditService
@@ -64,6 +66,7 @@ class Running:
     releases: ReleaseRound
     hub: WatchHub
     server: Server
+    usage: UsageRound
 
 
 @asynccontextmanager
@@ -94,6 +97,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         committer = Committer(database, estates, clock, limits, metrics)
         metrics.queue_length.set_function(lambda: len(committer))
         hub = WatchHub()
+        refused = RefusedBook(judged_after_seconds=settings.denied_after_seconds)
         master = LicenseMaster(
             database=database,
             estates=estates,
@@ -104,6 +108,17 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             clock_allowance_seconds=settings.clock_allowance_seconds,
             renewal_pace=RenewalPace(settings.renew_jitter, random.Random()),
             metrics=metrics,
+            refused=refused,
+        )
+        usage = UsageRound(
+            database=database,
+            estates=estates,
+            book=refused,
+            clock=clock,
+            interval_seconds=settings.usage_interval_seconds,
+            denied_after_seconds=settings.denied_after_seconds,
+            days_max=settings.usage_days_max,
+            names_days_max=settings.denied_names_days_max,
         )
         expiry = Expiry(
             database=database,
@@ -153,13 +168,15 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             expiry.start()
             releases.start()
             look_round.start()
+            usage.start()
             port = await server.start(settings.listen)
             metrics_port = pages[0].server_port if pages else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, releases, hub, server)
+            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage)
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
+            await usage.stop()
             await look_round.stop()
             await releases.stop()
             await expiry.stop()

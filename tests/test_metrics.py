@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from prometheus_client import Metric
@@ -111,9 +112,15 @@ async def test_no_label_takes_what_callers_write(process: MasterProcess) -> None
     assert len(page.splitlines()) - before < 30
 
 
+def _estate(site_seats: Mapping[tuple[str, str], int] = MappingProxyType({})) -> Overview:
+    return Overview(project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats=site_seats, leases={})
+
+
 def test_sites_beyond_the_bound_are_added_up() -> None:
     seats_by_site = {(f"site-{number:05}", "port"): number + 1 for number in range(SITES_MAX + 200)}
-    estate = Overview(project="acme", revision=1, pools=(), limits=(), site_seats=seats_by_site, leases={})
+    estate = Overview(
+        project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats=seats_by_site, leases={}
+    )
     (family,) = [one for one in EstateCollector(lambda: [estate]).collect() if one.name == "license_master_site_seats"]
     assert len(family.samples) == SITES_MAX + 1
     others = [sample.value for sample in family.samples if sample.labels["site"] == "_other"]
@@ -135,7 +142,9 @@ def test_refusals_to_sites_beyond_the_bound_are_added_up() -> None:
 
 def test_the_sites_that_are_silent_longest_are_shown() -> None:
     since = {f"site-{number:05}": 1000.0 + number for number in range(SITES_MAX + 1)}
-    estate = Overview(project="acme", revision=1, pools=(), limits=(), site_seats={}, leases={}, silent_since=since)
+    estate = Overview(
+        project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats={}, leases={}, silent_since=since
+    )
     name = "license_master_site_silent_since_timestamp_seconds"
     (family,) = [one for one in EstateCollector(lambda: [estate]).collect() if one.name == name]
     assert {one.labels["site"]: one.value for one in family.samples} == dict(list(since.items())[:SITES_MAX])

@@ -52,6 +52,7 @@ class LimitView:
 class Overview:
     """An estate at one moment."""
 
+    project_id: int
     project: str
     revision: int
     pools: tuple[PoolView, ...]
@@ -64,6 +65,8 @@ class Overview:
     """Standby pairs, judged."""
     silent_since: Mapping[str, float] = field(default_factory=dict)
     """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds."""
+    balance: Mapping[str, int] = field(default_factory=dict)
+    """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
 
@@ -129,6 +132,7 @@ def overview(
     for pbx_id in estate.pbxs:
         leases[states.get(pbx_id, LeaseState.NONE)] += 1
     return Overview(
+        project_id=estate.project_id,
         project=estate.name,
         revision=estate.revision,
         pools=tuple(pools),
@@ -137,6 +141,7 @@ def overview(
         leases=leases,
         pairs=tuple(pairs),
         silent_since=_silent_since(estate, states, heard),
+        balance=_balance(estate),
         agreement_ends=_agreement_ends(estate),
     )
 
@@ -146,6 +151,14 @@ def _silent_since(estate: Estate, states: Mapping[int, LeaseState], heard: Mappi
     for pbx_id, pbx in estate.pbxs.items():
         if states.get(pbx_id) in (LeaseState.OVERDUE, LeaseState.EXPIRED):
             found[pbx.site] = min(found.get(pbx.site, heard[pbx_id]), heard[pbx_id])
+    return found
+
+
+def _balance(estate: Estate) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for item in estate.licenses:
+        if item.device is None:
+            found[item.type.key] = found.get(item.type.key, 0) + item.quantity
     return found
 
 

@@ -421,7 +421,7 @@ class Batch:
                     debited[want.type] += 1
         if acquired:
             self._event(errand, "seats.acquired", acquired)
-        return Tally(debited, refused, errand.pbx.site)
+        return Tally(debited, refused, errand.pbx.site, wants)
 
     def _audit_returned(self, errand: Errand, keys: Sequence[SeatKey]) -> None:
         returned: defaultdict[str, list[str]] = defaultdict(list)

@@ -95,6 +95,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
     chosen = {
         "expiry_interval_seconds": 3600,
         "release_interval_seconds": 3600,
+        "usage_interval_seconds": 3600,
         "drain_seconds": 0.5,
         "metrics_listen": "",
         **settings,

@@ -103,7 +103,7 @@ async def running_prometheus(
 
 async def _answers(prometheus: Prometheus) -> bool:
     try:
-        return (await prometheus.get("query", query="vector(1)"))["status"] == "success"
+        return bool((await prometheus.get("query", query="vector(1)"))["status"] == "success")
     except (OSError, ValueError):
         return False
 
