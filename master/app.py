@@ -32,6 +32,7 @@ from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
 from master.leasing.refused import RefusedBook
+from master.leasing.reports import Reports
 from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
 from master.metrics import EstateCollector, Metrics
@@ -40,6 +41,7 @@ from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
+from master.rpc.report_service import ReportService
 from master.rpc.server import Server
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
@@ -159,6 +161,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             ),
             audit_service=AuditService(Audit(database), signer=signer, clock=clock),
             plan_service=PlanService(master),
+            report_service=ReportService(Reports(database, estates, clock)),
             metrics=metrics,
             message_bytes_max=settings.message_bytes_max,
         )
