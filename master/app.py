@@ -31,6 +31,9 @@ from master.leasing.expiry import Expiry
 from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
+from master.leasing.refused import RefusedBook
+from master.leasing.reports import Reports
+from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
 from master.metrics import EstateCollector, Metrics
 from master.rpc.audit_service import AuditService
@@ -38,6 +41,7 @@ from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
+from master.rpc.report_service import ReportService
 from master.rpc.server import Server
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
@@ -64,6 +68,7 @@ class Running:
     releases: ReleaseRound
     hub: WatchHub
     server: Server
+    usage: UsageRound
 
 
 @asynccontextmanager
@@ -94,6 +99,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         committer = Committer(database, estates, clock, limits, metrics)
         metrics.queue_length.set_function(lambda: len(committer))
         hub = WatchHub()
+        refused = RefusedBook(judged_after_seconds=settings.denied_after_seconds)
         master = LicenseMaster(
             database=database,
             estates=estates,
@@ -104,6 +110,17 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             clock_allowance_seconds=settings.clock_allowance_seconds,
             renewal_pace=RenewalPace(settings.renew_jitter, random.Random()),
             metrics=metrics,
+            refused=refused,
+        )
+        usage = UsageRound(
+            database=database,
+            estates=estates,
+            book=refused,
+            clock=clock,
+            interval_seconds=settings.usage_interval_seconds,
+            denied_after_seconds=settings.denied_after_seconds,
+            days_max=settings.usage_days_max,
+            names_days_max=settings.denied_names_days_max,
         )
         expiry = Expiry(
             database=database,
@@ -144,6 +161,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             ),
             audit_service=AuditService(Audit(database), signer=signer, clock=clock),
             plan_service=PlanService(master),
+            report_service=ReportService(Reports(database, estates, clock)),
             metrics=metrics,
             message_bytes_max=settings.message_bytes_max,
         )
@@ -153,13 +171,15 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             expiry.start()
             releases.start()
             look_round.start()
+            usage.start()
             port = await server.start(settings.listen)
             metrics_port = pages[0].server_port if pages else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, releases, hub, server)
+            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage)
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
+            await usage.stop()
             await look_round.stop()
             await releases.stop()
             await expiry.stop()

@@ -18,6 +18,7 @@ from master.domain.overview import Overview
 SITES_MAX = 1000
 """Sites with series of their own; seats of the others are summed up under the site `_other`."""
 
+_OTHER = "_other"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -50,6 +51,10 @@ class Metrics:
             ["reason", "type"],
             registry=registry,
         )
+        self.site_refusals = Counter(
+            "license_master_site_refusals_total", "Seats refused, by site.", ["project", "site"], registry=registry
+        )
+        self._refused_sites: set[tuple[str, str]] = set()
         self.leases_opened = Counter("license_master_leases_opened_total", "Leases opened.", registry=registry)
         self.leases_renewed = Counter("license_master_leases_renewed_total", "Leases renewed.", registry=registry)
         self.takeovers = Counter(
@@ -85,6 +90,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+
+    def site_refused(self, project: str, site: str, seats: int) -> None:
+        """Count seats refused to a site; sites beyond the first `SITES_MAX` that met a refusal share a series."""
+        if (project, site) not in self._refused_sites:
+            if len(self._refused_sites) >= SITES_MAX:
+                site = _OTHER
+            else:
+                self._refused_sites.add((project, site))
+        self.site_refusals.labels(project, site).inc(seats)
 
 
 class EstateCollector(Collector):
@@ -140,6 +154,14 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
         "When both were last found to have used the seats at the same time.",
         labels=pair,
     )
+    silent = GaugeMetricFamily(
+        "license_master_site_silent_since_timestamp_seconds",
+        "When the silent PBXs of a site were last heard of.",
+        labels=["project", "site"],
+    )
+    agreement_end = GaugeMetricFamily(
+        "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", labels=pool
+    )
     for estate in estates:
         for judged in estate.pairs:
             labels = [estate.project, judged.standby.name, judged.primary.name]
@@ -158,13 +180,19 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             feature.add_metric(labels, int(one.feature_on))
         for (site, license_type), seats in _bounded(estate.site_seats).items():
             sites.add_metric([estate.project, site, license_type], seats)
+        longest_silent = sorted(estate.silent_since.items(), key=lambda one: (one[1], one[0]))
+        for site, since in longest_silent[:SITES_MAX]:
+            silent.add_metric([estate.project, site], since)
+        for (device, license_type), ends_at in estate.agreement_ends.items():
+            agreement_end.add_metric([estate.project, device, license_type], ends_at)
         for state, pbxs in estate.leases.items():
             leases.add_metric([estate.project, state.name.lower()], pbxs)
         for view in estate.limits:
             above.add_metric([estate.project, view.device], len(view.pbxs_above))
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
-    yield from (capacity, used, free, feature, sites, leases, limit, above, ready, carrying, lease_end, conflict)
+    yield from (capacity, used, free, feature, sites, silent, agreement_end, leases, limit, above)
+    yield from (ready, carrying, lease_end, conflict)
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -174,5 +202,5 @@ def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str],
     kept = set(sorted(by_site, key=lambda site: (-by_site[site], site))[:SITES_MAX])
     found: defaultdict[tuple[str, str], int] = defaultdict(int)
     for (site, license_type), seats in site_seats.items():
-        found[site if site in kept else "_other", license_type] += seats
+        found[site if site in kept else _OTHER, license_type] += seats
     return dict(found)

@@ -68,6 +68,15 @@ class Settings(BaseSettings):
     drain_seconds: Seconds = 10
     """How long calls may take to finish on shutdown."""
 
+    usage_interval_seconds: Seconds = 60
+    """How often the usage history is brought up to date; a peak shorter than that may be missed."""
+    usage_days_max: Annotated[int, Field(ge=31, le=3650)] = 400
+    """How many days of usage history are kept."""
+    denied_after_seconds: Annotated[int, Field(ge=1, le=86_400)] = 900
+    """A holder that was refused and has no seat after so long counts as denied."""
+    denied_names_days_max: Annotated[int, Field(ge=1, le=3650)] = 31
+    """How many days the names of holders that were denied are kept."""
+
     @property
     def pace(self) -> LeasePace:
         """The server's default lease settings."""

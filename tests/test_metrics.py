@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
-import socket
 import sqlite3
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from types import MappingProxyType
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from master.domain.overview import Overview
-from master.metrics import SITES_MAX, EstateCollector
+from master.metrics import SITES_MAX, EstateCollector, Metrics
 from tests.support.estates import project
 from tests.support.masters import MasterProcess, Wire, master_process, sqlite_url, upgraded, wire_to
 from tests.support.pbx import granted, opened, refused, seat, seats
+from tests.support.prometheus import program, running_prometheus
 
 
 @pytest.fixture
@@ -92,6 +89,7 @@ async def test_values_after_known_actions(process: MasterProcess) -> None:
     assert _value(families, "license_master_seats_reclaimed_total") == 0
     assert _value(families, "license_master_refusals_total", reason="POOL_EXHAUSTED", type="port") == 2
     assert _value(families, "license_master_refusals_total", reason="UNKNOWN_LICENSE_TYPE", type="unknown") == 1
+    assert _value(families, "license_master_site_refusals_total", project="acme", site="site-berlin") == 3
     assert _value(families, "license_master_leases_opened_total") == 2
     assert _value(families, "license_master_leases_renewed_total") == 1
     assert _value(families, "license_master_queue_length") == 0
@@ -114,14 +112,42 @@ async def test_no_label_takes_what_callers_write(process: MasterProcess) -> None
     assert len(page.splitlines()) - before < 30
 
 
+def _estate(site_seats: Mapping[tuple[str, str], int] = MappingProxyType({})) -> Overview:
+    return Overview(project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats=site_seats, leases={})
+
+
 def test_sites_beyond_the_bound_are_added_up() -> None:
     seats_by_site = {(f"site-{number:05}", "port"): number + 1 for number in range(SITES_MAX + 200)}
-    estate = Overview(project="acme", revision=1, pools=(), limits=(), site_seats=seats_by_site, leases={})
+    estate = Overview(
+        project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats=seats_by_site, leases={}
+    )
     (family,) = [one for one in EstateCollector(lambda: [estate]).collect() if one.name == "license_master_site_seats"]
     assert len(family.samples) == SITES_MAX + 1
     others = [sample.value for sample in family.samples if sample.labels["site"] == "_other"]
     assert others == [sum(range(1, 201))]
     assert sum(sample.value for sample in family.samples) == sum(seats_by_site.values())
+
+
+def test_refusals_to_sites_beyond_the_bound_are_added_up() -> None:
+    metrics = Metrics()
+    for number in range(SITES_MAX + 200):
+        metrics.site_refused("acme", f"site-{number:05}", 2)
+    metrics.site_refused("acme", "site-00000", 1)
+    (family,) = metrics.site_refusals.collect()
+    seats = {one.labels["site"]: one.value for one in family.samples if one.name.endswith("_total")}
+    assert len(seats) == SITES_MAX + 1
+    assert seats["_other"] == 400
+    assert seats["site-00000"] == 3
+
+
+def test_the_sites_that_are_silent_longest_are_shown() -> None:
+    since = {f"site-{number:05}": 1000.0 + number for number in range(SITES_MAX + 1)}
+    estate = Overview(
+        project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats={}, leases={}, silent_since=since
+    )
+    name = "license_master_site_silent_since_timestamp_seconds"
+    (family,) = [one for one in EstateCollector(lambda: [estate]).collect() if one.name == name]
+    assert {one.labels["site"]: one.value for one in family.samples} == dict(list(since.items())[:SITES_MAX])
 
 
 async def test_a_database_that_does_not_answer_shows(tmp_path: Path) -> None:
@@ -137,9 +163,7 @@ async def test_a_database_that_does_not_answer_shows(tmp_path: Path) -> None:
 
 
 async def test_promtool_finds_nothing_to_criticise(process: MasterProcess) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed")
+    promtool = program("promtool")
     async with wire_to(process.address) as wire:
         await _known_actions(wire)
     check = await asyncio.create_subprocess_exec(
@@ -156,55 +180,12 @@ async def test_promtool_finds_nothing_to_criticise(process: MasterProcess) -> No
 
 
 async def test_a_real_prometheus_scrapes_and_answers(process: MasterProcess, tmp_path: Path) -> None:
-    prometheus = shutil.which("prometheus")
-    if prometheus is None:
-        pytest.skip("prometheus is not installed")
     async with wire_to(process.address) as wire:
         await _known_actions(wire)
-    config = tmp_path / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 1s}\nscrape_configs:\n"
-        f"- {{job_name: license-master, static_configs: [{{targets: ['127.0.0.1:{process.metrics_port}']}}]}}\n"
-    )
-    port = _free_port()
-    server = await asyncio.create_subprocess_exec(
-        prometheus,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
+    async with running_prometheus(tmp_path, metrics_port=process.metrics_port) as prometheus:
         query = 'license_master_pool_used{type="port"} / license_master_pool_capacity{type="port"}'
-        (answer,) = await _until_answered(port, query)
+        (answer,) = await prometheus.until_answered(query)
         assert answer["metric"]["device"] == "hq-box"
         assert float(answer["value"][1]) == 0.8
-        (refusals,) = await _until_answered(port, 'sum(license_master_refusals_total{reason="POOL_EXHAUSTED"})')
+        (refusals,) = await prometheus.until_answered('sum(license_master_refusals_total{reason="POOL_EXHAUSTED"})')
         assert float(refusals["value"][1]) == 2
-    finally:
-        server.terminate()
-        await server.wait()
-
-
-async def _until_answered(port: int, query: str) -> list[dict[str, Any]]:
-    """Prometheus answers once it is up and has scraped; the test's own time limit is the only one."""
-    address = f"http://127.0.0.1:{port}/api/v1/query?{urlencode({'query': query})}"
-
-    def get() -> list[dict[str, Any]]:
-        try:
-            with urllib.request.urlopen(address) as response:
-                found: list[dict[str, Any]] = json.load(response)["data"]["result"]
-        except OSError:
-            return []
-        return found
-
-    while not (answer := await asyncio.to_thread(get)):  # noqa: ASYNC110  # nothing else tells when it is ready
-        await asyncio.sleep(0.1)
-    return answer
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -17,6 +17,7 @@ from licensemaster.v1 import (
     plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    report_pb2_grpc,
     standby_pb2_grpc,
     status_pb2_grpc,
 )
@@ -60,6 +61,7 @@ class Connection:
         self.status = status_pb2_grpc.StatusServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.plans = plan_pb2_grpc.PlanServiceStub(self._channel)
+        self.reports = report_pb2_grpc.ReportServiceStub(self._channel)
         self.licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
         self.health: Any = health_pb2_grpc.HealthStub(self._channel)  # its stubs name no methods
 

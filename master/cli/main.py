@@ -22,6 +22,7 @@ from master.cli import (
     listings,
     plan,
     project,
+    report,
     serve,
     standby,
     status,
@@ -50,6 +51,7 @@ app.command("leases")(listings.leases)
 app.command("events")(listings.events)
 app.add_typer(audit.app, name="audit")
 app.command("explain")(explain.explain)
+app.command("report")(report.report)
 app.add_typer(standby.app, name="standby")
 app.add_typer(license.app, name="license")
 app.add_typer(device.app, name="device")

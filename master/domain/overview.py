@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from master.domain.estate import Estate
 from master.domain.refusals import LicenseRef
@@ -52,6 +52,7 @@ class LimitView:
 class Overview:
     """An estate at one moment."""
 
+    project_id: int
     project: str
     revision: int
     pools: tuple[PoolView, ...]
@@ -62,6 +63,12 @@ class Overview:
     """PBXs by the state of their lease."""
     pairs: tuple[Readiness, ...] = ()
     """Standby pairs, judged."""
+    silent_since: Mapping[str, float] = field(default_factory=dict)
+    """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds."""
+    balance: Mapping[str, int] = field(default_factory=dict)
+    """Free licenses in the project balance, by type."""
+    agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
 
 
 def overview(
@@ -71,6 +78,7 @@ def overview(
     usage: Mapping[tuple[int, int], int],
     software: Mapping[int, Version],
     states: Mapping[int, LeaseState],
+    heard: Mapping[int, float],
     pairs: Sequence[Readiness] = (),
 ) -> Overview:
     """Put it together.
@@ -81,6 +89,7 @@ def overview(
         usage: the same by (pool id, PBX id).
         software: what PBXs with a running lease say they run, by PBX id.
         states: how leases stand, by PBX id; PBXs without one are left out.
+        heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
         pairs: standby pairs, judged.
     """
     types = estate.catalog.types
@@ -122,4 +131,41 @@ def overview(
     leases = dict.fromkeys(LeaseState, 0)
     for pbx_id in estate.pbxs:
         leases[states.get(pbx_id, LeaseState.NONE)] += 1
-    return Overview(estate.name, estate.revision, tuple(pools), limits, site_seats, leases, tuple(pairs))
+    return Overview(
+        project_id=estate.project_id,
+        project=estate.name,
+        revision=estate.revision,
+        pools=tuple(pools),
+        limits=limits,
+        site_seats=site_seats,
+        leases=leases,
+        pairs=tuple(pairs),
+        silent_since=_silent_since(estate, states, heard),
+        balance=_balance(estate),
+        agreement_ends=_agreement_ends(estate),
+    )
+
+
+def _silent_since(estate: Estate, states: Mapping[int, LeaseState], heard: Mapping[int, float]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for pbx_id, pbx in estate.pbxs.items():
+        if states.get(pbx_id) in (LeaseState.OVERDUE, LeaseState.EXPIRED):
+            found[pbx.site] = min(found.get(pbx.site, heard[pbx_id]), heard[pbx_id])
+    return found
+
+
+def _balance(estate: Estate) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for item in estate.licenses:
+        if item.device is None:
+            found[item.type.key] = found.get(item.type.key, 0) + item.quantity
+    return found
+
+
+def _agreement_ends(estate: Estate) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], float] = {}
+    for item in estate.licenses:
+        if item.agreement_ends_at is not None:
+            name = (item.device.name if item.device else "", item.type.key)
+            found[name] = min(found.get(name, item.agreement_ends_at), item.agreement_ends_at)
+    return found

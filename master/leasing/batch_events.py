@@ -46,7 +46,7 @@ class BatchEvents:
                     debited[want.type] += 1
         if acquired:
             self.add(errand, "seats.acquired", acquired)
-        return Tally(debited, refused)
+        return Tally(debited, refused, errand.pbx.site, wants)
 
     def returned(self, errand: Errand, keys: Sequence[SeatKey]) -> None:
         """Note the seats that went back."""

@@ -31,6 +31,7 @@ from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.estates import Estates
 from master.leasing.pairs import read_pairs
 from master.leasing.planning import plan_changes
+from master.leasing.refused import RefusedBook
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
@@ -46,7 +47,6 @@ from master.leasing.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
-    Tally,
     UnknownPbxError,
 )
 from master.leasing.watch import WatchHub
@@ -86,6 +86,7 @@ class LicenseMaster:
         clock_allowance_seconds: float,
         renewal_pace: RenewalPace,
         metrics: Metrics,
+        refused: RefusedBook,
     ) -> None:
         self._database = database
         self._estates = estates
@@ -96,6 +97,7 @@ class LicenseMaster:
         self._clock_allowance_seconds = clock_allowance_seconds
         self._renewal_pace = renewal_pace
         self._metrics = metrics
+        self._refused = refused
 
     @property
     def catalogs(self) -> dict[str, Catalog]:
@@ -191,7 +193,7 @@ class LicenseMaster:
         """Grant or refuse each seat."""
         answer = await self._committer.submit(request)
         assert isinstance(answer, SeatsAcquired)
-        self._count(answer.tally)
+        self._count(request, answer)
         return answer
 
     async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
@@ -207,15 +209,19 @@ class LicenseMaster:
         answer = await self._committer.submit(request)
         assert isinstance(answer, SeatsSynced)
         self._metrics.seats_returned.inc(answer.seats_returned)
-        self._count(answer.tally)
+        self._count(request, answer)
         return answer
 
-    def _count(self, tally: Tally) -> None:
+    def _count(self, request: AcquireSeats | SyncSeats, answer: SeatsAcquired | SeatsSynced) -> None:
+        tally = answer.tally
         for license_type, count in tally.debited.items():
             self._metrics.seats_acquired.labels(license_type).inc(count)
         for (reason, license_type), count in tally.refused.items():
             known = any(license_type in catalog.types for catalog in self._estates.catalogs.values())
             self._metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
+        if tally.refused:
+            self._metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
+        self._refused.note(request.pbx, tally, answer.outcomes, now=self._clock())
 
     # --- Projects ---------------------------------------------------------------------------------------------------
 
@@ -303,12 +309,7 @@ class LicenseMaster:
     async def overviews(self) -> list[Overview]:
         """All projects at a glance."""
         now = self._clock()
-
-        def look(tx: Tx) -> list[Overview]:
-            names = projects.project_names(tx, after="", limit=1000)
-            return [reading.read_overview(tx, self._estates, name, now) for name in names]
-
-        return await self._database.read(look)
+        return await self._database.read(lambda tx: reading.read_overviews(tx, self._estates, now))
 
     async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
         """What would happen if these changes were made.

@@ -37,10 +37,13 @@ class Periodic(ABC):
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self.look()
-            except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
-                _log.warning("waits", task=type(self).__name__, reason=str(error))
-            except Exception:
-                _log.exception("a round failed", task=type(self).__name__)
+            await self._look_safely()
             await asyncio.sleep(self._interval_seconds)
+
+    async def _look_safely(self) -> None:
+        try:
+            await self.look()
+        except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
+            _log.warning("waits", task=type(self).__name__, reason=str(error))
+        except Exception:
+            _log.exception("a round failed", task=type(self).__name__)

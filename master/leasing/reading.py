@@ -21,7 +21,10 @@ from master.leasing.requests import PbxName
 from master.store import queries
 from master.store.claims import claims_of
 from master.store.database import Tx
+from master.store.projects import project_names
 from master.store.seats import holdings, read_leases, revoked_seats
+
+_PROJECTS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,14 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         usage=queries.usage_of_project(tx, estate.project_id),
         software=software_in_use(leases, now=now),
         states=states,
+        heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
         pairs=read_pairs(tx, estate, now),
     )
+
+
+def read_overviews(tx: Tx, estates: Estates, now: float) -> list[Overview]:
+    """All estates at a glance."""
+    return [read_overview(tx, estates, name, now) for name in project_names(tx, after="", limit=_PROJECTS_MAX)]
 
 
 def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], now: float) -> list[LeaseView]:

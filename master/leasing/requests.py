@@ -222,12 +222,16 @@ class LeaseClosed:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What acquiring came to, for the metrics."""
+    """What acquiring came to, for metrics and the usage history."""
 
     debited: Mapping[str, int]
     """Seats newly debited, by license type."""
     refused: Mapping[tuple[str, str], int]
     """Seats refused, by reason and license type."""
+    site: str
+    """Where the PBX is that asked."""
+    wants: Sequence[Want]
+    """What it asked for, in the catalog's words (L8)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from licensemaster.v1 import (
     plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    report_pb2,
+    report_pb2_grpc,
     standby_pb2,
     standby_pb2_grpc,
     status_pb2,
@@ -31,6 +33,7 @@ from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
+from master.rpc.report_service import ReportService
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
 
@@ -44,6 +47,7 @@ SERVICES = tuple(
         (status_pb2, "StatusService"),
         (audit_pb2, "AuditService"),
         (plan_pb2, "PlanService"),
+        (report_pb2, "ReportService"),
     )
 )
 
@@ -61,6 +65,7 @@ class Server:
         status_service: StatusService,
         audit_service: AuditService,
         plan_service: PlanService,
+        report_service: ReportService,
         metrics: Metrics,
         message_bytes_max: int,
     ) -> None:
@@ -83,6 +88,7 @@ class Server:
         status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, self._server)
         plan_pb2_grpc.add_PlanServiceServicer_to_server(plan_service, self._server)
+        report_pb2_grpc.add_ReportServiceServicer_to_server(report_service, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -311,6 +312,52 @@ audit_head = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 """Where each project's chain ends; locked and moved on last in a transaction."""
+
+site_day = Table(
+    "site_day",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("site", String(63), nullable=False),
+    Column("type", String(63), nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("peak", Integer, nullable=False),
+    Column("peak_at", Float(53)),
+    Column("refused", BigInteger, nullable=False),
+    Column("denied", Integer, nullable=False),
+    PrimaryKeyConstraint("project_id", "day", "site", "type"),
+)
+"""What a site came to on a day (days since 1970, UTC): the most seats seen, seats refused, holders denied."""
+
+pool_day = Table(
+    "pool_day",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("device", String(63), nullable=False),
+    Column("type", String(63), nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("peak", Integer, nullable=False),
+    Column("unused", Integer, nullable=False),
+    PrimaryKeyConstraint("project_id", "day", "device", "type"),
+)
+"""What a pool came to on a day: the most seats debited, the fewest licenses unused. The balance has no device."""
+
+denial = Table(
+    "denial",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("pbx", String(63), nullable=False),
+    Column("type", String(63), nullable=False),
+    Column("kind", Integer, nullable=False, autoincrement=False),
+    Column("holder", String(128), nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("site", String(63), nullable=False),
+    Column("reason", String(63), nullable=False),
+    Column("refused_at", Float(53), nullable=False),
+    Column("judged", Boolean, nullable=False),
+    PrimaryKeyConstraint("project_id", "day", "pbx", "holder", "type", "kind"),
+    Index("ix_denial_judged_refused_at", "judged", "refused_at"),
+)
+"""Holders that were refused on a day, once each; those that got their seat soon after are gone when judged."""
 
 signing_key = Table(
     "signing_key",

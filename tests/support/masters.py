@@ -18,6 +18,7 @@ from licensemaster.v1 import (
     plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    report_pb2_grpc,
     standby_pb2_grpc,
     status_pb2_grpc,
 )
@@ -56,6 +57,7 @@ class Wire:
     status: status_pb2_grpc.StatusServiceAsyncStub
     audit: audit_pb2_grpc.AuditServiceAsyncStub
     plans: plan_pb2_grpc.PlanServiceAsyncStub
+    reports: report_pb2_grpc.ReportServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -77,6 +79,7 @@ async def wire_to(address: str) -> AsyncIterator[Wire]:
             status_pb2_grpc.StatusServiceStub(channel),
             audit_pb2_grpc.AuditServiceStub(channel),
             plan_pb2_grpc.PlanServiceStub(channel),
+            report_pb2_grpc.ReportServiceStub(channel),
         )
 
 
@@ -95,6 +98,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
     chosen = {
         "expiry_interval_seconds": 3600,
         "release_interval_seconds": 3600,
+        "usage_interval_seconds": 3600,
         "drain_seconds": 0.5,
         "metrics_listen": "",
         **settings,

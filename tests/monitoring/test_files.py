@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,15 @@ import pytest
 import yaml
 
 from tests.helm.charts import CHART
+from tests.support.prometheus import program
 
 RULES = CHART / "files" / "rules.yaml"
 DASHBOARD = CHART / "files" / "dashboard.json"
 METRICS_PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 SUFFIXES = ("_bucket", "_sum", "_count")
 METRIC = re.compile(r"\b(?:license_master|grpc_server)[a-z0-9_:]*\b")
+
+ALERT = re.compile(r'ALERTS_FOR_STATE\{alertname=~?"([^"]+)"')
 
 
 def rules() -> list[dict[str, Any]]:
@@ -38,18 +40,16 @@ def known() -> set[str]:
 
 
 def test_prometheus_takes_the_rules() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed")
-    done = subprocess.run([promtool, "check", "rules", RULES], capture_output=True, text=True, check=False)
+    done = subprocess.run([program("promtool"), "check", "rules", RULES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(rules())} rules found" in done.stdout
 
 
 @pytest.mark.parametrize("expression", expressions())
 def test_metrics_that_are_asked_for_exist(expression: str) -> None:
-    named = set(METRIC.findall(expression))
-    assert named
+    named, alerts = set(METRIC.findall(expression)), set(ALERT.findall(expression))
+    assert named or alerts
+    assert {name for names in alerts for name in names.split("|")} <= {rule.get("alert") for rule in rules()}
     plain = {next((name.removesuffix(s) for s in SUFFIXES if name.endswith(s)), name) for name in named}
     assert plain <= known()
 

@@ -1,0 +1,63 @@
+"""`license-master report` against a real master: a table, CSV, JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from tests.cli.command import Done, run
+from tests.support.estates import project
+from tests.support.masters import InProcess
+from tests.support.pbx import granted, opened, refused, seat, seats
+
+
+async def _report(master: InProcess, *arguments: str) -> Done:
+    done = await run("report", *arguments, "--server", master.wire.address)
+    assert done.code == 0, done.err
+    return done
+
+
+async def _day(master: InProcess) -> None:
+    """Berlin has both ports, `=1+1` is denied one, nobody wants the UC licenses, hq was never heard of."""
+    await master.wire.apply(project({"PBX-Port12": 2, "PBX UC12": 3}))
+    berlin = await opened(master.wire, "berlin")
+    granted(await berlin.acquire(*seats("port", 2)))
+    refused(await berlin.acquire(seat("port", "=1+1")))
+    await master.running.usage.look()
+    master.clock.advance(1000)
+    await master.running.usage.look()
+
+
+async def test_a_table(master: InProcess) -> None:
+    await _day(master)
+    shown = (await _report(master)).out
+    assert "acme, the last 30 days; 1 of 30 days are known" in shown
+    for said in ("used up", "not enough data", "Peak 7 d", "16 min ago", "never"):
+        assert said in shown
+    assert "=1+1" not in shown
+    with_holders = (await _report(master, "--holders", "--days", "7")).out
+    assert "user =1+1" in with_holders
+    assert "pool exhausted" in with_holders
+
+
+async def test_csv(master: InProcess) -> None:
+    await _day(master)
+    rows = list(csv.DictReader(io.StringIO((await _report(master, "--format", "csv", "--holders")).out)))
+    by_section = {row["section"]: row for row in rows}
+    assert (by_section["site"]["site"], by_section["site"]["denied"]) == ("site-berlin", "1")
+    assert [(row["license_type"], row["unused"], row["outlook"]) for row in rows if row["section"] == "pool"] == [
+        ("uc", "3", "not_enough_data"),
+        ("port", "0", "used_up"),
+    ]
+    assert by_section["denied"]["holder"] == "'=1+1"  # no formula
+    assert {row["pbx"] for row in rows if row["section"] == "silent"} == {"berlin", "hq"}
+
+
+async def test_json(master: InProcess) -> None:
+    await _day(master)
+    for option in ("--json", "--format=json"):
+        found = json.loads((await _report(master, option)).out)
+        assert found["days"] == 30
+        assert found["sites"][0]["denied"] == 1
+        assert found["denied"] == []
