@@ -46,7 +46,7 @@ serve() {
     local address=$1 port=
     shift
     : >master.log
-    env "$@" license-master serve --listen "$address" --metrics-listen "" >>master.log 2>&1 &
+    env "$@" license-master serve --plaintext --listen "$address" --metrics-listen "" >>master.log 2>&1 &
     MASTER_PID=$!
     for _ in $(seq 300); do
         port=$(sed -n 's/.*"port": \([0-9]*\).*"event": "serving".*/\1/p; s/.*"event": "serving".*"port": \([0-9]*\).*/\1/p' master.log | head -1)

@@ -1,7 +1,7 @@
 """Who may call what: one table, and the verdict on a call. A method that is not in it is nobody's.
 
 Decides by role, by the project a caller is confined to, and, for a PBX, by whose name stands in the request. Leaves to
-others: who the caller is, and whether a standby carries another PBX's lease, which only the database knows.
+others: who the caller is, and which PBX stands in for which, which only the database knows.
 """
 
 from __future__ import annotations
@@ -17,11 +17,22 @@ from master.auth.identity import Identity, Role
 
 
 class Denial(Enum):
-    """Why a call is not for its caller; the name is the reason on the wire."""
+    """Why a caller is turned away; the name is the reason on the wire."""
 
+    CERTIFICATE_UNREADABLE = "the certificate names nobody"
+    CERTIFICATE_REVOKED = "the certificate was revoked"
+    CERTIFICATE_EXPIRED = "the certificate ended"
     ROLE_FORBIDDEN = "this role may not call this"
     NOT_YOUR_PROJECT = "the caller is confined to another project"
     NOT_YOUR_PBX = "a PBX acts for itself only"
+
+
+class AccessDeniedError(Exception):
+    """A call that is not for its caller. The text says nothing that the caller did not know."""
+
+    def __init__(self, denial: Denial, message: str) -> None:
+        super().__init__(message)
+        self.denial = denial
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +43,8 @@ class Access:
     about: tuple[str, ...] = ()
     """Fields that name a project or something in it: the first must be the calling PBX itself, each must be in its
     project. None where the request names nothing: then the answer holds nothing that is not the caller's own."""
-    while_carrying: bool = False
-    """Whether a standby may call it for the PBX whose lease it carries (F5)."""
+    by_standby: bool = False
+    """Whether a PBX may call it for the one that it is configured to stand in for: the lease it took over (F5)."""
 
 
 _EVERYBODY: Final = frozenset(Role)
@@ -41,7 +52,7 @@ _OPERATORS: Final = frozenset({Role.OPERATOR})
 _READERS: Final = frozenset({Role.OPERATOR, Role.VIEWER})
 _PBXS: Final = frozenset({Role.PBX})
 
-_OF_A_LEASE: Final = Access(_PBXS, ("pbx",), while_carrying=True)
+_OF_A_LEASE: Final = Access(_PBXS, ("pbx",), by_standby=True)
 _READS: Final = Access(_READERS, ("project",))
 _CHANGES: Final = Access(_OPERATORS, ("project",))
 _PAPER: Final = Access(frozenset({Role.PBX, Role.OPERATOR}))
@@ -111,10 +122,11 @@ def denial(identity: Identity, method: str, request: object) -> Denial | None:
     return None
 
 
-def carried_pbx(identity: Identity, method: str, request: object) -> str | None:
-    """Another PBX of the same project that a PBX's call is for, where a standby that carries its lease may make it."""
+def stood_in_for(identity: Identity, method: str, request: object) -> str | None:
+    """Another PBX of the same project that a PBX's call is for, where its standby may make it; whether the caller is
+    that is the caller's project to say, and the epoch of the lease fences it off once the other is back."""
     access = TABLE.get(method)
-    if access is None or not access.while_carrying or identity.role is not Role.PBX:
+    if access is None or not access.by_standby or identity.role is not Role.PBX:
         return None
     named: str = attrgetter(access.about[0])(request)
     return named if project_in(named) == identity.project else None

@@ -18,7 +18,7 @@ from licensemaster.v1 import (
     status_pb2,
 )
 from master.auth.identity import Identity, IdentityError, Role, identity_of
-from master.auth.permissions import TABLE, Denial, carried_pbx, denial, may_read_metrics
+from master.auth.permissions import TABLE, Denial, denial, may_read_metrics, stood_in_for
 from master.rpc.server import SERVICES
 
 FILES = (audit_pb2, lease_pb2, license_pb2, plan_pb2, project_pb2, standby_pb2, status_pb2, health_pb2, reflection_pb2)
@@ -107,12 +107,12 @@ def test_a_standby_takes_over_within_its_project_only() -> None:
 
 def test_what_a_standby_may_do_while_it_carries() -> None:
     request = SimpleNamespace(pbx="projects/acme/pbxs/hq", standby="", primary="")
-    methods = {name.split("/")[1] for name in METHODS if carried_pbx(BERLIN, name, request) == request.pbx}
+    methods = {name.split("/")[1] for name in METHODS if stood_in_for(BERLIN, name, request) == request.pbx}
     assert methods == MAY_CALL[Role.PBX] & {
         *("RenewLease", "CloseLease", "AcquireSeats", "ReturnSeats", "SyncSeats", "WatchLease"),
     }
     foreign = SimpleNamespace(pbx="projects/globex/pbxs/hq")
-    assert carried_pbx(BERLIN, "licensemaster.v1.LeaseService/RenewLease", foreign) is None
+    assert stood_in_for(BERLIN, "licensemaster.v1.LeaseService/RenewLease", foreign) is None
 
 
 def test_an_unknown_method_is_nobodys() -> None:
