@@ -15,12 +15,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import metadata, resources
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import start_http_server
 
+from master.auth.certificates import Certificates
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.domain.overview import Overview
@@ -37,8 +35,11 @@ from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
 from master.metrics import EstateCollector, Metrics
 from master.rpc.audit_service import AuditService
+from master.rpc.convert.incoming import pbx_name
+from master.rpc.gate import Gate
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
+from master.rpc.metrics_page import MetricsPage
 from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
 from master.rpc.report_service import ReportService
@@ -69,6 +70,9 @@ class Running:
     hub: WatchHub
     server: Server
     usage: UsageRound
+    gate: Gate | None
+    """None in plain text."""
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -79,7 +83,10 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         StorageError: the database cannot be used; says what to do.
         CatalogError: a catalog has a mistake.
         OSError: an address cannot be listened on.
+        ValueError: nothing says how callers prove who they are, or the certificates cannot be used.
     """
+    files = settings.certificate_files
+    certificates = None if files is None else Certificates(files)
     catalogs = load_catalogs(settings)
     metrics = Metrics()
     metrics.build.labels(VERSION).set(1)
@@ -144,6 +151,14 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
         look_round = LookRound(database, hub, interval_seconds=settings.watch_interval_seconds)
+
+        async def stands_in(standby: str, primary: str) -> bool:
+            return await master.stands_in(pbx_name(standby), pbx_name(primary))
+
+        gate = None
+        if certificates is not None:
+            metrics.certificate_end.set_function(lambda: certificates.current.ends_at)
+            gate = Gate(certificates, clock=clock, metrics=metrics, stands_in=stands_in)
         server = Server(
             lease_service=LeaseService(
                 master=master,
@@ -164,29 +179,33 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             report_service=ReportService(Reports(database, estates, clock)),
             metrics=metrics,
             message_bytes_max=settings.message_bytes_max,
+            gate=gate,
         )
-        pages = _serve_metrics(settings, metrics, master)
+        page = _serve_metrics(settings, metrics, master, certificates, clock)
         try:
             committer.start()
             expiry.start()
             releases.start()
             look_round.start()
             usage.start()
-            port = await server.start(settings.listen)
-            metrics_port = pages[0].server_port if pages else 0
+            if gate is not None:
+                gate.start()
+            port = await server.start(settings.listen, certificates)
+            metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage)
+            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage, gate, metrics)
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
+            if gate is not None:
+                await gate.stop()
             await usage.stop()
             await look_round.stop()
             await releases.stop()
             await expiry.stop()
             await committer.stop()
-            if pages:
-                await asyncio.to_thread(pages[0].shutdown)
-                pages[0].server_close()
+            if page:
+                await asyncio.to_thread(page.close)
     finally:
         await database.close()
 
@@ -226,7 +245,13 @@ def load_catalogs(settings: Settings) -> dict[str, Catalog]:
     return {catalog.name: catalog for catalog in (read_catalog(text, file=file) for file, text in texts.items())}
 
 
-def _serve_metrics(settings: Settings, metrics: Metrics, master: LicenseMaster) -> tuple[WSGIServer, Thread] | None:
+def _serve_metrics(
+    settings: Settings,
+    metrics: Metrics,
+    master: LicenseMaster,
+    certificates: Certificates | None,
+    clock: Callable[[], float],
+) -> MetricsPage | None:
     if not settings.metrics_listen:
         return None
     loop = asyncio.get_running_loop()
@@ -235,8 +260,4 @@ def _serve_metrics(settings: Settings, metrics: Metrics, master: LicenseMaster) 
         return asyncio.run_coroutine_threadsafe(master.overviews(), loop).result(_SCRAPE_TIMEOUT_SECONDS)
 
     metrics.registry.register(EstateCollector(read))
-    host, _, port = settings.metrics_listen.rpartition(":")
-    try:
-        return start_http_server(int(port), addr=host or "127.0.0.1", registry=metrics.registry)
-    except (OSError, ValueError) as error:
-        raise OSError(f"metrics_listen: {settings.metrics_listen!r} cannot be listened on: {error}") from error
+    return MetricsPage(settings.metrics_listen, metrics, certificates=certificates, clock=clock)

@@ -12,13 +12,17 @@ from contextlib import asynccontextmanager
 
 
 class MasterProcess:
-    """One `license-master serve`; after a kill it can be started again on the same port."""
+    """One `license-master serve`; after a kill it can be started again on the same port.
+
+    It serves in plain text unless the settings name certificates.
+    """
 
     def __init__(self, database_url: str, **settings: object) -> None:
         self._settings = {
             "database_url": database_url,
             "listen": "127.0.0.1:0",
             "metrics_listen": "127.0.0.1:0",
+            "plaintext": "tls_certificate_file" not in settings,
             **settings,
         }
         self._process: asyncio.subprocess.Process | None = None

@@ -77,6 +77,20 @@ class Metrics:
             registry=registry,
         )
         self.watch_streams = Gauge("license_master_watch_streams", "Open WatchLease streams.", registry=registry)
+        self.calls_denied = Counter(
+            "license_master_calls_denied_total",
+            "Callers turned away for who they are, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.tls_handshakes = Counter(
+            "license_master_tls_handshakes_total", "TLS handshakes begun on the gRPC port.", registry=registry
+        )
+        self.certificate_end = Gauge(
+            "license_master_certificate_end_timestamp_seconds",
+            "End of this master's own certificate; 0 in plain text.",
+            registry=registry,
+        )
         self.rpc_handled = Counter(
             "grpc_server_handled_total",
             "RPCs completed, by service, method and status code.",

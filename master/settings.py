@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from master.auth.certificates import CertificateFiles
 from master.domain.estate import LeasePace
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+_HOW = (
+    "`license-master pki init` and `license-master pki issue server` make certificates;"
+    " name them with tls_certificate_file, tls_key_file and tls_ca_file (LICENSE_MASTER_TLS_*)"
+)
 
 
 class Settings(BaseSettings):
@@ -24,6 +32,16 @@ class Settings(BaseSettings):
     """Address of the gRPC services."""
     metrics_listen: str = "127.0.0.1:7601"
     """Address of the metrics page; empty for none."""
+    tls_certificate_file: Path | None = None
+    """This master's certificate, PEM, good for servers and clients. With it the next two: all three or none."""
+    tls_key_file: Path | None = None
+    """The certificate's key, PEM, without a password."""
+    tls_ca_file: Path | None = None
+    """Certificates of the authorities whose certificates callers show, PEM."""
+    tls_revocations_file: Path | None = None
+    """Revoked certificates: a CRL of one of these authorities, PEM; read again when it changes."""
+    plaintext: bool = False
+    """Serve without TLS, on loopback addresses only: everybody who can connect may do everything."""
     catalog_files: tuple[Path, ...] = ()
     """Further catalogs besides those that come along."""
 
@@ -78,6 +96,38 @@ class Settings(BaseSettings):
     """How many days the names of holders that were denied are kept."""
 
     @property
+    def certificate_files(self) -> CertificateFiles | None:
+        """Where the certificates are; None in plain text.
+
+        Raises:
+            ValueError: neither is set, or both, or plain text would leave this machine; says what to do.
+        """
+        named = {
+            "tls_certificate_file": self.tls_certificate_file,
+            "tls_key_file": self.tls_key_file,
+            "tls_ca_file": self.tls_ca_file,
+        }
+        certificate, key, ca = named.values()
+        if self.plaintext:
+            if set_too := [name for name, path in named.items() if path]:
+                raise ValueError(f"plaintext: {', '.join(set_too)} is set as well; choose one of the two")
+            for name, address in {
+                "listen": self.listen,
+                "metrics_listen": self.metrics_listen or "localhost:0",
+            }.items():
+                if not _is_loopback(address):
+                    raise ValueError(
+                        f"{name}: {address!r} is not a loopback address, and plaintext is for this machine alone;"
+                        f" listen on 127.0.0.1, or serve with certificates: {_HOW}"
+                    )
+            return None
+        if certificate and key and ca:
+            return CertificateFiles(certificate=certificate, key=key, ca=ca, revocations=self.tls_revocations_file)
+        if missing := [name for name, path in named.items() if not path and any(named.values())]:
+            raise ValueError(f"{', '.join(missing)}: not set; a master needs all of {', '.join(named)}")
+        raise ValueError(f"nothing says how callers prove who they are. {_HOW}. To try it on this machine: --plaintext")
+
+    @property
     def pace(self) -> LeasePace:
         """The server's default lease settings."""
         return LeasePace(self.ttl_seconds, self.grace_seconds, max(self.ttl_seconds // 3, 1))
@@ -93,6 +143,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over variables, variables over the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings(file: Path | None, **values: object) -> Settings:

@@ -57,6 +57,7 @@ from slave_client.simulator import SiteCounts, SiteEvent, SiteEventKind, SiteSim
 from slave_client.standby import TakeoverError, TakeoverProblem, TakeoverProblemKind
 from slave_client.state_dir import StateDirError
 from slave_client.states import State
+from slave_client.tls import TlsFiles
 
 __all__ = [
     "Basis",
@@ -99,6 +100,7 @@ __all__ = [
     "TakeoverError",
     "TakeoverProblem",
     "TakeoverProblemKind",
+    "TlsFiles",
     "TopHolder",
     "Want",
     "call_allowed",

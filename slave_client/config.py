@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from slave_client.promise import PUBLIC_KEY_LENGTH
+from slave_client.tls import TlsFiles
 
 _PBX: Final = re.compile(r"projects/[a-z0-9-]{1,63}/pbxs/[a-z0-9-]{1,63}")
 
@@ -30,8 +31,10 @@ class ClientConfig:
     """The folder of the PBX's device (`DeviceKey`): with it, a release is certified as soon as the master asks."""
     trusted_keys: tuple[bytes, ...] = ()
     """The masters' public keys, Ed25519, raw 32 bytes. Without them the first key seen is pinned."""
+    tls: TlsFiles | None = None
+    """Certificates as files, read again when they are renewed; plain text without."""
     credentials: grpc.ChannelCredentials | None = None
-    """For TLS; plain text without."""
+    """Instead of `tls`, for keys that are in no file; they stay as they are."""
     caller: str = ""
     """Who calls, for the master's audit; the PBX's name where empty."""
     call_timeout_seconds: float = 5.0
@@ -54,6 +57,8 @@ class ClientConfig:
             raise ValueError("addresses must name at least one master")
         if not _PBX.fullmatch(self.pbx):
             raise ValueError(f"pbx must read projects/{{project}}/pbxs/{{pbx}}, not {self.pbx!r}")
+        if self.tls is not None and self.credentials is not None:
+            raise ValueError("tls and credentials are two ways to say the same; give one")
         if not self.software_version:
             raise ValueError("software_version must not be empty")
         if any(len(key) != PUBLIC_KEY_LENGTH for key in self.trusted_keys):

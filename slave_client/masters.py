@@ -91,6 +91,8 @@ class Masters:
         self._stubs: dict[int, lease_pb2_grpc.LeaseServiceAsyncStub] = {}
         self._current = 0
         self._closed = False
+        self._shown: tuple[int, ...] = ()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._metadata = (("caller", config.caller_name),)
         self._options = (
             ("grpc.initial_reconnect_backoff_ms", 100),
@@ -166,13 +168,13 @@ class Masters:
     async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
         """Yield what the master tells about a lease until the stream ends; raises MasterError."""
         self._check_open()
-        call = self._stub.WatchLease(request, metadata=self._metadata)
+        call, shown = self._stub.WatchLease(request, metadata=self._metadata), self._shown
         ticket = self._line.carry(call.cancel)
         try:
             async for response in call:
                 yield response
         except (aio.AioRpcError, aio.UsageError) as failure:
-            raise _error_of(failure) from failure
+            raise self._error_after(failure, shown) from failure
         except asyncio.CancelledError:
             self._raise_if_broken_off()
             raise
@@ -183,11 +185,9 @@ class Masters:
     async def close(self) -> None:
         """Close all connections."""
         self._closed = True
-        channels = list(self._channels.values())
-        self._channels.clear()
-        self._stubs.clear()
-        for channel in channels:
+        for channel in self._forget_channels():
             await channel.close()
+        await asyncio.gather(*self._leaving)
 
     @property
     def _timeout(self) -> float:
@@ -208,16 +208,46 @@ class Masters:
         return channel
 
     def _connect(self) -> aio.Channel:
-        if self._config.credentials is None:
+        credentials = self._config.credentials
+        if self._config.tls is not None:
+            self._shown = self._config.tls.stamp()
+            try:
+                credentials = self._config.tls.credentials()
+            except OSError as error:
+                raise MasterError(Trouble.DENIED, f"{error.filename}: {error.strerror}") from error
+        if credentials is None:
             return aio.insecure_channel(self.address, options=self._options)
-        return aio.secure_channel(self.address, self._config.credentials, options=self._options)
+        return aio.secure_channel(self.address, credentials, options=self._options)
+
+    def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: tuple[int, ...]) -> MasterError:
+        """What a failure means; where the certificate that was shown is renewed by now, another attempt is worth it."""
+        error = _error_of(failure)
+        self._reconnect_if_renewed()
+        if self._config.tls is None or self._config.tls.stamp() == shown or not error.reason.startswith("CERTIFICATE_"):
+            return error
+        return MasterError(Trouble.BUSY, str(error), reason=error.reason)
+
+    def _reconnect_if_renewed(self) -> None:
+        """After a failure: a channel shows for ever what it began with, so newer files need newer channels."""
+        if self._config.tls is None or not self._channels or self._config.tls.stamp() in ((), self._shown):
+            return
+        for channel in self._forget_channels():
+            leaving = asyncio.create_task(channel.close(self._timeout))  # other calls under way may end
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    def _forget_channels(self) -> list[aio.Channel]:
+        channels = list(self._channels.values())
+        self._channels.clear()
+        self._stubs.clear()
+        return channels
 
     async def _answer(self, call: aio.UnaryUnaryCall[Any, Response]) -> Response:
-        ticket = self._line.carry(call.cancel)
+        ticket, shown = self._line.carry(call.cancel), self._shown
         try:
             return await call
         except (aio.AioRpcError, aio.UsageError) as failure:
-            raise _error_of(failure) from failure
+            raise self._error_after(failure, shown) from failure
         except asyncio.CancelledError:
             self._raise_if_broken_off()
             raise

@@ -1,6 +1,6 @@
 """Lets so many phones be registered at a PBX, as the PBX itself does it, and tells how many got a license.
 
-    python phones.py --server HOST:PORT --folder DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE]
+    python phones.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE]
 
 Each run is the PBX after a restart: it goes on under the lease that it kept in its folder, and asks for what it wants
 now. Afterwards it stops, as for a short maintenance: the master counts its seats until its lease ends.
@@ -12,7 +12,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, Refused, State, Want
+from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, Refused, State, TlsFiles, Want
 
 
 def main() -> None:
@@ -20,13 +20,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Phones register at a PBX.")
     parser.add_argument("--server", required=True)
     parser.add_argument("--folder", required=True, type=Path)
+    parser.add_argument("--tls", required=True, type=Path)
     parser.add_argument("pbx")
     parser.add_argument("count", type=int)
     parser.add_argument("software", nargs="?", default="12")
     given = parser.parse_args()
     folder = given.folder / given.pbx.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
-    config = ClientConfig(addresses=(given.server,), pbx=given.pbx, software_version=given.software, state_dir=folder)
+    name = given.pbx.rpartition("/")[2]
+    tls = TlsFiles(ca=given.tls / "ca.crt", certificate=given.tls / f"{name}.crt", key=given.tls / f"{name}.key")
+    config = ClientConfig(
+        addresses=(given.server,), pbx=given.pbx, software_version=given.software, state_dir=folder, tls=tls
+    )
     client = BlockingSlaveClient(config)
     client.start()
     try:

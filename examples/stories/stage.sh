@@ -30,7 +30,22 @@ trap 'exit 130' INT TERM
 start_master() {
     export LICENSE_MASTER_DATABASE_URL=sqlite:///$STAGE/license-master.db
     license-master db upgrade >master.log 2>&1 || { cat master.log >&2; exit 1; }
+    make_certificates >master.log 2>&1 || { cat master.log >&2; exit 1; }
     serve 127.0.0.1:0 "$@"
+}
+
+# Everybody shows a certificate: the master, and whoever types the commands; `as` and the PBXs get theirs when needed.
+make_certificates() {
+    license-master pki init && license-master pki issue server 127.0.0.1 localhost --out tls
+    SERVER_TLS=(
+        LICENSE_MASTER_TLS_CA_FILE="$STAGE/tls/ca.crt" LICENSE_MASTER_TLS_CERTIFICATE_FILE="$STAGE/tls/server.crt"
+        LICENSE_MASTER_TLS_KEY_FILE="$STAGE/tls/server.key" LICENSE_MASTER_TLS_REVOCATIONS_FILE="$STAGE/pki/revoked.crl"
+    )
+    local me
+    me=$(id -un 2>/dev/null || echo me)
+    license-master pki issue operator "$me" --out tls
+    export LICENSE_MASTER_TLS_CA_FILE=$STAGE/tls/ca.crt
+    export LICENSE_MASTER_TLS_CERTIFICATE_FILE=$STAGE/tls/$me.crt LICENSE_MASTER_TLS_KEY_FILE=$STAGE/tls/$me.key
 }
 
 # kill_master: it dies at once, as by a power failure.
@@ -46,7 +61,7 @@ serve() {
     local address=$1 port=
     shift
     : >master.log
-    env "$@" license-master serve --listen "$address" --metrics-listen "" >>master.log 2>&1 &
+    env "${SERVER_TLS[@]}" "$@" license-master serve --listen "$address" --metrics-listen "" >>master.log 2>&1 &
     MASTER_PID=$!
     for _ in $(seq 300); do
         port=$(sed -n 's/.*"port": \([0-9]*\).*"event": "serving".*/\1/p; s/.*"event": "serving".*"port": \([0-9]*\).*/\1/p' master.log | head -1)
@@ -90,12 +105,18 @@ expect_not() {
 }
 
 # phones PBX COUNT [SOFTWARE]: so many phones are registered at a PBX from now on; tells how many got a license.
-phones() { "$PYTHON" "$STORIES/phones.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" "$@"; }
+phones() {
+    pbx_certificate "$1"
+    "$PYTHON" "$STORIES/phones.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" --tls "$STAGE/tls" "$@"
+}
+
+pbx_certificate() { [ -f "tls/${1##*/}.crt" ] || license-master pki issue pbx "$1" --out tls 2>>master.log; }
 
 # start_standby PBX: a standby PBX that runs until the story ends; `standby ORDER` tells it what to do.
 start_standby() {
     mkfifo orders answers
-    "$PYTHON" "$STORIES/standby_pbx.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" "$1" \
+    pbx_certificate "$1"
+    "$PYTHON" "$STORIES/standby_pbx.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" --tls "$STAGE/tls" "$1" \
         <orders >answers 2>standby.log &
     STANDBY_PBX_PID=$!
     exec 8>orders 9<answers
@@ -113,7 +134,8 @@ standby() {
 as() {
     local person=$1
     shift
-    env LOGNAME="$person" "$@"
+    [ -f "tls/$person.crt" ] || license-master pki issue operator "$person" --out tls 2>>master.log
+    LICENSE_MASTER_TLS_CERTIFICATE_FILE=tls/$person.crt LICENSE_MASTER_TLS_KEY_FILE=tls/$person.key "$@"
 }
 
 shown() {

@@ -1,6 +1,6 @@
 """A standby PBX that goes on running while a story is told, and does what it is told on its standard input.
 
-    python standby_pbx.py --server HOST:PORT --folder DIR projects/PROJECT/pbxs/STANDBY
+    python standby_pbx.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/STANDBY
 
 Orders, one a line, each answered with one line:
     take over projects/PROJECT/pbxs/PBX      carry the seats of a PBX that failed
@@ -15,7 +15,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, TakeoverError, Want
+from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, TakeoverError, TlsFiles, Want
 
 
 class StandbyPbx:
@@ -63,11 +63,14 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="A standby PBX.")
     parser.add_argument("--server", required=True)
     parser.add_argument("--folder", required=True, type=Path)
+    parser.add_argument("--tls", required=True, type=Path)
     parser.add_argument("pbx")
     given = parser.parse_args()
     folder = given.folder / given.pbx.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
-    config = ClientConfig(addresses=(given.server,), pbx=given.pbx, software_version="12", state_dir=folder)
+    name = given.pbx.rpartition("/")[2]
+    tls = TlsFiles(ca=given.tls / "ca.crt", certificate=given.tls / f"{name}.crt", key=given.tls / f"{name}.key")
+    config = ClientConfig(addresses=(given.server,), pbx=given.pbx, software_version="12", state_dir=folder, tls=tls)
     client = SlaveClient(config)
     await client.start()
     try:

@@ -22,6 +22,7 @@ from licensemaster.v1 import (
     status_pb2_grpc,
 )
 from master.cli.failure import CommandFailed
+from master.cli.options import tls_options
 from master.cli.rpc_failure import rpc_failure
 
 CALL_SECONDS = 30.0
@@ -45,7 +46,10 @@ class _StreamMethod(Protocol[Request, Response]):
 
 
 class Connection:
-    """A channel to one master; leaves it when the `with` block ends."""
+    """A channel to one master; leaves it when the `with` block ends.
+
+    Shows the certificate that the command line names before the command (`--tls-certificate`); without one, plain text.
+    """
 
     def __init__(self, server: str) -> None:
         self.server = server
@@ -54,7 +58,12 @@ class Connection:
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
             ("grpc.enable_http_proxy", 0),  # a proxy set for browsing does not lead to a license master
         ]
-        self._channel = grpc.insecure_channel(server, options=options)
+        credentials = _credentials()
+        self._is_plain = credentials is None
+        if credentials is None:
+            self._channel = grpc.insecure_channel(server, options=options)
+        else:
+            self._channel = grpc.secure_channel(server, credentials, options=options)
         self._metadata = (("caller", caller()),)
         self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)
         self.standby = standby_pb2_grpc.StandbyServiceStub(self._channel)
@@ -80,14 +89,14 @@ class Connection:
         try:
             return method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise rpc_failure(error, self.server) from error
+            raise rpc_failure(error, self.server, is_plain=self._is_plain) from error
 
     def stream(self, method: _StreamMethod[Request, Response], request: Request) -> Iterator[Response]:
         """One call with many answers, for as long as they come; raises RpcFailure."""
         try:
             yield from method(request, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise rpc_failure(error, self.server) from error
+            raise rpc_failure(error, self.server, is_plain=self._is_plain) from error
 
     def project_name(self, given: str | None) -> str:
         """The project to ask about, as projects/{project}: the one given, or the only one that the master has."""
@@ -107,6 +116,28 @@ class Connection:
             + (" and more" if len(names) > len(shown) else ""),
             remedy="name one with --project, or set LICENSE_MASTER_PROJECT",
         )
+
+
+def _credentials() -> grpc.ChannelCredentials | None:
+    """What the command line says to show.
+
+    Raises:
+        CommandFailed: one of the three is missing or cannot be read; names it.
+    """
+    given = tls_options.get()
+    named = {"--tls-ca": given.ca, "--tls-key": given.key, "--tls-certificate": given.certificate}
+    paths = [path for path in named.values() if path is not None]
+    if not paths:
+        return None
+    if missing := [name for name, path in named.items() if path is None]:
+        raise CommandFailed(
+            f"{', '.join(missing)}: not given", remedy="name all three, or none to a master that serves plain text"
+        )
+    try:
+        ca, key, certificate = (path.read_bytes() for path in paths)
+    except OSError as error:
+        raise CommandFailed(f"{error.filename}: {error.strerror}") from error
+    return grpc.ssl_channel_credentials(ca, key, certificate)
 
 
 def caller() -> str:

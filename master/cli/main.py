@@ -20,6 +20,7 @@ from master.cli import (
     health,
     license,
     listings,
+    pki,
     plan,
     project,
     report,
@@ -29,6 +30,7 @@ from master.cli import (
     vendor,
 )
 from master.cli.failure import CommandFailed, print_failure
+from master.cli.options import TlsCaOption, TlsCertificateOption, TlsKeyOption, TlsOptions, tls_options
 from master.cli.output import stderr_console
 
 app = typer.Typer(
@@ -56,6 +58,7 @@ app.add_typer(standby.app, name="standby")
 app.add_typer(license.app, name="license")
 app.add_typer(device.app, name="device")
 app.add_typer(vendor.app, name="vendor")
+app.add_typer(pki.app, name="pki")
 app.command("demo")(demo.demo)
 
 
@@ -67,11 +70,15 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    tls_ca: TlsCaOption = None,
+    tls_certificate: TlsCertificateOption = None,
+    tls_key: TlsKeyOption = None,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """The open license master for multi-site PBX estates."""
+    tls_options.set(TlsOptions(tls_ca, tls_certificate, tls_key))
 
 
 def main() -> None:

@@ -1,7 +1,10 @@
 """Options that several commands share, so that each has one name, one default and one sentence of help."""
 
 import re
-from typing import Annotated
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +18,33 @@ def _server(value: str) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """What a command shows a master, and whom it believes: files in PEM, all three or none for plain text."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptions())  # noqa: B039  # frozen
+"""What was named before the command; all that speak to a master ask for it."""
+
+
+def _tls_file(name: str, helps: str) -> Any:
+    return typer.Option(
+        f"--tls-{name}",
+        envvar=f"LICENSE_MASTER_TLS_{name.upper()}_FILE",  # the settings of a master: its probes show its own
+        metavar="FILE",
+        help=helps,
+        show_default=False,
+        rich_help_panel="To a master that asks for certificates (all three)",
+    )
+
+
+TlsCaOption = Annotated[Path | None, _tls_file("ca", "The authority that signed the master's certificate.")]
+TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The certificate to show.")]
+TlsKeyOption = Annotated[Path | None, _tls_file("key", "Its key.")]
 ServerOption = Annotated[
     str,
     typer.Option(

@@ -10,8 +10,8 @@ from master.cli.failure import CommandFailed
 
 _REMEDIES = {
     grpc.StatusCode.NOT_FOUND: "`license-master project list` and `license-master leases` show what there is",
-    grpc.StatusCode.PERMISSION_DENIED: "ask whoever runs the master to let this account do it",
-    grpc.StatusCode.UNAUTHENTICATED: "ask whoever runs the master for an account",
+    grpc.StatusCode.PERMISSION_DENIED: "ask whoever runs the authority for a certificate that may do this",
+    grpc.StatusCode.UNAUTHENTICATED: "ask whoever runs the authority for a new certificate",
     grpc.StatusCode.RESOURCE_EXHAUSTED: "wait a moment and run the command again",
     grpc.StatusCode.UNIMPLEMENTED: "check --server, and that the master is of the same version as this command",
     grpc.StatusCode.INTERNAL: "look into the master's log; nothing was changed unless it says so",
@@ -55,13 +55,13 @@ class RpcFailure(CommandFailed):
         self.violations = violations
 
 
-def rpc_failure(error: grpc.RpcError, server: str) -> RpcFailure:
-    """Puts an error of a call to `server` into words."""
+def rpc_failure(error: grpc.RpcError, server: str, *, is_plain: bool = True) -> RpcFailure:
+    """Puts an error of a call to `server` into words; `is_plain` says that no certificate was shown."""
     if not isinstance(error, grpc.Call):
         return RpcFailure(str(error), code=grpc.StatusCode.UNKNOWN)
     status = _status(error)
     if status is None or not status.details:
-        lost = _unreachable(error, server)
+        lost = _unreachable(error, server, is_plain=is_plain)
         if lost is not None:
             return lost
     details = _Details.of(status)
@@ -91,10 +91,14 @@ def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
     return _REMEDIES.get(code, "")
 
 
-def _unreachable(error: grpc.Call, server: str) -> RpcFailure | None:
+def _unreachable(error: grpc.Call, server: str, *, is_plain: bool) -> RpcFailure | None:
     start = "start one with `license-master serve`, or name another with --server"
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         lines = [line for line in [error.details() or ""] if line]
+        if is_plain:
+            lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
+        else:
+            lines.append("a master that does not know the certificate shown, or has another authority's, says no more")
         return RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return RpcFailure(f"the master at {server} did not answer in time", code=error.code(), remedy=start)

@@ -44,6 +44,9 @@ def serve(
     database_url: DatabaseUrl = None,
     listen: Annotated[str | None, typer.Option(help="Address of the gRPC services.", show_default=False)] = None,
     metrics_listen: Annotated[str | None, typer.Option(help="Address of the metrics page.", show_default=False)] = None,
+    plaintext: Annotated[
+        bool, typer.Option("--plaintext", help="Serve without certificates, to this machine only: for trying out.")
+    ] = False,
 ) -> None:
     """Serve leases until stopped; SIGTERM lets running calls finish."""
     import uvloop
@@ -53,7 +56,13 @@ def serve(
     from master.logs import configure_logs
     from master.store.database import StorageError
 
-    settings = settings_from(file, database_url=database_url, listen=listen, metrics_listen=metrics_listen)
+    settings = settings_from(
+        file,
+        database_url=database_url,
+        listen=listen,
+        metrics_listen=metrics_listen,
+        plaintext=plaintext or None,
+    )
     configure_logs()
     try:
         uvloop.run(run_master(settings))

@@ -24,12 +24,14 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
+from master.auth.authority import Authority, key_pem, new_key, pem, write
+from master.auth.identity import SCHEME, identity_of
 from master.demo.screen import PoolLine, Screen, SiteLine
 from master.launch import MasterProcess, master_process
 from master.store import schema
 from master.store.database import open_database
 from master.store.integrity import counter_mismatches
-from slave_client import CallKind, ClientConfig, Refused, SiteEvent, SiteEventKind, SiteSimulator, State
+from slave_client import CallKind, ClientConfig, Refused, SiteEvent, SiteEventKind, SiteSimulator, State, TlsFiles
 
 PHONES = {"berlin": 30, "paris": 18, "oslo": 27}
 _SETTINGS = {"expiry_interval_seconds": 0.5, "clock_allowance_seconds": 1, "drain_seconds": 1}
@@ -74,8 +76,9 @@ class Demo:
         url = f"sqlite:///{self._folder / 'license-master.db'}"
         await asyncio.to_thread(schema.upgrade, url)
         started = time.monotonic()
-        async with master_process(url, **_SETTINGS) as process:
-            channel = grpc.aio.insecure_channel(process.address)
+        tls = await asyncio.to_thread(self._certificates)
+        async with master_process(url, **_SETTINGS, **tls) as process:
+            channel = grpc.aio.secure_channel(process.address, self._papers("operator").credentials())
             watcher = asyncio.create_task(self._watch_pools(status_pb2_grpc.StatusServiceStub(channel)))
             try:
                 with self._screen:
@@ -88,6 +91,27 @@ class Demo:
                 watcher.cancel()
                 await asyncio.gather(watcher, *(site.stop() for site in self._sites.values()), return_exceptions=True)
                 await channel.close()
+
+    def _certificates(self) -> dict[str, object]:
+        """An authority and certificates for everybody; the settings of the master among them."""
+        now, folder = time.time(), self._folder / "pki"
+        authority = Authority.create(folder, name="demo", days=1, now=now)
+        pbxs = {name: f"projects/{self._project.name}/pbxs/{name}" for name in PHONES}
+        for name, subject in ({"operator": "operators/demo"} | pbxs).items():
+            key = new_key()
+            issued = authority.issue(identity_of(f"{SCHEME}{subject}"), key.public_key(), days=1, now=now)
+            write(folder / f"{name}.key", key_pem(key), mode=0o600)
+            write(folder / f"{name}.crt", pem(issued.certificate))
+        key = new_key()
+        issued = authority.issue_server(["127.0.0.1", "localhost"], key.public_key(), days=1, now=now)
+        write(folder / "server.key", key_pem(key), mode=0o600)
+        write(folder / "server.crt", pem(issued.certificate))
+        files = {"certificate": "server.crt", "key": "server.key", "ca": "ca.crt", "revocations": "revoked.crl"}
+        return {f"tls_{setting}_file": folder / file for setting, file in files.items()}
+
+    def _papers(self, name: str) -> TlsFiles:
+        folder = self._folder / "pki"
+        return TlsFiles(ca=folder / "ca.crt", certificate=folder / f"{name}.crt", key=folder / f"{name}.key")
 
     async def _play(self, process: MasterProcess, channel: grpc.aio.Channel) -> None:
         screen = self._screen
@@ -116,6 +140,7 @@ class Demo:
                 pbx=f"projects/{self._project.name}/pbxs/{name}",
                 software_version="12r1",
                 state_dir=self._folder / name,
+                tls=self._papers(name),
                 call_timeout_seconds=1,
                 give_up_after_seconds=1,
                 backoff_max_seconds=1,
@@ -265,8 +290,9 @@ async def play(console: Console, project: project_pb2.Project, *, keep: bool) ->
             console.print(demo.summary())
             if keep:
                 console.print(
-                    f"Still running: gRPC on {process.address}, metrics on http://127.0.0.1:{process.metrics_port}/metrics\n"
-                    f"Try: license-master status --server {process.address}\n"
+                    f"Still running: gRPC on {process.address}, metrics on https://127.0.0.1:{process.metrics_port}/metrics\n"
+                    f"Try: cd {folder}/pki; license-master --tls-ca ca.crt --tls-certificate operator.crt"
+                    f" --tls-key operator.key status --server {process.address}\n"
                     "Ctrl-C ends it."
                 )
                 await asyncio.Event().wait()

@@ -257,9 +257,9 @@ class LicenseMaster:
             raise reading.UnknownProjectError(name)
         return stored
 
-    async def list_projects(self, *, after: str, limit: int) -> list[str]:
-        """Project names, sorted."""
-        return await self._database.read(lambda tx: projects.project_names(tx, after=after, limit=limit))
+    async def list_projects(self, *, after: str, limit: int, only: str | None = None) -> list[str]:
+        """Project names, sorted; `only` for somebody who may know of one."""
+        return await self._database.read(lambda tx: projects.project_names(tx, after=after, limit=limit, only=only))
 
     # --- Standby ----------------------------------------------------------------------------------------------------
 
@@ -273,6 +273,21 @@ class LicenseMaster:
                 raise UnknownPbxError(PbxName(project, pbx))
             found = read_pairs(tx, estate, now)
             return estate, [one for one in found if pbx in ("", one.standby.name, one.primary.name)]
+
+        return await self._database.read(look)
+
+    async def stands_in(self, standby: PbxName, primary: PbxName) -> bool:
+        """Whether one PBX is configured to stand in for another; no, where either does not exist."""
+
+        def look(tx: Tx) -> bool:
+            if standby.project != primary.project:
+                return False
+            try:
+                estate = reading.read_estate(tx, self._estates, standby.project)
+            except reading.UnknownProjectError:
+                return False
+            found = estate.pbx_ids.get(standby.pbx)
+            return found is not None and estate.pbxs[found].standby_for == primary.pbx
 
         return await self._database.read(look)
 

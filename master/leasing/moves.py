@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from master.auth.identity import SCHEME
 from master.domain import balance, move_problems, moves
 from master.domain.estate import Estate, InUse, License, Release
 from master.domain.move_problems import MoveProblem, MoveRefusal
@@ -269,9 +270,15 @@ _STEPS: dict[type[Move], tuple[Step, str]] = {
 
 
 def operator_of(caller: str) -> str:
-    """Who a caller is, wherever the call came from; one without a name is all who call from that host."""
+    """Who a caller is, wherever the call came from; one without a name is all who call from that host.
+
+    Somebody proven is one person under every certificate with that name, confined to a project or not.
+    """
     named, apart, _ = caller.rpartition(" (")
-    return named.strip().casefold() if apart else caller.rpartition(":")[0]
+    if not apart:
+        return caller.rpartition(":")[0]
+    named = named.strip().casefold()
+    return named.rpartition("/")[2] if named.startswith(SCHEME) else named
 
 
 def _device_names(changes: LicenseChanges) -> frozenset[str]:

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from master.auth.permissions import AccessDeniedError, Denial
 from master.domain.changes import PlanInvalidError
 from master.domain.leases import LeaseError
 from master.domain.toml_lines import path_text
@@ -72,6 +73,7 @@ DOCUMENT_CODES = {
     DocumentProblem.EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
     DocumentProblem.REPLAYED: grpc.StatusCode.FAILED_PRECONDITION,
 }
+_UNPROVEN = {Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED}
 _RETRY_STORAGE_SECONDS = 1.0
 _MESSAGE_BYTES_MAX = 700
 _REASON_BYTES_MAX = 500
@@ -85,6 +87,9 @@ def failure_of(error: BaseException) -> Failure:
     match error:
         case InvalidArgumentError():
             return Failure(code.INVALID_ARGUMENT, "INVALID_ARGUMENT", str(error), violations=error.violations)
+        case AccessDeniedError(denial=denial):
+            denied = code.UNAUTHENTICATED if denial in _UNPROVEN else code.PERMISSION_DENIED
+            return Failure(denied, denial.name, str(error))
         case ProjectInvalidError():
             found = [(path_text(one.path), one.reason) for one in error.violations]
             return Failure(code.INVALID_ARGUMENT, "PROJECT_INVALID", str(error)[:2000], violations=found)

@@ -1,4 +1,4 @@
-"""What every call passes through, in this order: the caller's name, the service, the error table, the counts.
+"""What every call passes through, in this order: the gate, the caller's name, the service, the error table, the counts.
 
 One interceptor, because each costs a call of its own; its handlers are made once per method, not once per call.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from master.auth.identity import SCHEME, Identity
 from master.metrics import Metrics
 from master.rpc.errors import InvalidArgumentError, abort, failure_of
+from master.rpc.gate import Gate, identity_of_call
 
 _log = structlog.get_logger(__name__)
 
@@ -30,10 +33,12 @@ if TYPE_CHECKING:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Names the caller, turns errors into statuses, counts and times."""
+    """Lets in who may call, names the caller, turns errors into statuses, counts and times."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, gate: Gate | None) -> None:
+        """Without a gate, in plain text, everybody may do everything and is called what they call themselves."""
         self._metrics = metrics
+        self._gate = gate
         self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -46,17 +51,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         found = self._handlers.get(method)
         if found is None:
             plain = await continuation(handler_call_details)
-            if plain is None or plain.request_streaming:
-                return plain
+            if plain is None:
+                return None
             found = self._handlers[method] = self._wrapped(method, plain)
         return found
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
         count = _Counts(self._metrics, service, name)
-        make = grpc.unary_stream_rpc_method_handler if plain.response_streaming else grpc.unary_unary_rpc_method_handler
-        behaviour = _stream(plain.unary_stream, count) if plain.response_streaming else _unary(plain.unary_unary, count)
-        return make(behaviour, _reader(plain.request_deserializer), plain.response_serializer)
+        read = _reader(plain.request_deserializer)
+        if plain.request_streaming:  # reflection only; its requests name nobody
+            return grpc.stream_stream_rpc_method_handler(
+                _stream(plain.stream_stream, count, self._gate), read, plain.response_serializer
+            )
+        if plain.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _stream(plain.unary_stream, count, self._gate), read, plain.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _unary(plain.unary_unary, count, self._gate), read, plain.response_serializer
+        )
 
 
 class _Malformed:
@@ -98,11 +112,14 @@ class _Counts:
         self._seconds.observe(perf_counter() - started)
 
 
-def _unary(serve: Any, count: _Counts) -> Any:
+def _unary(serve: Any, count: _Counts, gate: Gate | None) -> Any:
     async def behaviour(request: Any, context: Context) -> Any:
         started = perf_counter()
-        caller_of_call.set(_caller(context))
         try:
+            if gate is None:
+                caller_of_call.set(_self_named(context))
+            else:
+                _prove((await gate.admit(count.method, request, context)).identity, context)
             response = await serve(request, context)
         except (asyncio.CancelledError, Exception) as error:
             await _failed(context, error, count, started)
@@ -113,19 +130,31 @@ def _unary(serve: Any, count: _Counts) -> Any:
     return behaviour
 
 
-def _stream(serve: Any, count: _Counts) -> Any:
+def _stream(serve: Any, count: _Counts, gate: Gate | None) -> Any:
     async def behaviour(request: Any, context: Context) -> AsyncIterator[Any]:
         started = perf_counter()
-        caller_of_call.set(_caller(context))
         try:
-            async for response in serve(request, context):
-                yield response
+            if gate is None:
+                caller_of_call.set(_self_named(context))
+                watched: AbstractContextManager[None] = nullcontext()
+            else:
+                shown = await gate.admit(count.method, request, context)
+                _prove(shown.identity, context)
+                watched = gate.stream(shown)
+            with watched:
+                async for response in serve(request, context):
+                    yield response
         except (asyncio.CancelledError, Exception) as error:
             await _failed(context, error, count, started)
             raise
         count.succeeded(started)
 
     return behaviour
+
+
+def _prove(identity: Identity, context: Context) -> None:
+    identity_of_call.set(identity)
+    caller_of_call.set(f"{identity.uri} ({context.peer()})")
 
 
 async def _failed(context: Context, error: BaseException, count: _Counts, started: float) -> None:
@@ -140,11 +169,11 @@ async def _failed(context: Context, error: BaseException, count: _Counts, starte
     await abort(context, failure)
 
 
-def _caller(context: Context) -> str:
-    """What the caller calls itself, and from where; until callers prove who they are, the audit keeps both."""
+def _self_named(context: Context) -> str:
+    """What the caller calls itself in plain text, and from where; nobody gets a name that only a certificate gives."""
     named = ""
     for key, value in context.invocation_metadata() or ():
         if key == "caller" and isinstance(value, str):
             named = value[:_CALLER_MAX]
     peer = context.peer()
-    return f"{named} ({peer})" if named.isprintable() and named else peer
+    return f"{named} ({peer})" if named.isprintable() and named and not named.startswith(SCHEME) else peer

@@ -11,6 +11,7 @@ from master.leasing.apply import ApplyProject
 from master.leasing.master import LicenseMaster
 from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.gate import identity_of_call
 from master.rpc.interceptors import caller_of_call
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         """All projects, a page at a time."""
         size = incoming.page_size(request.page_size, default=50)
         after = incoming.text("page_token", request.page_token, required=False)
-        names = await self._master.list_projects(after=after, limit=size)
+        identity = identity_of_call.get()
+        only = identity.project if identity is not None else None
+        names = await self._master.list_projects(after=after, limit=size, only=only)
         return project_pb2.ListProjectsResponse(
             names=[f"projects/{name}" for name in names], next_page_token=names[-1] if len(names) == size else ""
         )

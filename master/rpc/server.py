@@ -26,8 +26,10 @@ from licensemaster.v1 import (
     status_pb2,
     status_pb2_grpc,
 )
+from master.auth.certificates import Certificates
 from master.metrics import Metrics
 from master.rpc.audit_service import AuditService
+from master.rpc.gate import Gate
 from master.rpc.interceptors import CallInterceptor
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
@@ -36,6 +38,7 @@ from master.rpc.project_service import ProjectService
 from master.rpc.report_service import ReportService
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
+from master.rpc.tls import server_credentials
 
 SERVICES = tuple(
     file.DESCRIPTOR.services_by_name[name].full_name
@@ -68,9 +71,11 @@ class Server:
         report_service: ReportService,
         metrics: Metrics,
         message_bytes_max: int,
+        gate: Gate | None,
     ) -> None:
+        self._metrics = metrics
         self._server = grpc.aio.server(
-            interceptors=(CallInterceptor(metrics),),
+            interceptors=(CallInterceptor(metrics, gate),),
             options=(
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
@@ -93,14 +98,18 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
-    async def start(self, address: str) -> int:
-        """Begin to serve; the port.
+    async def start(self, address: str, certificates: Certificates | None) -> int:
+        """Begin to serve, over TLS where there are certificates; the port.
 
         Raises:
             OSError: the address cannot be listened on.
         """
         try:
-            port = self._server.add_insecure_port(address)
+            if certificates is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                credentials = server_credentials(certificates, self._metrics.tls_handshakes.inc)
+                port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(f"listen: {address!r} cannot be listened on; is another master running there?") from error
         await self._server.start()

@@ -52,9 +52,11 @@ def lock_for_apply(tx: Tx, name: str) -> None:
     tx.lock("SELECT 1 FROM project WHERE name = ?1 FOR UPDATE", name)
 
 
-def project_names(tx: Tx, *, after: str, limit: int) -> list[str]:
-    """Names of projects behind `after`, sorted."""
+def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) -> list[str]:
+    """Names of projects behind `after`, sorted; at most one where `only` that one is asked about."""
     query = select(t.project.c.name).where(t.project.c.name > after).order_by(t.project.c.name).limit(limit)
+    if only is not None:
+        query = query.where(t.project.c.name == only)
     return list(tx.connection.execute(query).scalars())
 
 

@@ -1,4 +1,4 @@
-"""Every command that docs/operations.md, docs/monitoring.md and the README show exists, with every option that they show."""
+"""Every command that docs/operations.md, docs/monitoring.md and the README show exists, with every option shown."""
 
 import re
 import shlex

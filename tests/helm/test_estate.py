@@ -229,6 +229,10 @@ def test_prometheus_scrapes_every_master_once() -> None:
     assert selected == [HEADLESS]
     [endpoint] = spec["endpoints"]
     assert endpoint["port"] in {port["name"] for port in the(EVERYTHING, "Service", HEADLESS)["spec"]["ports"]}
+    shown = endpoint["tlsConfig"]
+    assert (endpoint["scheme"], shown["serverName"]) == ("https", NAME)
+    secrets = {shown["ca"]["secret"]["name"], shown["cert"]["secret"]["name"], shown["keySecret"]["name"]}
+    assert secrets == {"license-master-scraper"}
 
 
 def test_rules_and_dashboard_arrive_unchanged() -> None:

@@ -204,7 +204,7 @@ def test_schema_and_defaults_list_the_same_values() -> None:
 
 BOUNDS = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 MADE_BY_THE_CHART = {"database_url", "listen", "metrics_listen", "catalog_files", "plaintext"} | {
-    f"tls_{name}_file" for name in ("certificate", "key", "ca")
+    f"tls_{name}_file" for name in ("certificate", "key", "ca", "revocations")
 }
 
 

@@ -29,6 +29,7 @@ def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
 
 
 TEXT = {"type": "string", "minLength": 1}
+SECRET_KEY = _object({"name": TEXT, "key": TEXT})
 TEXTS = {"type": "array", "items": TEXT, "minItems": 1, "uniqueItems": True}
 TEXT_BY_NAME = {"type": "object", "additionalProperties": {"type": "string"}}
 DURATION = {"type": "string", "pattern": r"^(\d+(h|m|s))+$"}
@@ -54,7 +55,22 @@ SPECS = {
             "selector": _object({"matchLabels": TEXT_BY_NAME}),
             "endpoints": {
                 "type": "array",
-                "items": _object({"port": TEXT, "interval": DURATION, "scrapeTimeout": DURATION}),
+                "items": _object(
+                    {
+                        "port": TEXT,
+                        "scheme": {"const": "https"},
+                        "tlsConfig": _object(
+                            {
+                                "serverName": TEXT,
+                                "ca": _object({"secret": SECRET_KEY}),
+                                "cert": _object({"secret": SECRET_KEY}),
+                                "keySecret": SECRET_KEY,
+                            }
+                        ),
+                        "interval": DURATION,
+                        "scrapeTimeout": DURATION,
+                    }
+                ),
                 "minItems": 1,
             },
         }

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from master import leasing
+from master.auth.permissions import AccessDeniedError, Denial
 from master.domain.catalog import UnknownLicenseNameError
 from master.domain.changes import PlanInvalidError
 from master.domain.leases import LeaseError, LeaseProblem
@@ -30,8 +31,11 @@ from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 
 CODE = grpc.StatusCode
+UNPROVEN = {Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED}
 TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
+    *((AccessDeniedError(one, "no"), CODE.UNAUTHENTICATED, one.name, False) for one in UNPROVEN),
+    *((AccessDeniedError(one, "no"), CODE.PERMISSION_DENIED, one.name, False) for one in Denial if one not in UNPROVEN),
     (PlanInvalidError([Violation(("changes", 0), "no")]), CODE.INVALID_ARGUMENT, "PLAN_INVALID", False),
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
     (RequestIdTakenError("r-1", "licenses.bound"), CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", False),

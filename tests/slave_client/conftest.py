@@ -42,6 +42,7 @@ class RestartableMaster:
             database_url=self._database_url,
             listen=self.address,
             metrics_listen="",
+            plaintext=True,
             drain_seconds=0.1,
             expiry_interval_seconds=0.05,
             release_interval_seconds=0.05,

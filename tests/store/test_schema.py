@@ -95,7 +95,9 @@ async def test_the_command_line_says_what_to_do(tmp_path: Path) -> None:
         (sqlite_url(tmp_path / "not" / "there"), "unable to open database file"),
         ("mysql://x@y/z", "must start with sqlite:/// or postgresql://"),
     ):
-        code, told = await _command("serve", f"--database-url={url}", "--listen=127.0.0.1:0", "--metrics-listen=")
+        code, told = await _command(
+            "serve", "--plaintext", f"--database-url={url}", "--listen=127.0.0.1:0", "--metrics-listen="
+        )
         assert code not in (0, None)
         assert says in told
         assert "Traceback" not in told

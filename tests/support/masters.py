@@ -28,7 +28,17 @@ from master.settings import load_settings
 from master.store import schema
 
 PROJECT = "acme"
-__all__ = ["Clock", "InProcess", "MasterProcess", "Wire", "in_process_master", "master_process", "upgraded", "wire_to"]
+__all__ = [
+    "Clock",
+    "InProcess",
+    "MasterProcess",
+    "Wire",
+    "in_process_master",
+    "master_process",
+    "upgraded",
+    "wire_over",
+    "wire_to",
+]
 
 
 class Clock:
@@ -69,18 +79,23 @@ async def wire_to(address: str) -> AsyncIterator[Wire]:
     """Stubs for an address."""
     options = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        yield Wire(
-            address,
-            channel,
-            lease_pb2_grpc.LeaseServiceStub(channel),
-            license_pb2_grpc.LicenseServiceStub(channel),
-            project_pb2_grpc.ProjectServiceStub(channel),
-            standby_pb2_grpc.StandbyServiceStub(channel),
-            status_pb2_grpc.StatusServiceStub(channel),
-            audit_pb2_grpc.AuditServiceStub(channel),
-            plan_pb2_grpc.PlanServiceStub(channel),
-            report_pb2_grpc.ReportServiceStub(channel),
-        )
+        yield wire_over(address, channel)
+
+
+def wire_over(address: str, channel: grpc.aio.Channel) -> Wire:
+    """Stubs for a channel."""
+    return Wire(
+        address,
+        channel,
+        lease_pb2_grpc.LeaseServiceStub(channel),
+        license_pb2_grpc.LicenseServiceStub(channel),
+        project_pb2_grpc.ProjectServiceStub(channel),
+        standby_pb2_grpc.StandbyServiceStub(channel),
+        status_pb2_grpc.StatusServiceStub(channel),
+        audit_pb2_grpc.AuditServiceStub(channel),
+        plan_pb2_grpc.PlanServiceStub(channel),
+        report_pb2_grpc.ReportServiceStub(channel),
+    )
 
 
 @dataclass(slots=True)
@@ -101,6 +116,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "usage_interval_seconds": 3600,
         "drain_seconds": 0.5,
         "metrics_listen": "",
+        "plaintext": "tls_certificate_file" not in settings,
         **settings,
     }
     loaded = load_settings(None, database_url=database_url, listen="127.0.0.1:0", **chosen)

@@ -1,0 +1,82 @@
+"""Who a certificate is for: a role, a name, and perhaps the one project that it is confined to.
+
+A certificate carries exactly one URI of the scheme `license-master` among its alternative names:
+
+    license-master://projects/acme/pbxs/berlin        this PBX, and no other
+    license-master://operators/anna                   an operator; a viewer or a vendor alike
+    license-master://projects/acme/operators/anna     the same, confined to one project
+    license-master://metrics/prometheus               a scraper
+
+One without such a URI is a master's own: it may ask for a master's health and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+SCHEME = "license-master://"
+_URI = re.compile(
+    r"license-master://(?:projects/(?P<project>[a-z0-9-]{1,63})/)?"
+    r"(?P<role>pbxs|operators|viewers|vendors|metrics)/(?P<name>[A-Za-z0-9][A-Za-z0-9._@-]{0,62})"
+)
+
+
+class Role(Enum):
+    """What somebody is to a master; the value is the word in the URI."""
+
+    PBX = "pbxs"
+    OPERATOR = "operators"
+    VIEWER = "viewers"
+    VENDOR = "vendors"
+    METRICS = "metrics"
+    MASTER = "masters"
+
+
+class IdentityError(ValueError):
+    """Something is nobody's name; the text says what it should look like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody, proven by a certificate."""
+
+    role: Role
+    name: str
+    project: str | None = None
+    """The only project that it may touch; None for all. A PBX always has one."""
+
+    @property
+    def uri(self) -> str:
+        """As the certificate says it; what the audit keeps as the caller."""
+        within = f"projects/{self.project}/" if self.project else ""
+        return f"{SCHEME}{within}{self.role.value}/{self.name}"
+
+    @property
+    def resource(self) -> str:
+        """The same without the scheme: for a PBX its name in requests, projects/{project}/pbxs/{pbx}."""
+        return self.uri.removeprefix(SCHEME)
+
+
+MASTER = Identity(Role.MASTER, "master")
+"""Who shows a certificate that the authority signed for nobody."""
+
+
+def identity_of(uri: str) -> Identity:
+    """Who a URI names.
+
+    Raises:
+        IdentityError: nobody.
+    """
+    found = _URI.fullmatch(uri)
+    if found is None:
+        raise IdentityError(
+            f"{uri[:200]!r} names nobody; write {SCHEME}projects/PROJECT/pbxs/PBX or {SCHEME}operators/NAME"
+        )
+    role, project = Role(found["role"]), found["project"]
+    if role is Role.PBX and project is None:
+        raise IdentityError(f"{uri!r} must name the PBX's project: {SCHEME}projects/PROJECT/pbxs/PBX")
+    if role is Role.METRICS and project is not None:
+        raise IdentityError(f"{uri!r} must name no project: the metrics page shows all of them")
+    return Identity(role, found["name"], project)

@@ -1,0 +1,148 @@
+"""The gate that every call passes where TLS is on: who calls is proven, and may or may not make this call.
+
+Decides nothing itself: `auth/permissions.py` has the table, `auth/certificates.py` reads the certificate. It is looked
+at again with every call, so that one that ended or was revoked is good for nothing on an open connection either, and
+streams that it opened are ended as soon as that is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from cryptography import x509
+
+from master.auth.certificates import Certificates, Read, Shown, shown
+from master.auth.identity import Identity, IdentityError
+from master.auth.permissions import AccessDeniedError, Denial, denial, stood_in_for
+from master.leasing.periodic import Periodic
+from master.metrics import Metrics
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+LOOK_SECONDS = 1.0
+"""How often the files are looked at, and with them the streams: how long a revoked certificate may keep one."""
+_KNOWN_MAX = 10_000
+
+identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
+"""Who proved to make the call that is being served; None in plain text."""
+
+
+class Gate(Periodic):
+    """Lets calls in."""
+
+    def __init__(
+        self,
+        certificates: Certificates,
+        *,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        stands_in: Callable[[str, str], Awaitable[bool]],
+    ) -> None:
+        """`stands_in` says whether one PBX, by its resource name, is configured to stand in for another."""
+        super().__init__(interval_seconds=LOOK_SECONDS)
+        self._certificates = certificates
+        self._clock = clock
+        self._metrics = metrics
+        self._stands_in = stands_in
+        self._known: dict[bytes, Shown] = {}
+        self._streams: dict[asyncio.Task[Any], Shown] = {}
+        self._ended: set[asyncio.Task[Any]] = set()
+
+    async def admit(self, method: str, request: Any, context: Context) -> Shown:
+        """Who makes a call that may be made.
+
+        Raises:
+            AccessDeniedError: it may not.
+        """
+        try:
+            found = self._shown(context)
+            self.check(found)
+            await self._check_call(found.identity, method, request)
+        except AccessDeniedError as error:
+            self._metrics.calls_denied.labels(error.denial.name).inc()
+            raise
+        return found
+
+    def check(self, found: Shown) -> None:
+        """Look at a certificate's state, now.
+
+        Raises:
+            AccessDeniedError: it was revoked or ended.
+        """
+        if found.serial in self._certificates.current.revoked:
+            raise AccessDeniedError(Denial.CERTIFICATE_REVOKED, "this certificate was revoked; ask for a new one")
+        if found.ends_at <= self._clock():
+            raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")
+
+    @contextmanager
+    def stream(self, found: Shown) -> Iterator[None]:
+        """Keep an eye on a stream: the task is cancelled when its certificate is no good any more.
+
+        Raises:
+            AccessDeniedError: that happened.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[task] = found
+        try:
+            yield
+        except asyncio.CancelledError:
+            if task not in self._ended:
+                raise
+            task.uncancel()
+            self.check(found)
+            raise
+        finally:
+            self._ended.discard(task)
+            self._streams.pop(task, None)
+
+    async def look(self) -> Read:
+        """Read the files again where they changed, and end the streams whose certificate is no good any more."""
+        current = await asyncio.to_thread(self._certificates.look)
+        for task, found in list(self._streams.items()):
+            try:
+                self.check(found)
+            except AccessDeniedError as error:
+                if task not in self._ended:
+                    self._metrics.calls_denied.labels(error.denial.name).inc()
+                    self._ended.add(task)
+                    task.cancel()
+        return current
+
+    async def _check_call(self, identity: Identity, method: str, request: Any) -> None:
+        found = denial(identity, method, request)
+        if found is None:
+            return
+        if found is Denial.NOT_YOUR_PBX:
+            other = stood_in_for(identity, method, request)
+            if other is not None and await self._stands_in(identity.resource, other):
+                return
+        raise AccessDeniedError(found, _MESSAGES[found].format(caller=identity.uri, method=method.rpartition("/")[2]))
+
+    def _shown(self, context: Context) -> Shown:
+        found = context.auth_context().get("x509_pem_cert")
+        pem = next(iter(found), b"") if found else b""
+        known = self._known.get(pem)
+        if known is None:
+            try:
+                known = shown(x509.load_pem_x509_certificate(pem))
+            except (IdentityError, ValueError) as error:
+                told = str(error) if isinstance(error, IdentityError) else "this certificate cannot be read"
+                raise AccessDeniedError(Denial.CERTIFICATE_UNREADABLE, told) from error
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[pem] = known
+        return known
+
+
+_MESSAGES = {
+    Denial.ROLE_FORBIDDEN: "{caller} may not call {method}",
+    Denial.NOT_YOUR_PBX: "{caller} acts for itself only; the request must name it and no other",
+    Denial.NOT_YOUR_PROJECT: "{caller} is confined to its project; the request must name that one",
+}

@@ -1,0 +1,30 @@
+"""What gRPC is told of a master's certificates: a new connection gets the newest ones, open connections stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from master.auth.certificates import Certificates, Read
+
+
+def server_credentials(certificates: Certificates, began: Callable[[], None]) -> grpc.ServerCredentials:
+    """Credentials that ask callers for a certificate of one of the authorities; `began` hears of each handshake."""
+    latest = certificates.current
+
+    def newer() -> Any:  # None means: as before
+        nonlocal latest
+        began()
+        found = certificates.look()
+        if found is latest:
+            return None
+        latest = found
+        return _configuration(found)
+
+    return grpc.dynamic_ssl_server_credentials(_configuration(latest), newer, require_client_authentication=True)
+
+
+def _configuration(found: Read) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(found.key, found.certificate)], root_certificates=found.ca)

@@ -1,0 +1,74 @@
+"""Certificates for tests: a real authority, and connections that show what it issued."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from master.auth.authority import Authority, Issued, key_pem, new_key, pem
+from master.auth.identity import identity_of
+from tests.support.masters import Wire, wire_over
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """A certificate, its key, and the authority that its holder trusts."""
+
+    issued: Issued
+    certificate: bytes
+    key: bytes
+    ca: bytes
+
+    @property
+    def credentials(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
+
+
+class Pki:
+    """An authority, and a master's files beside it."""
+
+    def __init__(self, folder: Path, *, name: str = "test") -> None:
+        self.authority = Authority.create(folder, name=name, days=3650, now=time.time())
+        self.folder = folder
+
+    @property
+    def ca(self) -> bytes:
+        return (self.folder / "ca.crt").read_bytes()
+
+    def papers(self, uri: str, *, days: float = 30, now: float | None = None, ca: bytes = b"") -> Papers:
+        """What somebody shows; `uri` without its scheme."""
+        key = new_key()
+        now = time.time() if now is None else now
+        issued = self.authority.issue(identity_of(f"license-master://{uri}"), key.public_key(), days=days, now=now)
+        return Papers(issued, pem(issued.certificate), key_pem(key), ca or self.ca)
+
+    def server_papers(self, *, days: float = 30) -> Papers:
+        key = new_key()
+        names = ["localhost", "127.0.0.1"]
+        issued = self.authority.issue_server(names, key.public_key(), days=days, now=time.time())
+        return Papers(issued, pem(issued.certificate), key_pem(key), self.ca)
+
+    def serve(self, papers: Papers) -> dict[str, Any]:
+        """The settings of a master with this certificate; written anew, its files are what the master reads next."""
+        (self.folder / "server.key").write_bytes(papers.key)
+        (self.folder / "server.crt").write_bytes(papers.certificate)
+        return {
+            "tls_certificate_file": self.folder / "server.crt",
+            "tls_key_file": self.folder / "server.key",
+            "tls_ca_file": self.folder / "ca.crt",
+            "tls_revocations_file": self.folder / "revoked.crl",
+        }
+
+
+@asynccontextmanager
+async def shown_to(address: str, credentials: grpc.ChannelCredentials) -> AsyncIterator[Wire]:
+    """Stubs over a connection of their own."""
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
+        yield wire_over(address, channel)

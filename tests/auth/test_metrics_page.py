@@ -1,0 +1,62 @@
+"""The metrics page over TLS: for scrapers, and for operators and viewers who may see every project."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.auth.pki import Papers, Pki
+from tests.support.masters import InProcess
+
+
+async def _scrape(master: InProcess, papers: Papers | None, pki: Pki, folder: Path) -> tuple[int, str]:
+    context = ssl.create_default_context(cafile=str(pki.folder / "ca.crt"))
+    if papers is not None:
+        (folder / "pair.pem").write_bytes(papers.key + papers.certificate)
+        context.load_cert_chain(folder / "pair.pem")
+
+    def get() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(
+                f"https://127.0.0.1:{master.running.metrics_port}/metrics", context=context, timeout=30
+            ) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(get)
+
+
+@pytest.mark.parametrize("who", ["metrics/prometheus", "operators/anna", "viewers/wall"])
+async def test_who_may_read_it(secured: InProcess, pki: Pki, tmp_path: Path, who: str) -> None:
+    code, page = await _scrape(secured, pki.papers(who), pki, tmp_path)
+    assert (code, "license_master_up 1.0" in page) == (200, True)
+
+
+@pytest.mark.parametrize("who", ["projects/acme/pbxs/berlin", "projects/acme/operators/otto", "vendors/v"])
+async def test_who_may_not(secured: InProcess, pki: Pki, tmp_path: Path, who: str) -> None:
+    assert await _scrape(secured, pki.papers(who), pki, tmp_path) == (
+        403,
+        "this certificate may not read the metrics\n",
+    )
+    _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
+    assert 'license_master_calls_denied_total{reason="METRICS_PAGE"} 1.0' in page
+
+
+async def test_a_revoked_certificate_reads_nothing(secured: InProcess, pki: Pki, tmp_path: Path) -> None:
+    papers = pki.papers("metrics/prometheus")
+    pki.authority.revoke([papers.issued], now=time.time())
+    assert (await _scrape(secured, papers, pki, tmp_path))[0] == 403
+
+
+async def test_without_a_certificate_there_is_no_page(secured: InProcess, pki: Pki, tmp_path: Path) -> None:
+    with pytest.raises((urllib.error.URLError, ssl.SSLError, ConnectionError)):
+        await _scrape(secured, None, pki, tmp_path)
+    _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
+    assert 'license_master_calls_denied_total{reason="HANDSHAKE"} 1.0' in page

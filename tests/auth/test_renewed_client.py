@@ -1,0 +1,56 @@
+"""A PBX whose certificate is renewed on disk goes on without a restart; one that lost its files says which."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from master.auth.authority import write
+from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, TlsFiles, Want
+from tests.auth.pki import Papers, Pki
+from tests.support.masters import InProcess
+
+BERLIN = "projects/acme/pbxs/berlin"
+
+
+def put(folder: Path, papers: Papers) -> TlsFiles:
+    folder.mkdir(exist_ok=True)
+    for name, data in (("ca.crt", papers.ca), ("pbx.crt", papers.certificate), ("pbx.key", papers.key)):
+        write(folder / name, data)
+    return TlsFiles(ca=folder / "ca.crt", certificate=folder / "pbx.crt", key=folder / "pbx.key")
+
+
+async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    first = pki.papers(BERLIN)
+    tls = put(tmp_path / "pbx", first)
+    config = ClientConfig(
+        addresses=(secured.wire.address,), pbx=BERLIN, software_version="12", tls=tls, backoff_max_seconds=0.2
+    )
+    client = SlaveClient(config)
+    await client.start()
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    put(tmp_path / "pbx", pki.papers(BERLIN))
+    pki.authority.revoke([first.issued], now=time.time())
+    assert secured.running.gate is not None
+    await secured.running.gate.look()
+    client.look_again()
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    outcome = await client.acquire(Want("port", HolderKind.USER, "anna"))
+    assert isinstance(outcome, Granted), outcome
+    await client.close()
+
+
+def test_files_and_credentials_are_not_both_given(pki: Pki, tmp_path: Path) -> None:
+    papers = pki.papers(BERLIN)
+    with pytest.raises(ValueError, match="give one"):
+        ClientConfig(
+            addresses=("a:1",),
+            pbx=BERLIN,
+            software_version="12",
+            tls=put(tmp_path / "pbx", papers),
+            credentials=papers.credentials,
+        )

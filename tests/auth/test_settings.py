@@ -1,0 +1,70 @@
+"""A master serves with certificates that fit together, or in plain text on loopback, or not at all; it says why."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from master.auth.certificates import CertificateFilesError, Certificates
+from master.settings import Settings, load_settings
+from tests.auth.pki import Pki
+
+
+def test_plain_text_is_asked_for_and_stays_on_this_machine() -> None:
+    for listen in ("127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/run/lm.sock"):
+        assert load_settings(None, listen=listen, plaintext=True).certificate_files is None
+    assert Settings().plaintext is False
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({}, "license-master pki init"),
+        ({"plaintext": True, "listen": "0.0.0.0:7600"}, "listen: '0.0.0.0:7600' is not a loopback address"),
+        ({"plaintext": True, "listen": "[::]:7600"}, "is not a loopback address"),
+        ({"plaintext": True, "listen": ":7600"}, "is not a loopback address"),
+        ({"plaintext": True, "listen": "192.0.2.7:7600"}, "is not a loopback address"),
+        ({"plaintext": True, "metrics_listen": "0.0.0.0:1"}, "metrics_listen: '0.0.0.0:1' is not a loopback address"),
+        ({"plaintext": True, "tls_ca_file": Path("x")}, "tls_ca_file is set as well"),
+        ({"tls_ca_file": Path("x")}, "tls_certificate_file, tls_key_file: not set"),
+    ],
+)
+def test_anything_else_is_refused(values: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        _ = load_settings(None, **values).certificate_files
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("server.crt", None, "tls_certificate_file"),
+        ("server.crt", b"", "holds no certificate in PEM"),
+        ("server.key", b"secret", "is not a private key in PEM"),
+        ("server.key", "other key", "is not the key of"),
+        ("ca.crt", b"-----BEGIN", "tls_ca_file"),
+        ("revoked.crl", b"", "holds no CRL"),
+        ("revoked.crl", "other crl", "signed by none of the authorities"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(
+    pki: Pki, tmp_path: Path, file: str, content: bytes | str | None, says: str
+) -> None:
+    settings = load_settings(None, **pki.serve(pki.server_papers())).certificate_files
+    assert settings is not None
+    Certificates(settings)
+    if content == "other key":
+        content = pki.server_papers().key
+    elif content == "other crl":
+        content = (Pki(tmp_path / "other").folder / "revoked.crl").read_bytes()
+    if content is None:
+        (pki.folder / file).unlink()
+    else:
+        assert isinstance(content, bytes)
+        (pki.folder / file).write_bytes(content)
+    with pytest.raises(CertificateFilesError) as refused:
+        Certificates(settings)
+    assert says in str(refused.value)
+    assert file in str(refused.value)
+    assert "secret" not in str(refused.value)
