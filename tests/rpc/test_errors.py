@@ -31,7 +31,7 @@ from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 
 CODE = grpc.StatusCode
-UNPROVEN = {Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED}
+UNPROVEN = (Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED)
 TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
     *((AccessDeniedError(one, "no"), CODE.UNAUTHENTICATED, one.name, False) for one in UNPROVEN),
