@@ -19,6 +19,7 @@ from importlib import metadata, resources
 import structlog
 
 from master.auth.certificates import Certificates
+from master.auth.limits import CallerLimits, Shares
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.domain.overview import Overview
@@ -55,6 +56,7 @@ from master.store.keys import signing_key
 _log = structlog.get_logger(__name__)
 VERSION = metadata.version("license-master")
 _SCRAPE_TIMEOUT_SECONDS = 5.0
+_BURST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,14 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         gate = None
         if certificates is not None:
             metrics.certificate_end.set_function(lambda: certificates.current.ends_at)
-            gate = Gate(certificates, clock=clock, metrics=metrics, stands_in=stands_in)
+            share = CallerLimits(settings.caller_calls_per_second, _BURST_SECONDS, settings.caller_streams_max)
+            gate = Gate(
+                certificates,
+                clock=clock,
+                metrics=metrics,
+                stands_in=stands_in,
+                shares=Shares(share, time.monotonic),
+            )
         server = Server(
             lease_service=LeaseService(
                 master=master,

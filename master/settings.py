@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     """Bytes in one message."""
     streams_max: Annotated[int, Field(ge=1)] = 20_000
     """Open WatchLease streams."""
+    caller_calls_per_second: Annotated[float, Field(ge=1)] = 200
+    """Calls of one certificate's name, on average over ten seconds; a healthy PBX makes a few. Not in plain text."""
+    caller_streams_max: Annotated[int, Field(ge=1)] = 50
+    """Open streams of one certificate's name. Not in plain text."""
 
     queue_length_max: Annotated[int, Field(ge=1)] = 10_000
     """Requests that may wait for a commit; more are told to come back."""

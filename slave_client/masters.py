@@ -47,6 +47,7 @@ _BY_REASON: Final[Mapping[str, Trouble]] = {
     "STORAGE_FULL": Trouble.BUSY,
     "STORAGE_UNAVAILABLE": Trouble.BUSY,
     "OVERLOADED": Trouble.BUSY,
+    "CALLER_LIMIT": Trouble.BUSY,
     "DRAINING": Trouble.UNREACHABLE,
     "UNKNOWN_PBX": Trouble.DENIED,
     "INVALID_ARGUMENT": Trouble.REJECTED,

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from master.auth.limits import CallerLimitError
 from master.auth.permissions import AccessDeniedError, Denial
 from master.domain.changes import PlanInvalidError
 from master.domain.leases import LeaseError
@@ -120,6 +121,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.FAILED_PRECONDITION, "NO_STANDBY_PAIR", str(error))
         case LeaseError():
             return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
+        case CallerLimitError():
+            return Failure(code.RESOURCE_EXHAUSTED, "CALLER_LIMIT", str(error), error.retry_after_seconds)
         case QueueFullError():
             return Failure(code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), error.retry_after_seconds)
         case TooManyStreamsError():

@@ -18,6 +18,7 @@ from cryptography import x509
 
 from master.auth.certificates import Certificates, Read, Shown, shown
 from master.auth.identity import Identity, IdentityError
+from master.auth.limits import Shares
 from master.auth.permissions import AccessDeniedError, Denial, denial, stood_in_for
 from master.leasing.periodic import Periodic
 from master.metrics import Metrics
@@ -43,6 +44,7 @@ class Gate(Periodic):
         clock: Callable[[], float],
         metrics: Metrics,
         stands_in: Callable[[str, str], Awaitable[bool]],
+        shares: Shares,
     ) -> None:
         """`stands_in` says whether one PBX, by its resource name, is configured to stand in for another."""
         super().__init__(interval_seconds=LOOK_SECONDS)
@@ -50,19 +52,22 @@ class Gate(Periodic):
         self._clock = clock
         self._metrics = metrics
         self._stands_in = stands_in
+        self._shares = shares
         self._known: dict[bytes, Shown] = {}
         self._streams: dict[asyncio.Task[Any], Shown] = {}
         self._ended: set[asyncio.Task[Any]] = set()
 
     async def admit(self, method: str, request: Any, context: Context) -> Shown:
-        """Who makes a call that may be made.
+        """Who makes a call that may be made. Calls that may not count as well, against whoever makes them.
 
         Raises:
             AccessDeniedError: it may not.
+            CallerLimitError: its caller makes too many.
         """
         try:
             found = self._shown(context)
             self.check(found)
+            self._shares.take_call(found.identity.uri)
             await self._check_call(found.identity, method, request)
         except AccessDeniedError as error:
             self._metrics.calls_denied.labels(error.denial.name).inc()
@@ -86,9 +91,11 @@ class Gate(Periodic):
 
         Raises:
             AccessDeniedError: that happened.
+            CallerLimitError: the caller has too many.
         """
         task = asyncio.current_task()
         assert task is not None
+        self._shares.open_stream(found.identity.uri)
         self._streams[task] = found
         try:
             yield
@@ -99,6 +106,7 @@ class Gate(Periodic):
             self.check(found)
             raise
         finally:
+            self._shares.close_stream(found.identity.uri)
             self._ended.discard(task)
             self._streams.pop(task, None)
 

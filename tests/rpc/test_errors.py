@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from master import leasing
+from master.auth.limits import CallerLimitError
 from master.auth.permissions import AccessDeniedError, Denial
 from master.domain.catalog import UnknownLicenseNameError
 from master.domain.changes import PlanInvalidError
@@ -56,6 +57,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (NoSuchEventError("9"), CODE.OUT_OF_RANGE, "NO_SUCH_EVENT", False),
     (AuditBrokenError("event 9"), CODE.FAILED_PRECONDITION, "AUDIT_BROKEN", False),
     (AuditHeadMissingError("acme"), CODE.FAILED_PRECONDITION, "AUDIT_BROKEN", False),
+    (CallerLimitError("many", 0.5), CODE.RESOURCE_EXHAUSTED, "CALLER_LIMIT", True),
     (QueueFullError(0.25), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
     (TooManyStreamsError("many"), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
     (StoppedError("stopped"), CODE.UNAVAILABLE, "DRAINING", True),

@@ -1,0 +1,84 @@
+"""One caller's share: what it may do at once, what it gets back with time, and that others lose nothing by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable
+
+import pytest
+
+from licensemaster.v1 import lease_pb2, status_pb2
+from master.auth.limits import CallerLimitError, CallerLimits, Shares
+from tests.auth.pki import Pki, shown_to
+from tests.rpc.failures import failure
+from tests.support.masters import Clock, in_process_master
+
+
+def test_a_burst_and_then_the_rate() -> None:
+    clock = Clock()
+    shares = Shares(CallerLimits(calls_per_second=10, burst_seconds=2, streams_max=1), clock)
+    for _ in range(20):
+        shares.take_call("a")
+    with pytest.raises(CallerLimitError) as refused:
+        shares.take_call("a")
+    assert refused.value.retry_after_seconds == pytest.approx(0.1)
+    shares.take_call("b")
+    clock.advance(refused.value.retry_after_seconds + 1e-6)
+    shares.take_call("a")
+    with pytest.raises(CallerLimitError):
+        shares.take_call("a")
+    clock.advance(3600)
+    for _ in range(20):
+        shares.take_call("a")
+    with pytest.raises(CallerLimitError):
+        shares.take_call("a")
+
+
+def test_the_silent_are_forgotten() -> None:
+    clock = Clock()
+    shares = Shares(CallerLimits(calls_per_second=10, burst_seconds=2, streams_max=1), clock)
+    for number in range(1000):
+        shares.take_call(f"caller-{number}")
+    clock.advance(10)
+    shares.take_call("one more")
+    assert len(shares) == 1
+
+
+def test_streams_are_given_back() -> None:
+    shares = Shares(CallerLimits(calls_per_second=10, burst_seconds=2, streams_max=2), Clock())
+    shares.open_stream("a")
+    shares.open_stream("a")
+    shares.open_stream("b")
+    with pytest.raises(CallerLimitError, match="2 streams"):
+        shares.open_stream("a")
+    shares.close_stream("a")
+    shares.open_stream("a")
+
+
+async def _first(stream: AsyncIterable[object]) -> None:
+    async for _ in stream:
+        return
+
+
+async def test_a_mad_caller_is_told_when_to_come_back_and_others_are_served(sqlite_database_url: str, pki: Pki) -> None:
+    settings = pki.serve(pki.server_papers())
+    clock = Clock(time.time())
+    request = status_pb2.GetStatusRequest(project="projects/acme")
+    async with in_process_master(
+        sqlite_database_url, clock, caller_calls_per_second=1, caller_streams_max=1, **settings
+    ) as master:
+        address = f"127.0.0.1:{master.running.port}"
+        async with (
+            shown_to(address, pki.papers("viewers/mad").credentials) as mad,
+            shown_to(address, pki.papers("viewers/calm").credentials) as calm,
+            shown_to(address, pki.papers("projects/acme/pbxs/berlin").credentials) as berlin,
+        ):
+            told = [await failure(mad.status.GetStatus(request)) for _ in range(10)]
+            assert {one.reason for one in told} == {"UNKNOWN_PROJECT"}
+            while told[-1].reason != "CALLER_LIMIT":  # a call a second comes back meanwhile
+                told.append(await failure(mad.status.GetStatus(request)))
+            assert 0 < told[-1].retry_after_ms <= 1000
+            assert (await failure(calm.status.GetStatus(request))).reason == "UNKNOWN_PROJECT"
+            watch = lease_pb2.WatchLeaseRequest(pbx="projects/acme/pbxs/berlin", epoch=1)
+            for _ in range(3):  # a stream that failed is not an open one
+                assert (await failure(_first(berlin.leases.WatchLease(watch)))).reason == "UNKNOWN_PBX"
