@@ -14,6 +14,7 @@ from licensemaster.v1 import (
     license_pb2,
     plan_pb2,
     project_pb2,
+    report_pb2,
     standby_pb2,
     status_pb2,
 )
@@ -21,7 +22,10 @@ from master.auth.identity import Identity, IdentityError, Role, identity_of
 from master.auth.permissions import TABLE, Denial, denial, may_read_metrics, stood_in_for
 from master.rpc.server import SERVICES
 
-FILES = (audit_pb2, lease_pb2, license_pb2, plan_pb2, project_pb2, standby_pb2, status_pb2, health_pb2, reflection_pb2)
+FILES = (
+    *(audit_pb2, lease_pb2, license_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2),
+    *(health_pb2, reflection_pb2),
+)
 METHODS = {
     f"{service.full_name}/{method.name}": method
     for file in FILES
@@ -37,7 +41,7 @@ MAY_CALL = {
     Role.VIEWER: {
         *("ListLicenses", "ListVendorKeys", "ListDevices", "GetProject", "ListProjects", "CheckStandby", "GetStatus"),
         *("ListSeats", "ListLeases", "ExplainSeats", "ListEvents", "ExportEvents", "VerifyAudit", "PlanChanges"),
-        "ServerReflectionInfo",
+        *("GetUsageReport", "ServerReflectionInfo"),
     },
     Role.VENDOR: {"ImportLicenses"},
     Role.METRICS: set(),
