@@ -1,7 +1,7 @@
 """How much one caller may ask, so that one mad PBX cannot starve the others: a token bucket and a count of streams.
 
-Arithmetic only: the clock is handed in, any that only goes forward. Callers that were silent until their bucket was full
-again are forgotten.
+Arithmetic only: the clock is handed in, any that only goes forward. Callers silent until their bucket was full again
+are forgotten.
 """
 
 from __future__ import annotations
