@@ -32,8 +32,10 @@ from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
 from master.leasing.refused import RefusedBook
 from master.leasing.reports import Reports
+from master.leasing.telling import Teller, TellRound
 from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
+from master.leasing.webhooks import Webhooks
 from master.metrics import EstateCollector, Metrics
 from master.rpc.audit_service import AuditService
 from master.rpc.convert.incoming import pbx_name
@@ -47,6 +49,7 @@ from master.rpc.report_service import ReportService
 from master.rpc.server import Server
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
+from master.rpc.webhook_service import WebhookService
 from master.settings import Settings
 from master.signing import Signer
 from master.store import schema
@@ -72,6 +75,7 @@ class Running:
     hub: WatchHub
     server: Server
     usage: UsageRound
+    telling: TellRound
     gate: Gate | None
     """None in plain text."""
     metrics: Metrics
@@ -152,6 +156,24 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             enrollment_seconds=settings.enrollment_seconds,
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
+        teller = Teller(
+            clock=clock, timeout_seconds=settings.webhook_timeout_seconds, agent=f"license-master/{VERSION}"
+        )
+        webhooks = Webhooks(
+            database=database,
+            estates=estates,
+            teller=teller,
+            clock=clock,
+            secret=lambda: secrets.token_urlsafe(32),
+        )
+        telling = TellRound(
+            database=database,
+            estates=estates,
+            teller=teller,
+            clock=clock,
+            metrics=metrics,
+            interval_seconds=settings.webhook_interval_seconds,
+        )
         look_round = LookRound(database, hub, interval_seconds=settings.watch_interval_seconds)
 
         async def stands_in(standby: str, primary: str) -> bool:
@@ -186,6 +208,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             audit_service=AuditService(Audit(database), signer=signer, clock=clock),
             plan_service=PlanService(master),
             report_service=ReportService(Reports(database, estates, clock)),
+            webhook_service=WebhookService(webhooks),
             metrics=metrics,
             message_bytes_max=settings.message_bytes_max,
             gate=gate,
@@ -197,17 +220,20 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             releases.start()
             look_round.start()
             usage.start()
+            telling.start()
             if gate is not None:
                 gate.start()
             port = await server.start(settings.listen, certificates)
             metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage, gate, metrics)
+            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics)
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
             if gate is not None:
                 await gate.stop()
+            await telling.stop()
+            await teller.close()
             await usage.stop()
             await look_round.stop()
             await releases.stop()

@@ -76,6 +76,12 @@ class Metrics:
             ["problem"],
             registry=registry,
         )
+        self.webhook_messages = Counter(
+            "license_master_webhook_messages_total",
+            "Messages sent to webhooks, by whether they were taken.",
+            ["result"],
+            registry=registry,
+        )
         self.watch_streams = Gauge("license_master_watch_streams", "Open WatchLease streams.", registry=registry)
         self.calls_denied = Counter(
             "license_master_calls_denied_total",

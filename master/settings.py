@@ -99,6 +99,11 @@ class Settings(BaseSettings):
     denied_names_days_max: Annotated[int, Field(ge=1, le=3650)] = 31
     """How many days the names of holders that were denied are kept."""
 
+    webhook_interval_seconds: Seconds = 5
+    """How often what webhooks tell of is looked for, and what is to be told is sent."""
+    webhook_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10
+    """How long a webhook's receiver may take to answer."""
+
     @property
     def certificate_files(self) -> CertificateFiles | None:
         """Where the certificates are; None in plain text.

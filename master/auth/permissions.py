@@ -55,6 +55,7 @@ _PBXS: Final = frozenset({Role.PBX})
 _OF_A_LEASE: Final = Access(_PBXS, ("pbx",), by_standby=True)
 _READS: Final = Access(_READERS, ("project",))
 _CHANGES: Final = Access(_OPERATORS, ("project",))
+_NAMES_WEBHOOK: Final = Access(_OPERATORS, ("name",))
 _PAPER: Final = Access(frozenset({Role.PBX, Role.OPERATOR}))
 """A signed document says for itself whose it is."""
 
@@ -95,6 +96,12 @@ TABLE: Final[Mapping[str, Access]] = MappingProxyType(
         "licensemaster.v1.AuditService/VerifyAudit": _READS,
         "licensemaster.v1.PlanService/PlanChanges": _READS,
         "licensemaster.v1.ReportService/GetUsageReport": _READS,
+        "licensemaster.v1.WebhookService/AddWebhook": _NAMES_WEBHOOK,
+        "licensemaster.v1.WebhookService/ListWebhooks": _CHANGES,
+        "licensemaster.v1.WebhookService/RemoveWebhook": _NAMES_WEBHOOK,
+        "licensemaster.v1.WebhookService/TestWebhook": _NAMES_WEBHOOK,
+        "licensemaster.v1.WebhookService/ListDeadMessages": _CHANGES,
+        "licensemaster.v1.WebhookService/RetryDeadMessages": _CHANGES,
         "grpc.health.v1.Health/Check": Access(_EVERYBODY),
         "grpc.health.v1.Health/List": Access(_EVERYBODY),
         "grpc.health.v1.Health/Watch": Access(_EVERYBODY),

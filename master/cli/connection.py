@@ -20,6 +20,7 @@ from licensemaster.v1 import (
     report_pb2_grpc,
     standby_pb2_grpc,
     status_pb2_grpc,
+    webhook_pb2_grpc,
 )
 from master.cli.failure import CommandFailed
 from master.cli.options import tls_options
@@ -71,6 +72,7 @@ class Connection:
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.plans = plan_pb2_grpc.PlanServiceStub(self._channel)
         self.reports = report_pb2_grpc.ReportServiceStub(self._channel)
+        self.webhooks = webhook_pb2_grpc.WebhookServiceStub(self._channel)
         self.licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
         self.health: Any = health_pb2_grpc.HealthStub(self._channel)  # its stubs name no methods
 

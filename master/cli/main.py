@@ -28,6 +28,7 @@ from master.cli import (
     standby,
     status,
     vendor,
+    webhook,
 )
 from master.cli.failure import CommandFailed, print_failure
 from master.cli.options import TlsCaOption, TlsCertificateOption, TlsKeyOption, TlsOptions, tls_options
@@ -59,6 +60,7 @@ app.add_typer(license.app, name="license")
 app.add_typer(device.app, name="device")
 app.add_typer(vendor.app, name="vendor")
 app.add_typer(pki.app, name="pki")
+app.add_typer(webhook.app, name="webhook")
 app.command("demo")(demo.demo)
 
 

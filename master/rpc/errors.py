@@ -29,6 +29,7 @@ from master.leasing.drill import NoPairError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import RequestIdTakenError, UnknownPbxError
+from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 
@@ -109,6 +110,10 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.NOT_FOUND, "UNKNOWN_DEVICE", str(error))
         case UnknownKeyError():
             return Failure(code.NOT_FOUND, "UNKNOWN_KEY", str(error))
+        case UnknownWebhookError():
+            return Failure(code.NOT_FOUND, "UNKNOWN_WEBHOOK", str(error))
+        case WebhookExistsError():
+            return Failure(code.ALREADY_EXISTS, "WEBHOOK_EXISTS", str(error))
         case DeviceKeptError():
             return Failure(code.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", str(error))
         case DocumentRefusedError():

@@ -25,6 +25,8 @@ from licensemaster.v1 import (
     standby_pb2_grpc,
     status_pb2,
     status_pb2_grpc,
+    webhook_pb2,
+    webhook_pb2_grpc,
 )
 from master.auth.certificates import Certificates
 from master.metrics import Metrics
@@ -39,6 +41,7 @@ from master.rpc.report_service import ReportService
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
 from master.rpc.tls import server_credentials
+from master.rpc.webhook_service import WebhookService
 
 SERVICES = tuple(
     file.DESCRIPTOR.services_by_name[name].full_name
@@ -51,6 +54,7 @@ SERVICES = tuple(
         (audit_pb2, "AuditService"),
         (plan_pb2, "PlanService"),
         (report_pb2, "ReportService"),
+        (webhook_pb2, "WebhookService"),
     )
 )
 
@@ -69,6 +73,7 @@ class Server:
         audit_service: AuditService,
         plan_service: PlanService,
         report_service: ReportService,
+        webhook_service: WebhookService,
         metrics: Metrics,
         message_bytes_max: int,
         gate: Gate | None,
@@ -94,6 +99,7 @@ class Server:
         audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, self._server)
         plan_pb2_grpc.add_PlanServiceServicer_to_server(plan_service, self._server)
         report_pb2_grpc.add_ReportServiceServicer_to_server(report_service, self._server)
+        webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_service, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

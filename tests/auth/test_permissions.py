@@ -17,13 +17,14 @@ from licensemaster.v1 import (
     report_pb2,
     standby_pb2,
     status_pb2,
+    webhook_pb2,
 )
 from master.auth.identity import Identity, IdentityError, Role, identity_of
 from master.auth.permissions import TABLE, Denial, denial, may_read_metrics, stood_in_for
 from master.rpc.server import SERVICES
 
 FILES = (
-    *(audit_pb2, lease_pb2, license_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2),
+    *(audit_pb2, lease_pb2, license_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2, webhook_pb2),
     *(health_pb2, reflection_pb2),
 )
 METHODS = {
@@ -50,6 +51,7 @@ MAY_CALL = {
 MAY_CALL[Role.OPERATOR] = {
     *MAY_CALL[Role.VIEWER],
     *("ImportLicenses", "BindLicenses", "ReleaseLicenses", "CancelReleases", "ApproveReleases", "SubmitCertificate"),
+    *("AddWebhook", "ListWebhooks", "RemoveWebhook", "TestWebhook", "ListDeadMessages", "RetryDeadMessages"),
     *("TrustVendorKey", "DistrustVendorKey", "CreateEnrollment", "EnrollDevice", "ApplyProject", "DrillStandby"),
 }
 """The table once more, by role instead of by method, written by hand: who changes one must change the other."""

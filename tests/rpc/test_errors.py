@@ -25,6 +25,7 @@ from master.leasing.drill import DrillDone, NoPairError, _Failed
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import PbxName, RequestIdTakenError, UnknownPbxError
+from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
 from master.store import database, events
@@ -45,6 +46,8 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (UnknownProjectError("acme"), CODE.NOT_FOUND, "UNKNOWN_PROJECT", False),
     (UnknownDeviceError("acme", "box"), CODE.NOT_FOUND, "UNKNOWN_DEVICE", False),
     (UnknownKeyError("abc"), CODE.NOT_FOUND, "UNKNOWN_KEY", False),
+    (UnknownWebhookError("acme", "pager"), CODE.NOT_FOUND, "UNKNOWN_WEBHOOK", False),
+    (WebhookExistsError("pager"), CODE.ALREADY_EXISTS, "WEBHOOK_EXISTS", False),
     (DeviceKeptError("bound"), CODE.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", False),
     *(
         (DocumentRefusedError(problem, "x"), DOCUMENT_CODES[problem], f"DOCUMENT_{problem.name}", False)

@@ -21,6 +21,7 @@ from licensemaster.v1 import (
     report_pb2_grpc,
     standby_pb2_grpc,
     status_pb2_grpc,
+    webhook_pb2_grpc,
 )
 from master.app import Running, running
 from master.launch import MasterProcess, master_process
@@ -68,6 +69,7 @@ class Wire:
     audit: audit_pb2_grpc.AuditServiceAsyncStub
     plans: plan_pb2_grpc.PlanServiceAsyncStub
     reports: report_pb2_grpc.ReportServiceAsyncStub
+    webhooks: webhook_pb2_grpc.WebhookServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -95,6 +97,7 @@ def wire_over(address: str, channel: grpc.aio.Channel) -> Wire:
         audit_pb2_grpc.AuditServiceStub(channel),
         plan_pb2_grpc.PlanServiceStub(channel),
         report_pb2_grpc.ReportServiceStub(channel),
+        webhook_pb2_grpc.WebhookServiceStub(channel),
     )
 
 
@@ -114,6 +117,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "expiry_interval_seconds": 3600,
         "release_interval_seconds": 3600,
         "usage_interval_seconds": 3600,
+        "webhook_interval_seconds": 3600,
         "drain_seconds": 0.5,
         "metrics_listen": "",
         "plaintext": "tls_certificate_file" not in settings,

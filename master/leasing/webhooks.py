@@ -1,0 +1,195 @@
+"""Webhooks as operators know them: added, listed, removed, tested; and what could not be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from master.domain.alarms import TEST_KIND, AlarmKind, body_of
+from master.leasing.estates import Estates
+from master.leasing.reading import read_estate
+from master.leasing.requests import RequestIdTakenError
+from master.leasing.telling import Teller
+from master.store import webhooks as store
+from master.store.database import Database, Tx
+from master.store.events import Event, details_of_request, kind_of_request, write_events
+from master.store.projects import lock_for_apply
+
+WEBHOOKS_MAX = 20
+"""In one project."""
+_ADDED, _REMOVED = "webhook.added", "webhook.removed"
+
+
+class WebhookExistsError(Exception):
+    """There is one of that name, or as many as there may be."""
+
+
+class UnknownWebhookError(LookupError):
+    """There is no such webhook."""
+
+    def __init__(self, project: str, name: str) -> None:
+        super().__init__(f"projects/{project}/webhooks/{name} is unknown; `license-master webhook list` lists all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddWebhook:
+    """Have a receiver told."""
+
+    project: str
+    name: str
+    url: str = field(repr=False)
+    kinds: tuple[AlarmKind, ...]
+    """Empty for all."""
+    caller: str
+    request_id: str
+    reason: str
+
+
+class Webhooks:
+    """Everything about webhooks but the telling."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        estates: Estates,
+        teller: Teller,
+        clock: Callable[[], float],
+        secret: Callable[[], str],
+    ) -> None:
+        self._database = database
+        self._estates = estates
+        self._teller = teller
+        self._clock = clock
+        self._secret = secret
+
+    async def add(self, request: AddWebhook) -> store.Webhook:
+        """Add one, with a fresh secret; the same request again gives the same answer.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+            WebhookExistsError: there is one of that name, or as many as there may be.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        now, secret = self._clock(), self._secret()
+
+        def work(tx: Tx) -> store.Webhook:
+            lock_for_apply(tx, request.project)
+            project_id = read_estate(tx, self._estates, request.project).project_id
+            found = {one.name: one for one in store.webhooks(tx, project_id)}
+            if self._is_retry(tx, project_id, request.request_id, _ADDED, request.name):
+                if request.name in found:
+                    return found[request.name]
+                raise RequestIdTakenError(request.request_id, _ADDED)  # and was removed since
+            if request.name in found:
+                raise WebhookExistsError(
+                    f"name: there is a webhook {request.name!r}; remove it first or take another name"
+                )
+            if len(found) >= WEBHOOKS_MAX:
+                raise WebhookExistsError(f"a project has at most {WEBHOOKS_MAX} webhooks; remove one first")
+            kinds = " ".join(kind.value for kind in request.kinds)
+            store.add_webhook(
+                tx, store.Webhook(0, project_id, request.name, request.url, secret, kinds, request.caller, now)
+            )
+            details = {"name": request.name, "kinds": kinds.split()}
+            self._note(tx, project_id, _ADDED, details, request.caller, request.request_id, request.reason, now)
+            return next(one for one in store.webhooks(tx, project_id) if one.name == request.name)
+
+        return await self._database.transact(work)
+
+    async def list(self, project: str) -> Sequence[store.Webhook]:
+        """A project's webhooks by name.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        return await self._database.read(
+            lambda tx: store.webhooks(tx, read_estate(tx, self._estates, project).project_id)
+        )
+
+    async def remove(self, project: str, name: str, *, caller: str, request_id: str, reason: str) -> None:
+        """Remove one, with what it was still to be told.
+
+        Raises:
+            UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        now = self._clock()
+
+        def work(tx: Tx) -> None:
+            lock_for_apply(tx, project)
+            project_id = read_estate(tx, self._estates, project).project_id
+            if self._is_retry(tx, project_id, request_id, _REMOVED, name):
+                return
+            store.remove_webhook(tx, self._named(tx, project, project_id, name).id)
+            self._note(tx, project_id, _REMOVED, {"name": name}, caller, request_id, reason, now)
+
+        await self._database.transact(work)
+
+    async def test(self, project: str, name: str) -> str:
+        """Send a message of the kind `webhook.test` at once, once; what went wrong, empty where nothing did.
+
+        Raises:
+            UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
+        """
+        now = self._clock()
+
+        def find(tx: Tx) -> store.Webhook:
+            return self._named(tx, project, read_estate(tx, self._estates, project).project_id, name)
+
+        webhook = await self._database.read(find)
+        body = body_of(
+            project=project,
+            kind=TEST_KIND,
+            subject=name,
+            message="a test; nothing is wrong",
+            state="test",
+            began_at=now,
+            told_at=now,
+        )
+        return await self._teller.post(webhook, body)
+
+    async def dead(self, project: str, *, limit: int) -> Sequence[store.Delivery]:
+        """What could not be told, the latest first.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        return await self._database.read(
+            lambda tx: store.dead(tx, read_estate(tx, self._estates, project).project_id, limit=limit)
+        )
+
+    async def retry_dead(self, project: str) -> int:
+        """Have what is dead told again; how many messages.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        now = self._clock()
+        return await self._database.transact(
+            lambda tx: store.revive(tx, read_estate(tx, self._estates, project).project_id, now=now)
+        )
+
+    @staticmethod
+    def _named(tx: Tx, project: str, project_id: int, name: str) -> store.Webhook:
+        found = next((one for one in store.webhooks(tx, project_id) if one.name == name), None)
+        if found is None:
+            raise UnknownWebhookError(project, name)
+        return found
+
+    @staticmethod
+    def _is_retry(tx: Tx, project_id: int, request_id: str, kind: str, name: str) -> bool:
+        used_for = kind_of_request(tx, project_id=project_id, request_id=request_id)
+        if used_for is None:
+            return False
+        details = details_of_request(tx, project_id=project_id, request_id=request_id)
+        if used_for != kind or details is None or json.loads(details)["name"] != name:
+            raise RequestIdTakenError(request_id, used_for)
+        return True
+
+    @staticmethod
+    def _note(
+        tx: Tx, project_id: int, kind: str, details: object, caller: str, request_id: str, reason: str, now: float
+    ) -> None:
+        write_events(tx, [Event(now, project_id, "", kind, caller, request_id, json.dumps(details), reason)])

@@ -1,0 +1,106 @@
+"""Webhooks as the wire writes them. No function here hands out a secret or a whole URL but `added`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from licensemaster.v1 import webhook_pb2
+from master.domain.alarms import AlarmKind
+from master.leasing.webhooks import AddWebhook
+from master.rpc.convert import incoming
+from master.rpc.convert.outgoing import timestamp
+from master.rpc.errors import InvalidArgumentError
+from master.store.webhooks import Delivery, Webhook
+
+_NAME = re.compile(r"projects/([^/]{1,63})/webhooks/([A-Za-z0-9][A-Za-z0-9._-]{0,62})")
+_URL_MAX = 2000
+_KINDS = {kind.value: kind for kind in AlarmKind}
+
+
+def name_of(text: str) -> tuple[str, str]:
+    """Project and webhook of `projects/{project}/webhooks/{webhook}`.
+
+    Raises:
+        InvalidArgumentError: it is not of that form.
+    """
+    found = _NAME.fullmatch(text)
+    if found is None:
+        raise InvalidArgumentError(
+            "name", f"{text[:80]!r} must be projects/PROJECT/webhooks/NAME; NAME has letters, digits, dots, dashes"
+        )
+    return incoming.project_name(f"projects/{found[1]}", "name"), found[2]
+
+
+def add_request(request: webhook_pb2.AddWebhookRequest, caller: str) -> AddWebhook:
+    """A receiver to be added.
+
+    Raises:
+        InvalidArgumentError: a field is wrong; names it, but never repeats the URL.
+    """
+    project, name = name_of(request.name)
+    return AddWebhook(
+        project=project,
+        name=name,
+        url=_url(request.url),
+        kinds=_kinds(request.kinds),
+        caller=caller,
+        request_id=incoming.text("request_id", request.request_id),
+        reason=incoming.reason(request.reason),
+    )
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port_is_fine = parts.port != 0
+    except ValueError:
+        parts, port_is_fine = urlsplit(""), False
+    if (
+        not port_is_fine
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or len(text) > _URL_MAX
+        or not (text.isascii() and text.isprintable())
+        or " " in text
+    ):
+        raise InvalidArgumentError("url", f"must be http://HOST/... or https://HOST/..., at most {_URL_MAX} characters")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise InvalidArgumentError("url", "must have no user name, password or fragment; put a token into the path")
+    return text
+
+
+def _kinds(names: Sequence[str]) -> tuple[AlarmKind, ...]:
+    for name in names:
+        if name not in _KINDS:
+            raise InvalidArgumentError("kinds", f"{name[:80]!r} is none of {', '.join(sorted(_KINDS))}")
+    return tuple(_KINDS[name] for name in dict.fromkeys(names))
+
+
+def message(project: str, webhook: Webhook) -> webhook_pb2.Webhook:
+    """A receiver, without what is secret."""
+    parts = urlsplit(webhook.url)
+    return webhook_pb2.Webhook(
+        name=f"projects/{project}/webhooks/{webhook.name}",
+        target=f"{parts.scheme}://{parts.netloc}",
+        kinds=webhook.kinds.split(),
+        add_time=timestamp(webhook.added_at),
+        added_by=webhook.added_by,
+    )
+
+
+def added(project: str, webhook: Webhook) -> webhook_pb2.AddWebhookResponse:
+    """The answer to the one who added it."""
+    return webhook_pb2.AddWebhookResponse(webhook=message(project, webhook), secret=webhook.secret)
+
+
+def dead_message(project: str, one: Delivery) -> webhook_pb2.DeadMessage:
+    """What could not be told."""
+    return webhook_pb2.DeadMessage(
+        webhook=f"projects/{project}/webhooks/{one.webhook.name}",
+        body=one.body,
+        make_time=timestamp(one.made_at),
+        attempts=one.attempts,
+        problem=one.problem,
+    )

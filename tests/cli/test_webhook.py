@@ -1,0 +1,37 @@
+"""`license-master webhook` against a real master and a real receiver."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.command import Done, run
+from tests.support.estates import project
+from tests.support.masters import InProcess
+from tests.support.receiver import receiving
+
+
+async def test_a_webhook_from_adding_to_removing(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}))
+
+    async def webhook(*arguments: str) -> Done:
+        return await run("webhook", *arguments, "--server", master.wire.address)
+
+    async with receiving() as receiver:
+        added = await webhook("add", "pager", receiver.url, "--kind", "pool.used_up", "--reason", "night shift")
+        assert (added.code, len(added.out.strip())) == (0, 43)
+        listed = await webhook("list")
+        assert "pool.used_up" in listed.out
+        assert "t0ken" not in listed.out
+        assert added.out.strip() not in listed.out
+        assert (await webhook("test", "pager")).out == "taken\n"
+        receiver.status = 500
+        failed = await webhook("test", "pager")
+        assert (failed.code, failed.out) == (1, "the receiver answered 500\n")
+    dead = await webhook("dead", "--retry")
+    assert dead.out == "nothing is dead\n0 are sent again\n"
+    assert json.loads((await webhook("dead", "--json")).out) == {"messages": []}
+    assert (await webhook("remove", "pager")).code == 0
+    gone = await webhook("test", "pager")
+    assert gone.code == 1
+    assert "projects/acme/webhooks/pager is unknown" in gone.err
+    assert (await webhook("list")).out == "nobody is told\n"

@@ -1,0 +1,68 @@
+"""A receiver of webhooks: a real HTTP server that keeps what it is sent and answers as it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass(slots=True)
+class Received:
+    """One request."""
+
+    path: str
+    body: str
+    signature: str
+
+    @property
+    def said(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+@dataclass(slots=True)
+class Receiver:
+    """What came, and what is answered."""
+
+    port: int = 0
+    status: int = 200
+    got: list[Received] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where it listens; the path carries a token of its own."""
+        return f"http://127.0.0.1:{self.port}/hook/t0ken"
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """Kind and state of all that came, in order."""
+        return [(one.said["kind"], one.said["state"]) for one in self.got]
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    """One that listens until the context ends."""
+    receiver = Receiver()
+
+    async def take(request: web.Request) -> web.Response:
+        signature = request.headers["License-Master-Signature"]
+        receiver.got.append(Received(request.path, (await request.read()).decode(), signature))
+        headers = {"Location": "/elsewhere"} if receiver.status == 302 else {}
+        return web.Response(status=receiver.status, headers=headers)
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    receiver.port = runner.addresses[0][1]
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()
