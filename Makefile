@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard proto/licensemaster/v1/*.proto)
 GENERATED := proto/licensemaster/v1/.generated
 
-.PHONY: help setup demo test lint breaking bench format clean
+.PHONY: help setup demo test lint breaking audit bench format clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -40,6 +40,11 @@ lint: setup ## formatting, types, architecture, protos
 
 breaking: setup ## whether the API on this branch breaks that of main
 	$(BIN)/buf breaking --against '.git#branch=main'
+
+audit: setup ## known vulnerabilities of the pinned dependencies, as the package index tells them; needs one that does
+	test -x build/audit/bin/pip-audit || $(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 format: setup ## rewrite sources in the project's format
 	$(BIN)/ruff check --fix .
