@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
-import aiohttp
 import structlog
 
 from master.domain.alarms import CALM_SECONDS, Alarm, alarms, body_of, signature, wait_seconds
@@ -22,6 +22,9 @@ from master.leasing.reading import read_overviews
 from master.metrics import Metrics
 from master.store import webhooks as store
 from master.store.database import Database, Tx
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE_MAX = 20
@@ -43,6 +46,8 @@ class Teller:
 
     async def post(self, webhook: store.Webhook, body: str) -> str:
         """Send it; what went wrong, empty where the receiver took it. The URL and the secret are in no answer."""
+        import aiohttp  # 7 MiB, for masters that have somebody to tell
+
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self._timeout_seconds)
             self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
