@@ -112,6 +112,8 @@ class License:
     release: Release | None = None
     last_proof: bytes | None = None
     """What the certificate of its last release says (`balance.proof_of`): that one may come again, or late."""
+    file_agreement_ends_at: float | None = None
+    """What the vendor's file said of its agreement; `agreement_ends_at` is what the ledger makes of it."""
 
     @property
     def ref(self) -> LicenseRef:
@@ -189,6 +191,8 @@ class Estate:
     """No PBX that was removed had a lease with a higher epoch: one that comes back starts above it."""
     revoked_from: frozenset[int] = frozenset()
     """PBXs that had revoked seats to give back when this revision was made (L5); it may have been done since."""
+    time_zone: str = "UTC"
+    """In which the days of its agreements are counted; an IANA name."""
 
     @cached_property
     def pbx_ids(self) -> dict[str, int]:
