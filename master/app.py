@@ -23,6 +23,7 @@ from master.auth.limits import CallerLimits, Shares
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.domain.overview import Overview
+from master.leasing.agreements import Agreements, RenewalRound
 from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
@@ -37,6 +38,7 @@ from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
 from master.leasing.webhooks import Webhooks
 from master.metrics import EstateCollector, Metrics
+from master.rpc.agreement_service import AgreementService
 from master.rpc.audit_service import AuditService
 from master.rpc.convert.incoming import pbx_name
 from master.rpc.gate import Gate
@@ -76,6 +78,7 @@ class Running:
     server: Server
     usage: UsageRound
     telling: TellRound
+    renewals: RenewalRound
     gate: Gate | None
     """None in plain text."""
     metrics: Metrics
@@ -156,6 +159,8 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             enrollment_seconds=settings.enrollment_seconds,
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
+        agreements = Agreements(database=database, estates=estates, hub=hub, clock=clock)
+        renewals = RenewalRound(agreements, interval_seconds=settings.agreement_interval_seconds)
         teller = Teller(
             clock=clock, timeout_seconds=settings.webhook_timeout_seconds, agent=f"license-master/{VERSION}"
         )
@@ -209,6 +214,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             plan_service=PlanService(master),
             report_service=ReportService(Reports(database, estates, clock)),
             webhook_service=WebhookService(webhooks),
+            agreement_service=AgreementService(agreements),
             metrics=metrics,
             message_bytes_max=settings.message_bytes_max,
             gate=gate,
@@ -221,17 +227,21 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             look_round.start()
             usage.start()
             telling.start()
+            renewals.start()
             if gate is not None:
                 gate.start()
             port = await server.start(settings.listen, certificates)
             metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics)
+            yield Running(
+                port, metrics_port, master, expiry, releases, hub, server, usage, telling, renewals, gate, metrics
+            )
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
             if gate is not None:
                 await gate.stop()
+            await renewals.stop()
             await telling.stop()
             await teller.close()
             await usage.stop()

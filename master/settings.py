@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     """How long a webhook's receiver may take to answer."""
 
+    agreement_interval_seconds: Seconds = 3600
+    """How often renewals that are due are looked for; they are ordered by the day."""
+
     @property
     def certificate_files(self) -> CertificateFiles | None:
         """Where the certificates are; None in plain text.

@@ -27,9 +27,7 @@ _CALLER = "master:renewals"
 class Agreements:
     """Everything that is done with agreements."""
 
-    def __init__(
-        self, *, database: Database, estates: Estates, hub: WatchHub, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, *, database: Database, estates: Estates, hub: WatchHub, clock: Callable[[], float]) -> None:
         self._database = database
         self._estates = estates
         self._hub = hub

@@ -18,6 +18,7 @@ from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.questions import known_on
 from master.domain.agreements.state import fold, recorded_before
 from master.domain.estate import Estate, License
+from master.leasing.requests import PbxName, UnknownPbxError
 from master.store import agreements as store
 from master.store.database import Tx
 
@@ -34,10 +35,18 @@ class Known:
     day: date
     """The day that is asked about; days are those of the project's time zone."""
 
+    def device_of_pbx(self, name: str) -> str:
+        """The name of the device that a PBX runs on.
 
-def read_known(
-    tx: Tx, estate: Estate, *, now: float, day: date | None = None, as_of: float | None = None
-) -> Known:
+        Raises:
+            UnknownPbxError: there is no such PBX.
+        """
+        if name not in self.estate.pbx_ids:
+            raise UnknownPbxError(PbxName(self.estate.name, name))
+        return self.estate.pbxs[self.estate.pbx_ids[name]].device.name
+
+
+def read_known(tx: Tx, estate: Estate, *, now: float, day: date | None = None, as_of: float | None = None) -> Known:
     """What was known at a moment (`as_of`, UNIX seconds); where none is given, all, or for a past day what was then."""
     zone = ZoneInfo(estate.time_zone)
     today = day_of(now, zone)
@@ -59,9 +68,7 @@ def read_known(
     return Known(estate=estate, book=book, entries=entries, today=today, day=asked)
 
 
-def facts_of(
-    item: License, zone: ZoneInfo, *, as_of: float | None = None, later: Sequence[Entry] = ()
-) -> LicenseFacts:
+def facts_of(item: License, zone: ZoneInfo, *, as_of: float | None = None, later: Sequence[Entry] = ()) -> LicenseFacts:
     """A license as agreements see it; `later` is what the ledger says of times after `as_of`."""
     bound = item.first_bound_at
     if bound is not None and as_of is not None and bound >= as_of:

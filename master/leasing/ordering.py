@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -172,7 +171,9 @@ def _appended(changes: LicenseChanges, last: int, decision: Decision, request_id
     return entries
 
 
-def _change_licenses(changes: LicenseChanges, book: Book, entries: Sequence[Entry]) -> dict[str, tuple[License, License]]:
+def _change_licenses(
+    changes: LicenseChanges, book: Book, entries: Sequence[Entry]
+) -> dict[str, tuple[License, License]]:
     """Licenses of the estate get the version and the end of agreement that the ledger gives them."""
     changed: dict[str, tuple[License, License]] = {}
     zone = ZoneInfo(changes.estate.time_zone)

@@ -68,7 +68,9 @@ def projects_with_entries(tx: Tx) -> list[str]:
 
 def import_moments(tx: Tx, project_id: int) -> dict[str, float]:
     """When each vendor's file was imported, UNIX seconds."""
-    return {row[0]: row[1] for row in tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)}
+    return {
+        row[0]: row[1] for row in tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)
+    }
 
 
 def _entry(row: Row) -> Entry:

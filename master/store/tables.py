@@ -112,7 +112,8 @@ license_ = Table(
 )
 """Purchased items; free in the project balance while device_id is null; declared in the project file while file is.
 
-`file_agreement_ends_at` is what the vendor's file said, kept as it was; `agreement_ends_at` what the ledger makes of it.
+`file_agreement_ends_at` is what the vendor's file said, kept as it was; `agreement_ends_at` what the ledger makes of
+it.
 """
 
 license_release = Table(

@@ -1,4 +1,4 @@
-"""The agreement ledger; the time zone that days are counted in; what vendors' files said of agreements, kept as it was."""
+"""The agreement ledger; the time zone of its days; what vendors' files said of agreements, kept as it was."""
 
 import sqlalchemy as sa
 from alembic import op
