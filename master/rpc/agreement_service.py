@@ -98,7 +98,8 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         known = await self._known(request, request.from_day, "from_day")
         to_day = _later(known.day, days)
         found = endings(known.book, from_day=known.day, to_day=to_day)
-        return agreements.endings(found, reminders(known.book, known.day), from_day=known.day, to_day=to_day)
+        due = reminders(known.book, known.day)
+        return agreements.endings(known.book, found, due, from_day=known.day, to_day=to_day)
 
     async def GetRights(
         self, request: agreement_pb2.GetRightsRequest, context: Context

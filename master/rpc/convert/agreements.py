@@ -185,7 +185,7 @@ def cover(book: Book, about: Subject, policy: Policy, on: date) -> agreement_pb2
 
 
 def endings(
-    found: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
+    book: Book, found: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
 ) -> agreement_pb2.ListEndingsResponse:
     """What ends, and of what one is to be reminded by now."""
     reminded = {(one.ending.subject, one.ending.policy, one.ending.day) for one in due}
@@ -204,6 +204,7 @@ def endings(
                 rules=one.rules,
                 days_left=(one.day - from_day).days,
                 reminder_due=(one.subject, one.policy, one.day) in reminded,
+                reminder_days=book.time.policies[one.policy].reminder_days,
             )
             for one in found
         ],
