@@ -1,4 +1,4 @@
-"""`license-master agreement`: time is ordered. `agreement_views.py` shows what there is, `contract.py` has seats by name."""
+"""`license-master agreement`: time is ordered. `agreement_views.py` shows what there is, `contract.py` has seats."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ def as_icalendar(project: str, endings: Iterable[agreement_pb2.Ending], now: dat
     calendar.add("x-wr-calname", f"Agreements of {project}")
     for one in endings:
         calendar.add_component(_event(project, one, now))
-    return calendar.to_ical().decode()
+    text: str = calendar.to_ical().decode()
+    return text
 
 
 def _event(project: str, one: agreement_pb2.Ending, now: datetime) -> Event:

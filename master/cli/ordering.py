@@ -140,8 +140,9 @@ def _why(line: agreement_pb2.QuoteLine) -> str:
 
 
 def _field_of(order: Message) -> str:
+    kind = order.DESCRIPTOR.full_name
     fields = agreement_order_pb2.AgreementOrder.DESCRIPTOR.fields
-    return next(field.name for field in fields if field.message_type.name == type(order).__name__)
+    return next(one.name for one in fields if one.message_type is not None and one.message_type.full_name == kind)
 
 
 def _subject(named: str, known: Sequence[agreement_order_pb2.AgreementSubject]) -> agreement_order_pb2.AgreementSubject:
