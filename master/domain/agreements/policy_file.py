@@ -184,6 +184,8 @@ class PolicyFile:
         covered = [found.policies[name] for name in offer.policies]
         if not covered:
             raise error((*at, "policies"), "an offer is time of at least one policy")
+        if offer.renews_itself and len(offer.months) != 1:
+            raise error((*at, "renews_itself"), "an offer that renews automatically has exactly one period in months")
         if offer.days and offer.months:
             raise error((*at, "days"), "an offer is sold by days or by months, not both")
         if offer.late is Late.PAY_GAP and offer.gap_factor == Decimal(0):
