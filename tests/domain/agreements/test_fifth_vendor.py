@@ -1,8 +1,8 @@
 """A vendor that nobody has heard of: one catalog file, no line of code.
 
-Beacon sells consoles: 30 days of trial, then a yearly agreement that begins with the payment, for consoles in dozens; a
-late renewal pays the gap at one and a half times the price. Hubs are delivered with two years of warranty and half a year
-of updates, and nothing after release 3 is installed without them.
+Beacon sells consoles: 30 days of trial, then a yearly agreement that begins with the payment, for consoles in dozens;
+a late renewal pays the gap at one and a half times the price. Hubs are delivered with two years of warranty and half
+a year of updates, and nothing after release 3 is installed without them.
 """
 
 from datetime import date

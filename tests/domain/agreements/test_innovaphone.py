@@ -1,7 +1,8 @@
-"""Service agreements and credits as the innovaphone documents say (rules L6, L7, M1 to M8) and warranties (N1 to N3)."""
+"""Service agreements, credits and warranties as the innovaphone documents say (rules L6, L7, M1 to M8, N1 to N3)."""
 
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -173,7 +174,10 @@ def test_m6_after_a_lapse_nothing_is_upgraded_and_the_gap_costs_double() -> None
     refusal = made.refused(UpgradeVersion(licenses=("ports",), version=14), lapsed)
     assert (refusal.problem, refusal.rules) == (AgreementProblem.NOT_IN_FORCE, ("M1", "M6"))
     late = made.quote(ssa("ports"), lapsed)
-    assert [(line.amount, line.months) for line in late.lines] == [(Decimal("150"), 6), (Decimal("150"), 12)]
+    assert [(line.amount, line.months) for line in late.lines] == [
+        (Decimal("150"), Fraction(6)),
+        (Decimal("150"), Fraction(12)),
+    ]
     assert "2 times the price" in late.lines[0].why
     made.do(ssa("ports"), lapsed)
     cover = made.book.state.holding(license("ports")).cover("ssa")

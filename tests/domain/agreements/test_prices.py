@@ -1,7 +1,10 @@
 """Price files are read strictly; amounts are exact and rounded once."""
 
+import re
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,39 +13,20 @@ from hypothesis import strategies as st
 from master.domain.agreements.policies import Unit
 from master.domain.agreements.price_file import PriceFileError, read_prices
 from master.domain.agreements.pricing import ExactLine, PriceList, rounded, rounded_lines, totals
-from master.domain.catalog import Catalog
-from tests.domain.agreements.paper import ALLWORX, DISTRIBUTION_ENGINE, INNOVAPHONE, ISYMPHONY
+from tests.domain.agreements.paper import catalog
 
-HEAD = '[prices]\ncatalog = "{}"\ncurrency = "EUR"\n'
+MISTAKES = sorted((Path(__file__).parents[2] / "fixtures" / "prices").glob("*.toml"))
 
 
-@pytest.mark.parametrize(
-    ("catalog", "text", "mistake"),
-    [
-        (INNOVAPHONE, "", "p:1: prices: is missing"),
-        (INNOVAPHONE, '[prices]\ncatalog = "x"', "p:2: prices.catalog: 'x' is not the project's catalog, 'innovaphone'"),
-        (INNOVAPHONE, '[prices]\ncatalog = "innovaphone"', "p:1: prices.currency: is missing"),
-        (INNOVAPHONE, HEAD + "credits = 1", "p:4: prices.credits: unknown key; did you mean 'credit'?"),
-        (INNOVAPHONE, HEAD + 'quantum = "0"', 'p:4: prices.quantum: must be above 0: what amounts are rounded to, such as "0.01"'),
-        (INNOVAPHONE, HEAD + "[valeus]", "p:4: valeus: unknown key; did you mean 'values'?"),
-        (INNOVAPHONE, HEAD + '[values]\nprt = "1"', "p:5: values.prt: there is no type 'prt'; did you mean 'port'?"),
-        (INNOVAPHONE, HEAD + "[values]\nport = 1.5", "p:5: values.port: 1.5 must be a text"),
-        (INNOVAPHONE, HEAD + '[values]\nport = "-1"', "p:5: values.port: '-1' must be a decimal in quotes, not negative, such as \"12.50\""),
-        (INNOVAPHONE, HEAD + '[values]\nport = "1e3"', "p:5: values.port: '1e3' must be a decimal in quotes, not negative, such as \"12.50\""),
-        (INNOVAPHONE, HEAD + '[values]\n"port%7" = "1"', "p:5: values.port%7: there is no type 'port%7'; did you mean 'port'?"),
-        (INNOVAPHONE, HEAD + '[shares]\nwarranty_later = "1"', "p:5: shares.warranty_later: there is no offer with a share 'warranty_later'"),
-        (ALLWORX, HEAD + '[offers.anytime]\n24 = "1"', "p:5: offers.anytime.24: is not sold for 24 months, but for 12"),
-        (ALLWORX, HEAD + '[offers.anytime]\nyear = "1"', "p:5: offers.anytime.year: 'year' must be a whole number above 0"),
-        (ALLWORX, HEAD + '[offers.any]\n12 = "1"', "p:4: offers.any: there is no offer with a fixed price 'any'; did you mean 'anytime'?"),
-        (ISYMPHONY, HEAD + '[tiers.user]\n020 = "1"', "p:5: tiers.user.020: '020' must be a whole number above 0"),
-        (DISTRIBUTION_ENGINE, HEAD + '[premier]\nseat = "20"', "p:5: premier.seat: there is no product with premier support 'seat'; did you mean 'seats'?"),
-        (INNOVAPHONE, "= 1", "p:1: not TOML: Invalid statement (at line 1, column 1)"),
-    ],
-)  # fmt: skip
-def test_a_mistake_is_refused_with_its_place(catalog: Catalog, text: str, mistake: str) -> None:
+@pytest.mark.parametrize("path", MISTAKES, ids=[path.stem for path in MISTAKES])
+def test_a_mistake_is_refused_with_its_place(path: Path) -> None:
+    """One fixture for each mistake; the first line says for which catalog, and what is expected."""
+    text = path.read_text(encoding="utf-8")
+    expected = re.fullmatch(r"# (\w+): expected: (\d+): (.+)", text.splitlines()[0])
+    assert expected is not None
     with pytest.raises(PriceFileError) as refused:
-        read_prices(text.replace("{}", catalog.name), file="p", catalog=catalog)
-    assert str(refused.value) == mistake
+        read_prices(text, file=path.name, catalog=catalog(expected[1]))
+    assert str(refused.value) == f"{path.name}:{expected[2]}: {expected[3]}"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +48,7 @@ PRICES = PriceList(catalog="x", currency="EUR", quantum=Decimal("0.01"), credit_
 def test_the_sum_of_parts_is_the_whole(whole: Fraction, cuts: list[Fraction]) -> None:
     """However a price is divided over lines, they add up to the price in one."""
     ends = [Fraction(0), *sorted(cuts), Fraction(1)]
-    parts = [whole * (end - begin) for begin, end in zip(ends, ends[1:], strict=False)]
+    parts = [whole * (end - begin) for begin, end in pairwise(ends)]
     one = rounded_lines([line(whole)], PRICES)
     many = rounded_lines([line(part) for part in parts], PRICES)
     assert totals(one) == totals(many)
