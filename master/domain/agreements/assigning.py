@@ -70,7 +70,7 @@ def unassign_seat(work: Workings, order: UnassignSeat) -> None:
 
 
 def _assignable(work: Workings, contract: str) -> tuple[Holding, Product]:
-    holding, product = work.held(SubjectKind.CONTRACT, contract, "contract")
+    holding, product = work.held(contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if not product.seat_for:
         refuse(
             AgreementProblem.WRONG_KIND,

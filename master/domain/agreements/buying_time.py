@@ -116,7 +116,7 @@ def buy(work: Workings, subject: Subject, offer: Offer, months: int) -> None:
         policy = work.book.time.policies[key]
         _may_be_covered(work, subject, policy, offer)
         bought = spans(work, subject, policy, offer, months)
-        _ahead(work, subject, policy, bought[-1].term.ends)
+        _ahead(work, subject, policy, offer, bought[-1].term.ends)
         work.carry_over(subject, policy)
         for span in bought:
             how = "gap" if span.is_gap else "bought"
@@ -250,7 +250,7 @@ def _within_window(work: Workings, subject: Subject, offer: Offer) -> None:
     )
 
 
-def _ahead(work: Workings, subject: Subject, policy: Policy, ends: date) -> None:
+def _ahead(work: Workings, subject: Subject, policy: Policy, offer: Offer, ends: date) -> None:
     if not policy.ahead_months_max or ends <= add_months(work.day, policy.ahead_months_max):
         return
     earliest = add_months(ends, -policy.ahead_months_max)
@@ -260,7 +260,7 @@ def _ahead(work: Workings, subject: Subject, policy: Policy, ends: date) -> None
         AgreementProblem.TOO_FAR_AHEAD,
         f"{policy.title} of {subject} would end on {ends}, more than {policy.ahead_months_max} months ahead",
         remedy=f"order it on {earliest} or later",
-        rules=policy.rules,
+        rules=offer.rules,
         subject=subject,
     )
 
@@ -285,22 +285,23 @@ def _not_begun(work: Workings, subject: Subject, policy: Policy) -> NoReturn:
 
 def charge_span(work: Workings, subject: Subject, offer: Offer, months: int, span: Span) -> None:
     """Charge a span of time by the basis of price that the offer has."""
-    why = f"{offer.title}, {span.term}"
+    why, factor = f"{offer.title}, {span.term}", Fraction(1)
     if span.is_gap:
-        why = f"unpaid time {span.term}, at {offer.gap_factor} times the price"
+        why, factor = f"unpaid time {span.term}, at {offer.gap_factor} times the price", Fraction(offer.gap_factor)
     match offer.price:
         case PriceBasis.SHARE_PER_YEAR:
-            _charge_share(work, subject, offer, span, why)
+            _charge_share(work, subject, offer, span, why, factor)
         case PriceBasis.PER_SEAT_AND_MONTH:
             holding = work.book.state.holding(subject)
-            charge_seats(work, holding, holding.counts_on(span.term.begins), span.term, span.anchor, why, offer.rules)
+            counts = holding.counts_on(span.term.begins)
+            charge_seats(work, holding, counts, span.term, span.anchor, why, offer.rules, factor=factor)
         case PriceBasis.FIXED if not span.is_gap:
             listed = work.prices.offers.get(offer.key) if work.prices else None
             each = work.price(listed, months, unit=offer.unit, section=f"[offers.{offer.key}]")
             work.charge(subject, offer.title, each, unit=offer.unit, why=why, rules=offer.rules)
 
 
-def _charge_share(work: Workings, subject: Subject, offer: Offer, span: Span, why: str) -> None:
+def _charge_share(work: Workings, subject: Subject, offer: Offer, span: Span, why: str, factor: Fraction) -> None:
     facts = work.book.license(subject)
     if facts is None:
         return
@@ -308,7 +309,6 @@ def _charge_share(work: Workings, subject: Subject, offer: Offer, span: Span, wh
     key = facts.type.key if facts.tier is None else f"{facts.type.key}%{facts.tier}"
     each = work.price(values, key, unit=offer.unit, section="[values]")
     share = work.prices.shares.get(offer.key, offer.share) if work.prices else offer.share
-    factor = Fraction(share) * span.months / 12 * (Fraction(offer.gap_factor) if span.is_gap else 1)
     work.charge(
         subject,
         str(facts),
@@ -316,7 +316,7 @@ def _charge_share(work: Workings, subject: Subject, offer: Offer, span: Span, wh
         unit=offer.unit,
         quantity=facts.quantity,
         months=span.months,
-        factor=factor,
+        factor=factor * Fraction(share) * span.months / 12,
         why=f"{why}; {percent(share)} % of the value a year",
         rules=offer.rules,
     )

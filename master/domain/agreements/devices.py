@@ -34,6 +34,15 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
             subject=subject,
             field="delivered_on",
         )
+    if product.gate_release is not None and not order.release:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{product.title} is registered with the release that it runs: what it may install next depends on it",
+            remedy=f"give its release, such as {product.gate_release}",
+            rules=product.rules,
+            subject=subject,
+            field="release",
+        )
     release = str(work.release(order.release, "release")) if order.release else ""
     details = {
         "product": product.key,
@@ -61,7 +70,7 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
 
 def install_release(work: Workings, order: InstallRelease) -> None:
     """Decide an `InstallRelease`: what the gate refuses is not installed (Q1, Q2)."""
-    holding, _ = work.held(SubjectKind.DEVICE, order.device, "device")
+    holding, _ = work.held(order.device, "device", SubjectKind.DEVICE)
     release = work.release(order.release, "release")
     if holding.installed is not None:
         answer = upgrade_gate(
@@ -77,7 +86,7 @@ def install_release(work: Workings, order: InstallRelease) -> None:
 
 def allow_build(work: Workings, order: AllowBuild) -> None:
     """Decide an `AllowBuild`: one build passes without maintenance (Q7)."""
-    holding, _ = work.held(SubjectKind.DEVICE, order.device, "device")
+    holding, _ = work.held(order.device, "device", SubjectKind.DEVICE)
     release = work.release(order.release, "release")
     if release in holding.builds:
         work.notes.append(f"{release} is let through for {holding.subject} already")
@@ -88,7 +97,7 @@ def allow_build(work: Workings, order: AllowBuild) -> None:
 
 def add_feature(work: Workings, order: AddFeature) -> None:
     """Decide an `AddFeature`: its own key, and software that has it (Q5)."""
-    holding, product = work.held(SubjectKind.DEVICE, order.device, "device")
+    holding, product = work.held(order.device, "device", SubjectKind.DEVICE)
     if order.feature not in product.features:
         refuse(
             AgreementProblem.UNKNOWN_TYPE,

@@ -101,6 +101,7 @@ class AddSeats:
     """More seats within the year, for the months that are left (R4)."""
 
     contract: str
+    """The contract, or the license that is sold by seats."""
     counts: Mapping[str, int]
     """How many more."""
 
@@ -110,6 +111,7 @@ class SetAutoRenewal:
     """Renew by itself from now on, or no longer (P4)."""
 
     license: str
+    """The license, or the contract, by its id."""
     offer: str
     on: bool
 

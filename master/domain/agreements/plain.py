@@ -15,8 +15,8 @@ _ORDERS: dict[str, type[Order]] = {one.__name__: one for one in get_args(Order)}
 
 
 def order_to_plain(order: Order) -> dict[str, Any]:
-    """The order as texts, numbers, truths, lists and tables; `order` names its kind."""
-    return {"order": type(order).__name__} | {one.name: _plain(getattr(order, one.name)) for one in fields(order)}
+    """The order as texts, numbers, truths, lists and tables; `kind` names what it is."""
+    return {"kind": type(order).__name__} | {one.name: _plain(getattr(order, one.name)) for one in fields(order)}
 
 
 def order_from_plain(data: Mapping[str, Any]) -> Order:
@@ -25,9 +25,9 @@ def order_from_plain(data: Mapping[str, Any]) -> Order:
     Raises:
         ValueError: the data is no order.
     """
-    kind = _ORDERS.get(str(data.get("order")))
+    kind = _ORDERS.get(str(data.get("kind")))
     if kind is None:
-        raise ValueError(f"{data.get('order')!r} is no kind of order")
+        raise ValueError(f"{data.get('kind')!r} is no kind of order")
     try:
         return kind(**{one.name: _read(str(one.type), data[one.name]) for one in fields(kind) if one.name in data})
     except (TypeError, ArithmeticError) as error:

@@ -119,9 +119,7 @@ class PolicyFile:
             rules=tuple(read.strings(table, (*at, "rules"))),
         )
         if late is Late.PAY_GAP and price not in (PriceBasis.SHARE_PER_YEAR, PriceBasis.PER_SEAT_AND_MONTH):
-            raise read.error(
-                (*at, "late"), "a gap can be paid only where the price goes by time, not a fixed or no price"
-            )
+            raise read.error((*at, "late"), "a gap can be paid only where the price goes by time")
         if "gap_factor" in table and late is not Late.PAY_GAP:
             raise read.error((*at, "gap_factor"), "only an offer with late = 'pay_gap' has one")
         if "share" in table and price is not PriceBasis.SHARE_PER_YEAR:
@@ -184,6 +182,8 @@ class PolicyFile:
         covered = [found.policies[name] for name in offer.policies]
         if not covered:
             raise error((*at, "policies"), "an offer is time of at least one policy")
+        if offer.renews_itself and len(offer.months) != 1:
+            raise error((*at, "renews_itself"), "an offer that renews automatically has exactly one period in months")
         if offer.days and offer.months:
             raise error((*at, "days"), "an offer is sold by days or by months, not both")
         if offer.late is Late.PAY_GAP and offer.gap_factor == Decimal(0):
@@ -203,6 +203,9 @@ class PolicyFile:
             self._known((*at, field), getattr(product, field), self._types, "type")
         if (product.sold_by is SoldBy.PIECE) is bool(product.counts):
             raise error((*at, "counts"), "exactly the products sold by tier or by seat have counts")
+        yearly = [one for one in map(found.policies.__getitem__, product.policies) if one.grants is Grants.USE]
+        if product.sold_by is SoldBy.SEAT and not any(one.included_months for one in yearly):
+            raise error((*at, "policies"), "seats are sold for the included_months of a policy with grants = 'use'")
         if product.seat_for and len(product.counts) != 1:
             raise error((*at, "seat_for"), "seats are assigned where counts is exactly one type")
         if product.trial is not None:

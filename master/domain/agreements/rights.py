@@ -14,7 +14,8 @@ from enum import Enum
 from master.domain.agreements.book import Book, LicenseFacts
 from master.domain.agreements.dates import add_months
 from master.domain.agreements.entries import Subject
-from master.domain.agreements.policies import Grants, Policy, Product, SoldBy
+from master.domain.agreements.gate import upgrade_gate
+from master.domain.agreements.policies import Grants, Policy, Product
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.state import Holding
@@ -46,7 +47,7 @@ class Right:
     version: int | None
     """For a license of the estate: the highest version that it enables (B2)."""
     newest: ReleaseName | None
-    """The newest published release that it may run or be upgraded to on the day; None where none is known."""
+    """The newest published release that it runs or may be brought to at once; None where none is known."""
     features: tuple[str, ...]
     """Optional features that are on, by license type (Q5)."""
     is_supported: bool
@@ -75,9 +76,9 @@ def may_run(book: Book, subject: Subject, release: ReleaseName, day: date) -> Ag
     """Whether a license that was bought as a product may run a release on a day; None where it may (P3, P5)."""
     holding = book.state.holding(subject)
     product = book.product(holding)
-    right = right_of(book, subject, day)
-    if right.standing is not Standing.RUNS:
-        return _refusal(AgreementProblem.NOT_IN_FORCE, subject, right.why, "buy or renew it", right.rules)
+    standing, _, why, rules = _standing(book, holding, product, day)
+    if standing is not Standing.RUNS:
+        return _refusal(AgreementProblem.NOT_IN_FORCE, subject, f"{subject}: {why}", "buy or renew it", rules)
     if product is None or holding.bought_on is None:
         return None
     if product.one_major and release.major != holding.major:
@@ -142,10 +143,8 @@ def _of_product(book: Book, holding: Holding, product: Product | None, day: date
     counts: Mapping[str, int] = {}
     if runs and product is not None:
         counts = {**product.each_has, **holding.counts_on(day)}
-    may = [release for release in book.releases if runs and may_run(book, subject, release, day) is None]
-    newest = (
-        holding.installed if policy is not None and upgrades is None and holding.installed else max(may, default=None)
-    )
+    published = [release for release, on in book.releases.items() if runs and on <= day]
+    newest = max((one for one in published if _may_get(book, holding, one, day)), default=None)
     return Right(
         subject=subject,
         title=product.title if product is not None else str(subject),
@@ -154,7 +153,7 @@ def _of_product(book: Book, holding: Holding, product: Product | None, day: date
         until=until,
         upgrades_until=upgrades,
         version=holding.major or None,
-        newest=newest,
+        newest=max((one for one in (newest, holding.installed) if one is not None), default=None),
         features=holding.features if runs else (),
         is_supported=runs and (policy is None or upgrades is not None),
         warranty_until=book.cover(subject, repair.key).end_from(day) if repair is not None else None,
@@ -170,27 +169,29 @@ def _standing(
     since = holding.delivered_on or (holding.counts[0][0] if holding.counts else None)
     if product is None or since is None or day < since:
         return Standing.NOT_YET, None, f"not there before {since}" if since else "not bought", ()
-    for policy in stopping_policies(book, holding):
-        cover = book.cover(holding.subject, policy.key)
-        ends = cover.end_from(day)
-        if holding.bought_on is not None and policy.key not in product.policies and day < holding.bought_on:
-            return Standing.RUNS, holding.bought_on, f"{policy.title} until it was bought", policy.rules
-        if policy.key not in product.policies and holding.bought_on is not None:
-            continue
-        if ends is None:
-            return Standing.STOPPED, None, f"{policy.title} ended on {cover.ends}", policy.rules
-        return Standing.RUNS, ends, f"{policy.title} until {ends}", policy.rules
-    kept = "runs for ever" if product.sold_by is not SoldBy.PIECE else "keeps running"
-    return Standing.RUNS, None, kept, product.rules
+    if product.trial is not None and holding.bought_on is not None and day < holding.bought_on:
+        return Standing.RUNS, None, f"on trial; bought on {holding.bought_on}", ("P1", "P2")
+    policy = use_policy(book, holding, product)
+    if policy is None:
+        return Standing.RUNS, None, "runs for ever", product.rules
+    cover = book.cover(holding.subject, policy.key)
+    if (ends := cover.end_from(day)) is None:
+        return Standing.STOPPED, None, f"{policy.title} ended on {cover.ends}", policy.rules
+    return Standing.RUNS, ends, f"{policy.title} until {ends}", policy.rules
 
 
-def stopping_policies(book: Book, holding: Holding) -> tuple[Policy, ...]:
-    """The policies of a subject whose end stops its use: its yearly seats, its trial until it is bought."""
-    return tuple(
-        policy
-        for policy in book.policies_of(holding.subject)
-        if policy.stops_at_end and book.cover(holding.subject, policy.key).terms
-    )
+def use_policy(book: Book, holding: Holding, product: Product) -> Policy | None:
+    """The policy whose end stops the use of a product: its trial until it is bought, or its yearly seats."""
+    names = product.policies
+    if product.trial is not None and holding.bought_on is None:
+        names = book.time.offers[product.trial].policies
+    return next((book.time.policies[name] for name in names if book.time.policies[name].stops_at_end), None)
+
+
+def _may_get(book: Book, holding: Holding, release: ReleaseName, day: date) -> bool:
+    if holding.installed is not None:
+        return upgrade_gate(book, holding.subject, from_release=holding.installed, to_release=release, day=day).allowed
+    return may_run(book, holding.subject, release, day) is None
 
 
 def _upgrading(book: Book, subject: Subject) -> Policy | None:

@@ -21,8 +21,10 @@ def charge_seats(
     anchor: date,
     why: str,
     rules: tuple[str, ...],
+    *,
+    factor: Fraction = Fraction(1),
 ) -> None:
-    """Charge seats for a term; months left over count by their days (R4)."""
+    """Charge seats for a term, a begun month by its days (R4); `factor` times the price where a gap is paid (M6)."""
     for part in _parts(holding, term):
         charge_months(
             work,
@@ -30,6 +32,7 @@ def charge_seats(
             work.book.product(holding),
             counts,
             months_in(part, anchor=anchor),
+            factor=factor,
             premier=holding.premier_on(part.begins),
             why=why,
             rules=rules,
@@ -43,6 +46,7 @@ def charge_months(
     counts: Mapping[str, int],
     months: Fraction,
     *,
+    factor: Fraction = Fraction(1),
     premier: bool,
     why: str,
     rules: tuple[str, ...],
@@ -59,7 +63,7 @@ def charge_months(
             unit=Unit.MONEY,
             quantity=count,
             months=months,
-            factor=months,
+            factor=months * factor,
             why=why,
             rules=rules,
         )
@@ -73,7 +77,7 @@ def charge_months(
                 unit=Unit.MONEY,
                 quantity=count,
                 months=months,
-                factor=months * Fraction(share or 0) / 100,
+                factor=months * factor * Fraction(share or 0) / 100,
                 why=f"{share} % of the whole fee",
                 rules=("R5",),
             )

@@ -19,6 +19,7 @@ from master.domain.agreements.orders import (
 )
 from master.domain.agreements.policies import Product, SoldBy, SubjectKind
 from master.domain.agreements.problems import AgreementProblem
+from master.domain.agreements.rights import use_policy
 from master.domain.agreements.seat_prices import charge_months, charge_seats, charge_tier
 from master.domain.agreements.state import Holding
 from master.domain.agreements.workings import COUNT_MAX, Workings, refuse
@@ -55,7 +56,7 @@ def start_trial(work: Workings, order: StartTrial) -> None:
 
 def extend_trial(work: Workings, order: ExtendTrial) -> None:
     """Decide an `ExtendTrial`: a second key, and no third (P1)."""
-    holding, product = work.held(SubjectKind.LICENSE, order.license, "license")
+    holding, product = work.held(order.license, "license", SubjectKind.LICENSE)
     if product.trial is None or work.offer(product.trial).policies[0] not in holding.covers:
         refuse(
             AgreementProblem.NOT_IN_FORCE,
@@ -149,7 +150,7 @@ def _include(work: Workings, subject: Subject, product: Product) -> int:
 
 def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
     """Decide an `UpgradeTier`: the new total; the end of maintenance stays where it is (P4, P6)."""
-    holding, product = _bought(work, SubjectKind.LICENSE, order.license, "license")
+    holding, product = _bought(work, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
     if product.sold_by is not SoldBy.TIER:
         refuse(
             AgreementProblem.WRONG_KIND,
@@ -182,7 +183,7 @@ def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
 
 def add_seats(work: Workings, order: AddSeats) -> None:
     """Decide an `AddSeats`: charged for the months left, ending with the others (R4)."""
-    holding, product = _bought(work, SubjectKind.CONTRACT, order.contract, "contract")
+    holding, product = _bought(work, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if product.sold_by is not SoldBy.SEAT:
         refuse(
             AgreementProblem.WRONG_KIND,
@@ -192,8 +193,9 @@ def add_seats(work: Workings, order: AddSeats) -> None:
             subject=holding.subject,
         )
     added = _counts(work, product, order.counts)
-    for key in product.policies:
-        cover = work.book.cover(holding.subject, key)
+    policy = use_policy(work.book, holding, product)
+    if policy is not None:
+        cover = work.book.cover(holding.subject, policy.key)
         ends = cover.end_from(work.day)
         if ends is None or cover.last is None:
             refuse(
@@ -204,8 +206,7 @@ def add_seats(work: Workings, order: AddSeats) -> None:
                 subject=holding.subject,
             )
         left = Term(work.day, ends)
-        why = f"added for the time left, {left}"
-        charge_seats(work, holding, added, left, cover.last.anchor, why, ("R4",))
+        charge_seats(work, holding, added, left, cover.last.anchor, f"added for the time left, {left}", ("R4",))
     before = holding.counts_on(work.day)
     counts = {key: before.get(key, 0) + added.get(key, 0) for key in {**before, **added}}
     said = ", ".join(f"{count} {key}" for key, count in added.items())
@@ -216,7 +217,7 @@ def add_seats(work: Workings, order: AddSeats) -> None:
 
 def set_auto_renewal(work: Workings, order: SetAutoRenewal) -> None:
     """Decide a `SetAutoRenewal` (P4)."""
-    holding, product = _bought(work, SubjectKind.LICENSE, order.license, "license")
+    holding, product = _bought(work, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
     offer = work.offer(order.offer)
     if not offer.renews_itself or not set(offer.policies) <= set(product.policies):
         able = [key for key, one in work.book.time.offers.items() if one.renews_itself]
@@ -238,7 +239,7 @@ def set_auto_renewal(work: Workings, order: SetAutoRenewal) -> None:
 
 def set_premier(work: Workings, order: SetPremier) -> None:
     """Decide a `SetPremier`: for all or none, from the renewal on (R5)."""
-    holding, product = _bought(work, SubjectKind.CONTRACT, order.contract, "contract")
+    holding, product = _bought(work, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if not product.premier:
         _no_premier(product, holding.subject)
     renewal = max(work.book.cover(holding.subject, key).ends or work.day for key in product.policies)
@@ -260,8 +261,8 @@ def set_premier(work: Workings, order: SetPremier) -> None:
     work.write(EntryKind.PREMIER_SET, holding.subject, {"on": order.on}, day=renewal, reason=reason, rules=("R5",))
 
 
-def _bought(work: Workings, kind: SubjectKind, id: str, field: str) -> tuple[Holding, Product]:
-    holding, product = work.held(kind, id, field)
+def _bought(work: Workings, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
+    holding, product = work.held(id, field, *kinds)
     if holding.bought_on is None:
         refuse(
             AgreementProblem.NOT_IN_FORCE,

@@ -216,21 +216,20 @@ class Workings:
             )
         return products[key]
 
-    def held(self, kind: SubjectKind, id: str, field: str) -> tuple[Holding, Product]:
-        """Something that the ledger knows as a product."""
-        subject = Subject.of(kind, self.name(id, field))
-        holding = self.book.state.holding(subject)
-        product = self.book.product(holding)
-        if product is None:
-            known = [one.id for one in self.book.state.holdings if one.kind == kind.value]
-            refuse(
-                AgreementProblem.UNKNOWN_SUBJECT,
-                f"there is no {kind.value} {id!r} in the ledger{close_to(id, known)}",
-                remedy="register the device first" if kind is SubjectKind.DEVICE else "buy it first, or start a trial",
-                subject=subject,
-                field=field,
-            )
-        return holding, product
+    def held(self, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
+        """Something that the ledger knows as a product, of the first kind that has the name."""
+        for kind in kinds:
+            holding = self.book.state.holding(Subject.of(kind, self.name(id, field)))
+            if (product := self.book.product(holding)) is not None:
+                return holding, product
+        known = [one.id for one in self.book.state.holdings if one.kind in {kind.value for kind in kinds}]
+        refuse(
+            AgreementProblem.UNKNOWN_SUBJECT,
+            f"there is no {kinds[0].value} {id!r} in the ledger{close_to(id, known)}",
+            remedy="register the device first" if SubjectKind.DEVICE in kinds else "buy it first, or start a trial",
+            subject=Subject.of(kinds[0], id),
+            field=field,
+        )
 
     def release(self, text: str, field: str) -> ReleaseName:
         """A release name as given."""
