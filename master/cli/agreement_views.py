@@ -15,7 +15,7 @@ from master.cli.connection import Connection
 from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
-from master.cli.ordering import subject_text, subjects
+from master.cli.ordering import print_refusal, subject_text, subjects
 from master.cli.output import add_row, moment, print_json, stderr_console, stdout_console, table, visible
 from master.cli.paging import read_pages
 
@@ -36,6 +36,7 @@ def add_to(app: typer.Typer, credits_app: typer.Typer) -> None:
         ("rights", rights),
         ("ledger", ledger),
         ("calendar", calendar),
+        ("may-run", may_run),
     ):
         app.command(name, rich_help_panel=QUESTION_PANEL)(command)
     credits_app.command("show")(show_credits)
@@ -178,6 +179,35 @@ def calendar(
         answer = _endings(connection, name, day, days)
     sys.stdout.write(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
     sys.stdout.flush()
+
+
+def may_run(
+    license_id: Annotated[str, typer.Argument(metavar="LICENSE", help="Bought as a product.", show_default=False)],
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 3.2.", show_default=False)],
+    day: DayOption = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Ask whether a license may run a release. Exits with 1 where it may not."""
+    with Connection(server) as connection:
+        name = f"{connection.project_name(project)}/licenses/{license_id}"
+        request = agreement_pb2.CheckUpgradeRequest(server=name, to_release=release, day=day)
+        answer = connection.call(connection.agreements.CheckUpgrade, request)
+    end_check(answer, as_json=as_json)
+
+
+def end_check(answer: agreement_pb2.CheckUpgradeResponse, *, as_json: bool) -> None:
+    """Show what the gate says; exit with 1 where it is no."""
+    if as_json:
+        print_json(answer)
+    elif answer.allowed:
+        rules = f" ({', '.join(answer.rules)})" if answer.rules else ""
+        stdout_console().print(visible(f"allowed: {answer.why}{rules}", "green"))
+    else:
+        print_refusal(answer.refused)
+    if not answer.allowed:
+        raise typer.Exit(1)
 
 
 def show_credits(

@@ -8,11 +8,10 @@ import typer
 
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
-from master.cli.agreement_views import DayOption
+from master.cli.agreement_views import DayOption, end_check
 from master.cli.connection import Connection
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
-from master.cli.ordering import placing, print_refusal
-from master.cli.output import print_json, stdout_console, visible
+from master.cli.ordering import placing
 
 PANEL = "Warranty, maintenance, releases"
 
@@ -72,6 +71,7 @@ def check_upgrade(
     release: ReleaseArgument,
     start: Annotated[str, typer.Option("--from", metavar="RELEASE", help="What it runs; default: as recorded.")] = "",
     day: DayOption = "",
+    phones: Annotated[bool, typer.Option("--phones", help="The firmware of its phones, not its own software.")] = False,
     as_json: JsonOption = False,
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
@@ -79,14 +79,8 @@ def check_upgrade(
     """Ask whether a device may install a release. Exits with 1 where it may not; shows the path that works."""
     with Connection(server) as connection:
         name = f"{connection.project_name(project)}/devices/{device}"
-        request = agreement_pb2.CheckUpgradeRequest(server=name, to_release=release, from_release=start, day=day)
+        request = agreement_pb2.CheckUpgradeRequest(
+            server=name, to_release=release, from_release=start, day=day, phone_firmware=phones
+        )
         answer = connection.call(connection.agreements.CheckUpgrade, request)
-    if as_json:
-        print_json(answer)
-    elif answer.allowed:
-        rules = f" ({', '.join(answer.rules)})" if answer.rules else ""
-        stdout_console().print(visible(f"allowed: {answer.why}{rules}", "green"))
-    else:
-        print_refusal(answer.refused)
-    if not answer.allowed:
-        raise typer.Exit(1)
+    end_check(answer, as_json=as_json)

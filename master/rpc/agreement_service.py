@@ -9,7 +9,9 @@ import grpc
 from google.protobuf.message import Message
 
 from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
-from master.domain.agreements.checking import check_upgrade
+from master.domain.agreements.checking import check_firmware, check_license, check_upgrade
+from master.domain.agreements.entries import Subject
+from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.questions import endings, reminders
 from master.domain.agreements.rights import what_may_run
@@ -84,9 +86,15 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         from_release = agreement_orders.release("from_release", request.from_release) if request.from_release else None
         on = agreement_orders.optional_day("day", request.day)
         known = await self._agreements.known(project, day=on)
-        device = known.device_of_pbx(name) if kind == "pbxs" else name
-        answer = check_upgrade(known.book, device, from_release=from_release, to_release=to_release, day=known.day)
-        return agreements.gate_answer(answer)
+        if kind == "licenses":
+            license_ = Subject.of(SubjectKind.LICENSE, name)
+            return agreements.gate_answer(check_license(known.book, license_, to_release, known.day))
+        device = Subject.of(SubjectKind.DEVICE, known.device_of_pbx(name) if kind == "pbxs" else name)
+        if request.phone_firmware:
+            return agreements.gate_answer(check_firmware(known.book, device, to_release))
+        return agreements.gate_answer(
+            check_upgrade(known.book, device, from_release=from_release, to_release=to_release, day=known.day)
+        )
 
     async def ListEndings(
         self, request: agreement_pb2.ListEndingsRequest, context: Context

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from uuid import uuid4
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import agreement_order_pb2 as orders
-from licensemaster.v1 import agreement_pb2
+from licensemaster.v1 import agreement_pb2, project_pb2
 from master.rpc.convert.agreement_orders import ORDERS
 from tests.support.estates import project
 from tests.support.masters import PROJECT, InProcess
@@ -23,6 +24,7 @@ LICENSE, DEVICE, CONTRACT = (
     orders.SUBJECT_KIND_DEVICE,
     orders.SUBJECT_KIND_CONTRACT,
 )
+_EXAMPLES = Path(__file__).parents[2] / "examples"
 _FIELDS = {kind.__name__: field for field, kind in ORDERS.items()}
 
 SSA_PRICES = """
@@ -99,6 +101,13 @@ class Desk:
         await imported(self.master.wire, self.vendor, what, now=self.master.clock.now)
         if bound:
             moved(await bind(self.master.wire, "hq-box", license_id))
+
+    async def declared(self, license_id: str, printed: str, quantity: int) -> None:
+        """A license of the project file, on the license master's device."""
+        projects = self.master.wire.projects
+        found = (await projects.GetProject(project_pb2.GetProjectRequest(name=NAME))).project
+        found.licenses.add(id=license_id, type=printed, quantity=quantity, device="hq-box")
+        await self.master.wire.apply(found)
 
     async def answer(
         self, order: Message, *, request_id: str = "", dry_run: bool = False, prices: str | None = None
@@ -188,3 +197,8 @@ def _moment(at: float | None) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromNanoseconds(int(at * 1e9))
     return stamp
+
+
+def prices_of(catalog: str) -> str:
+    """The example price file of a catalog."""
+    return (_EXAMPLES / f"prices-{catalog.replace('_', '-')}.toml").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
-"""The upgrade gate as somebody asks it who may not know everything: by a device's name, its release known or not.
+"""Whether a release may be installed, as somebody asks who may not know what is installed, or has no gate at all.
 
-`gate.py` decides; here a question that cannot be answered becomes a refusal that says what is missing.
+For devices the gate decides (`gate.py`), for licenses their maintenance and major version (`rights.py`); here their
+answers get one form.
 """
 
 from __future__ import annotations
@@ -9,39 +10,31 @@ from datetime import date
 
 from master.domain.agreements.book import Book
 from master.domain.agreements.entries import Subject
-from master.domain.agreements.gate import GateAnswer, upgrade_gate
-from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
+from master.domain.agreements.gate import GateAnswer, phone_firmware_gate, upgrade_gate
 from master.domain.agreements.releases import ReleaseName
+from master.domain.agreements.rights import may_run
 
 
 def check_upgrade(
-    book: Book, device: str, *, from_release: ReleaseName | None, to_release: ReleaseName, day: date
+    book: Book, device: Subject, *, from_release: ReleaseName | None, to_release: ReleaseName, day: date
 ) -> GateAnswer:
-    """Whether a device may install a release on a day; what it runs is what the ledger says where nothing is given."""
-    subject = Subject.of(SubjectKind.DEVICE, device)
-    gated = any(one.gate_release is not None for one in book.time.products.values())
-    if gated and subject not in book.state.holdings:
-        return _unanswered(
-            subject,
-            AgreementProblem.UNKNOWN_SUBJECT,
-            f"there is no device {device} in the ledger, so nobody knows its maintenance",
-            remedy="register it first",
-            field="server",
-        )
-    runs = from_release or book.state.holding(subject).installed
-    if gated and runs is None:
-        return _unanswered(
-            subject,
-            AgreementProblem.UNKNOWN_RELEASE,
-            f"nobody knows which release {device} runs",
-            remedy="say from which release it would be upgraded, or record what it has installed",
-            field="from_release",
-        )
-    return upgrade_gate(book, subject, from_release=runs or to_release, to_release=to_release, day=day)
+    """Whether a device may install a release on a day; it runs what the ledger says where nothing is said."""
+    if all(product.gate_release is None for product in book.time.products.values()):
+        why = f"no agreement of {book.catalog.title} stands in the way; what its licenses allow, a plan says"
+        return GateAnswer(allowed=True, why=why, rules=(), path=(f"install {to_release}",))
+    runs = from_release or book.state.holding(device).installed or to_release
+    return upgrade_gate(book, device, from_release=runs, to_release=to_release, day=day)
 
 
-def _unanswered(subject: Subject, problem: AgreementProblem, why: str, *, remedy: str, field: str) -> GateAnswer:
-    rules = ("Q1", "Q2")
-    refusal = AgreementRefusal(problem=problem, message=why, remedy=remedy, rules=rules, subject=subject, field=field)
-    return GateAnswer(allowed=False, why=why, rules=rules, path=(remedy,), refusal=refusal)
+def check_firmware(book: Book, device: Subject, to_release: ReleaseName) -> GateAnswer:
+    """Whether the phones of a device may have the firmware of a release (Q6)."""
+    return phone_firmware_gate(book, device, to_release)
+
+
+def check_license(book: Book, license: Subject, to_release: ReleaseName, day: date) -> GateAnswer:
+    """Whether a license that was bought as a product may run a release on a day (P3, P5)."""
+    refusal = may_run(book, license, to_release, day)
+    if refusal is None:
+        why = f"{license} may run {to_release}, for as long as it likes"
+        return GateAnswer(allowed=True, why=why, rules=("P3",), path=(f"install {to_release}",))
+    return GateAnswer(allowed=False, why=refusal.message, rules=refusal.rules, path=(refusal.remedy,), refusal=refusal)

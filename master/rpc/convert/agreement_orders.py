@@ -29,7 +29,7 @@ NAMED_MAX = 1000
 _TEXT_MAX = 200
 _PRICES_BYTES_MAX = 1 << 20
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,9})?")
-_SERVER = re.compile(r"projects/([^/]{1,128})/(devices|pbxs)/([^/]{1,200})")
+_SERVER = re.compile(r"projects/([^/]{1,128})/(devices|pbxs|licenses)/([^/]{1,200})")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -138,7 +138,7 @@ def subject_kind(kind: int) -> str:
 
 
 def server(text: str) -> tuple[str, str, str]:
-    """Project, "devices" or "pbxs", and name of the device or PBX that an upgrade is for.
+    """Project, "devices", "pbxs" or "licenses", and the name of what an upgrade is for.
 
     Raises:
         InvalidArgumentError: it is not of that form.
@@ -146,7 +146,7 @@ def server(text: str) -> tuple[str, str, str]:
     found = _SERVER.fullmatch(text)
     if found is None or not text.isprintable():
         raise InvalidArgumentError(
-            "server", f"{text[:80]!r} must be projects/PROJECT/devices/DEVICE or projects/PROJECT/pbxs/PBX"
+            "server", f"{text[:80]!r} must be projects/PROJECT/ and devices/DEVICE, pbxs/PBX or licenses/LICENSE"
         )
     return incoming.project_name(f"projects/{found[1]}", "server"), found[2], found[3]
 
