@@ -13,7 +13,15 @@ from master.domain.agreements.problems import AgreementRefusal
 from master.leasing.apply import DryRun
 from master.leasing.estates import Estates
 from master.leasing.ledger import Known, read_known
-from master.leasing.ordering import Placed, PlaceOrder, PriceText, order_renewals, place_order, quote_order
+from master.leasing.ordering import (
+    Placed,
+    PlaceOrder,
+    PriceText,
+    order_renewals,
+    place_order,
+    quote_order,
+    renewals_are_due,
+)
 from master.leasing.periodic import Periodic
 from master.leasing.reading import read_estate
 from master.leasing.watch import WatchHub
@@ -73,8 +81,14 @@ class Agreements:
         now, ordered = self._clock(), 0
         for project in await self._database.read(store.projects_with_entries):
 
+            def look(tx: Tx, project: str = project) -> bool:
+                return renewals_are_due(tx, self._estates, project, now)
+
             def work(tx: Tx, project: str = project) -> list[tuple[Order, Placed | AgreementRefusal]]:
                 return order_renewals(tx, self._estates, project, caller=_CALLER, now=now)
+
+            if not await self._database.read(look):
+                continue
 
             for order, answer in await self._database.transact(work):
                 if isinstance(answer, Placed):

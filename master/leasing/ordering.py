@@ -122,13 +122,16 @@ def quote_order(
     return quote(known.book, order, known.day, prices.read(estate.catalog))
 
 
+def renewals_are_due(tx: Tx, estates: Estates, project: str, now: float) -> bool:
+    """Whether a renewal that was switched to automatic is to be ordered today; asked before anything is locked."""
+    known = read_known(tx, read_estate(tx, estates, project), now=now)
+    return bool(renewals_due(known.book, known.day))
+
+
 def order_renewals(
     tx: Tx, estates: Estates, project: str, *, caller: str, now: float
 ) -> list[tuple[Order, Placed | AgreementRefusal]]:
     """Order the renewals that were switched to automatic and are due today (P4); what is ordered is not due again."""
-    known = read_known(tx, read_estate(tx, estates, project), now=now)
-    if not renewals_due(known.book, known.day):
-        return []
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", now=now)
     known = read_known(tx, changes.estate, now=now)
     answers: list[tuple[Order, Placed | AgreementRefusal]] = [

@@ -46,7 +46,7 @@ async def shop(master: InProcess, day: str = "2026-01-15") -> Shop:
 
 async def bought(master: InProcess, day: str = "2026-01-15", **counts: int) -> Shop:
     at = await shop(master, day)
-    await at.paid(buy(**counts), "K1")
+    await at.paid(buy("L1", **counts), "K1")
     return at
 
 

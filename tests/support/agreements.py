@@ -24,7 +24,7 @@ LICENSE, DEVICE, CONTRACT = (
     orders.SUBJECT_KIND_DEVICE,
     orders.SUBJECT_KIND_CONTRACT,
 )
-_EXAMPLES = Path(__file__).parents[2] / "examples"
+_EXAMPLES = Path(__file__).parents[2] / "examples" / "prices"
 _FIELDS = {kind.__name__: field for field, kind in ORDERS.items()}
 
 SSA_PRICES = """
@@ -201,4 +201,4 @@ def _moment(at: float | None) -> Timestamp | None:
 
 def prices_of(catalog: str) -> str:
     """The example price file of a catalog."""
-    return (_EXAMPLES / f"prices-{catalog.replace('_', '-')}.toml").read_text(encoding="utf-8")
+    return (_EXAMPLES / f"{catalog.replace('_', '-')}.toml").read_text(encoding="utf-8")
