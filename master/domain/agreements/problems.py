@@ -51,39 +51,37 @@ class AgreementProblem(IntEnum):
     SAME_VERSION = 20
     VERSION_TOO_LOW = 21
     """An upgrade goes up; a type has a lowest version (I4)."""
-    OTHER_MODEL = 22
-    """An upgrade never changes the type of a license (I3)."""
-    SMALLER_TIER = 23
+    SMALLER_TIER = 22
     """An upgrade names a total that is not smaller (P6)."""
-    BELOW_MINIMUM = 24
+    BELOW_MINIMUM = 23
     """R3."""
-    AWAITS_PAYMENT = 25
+    AWAITS_PAYMENT = 24
     """Another order for it awaits its payment (P9)."""
-    OUTSIDE_WINDOW = 26
+    OUTSIDE_WINDOW = 25
     """The offer is not sold on that day (N3, Q4)."""
-    TOO_FAR_AHEAD = 27
+    TOO_FAR_AHEAD = 26
     """P4: at most two years."""
-    NOT_IN_FORCE = 28
+    NOT_IN_FORCE = 27
     """Its term is over, or has not begun (M6, R2)."""
-    RELEASED_OUTSIDE = 29
+    RELEASED_OUTSIDE = 28
     """The version was not published within the agreement (M1, P3)."""
-    OTHER_MAJOR = 30
+    OTHER_MAJOR = 29
     """The license is for another major version (P3)."""
-    LEAPFROG = 31
+    LEAPFROG = 30
     """Q2."""
-    MAINTENANCE_NEEDED = 32
+    MAINTENANCE_NEEDED = 31
     """Q1."""
-    SOFTWARE_TOO_OLD = 33
+    SOFTWARE_TOO_OLD = 32
     """The software does not have the feature (Q5)."""
-    SEATS_EXHAUSTED = 34
+    SEATS_EXHAUSTED = 33
     """R2."""
-    ALREADY_ASSIGNED = 35
-    NOT_ASSIGNED = 36
-    ONLY_AT_RENEWAL = 37
+    ALREADY_ASSIGNED = 34
+    NOT_ASSIGNED = 35
+    ONLY_AT_RENEWAL = 36
     """R5."""
-    PRICE_MISSING = 38
+    PRICE_MISSING = 37
     """The price file has no price for it; custom tiers are not sold (P6)."""
-    CREDITS_SHORT = 39
+    CREDITS_SHORT = 38
     """M2: the balance never goes below zero."""
 
 
