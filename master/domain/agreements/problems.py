@@ -51,37 +51,37 @@ class AgreementProblem(IntEnum):
     SAME_VERSION = 20
     VERSION_TOO_LOW = 21
     """An upgrade goes up; a type has a lowest version (I4)."""
-    SMALLER_TIER = 22
+    SMALLER_TIER = 23
     """An upgrade names a total that is not smaller (P6)."""
-    BELOW_MINIMUM = 23
+    BELOW_MINIMUM = 24
     """R3."""
-    AWAITS_PAYMENT = 24
+    AWAITS_PAYMENT = 25
     """Another order for it awaits its payment (P9)."""
-    OUTSIDE_WINDOW = 25
+    OUTSIDE_WINDOW = 26
     """The offer is not sold on that day (N3, Q4)."""
-    TOO_FAR_AHEAD = 26
+    TOO_FAR_AHEAD = 27
     """P4: at most two years."""
-    NOT_IN_FORCE = 27
+    NOT_IN_FORCE = 28
     """Its term is over, or has not begun (M6, R2)."""
-    RELEASED_OUTSIDE = 28
+    RELEASED_OUTSIDE = 29
     """The version was not published within the agreement (M1, P3)."""
-    OTHER_MAJOR = 29
+    OTHER_MAJOR = 30
     """The license is for another major version (P3)."""
-    LEAPFROG = 30
+    LEAPFROG = 31
     """Q2."""
-    MAINTENANCE_NEEDED = 31
+    MAINTENANCE_NEEDED = 32
     """Q1."""
-    SOFTWARE_TOO_OLD = 32
+    SOFTWARE_TOO_OLD = 33
     """The software does not have the feature (Q5)."""
-    SEATS_EXHAUSTED = 33
+    SEATS_EXHAUSTED = 34
     """R2."""
-    ALREADY_ASSIGNED = 34
-    NOT_ASSIGNED = 35
-    ONLY_AT_RENEWAL = 36
+    ALREADY_ASSIGNED = 35
+    NOT_ASSIGNED = 36
+    ONLY_AT_RENEWAL = 37
     """R5."""
-    PRICE_MISSING = 37
+    PRICE_MISSING = 38
     """The price file has no price for it; custom tiers are not sold (P6)."""
-    CREDITS_SHORT = 38
+    CREDITS_SHORT = 39
     """M2: the balance never goes below zero."""
 
 

@@ -16,7 +16,8 @@ TEXT = (ROOT / "docs" / "agreements.md").read_text(encoding="utf-8")
 
 def test_every_problem_is_listed_in_order() -> None:
     assert re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE) == [one.name for one in AgreementProblem]
-    assert [one.value for one in AgreementProblem] == list(range(1, len(AgreementProblem) + 1))
+    numbers = [one.value for one in AgreementProblem]
+    assert numbers == sorted(set(numbers))
 
 
 def test_every_problem_is_found_somewhere() -> None:
