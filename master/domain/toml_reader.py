@@ -20,7 +20,7 @@ from master.domain.versions import Version
 E = TypeVar("E", bound=Enum)
 
 _KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
-_DECIMAL = re.compile(r"\d{1,15}(\.\d{1,6})?")
+_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,6})?")
 
 
 class TomlReader:

@@ -20,6 +20,8 @@ from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.seat_prices import charge_seats
 from master.domain.agreements.workings import MONTHS_MAX, Workings, refuse
 
+LAST_YEAR = 2999
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
@@ -162,6 +164,8 @@ def _span(start: date, anchor: date, passed: int, offer: Offer, months: int) -> 
         if offer.days:
             ends = add_days(start, offer.days)
             return Span(term=Term(start, ends), anchor=ends, anchor_months=0)
+        if add_months(anchor, passed + months).year > LAST_YEAR:
+            raise OverflowError(f"it would end after the year {LAST_YEAR}")
         return Span(term=Term(start, add_months(anchor, passed + months)), anchor=anchor, anchor_months=passed + months)
     except OverflowError as error:
         refuse(AgreementProblem.MALFORMED, str(error), remedy="order a shorter period", field="months")

@@ -13,9 +13,6 @@ from master.domain.agreements.policies import Grants, SubjectKind
 from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.workings import Workings, refuse
 
-CONVERSION_MONTHS = 12
-"""L6: a one-year agreement."""
-
 
 def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
     """Decide an `UpgradeVersion`: while the agreement runs, to what was published in its time (M1, M6)."""
@@ -69,6 +66,15 @@ def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
 def convert_version(work: Workings, order: ConvertVersion) -> None:
     """Decide a `ConvertVersion`: in the balance only; the agreement is void and a new year charged (L6)."""
     offer = work.offer(order.offer)
+    if not offer.conversion_months:
+        able = [key for key, one in work.book.time.offers.items() if one.conversion_months]
+        refuse(
+            AgreementProblem.UNKNOWN_OFFER,
+            f"{offer.title} does not pay for a conversion",
+            remedy=f"choose {' or '.join(able)}" if able else "buy licenses of the version that is wanted",
+            rules=("L6",),
+            field="offer",
+        )
     for facts in _licenses(work, order.licenses):
         now = _versioned(work, facts, order.version)
         if not facts.is_free:
@@ -99,7 +105,7 @@ def convert_version(work: Workings, order: ConvertVersion) -> None:
             if (ends := work.book.cover(facts.subject, key).end_from(work.day)) is not None:
                 reason = f"void by the conversion; it would have run until {ends}"
                 work.write(EntryKind.TERMS_VOIDED, facts.subject, {}, policy=key, reason=reason, rules=("L6",))
-            months = CONVERSION_MONTHS
+            months = offer.conversion_months
             term = Term(work.day, add_months(work.day, months))
             reason = f"a new year by the conversion: {term}"
             work.add_term(

@@ -48,7 +48,8 @@ def add_months(anchor: date, months: int) -> date:
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
     if not date.min.year <= year <= date.max.year:
         raise OverflowError(f"{months} months from {anchor} is beyond the calendar")
-    return date(year, month + 1, min(anchor.day, monthrange(year, month + 1)[1]))
+    day = anchor.day if anchor.day <= 28 else min(anchor.day, monthrange(year, month + 1)[1])
+    return date(year, month + 1, day)
 
 
 def add_days(day: date, days: int) -> date:

@@ -26,6 +26,8 @@ from master.domain.agreements.state import AwaitedOrder
 from master.domain.agreements.workings import Workings, refuse
 
 CREDITS_MAX = Decimal(10) ** 12
+REASONS_MAX = 3
+"""How many reasons the ledger names for one payment; every term has its own beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,9 @@ def _pay_credits(work: Workings, lines: tuple[QuoteLine, ...]) -> None:
             rules=("M2",),
         )
     if amount:
-        reason = "; ".join(dict.fromkeys(f"{line.what}: {line.why}" for line in lines if line.unit == CREDITS))
+        whys = list(dict.fromkeys(line.why for line in lines if line.unit == CREDITS))
+        more = f"; and {len(whys) - REASONS_MAX} more" if len(whys) > REASONS_MAX else ""
+        reason = "; ".join(whys[:REASONS_MAX]) + more
         work.write(EntryKind.CREDITS_SPENT, PROJECT, {"amount": str(amount)}, reason=reason, rules=("M2",))
 
 

@@ -166,6 +166,8 @@ class Offer:
     """Whether it can be switched to renew automatically (P4)."""
     needs_key: bool
     """Whether a key comes with it, which can be used once (N1, Q1)."""
+    conversion_months: int
+    """The months that it charges for the conversion of a license's version; 0 where it does not (L6)."""
     rules: tuple[str, ...]
 
     def opens(self, delivered: date) -> date:

@@ -42,7 +42,8 @@ POLICY_KEYS = {
 }  # fmt: skip
 OFFER_KEYS = {
     "title", "policies", "months", "days", "late", "gap_factor", "counted", "from_day", "until_day", "until_month",
-    "price", "share", "unit", "payment_first", "renews_itself", "needs_key", "rules",
+    "price", "share", "unit", "payment_first", "renews_itself", "needs_key",
+    "conversion_months", "rules",
 }  # fmt: skip
 PRODUCT_KEYS = {
     "title", "subject", "policies", "sold_by", "counts", "each_has", "features", "minimum", "payment_first",
@@ -116,6 +117,7 @@ class PolicyFile:
             payment_first=read.typed(table, (*at, "payment_first"), bool, False),
             renews_itself=read.typed(table, (*at, "renews_itself"), bool, False),
             needs_key=read.typed(table, (*at, "needs_key"), bool, False),
+            conversion_months=read.whole_number(table, (*at, "conversion_months"), 0),
             rules=tuple(read.strings(table, (*at, "rules"))),
         )
         if late is Late.PAY_GAP and price not in (PriceBasis.SHARE_PER_YEAR, PriceBasis.PER_SEAT_AND_MONTH):
@@ -182,6 +184,8 @@ class PolicyFile:
         covered = [found.policies[name] for name in offer.policies]
         if not covered:
             raise error((*at, "policies"), "an offer is time of at least one policy")
+        if offer.payment_first and offer.needs_key:
+            raise error((*at, "needs_key"), "where payment comes first, the key comes with its confirmation")
         if offer.renews_itself and len(offer.months) != 1:
             raise error((*at, "renews_itself"), "an offer that renews automatically has exactly one period in months")
         if offer.days and offer.months:

@@ -51,8 +51,6 @@ class AgreementProblem(IntEnum):
     SAME_VERSION = 20
     VERSION_TOO_LOW = 21
     """An upgrade goes up; a type has a lowest version (I4)."""
-    OTHER_MODEL = 22
-    """An upgrade never changes the type of a license (I3)."""
     SMALLER_TIER = 23
     """An upgrade names a total that is not smaller (P6)."""
     BELOW_MINIMUM = 24

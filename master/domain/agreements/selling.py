@@ -242,7 +242,8 @@ def set_premier(work: Workings, order: SetPremier) -> None:
     holding, product = _bought(work, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if not product.premier:
         _no_premier(product, holding.subject)
-    renewal = max(work.book.cover(holding.subject, key).ends or work.day for key in product.policies)
+    ends = (work.book.cover(holding.subject, key).ends for key in product.policies)
+    renewal = max(work.day, *(end for end in ends if end is not None))
     if order.from_day is not None and order.from_day != renewal:
         refuse(
             AgreementProblem.ONLY_AT_RENEWAL,

@@ -159,3 +159,15 @@ def test_r5_it_changes_only_at_renewal() -> None:
     assert made.do(SetPremier(contract="C", on=True, from_day=ENDS), date(2026, 7, 2)).drafts == ()
     made.do(SetPremier(contract="C", on=False), date(2026, 8, 1))
     assert made.quote(RENEW, date(2026, 12, 1)).totals == {"USD": Decimal("5400.00")}
+
+
+def test_r5_seats_added_beyond_a_renewal_pay_premier_support_from_the_renewal_on() -> None:
+    made = bought(10)
+    made.do(SetPremier(contract="C", on=True), date(2026, 7, 1))
+    made.do(RENEW, date(2026, 7, 1))
+    quote = made.quote(AddSeats(contract="C", counts={"seat": 1}), date(2026, 7, 1))
+    assert [(line.months, line.amount) for line in quote.lines] == [
+        (Fraction(6), Decimal("270.00")),
+        (Fraction(12), Decimal("540.00")),
+        (Fraction(12), Decimal("108.00")),
+    ]

@@ -165,6 +165,7 @@ def test_m5_a_reminder_comes_before_the_end() -> None:
     made.do(ssa("ports"), date(2024, 12, 31))
     assert made.book.state.holding(license("ports")).cover("ssa").ends == date(2026, 1, 1)
     assert [one for one in reminders(made.book, date(2024, 12, 31)) if one.ending.subject == license("ports")] == []
+    assert [one for one in reminders(made.book, date(2026, 1, 1)) if one.ending.subject == license("ports")] == []
 
 
 def test_m6_after_a_lapse_nothing_is_upgraded_and_the_gap_costs_double() -> None:
@@ -210,6 +211,14 @@ def test_m8_only_what_is_covered() -> None:
     assert covered == {"port", "operator", "mobility", "voicemail", "voicemail_user", "standby", "softwarephone"}
 
 
+def test_m4_not_for_ever() -> None:
+    made = paper(credits="1000000")
+    for _ in range(9):
+        made.do(ssa("ports", months=1200), BOUND)
+    refusal = made.refused(ssa("ports", months=1200), BOUND)
+    assert (refusal.problem, refusal.field) == (AgreementProblem.MALFORMED, "months")
+
+
 def test_all_or_none() -> None:
     made = paper()
     before = list(made.entries)
@@ -229,6 +238,12 @@ def test_l6_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charge
     cover = made.book.state.holding(license("free")).cover("ssa")
     assert [one.term for one in cover.terms] == [Term(BOUND, day), Term(day, date(2025, 9, 1))]
     assert made.book.state.holding(license("free")).version == 13
+
+
+def test_l6_only_an_offer_that_says_so_pays_for_a_conversion() -> None:
+    order = ConvertVersion(licenses=("free",), version=13, offer="warranty_later")
+    refusal = paper().refused(order, date(2024, 9, 1))
+    assert (refusal.problem, refusal.remedy) == (AgreementProblem.UNKNOWN_OFFER, "choose ssa")
 
 
 def test_l6_bound_licenses_are_not_converted_and_rebinding_keeps_the_agreement() -> None:

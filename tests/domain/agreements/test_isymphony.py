@@ -124,6 +124,7 @@ def test_p2_a_purchase_replaces_the_key_in_place() -> None:
     made.paid(buy(), date(2026, 1, 20))
     holding = made.book.state.holding(ONE)
     assert [one.key for one in holding.keys] == ["T1", "K4"]
+    assert holding.cover("trial").ends == date(2026, 1, 20), "what is left of the trial lapses"
     right = right_of(made.book, ONE, date(2026, 1, 20))
     assert (right.standing, right.counts, right.until) == (Standing.RUNS, {"instance": 1, "user": 20}, None)
     assert [one.policy for one in endings(made.book, from_day=DAY, to_day=date(2030, 1, 1))] == ["maintenance"]
