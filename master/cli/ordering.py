@@ -32,6 +32,7 @@ KINDS = {
 CountsArgument = Annotated[
     list[str], typer.Argument(metavar="TYPE=N...", help="How many of each license type.", show_default=False)
 ]
+_WHERE = {"project", "server"}
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "prices": (
         Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="The price file to pay by.")],
@@ -66,7 +67,7 @@ def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[...
                 sent = agreement_order_pb2.AgreementOrder()
                 order = make(connection, project, **given)
                 getattr(sent, _field_of(order)).CopyFrom(order)
-                _send(connection, project, sent, **common)
+                _send(connection, project, sent, **{key: common[key] for key in common if key not in _WHERE})
 
         added = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -166,7 +167,6 @@ def _send(
     dry_run: bool,
     reason: str,
     as_json: bool,
-    server: str,
 ) -> None:
     if quote is not None:
         answer = connection.call(

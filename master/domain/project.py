@@ -89,8 +89,8 @@ class ProjectSpec:
     devices: tuple[DeviceSpec, ...]
     pbxs: tuple[PbxSpec, ...]
     licenses: tuple[LicenseSpec, ...]
-    time_zone: str = "UTC"
-    """In which the days of its agreements are counted; an IANA name."""
+    time_zone: str = ""
+    """In which the days of its agreements are counted: an IANA name; empty for UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _pace_violations(pace: PaceSpec, at: FieldPath) -> Iterator[Violation]:
 
 def _zone_violations(spec: ProjectSpec) -> Iterator[Violation]:
     try:
-        ZoneInfo(spec.time_zone)
+        ZoneInfo(spec.time_zone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         reason = f"{spec.time_zone[:80]!r} is no time zone; write it like Europe/Berlin or UTC"
         yield Violation(("time_zone",), reason)

@@ -142,7 +142,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         pool_ids=pool_ids,
         epoch_floor=row["epoch_floor"],
         revoked_from=_revoked_from(tx, row["id"]),
-        time_zone=row["time_zone"],
+        time_zone=row["time_zone"] or "UTC",
     )
 
 

@@ -228,7 +228,7 @@ def right(found: Right) -> agreement_pb2.Right:
         supported=found.is_supported,
         warranty_until_day=_day(found.warranty_until),
         why=found.why,
-        rules=found.rules,
+        rules=dict.fromkeys(found.rules),
     )
 
 
