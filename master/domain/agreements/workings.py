@@ -252,7 +252,7 @@ class Workings:
             refuse(
                 AgreementProblem.KEY_USED,
                 f"the key {key!r} was used already; each can be used once",
-                remedy="give the new key; license-master agreement history shows what the old one was used for",
+                remedy="give the new key; the ledger shows what this one was used for",
                 rules=rules,
                 field=field,
             )
