@@ -15,9 +15,10 @@ from master.domain.agreements.book import Book, LicenseFacts
 from master.domain.agreements.dates import day_of, first_instant_of
 from master.domain.agreements.entries import Entry, EntryKind, Subject
 from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.questions import known_on
-from master.domain.agreements.state import fold, recorded_before
+from master.domain.agreements.questions import endings, known_on, reminders
+from master.domain.agreements.state import State, fold, recorded_before
 from master.domain.estate import Estate, License
+from master.domain.overview import TermEnding
 from master.leasing.requests import PbxName, UnknownPbxError
 from master.store import agreements as store
 from master.store.database import Tx
@@ -44,6 +45,52 @@ class Known:
         if name not in self.estate.pbx_ids:
             raise UnknownPbxError(PbxName(self.estate.name, name))
         return self.estate.pbxs[self.estate.pbx_ids[name]].device.name
+
+
+class Ledgers:
+    """What the ledgers say, as last folded; told stale by the number of their latest entry.
+
+    To be asked in transactions that change nothing: what another one has written may yet be undone.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[int, State] = {}
+
+    def state(self, tx: Tx, project_id: int) -> State:
+        """The state of a project's ledger."""
+        last = store.last_number(tx, project_id)
+        state = self._states.get(project_id, State())
+        if state.last_number > last:  # another transaction has seen more
+            state = State()
+        if state.last_number < last:
+            state = fold(store.entries(tx, project_id, after=state.last_number), state)
+            self._states[project_id] = state
+        return state
+
+
+def term_endings(state: State, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
+    """The ends that lie ahead; nothing where the ledger has nothing (what vendors' files said, licenses say)."""
+    if state.last_number == 0:
+        return ()
+    zone = ZoneInfo(estate.time_zone)
+    today = day_of(now, zone)
+    licenses = {item.id: facts_of(item, zone) for item in estate.licenses}
+    book = Book(catalog=estate.catalog, state=state, licenses=licenses)
+    due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(book, today)}
+    return tuple(
+        TermEnding(
+            subject=str(one.subject),
+            policy=one.policy,
+            title=one.title,
+            day=str(one.day),
+            ends_at=first_instant_of(one.day, zone),
+            what_stops=one.what_stops,
+            stops=bool(one.stops),
+            remind=(one.subject, one.policy, one.day) in due and not one.renews_itself,
+            told_by_license=book.license(one.subject) is not None,
+        )
+        for one in endings(book, from_day=today + timedelta(days=1), to_day=date.max)
+    )
 
 
 def read_known(tx: Tx, estate: Estate, *, now: float, day: date | None = None, as_of: float | None = None) -> Known:

@@ -12,10 +12,20 @@ from master.store.database import Row, Tx
 _COLUMNS = "number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller"
 
 
-def entries(tx: Tx, project_id: int) -> list[Entry]:
-    """The whole ledger of a project, in the order in which it was written."""
-    rows = tx.rows(f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 ORDER BY number", project_id)
+def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
+    """The ledger of a project from behind a number on, in the order in which it was written."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 ORDER BY number",
+        project_id,
+        after,
+    )
     return [_entry(row) for row in rows]
+
+
+def last_number(tx: Tx, project_id: int) -> int:
+    """The number of the latest entry; 0 where there is none."""
+    rows = tx.rows("SELECT MAX(number) FROM agreement_entry WHERE project_id = ?1", project_id)
+    return int(rows[0][0] or 0)
 
 
 def entries_of_request(tx: Tx, project_id: int, request_id: str) -> list[Entry]:
