@@ -1,4 +1,4 @@
-"""What the ledger is heard of elsewhere: webhooks, metrics, the ends of agreements; days at the ends of the calendar."""
+"""What the ledger is heard of elsewhere: webhooks, metrics, ends of agreements; days at the ends of the calendar."""
 
 from __future__ import annotations
 
