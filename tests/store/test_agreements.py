@@ -14,7 +14,14 @@ from master.store import agreements as store
 from master.store import schema
 from master.store.database import Database, Tx, parse_url
 
-_PROJECT = "INSERT INTO project (id, name, display_name, catalog, revision, applied_at, epoch_floor) VALUES (1, 'acme', '', 'innovaphone', 1, 0, 0)"
+_PROJECT = (
+    "INSERT INTO project (id, name, display_name, catalog, revision, applied_at, epoch_floor)"
+    " VALUES (1, 'acme', '', 'innovaphone', 1, 0, 0)"
+)
+_LICENSE = (
+    "INSERT INTO license (project_id, id, type, quantity, file, agreement_ends_at)"
+    " VALUES (1, '{}', 'port', 1, 'f-1', {})"
+)
 
 
 def entry(number: int, **details: object) -> Entry:
@@ -67,13 +74,12 @@ async def test_a_number_is_taken_once(database: Database) -> None:
 
 async def test_what_files_said_before_is_kept(database: Database, database_url: str) -> None:
     await asyncio.to_thread(_downgrade, database_url)
-    license_ = "INSERT INTO license (project_id, id, type, quantity, file, agreement_ends_at) VALUES (1, '{}', 'port', 1, {}, {})"
 
     def fill(tx: Tx) -> None:
         for statement in (
             _PROJECT,
-            license_.format("covered", "'f-1'", "1900000000.0"),
-            license_.format("uncovered", "'f-1'", "NULL"),
+            _LICENSE.format("covered", "1900000000.0"),
+            _LICENSE.format("uncovered", "NULL"),
         ):
             tx.connection.execute(text(statement))
 
