@@ -15,7 +15,6 @@ from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 from master.leasing.estates import Estates
-from master.leasing.ledger import term_endings
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.requests import PbxName
@@ -86,7 +85,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         states=states,
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
         pairs=read_pairs(tx, estate, now),
-        endings=term_endings(estates.ledgers.state(tx, estate.project_id), estate, now=now),
+        endings=estates.ledgers.endings(tx, estate, now=now),
     )
 
 
