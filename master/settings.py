@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     """Holders whose seats are taken back in one step."""
     watch_interval_seconds: Seconds = 1
     """How often streams look for changes made by other masters."""
+    pulse_interval_seconds: Seconds = 2
+    """How often the database is asked whether it answers, and for its time."""
+    clock_offset_max_seconds: Seconds = 2
+    """How far this machine's clock may be off the database's before the master says so."""
     drain_seconds: Seconds = 10
     """How long calls may take to finish on shutdown."""
 

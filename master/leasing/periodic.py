@@ -38,7 +38,11 @@ class Periodic(ABC):
     async def _run(self) -> None:
         while True:
             await self._look_safely()
-            await asyncio.sleep(self._interval_seconds)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next round."""
+        await asyncio.sleep(self._interval_seconds)
 
     async def _look_safely(self) -> None:
         try:
