@@ -98,7 +98,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
     catalogs = load_catalogs(settings)
     metrics = Metrics()
     metrics.build.labels(VERSION).set(1)
-    database = open_database(settings.database_url)
+    database = open_database(settings.database_url, timeout_seconds=settings.database_timeout_seconds)
     try:
         await schema.check(database)
         clocks = Clocks(steady=_steady_seconds, wall=clock or time.time)

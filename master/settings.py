@@ -27,7 +27,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=None)
 
     database_url: str = "sqlite:///license-master.db"
-    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several."""
+    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several; `HOST:PORT,HOST:PORT` where one of
+    several PostgreSQL servers is the one to write to."""
+    database_timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 10
+    """How long PostgreSQL may take for one statement before the connection is given up."""
     listen: str = "127.0.0.1:7600"
     """Address of the gRPC services."""
     metrics_listen: str = "127.0.0.1:7601"

@@ -101,7 +101,9 @@ class Pulse(Periodic):
         if asks_for_commit:
             self._doubted.clear()
         await self._found()
-        self._compare(reading)
+        if self._lease_clock is not None:
+            self._compare(reading)
+            self._correct(self._lease_clock, reading)
 
     async def _rest(self) -> None:
         if self._doubted.is_set():
@@ -143,8 +145,6 @@ class Pulse(Periodic):
             self._is_off = is_off
             told = "is off the database's" if is_off else "agrees with the database's again"
             _log.warning(f"this machine's clock {told}; leases go by the database's", offset_seconds=round(offset, 3))
-        if self._lease_clock is not None:
-            self._correct(self._lease_clock, reading)
 
     def _correct(self, clock: LeaseClock, reading: Reading) -> None:
         if clock.take(reading) is Correction.SET_FORWARD:
