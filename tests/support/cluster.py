@@ -82,6 +82,11 @@ class Node:
             self._process.wait()
             self._process = None
 
+    async def forget(self) -> None:
+        """All that it knew; its port stays."""
+        await asyncio.to_thread(shutil.rmtree, self.folder)
+        _make_place(self.folder)
+
     def freeze(self) -> None:
         """It keeps its connections and says nothing more."""
         self._send(signal.SIGSTOP)
@@ -160,10 +165,14 @@ def _places(home: Path, count: int) -> list[Path]:
     home.chmod(0o711)
     found = [home / f"node-{number}" for number in range(count)]
     for place in found:
-        place.mkdir(mode=0o700)
-        if _USER is not None:
-            shutil.chown(place, _USER)
+        _make_place(place)
     return found
+
+
+def _make_place(place: Path) -> None:
+    place.mkdir(mode=0o700)
+    if _USER is not None:
+        shutil.chown(place, _USER)
 
 
 def url_of(*several: Node) -> str:
