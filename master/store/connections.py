@@ -38,8 +38,8 @@ SERVER_SETTINGS: Mapping[str, str] = {
     "jit": "off",
     "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
     "application_name": "license-master",
-    # The locks of a master whose machine died are let go within seconds, not hours.
-    "idle_in_transaction_session_timeout": "15s",
+    # The locks of a master that hangs, or whose machine died, are let go within seconds, not hours.
+    "idle_in_transaction_session_timeout": "5s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
