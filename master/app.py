@@ -27,9 +27,11 @@ from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
+from master.leasing.lease_clock import never_stepped
 from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
+from master.leasing.pulse import Clocks, Pulse, started_lease_clock
 from master.leasing.refused import RefusedBook
 from master.leasing.reports import Reports
 from master.leasing.telling import Teller, TellRound
@@ -82,8 +84,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Running]:
-    """A whole master, serving until the context ends.
+async def running(settings: Settings, clock: Callable[[], float] | None = None) -> AsyncIterator[Running]:
+    """A whole master, serving until the context ends; `clock` instead of the database's and this machine's.
 
     Raises:
         StorageError: the database cannot be used; says what to do.
@@ -96,9 +98,14 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     catalogs = load_catalogs(settings)
     metrics = Metrics()
     metrics.build.labels(VERSION).set(1)
-    database = open_database(settings.database_url)
+    database = open_database(settings.database_url, timeout_seconds=settings.database_timeout_seconds)
     try:
         await schema.check(database)
+        clocks = Clocks(steady=_steady_seconds, wall=clock or time.time)
+        lease_clock = None if clock is not None else await started_lease_clock(database, clocks)
+        clock = clock or lease_clock
+        assert clock is not None
+        stepped_seconds = never_stepped if lease_clock is None else lease_clock.stepped_seconds
         now = clock()
         signer = Signer(*await database.transact(lambda tx: signing_key(tx, fresh=Signer.fresh(), now=now)))
         estates = Estates(catalogs, settings.pace)
@@ -109,7 +116,18 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             retry_after_seconds=settings.retry_after_seconds,
             clock_allowance_seconds=settings.clock_allowance_seconds,
         )
-        committer = Committer(database, estates, clock, limits, metrics)
+        pulse = Pulse(
+            database=database,
+            clocks=clocks,
+            lease_clock=lease_clock,
+            metrics=metrics,
+            interval_seconds=settings.pulse_interval_seconds,
+            clock_offset_max_seconds=settings.clock_offset_max_seconds,
+            tell=lambda serving: server.set_health(serving=serving),
+        )
+        committer = Committer(
+            database, estates, clock, limits, metrics, stepped_seconds=stepped_seconds, doubt=pulse.doubt
+        )
         metrics.queue_length.set_function(lambda: len(committer))
         hub = WatchHub()
         refused = RefusedBook(judged_after_seconds=settings.denied_after_seconds)
@@ -124,6 +142,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             renewal_pace=RenewalPace(settings.renew_jitter, random.Random()),
             metrics=metrics,
             refused=refused,
+            stepped_seconds=stepped_seconds,
         )
         usage = UsageRound(
             database=database,
@@ -144,6 +163,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             interval_seconds=settings.expiry_interval_seconds,
             clock_allowance_seconds=settings.clock_allowance_seconds,
             holders_max=settings.expiry_holders_max,
+            stepped_seconds=stepped_seconds,
         )
         licenses = Licenses(
             database=database,
@@ -185,7 +205,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             share = CallerLimits(settings.caller_calls_per_second, _BURST_SECONDS, settings.caller_streams_max)
             gate = Gate(
                 certificates,
-                clock=clock,
+                clock=clocks.wall,
                 metrics=metrics,
                 stands_in=stands_in,
                 shares=Shares(share, time.monotonic),
@@ -213,7 +233,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             message_bytes_max=settings.message_bytes_max,
             gate=gate,
         )
-        page = _serve_metrics(settings, metrics, master, certificates, clock)
+        page = _serve_metrics(settings, metrics, master, certificates, clocks.wall)
         try:
             committer.start()
             expiry.start()
@@ -224,12 +244,14 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             if gate is not None:
                 gate.start()
             port = await server.start(settings.listen, certificates)
+            pulse.start()
             metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
             yield Running(port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics)
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
+            await pulse.stop()
             if gate is not None:
                 await gate.stop()
             await telling.stop()
@@ -243,6 +265,11 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
                 await asyncio.to_thread(page.close)
     finally:
         await database.close()
+
+
+def _steady_seconds() -> float:
+    """Seconds on a clock that never jumps and goes on while the machine sleeps, where it has one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 async def serve(settings: Settings) -> None:

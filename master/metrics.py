@@ -76,6 +76,19 @@ class Metrics:
             ["problem"],
             registry=registry,
         )
+        self.clock_offset = Gauge(
+            "license_master_clock_offset_seconds", "This machine's clock less the database's.", registry=registry
+        )
+        self.clock_ahead = Gauge(
+            "license_master_clock_ahead_seconds",
+            "The time that leases go by less the database's clock: more than a little where that was set back.",
+            registry=registry,
+        )
+        self.clock_stepped = Gauge(
+            "license_master_clock_stepped_seconds",
+            "How much longer the seats of ended leases wait, because the database's clock was set forward.",
+            registry=registry,
+        )
         self.webhook_messages = Counter(
             "license_master_webhook_messages_total",
             "Messages sent to webhooks, by whether they were taken.",

@@ -27,7 +27,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=None)
 
     database_url: str = "sqlite:///license-master.db"
-    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several."""
+    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several; `HOST:PORT,HOST:PORT` where one of
+    several PostgreSQL servers is the one to write to."""
+    database_timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 10
+    """How long PostgreSQL may take for one statement before the connection is given up."""
     listen: str = "127.0.0.1:7600"
     """Address of the gRPC services."""
     metrics_listen: str = "127.0.0.1:7601"
@@ -87,6 +90,10 @@ class Settings(BaseSettings):
     """Holders whose seats are taken back in one step."""
     watch_interval_seconds: Seconds = 1
     """How often streams look for changes made by other masters."""
+    pulse_interval_seconds: Seconds = 2
+    """How often the database is asked whether it answers, and for its time."""
+    clock_offset_max_seconds: Seconds = 2
+    """How far this machine's clock may be off the database's before the master says so."""
     drain_seconds: Seconds = 10
     """How long calls may take to finish on shutdown."""
 

@@ -112,7 +112,9 @@ class SeatDesk:
         self._clock = clock
         self._backoff = backoff
         self._tell = tell
-        self._patience = Patience(config=config, standing=standing, clock=clock, backoff=backoff, check_line=check_line)
+        self._patience = Patience(
+            config=config, masters=masters, standing=standing, clock=clock, backoff=backoff, check_line=check_line
+        )
         self._settler = Settler(
             pbx=config.pbx, book=book, standing=standing, masters=masters, keepsake=keepsake, tell=tell
         )
@@ -208,7 +210,7 @@ class SeatDesk:
                         return 0
                     if attempt > self._masters.count:
                         raise
-                    self._masters.move_on()
+                    self._masters.move_on(failure.address)
                     await self._clock.sleep(self._backoff.pause_seconds(attempt, failure.retry_after_seconds))
             return 0
 

@@ -178,7 +178,7 @@ class LeaseKeeper:
                 if trouble.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED):
                     self._failures += 1
                     return 0.0 if self._failures == 1 else self._backoff.pause_seconds(self._failures)
-                self._masters.move_on()
+                self._masters.move_on(trouble.address)
             else:
                 self._failures = 0
                 self._last_heard = self._clock.now()

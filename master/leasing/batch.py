@@ -73,13 +73,26 @@ _log = structlog.get_logger(__name__)
 
 
 class Batch:
-    """Requests to be decided and written in one transaction."""
+    """Requests to be decided and written in one transaction.
 
-    def __init__(self, tx: Tx, estates: Estates, *, now: float, clock_allowance_seconds: float) -> None:
+    `stepped_seconds` is how far `now` has run ahead of what PBXs count by, because a clock was set forward: leases end
+    so much later by it.
+    """
+
+    def __init__(
+        self,
+        tx: Tx,
+        estates: Estates,
+        *,
+        now: float,
+        clock_allowance_seconds: float,
+        stepped_seconds: float = 0.0,
+    ) -> None:
         self._tx = tx
         self._estates = estates
         self._now = now
-        self._clock_allowance_seconds = clock_allowance_seconds
+        self._ending_now = now - stepped_seconds
+        self._clock_allowance_seconds = clock_allowance_seconds = clock_allowance_seconds + stepped_seconds
         self._leases: dict[int, Lease] = {}
         self._touched: set[int] = set()
         self._events = BatchEvents(now)
@@ -340,7 +353,7 @@ class Batch:
         if lease is not None and lease.claimed and epoch < lease.epoch:
             found = self._stand_ins.called_when_fenced(errand.book.estate, errand.pbx, lease, epoch)
             self._report(errand, found)
-        return running(lease, pbx=str(errand.request.pbx), epoch=epoch, now=self._now)
+        return running(lease, pbx=str(errand.request.pbx), epoch=epoch, now=self._ending_now)
 
     def _report(self, errand: Errand, found: TwoClaims | None) -> None:
         if found is not None:
@@ -371,7 +384,7 @@ class Batch:
     def _granted(self, errand: Errand, lease: Lease) -> LeaseGranted:
         estate = errand.book.estate
         revoked = self._ledger.seats[errand.pbx.id].revoked
-        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, now=self._now, revoked=revoked)
+        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, now=self._ending_now, revoked=revoked)
         primary = primary_of(estate, errand.pbx)
         if primary is None or lease.carrier is not None:
             return LeaseGranted(lease, errand.pbx, {}, told)

@@ -29,6 +29,7 @@ from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
 from master.leasing.committer import Committer
 from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.estates import Estates
+from master.leasing.lease_clock import never_stepped
 from master.leasing.pairs import read_pairs
 from master.leasing.planning import plan_changes
 from master.leasing.refused import RefusedBook
@@ -87,6 +88,7 @@ class LicenseMaster:
         renewal_pace: RenewalPace,
         metrics: Metrics,
         refused: RefusedBook,
+        stepped_seconds: Callable[[], float] = never_stepped,
     ) -> None:
         self._database = database
         self._estates = estates
@@ -98,6 +100,7 @@ class LicenseMaster:
         self._renewal_pace = renewal_pace
         self._metrics = metrics
         self._refused = refused
+        self._stepped_seconds = stepped_seconds
 
     @property
     def catalogs(self) -> dict[str, Catalog]:
@@ -170,7 +173,7 @@ class LicenseMaster:
                 await woken.wait()
 
     async def _notices(self, name: PbxName, epoch: int, *, first: bool) -> tuple[Notice, ...]:
-        now = self._clock()
+        now = self._clock() - self._stepped_seconds()
 
         def look(tx: Tx) -> tuple[Notice, ...]:
             book, pbx = self._estates.find(tx, name)

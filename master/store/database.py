@@ -27,15 +27,25 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
+
+from master.store.connections import Connections, Patience
+from master.store.urls import parse_url
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _LOCKING = re.compile(r" FOR UPDATE OF \w+$")
 Row = Sequence[Any]
+_BROKEN = (
+    asyncpg.InterfaceError,
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,  # it was the one to write to, and is no more
+    asyncio.CancelledError,
+)
 
 
 class StorageProblem(Enum):
@@ -114,35 +124,21 @@ class Database(ABC):
         """Let go of all connections."""
 
 
-def open_database(url: str) -> Database:
-    """The database at a URL: `sqlite:///path/to/file.db` or `postgresql://user@host/name`.
+def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
+    """The database at a URL: `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may
+    be the one to write to, `postgresql://user@host1:5432,host2:5432/name`.
+
+    A PostgreSQL server that says nothing for `timeout_seconds` is taken for gone.
 
     Raises:
         ValueError: the URL names neither.
     """
     parsed = parse_url(url)
-    return SqliteDatabase(parsed) if parsed.get_backend_name() == "sqlite" else PostgresDatabase(parsed)
-
-
-def parse_url(url: str) -> URL:
-    """Read a database URL.
-
-    Raises:
-        ValueError: it is none, or of a database that is not supported.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ValueError(
-            f"database_url {url!r} is no database URL; write it like sqlite:///license-master.db"
-        ) from error
-    if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise ValueError(f"database_url {url!r} must name a file; leases have to survive a restart")
-        return parsed.set(drivername="sqlite+pysqlite")
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+asyncpg")
-    raise ValueError(f"database_url {url!r} must start with sqlite:/// or postgresql://")
+    return (
+        SqliteDatabase(parsed)
+        if parsed.get_backend_name() == "sqlite"
+        else PostgresDatabase(parsed, timeout_seconds=timeout_seconds)
+    )
 
 
 class _SqliteTx(Tx):
@@ -244,14 +240,16 @@ class _SqliteThread:
 
 
 class _PostgresTx(Tx):
-    def __init__(self, connection: Connection, *, read_only: bool) -> None:
+    def __init__(self, connection: Connection, patience: Patience, *, read_only: bool) -> None:
         self.connection = connection
+        self._patience = patience
         self._read_only = read_only
         self._adapted: Any = connection.connection.dbapi_connection
 
     def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         """Wait for the driver from within plain code, over SQLAlchemy's documented bridge."""
         result: T = self._adapted.run_async(call)
+        self._patience.progress()
         return result
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
@@ -281,44 +279,45 @@ class PostgresDatabase(Database):
 
     is_shared = True
 
-    def __init__(self, url: URL) -> None:
-        # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
-        # table was empty would scan it for ever after.
-        settings = {
-            "enable_seqscan": "off",
-            "jit": "off",
-            "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
-            "application_name": "license-master",
-        }
-        self._engine: AsyncEngine = create_async_engine(
-            url,
-            isolation_level="AUTOCOMMIT",
-            pool_size=4,
-            max_overflow=4,
-            connect_args={"server_settings": settings, "timeout": 5},
-        )
+    def __init__(self, url: URL, *, timeout_seconds: float) -> None:
+        self._connections = Connections(url, timeout_seconds=timeout_seconds)
+        self._changing: set[asyncio.Task[Any]] = set()
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        return await self._run("BEGIN", work, read_only=False)
+        # Whoever gives up waiting does not break off a commit: the driver would cancel it (see `connections`).
+        task = asyncio.create_task(self._run("BEGIN", work, read_only=False))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work, read_only=True)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await asyncio.gather(*self._changing, return_exceptions=True)
+        await self._connections.engine.dispose()
 
     async def _run(self, begin: str, work: Callable[[Tx], T], *, read_only: bool) -> T:
         try:
-            async with self._engine.connect() as connection:
+            async with self._connections.engine.connect() as connection:
                 try:
-                    return await connection.run_sync(
-                        lambda plain: _transaction(_PostgresTx(plain, read_only=read_only), begin, work)
-                    )
-                except (asyncpg.InterfaceError, OSError, asyncpg.PostgresConnectionError, asyncio.CancelledError):
+                    return await connection.run_sync(lambda plain: self._transaction(plain, begin, work, read_only))
+                except _BROKEN as error:
                     await connection.invalidate()
+                    if not isinstance(error, asyncio.CancelledError):
+                        self._connections.distrust()
                     raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError) as error:
+        except (asyncpg.PostgresError, asyncpg.InternalClientError, DBAPIError, PoolTimeoutError, OSError) as error:
             raise _storage_error(error) from error
+
+    def _transaction(self, plain: Connection, begin: str, work: Callable[[Tx], T], read_only: bool) -> T:
+        raw = plain.connection.driver_connection
+        assert raw is not None
+        patience = self._connections.patience(raw)
+        try:
+            return _transaction(_PostgresTx(plain, patience, read_only=read_only), begin, work)
+        finally:
+            patience.stop()
 
 
 def _transaction(tx: _PostgresTx, begin: str, work: Callable[[Tx], T]) -> T:

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from master.store.database import Database, StorageError, StorageProblem, Tx, parse_url
+from master.store.database import Database, StorageError, StorageProblem, Tx
+from master.store.urls import parse_url
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _INSTALLED = _PACKAGE / "migrations"
