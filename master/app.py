@@ -27,6 +27,7 @@ from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
+from master.leasing.learning import LearningRound, Learnings
 from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
@@ -55,6 +56,7 @@ from master.signing import Signer
 from master.store import schema
 from master.store.database import open_database
 from master.store.keys import signing_key
+from master.store.projects import all_project_names
 
 _log = structlog.get_logger(__name__)
 VERSION = metadata.version("license-master")
@@ -79,6 +81,7 @@ class Running:
     gate: Gate | None
     """None in plain text."""
     metrics: Metrics
+    learning: LearningRound
 
 
 @asynccontextmanager
@@ -112,6 +115,15 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         committer = Committer(database, estates, clock, limits, metrics)
         metrics.queue_length.set_function(lambda: len(committer))
         hub = WatchHub()
+        learnings = Learnings(
+            database=database,
+            catalogs=catalogs,
+            default_pace=settings.pace,
+            clock=clock,
+            clock_allowance_seconds=settings.clock_allowance_seconds,
+            hub=hub,
+        )
+        learning = LearningRound(learnings, interval_seconds=settings.expiry_interval_seconds)
         refused = RefusedBook(judged_after_seconds=settings.denied_after_seconds)
         master = LicenseMaster(
             database=database,
@@ -124,6 +136,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             renewal_pace=RenewalPace(settings.renew_jitter, random.Random()),
             metrics=metrics,
             refused=refused,
+            learnings=learnings,
         )
         usage = UsageRound(
             database=database,
@@ -200,7 +213,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
                 streams_max=settings.streams_max,
             ),
             license_service=LicenseService(licenses, signer=signer, clock=clock),
-            project_service=ProjectService(master),
+            project_service=ProjectService(master, learnings),
             standby_service=StandbyService(master),
             status_service=StatusService(
                 master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
@@ -217,6 +230,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         try:
             committer.start()
             expiry.start()
+            learning.start()
             releases.start()
             look_round.start()
             usage.start()
@@ -226,7 +240,9 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             port = await server.start(settings.listen, certificates)
             metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics)
+            yield Running(
+                port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics, learning
+            )
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
@@ -237,6 +253,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             await usage.stop()
             await look_round.stop()
             await releases.stop()
+            await learning.stop()
             await expiry.stop()
             await committer.stop()
             if page:
@@ -256,6 +273,30 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
         _log.info("stopping")
     _log.info("stopped")
+
+
+async def mark_restored(settings: Settings, *, caller: str, clock: Callable[[], float] = time.time) -> dict[str, float]:
+    """Have every project of a database learn, because it was restored from a backup: until when, by project.
+
+    Raises:
+        StorageError: the database cannot be used; says what to do.
+        CatalogError: a catalog has a mistake.
+    """
+    database = open_database(settings.database_url)
+    try:
+        await schema.check(database)
+        learnings = Learnings(
+            database=database,
+            catalogs=load_catalogs(settings),
+            default_pace=settings.pace,
+            clock=clock,
+            clock_allowance_seconds=settings.clock_allowance_seconds,
+            hub=WatchHub(),
+        )
+        names = await database.read(all_project_names)
+        return {name: await learnings.begin(name, "restored from a backup", caller=caller) for name in names}
+    finally:
+        await database.close()
 
 
 def _collect_garbage_less_often() -> None:

@@ -1,6 +1,7 @@
 """`license-master db`: make, upgrade, check, back up and restore the database."""
 
 import asyncio
+import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from master.cli.output import print_json_object, stderr_console
 from master.cli.serve import DatabaseUrl, SettingsFile, settings_from
 
 if TYPE_CHECKING:
+    from master.settings import Settings
     from master.store.backup import Progress
 
 _GUIDE = "docs/backup.md has the whole of it, step by step"
@@ -98,7 +100,10 @@ def restore(
     file: SettingsFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Put a backup in the place of a SQLite database that no master serves. Of PostgreSQL, say which commands do."""
+    """Put a backup in the place of a SQLite database that no master serves. Of PostgreSQL, say which commands do.
+
+    Whatever was granted since the backup is unknown to it: the master that serves it learns first what is out.
+    """
     from master.store import backup as copies
     from master.store import schema
     from master.store.database import parse_url
@@ -122,23 +127,65 @@ def restore(
         ):
             schema.upgrade(_url_of(copy))
             projects = _found_right(_url_of(copy))
+            ends = asyncio.run(_marked(settings.model_copy(update={"database_url": _url_of(copy)})))
     if as_json:
         told = {"file": str(target), "kept": str(aside) if aside else None}
-        print_json_object({**told, "projects": [{"project": name, "seq": seq} for name, seq in projects.items()]})
+        print_json_object(told | {"projects": _learning_rows(ends, projects)})
         return
-    ends = ", ".join(f"{name} as of event {seq:,}" for name, seq in projects.items()) or "no project"
-    typer.echo(f"{target} is restored: {ends}" + (f"\nwhat was there is kept as {aside}" if aside else ""))
+    typer.echo(f"{target} is restored")
+    for name, until in ends.items():
+        typer.echo(f"{name}, as of event {projects[name]:,}: {_learns(until)}")
+    if aside:
+        typer.echo(f"what was there is kept as {aside}")
+
+
+@app.command()
+def restored(as_json: JsonOption = False, file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
+    """Say that the database was restored from a backup by other means, before any master serves it.
+
+    Until every lease signed before has ended, nothing is granted beyond what PBXs prove by theirs.
+    """
+    settings = settings_from(file, database_url=database_url)
+    with _told_plainly():
+        ends = asyncio.run(_marked(settings))
+    if as_json:
+        print_json_object({"projects": _learning_rows(ends, {})})
+        return
+    for name, until in ends.items():
+        typer.echo(f"{name}: {_learns(until)}")
+
+
+async def _marked(settings: "Settings") -> dict[str, float]:
+    from master.app import mark_restored
+
+    return await mark_restored(settings, caller=f"license-master db ({getpass.getuser()})")
+
+
+def _learning_rows(ends: dict[str, float], seqs: dict[str, int]) -> list[dict[str, object]]:
+    return [
+        {"project": name, "learning_end_time": _moment(until)} | ({"seq": seqs[name]} if name in seqs else {})
+        for name, until in ends.items()
+    ]
+
+
+def _learns(until: float) -> str:
+    return f"learns until {_moment(until)}, and grants nothing until then beyond what PBXs prove"
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @contextmanager
 def _told_plainly() -> Iterator[None]:
     """Failures that a person can do something about, as such."""
+    from master.domain.catalog_file import CatalogError
     from master.store.backup import BackupError
     from master.store.database import StorageError
 
     try:
         yield
-    except (StorageError, BackupError, OSError, ValueError) as error:
+    except (StorageError, BackupError, CatalogError, OSError, ValueError) as error:
         raise CommandFailed(str(error)) from error
 
 
