@@ -21,9 +21,6 @@ from dataclasses import dataclass
 from master.domain.estate import Estate
 from master.domain.leases import Lease, Phase
 
-EPOCH_LEAP = 1_000_000
-"""Added to every epoch and serial when learning begins: more than can have been used since any backup, so that whatever
-was signed before is older than what is signed from then on."""
 _SIGNED_TIME_SECONDS = 0.001
 """Signed times are rounded; less than that is no difference."""
 
@@ -58,6 +55,14 @@ def what_is_new(estate: Estate, lease: Lease | None, proof: Proof) -> str | None
         later = proof.ends_at - lease.ends_at
         return f"it shows a signed lease that ends {later:.0f} s later than the database knows"
     return None
+
+
+def first_number(now: float) -> int:
+    """From where epochs and serials go on when learning begins: milliseconds since 1970.
+
+    None so high was given out before, nor after an earlier restore: whatever was signed until now is older.
+    """
+    return int(now * 1000)
 
 
 def knows_less(lease: Lease, ends_at: float) -> bool:

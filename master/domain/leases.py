@@ -119,10 +119,10 @@ def opened(
     first_epoch: int,
     now: float,
     carrier: Carrier | None = None,
-    promised_until: float = 0.0,
+    shown: tuple[int, float] = (0, 0.0),
 ) -> Lease:
-    """A PBX's next lease, its first one with `first_epoch`; a standby that opens it is its `carrier`. It never ends
-    before `promised_until`, which an earlier one was signed for.
+    """A PBX's next lease, its first one with `first_epoch`; a standby that opens it is its `carrier`. It comes after
+    the (epoch, end) that were `shown`, as signed before the database was restored.
 
     A retry of the opening that made the current one changes nothing but its end. What passes between a PBX and its
     standby is no sign of a copy.
@@ -140,7 +140,7 @@ def opened(
         takeovers = (before.takeovers if recent else 0) + taken_over
     return Lease(
         pbx_id=pbx_id,
-        epoch=before.epoch + 1 if before is not None else first_epoch,
+        epoch=max(before.epoch + 1 if before is not None else first_epoch, shown[0] + 1),
         phase=Phase.OPEN,
         instance_id=instance_id,
         request_id=request_id,
@@ -148,7 +148,7 @@ def opened(
         opened_at=now,
         renewed_at=now,
         ttl_seconds=pace.ttl_seconds,
-        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before), promised_until),
+        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before), shown[1]),
         takeovers=takeovers,
         takeovers_since=since,
         carrier=carrier,

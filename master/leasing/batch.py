@@ -195,7 +195,7 @@ class Batch:
             pace=errand.pbx.pace,
             first_epoch=errand.book.estate.epoch_floor + 1,
             now=self._now,
-            promised_until=proof.ends_at if proof is not None and proving else 0.0,
+            shown=(proof.epoch, proof.ends_at) if proof is not None and proving else (0, 0.0),
         )
         self._put(lease)
         if proof is not None and proving:

@@ -15,7 +15,7 @@ import structlog
 
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, Learning, LeasePace
-from master.domain.learning import EPOCH_LEAP, longest_lease_seconds
+from master.domain.learning import first_number, longest_lease_seconds
 from master.leasing.periodic import Periodic
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import DatabaseOutdatedError, RequestIdTakenError
@@ -100,7 +100,7 @@ class Learnings:
         self, tx: Tx, estate: Estate, why: str, caller: str, now: float, *, at_least_until: float = 0.0
     ) -> float:
         until = max(now + longest_lease_seconds(estate), at_least_until) + self._clock_allowance_seconds
-        store.set_aside(tx, estate.project_id, epoch_leap=EPOCH_LEAP)
+        store.set_aside(tx, estate.project_id, first_number=first_number(now))
         store.write_learning(tx, estate.project_id, Learning(now, until, why))
         found = store.learned(tx, estate.project_id)
         details = {"until": until, "pbxs": found.pbxs_silent, "seats_known": found.known}

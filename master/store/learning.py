@@ -29,8 +29,11 @@ class Learned:
     unplaced: int
 
 
-def set_aside(tx: Tx, project_id: int, *, epoch_leap: int) -> None:
-    """Note how many seats each PBX holds, and take all of them, all claims and all leases out of force."""
+def set_aside(tx: Tx, project_id: int, *, first_number: int) -> None:
+    """Note how many seats each PBX holds, and take all of them, all claims and all leases out of force.
+
+    Epochs and serials go on from `first_number`.
+    """
     tx.rows(f"DELETE FROM learning_seat WHERE pbx_id IN {_PBXS}", project_id)
     tx.rows(
         f"""
@@ -48,20 +51,26 @@ def set_aside(tx: Tx, project_id: int, *, epoch_leap: int) -> None:
     tx.rows("UPDATE pool SET used = 0 WHERE project_id = ?1", project_id)
     tx.rows(
         f"""
-        UPDATE lease SET phase = 'unproven', epoch = epoch + {epoch_leap}, claimed = FALSE,
+        UPDATE lease SET phase = 'unproven', claimed = FALSE, epoch = {_raised("epoch")},
             carrier_id = NULL, carried_since = NULL, primary_heard_at = NULL
         WHERE pbx_id IN {_PBXS}
         """,
         project_id,
+        first_number,
     )
     tx.rows(
         f"""
-        UPDATE standby_lease SET serial = serial + {epoch_leap}, acknowledged_serial = 0, acknowledged_ends_at = 0
+        UPDATE standby_lease SET serial = {_raised("serial")}, acknowledged_serial = 0, acknowledged_ends_at = 0
         WHERE primary_id IN {_PBXS}
         """,
         project_id,
+        first_number,
     )
-    tx.rows(f"UPDATE project SET epoch_floor = epoch_floor + {epoch_leap} WHERE id = ?1", project_id)
+    tx.rows(f"UPDATE project SET epoch_floor = {_raised('epoch_floor')} WHERE id = ?1", project_id, first_number)
+
+
+def _raised(column: str) -> str:
+    return f"CASE WHEN {column} < ?2 THEN ?2 ELSE {column} + 1 END"
 
 
 def write_learning(tx: Tx, project_id: int, learning: Learning) -> None:

@@ -69,6 +69,20 @@ async def learned(master: RestartableMaster) -> bool:
     return not await learning(master)
 
 
+async def proven(master: RestartableMaster, site: Site) -> None:
+    """Wait until a site that reaches the master has shown it what it holds."""
+    site.client.look_again()
+    name = site.config.pbx
+
+    async def known() -> bool:
+        async with wire_to(master.address) as wire:
+            leases = (await wire.status.ListLeases(status_pb2.ListLeasesRequest(project=f"projects/{PROJECT}"))).leases
+        (epoch,) = [lease.epoch for lease in leases if lease.pbx == name]
+        return site.client.state is State.CONNECTED and site.client.report().epoch == epoch
+
+    await until(known)
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_sites_never_use_more_than_there_is_whatever_is_restored(
     master: RestartableMaster, vault: Vault, tmp_path: Path, seed: int
@@ -87,8 +101,13 @@ async def test_sites_never_use_more_than_there_is_whatever_is_restored(
             case "back up":
                 vault.back_up()
             case "go back":
+                if chance.random() < 0.5:
+                    await step(site, "cut", chance, some)
                 await vault.restore(chance.choice(vault.made))
                 restored += 1
+                for reached in (one for one in sites if not one.line.is_cut):
+                    await proven(master, reached)
+                    await step(reached, "acquire", chance, reached.wants)  # everything that it can get
             case "learn":
                 time.advance(LEASE_SECONDS + 1)
                 await until(lambda: learned(master))
