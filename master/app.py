@@ -27,6 +27,7 @@ from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
+from master.leasing.learning import LearningRound, Learnings
 from master.leasing.lease_clock import never_stepped
 from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.master import LicenseMaster, RenewalPace
@@ -57,6 +58,7 @@ from master.signing import Signer
 from master.store import schema
 from master.store.database import open_database
 from master.store.keys import signing_key
+from master.store.projects import all_project_names
 
 _log = structlog.get_logger(__name__)
 VERSION = metadata.version("license-master")
@@ -81,6 +83,7 @@ class Running:
     gate: Gate | None
     """None in plain text."""
     metrics: Metrics
+    learning: LearningRound
 
 
 @asynccontextmanager
@@ -130,6 +133,15 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
         )
         metrics.queue_length.set_function(lambda: len(committer))
         hub = WatchHub()
+        learnings = Learnings(
+            database=database,
+            catalogs=catalogs,
+            default_pace=settings.pace,
+            clock=clock,
+            clock_allowance_seconds=settings.clock_allowance_seconds,
+            hub=hub,
+        )
+        learning = LearningRound(learnings, interval_seconds=settings.expiry_interval_seconds)
         refused = RefusedBook(judged_after_seconds=settings.denied_after_seconds)
         master = LicenseMaster(
             database=database,
@@ -143,6 +155,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             metrics=metrics,
             refused=refused,
             stepped_seconds=stepped_seconds,
+            learnings=learnings,
         )
         usage = UsageRound(
             database=database,
@@ -220,7 +233,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
                 streams_max=settings.streams_max,
             ),
             license_service=LicenseService(licenses, signer=signer, clock=clock),
-            project_service=ProjectService(master),
+            project_service=ProjectService(master, learnings),
             standby_service=StandbyService(master),
             status_service=StatusService(
                 master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
@@ -237,6 +250,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
         try:
             committer.start()
             expiry.start()
+            learning.start()
             releases.start()
             look_round.start()
             usage.start()
@@ -247,7 +261,9 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             pulse.start()
             metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics)
+            yield Running(
+                port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics, learning
+            )
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
@@ -259,6 +275,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             await usage.stop()
             await look_round.stop()
             await releases.stop()
+            await learning.stop()
             await expiry.stop()
             await committer.stop()
             if page:
@@ -283,6 +300,30 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
         _log.info("stopping")
     _log.info("stopped")
+
+
+async def mark_restored(settings: Settings, *, caller: str, clock: Callable[[], float] = time.time) -> dict[str, float]:
+    """Have every project of a database learn, because it was restored from a backup: until when, by project.
+
+    Raises:
+        StorageError: the database cannot be used; says what to do.
+        CatalogError: a catalog has a mistake.
+    """
+    database = open_database(settings.database_url)
+    try:
+        await schema.check(database)
+        learnings = Learnings(
+            database=database,
+            catalogs=load_catalogs(settings),
+            default_pace=settings.pace,
+            clock=clock,
+            clock_allowance_seconds=settings.clock_allowance_seconds,
+            hub=WatchHub(),
+        )
+        names = await database.read(all_project_names)
+        return {name: await learnings.begin(name, "restored from a backup", caller=caller) for name in names}
+    finally:
+        await database.close()
 
 
 def _collect_garbage_less_often() -> None:

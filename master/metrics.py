@@ -195,7 +195,18 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
     agreement_end = GaugeMetricFamily(
         "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", labels=pool
     )
+    learning_end = GaugeMetricFamily(
+        "license_master_learning_end_timestamp_seconds",
+        "Until when nothing is granted but what was proven, after a restore.",
+        labels=["project"],
+    )
+    unplaced = GaugeMetricFamily(
+        "license_master_learning_unplaced_seats", "Seats proven without a license to debit.", labels=["project"]
+    )
     for estate in estates:
+        if estate.learning is not None:
+            learning_end.add_metric([estate.project], estate.learning.learning.until)
+            unplaced.add_metric([estate.project], estate.learning.seats_unplaced)
         for judged in estate.pairs:
             labels = [estate.project, judged.standby.name, judged.primary.name]
             record = judged.state.record
@@ -225,7 +236,7 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
     yield from (capacity, used, free, feature, sites, silent, agreement_end, leases, limit, above)
-    yield from (ready, carrying, lease_end, conflict)
+    yield from (ready, carrying, lease_end, conflict, learning_end, unplaced)
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

@@ -206,7 +206,7 @@ class SeatDesk:
                 try:
                     return (await self._masters.close_lease(request)).seats_returned
                 except MasterError as failure:
-                    if failure.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED):
+                    if failure.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
                         return 0
                     if attempt > self._masters.count:
                         raise

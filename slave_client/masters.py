@@ -31,7 +31,10 @@ class Trouble(Enum):
     FENCED = "fenced"
     """A newer lease was opened for this PBX."""
     LEASE_ENDED = "lease_ended"
-    """The lease expired, was closed, or is not known."""
+    """The lease expired or was closed."""
+    LEASE_UNKNOWN = "lease_unknown"
+    """The master does not know the lease, because its database was restored: it has to be opened anew, with the signed
+    one as proof. What is held stays in use."""
     REJECTED = "rejected"
     """The request is malformed. Nothing was done."""
     DENIED = "denied"
@@ -43,7 +46,8 @@ _BY_REASON: Final[Mapping[str, Trouble]] = {
     "LEASE_CARRIED": Trouble.LEASE_ENDED,  # the standby has the seats; a new opening takes them back
     "LEASE_EXPIRED": Trouble.LEASE_ENDED,
     "LEASE_CLOSED": Trouble.LEASE_ENDED,
-    "LEASE_NOT_OPEN": Trouble.LEASE_ENDED,
+    "LEASE_NOT_OPEN": Trouble.LEASE_UNKNOWN,
+    "LEASE_UNPROVEN": Trouble.LEASE_UNKNOWN,
     "STORAGE_FULL": Trouble.BUSY,
     "STORAGE_UNAVAILABLE": Trouble.BUSY,
     "OVERLOADED": Trouble.BUSY,

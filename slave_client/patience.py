@@ -81,6 +81,8 @@ class Patience:
             self._standing.happened(Event.FENCED, str(failure))
         elif failure.trouble is Trouble.LEASE_ENDED:
             self._standing.happened(Event.LEASE_ENDED, str(failure))
+        elif failure.trouble is Trouble.LEASE_UNKNOWN:
+            self._standing.happened(Event.LEASE_UNKNOWN, str(failure))
 
     def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
         return (

@@ -58,6 +58,8 @@ class Standing:
     def happened(self, event: Event, why: str) -> None:
         """Move on as the table says, and tell those who care."""
         old, new = self._state, next_state(self._state, event)
+        if event is Event.LEASE_UNKNOWN:
+            self.epoch = None  # the promise goes on
         if event is Event.LEASE_ENDED and new is State.EXPIRED:
             self.judged.clear()  # the master is there, so a new lease is a moment away
         if new is old:

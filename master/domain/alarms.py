@@ -12,9 +12,10 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
-from master.domain.overview import Overview
+from master.domain.overview import LearningView, Overview
 
 CALM_SECONDS = 300.0
 ATTEMPTS_MAX = 12
@@ -34,6 +35,8 @@ class AlarmKind(Enum):
     STANDBY_CARRIES = "standby.carries"
     STANDBY_TWO_CLAIMS = "standby.two_claims"
     AGREEMENT_ENDS = "agreement.ends"
+    LEARNING = "learning.under_way"
+    LEARNING_TOO_FEW = "learning.too_few_licenses"
 
 
 TEST_KIND = "webhook.test"
@@ -52,6 +55,8 @@ class Alarm:
 
 def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
     """Everything that is wrong at this moment."""
+    if estate.learning is not None:
+        yield from _learning_alarms(estate.project, estate.learning)
     for pool in estate.pools:
         subject = f"{pool.device}/{pool.license_type}"
         if pool.used >= pool.capacity > 0:
@@ -81,6 +86,18 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
             place = f"on {device}" if device else "in the balance"
             text = f"the service agreement of {license_type} {place} ends in {days} days"
             yield Alarm(AlarmKind.AGREEMENT_ENDS, f"{device}/{license_type}", text)
+
+
+def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:
+    until = datetime.fromtimestamp(view.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = f"the database was restored: until {until} nothing is granted beyond what PBXs prove ({view.learning.why})"
+    yield Alarm(AlarmKind.LEARNING, project, text)
+    if view.seats_unplaced:
+        text = (
+            f"{view.seats_unplaced} seats were in use by signed leases, and the restored database has no licenses for"
+            " them: import the license files and apply the project file that came after the backup"
+        )
+        yield Alarm(AlarmKind.LEARNING_TOO_FEW, project, text)
 
 
 def body_of(*, project: str, kind: str, subject: str, message: str, state: str, began_at: float, told_at: float) -> str:

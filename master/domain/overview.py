@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from master.domain.estate import Estate
+from master.domain.estate import Estate, Learning
 from master.domain.refusals import LicenseRef
 from master.domain.standby import Readiness
 from master.domain.versions import Version
@@ -48,6 +48,21 @@ class LimitView:
     pbxs_above: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningView:
+    """How far a master has come that learns after a restore."""
+
+    learning: Learning
+    pbxs_silent: int
+    """PBXs that had a lease in the backup and have not opened it anew."""
+    seats_known: int
+    """Seats that the backup knew of."""
+    seats_proven: int
+    """Seats that PBXs have proven and go on using."""
+    seats_unplaced: int
+    """Seats proven for which there are no licenses: they were refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """An estate at one moment."""
@@ -69,6 +84,8 @@ class Overview:
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
+    learning: LearningView | None = None
+    """Set while the master learns what is out."""
 
 
 def overview(
@@ -80,6 +97,7 @@ def overview(
     states: Mapping[int, LeaseState],
     heard: Mapping[int, float],
     pairs: Sequence[Readiness] = (),
+    learning: LearningView | None = None,
 ) -> Overview:
     """Put it together.
 
@@ -91,6 +109,7 @@ def overview(
         states: how leases stand, by PBX id; PBXs without one are left out.
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
         pairs: standby pairs, judged.
+        learning: how far learning has come, where it is under way.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -143,6 +162,7 @@ def overview(
         silent_since=_silent_since(estate, states, heard),
         balance=_balance(estate),
         agreement_ends=_agreement_ends(estate),
+        learning=learning,
     )
 
 

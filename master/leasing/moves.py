@@ -137,6 +137,8 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
     release = item.release
     assert release is not None
     assert item.device is not None
+    if changes.estate.learns(changes.now):  # who uses it is not known yet
+        return None
     installed = changes.estate.installations[item.device.id].capacity[item.type.key]
     if not release.is_vouched_for or changes.used(item) > installed - item.quantity:
         return None
