@@ -66,7 +66,8 @@ def backup(
     """Copy a SQLite database while masters serve it, and check the copy. Of PostgreSQL, say which commands do."""
     from master.store import backup as copies
     from master.store import schema
-    from master.store.database import StorageError, parse_url
+    from master.store.database import StorageError
+    from master.store.urls import parse_url
 
     settings = settings_from(file, database_url=database_url)
     with _told_plainly():
@@ -106,7 +107,7 @@ def restore(
     """
     from master.store import backup as copies
     from master.store import schema
-    from master.store.database import parse_url
+    from master.store.urls import parse_url
 
     settings = settings_from(file, database_url=database_url)
     aside: Path | None = None
