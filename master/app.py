@@ -12,7 +12,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata, resources
 
@@ -56,7 +56,7 @@ from master.rpc.webhook_service import WebhookService
 from master.settings import Settings
 from master.signing import Signer
 from master.store import schema
-from master.store.database import open_database
+from master.store.database import StorageError, StorageProblem, open_database
 from master.store.keys import signing_key
 from master.store.projects import all_project_names
 
@@ -64,6 +64,7 @@ _log = structlog.get_logger(__name__)
 VERSION = metadata.version("license-master")
 _SCRAPE_TIMEOUT_SECONDS = 5.0
 _BURST_SECONDS = 10.0
+_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
         teller = Teller(
-            clock=clock, timeout_seconds=settings.webhook_timeout_seconds, agent=f"license-master/{VERSION}"
+            clock=clocks.wall, timeout_seconds=settings.webhook_timeout_seconds, agent=f"license-master/{VERSION}"
         )
         webhooks = Webhooks(
             database=database,
@@ -295,6 +296,9 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    await _until_the_database_answers(settings, stop)
+    if stop.is_set():
+        return
     async with running(settings):
         _collect_garbage_less_often()
         await stop.wait()
@@ -302,7 +306,9 @@ async def serve(settings: Settings) -> None:
     _log.info("stopped")
 
 
-async def mark_restored(settings: Settings, *, caller: str, clock: Callable[[], float] = time.time) -> dict[str, float]:
+async def mark_restored(
+    settings: Settings, *, caller: str, clock: Callable[[], float] | None = None
+) -> dict[str, float]:
     """Have every project of a database learn, because it was restored from a backup: until when, by project.
 
     Raises:
@@ -316,12 +322,33 @@ async def mark_restored(settings: Settings, *, caller: str, clock: Callable[[], 
             database=database,
             catalogs=load_catalogs(settings),
             default_pace=settings.pace,
-            clock=clock,
+            clock=clock or await started_lease_clock(database, Clocks(steady=_steady_seconds, wall=time.time)),
             clock_allowance_seconds=settings.clock_allowance_seconds,
             hub=WatchHub(),
         )
         names = await database.read(all_project_names)
         return {name: await learnings.begin(name, "restored from a backup", caller=caller) for name in names}
+    finally:
+        await database.close()
+
+
+async def _until_the_database_answers(settings: Settings, stop: asyncio.Event) -> None:
+    """A master that is started while PostgreSQL is away waits for it; a file is there or is not."""
+    database = open_database(settings.database_url, timeout_seconds=settings.database_timeout_seconds)
+    told = False
+    try:
+        while database.is_shared and not stop.is_set():
+            try:
+                return await database.read(lambda tx: None)
+            except StorageError as error:
+                if error.problem is not StorageProblem.STORAGE_UNAVAILABLE:
+                    raise
+                if not told:
+                    _log.error("the database does not answer; this master waits for it", reason=str(error))
+                told = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WAIT_SECONDS):
+                    await stop.wait()
     finally:
         await database.close()
 

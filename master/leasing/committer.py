@@ -59,8 +59,8 @@ class _Waiting:
 class Committer:
     """Gathers requests and commits them in batches, one at a time.
 
-    `stepped_seconds` tells how much longer than usual ends of leases wait (`lease_clock`); `doubt` is called when the
-    database did not answer.
+    `stepped_seconds` tells how much longer than usual ends of leases wait (`lease_clock`); `doubt` hears why, when
+    the database did not answer.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Committer:
         metrics: Metrics,
         *,
         stepped_seconds: Callable[[], float] = never_stepped,
-        doubt: Callable[[], None] = lambda: None,
+        doubt: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._database = database
         self._estates = estates
@@ -155,7 +155,7 @@ class Committer:
         except StorageError as error:
             self._metrics.storage_failures.labels(error.problem.name).inc()
             if error.problem is StorageProblem.STORAGE_UNAVAILABLE:
-                self._doubt()  # and who looks then tells it once, not with every batch
+                self._doubt(str(error))  # and who looks then tells it once, not with every batch
             else:
                 _log.error("commit failed", problem=error.problem.name, detail=str(error), requests=len(batch))
             answers = [error] * len(batch)

@@ -83,8 +83,10 @@ class Pulse(Periodic):
         self._is_off = False
         self._is_ahead = False
 
-    def doubt(self) -> None:
+    def doubt(self, reason: str) -> None:
         """A commit failed because the database did not answer."""
+        if not self._doubted.is_set() and self._lost_at is None:
+            _log.warning("a commit failed", reason=reason)
         self._doubted.set()
 
     async def look(self) -> None:

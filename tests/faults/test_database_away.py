@@ -16,7 +16,7 @@ from tests.faults.truth import all_events, mismatches, used
 from tests.rpc.failures import failure
 from tests.support.cluster import nodes, url_of
 from tests.support.estates import project
-from tests.support.masters import Clock, InProcess, in_process_master, upgraded
+from tests.support.masters import Clock, InProcess, MasterProcess, in_process_master, upgraded, wire_to
 from tests.support.pbx import granted, opened, seat, seats
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -81,6 +81,25 @@ async def test_health_follows_the_database(clock: Clock) -> None:
             "the database answers again",
         ]
         assert await mismatches(url) == []
+
+
+async def test_a_master_that_is_started_meanwhile_waits() -> None:
+    async with nodes(1) as (server,):
+        await server.make()
+        url = await upgraded(url_of(server))
+        server.kill()
+        process = MasterProcess(url)
+        starting = asyncio.create_task(process.start())
+        try:
+            done, _ = await asyncio.wait((starting,), timeout=5)
+            assert not done, "it neither serves nor gives up"
+            await server.start()
+            async with asyncio.timeout(30):
+                await starting
+            async with wire_to(process.address) as wire:
+                await wire.apply(project({"PBX-Port12": 50}))
+        finally:
+            await process.kill()
 
 
 async def test_a_server_that_says_nothing_is_taken_for_gone(clock: Clock) -> None:
