@@ -74,7 +74,7 @@ class Learnings:
         """
         now = self._clock()
         until = await self._database.transact(lambda tx: self._begin(tx, self._locked(tx, project), why, caller, now))
-        self._told(project, why, until)
+        self._hub.wake_all()
         return until
 
     async def learn_from(self, shown: DatabaseOutdatedError) -> None:
@@ -94,7 +94,8 @@ class Learnings:
 
         until = await self._database.transact(work)
         if until is not None:
-            self._told(shown.project, shown.why, until)
+            self._hub.wake_all()
+            _log.warning("learning", project=shown.project, why=shown.why, until=until)
 
     def _begin(
         self, tx: Tx, estate: Estate, why: str, caller: str, now: float, *, at_least_until: float = 0.0
@@ -106,10 +107,6 @@ class Learnings:
         details = {"until": until, "pbxs": found.pbxs_silent, "seats_known": found.known}
         write_events(tx, [_event(now, estate, "learning.began", caller, details, why)])
         return until
-
-    def _told(self, project: str, why: str, until: float) -> None:
-        self._hub.wake_all()
-        _log.warning("learning", project=project, why=why, until=until)
 
     async def end(self, project: str, *, reason: str, request_id: str, caller: str) -> Ended:
         """End it before its time, on an operator's word.
