@@ -302,7 +302,9 @@ async def serve(settings: Settings) -> None:
     _log.info("stopped")
 
 
-async def mark_restored(settings: Settings, *, caller: str, clock: Callable[[], float] = time.time) -> dict[str, float]:
+async def mark_restored(
+    settings: Settings, *, caller: str, clock: Callable[[], float] | None = None
+) -> dict[str, float]:
     """Have every project of a database learn, because it was restored from a backup: until when, by project.
 
     Raises:
@@ -312,11 +314,12 @@ async def mark_restored(settings: Settings, *, caller: str, clock: Callable[[], 
     database = open_database(settings.database_url)
     try:
         await schema.check(database)
+        clocks = Clocks(steady=_steady_seconds, wall=time.time)
         learnings = Learnings(
             database=database,
             catalogs=load_catalogs(settings),
             default_pace=settings.pace,
-            clock=clock,
+            clock=clock or await started_lease_clock(database, clocks),
             clock_allowance_seconds=settings.clock_allowance_seconds,
             hub=WatchHub(),
         )

@@ -129,7 +129,7 @@ class Learnings:
                 return Ended(told["pbxs_silent"], told["seats_at_risk"])
             if not estate.learns(now):
                 raise NotLearningError(project)
-            return _end(tx, estate, now, early=True, caller=caller, reason=reason, request_id=request_id)
+            return self._end(tx, estate, now, early=True, caller=caller, reason=reason, request_id=request_id)
 
         ended = await self._database.transact(work)
         self._hub.wake_all()
@@ -146,13 +146,38 @@ class Learnings:
                 estate = self._locked(tx, project)  # noqa: B023  # awaited before the next one
                 if estate.learning is None or estate.learns(now):
                     return False  # another master was first, or it was extended
-                _end(tx, estate, now, early=False, caller=_CALLER)
+                self._end(tx, estate, now, early=False, caller=_CALLER)
                 return True
 
             if await self._database.transact(work):
                 ended.append(project)
                 self._hub.wake_all()
                 _log.info("learning ended", project=project)
+        return ended
+
+    def _end(
+        self,
+        tx: Tx,
+        estate: Estate,
+        now: float,
+        *,
+        early: bool,
+        caller: str,
+        reason: str = "",
+        request_id: str | None = None,
+    ) -> Ended:
+        found = store.learned(tx, estate.project_id)
+        ended = Ended(found.pbxs_silent, found.seats_of_silent)
+        # what was proven is nobody's clock's affair: the next look of expiry lets go of it
+        store.forget_learning(tx, estate.project_id, claims_ended_at=now - self._clock_allowance_seconds - 1)
+        details = {
+            "early": early,
+            "pbxs_silent": ended.pbxs_silent,
+            "seats_at_risk": ended.seats_at_risk if early else 0,
+            "seats_proven": found.proven,
+            "seats_unplaced": found.unplaced,
+        }
+        write_events(tx, [_event(now, estate, _ENDED, caller, details, reason, request_id=request_id)])
         return ended
 
     def _locked(self, tx: Tx, project: str) -> Estate:
@@ -173,23 +198,6 @@ class LearningRound(Periodic):
     async def look(self) -> None:
         """Look once."""
         await self._learnings.end_what_is_over()
-
-
-def _end(
-    tx: Tx, estate: Estate, now: float, *, early: bool, caller: str, reason: str = "", request_id: str | None = None
-) -> Ended:
-    found = store.learned(tx, estate.project_id)
-    ended = Ended(found.pbxs_silent, found.seats_of_silent)
-    store.forget_learning(tx, estate.project_id, now=now)
-    details = {
-        "early": early,
-        "pbxs_silent": ended.pbxs_silent,
-        "seats_at_risk": ended.seats_at_risk if early else 0,
-        "seats_proven": found.proven,
-        "seats_unplaced": found.unplaced,
-    }
-    write_events(tx, [_event(now, estate, _ENDED, caller, details, reason, request_id=request_id)])
-    return ended
 
 
 def _event(
