@@ -318,11 +318,12 @@ async def mark_restored(
     database = open_database(settings.database_url)
     try:
         await schema.check(database)
+        clocks = Clocks(steady=_steady_seconds, wall=time.time)
         learnings = Learnings(
             database=database,
             catalogs=load_catalogs(settings),
             default_pace=settings.pace,
-            clock=clock or await started_lease_clock(database, Clocks(steady=_steady_seconds, wall=time.time)),
+            clock=clock or await started_lease_clock(database, clocks),
             clock_allowance_seconds=settings.clock_allowance_seconds,
             hub=WatchHub(),
         )

@@ -74,7 +74,7 @@ class Learnings:
         """
         now = self._clock()
         until = await self._database.transact(lambda tx: self._begin(tx, self._locked(tx, project), why, caller, now))
-        self._told(project, why, until)
+        self._hub.wake_all()
         return until
 
     async def learn_from(self, shown: DatabaseOutdatedError) -> None:
@@ -94,7 +94,8 @@ class Learnings:
 
         until = await self._database.transact(work)
         if until is not None:
-            self._told(shown.project, shown.why, until)
+            self._hub.wake_all()
+            _log.warning("learning", project=shown.project, why=shown.why, until=until)
 
     def _begin(
         self, tx: Tx, estate: Estate, why: str, caller: str, now: float, *, at_least_until: float = 0.0
@@ -106,10 +107,6 @@ class Learnings:
         details = {"until": until, "pbxs": found.pbxs_silent, "seats_known": found.known}
         write_events(tx, [_event(now, estate, "learning.began", caller, details, why)])
         return until
-
-    def _told(self, project: str, why: str, until: float) -> None:
-        self._hub.wake_all()
-        _log.warning("learning", project=project, why=why, until=until)
 
     async def end(self, project: str, *, reason: str, request_id: str, caller: str) -> Ended:
         """End it before its time, on an operator's word.
@@ -132,7 +129,7 @@ class Learnings:
                 return Ended(told["pbxs_silent"], told["seats_at_risk"])
             if not estate.learns(now):
                 raise NotLearningError(project)
-            return _end(tx, estate, now, early=True, caller=caller, reason=reason, request_id=request_id)
+            return self._end(tx, estate, now, early=True, caller=caller, reason=reason, request_id=request_id)
 
         ended = await self._database.transact(work)
         self._hub.wake_all()
@@ -149,13 +146,38 @@ class Learnings:
                 estate = self._locked(tx, project)  # noqa: B023  # awaited before the next one
                 if estate.learning is None or estate.learns(now):
                     return False  # another master was first, or it was extended
-                _end(tx, estate, now, early=False, caller=_CALLER)
+                self._end(tx, estate, now, early=False, caller=_CALLER)
                 return True
 
             if await self._database.transact(work):
                 ended.append(project)
                 self._hub.wake_all()
                 _log.info("learning ended", project=project)
+        return ended
+
+    def _end(
+        self,
+        tx: Tx,
+        estate: Estate,
+        now: float,
+        *,
+        early: bool,
+        caller: str,
+        reason: str = "",
+        request_id: str | None = None,
+    ) -> Ended:
+        found = store.learned(tx, estate.project_id)
+        ended = Ended(found.pbxs_silent, found.seats_of_silent)
+        # what was proven is nobody's clock's affair: the next look of expiry lets go of it
+        store.forget_learning(tx, estate.project_id, claims_ended_at=now - self._clock_allowance_seconds - 1)
+        details = {
+            "early": early,
+            "pbxs_silent": ended.pbxs_silent,
+            "seats_at_risk": ended.seats_at_risk if early else 0,
+            "seats_proven": found.proven,
+            "seats_unplaced": found.unplaced,
+        }
+        write_events(tx, [_event(now, estate, _ENDED, caller, details, reason, request_id=request_id)])
         return ended
 
     def _locked(self, tx: Tx, project: str) -> Estate:
@@ -176,23 +198,6 @@ class LearningRound(Periodic):
     async def look(self) -> None:
         """Look once."""
         await self._learnings.end_what_is_over()
-
-
-def _end(
-    tx: Tx, estate: Estate, now: float, *, early: bool, caller: str, reason: str = "", request_id: str | None = None
-) -> Ended:
-    found = store.learned(tx, estate.project_id)
-    ended = Ended(found.pbxs_silent, found.seats_of_silent)
-    store.forget_learning(tx, estate.project_id, now=now)
-    details = {
-        "early": early,
-        "pbxs_silent": ended.pbxs_silent,
-        "seats_at_risk": ended.seats_at_risk if early else 0,
-        "seats_proven": found.proven,
-        "seats_unplaced": found.unplaced,
-    }
-    write_events(tx, [_event(now, estate, _ENDED, caller, details, reason, request_id=request_id)])
-    return ended
 
 
 def _event(

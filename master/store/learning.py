@@ -86,16 +86,14 @@ def write_learning(tx: Tx, project_id: int, learning: Learning) -> None:
     tx.rows(f"UPDATE claim SET ends_at = ?2 WHERE kind = 'proven' AND pbx_id IN {_PBXS}", project_id, learning.until)
 
 
-def forget_learning(tx: Tx, project_id: int, *, now: float) -> None:
-    """Learn no more; what was proven and is not used is free for others."""
+def forget_learning(tx: Tx, project_id: int, *, claims_ended_at: float) -> None:
+    """Learn no more; what was proven and is not used is free for others as soon as expiry lets go of it."""
     tx.rows(
         "UPDATE project SET learning_since = NULL, learning_until = NULL, learning_why = NULL, revision = revision + 1"
         " WHERE id = ?1",
         project_id,
     )
-    tx.rows(
-        f"UPDATE claim SET ends_at = ?2 WHERE kind = 'proven' AND ends_at > ?2 AND pbx_id IN {_PBXS}", project_id, now
-    )
+    tx.rows(f"UPDATE claim SET ends_at = ?2 WHERE kind = 'proven' AND pbx_id IN {_PBXS}", project_id, claims_ended_at)
     tx.rows(f"DELETE FROM learning_seat WHERE pbx_id IN {_PBXS}", project_id)
 
 

@@ -22,7 +22,7 @@ def commands(page: str) -> list[str]:
     return [*typed, *named]
 
 
-@pytest.mark.parametrize("page", ["docs/operations.md", "docs/monitoring.md", "README.md"])
+@pytest.mark.parametrize("page", ["docs/operations.md", "docs/monitoring.md", "docs/backup.md", "README.md"])
 def test_shown_commands_exist(page: str) -> None:
     shown = commands(page)
     assert shown
