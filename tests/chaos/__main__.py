@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -29,6 +30,7 @@ from tests.support.masters import sqlite_url
 
 _OUTPUT = Path("build/chaos.json")
 _LOGS = Path("build/chaos-logs")
+_KEPT = [one.name for one in fields(Outcome) if one.name != "log"]
 
 
 def main() -> None:
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same faults; 1")
     parser.add_argument("--json", action="store_true", help="the figures on standard output instead of the table")
     chosen = parser.parse_args()
+    logging.getLogger("slave_client").setLevel(logging.CRITICAL)  # what goes wrong is told by the books
     if unknown := set(chosen.stories) - STORIES.keys():
         parser.error(f"no such story: {', '.join(sorted(unknown))}")
     try:
@@ -76,7 +79,8 @@ def _played(stories: list[Story], console: Console, *, seed: int, seconds: float
                 with console.status(f"{story.name} on {database}: {story.about}"):
                     outcome = _one(story, ground, folder, database=database, seed=seed, seconds=seconds)
                 outcomes.append(outcome)
-                told = f"{outcome.rounds} rounds, {outcome.faults.total()} faults, {outcome.calls.total()} calls"
+                counted = f"{outcome.faults.total()} faults, {outcome.calls.total()} calls"
+                told = f"{outcome.seconds:.0f} s, {outcome.rounds} rounds, {counted}"
                 console.print(f"{story.name} on {database}: {told}, {len(outcome.violations)} violations")
     return outcomes
 
@@ -92,7 +96,7 @@ def _one(story: Story, ground: Ground, folder: Path, *, database: str, seed: int
 
 def _written(outcomes: list[Outcome], *, seconds: float) -> dict[str, object]:
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.platform()}
-    stories = [{key: value for key, value in asdict(one).items() if key != "log"} for one in outcomes]
+    stories = [{key: getattr(one, key) for key in _KEPT} for one in outcomes]
     return {"time": datetime.now(UTC).isoformat(), "seconds": seconds, "machine": machine, "stories": stories}
 
 

@@ -108,7 +108,10 @@ class FullDisk:
 
 @dataclass(frozen=True, slots=True)
 class FailingDisk:
-    """Every sync fails with an input/output error; a server that gave up over it is started again."""
+    """Every sync fails with an input/output error; a server is started anew after it.
+
+    PostgreSQL gives up at the first such error, and again while it recovers; 18 then waits to be started anew.
+    """
 
     async def begin(self, world: World) -> None:
         world.store.meddling.failing_disk(True)
@@ -116,7 +119,7 @@ class FailingDisk:
 
     async def end(self, world: World) -> None:
         world.store.meddling.failing_disk(False)
-        await world.store.revive()
+        await world.store.restart()
 
 
 @dataclass(frozen=True, slots=True)
