@@ -2,7 +2,7 @@
 
 - I1: at every moment the seats that sites believe they hold are no more than there are licenses.
 - I2: nothing acknowledged is lost: a seat that the master granted and the site did not return stands in the database
-  as long as the site's own signed lease runs.
+  as long as the site's own signed lease runs; one that the site passed on while offline, under its first holder.
 - I3: the counters agree with the seats, no pool is overdrawn, each is worth the licenses bound to its device, none of
   them twice; the audit chain verifies.
 
@@ -11,9 +11,10 @@ Decides: whether one of them is broken. Leaves to others: what happens to the si
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import monotonic
 
 from sqlalchemy import func, select
 
@@ -21,7 +22,7 @@ from master.leasing.audit import Audit
 from master.store import tables as t
 from master.store.database import Database, StorageError, Tx
 from master.store.integrity import counter_mismatches
-from slave_client import Granted, Lost, SeatChange, SeatKey, SlaveClient, Source, State, Want
+from slave_client import Granted, Lost, SeatChange, SeatKey, SlaveClient, State, Want
 
 _IN_USE = (State.CONNECTED, State.OFFLINE)
 _VIOLATIONS_MAX = 20
@@ -33,8 +34,8 @@ class _Page:
 
     pbx: str
     client: SlaveClient
-    acknowledged: dict[SeatKey, int] = field(default_factory=dict)
-    """Seats that the master granted, with a number that changes with whatever happens to them."""
+    granted: dict[SeatKey, int] = field(default_factory=dict)
+    """Seats that may be relied on, with a number that changes with whatever happens to them."""
 
     @property
     def is_in_use(self) -> bool:
@@ -58,13 +59,13 @@ class Books:
         self.happened: Counter[str] = Counter()
         self._pages: dict[int, _Page] = {}
         self._number = 0
+        self._totals: deque[tuple[float, int]] = deque(maxlen=100_000)
 
     def open_page(self, pbx: str, client: SlaveClient) -> None:
         """Follow a client; what it kept from before its start counts as acknowledged."""
         page = self._pages[id(client)] = _Page(pbx, client)
         for held in client.held:
-            if not held.passed_on:
-                page.acknowledged[held.want.key] = self._next()
+            page.granted[held.want.key] = self._next()
 
     def close_page(self, client: SlaveClient) -> None:
         """A client is gone."""
@@ -74,17 +75,17 @@ class Books:
         """A site is about to return seats: from now on they may go at any moment."""
         page = self._pages[id(client)]
         for want in wants:
-            page.acknowledged.pop(want.key, None)
+            page.granted.pop(want.key, None)
+        self._note_total()
 
     def seat_changed(self, client: SlaveClient, change: SeatChange) -> None:
         """A site was told something."""
         if (page := self._pages.get(id(client))) is None:
             return
-        page.acknowledged.pop(change.want.key, None)
+        page.granted.pop(change.want.key, None)
         kind = type(change).__name__.lower()
         if isinstance(change, Granted):
-            if change.source is Source.MASTER:
-                page.acknowledged[change.want.key] = self._next()
+            page.granted[change.want.key] = self._next()
             kind = f"granted by {change.source.value}"
         elif isinstance(change, Lost):
             kind = f"lost: {change.cause.value}"
@@ -98,9 +99,18 @@ class Books:
             by_pbx.setdefault(page.pbx, set()).update(page.in_use)
         total = sum(map(len, by_pbx.values()))
         self.in_use_max = max(self.in_use_max, total)
+        self._note_total()
         if total > self.licensed:
             counted = ", ".join(f"{pbx}: {len(keys)}" for pbx, keys in by_pbx.items())
             self.violated(f"I1: {total} seats in use, {self.licensed} licenses ({counted})")
+
+    def used_elsewhere(self, count: int, *, begin: float, end: float) -> None:
+        """I1, for a process that used so many seats at some moment between `begin` and `end`."""
+        before = [total for at, total in self._totals if at <= begin][-1:]
+        least = min([*before, *(total for at, total in self._totals if begin < at <= end)], default=0)
+        self.happened["looks of a process that sleeps"] += 1
+        if count + least > self.licensed:
+            self.violated(f"I1: a PBX that slept used {count} seats while others used {least} of {self.licensed}")
 
     async def compare(self, database: Database) -> dict[str, set[SeatKey]] | None:
         """I2 and the counters of I3, as far as the database answers; what stands in it, by PBX."""
@@ -116,7 +126,8 @@ class Books:
             page = self._pages.get(id_)
             if page is None or dict(self._reliable(page)).get(key) != number:
                 continue
-            if key not in there.get(page.pbx, ()):
+            counted = {held.want.key: held.counted_as for held in page.client.held}
+            if not {key, counted[key]} & there.get(page.pbx, set()):
                 left = page.client.report().remaining_seconds
                 self.violated(f"I2: {page.pbx} lost {key.holder}, its signed lease runs for {left:.1f} s more")
         return there
@@ -144,11 +155,15 @@ class Books:
         if len(self.violations) < _VIOLATIONS_MAX and text not in self.violations:
             self.violations.append(text)
 
+    def _note_total(self) -> None:
+        """Seats in use that nobody is giving up: those may be somebody else's at any moment."""
+        self._totals.append((monotonic(), sum(len(self._reliable(page)) for page in self._pages.values())))
+
     def _reliable(self, page: _Page) -> list[tuple[SeatKey, int]]:
         if not page.is_in_use:
             return []
         in_use = page.in_use
-        return [(key, number) for key, number in page.acknowledged.items() if key in in_use]
+        return [(key, number) for key, number in page.granted.items() if key in in_use]
 
     def _next(self) -> int:
         self._number += 1

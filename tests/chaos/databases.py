@@ -39,6 +39,8 @@ class Store(ABC):
     """For masters."""
     meddling: Meddling
     """With the disk and the clock of whoever keeps it: the master's own where it is a file."""
+    master_meddling: Meddling
+    """With the masters' clocks."""
     line: Line | None = None
     """Between the masters and it."""
     masters_max = 1
@@ -46,7 +48,7 @@ class Store(ABC):
     @property
     def master_environment(self) -> dict[str, str]:
         """Variables for masters."""
-        return {}
+        return self.master_meddling.environment
 
     @abstractmethod
     async def kill(self) -> None:
@@ -71,11 +73,7 @@ class FileStore(Store):
 
     def __init__(self, folder: Path, meddled: Meddling) -> None:
         self.url = self.master_url = sqlite_url(folder)
-        self.meddling = meddled
-
-    @property
-    def master_environment(self) -> dict[str, str]:
-        return self.meddling.environment
+        self.meddling = self.master_meddling = meddled
 
     async def kill(self) -> None:
         """Nobody keeps it."""
@@ -92,13 +90,14 @@ class ServerStore(Store):
 
     masters_max = 3
 
-    def __init__(self, server: Server, name: str, line: Line) -> None:
+    def __init__(self, server: Server, name: str, line: Line, master_meddling: Meddling) -> None:
         self._server = server
         self.name = name
         self.line = line
         self.url = server.url(name)
         self.master_url = server.url(name, host=str(Path(line.address).parent))
         self.meddling = server.meddling
+        self.master_meddling = master_meddling
 
     async def kill(self) -> None:
         await self._server.kill()
@@ -205,8 +204,9 @@ class Server:
         await self.start()
         name = await self.new_database()
         target = str(self._folder / _SOCKET)
-        async with line_to(target, seed=seed, path=str(folder / _SOCKET)) as line:
-            yield ServerStore(self, name, line)
+        with meddling(folder / "control") as meddled:
+            async with line_to(target, seed=seed, path=str(folder / _SOCKET)) as line:
+                yield ServerStore(self, name, line, meddled)
 
 
 @asynccontextmanager

@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
+from slave_client import State
 from tests.chaos.lines import FAIR, Weather
-from tests.chaos.world import World
+from tests.chaos.world import ALLOWANCE_SECONDS, LOOK_SECONDS, World
+
+_SLACK_SECONDS = 3.0
 
 
 class Fault(Protocol):
@@ -134,6 +138,88 @@ class ClockStep:
 
     async def end(self, world: World) -> None:
         """It stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class MastersClockStep:
+    """The clocks of the masters' own machines are set, not the database's, and stay so."""
+
+    seconds: float
+
+    async def begin(self, world: World) -> None:
+        world.store.master_meddling.step_clock(self.seconds)
+        world.done["masters' clocks set"] += 1
+
+    async def end(self, world: World) -> None:
+        """They stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilentSite:
+    """One site is cut off until its lease is over: its seats go back then, neither sooner (I2) nor much later."""
+
+    async def begin(self, world: World) -> None:
+        (site,) = world.some_sites(0)
+        world.silent = site, monotonic()
+        for line in world.lines_of([site]):
+            line.weather = Weather(is_cut=True)
+        world.done["site cut off until its lease ends"] += 1
+
+    async def end(self, world: World) -> None:
+        assert world.silent is not None
+        site, since = world.silent
+        latest = world.lease.seconds + ALLOWANCE_SECONDS + LOOK_SECONDS + _SLACK_SECONDS
+        while (there := await world.books.compare(world.reading)) is None or there.get(site.name):
+            if monotonic() - since > latest:
+                world.books.violated(
+                    f"a lease is stretched: {site.name} has its seats {latest:.1f} s after its last word"
+                )
+                break
+            await asyncio.sleep(0.05)
+        world.freed_seconds.append(monotonic() - since)
+        for line in world.lines_of([site]):
+            line.weather = FAIR
+
+
+@dataclass(frozen=True, slots=True)
+class TwoCopies:
+    """A second installation says that it is this PBX, on bad lines: the first one is fenced, and ends."""
+
+    weather: Weather
+
+    async def begin(self, world: World) -> None:
+        (site,) = world.some_sites(0)
+        for line in world.lines_of([site]):
+            line.weather = self.weather
+        world.fenced = await site.be_copied()
+        world.done["PBX copied"] += 1
+
+    async def end(self, world: World) -> None:
+        for line in world.lines.values():
+            line.weather = FAIR
+        assert world.fenced is not None
+        try:
+            await world.fenced.wait_for_state(State.FENCED, timeout_seconds=_SLACK_SECONDS + world.lease.ttl_seconds)
+        except TimeoutError:
+            world.books.violated(f"fencing: the older copy is {world.fenced.state.value}, not fenced")
+        if world.fenced.held:
+            world.books.violated("fencing: the older copy still uses seats")
+        await world.fenced.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class PausedSite:
+    """A PBX's process sleeps longer than its lease lasts; when it wakes up it must not go on with its seats."""
+
+    async def begin(self, world: World) -> None:
+        await world.sleeper.at_work()
+        world.sleeper.pause()
+        world.done["PBX paused"] += 1
+        await asyncio.sleep(world.lease.seconds + 2)
+        world.sleeper.resume()
+
+    async def end(self, world: World) -> None:
+        """It was put right already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from master.store.database import Database, open_database
 from tests.chaos.databases import Server, Store, file_store
 from tests.chaos.faults import During
 from tests.chaos.stories import Story
@@ -56,6 +55,8 @@ class Outcome:
     """From the end of the last fault to a master's answer, for each site and round."""
     settling_seconds: list[float] = field(default_factory=list)
     """From rest to books that are the same, for each round."""
+    freed_seconds: list[float] = field(default_factory=list)
+    """For sites that were cut off until their leases ended: from then on to their seats being free."""
     answer_seconds_max: float = 0
     silence_seconds_max: float = 0
     violations: list[str] = field(default_factory=list)
@@ -71,16 +72,13 @@ async def play(story: Story, ground: Ground, folder: Path, *, database: str, see
     async with _store(ground, folder, database, seed=name) as store:
         masters = min(story.masters, store.masters_max)
         async with world(store, folder, masters=masters, lease=story.lease, seed=name, pause_seconds=0.05) as estate:
-            reading = open_database(store.url)
-            try:
-                while not estate.books.violations and (not outcome.rounds or monotonic() - began < seconds):
-                    await _round(story, estate, reading, outcome)
-                    outcome.rounds += 1
-                await _closed(estate, reading)
-            finally:
-                await reading.close()
+            while not estate.books.violations and (not outcome.rounds or monotonic() - began < seconds):
+                await _round(story, estate, outcome)
+                outcome.rounds += 1
+            await _closed(estate)
         outcome.log = "".join(master.log for master in estate.masters)
     outcome.seconds = monotonic() - began
+    outcome.freed_seconds = estate.freed_seconds
     books, tally = estate.books, estate.tally
     outcome.faults, outcome.calls, outcome.answers = estate.done, tally.calls, tally.answers
     outcome.seats, outcome.looks, outcome.in_use_max = books.happened, books.looks, books.in_use_max
@@ -101,13 +99,14 @@ async def _store(ground: Ground, folder: Path, database: str, *, seed: str) -> A
             yield served
 
 
-async def _round(story: Story, estate: World, reading: Database, outcome: Outcome) -> None:
+async def _round(story: Story, estate: World, outcome: Outcome) -> None:
     for site in estate.sites:
         site.live()
     for dashboard in estate.dashboards:
         dashboard.ask()
-    estate.lender.move()
-    looking = asyncio.create_task(_look(estate, reading))
+    if story.moves_licenses:
+        estate.lender.move()
+    looking = asyncio.create_task(_look(estate))
     try:
         await asyncio.gather(*(_happen(one, estate) for one in story.faults(estate.chance)))
         outcome.recovery_seconds += await _recovered(estate)
@@ -119,8 +118,8 @@ async def _round(story: Story, estate: World, reading: Database, outcome: Outcom
     await estate.lender.rest()
     for dashboard in estate.dashboards:
         await dashboard.rest()
-    outcome.settling_seconds.append(await _settled(estate, reading))
-    await estate.books.verify_audit(reading)
+    outcome.settling_seconds.append(await _settled(estate))
+    await estate.books.verify_audit(estate.reading)
 
 
 async def _happen(one: During, estate: World) -> None:
@@ -131,10 +130,10 @@ async def _happen(one: During, estate: World) -> None:
     await one.fault.end(estate)
 
 
-async def _look(estate: World, reading: Database) -> None:
+async def _look(estate: World) -> None:
     while True:
         estate.books.look()
-        await estate.books.compare(reading)
+        await estate.books.compare(estate.reading)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -150,12 +149,12 @@ async def _recovered(estate: World) -> list[float]:
     return [answer.result() - ended for answer in done]
 
 
-async def _settled(estate: World, reading: Database) -> float:
+async def _settled(estate: World) -> float:
     """At rest the sites' books and the database's come to be the same."""
     began = monotonic()
     differences = ["the database does not answer"]
     while differences and monotonic() - began < SETTLING_SECONDS_MAX:
-        there = await estate.books.compare(reading)
+        there = await estate.books.compare(estate.reading)
         if there is not None:
             differences = estate.books.differences(there)
         if differences:
@@ -165,10 +164,11 @@ async def _settled(estate: World, reading: Database) -> float:
     return monotonic() - began
 
 
-async def _closed(estate: World, reading: Database) -> None:
+async def _closed(estate: World) -> None:
     """Every site leaves: nothing stays counted."""
+    await estate.sleeper.stop()
     for site in estate.sites:
         await site.close()
-    there = await estate.books.compare(reading)
+    there = await estate.books.compare(estate.reading)
     if there and not estate.books.violations:
         estate.books.violated(f"I3: every site has left, and seats stay: {there}")

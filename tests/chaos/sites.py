@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 import grpc
@@ -85,6 +85,19 @@ class Site:
         self.client = self._new_client()
         await self.start()
         self.tally.calls["restart"] += 1
+
+    async def be_copied(self) -> SlaveClient:
+        """Let another installation of this PBX take its place; returns the client of the older one, which goes on."""
+        await self.rest()
+        older, folder = self.client, self.config.state_dir
+        self.books.close_page(older)
+        assert folder is not None
+        self.config = replace(self.config, state_dir=folder.with_name(f"{folder.name}-again"))
+        self.client = self._new_client()
+        await self.start()
+        await self.settle()
+        self.live()
+        return older
 
     async def close(self) -> None:
         """Switch it off for good; its seats go back."""

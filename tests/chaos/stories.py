@@ -31,6 +31,8 @@ class Story:
     masters: int = 1
     """On PostgreSQL; a file has one."""
     lease: Lease = field(default_factory=Lease)
+    moves_licenses: bool = True
+    """Whether an operator lends the estate licenses meanwhile, and takes them away."""
 
 
 def _once(begin: float, end: float, fault: f.Fault) -> Callable[[random.Random], Sequence[During]]:
@@ -39,6 +41,38 @@ def _once(begin: float, end: float, fault: f.Fault) -> Callable[[random.Random],
 
 def _lines(weather: Weather, share: float = 1, *, end: float = 1.5) -> Callable[[random.Random], Sequence[During]]:
     return _once(0.3, end, f.BadLines(weather, share))
+
+
+def _clock(step: f.Fault) -> tuple[During, ...]:
+    return During(begin=0.3, end=5.5, fault=f.SilentSite()), During(begin=0.7, end=0.7, fault=step)
+
+
+_DRAWN: tuple[Callable[[random.Random], f.Fault], ...] = (
+    lambda chance: f.BadLines(Weather(delay_seconds=chance.uniform(0, 0.2), jitter_seconds=0.2), chance.random()),
+    lambda chance: f.BadLines(Weather(loss=0.1, reset=chance.uniform(0, 0.05)), chance.random()),
+    lambda chance: f.BadLines(Weather(is_cut=True), chance.random()),
+    lambda chance: f.BadLines(Weather(silent=chance.choice((Way.THERE, Way.BACK, Way.BOTH))), chance.random()),
+    lambda _: f.Torn(),
+    lambda chance: f.CrashedSites(chance.random()),
+    lambda chance: f.SlowDisk(chance.uniform(0.02, 0.2)),
+    lambda _: f.KilledMaster(),
+    lambda _: f.FullDisk(),
+)
+_DRAWN_ON_SERVER: tuple[Callable[[random.Random], f.Fault], ...] = (
+    lambda _: f.KilledDatabase(),
+    lambda _: f.BrokenBackends(times=3),
+    lambda _: f.BadDatabaseLine(Weather(silent=Way.BOTH)),
+    lambda _: f.BadDatabaseLine(Weather(delay_seconds=0.02, jitter_seconds=0.05)),
+)
+
+
+def _drawn(chance: random.Random, *, on_server: bool) -> tuple[During, ...]:
+    drawn = chance.sample([*_DRAWN, *(_DRAWN_ON_SERVER if on_server else ())], 3)
+    begins = [chance.uniform(0.2, 1.5) for _ in drawn]
+    return tuple(
+        During(begin=begin, end=begin + chance.uniform(0.3, 1.5), fault=make(chance))
+        for begin, make in zip(begins, drawn, strict=True)
+    )
 
 
 _STORIES = (
@@ -136,6 +170,53 @@ _STORIES = (
         faults=_once(0.3, 6.5, f.PausedMaster()),
         masters=2,
         lease=Lease(grace_seconds=0),
+    ),
+    Story(
+        name="paused-site",
+        about="a PBX's process sleeps longer than its lease lasts",
+        faults=_once(0.3, 0.3, f.PausedSite()),
+        databases=FILE,
+        lease=Lease(grace_seconds=0),
+        moves_licenses=False,
+    ),
+    Story(
+        name="clock-set-back",
+        about="the database's clock is set back by an hour while a site is cut off until its lease ends",
+        faults=lambda _: _clock(f.ClockStep(-3600)),
+        lease=Lease(grace_seconds=0),
+    ),
+    Story(
+        name="clock-set-forward",
+        about="the database's clock is set forward by an hour while a site is cut off until its lease ends",
+        faults=lambda _: _clock(f.ClockStep(3600)),
+        lease=Lease(grace_seconds=0),
+    ),
+    Story(
+        name="masters-clock-set",
+        about="the masters' clocks are set an hour forward and two back, not the database's; a site is cut off",
+        faults=lambda _: (*_clock(f.MastersClockStep(3600)), During(begin=1, end=1, fault=f.MastersClockStep(-7200))),
+        databases=SERVER,
+        masters=2,
+        lease=Lease(grace_seconds=0),
+    ),
+    Story(
+        name="two-copies",
+        about="a second installation of a PBX takes its place, on lines that lose one piece in ten",
+        faults=_once(0.4, 1.6, f.TwoCopies(Weather(loss=0.1, reset=0.02))),
+        databases=FILE,
+    ),
+    Story(
+        name="everything",
+        about="three faults of the others, drawn by the seed, at once or one after the other",
+        faults=lambda chance: _drawn(chance, on_server=False),
+        databases=FILE,
+    ),
+    Story(
+        name="everything-of-two",
+        about="the same with two masters and a database server",
+        faults=lambda chance: _drawn(chance, on_server=True),
+        databases=SERVER,
+        masters=2,
     ),
 )
 STORIES = {story.name: story for story in _STORIES}

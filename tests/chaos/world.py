@@ -16,15 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from master.launch import MasterProcess, master_process
-from slave_client import ClientConfig
+from master.store.database import Database, open_database
+from slave_client import ClientConfig, SlaveClient
 from tests.chaos.books import Books
 from tests.chaos.databases import Store
 from tests.chaos.lender import DEPOT, Lender, lender_of
 from tests.chaos.lines import Line, line_to
 from tests.chaos.sites import CALL_TIMEOUT_SECONDS, GIVE_UP_AFTER_SECONDS, Dashboard, Site, Tally
+from tests.chaos.sleeper import Sleeper
 from tests.support.estates import project
 from tests.support.masters import PROJECT, wire_to
 
+SLEEPER = "quito"
 NAMES = ("berlin", "paris", "rome", "vienna", "oslo", "madrid")
 PHONES = 16
 PORTS = 48
@@ -63,8 +66,17 @@ class World:
     lease: Lease
     folder: Path
     chance: random.Random
+    reading: Database
+    """Past all that is wrong."""
+    sleeper: Sleeper
     done: Counter[str] = field(default_factory=Counter)
     """Faults, by kind."""
+    silent: tuple[Site, float] | None = None
+    """A site that is cut off, and since when."""
+    fenced: SlaveClient | None = None
+    """A PBX's older copy."""
+    freed_seconds: list[float] = field(default_factory=list)
+    """How long the seats of a site that was cut off stayed counted."""
 
     def lines_of(self, sites: Sequence[Site]) -> list[Line]:
         """All lines of some sites."""
@@ -99,7 +111,9 @@ async def world(
             for _ in range(masters)
         ]
         wires = [await enter(wire_to(process.address)) for process in running]
-        pbxs = dict.fromkeys(NAMES, "slave 12 gateway") | {DEPOT.removesuffix("-box"): "slave 12 gateway"}
+        pbxs = dict.fromkeys(NAMES, "slave 12 gateway") | dict.fromkeys(
+            (DEPOT.removesuffix("-box"), SLEEPER), "slave 12 gateway"
+        )
         pace = {
             "ttl_seconds": lease.ttl_seconds,
             "grace_seconds": lease.grace_seconds,
@@ -119,7 +133,13 @@ async def world(
             await site.start()
             stack.push_async_callback(site.crash)
             sites.append(site)
+        reading = open_database(store.url)
+        stack.push_async_callback(reading.close)
+        sleeper = Sleeper(client_config(SLEEPER, [process.address for process in running], folder), books=books)
+        stack.push_async_callback(sleeper.stop)
         yield World(
+            reading=reading,
+            sleeper=sleeper,
             store=store,
             masters=running,
             sites=sites,

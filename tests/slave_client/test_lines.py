@@ -9,12 +9,15 @@ from tests.chaos.lines import FAIR, Way, Weather, line_to
 from tests.slave_client.conftest import RestartableMaster, client_config
 
 ANNA = Want("port", HolderKind.USER, "anna")
-IN_VAIN = {"call_timeout_seconds": 0.3, "give_up_after_seconds": 0.3}
+
+
+def _impatient(address: str) -> SlaveClient:
+    return SlaveClient(client_config(address, call_timeout_seconds=0.3, give_up_after_seconds=0.3))
 
 
 @pytest.mark.parametrize("way", [Way.THERE, Way.BACK, Way.BOTH])
 async def test_a_connection_that_fell_silent_is_not_relied_on_again(master: RestartableMaster, way: Way) -> None:
-    async with line_to(master.address) as line, SlaveClient(client_config(line.address, **IN_VAIN)) as client:
+    async with line_to(master.address) as line, _impatient(line.address) as client:
         await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
         line.weather = Weather(silent=way)
         assert not (await client.acquire(ANNA)).granted
