@@ -201,6 +201,7 @@ class Server:
     @asynccontextmanager
     async def store(self, folder: Path, *, seed: object) -> AsyncIterator[ServerStore]:
         """A fresh database, and a line to it."""
+        self.meddling.leave_alone()
         await self.start()
         name = await self.new_database()
         target = str(self._folder / _SOCKET)

@@ -215,7 +215,7 @@ class PausedSite:
         await world.sleeper.at_work()
         world.sleeper.pause()
         world.done["PBX paused"] += 1
-        await asyncio.sleep(world.lease.seconds + 2)
+        await asyncio.sleep(world.lease.seconds + ALLOWANCE_SECONDS + 1)
         world.sleeper.resume()
 
     async def end(self, world: World) -> None:

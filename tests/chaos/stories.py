@@ -28,6 +28,8 @@ class Story:
     about: str
     faults: Callable[[random.Random], Sequence[During]]
     databases: tuple[str, ...] = BOTH
+    in_ci: tuple[str, ...] = BOTH
+    """On which of them it is played in its short form."""
     masters: int = 1
     """On PostgreSQL; a file has one."""
     lease: Lease = field(default_factory=Lease)
@@ -86,11 +88,13 @@ _STORIES = (
         name="loss",
         about="one piece in ten is lost and sent again, one in fifty tears its connection; lines are thin",
         faults=_lines(Weather(loss=0.1, reset=0.02, bytes_per_second=100_000)),
+        in_ci=FILE,
     ),
     Story(
         name="cut",
         about="the lines of half of the sites are cut",
         faults=_lines(Weather(is_cut=True), 0.5),
+        in_ci=SERVER,
     ),
     Story(
         name="half-open",
@@ -102,12 +106,14 @@ _STORIES = (
                 fault=f.BadLines(Weather(silent=chance.choice((Way.THERE, Way.BACK, Way.BOTH))), 0.5),
             ),
         ),
+        in_ci=FILE,
     ),
     Story(
         name="reconnect-storm",
         about="all connections break at once, three times",
         faults=lambda _: [During(begin=at, end=at, fault=f.Torn()) for at in (0.3, 0.6, 0.9)],
         masters=2,
+        in_ci=SERVER,
     ),
     Story(
         name="crashed-sites",
@@ -119,16 +125,19 @@ _STORIES = (
         name="slow-disk",
         about="every sync of the database's disk takes 0.15 s longer",
         faults=_once(0.3, 1.8, f.SlowDisk(0.15)),
+        in_ci=FILE,
     ),
     Story(
         name="full-disk",
         about="the database's disk has no room",
         faults=_once(0.3, 1.5, f.FullDisk()),
+        in_ci=FILE,
     ),
     Story(
         name="failing-disk",
         about="every sync of the database's disk fails",
         faults=_once(0.3, 1.3, f.FailingDisk()),
+        in_ci=SERVER,
     ),
     Story(
         name="killed-master",
@@ -170,6 +179,7 @@ _STORIES = (
         faults=_once(0.3, 6.5, f.PausedMaster()),
         masters=2,
         lease=Lease(grace_seconds=0),
+        in_ci=SERVER,
     ),
     Story(
         name="paused-site",
@@ -184,12 +194,14 @@ _STORIES = (
         about="the database's clock is set back by an hour while a site is cut off until its lease ends",
         faults=lambda _: _clock(f.ClockStep(-3600)),
         lease=Lease(grace_seconds=0),
+        in_ci=FILE,
     ),
     Story(
         name="clock-set-forward",
         about="the database's clock is set forward by an hour while a site is cut off until its lease ends",
         faults=lambda _: _clock(f.ClockStep(3600)),
         lease=Lease(grace_seconds=0),
+        in_ci=SERVER,
     ),
     Story(
         name="masters-clock-set",
