@@ -15,7 +15,7 @@ from slave_client import State
 from tests.chaos.lines import FAIR, Weather
 from tests.chaos.world import ALLOWANCE_SECONDS, LOOK_SECONDS, World
 
-_SLACK_SECONDS = 3.0
+_SLACK_SECONDS = 10.0
 
 
 class Fault(Protocol):

@@ -19,8 +19,8 @@ from tests.chaos.faults import During
 from tests.chaos.stories import Story
 from tests.chaos.world import World, world
 
-RECOVERY_SECONDS_MAX = 30.0
-SETTLING_SECONDS_MAX = 20.0
+RECOVERY_SECONDS_MAX = 60.0
+SETTLING_SECONDS_MAX = 40.0
 _LOOK_SECONDS = 0.2
 
 
