@@ -7,17 +7,18 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 
 class MasterProcess:
     """One `license-master serve`; after a kill it can be started again on the same port.
 
-    It serves in plain text unless the settings name certificates.
+    It serves in plain text unless the settings name certificates. `environment` is added to this process's own.
     """
 
-    def __init__(self, database_url: str, **settings: object) -> None:
+    def __init__(self, database_url: str, *, environment: Mapping[str, str] | None = None, **settings: object) -> None:
+        self._environment = environment or {}
         self._settings = {
             "database_url": database_url,
             "listen": "127.0.0.1:0",
@@ -29,6 +30,8 @@ class MasterProcess:
         self._log: asyncio.Task[bytes] | None = None
         self.address = ""
         self.metrics_port = 0
+        self.log = ""
+        """What it wrote while it served, once it is gone."""
 
     @property
     def pid(self) -> int:
@@ -48,7 +51,7 @@ class MasterProcess:
             "-c",
             "from master.cli.main import main; main()",
             "serve",
-            env={**os.environ, **variables},
+            env={**os.environ, **self._environment, **variables},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -84,15 +87,17 @@ class MasterProcess:
             self._process.send_signal(number)
         code = await self._process.wait()
         if self._log is not None:
-            await self._log
+            self.log += (await self._log).decode(errors="replace")
         self._process = None
         return code
 
 
 @asynccontextmanager
-async def master_process(database_url: str, **settings: object) -> AsyncIterator[MasterProcess]:
+async def master_process(
+    database_url: str, *, environment: Mapping[str, str] | None = None, **settings: object
+) -> AsyncIterator[MasterProcess]:
     """A process that is gone when the context ends."""
-    process = MasterProcess(database_url, **settings)
+    process = MasterProcess(database_url, environment=environment, **settings)
     await process.start()
     try:
         yield process

@@ -258,17 +258,18 @@ class SlaveClient:
 
     @property
     def held(self) -> tuple[Held, ...]:
-        """The seats in use."""
-        return self._book.held
+        """The seats in use; none once the signed end has come."""
+        return () if self._standing.is_over else self._book.held
 
     def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
         """Tell whether a call may be made or go on, at once and in any state, started or not.
 
-        Emergency and running calls always may. A new one may where `holder` uses a seat (of `license_type`, if given).
+        Emergency and running calls always may. A new one may where `holder` uses a seat (of `license_type`, if given),
+        and the lease runs: a machine that slept past its signed end does not go on for the moment until it notices.
         """
         if kind is not CallKind.NEW:
             return call_allowed(kind)
-        has_seat = self._book.holder_has_seat(holder, license_type)
+        has_seat = not self._standing.is_over and self._book.holder_has_seat(holder, license_type)
         return call_allowed(kind, SeatPossession.HELD if has_seat else SeatPossession.NOT_HELD)
 
     # Standing in for another PBX.

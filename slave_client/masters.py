@@ -115,13 +115,16 @@ class Masters:
         self._leaving: set[asyncio.Task[None]] = set()
         self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
         """The streams under way, and where they come from."""
+        self._answers = 0  # to calls; what a stream brings does not show that the master hears this client
         self._metadata = (("caller", config.caller_name),)
         self._options = (
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", int(config.call_timeout_seconds * 1000)),  # how long connecting may take
+            # gRPC lets an attempt to connect take as long as this: a line of long latency needs several round trips.
+            ("grpc.min_reconnect_backoff_ms", round(config.call_timeout_seconds * 1000)),
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.keepalive_time_ms", 15_000),  # a line that is half open, or a master that hangs, is found out
             ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
             ("grpc.max_receive_message_length", 64 * 1024 * 1024),
             *config.channel_options,
         )
@@ -267,9 +270,24 @@ class Masters:
         if self._config.tls is None or not self._channels or self._config.tls.stamp() in ((), self._shown):
             return
         for channel in self._forget_channels():
-            leaving = asyncio.create_task(channel.close(self._timeout))  # other calls under way may end
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
+
+    def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> None:
+        """After a call that ran out of time while none was answered: the connection may be half-open. Nobody
+        would ever close it then, so the next call makes a new one; whatever else waits on this one waits in vain.
+        """
+        if not isinstance(failure, aio.AioRpcError) or failure.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            return
+        channel = self._channels.get(current)
+        if channel is not None and self._answers == answers:
+            del self._channels[current]
+            self._stubs.pop(current, None)
+            self._leave(channel, grace_seconds=None)
+
+    def _leave(self, channel: aio.Channel, *, grace_seconds: float | None) -> None:
+        leaving = asyncio.create_task(channel.close(grace_seconds))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _forget_channels(self) -> list[aio.Channel]:
         channels = list(self._channels.values())
@@ -278,14 +296,19 @@ class Masters:
         return channels
 
     async def _answer(self, call: aio.UnaryUnaryCall[Any, Response]) -> Response:
-        ticket, shown, address = self._line.carry(call.cancel), self._shown, self.address
+        ticket, shown, current, answers = self._line.carry(call.cancel), self._shown, self._current, self._answers
+        address = self._config.addresses[current]
         try:
-            return await call
+            response = await call
         except (aio.AioRpcError, aio.UsageError) as failure:
+            self._reconnect_if_silent(failure, current, answers)
             raise self._error_after(failure, shown, address) from failure
         except asyncio.CancelledError:
             self._raise_if_broken_off(address)
             raise
+        else:
+            self._answers += 1
+            return response
         finally:
             self._line.arrived(ticket)
 

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +22,11 @@ from tests.support.postgres import PostgresServer
 
 HOUR = 3600.0
 TTL, GRACE = 5, 0
-SETTINGS = {"pulse_interval_seconds": 0.05, "expiry_interval_seconds": 0.05, "clock_allowance_seconds": 0}
+SETTINGS: dict[str, Any] = {
+    "pulse_interval_seconds": 0.05,
+    "expiry_interval_seconds": 0.05,
+    "clock_allowance_seconds": 0,
+}
 
 
 @pytest.fixture
