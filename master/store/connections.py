@@ -81,7 +81,7 @@ class Connections:
                 connection: Raw = await asyncpg.connect(
                     **server, server_settings=dict(SERVER_SETTINGS), timeout=_CONNECT_SECONDS
                 )
-            except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 failure = error
                 self._servers.append(self._servers.pop(0))
             else:

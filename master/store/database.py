@@ -39,6 +39,14 @@ T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _LOCKING = re.compile(r" FOR UPDATE OF \w+$")
 Row = Sequence[Any]
+_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DBAPIError,
+    PoolTimeoutError,
+    OSError,
+)
 _BROKEN = (
     asyncpg.InterfaceError,
     OSError,
@@ -307,7 +315,7 @@ class PostgresDatabase(Database):
                     if not isinstance(error, asyncio.CancelledError):
                         self._connections.distrust()
                     raise
-        except (asyncpg.PostgresError, asyncpg.InternalClientError, DBAPIError, PoolTimeoutError, OSError) as error:
+        except _FAILURES as error:
             raise _storage_error(error) from error
 
     def _transaction(self, plain: Connection, begin: str, work: Callable[[Tx], T], read_only: bool) -> T:
@@ -316,6 +324,10 @@ class PostgresDatabase(Database):
         patience = self._connections.patience(raw)
         try:
             return _transaction(_PostgresTx(plain, patience, read_only=read_only), begin, work)
+        except Exception as error:
+            if raw.is_closed():  # given up between two statements, the driver fails as it happens to
+                raise asyncpg.InterfaceError("the connection was given up") from error
+            raise
         finally:
             patience.stop()
 
