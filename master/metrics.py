@@ -182,7 +182,14 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
     agreement_end = GaugeMetricFamily(
         "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", labels=pool
     )
+    dead = GaugeMetricFamily(
+        "license_master_webhook_dead_messages",
+        "Messages that a webhook did not take in all attempts.",
+        labels=["project", "webhook"],
+    )
     for estate in estates:
+        for webhook, messages in estate.dead_messages.items():
+            dead.add_metric([estate.project, webhook], messages)
         for judged in estate.pairs:
             labels = [estate.project, judged.standby.name, judged.primary.name]
             record = judged.state.record
@@ -212,7 +219,7 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
     yield from (capacity, used, free, feature, sites, silent, agreement_end, leases, limit, above)
-    yield from (ready, carrying, lease_end, conflict)
+    yield from (ready, carrying, lease_end, conflict, dead)
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

@@ -69,6 +69,8 @@ class Overview:
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
+    dead_messages: Mapping[str, int] = field(default_factory=dict)
+    """Messages that could not be told in all attempts, by webhook."""
 
 
 def overview(
@@ -80,6 +82,7 @@ def overview(
     states: Mapping[int, LeaseState],
     heard: Mapping[int, float],
     pairs: Sequence[Readiness] = (),
+    dead_messages: Mapping[str, int] | None = None,
 ) -> Overview:
     """Put it together.
 
@@ -91,6 +94,7 @@ def overview(
         states: how leases stand, by PBX id; PBXs without one are left out.
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
         pairs: standby pairs, judged.
+        dead_messages: messages that could not be told, by webhook.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -143,6 +147,7 @@ def overview(
         silent_since=_silent_since(estate, states, heard),
         balance=_balance(estate),
         agreement_ends=_agreement_ends(estate),
+        dead_messages=dead_messages or {},
     )
 
 
