@@ -159,7 +159,10 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
         teller = Teller(
-            clock=clock, timeout_seconds=settings.webhook_timeout_seconds, agent=f"license-master/{VERSION}"
+            clock=clock,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            agent=f"license-master/{VERSION}",
+            ca_file=settings.webhook_ca_file,
         )
         webhooks = Webhooks(
             database=database,
