@@ -18,7 +18,7 @@ from master.leasing.estates import Estates
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.requests import PbxName
-from master.store import queries
+from master.store import queries, webhooks
 from master.store.claims import claims_of
 from master.store.database import Tx
 from master.store.learning import learned
@@ -85,8 +85,11 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         software=software_in_use(leases, now=now),
         states=states,
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
+        applied_at=queries.applied_at(tx, estate.project_id),
+        now=now,
         pairs=read_pairs(tx, estate, now),
         learning=_learning_view(tx, estate, now),
+        dead_messages=webhooks.dead_counts(tx, estate.project_id),
     )
 
 
