@@ -117,6 +117,10 @@ env:
     value: /etc/license-master/tls/tls.key
   - name: LICENSE_MASTER_TLS_CA_FILE
     value: /etc/license-master/tls/ca.crt
+  {{- if .Values.tls.revocations.existingSecret }}
+  - name: LICENSE_MASTER_TLS_REVOCATIONS_FILE
+    value: /etc/license-master/tls/revoked.crl
+  {{- end }}
   {{- if .Values.catalogs }}
   {{- $files := list }}
   {{- range $file := keys .Values.catalogs | sortAlpha }}
@@ -258,6 +262,15 @@ spec:
               items:
                 - key: {{ .Values.tls.ca.key }}
                   path: ca.crt
+          {{- with .Values.tls.revocations }}
+          {{- if .existingSecret }}
+          - secret:
+              name: {{ .existingSecret }}
+              items:
+                - key: {{ .key }}
+                  path: revoked.crl
+          {{- end }}
+          {{- end }}
     {{- if .Values.catalogs }}
     - name: catalogs
       configMap:
