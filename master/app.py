@@ -24,6 +24,7 @@ from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.domain.overview import Overview
 from master.leasing.audit import Audit
+from master.leasing.alarms import AlarmRound
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
@@ -80,6 +81,7 @@ class Running:
     hub: WatchHub
     server: Server
     usage: UsageRound
+    alarms: AlarmRound
     telling: TellRound
     gate: Gate | None
     """None in plain text."""
@@ -202,10 +204,16 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
         )
         telling = TellRound(
             database=database,
-            estates=estates,
             teller=teller,
             clock=clock,
             metrics=metrics,
+            interval_seconds=settings.webhook_interval_seconds,
+        )
+        alarms = AlarmRound(
+            database=database,
+            estates=estates,
+            clock=clock,
+            tell=telling.look,
             interval_seconds=settings.webhook_interval_seconds,
         )
         look_round = LookRound(database, hub, interval_seconds=settings.watch_interval_seconds)
@@ -256,6 +264,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             look_round.start()
             usage.start()
             telling.start()
+            alarms.start()
             if gate is not None:
                 gate.start()
             port = await server.start(settings.listen, certificates)
@@ -263,7 +272,19 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
             yield Running(
-                port, metrics_port, master, expiry, releases, hub, server, usage, telling, gate, metrics, learning
+                port,
+                metrics_port,
+                master,
+                expiry,
+                releases,
+                hub,
+                server,
+                usage,
+                alarms,
+                telling,
+                gate,
+                metrics,
+                learning,
             )
         finally:
             hub.drain()
@@ -271,6 +292,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             await pulse.stop()
             if gate is not None:
                 await gate.stop()
+            await alarms.stop()
             await telling.stop()
             await teller.close()
             await usage.stop()

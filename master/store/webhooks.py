@@ -130,17 +130,28 @@ def tell(tx: Tx, webhook_ids: Sequence[int], body: str, now: float) -> None:
     )
 
 
-def take_due(tx: Tx, *, now: float, until: float, limit: int) -> list[Delivery]:
-    """What is to be told now; nobody else takes it before `until`."""
+def webhooks_due(tx: Tx, *, now: float) -> list[int]:
+    """Ids of webhooks that something is to be told now, the one that waits longest first."""
+    rows = tx.rows(
+        "SELECT webhook_id FROM webhook_delivery WHERE due_at <= ?1 GROUP BY webhook_id ORDER BY MIN(due_at)", now
+    )
+    return [row[0] for row in rows]
+
+
+def take_due(tx: Tx, webhook_id: int, *, now: float, until: float) -> Delivery | None:
+    """What a webhook is to be told next, if anything is due; nobody else takes it before `until`."""
     rows = tx.rows(
         "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
         " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
-        " WHERE d.due_at <= ?1 ORDER BY d.id LIMIT ?2 FOR UPDATE OF d",
+        " WHERE d.webhook_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1 FOR UPDATE OF d",
+        webhook_id,
         now,
-        limit,
     )
-    tx.many("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", [(row[0], until) for row in rows])
-    return [Delivery(row[0], Webhook(*row[5:]), *row[1:5]) for row in rows]
+    if not rows:
+        return None
+    [row] = rows
+    tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", row[0], until)
+    return Delivery(row[0], Webhook(*row[5:]), *row[1:5])
 
 
 def delivered(tx: Tx, delivery_id: int) -> None:

@@ -177,7 +177,9 @@ def test_revocations_are_named_and_arrive_while_the_master_runs() -> None:
         {"secret": {"name": "pbx-crl", "items": [{"key": "revoked.crl", "path": "revoked.crl"}]}}
     ]
     assert all("subPath" not in mount for mount in serving["volumeMounts"])  # with one, updates never arrive
-    assert "LICENSE_MASTER_TLS_REVOCATIONS_FILE" not in variables(container(master(SQLITE)["spec"]["template"], "master"))
+    assert "LICENSE_MASTER_TLS_REVOCATIONS_FILE" not in variables(
+        container(master(SQLITE)["spec"]["template"], "master")
+    )
 
 
 def test_what_the_notes_say_to_run_in_a_pod_needs_no_certificate_of_an_operator() -> None:

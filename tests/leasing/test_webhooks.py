@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
@@ -40,7 +41,9 @@ async def _add(
 
 async def _look(master: InProcess, *, seconds: float = 0) -> None:
     master.clock.advance(seconds)
+    await master.running.alarms.look()
     await master.running.telling.look()
+    await master.running.telling.settled()
 
 
 async def _short(master: InProcess, *, ttl_seconds: int = 86_400) -> BarePbx:
@@ -156,7 +159,7 @@ async def test_a_master_that_died_while_telling_does_not_swallow_it(database_url
         await _short(master)
         await _add(master, receiver.url)
         telling = master.running.telling
-        settle, telling._settle = telling._settle, lambda tx, pairs: None  # type: ignore[method-assign]
+        settle, telling._settle = telling._settle, lambda tx, one, problem: None  # type: ignore[method-assign]
         await _look(master)
         telling._settle = settle  # type: ignore[method-assign]
         await _look(master)
@@ -239,3 +242,37 @@ async def test_names_and_kinds_that_are_none(master: InProcess) -> None:
         await _add(master, "http://x/", name=f"pager-{number}")
     found = await failure(_add(master, "http://x/", name="one-more"))
     assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WEBHOOK_EXISTS")
+
+
+async def test_a_receiver_that_does_not_answer_keeps_nobody_waiting(any_master: InProcess, receiver: Receiver) -> None:
+    """Neither what is noticed, nor what others are told; and it is asked one thing at a time."""
+    await _short(any_master, ttl_seconds=600)
+    async with receiving() as stuck:
+        stuck.answers = asyncio.Event()
+        for number in range(3):
+            await _add(any_master, stuck.url, name=f"stuck-{number}")
+        await _add(any_master, receiver.url)
+        running = any_master.running
+        await running.alarms.look()
+        await receiver.has(1)
+        any_master.clock.advance(700)
+        await running.alarms.look()  # berlin is silent by now; all without waiting for the one that is stuck
+        await receiver.has(2)
+        assert receiver.kinds == [("pool.used_up", "began"), ("site.silent", "began")]
+        assert stuck.kinds == [("pool.used_up", "began")] * 3
+        stuck.answers.set()
+        await running.telling.settled()
+        assert stuck.kinds == [("pool.used_up", "began")] * 3 + [("site.silent", "began")] * 3
+
+
+async def test_what_is_due_first_is_told_first(any_master: InProcess, receiver: Receiver) -> None:
+    """An old message that failed often does not go before a new one."""
+    await _short(any_master, ttl_seconds=600)
+    await _add(any_master, receiver.url)
+    receiver.status = 500
+    for seconds in (0, 11, 21, 41, 81, 161):
+        await _look(any_master, seconds=seconds)  # the next attempt is due 320 s after the last of these
+    await _look(any_master, seconds=305)  # berlin has become silent; due again in 10 s, the other in 15 s
+    receiver.status = 200
+    await _look(any_master, seconds=20)
+    assert receiver.kinds[-2:] == [("site.silent", "began"), ("pool.used_up", "began")]

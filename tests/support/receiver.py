@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,12 +32,25 @@ class Receiver:
 
     port: int = 0
     status: int = 200
+    answers: asyncio.Event | None = None
+    """Set where it does not answer before that."""
     got: list[Received] = field(default_factory=list)
+    _came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
     def url(self) -> str:
         """Where it listens; the path carries a token of its own."""
         return f"http://127.0.0.1:{self.port}/hook/t0ken"
+
+    async def has(self, messages: int) -> None:
+        """Wait until so many came."""
+        async with self._came:
+            await asyncio.wait_for(self._came.wait_for(lambda: len(self.got) >= messages), 5)
+
+    async def keep(self, one: Received) -> None:
+        async with self._came:
+            self.got.append(one)
+            self._came.notify_all()
 
     @property
     def kinds(self) -> list[tuple[str, str]]:
@@ -51,7 +65,9 @@ async def receiving() -> AsyncIterator[Receiver]:
 
     async def take(request: web.Request) -> web.Response:
         signature = request.headers["License-Master-Signature"]
-        receiver.got.append(Received(request.path, (await request.read()).decode(), signature))
+        await receiver.keep(Received(request.path, (await request.read()).decode(), signature))
+        if receiver.answers is not None:
+            await receiver.answers.wait()
         headers = {"Location": "/elsewhere"} if receiver.status == 302 else {}
         return web.Response(status=receiver.status, headers=headers)
 
