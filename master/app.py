@@ -23,8 +23,8 @@ from master.auth.limits import CallerLimits, Shares
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.domain.overview import Overview
-from master.leasing.audit import Audit
 from master.leasing.alarms import AlarmRound
+from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from master.store.database import Tx
 
@@ -24,6 +25,12 @@ class Webhook(NamedTuple):
     kinds: str
     added_by: str
     added_at: float
+
+    @property
+    def target(self) -> str:
+        """Scheme, host and port of its URL: what may be shown."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     def wants(self, kind: str) -> bool:
         """Whether it is told of that kind of alarm."""
@@ -76,9 +83,13 @@ def add_webhook(tx: Tx, new: Webhook) -> None:
     )
 
 
-def remove_webhook(tx: Tx, webhook_id: int) -> None:
-    """Remove one, with what it was still to be told."""
-    tx.rows("DELETE FROM webhook WHERE id = ?1", webhook_id)
+def remove_webhook(tx: Tx, gone: Webhook) -> None:
+    """Remove one, with what it was still to be told; where nobody is told any more, nothing stands."""
+    tx.rows("DELETE FROM webhook WHERE id = ?1", gone.id)
+    tx.rows(
+        "DELETE FROM alarm WHERE project_id = ?1 AND NOT EXISTS (SELECT 1 FROM webhook WHERE project_id = ?1)",
+        gone.project_id,
+    )
 
 
 def standing(tx: Tx, project_id: int) -> list[Standing]:

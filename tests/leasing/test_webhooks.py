@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -206,6 +207,9 @@ async def test_adding_and_removing_are_safe_to_retry(any_master: InProcess, rece
     await _short(any_master)
     first = await _add(any_master, receiver.url, request_id="one")
     assert await _add(any_master, receiver.url, request_id="one") == first
+    others: list[tuple[str, tuple[str, ...]]] = [(receiver.url + "s", ()), (receiver.url, ("pool.used_up",))]
+    for url, kinds in others:  # what is in the events is not enough to be told the secret
+        assert (await failure(_add(any_master, url, *kinds, request_id="one"))).reason == "REQUEST_ID_TAKEN"
     assert (await failure(_add(any_master, receiver.url))).reason == "WEBHOOK_EXISTS"
     remove = webhook_pb2.RemoveWebhookRequest(name=f"{NAME}/webhooks/pager", request_id="two")
     for _ in range(2):
@@ -276,3 +280,45 @@ async def test_what_is_due_first_is_told_first(any_master: InProcess, receiver: 
     receiver.status = 200
     await _look(any_master, seconds=20)
     assert receiver.kinds[-2:] == [("site.silent", "began"), ("pool.used_up", "began")]
+
+
+async def test_who_is_added_is_told_what_stands_already(any_master: InProcess, receiver: Receiver) -> None:
+    await _short(any_master, ttl_seconds=60)
+    async with receiving() as first:
+        await _add(any_master, first.url)
+        await _look(any_master, seconds=120)
+        assert len(first.got) == 2
+        await _add(any_master, receiver.url, "pool.used_up", name="late")
+        await _look(any_master, seconds=1)
+        assert receiver.kinds == [("pool.used_up", "began")]
+        told = {one.said["kind"]: one.said["id"] for one in first.got}
+        assert receiver.got[0].said["id"] == told["pool.used_up"]  # the same alarm, not another one
+
+
+async def test_what_nobody_was_told_of_any_more_does_not_stand(any_master: InProcess, receiver: Receiver) -> None:
+    """It is not known whether it is still true."""
+    berlin = await _short(any_master)
+    await _add(any_master, receiver.url)
+    await _look(any_master)
+    remove = webhook_pb2.RemoveWebhookRequest(name=f"{NAME}/webhooks/pager", request_id="gone")
+    await any_master.wire.webhooks.RemoveWebhook(remove)
+    await berlin.give_back(*seats("port", 1))
+    await _add(any_master, receiver.url)
+    await _look(any_master)
+    assert receiver.kinds == [("pool.used_up", "began")]
+
+
+async def test_the_audit_says_where_messages_went(master: InProcess, receiver: Receiver) -> None:
+    await _short(master)
+    await _add(master, receiver.url)
+    name = f"{NAME}/webhooks/pager"
+    await master.wire.webhooks.TestWebhook(webhook_pb2.TestWebhookRequest(name=name))
+    await master.wire.webhooks.RemoveWebhook(webhook_pb2.RemoveWebhookRequest(name=name, request_id="gone"))
+    listed = await master.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=100))
+    noted = {one.kind: json.loads(one.details) for one in listed.events if one.kind.startswith("webhook.")}
+    target = f"http://127.0.0.1:{receiver.port}"
+    assert noted == {
+        "webhook.added": {"name": "pager", "target": target, "kinds": []},
+        "webhook.tested": {"name": "pager", "target": target, "taken": True, "problem": ""},
+        "webhook.removed": {"name": "pager", "target": target},
+    }
