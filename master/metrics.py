@@ -203,10 +203,17 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
     unplaced = GaugeMetricFamily(
         "license_master_learning_unplaced_seats", "Seats proven without a license to debit.", labels=["project"]
     )
+    dead = GaugeMetricFamily(
+        "license_master_webhook_dead_messages",
+        "Messages that a webhook did not take in all attempts.",
+        labels=["project", "webhook"],
+    )
     for estate in estates:
         if estate.learning is not None:
             learning_end.add_metric([estate.project], estate.learning.learning.until)
             unplaced.add_metric([estate.project], estate.learning.seats_unplaced)
+        for webhook, messages in estate.dead_messages.items():
+            dead.add_metric([estate.project, webhook], messages)
         for judged in estate.pairs:
             labels = [estate.project, judged.standby.name, judged.primary.name]
             record = judged.state.record
@@ -236,7 +243,7 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
     yield from (capacity, used, free, feature, sites, silent, agreement_end, leases, limit, above)
-    yield from (ready, carrying, lease_end, conflict, learning_end, unplaced)
+    yield from (ready, carrying, lease_end, conflict, learning_end, unplaced, dead)
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

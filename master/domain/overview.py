@@ -86,6 +86,8 @@ class Overview:
     """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
     learning: LearningView | None = None
     """Set while the master learns what is out."""
+    dead_messages: Mapping[str, int] = field(default_factory=dict)
+    """Messages that could not be told in all attempts, by webhook."""
 
 
 def overview(
@@ -98,6 +100,7 @@ def overview(
     heard: Mapping[int, float],
     pairs: Sequence[Readiness] = (),
     learning: LearningView | None = None,
+    dead_messages: Mapping[str, int] | None = None,
 ) -> Overview:
     """Put it together.
 
@@ -110,6 +113,7 @@ def overview(
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
         pairs: standby pairs, judged.
         learning: how far learning has come, where it is under way.
+        dead_messages: messages that could not be told, by webhook.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -163,6 +167,7 @@ def overview(
         balance=_balance(estate),
         agreement_ends=_agreement_ends(estate),
         learning=learning,
+        dead_messages=dead_messages or {},
     )
 
 

@@ -18,7 +18,7 @@ from master.leasing.estates import Estates
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.requests import PbxName
-from master.store import queries
+from master.store import queries, webhooks
 from master.store.claims import claims_of
 from master.store.database import Tx
 from master.store.learning import learned
@@ -87,6 +87,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
         pairs=read_pairs(tx, estate, now),
         learning=_learning_view(tx, estate, now),
+        dead_messages=webhooks.dead_counts(tx, estate.project_id),
     )
 
 

@@ -190,6 +190,16 @@ def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
     return [Delivery(row[0], Webhook(*row[5:]), *row[1:5]) for row in rows]
 
 
+def dead_counts(tx: Tx, project_id: int) -> dict[str, int]:
+    """How many messages could not be told, by webhook; none is 0."""
+    rows = tx.rows(
+        "SELECT w.name, COUNT(d.id) FROM webhook w LEFT JOIN webhook_delivery d"
+        " ON d.webhook_id = w.id AND d.due_at IS NULL WHERE w.project_id = ?1 GROUP BY w.name",
+        project_id,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def revive(tx: Tx, project_id: int, *, now: float) -> int:
     """Try what is dead again; how many that are."""
     return len(

@@ -133,12 +133,16 @@ async def test_what_nobody_takes_is_dead_listed_and_tried_again_on_request(
     assert (dead.webhook, dead.attempts) == (f"{NAME}/webhooks/pager", ATTEMPTS_MAX)
     assert dead.problem == f"the receiver answered {status}"
     assert dead.body == receiver.got[0].body
+    [estate] = await any_master.running.master.overviews()
+    assert estate.dead_messages == {"pager": 1}
     receiver.status = 200
     request = webhook_pb2.RetryDeadMessagesRequest(project=NAME)
     assert (await any_master.wire.webhooks.RetryDeadMessages(request)).retried == 1
     await _look(any_master)
     assert len(receiver.got) == ATTEMPTS_MAX + 1
     assert await _dead(any_master) == []
+    [estate] = await any_master.running.master.overviews()
+    assert estate.dead_messages == {"pager": 0}
 
 
 async def test_two_masters_tell_once(
