@@ -66,7 +66,11 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
             text = f"{pool.display_name} on {pool.device} is off: too few licenses are installed"
             yield Alarm(AlarmKind.FEATURE_OFF, subject, text)
     for site in estate.silent_since:
-        yield Alarm(AlarmKind.SITE_SILENT, site, f"site {site} is silent: a PBX there has not renewed its lease")
+        yield Alarm(
+            AlarmKind.SITE_SILENT,
+            site,
+            f"site {site} is silent: a PBX there has not renewed its lease, or never opened one",
+        )
     for limit in estate.limits:
         if limit.pbxs_above:
             text = f"{len(limit.pbxs_above)} PBXs of {limit.device} run more than V{limit.version} and get no new seats"

@@ -11,6 +11,9 @@ from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 
+FIRST_CONTACT_SECONDS = 86_400.0
+"""How long after its project was applied a PBX may take to come up for the first time."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
@@ -79,7 +82,9 @@ class Overview:
     pairs: tuple[Readiness, ...] = ()
     """Standby pairs, judged."""
     silent_since: Mapping[str, float] = field(default_factory=dict)
-    """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds."""
+    """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds.
+
+    A PBX that never came up is silent from when its project was applied, once that is `FIRST_CONTACT_SECONDS` ago."""
     balance: Mapping[str, int] = field(default_factory=dict)
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -98,6 +103,8 @@ def overview(
     software: Mapping[int, Version],
     states: Mapping[int, LeaseState],
     heard: Mapping[int, float],
+    applied_at: float,
+    now: float,
     pairs: Sequence[Readiness] = (),
     learning: LearningView | None = None,
     dead_messages: Mapping[str, int] | None = None,
@@ -111,6 +118,8 @@ def overview(
         software: what PBXs with a running lease say they run, by PBX id.
         states: how leases stand, by PBX id; PBXs without one are left out.
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
+        applied_at: when the project was last applied.
+        now: UNIX time in seconds.
         pairs: standby pairs, judged.
         learning: how far learning has come, where it is under way.
         dead_messages: messages that could not be told, by webhook.
@@ -163,7 +172,7 @@ def overview(
         site_seats=site_seats,
         leases=leases,
         pairs=tuple(pairs),
-        silent_since=_silent_since(estate, states, heard),
+        silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=now),
         balance=_balance(estate),
         agreement_ends=_agreement_ends(estate),
         learning=learning,
@@ -171,11 +180,17 @@ def overview(
     )
 
 
-def _silent_since(estate: Estate, states: Mapping[int, LeaseState], heard: Mapping[int, float]) -> dict[str, float]:
+def _silent_since(
+    estate: Estate, states: Mapping[int, LeaseState], heard: Mapping[int, float], *, applied_at: float, now: float
+) -> dict[str, float]:
+    silent = {LeaseState.OVERDUE, LeaseState.EXPIRED}
+    if now - applied_at >= FIRST_CONTACT_SECONDS:
+        silent.add(LeaseState.NONE)
     found: dict[str, float] = {}
     for pbx_id, pbx in estate.pbxs.items():
-        if states.get(pbx_id) in (LeaseState.OVERDUE, LeaseState.EXPIRED):
-            found[pbx.site] = min(found.get(pbx.site, heard[pbx_id]), heard[pbx_id])
+        if states.get(pbx_id, LeaseState.NONE) in silent:
+            since = heard.get(pbx_id, applied_at)
+            found[pbx.site] = min(found.get(pbx.site, since), since)
     return found
 
 

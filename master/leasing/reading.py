@@ -85,6 +85,8 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         software=software_in_use(leases, now=now),
         states=states,
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
+        applied_at=queries.applied_at(tx, estate.project_id),
+        now=now,
         pairs=read_pairs(tx, estate, now),
         learning=_learning_view(tx, estate, now),
         dead_messages=webhooks.dead_counts(tx, estate.project_id),

@@ -15,6 +15,7 @@ import structlog
 
 from licensemaster.v1 import status_pb2, webhook_pb2
 from master.domain.alarms import ATTEMPTS_MAX, CALM_SECONDS
+from master.domain.overview import FIRST_CONTACT_SECONDS
 from tests.rpc.failures import NAME, failure
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
@@ -326,3 +327,14 @@ async def test_the_audit_says_where_messages_went(master: InProcess, receiver: R
         "webhook.tested": {"name": "pager", "target": target, "taken": True, "problem": ""},
         "webhook.removed": {"name": "pager", "target": target},
     }
+
+
+async def test_a_site_that_never_came_up_is_silent_after_a_day(any_master: InProcess, receiver: Receiver) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 2}, pbxs={"paris": "slave 12 gateway"}))
+    await _add(any_master, receiver.url, "site.silent")
+    await _look(any_master, seconds=FIRST_CONTACT_SECONDS - 60)
+    assert receiver.got == []
+    await _look(any_master, seconds=120)
+    assert {one.said["subject"] for one in receiver.got} >= {"site-paris"}
+    [estate] = await any_master.running.master.overviews()
+    assert estate.silent_since["site-paris"] == any_master.clock.now - FIRST_CONTACT_SECONDS - 60
