@@ -193,7 +193,10 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
         teller = Teller(
-            clock=clocks.wall, timeout_seconds=settings.webhook_timeout_seconds, agent=f"license-master/{VERSION}"
+            clock=clocks.wall,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            agent=f"license-master/{VERSION}",
+            ca_file=settings.webhook_ca_file,
         )
         webhooks = Webhooks(
             database=database,

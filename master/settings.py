@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     """How often what webhooks tell of is looked for, and what is to be told is sent."""
     webhook_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     """How long a webhook's receiver may take to answer."""
+    webhook_ca_file: Path | None = None
+    """Authorities of receivers' certificates, PEM, besides those that the system trusts; read at the start."""
 
     @property
     def certificate_files(self) -> CertificateFiles | None:

@@ -9,7 +9,9 @@ so.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,8 +33,16 @@ _WEBHOOKS_AT_ONCE_MAX = 500
 class Teller:
     """Sends one message to one receiver."""
 
-    def __init__(self, *, clock: Callable[[], float], timeout_seconds: float, agent: str) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], timeout_seconds: float, agent: str, ca_file: Path | None = None
+    ) -> None:
+        """Receivers' certificates are signed by who the system trusts, or by an authority in `ca_file`.
+
+        Raises:
+            ValueError: the file cannot be read, or holds no certificate.
+        """
         self._clock = clock
+        self._trust = None if ca_file is None else _trusting(ca_file)
         self._timeout_seconds = timeout_seconds
         self._agent = agent
         self._session: aiohttp.ClientSession | None = None
@@ -51,7 +61,9 @@ class Teller:
             self._session = aiohttp.ClientSession(
                 timeout=timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=0),  # waiting for others would count as not answering
+                connector=aiohttp.TCPConnector(
+                    limit=0, ssl=self._trust or True
+                ),  # waiting for others would count as not answering
             )
         headers = {
             "Content-Type": "application/json",
@@ -72,6 +84,18 @@ class Teller:
         """Let go of connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _trusting(ca_file: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:  # an SSLError is one
+        problem = (
+            "holds no certificate in PEM" if isinstance(error, ssl.SSLError) else f"cannot be read: {error.strerror}"
+        )
+        raise ValueError(f"webhook_ca_file: {ca_file}: {problem}") from error
+    return context
 
 
 class TellRound(Periodic):

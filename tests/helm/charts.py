@@ -54,6 +54,7 @@ EVERYTHING: Values = {
         "ca": {"existingSecret": "pbx-ca", "key": "bundle.pem"},
         "revocations": {"existingSecret": "pbx-crl"},
     },
+    "webhooks": {"ca": {"existingSecret": "bank-ca", "key": "root.pem"}},
     "settings": {"ttl_seconds": 3600, "grace_seconds": 2_592_000, "renew_jitter": 0.25, "drain_seconds": 42.5},
     "catalogs": {"b.toml": 'name = "b"\n', "a.toml": 'name = "a"\n'},
     "service": {

@@ -182,6 +182,15 @@ def test_revocations_are_named_and_arrive_while_the_master_runs() -> None:
     )
 
 
+def test_the_authority_of_webhooks_is_mounted_and_named() -> None:
+    template = master(EVERYTHING)["spec"]["template"]
+    assert variables(container(template, "master"))["LICENSE_MASTER_WEBHOOK_CA_FILE"] == (
+        "/etc/license-master/webhooks/ca.crt"
+    )
+    [volume] = [one for one in template["spec"]["volumes"] if one["name"] == "webhook-ca"]
+    assert volume["secret"] == {"secretName": "bank-ca", "items": [{"key": "root.pem", "path": "ca.crt"}]}
+
+
 def test_what_the_notes_say_to_run_in_a_pod_needs_no_certificate_of_an_operator() -> None:
     for values in (SQLITE, POSTGRESQL):
         said = files(values)["templates/NOTES.txt"]

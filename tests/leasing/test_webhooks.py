@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -16,6 +18,7 @@ import structlog
 from licensemaster.v1 import status_pb2, webhook_pb2
 from master.domain.alarms import ATTEMPTS_MAX, CALM_SECONDS
 from master.domain.overview import FIRST_CONTACT_SECONDS
+from tests.auth.pki import Pki
 from tests.rpc.failures import NAME, failure
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
@@ -338,3 +341,33 @@ async def test_a_site_that_never_came_up_is_silent_after_a_day(any_master: InPro
     assert {one.said["subject"] for one in receiver.got} >= {"site-paris"}
     [estate] = await any_master.running.master.overviews()
     assert estate.silent_since["site-paris"] == any_master.clock.now - FIRST_CONTACT_SECONDS - 60
+
+
+async def test_a_receiver_with_a_certificate_of_ones_own_authority(
+    sqlite_database_url: str, clock: Clock, tmp_path: Path
+) -> None:
+    pki = Pki(tmp_path / "pki")
+    pki.serve(pki.server_papers())
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "pki" / "server.crt", tmp_path / "pki" / "server.key")
+    test = webhook_pb2.TestWebhookRequest(name=f"{NAME}/webhooks/pager")
+    async with receiving(tls) as receiver:
+        async with in_process_master(sqlite_database_url, clock) as master:
+            await _short(master)
+            await _add(master, receiver.url)
+            assert "Certificate" in (await master.wire.webhooks.TestWebhook(test)).problem
+        trusted = {"webhook_ca_file": tmp_path / "pki" / "ca.crt"}
+        async with in_process_master(sqlite_database_url, clock, **trusted) as master:
+            assert (await master.wire.webhooks.TestWebhook(test)).taken
+
+
+@pytest.mark.parametrize(("content", "problem"), [("no certificate", "holds no certificate"), (None, "cannot be read")])
+async def test_an_authority_that_is_none(
+    sqlite_database_url: str, clock: Clock, tmp_path: Path, content: str | None, problem: str
+) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=f"webhook_ca_file: .*{problem}"):
+        async with in_process_master(sqlite_database_url, clock, webhook_ca_file=file):
+            pass

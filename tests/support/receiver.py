@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Receiver:
     """What came, and what is answered."""
 
     port: int = 0
+    scheme: str = "http"
     status: int = 200
     answers: asyncio.Event | None = None
     """Set where it does not answer before that."""
@@ -40,7 +42,7 @@ class Receiver:
     @property
     def url(self) -> str:
         """Where it listens; the path carries a token of its own."""
-        return f"http://127.0.0.1:{self.port}/hook/t0ken"
+        return f"{self.scheme}://127.0.0.1:{self.port}/hook/t0ken"
 
     async def has(self, messages: int) -> None:
         """Wait until so many came."""
@@ -59,9 +61,9 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """One that listens until the context ends."""
-    receiver = Receiver()
+async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """One that listens until the context ends, over TLS where a context for that is given."""
+    receiver = Receiver(scheme="https" if tls else "http")
 
     async def take(request: web.Request) -> web.Response:
         signature = request.headers["License-Master-Signature"]
@@ -75,7 +77,7 @@ async def receiving() -> AsyncIterator[Receiver]:
     app.router.add_post("/{path:.*}", take)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     receiver.port = runner.addresses[0][1]
     try:
