@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,10 @@ class TellRound(Periodic):
             if webhook_id not in self._under_way and len(self._under_way) < _WEBHOOKS_AT_ONCE_MAX:
                 task = asyncio.create_task(self._tell_all(webhook_id), name=f"webhook {webhook_id}")
                 self._under_way[webhook_id] = task
-                task.add_done_callback(lambda _, webhook_id=webhook_id: self._under_way.pop(webhook_id))
+                task.add_done_callback(partial(self._told, webhook_id))
+
+    def _told(self, webhook_id: int, _: asyncio.Task[None]) -> None:
+        del self._under_way[webhook_id]
 
     async def settled(self) -> None:
         """Wait until nobody is being told any more."""
