@@ -92,7 +92,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         ValueError: nothing says how callers prove who they are, or the certificates cannot be used.
     """
     files = settings.certificate_files
-    certificates = None if files is None else Certificates(files)
+    certificates = None if files is None else Certificates(files, clock)
     catalogs = load_catalogs(settings)
     metrics = Metrics()
     metrics.build.labels(VERSION).set(1)
@@ -182,6 +182,8 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         gate = None
         if certificates is not None:
             metrics.certificate_end.set_function(lambda: certificates.current.ends_at)
+            metrics.certificate_files_usable.set_function(lambda: certificates.problem is None)
+            metrics.revocations_due.set_function(lambda: certificates.current.revocations_due or 0)
             share = CallerLimits(settings.caller_calls_per_second, _BURST_SECONDS, settings.caller_streams_max)
             gate = Gate(
                 certificates,

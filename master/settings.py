@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from master.auth.certificates import CertificateFiles
+from master.auth.certificate_files import CertificateFiles
 from master.domain.estate import LeasePace
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]

@@ -32,8 +32,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from master.auth.certificates import shown
 from master.auth.identity import MASTER, Identity, identity_of
+from master.auth.shown import serial_text, shown
 
 Key = ec.EllipticCurvePrivateKey
 PublicKey = ec.EllipticCurvePublicKey
@@ -61,7 +61,7 @@ class Issued:
     @property
     def serial(self) -> str:
         """As commands take and print it."""
-        return f"{self.certificate.serial_number:040x}"
+        return serial_text(self.certificate.serial_number)
 
     @property
     def name(self) -> str:

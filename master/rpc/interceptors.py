@@ -140,7 +140,7 @@ def _stream(serve: Any, count: _Counts, gate: Gate | None) -> Any:
             else:
                 shown = await gate.admit(count.method, request, context)
                 _prove(shown.identity, context)
-                watched = gate.stream(shown)
+                watched = gate.stream(shown, count.method, context.peer())
             with watched:
                 async for response in serve(request, context):
                     yield response

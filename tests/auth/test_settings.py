@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
 
-from master.auth.certificates import CertificateFilesError, Certificates
+from master.auth.certificate_files import CertificateFilesError
+from master.auth.certificates import Certificates
 from master.settings import Settings, load_settings
 from tests.auth.pki import Pki
 
@@ -53,7 +55,7 @@ def test_files_that_do_not_fit_are_named(
 ) -> None:
     settings = load_settings(None, **pki.serve(pki.server_papers())).certificate_files
     assert settings is not None
-    Certificates(settings)
+    Certificates(settings, time.time)
     if content == "other key":
         content = pki.server_papers().key
     elif content == "other crl":
@@ -64,7 +66,7 @@ def test_files_that_do_not_fit_are_named(
         assert isinstance(content, bytes)
         (pki.folder / file).write_bytes(content)
     with pytest.raises(CertificateFilesError) as refused:
-        Certificates(settings)
+        Certificates(settings, time.time)
     assert says in str(refused.value)
     assert file in str(refused.value)
     assert "secret" not in str(refused.value)
