@@ -53,7 +53,7 @@ from master.rpc.webhook_service import WebhookService
 from master.settings import Settings
 from master.signing import Signer
 from master.store import schema
-from master.store.database import open_database
+from master.store.database import SqliteDatabase, open_database
 from master.store.keys import signing_key
 
 _log = structlog.get_logger(__name__)
@@ -99,6 +99,10 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     database = open_database(settings.database_url)
     try:
         await schema.check(database)
+        if isinstance(database, SqliteDatabase) and database.read_by_others:
+            _log.warning(
+                "others can read the database, and it holds keys and secrets", remedy=f"chmod 600 {database.file}*"
+            )
         now = clock()
         signer = Signer(*await database.transact(lambda tx: signing_key(tx, fresh=Signer.fresh(), now=now)))
         estates = Estates(catalogs, settings.pace)

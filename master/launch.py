@@ -10,11 +10,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from master.variables import PREFIX
+
 
 class MasterProcess:
     """One `license-master serve`; after a kill it can be started again on the same port.
 
-    It serves in plain text unless the settings name certificates.
+    It serves in plain text unless the settings name certificates, and has no settings but these and the defaults.
     """
 
     def __init__(self, database_url: str, **settings: object) -> None:
@@ -42,13 +44,13 @@ class MasterProcess:
         Raises:
             RuntimeError: it ended instead; the text is its log.
         """
-        variables = {f"LICENSE_MASTER_{key.upper()}": str(value) for key, value in self._settings.items()}
+        variables = {f"{PREFIX}{key.upper()}": str(value) for key, value in self._settings.items()}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
             "from master.cli.main import main; main()",
             "serve",
-            env={**os.environ, **variables},
+            env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | variables,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

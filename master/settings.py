@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from master.auth.certificate_files import CertificateFiles
 from master.domain.estate import LeasePace
+from master.variables import PREFIX
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -24,10 +25,10 @@ _HOW = (
 class Settings(BaseSettings):
     """Settings of one master process."""
 
-    model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=None)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=None)
 
-    database_url: str = "sqlite:///license-master.db"
-    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several."""
+    database_url: Annotated[str, Field(repr=False)] = "sqlite:///license-master.db"
+    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several. Never shown, for its password."""
     listen: str = "127.0.0.1:7600"
     """Address of the gRPC services."""
     metrics_listen: str = "127.0.0.1:7601"
@@ -118,7 +119,8 @@ class Settings(BaseSettings):
         }
         certificate, key, ca = named.values()
         if self.plaintext:
-            if set_too := [name for name, path in named.items() if path]:
+            besides = {**named, "tls_revocations_file": self.tls_revocations_file}
+            if set_too := [name for name, path in besides.items() if path]:
                 raise ValueError(f"plaintext: {', '.join(set_too)} is set as well; choose one of the two")
             for name, address in {
                 "listen": self.listen,
@@ -173,6 +175,6 @@ def load_settings(file: Path | None, **values: object) -> Settings:
     """
 
     class FromFile(Settings):
-        model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=file)
+        model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=file)
 
     return FromFile(**values)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ import typer
 from master.cli.failure import CommandFailed
 from master.cli.options import JsonOption
 from master.cli.output import add_row, print_json_object, stderr_console, stdout_console, table, visible
+from master.variables import PKI, PKI_TOKEN
 
 if TYPE_CHECKING:
     from master.auth.authority import Authority, Issued
@@ -37,9 +38,7 @@ class Kind(StrEnum):
     METRICS = "metrics"
 
 
-FolderOption = Annotated[
-    Path, typer.Option("--folder", envvar="LICENSE_MASTER_PKI", metavar="DIR", help="The authority's folder.")
-]
+FolderOption = Annotated[Path, typer.Option("--folder", envvar=PKI, metavar="DIR", help="The authority's folder.")]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write the files.")]
 DaysOption = Annotated[float, typer.Option("--days", min=0.01, max=3650, help="How long it is good for.")]
 NameArgument = Annotated[
@@ -138,7 +137,7 @@ def token(
 @app.command()
 def enrol(
     csr: Annotated[Path, typer.Option("--csr", metavar="FILE", help="What the device sent.", exists=True)],
-    token: Annotated[str, typer.Option("--token", envvar="LICENSE_MASTER_PKI_TOKEN", help="Its one-time token.")],
+    token: Annotated[str, typer.Option("--token", envvar=PKI_TOKEN, help="Its one-time token.")],
     days: DaysOption = 365,
     out: OutOption = _HERE,
     folder: FolderOption = _FOLDER,

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sqlite3
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -27,10 +30,12 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from master.store.database_url import parse_url
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
@@ -124,25 +129,19 @@ def open_database(url: str) -> Database:
     return SqliteDatabase(parsed) if parsed.get_backend_name() == "sqlite" else PostgresDatabase(parsed)
 
 
-def parse_url(url: str) -> URL:
-    """Read a database URL.
+def sqlite_engine(url: URL) -> Engine:
+    """An engine over a file. What it makes, its owner alone may read: keys and secrets are kept there.
 
-    Raises:
-        ValueError: it is none, or of a database that is not supported.
+    SQLite's own files beside it, -wal and -shm, have the mode of the file.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ValueError(
-            f"database_url {url!r} is no database URL; write it like sqlite:///license-master.db"
-        ) from error
-    if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise ValueError(f"database_url {url!r} must name a file; leases have to survive a restart")
-        return parsed.set(drivername="sqlite+pysqlite")
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+asyncpg")
-    raise ValueError(f"database_url {url!r} must start with sqlite:/// or postgresql://")
+    engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "do_connect")
+    def _make_it_first(*_: object) -> None:
+        with suppress(OSError):  # it is there, or cannot be: SQLite finds out and says what is wrong
+            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL, 0o600))
+
+    return engine
 
 
 class _SqliteTx(Tx):
@@ -186,10 +185,15 @@ class SqliteDatabase(Database):
     def __init__(self, url: URL) -> None:
         assert url.database is not None
         self.file = Path(url.database)
-        self._engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        self._engine = sqlite_engine(url)
         _tune_sqlite(self._engine)
         self._writer = _SqliteThread(self._engine, "BEGIN IMMEDIATE", "database-writer")
         self._reader = _SqliteThread(self._engine, "BEGIN", "database-reader")
+
+    @property
+    def read_by_others(self) -> bool:
+        """Whether others than the owner of the file may read it."""
+        return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         return await self._writer.run(work)

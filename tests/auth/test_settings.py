@@ -30,6 +30,7 @@ def test_plain_text_is_asked_for_and_stays_on_this_machine() -> None:
         ({"plaintext": True, "listen": "192.0.2.7:7600"}, "is not a loopback address"),
         ({"plaintext": True, "metrics_listen": "0.0.0.0:1"}, "metrics_listen: '0.0.0.0:1' is not a loopback address"),
         ({"plaintext": True, "tls_ca_file": Path("x")}, "tls_ca_file is set as well"),
+        ({"plaintext": True, "tls_revocations_file": Path("x")}, "tls_revocations_file is set as well"),
         ({"tls_ca_file": Path("x")}, "tls_certificate_file, tls_key_file: not set"),
     ],
 )

@@ -8,7 +8,8 @@ from alembic import command
 from sqlalchemy import Connection, text
 
 from master.store import schema
-from master.store.database import Database, Tx, parse_url
+from master.store.database import Database, Tx
+from master.store.database_url import parse_url
 from master.store.integrity import counter_mismatches
 
 BEFORE = "0003"
