@@ -29,22 +29,29 @@ class Shown:
 
 
 def shown(certificate: x509.Certificate) -> Shown:
-    """Who a certificate is for.
+    """What it says.
+
+    Raises:
+        IdentityError: it names several, or somebody whose name cannot be.
+    """
+    name = certificate.issuer.public_bytes(), certificate.serial_number
+    return Shown(identity_in(certificate.extensions), name, certificate.not_valid_after_utc.timestamp())
+
+
+def identity_in(extensions: x509.Extensions) -> Identity:
+    """Who a certificate, or a request for one, is for; a master where it names nobody.
 
     Raises:
         IdentityError: it names several, or somebody whose name cannot be.
     """
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        uris = []
-    else:
-        uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(SCHEME)]
+        return MASTER
+    uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(SCHEME)]
     if len(uris) > 1:
         raise IdentityError(f"one certificate names {len(uris)}: {', '.join(uris)[:300]}; it must name one")
-    identity = identity_of(uris[0]) if uris else MASTER
-    name = certificate.issuer.public_bytes(), certificate.serial_number
-    return Shown(identity, name, certificate.not_valid_after_utc.timestamp())
+    return identity_of(uris[0]) if uris else MASTER
 
 
 def serial_text(serial: int) -> str:

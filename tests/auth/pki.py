@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 from cryptography import x509
 
-from master.auth.authority import Authority, Issued, key_pem, new_key, pem
+from master.auth.authority import Authority, Issued
 from master.auth.identity import identity_of
+from master.auth.keys import key_pem, new_key, pem
 from tests.support.masters import Wire, wire_over
 
 

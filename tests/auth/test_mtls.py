@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
 from licensemaster.v1 import lease_pb2, license_pb2, plan_pb2, project_pb2, status_pb2
-from master.auth.authority import write
+from master.auth.files import write
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure, seen
 from tests.support.estates import project

@@ -87,7 +87,7 @@ async def test_a_database_that_others_can_read_is_told(tmp_path: Path) -> None:
     await upgraded(url)
     file = Path(url.removeprefix("sqlite:///"))
     for mode, lines in ((0o600, 0), (0o640, 1)):
-        file.chmod(mode)
+        os.chmod(file, mode)
         with capture_logs() as logs:
             async with in_process_master(url, Clock()):
                 pass
