@@ -16,6 +16,7 @@ from master.auth.certificate_files import CertificateFiles, CertificateFilesErro
 from master.auth.shown import day
 from master.logs import SparingLog
 
+_log = structlog.get_logger(__name__)
 _AGAIN_SECONDS = 60.0
 
 
@@ -26,13 +27,13 @@ class Certificates:
         """`clock` gives UNIX seconds. Raises CertificateFilesError: they cannot be used."""
         self._files = files
         self._clock = clock
-        self._log = SparingLog(structlog.get_logger(__name__), clock=clock, lines_max=1, seconds=_AGAIN_SECONDS)
+        self._trouble = SparingLog(_log, clock=clock, lines_max=1, seconds=_AGAIN_SECONDS)
         self._lock = threading.Lock()
         self._read_from = self._stamp()
         self.current = read_files(files, clock())
         self.problem: str | None = None
         """Why the files as they are now are not `current`; None where they are."""
-        self._log.info("certificates read", revocations=self._revocations())
+        _log.info("certificates read", revocations=self._revocations())
         self._tell_what_is_overdue()
 
     def look(self) -> Read:
@@ -49,15 +50,17 @@ class Certificates:
             self.current = read_files(self._files, self._clock())
         except CertificateFilesError as error:
             self.problem = str(error)
-            self._log.error("changed certificates cannot be used, the former ones stay", reason=self.problem)
+            self._trouble.error("changed certificates cannot be used, the former ones stay", reason=self.problem)
             return
         self._read_from, self.problem = stamp, None
-        self._log.info("certificates read", revocations=self._revocations())
+        _log.info("certificates read", revocations=self._revocations())
 
     def _tell_what_is_overdue(self) -> None:
         due = self.current.revocations_due
         if due is not None and due <= self._clock():
-            self._log.warning("a newer list of revoked certificates is overdue, this one still counts", due=day(due))
+            self._trouble.warning(
+                "a newer list of revoked certificates is overdue, this one still counts", due=day(due)
+            )
 
     def _revocations(self) -> str:
         if self._files.revocations is None:
