@@ -26,7 +26,7 @@ from master.parts import VERSION, Parts, learnings_of
 from master.settings import Settings
 from master.signing import Signer
 from master.store import schema
-from master.store.database import StorageError, StorageProblem, open_database
+from master.store.database import SqliteDatabase, StorageError, StorageProblem, open_database
 from master.store.keys import signing_key
 from master.store.projects import all_project_names
 
@@ -54,12 +54,16 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
         ValueError: nothing says how callers prove who they are, or the certificates cannot be used.
     """
     files = settings.certificate_files
-    certificates = None if files is None else Certificates(files)
+    certificates = None if files is None else Certificates(files, clock or time.time)
     catalogs = load_catalogs(settings)
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url, timeout_seconds=settings.database_timeout_seconds)
         stack.push_async_callback(database.close)
         await schema.check(database)
+        if isinstance(database, SqliteDatabase) and database.read_by_others:
+            _log.warning(
+                "others can read the database, and it holds keys and secrets", remedy=f"chmod 600 {database.file}*"
+            )
         clocks = Clocks(steady=_steady_seconds, wall=clock or time.time)
         lease_clock = None if clock is not None else await started_lease_clock(database, clocks)
         now = clock or lease_clock

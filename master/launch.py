@@ -10,11 +10,14 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from master.variables import PREFIX
+
 
 class MasterProcess:
     """One `license-master serve`; after a kill it can be started again on the same port.
 
-    It serves in plain text unless the settings name certificates. `environment` is added to this process's own.
+    It serves in plain text unless the settings name certificates, and has no settings but these and the defaults.
+    `environment` is added to this process's own.
     """
 
     def __init__(self, database_url: str, *, environment: Mapping[str, str] | None = None, **settings: object) -> None:
@@ -45,13 +48,13 @@ class MasterProcess:
         Raises:
             RuntimeError: it ended instead; the text is its log.
         """
-        variables = {f"LICENSE_MASTER_{key.upper()}": str(value) for key, value in self._settings.items()}
+        variables = {f"{PREFIX}{key.upper()}": str(value) for key, value in self._settings.items()}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
             "from master.cli.main import main; main()",
             "serve",
-            env={**os.environ, **self._environment, **variables},
+            env={**_without_settings(os.environ), **self._environment, **variables},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -103,3 +106,7 @@ async def master_process(
         yield process
     finally:
         await process.kill()
+
+
+def _without_settings(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if not name.startswith(PREFIX)}

@@ -110,6 +110,17 @@ class Metrics:
             "End of this master's own certificate; 0 in plain text.",
             registry=registry,
         )
+        self.certificate_files_usable = Gauge(
+            "license_master_certificate_files_usable",
+            "Whether the certificate files as they are now are the ones in use (0 or 1); 1 in plain text.",
+            registry=registry,
+        )
+        self.certificate_files_usable.set(1)
+        self.revocations_due = Gauge(
+            "license_master_revocations_due_timestamp_seconds",
+            "When a newer list of revoked certificates is due; 0 where none is said to be.",
+            registry=registry,
+        )
         self.rpc_handled = Counter(
             "grpc_server_handled_total",
             "RPCs completed, by service, method and status code.",

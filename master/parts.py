@@ -85,6 +85,8 @@ class Parts:
         metrics.queue_length.set_function(lambda: len(self.committer))
         if (certificates := self.certificates) is not None:
             metrics.certificate_end.set_function(lambda: certificates.current.ends_at)
+            metrics.certificate_files_usable.set_function(lambda: certificates.problem is None)
+            metrics.revocations_due.set_function(lambda: certificates.current.revocations_due or 0)
         return metrics
 
     @cached_property

@@ -9,8 +9,9 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from master.auth.certificates import CertificateFiles
+from master.auth.certificate_files import CertificateFiles
 from master.domain.estate import LeasePace
+from master.variables import PREFIX
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -24,11 +25,11 @@ _HOW = (
 class Settings(BaseSettings):
     """Settings of one master process."""
 
-    model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=None)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=None)
 
-    database_url: str = "sqlite:///license-master.db"
+    database_url: Annotated[str, Field(repr=False)] = "sqlite:///license-master.db"
     """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several; `HOST:PORT,HOST:PORT` where one of
-    several PostgreSQL servers is the one to write to."""
+    several PostgreSQL servers is the one to write to. Never shown, for its password."""
     database_timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 10
     """How long PostgreSQL may take for one statement before the connection is given up."""
     listen: str = "127.0.0.1:7600"
@@ -127,7 +128,8 @@ class Settings(BaseSettings):
         }
         certificate, key, ca = named.values()
         if self.plaintext:
-            if set_too := [name for name, path in named.items() if path]:
+            besides = {**named, "tls_revocations_file": self.tls_revocations_file}
+            if set_too := [name for name, path in besides.items() if path]:
                 raise ValueError(f"plaintext: {', '.join(set_too)} is set as well; choose one of the two")
             for name, address in {
                 "listen": self.listen,
@@ -182,6 +184,6 @@ def load_settings(file: Path | None, **values: object) -> Settings:
     """
 
     class FromFile(Settings):
-        model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=file)
+        model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=file)
 
     return FromFile(**values)  # type: ignore[arg-type]

@@ -25,8 +25,10 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
-from master.auth.authority import Authority, key_pem, new_key, pem, write
+from master.auth.authority import Authority
+from master.auth.files import write
 from master.auth.identity import SCHEME, identity_of
+from master.auth.keys import key_pem, new_key, pem
 from master.demo.screen import PoolLine, Screen, SiteLine
 from master.launch import MasterProcess, master_process
 from master.store import schema

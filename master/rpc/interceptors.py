@@ -154,7 +154,7 @@ async def _streaming(request: Any, context: Context, count: _Counts, gate: Gate 
         else:
             shown = await gate.admit(count.method, request, context)
             _prove(shown.identity, context)
-            watched = gate.stream(shown)
+            watched = gate.stream(shown, count.method, context.peer())
         with watched:
             yield
     except (asyncio.CancelledError, Exception) as error:

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sqlite3
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -149,6 +152,21 @@ def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
     )
 
 
+def sqlite_engine(url: URL) -> Engine:
+    """An engine over a file. What it makes, its owner alone may read: keys and secrets are kept there.
+
+    SQLite's own files beside it, -wal and -shm, have the mode of the file.
+    """
+    engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "do_connect")
+    def _make_it_first(*_: object) -> None:
+        with suppress(OSError):  # it is there, or cannot be: SQLite finds out and says what is wrong
+            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL, 0o600))
+
+    return engine
+
+
 class _SqliteTx(Tx):
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -190,10 +208,15 @@ class SqliteDatabase(Database):
     def __init__(self, url: URL) -> None:
         assert url.database is not None
         self.file = Path(url.database)
-        self._engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        self._engine = sqlite_engine(url)
         _tune_sqlite(self._engine)
         self._writer = _SqliteThread(self._engine, "BEGIN IMMEDIATE", "database-writer")
         self._reader = _SqliteThread(self._engine, "BEGIN", "database-reader")
+
+    @property
+    def read_by_others(self) -> bool:
+        """Whether others than the owner of the file may read it."""
+        return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         return await self._writer.run(work)

@@ -1,4 +1,4 @@
-"""Which database a URL names."""
+"""Which database a URL names. Its text is in no message: it may hold a password."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import re
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-_SEVERAL = re.compile(r"^(postgresql(?:\+\w+)?://(?:[^@/?]*@)?)([^@/?]*,[^@/?]*)(?:/([^?]*))?(?:\?(.*))?$")
+_SEVERAL = re.compile(r"^(postgres(?:ql)?(?:\+\w+)?://(?:[^@/?]*@)?)([^@/?]*,[^@/?]*)(?:/([^?]*))?(?:\?(.*))?$")
+_PARAMETERS = {
+    "host": "host",
+    "port": "port",
+    "passfile": "passfile",
+    "ssl": "ssl",
+    "sslmode": "ssl",
+    "target_session_attrs": "target_session_attrs",
+}
+"""What may follow the `?` of a PostgreSQL URL, and what the driver calls it."""
 
 
 def parse_url(url: str) -> URL:
@@ -20,18 +29,31 @@ def parse_url(url: str) -> URL:
         parsed = make_url(_SEVERAL.sub(_in_query, url))
     except (ArgumentError, ValueError) as error:
         raise ValueError(
-            f"database_url {url!r} is no database URL; write it like sqlite:///license-master.db"
+            "database_url: it is no database URL (it is not shown: it may hold a password);"
+            " write it like sqlite:///license-master.db or postgresql://USER@HOST/NAME"
         ) from error
-    if parsed.get_backend_name() == "sqlite":
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise ValueError(f"database_url {url!r} must name a file; leases have to survive a restart")
+            raise ValueError(
+                "database_url: sqlite:// must name a file, as in sqlite:///FILE; leases have to survive a restart"
+            )
         return parsed.set(drivername="sqlite+pysqlite")
-    if parsed.get_backend_name() == "postgresql":
-        several = len(parsed.normalized_query.get("host", ())) > 1
-        if several and "target_session_attrs" not in parsed.query:
-            parsed = parsed.update_query_dict({"target_session_attrs": "read-write"})
-        return parsed.set(drivername="postgresql+asyncpg")
-    raise ValueError(f"database_url {url!r} must start with sqlite:/// or postgresql://")
+    if kind in {"postgresql", "postgres"}:
+        return _for_asyncpg(parsed)
+    raise ValueError(f"database_url: it starts with {kind}://; it must start with sqlite:/// or postgresql://")
+
+
+def _for_asyncpg(url: URL) -> URL:
+    if unknown := sorted(url.query.keys() - _PARAMETERS):
+        raise ValueError(
+            f"database_url: unknown parameters {', '.join(unknown)}; known are {', '.join(_PARAMETERS)}."
+            " Others are said in variables, as for psql: PGSSLROOTCERT and its like"
+        )
+    query = {_PARAMETERS[name]: value for name, value in url.query.items()}
+    if len(url.normalized_query.get("host", ())) > 1:
+        query.setdefault("target_session_attrs", "read-write")
+    return url.set(drivername="postgresql+asyncpg", query=query)
 
 
 def _in_query(found: re.Match[str]) -> str:

@@ -204,3 +204,8 @@ def _with_project(tx: Tx, work: Callable[[], None]) -> None:
 def test_urls_that_name_no_database(url: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_url(url)
+
+
+def test_urls_as_other_programs_write_them() -> None:
+    url = parse_url("postgres://u:p@h/d?sslmode=require")
+    assert (url.drivername, dict(url.query), url.password) == ("postgresql+asyncpg", {"ssl": "require"}, "p")

@@ -18,7 +18,7 @@ from master.store.urls import parse_url
 def test_several_servers_of_which_one_takes_writes(url: str) -> None:
     parsed = parse_url(url)
     assert parsed.query["host"] == ("db1.example:5432", "db2.example:5432")
-    assert (parsed.query["target_session_attrs"], parsed.query["sslmode"]) == ("read-write", "require")
+    assert (parsed.query["target_session_attrs"], parsed.query["ssl"]) == ("read-write", "require")
     assert (parsed.username, parsed.password, parsed.database) == ("lm", "p@ss", "lm")
 
 
