@@ -18,6 +18,7 @@ from master.auth.certificates import Certificates
 from master.auth.limits import CallerLimits, Shares
 from master.domain.catalog import Catalog
 from master.domain.overview import Overview
+from master.leasing.agreements import Agreements, RenewalRound
 from master.leasing.alarms import AlarmRound
 from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
@@ -37,6 +38,7 @@ from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
 from master.leasing.webhooks import Webhooks
 from master.metrics import EstateCollector, Metrics
+from master.rpc.agreement_service import AgreementService
 from master.rpc.audit_service import AuditService
 from master.rpc.convert.incoming import pbx_name
 from master.rpc.gate import Gate
@@ -181,6 +183,11 @@ class Parts:
         )
 
     @cached_property
+    def agreements(self) -> Agreements:
+        """Agreements over time, and their ledger."""
+        return Agreements(database=self.database, estates=self.estates, hub=self.hub, clock=self.clock)
+
+    @cached_property
     def teller(self) -> Teller:
         """Sends messages to webhooks."""
         return Teller(
@@ -216,6 +223,11 @@ class Parts:
     def releases(self) -> ReleaseRound:
         """Completes releases."""
         return ReleaseRound(self.licenses, interval_seconds=self.settings.release_interval_seconds)
+
+    @cached_property
+    def renewals(self) -> RenewalRound:
+        """Orders the renewals that are due."""
+        return RenewalRound(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
 
     @cached_property
     def looks(self) -> LookRound:
@@ -262,7 +274,17 @@ class Parts:
     def rounds(self) -> tuple[Periodic, ...]:
         """All of these, in the order in which they start."""
         gate = () if self.gate is None else (self.gate,)
-        return (self.expiry, self.learning, self.releases, self.looks, self.usage, self.telling, self.alarms, *gate)
+        return (
+            self.expiry,
+            self.learning,
+            self.releases,
+            self.renewals,
+            self.looks,
+            self.usage,
+            self.telling,
+            self.alarms,
+            *gate,
+        )
 
     # --- Services ---------------------------------------------------------------------------------------------------
 
@@ -306,6 +328,7 @@ class Parts:
             plan_service=PlanService(self.master),
             report_service=ReportService(Reports(self.database, self.estates, self.clock)),
             webhook_service=WebhookService(self._webhooks),
+            agreement_service=AgreementService(self.agreements),
             metrics=self.metrics,
             message_bytes_max=settings.message_bytes_max,
             gate=self.gate,

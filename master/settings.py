@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     webhook_ca_file: Path | None = None
     """Authorities of receivers' certificates, PEM, besides those that the system trusts; read at the start."""
 
+    agreement_interval_seconds: Seconds = 3600
+    """How often renewals that are due are looked for; they are ordered by the day."""
+
     @property
     def certificate_files(self) -> CertificateFiles | None:
         """Where the certificates are; None in plain text.

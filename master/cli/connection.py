@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from licensemaster.v1 import (
+    agreement_pb2_grpc,
     audit_pb2_grpc,
     license_pb2_grpc,
     plan_pb2_grpc,
@@ -73,6 +74,7 @@ class Connection:
         self.plans = plan_pb2_grpc.PlanServiceStub(self._channel)
         self.reports = report_pb2_grpc.ReportServiceStub(self._channel)
         self.webhooks = webhook_pb2_grpc.WebhookServiceStub(self._channel)
+        self.agreements = agreement_pb2_grpc.AgreementServiceStub(self._channel)
         self.licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
         self.health: Any = health_pb2_grpc.HealthStub(self._channel)  # its stubs name no methods
 

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from licensemaster.v1 import document_pb2, license_pb2
-from master.cli import device_folder
+from master.cli import device_agreement, device_folder
 from master.cli.connection import Connection
 from master.cli.document_files import read_document, write_document
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
@@ -98,4 +98,5 @@ def devices_view(devices: Sequence[license_pb2.DeviceKey]) -> Table:
     return shown
 
 
+device_agreement.add_to(app)
 device_folder.add_to(app)

@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from master.cli import (
+    agreement,
     audit,
     catalog,
+    contract,
     db,
     demo,
     device,
@@ -58,6 +60,9 @@ app.command("report")(report.report)
 app.add_typer(standby.app, name="standby")
 app.add_typer(license.app, name="license")
 app.add_typer(device.app, name="device")
+app.add_typer(agreement.app, name="agreement")
+app.add_typer(agreement.credits_app, name="credits")
+app.add_typer(contract.app, name="contract")
 app.add_typer(vendor.app, name="vendor")
 app.add_typer(pki.app, name="pki")
 app.add_typer(webhook.app, name="webhook")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from master.domain.agreements.policies import Policies
 from master.domain.versions import Version
 from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
 
@@ -82,6 +83,10 @@ class LicenseType:
     minimum_software: Version | None
     releasable: bool
     """Whether it can be taken off a device again (rules C2, D4)."""
+    policies: tuple[str, ...]
+    """The policies that cover its licenses (rule M8); those of a product come from the product."""
+    covered_from_version: int
+    """The lowest version that they cover (rule M8: Softwarephone from V9); 0 for any."""
     rules: tuple[str, ...]
     """The rules that say how it is metered, for refusals."""
 
@@ -120,13 +125,23 @@ class UnknownLicenseNameError(ValueError):
 
 
 class Catalog:
-    """One vendor's license types."""
+    """One vendor's license types, and what it says of time."""
 
-    def __init__(self, *, name: str, title: str, platforms: frozenset[str], types: Mapping[str, LicenseType]) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        title: str,
+        platforms: frozenset[str],
+        types: Mapping[str, LicenseType],
+        time: Policies,
+    ) -> None:
         self.name = name
         self.title = title
         self.platforms = platforms
         self.types = dict(types)
+        self.time = time
+        """Its policies, offers, products and releases."""
         self._patterns = [
             (_compiled(spelling), license_type)
             for license_type in types.values()

@@ -127,6 +127,8 @@ class License:
     release: Release | None = None
     last_proof: bytes | None = None
     """What the certificate of its last release says (`balance.proof_of`): that one may come again, or late."""
+    file_agreement_ends_at: float | None = None
+    """What the vendor's file said of its agreement; `agreement_ends_at` is what the ledger makes of it."""
 
     @property
     def ref(self) -> LicenseRef:
@@ -210,6 +212,9 @@ class Estate:
     def learns(self, now: float) -> bool:
         """Whether nothing may be granted but what was proven."""
         return self.learning is not None and self.learning.lasts(now)
+
+    time_zone: str = "UTC"
+    """In which the days of its agreements are counted; an IANA name."""
 
     @cached_property
     def pbx_ids(self) -> dict[str, int]:

@@ -66,6 +66,27 @@ class LearningView:
     """Seats proven for which there are no licenses: they were refused."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermEnding:
+    """The end of a term of an agreement that lies ahead."""
+
+    subject: str
+    """For people: "license crm", "device S"."""
+    policy: str
+    title: str
+    day: str
+    """The first day on which it no longer holds."""
+    ends_at: float
+    """When that day begins, UNIX seconds."""
+    what_stops: str
+    stops: bool
+    """Whether seats stop then (P1, R3), or everything goes on (P5, Q7)."""
+    remind: bool
+    """Whether somebody is to be reminded by now (M5), as it does not renew by itself."""
+    told_by_license: bool
+    """Whether it is the agreement of a license of the estate, which `agreement_ends` tells of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """An estate at one moment."""
@@ -93,6 +114,8 @@ class Overview:
     """Set while the master learns what is out."""
     dead_messages: Mapping[str, int] = field(default_factory=dict)
     """Messages that could not be told in all attempts, by webhook."""
+    endings: tuple[TermEnding, ...] = ()
+    """What ends of agreements, the earliest first."""
 
 
 def overview(
@@ -108,6 +131,7 @@ def overview(
     pairs: Sequence[Readiness] = (),
     learning: LearningView | None = None,
     dead_messages: Mapping[str, int] | None = None,
+    endings: Sequence[TermEnding] = (),
 ) -> Overview:
     """Put it together.
 
@@ -123,6 +147,7 @@ def overview(
         pairs: standby pairs, judged.
         learning: how far learning has come, where it is under way.
         dead_messages: messages that could not be told, by webhook.
+        endings: what ends of agreements.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -177,6 +202,7 @@ def overview(
         agreement_ends=_agreement_ends(estate),
         learning=learning,
         dead_messages=dead_messages or {},
+        endings=tuple(endings),
     )
 
 

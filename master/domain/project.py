@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from master.domain.catalog import Catalog, UnknownLicenseNameError
 from master.domain.estate import LeasePace, License
@@ -88,6 +89,8 @@ class ProjectSpec:
     devices: tuple[DeviceSpec, ...]
     pbxs: tuple[PbxSpec, ...]
     licenses: tuple[LicenseSpec, ...]
+    time_zone: str = ""
+    """In which the days of its agreements are counted: an IANA name; empty for UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
 
 def violations(spec: ProjectSpec, catalogs: Mapping[str, Catalog]) -> list[Violation]:
     """Everything that is wrong with a project; empty where it can be applied."""
-    found = [*_name_violations(spec), *_pace_violations(spec.lease, ("lease",))]
+    found = [*_name_violations(spec), *_pace_violations(spec.lease, ("lease",)), *_zone_violations(spec)]
     catalog = catalogs.get(spec.catalog)
     if catalog is None:
         found.append(
@@ -193,6 +196,14 @@ def _pace_violations(pace: PaceSpec, at: FieldPath) -> Iterator[Violation]:
         and pace.renew_every_seconds > pace.ttl_seconds
     ):
         yield Violation((*at, "renew_every_seconds"), f"{pace.renew_every_seconds} must not be more than ttl_seconds")
+
+
+def _zone_violations(spec: ProjectSpec) -> Iterator[Violation]:
+    try:
+        ZoneInfo(spec.time_zone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        reason = f"{spec.time_zone[:80]!r} is no time zone; write it like Europe/Berlin or UTC"
+        yield Violation(("time_zone",), reason)
 
 
 def _device_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:

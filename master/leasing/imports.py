@@ -103,6 +103,7 @@ def _taken_in(changes: LicenseChanges, file: LicenseFile, item: FileItem) -> Lic
         device=None,
         file=file.id,
         agreement_ends_at=item.agreement_ends_at,
+        file_agreement_ends_at=item.agreement_ends_at,
     )
     if item.replaces:
         fresh = _converted(changes, fresh, item.replaces)

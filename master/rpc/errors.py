@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from master.auth.limits import CallerLimitError
 from master.auth.permissions import AccessDeniedError, Denial
+from master.domain.agreements.price_file import PriceFileError
 from master.domain.changes import PlanInvalidError
 from master.domain.leases import LeaseError
 from master.domain.toml_lines import path_text
@@ -102,6 +103,10 @@ def failure_of(error: BaseException) -> Failure:
         case RequestIdTakenError():
             return Failure(
                 code.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", str(error), violations=[("request_id", str(error))]
+            )
+        case PriceFileError():
+            return Failure(
+                code.INVALID_ARGUMENT, "PRICE_FILE_INVALID", str(error)[:2000], violations=[("prices.text", str(error))]
             )
         case UnknownPbxError():
             return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))

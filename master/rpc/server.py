@@ -9,6 +9,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from licensemaster.v1 import (
+    agreement_pb2,
+    agreement_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     lease_pb2,
@@ -30,6 +32,7 @@ from licensemaster.v1 import (
 )
 from master.auth.certificates import Certificates
 from master.metrics import Metrics
+from master.rpc.agreement_service import AgreementService
 from master.rpc.audit_service import AuditService
 from master.rpc.gate import Gate
 from master.rpc.interceptors import CallInterceptor
@@ -55,6 +58,7 @@ SERVICES = tuple(
         (plan_pb2, "PlanService"),
         (report_pb2, "ReportService"),
         (webhook_pb2, "WebhookService"),
+        (agreement_pb2, "AgreementService"),
     )
 )
 
@@ -74,6 +78,7 @@ class Server:
         plan_service: PlanService,
         report_service: ReportService,
         webhook_service: WebhookService,
+        agreement_service: AgreementService,
         metrics: Metrics,
         message_bytes_max: int,
         gate: Gate | None,
@@ -100,6 +105,7 @@ class Server:
         plan_pb2_grpc.add_PlanServiceServicer_to_server(plan_service, self._server)
         report_pb2_grpc.add_ReportServiceServicer_to_server(report_service, self._server)
         webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_service, self._server)
+        agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreement_service, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

@@ -77,6 +77,7 @@ def write_licenses(tx: Tx, project_id: int, items: Iterable[License], *, fresh: 
             "device_id": item.device.id if item.device else None, "file": item.file, "binding": item.binding,
             "first_bound_at": item.first_bound_at, "bound_at": item.bound_at, "held_until": item.held_until,
             "agreement_ends_at": item.agreement_ends_at, "last_proof": item.last_proof,
+            "file_agreement_ends_at": item.file_agreement_ends_at,
         }  # fmt: skip
         if item.id in fresh:
             tx.connection.execute(insert(t.license_).values(project_id=project_id, id=item.id, **values))

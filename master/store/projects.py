@@ -83,6 +83,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
         name=row["name"],
         display_name=row["display_name"],
         catalog=row["catalog"],
+        time_zone=row["time_zone"] or "",
         lease=_pace(row),
         sites=tuple(SiteSpec(one["name"], one["display_name"]) for one in _rows(tx, t.site, row["id"])),
         devices=tuple(DeviceSpec(one["name"], one["platform"], one["model"]) for one in devices),
@@ -147,6 +148,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         epoch_floor=row["epoch_floor"],
         revoked_from=_revoked_from(tx, row["id"]),
         learning=_learning(row),
+        time_zone=row["time_zone"] or "UTC",
     )
 
 
@@ -176,6 +178,7 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
             agreement_ends_at=one["agreement_ends_at"],
             release=_release(releases[one["id"]], devices) if one["id"] in releases else None,
             last_proof=one["last_proof"],
+            file_agreement_ends_at=one["file_agreement_ends_at"],
         )
         for one in _rows(tx, t.license_, project_id)
     )
@@ -186,7 +189,7 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: Stored
     revision = before.revision + 1 if before else 1
     values = {
         "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
-        "applied_at": now, **_pace_values(spec.lease),
+        "applied_at": now, "time_zone": spec.time_zone or None, **_pace_values(spec.lease),
     }  # fmt: skip
     if before is None:
         result = tx.connection.execute(insert(t.project).values(epoch_floor=0, **values).returning(t.project.c.id))

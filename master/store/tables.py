@@ -48,6 +48,7 @@ project = Table(
     Column("learning_since", Float(53)),
     Column("learning_until", Float(53)),
     Column("learning_why", Text),
+    Column("time_zone", String(63)),
 )
 """A customer's installation; learning_... are set while the master learns after a restore."""
 
@@ -110,9 +111,14 @@ license_ = Table(
     Column("held_until", Float(53)),
     Column("agreement_ends_at", Float(53)),
     Column("last_proof", LargeBinary),
+    Column("file_agreement_ends_at", Float(53)),
     CheckConstraint("quantity > 0", name="quantity"),
 )
-"""Purchased items; free in the project balance while device_id is null; declared in the project file while file is."""
+"""Purchased items; free in the project balance while device_id is null; declared in the project file while file is.
+
+`file_agreement_ends_at` is what the vendor's file said, kept as it was; `agreement_ends_at` what the ledger makes of
+it.
+"""
 
 license_release = Table(
     "license_release",
@@ -415,6 +421,25 @@ webhook_delivery = Table(
     Index("ix_webhook_delivery_due_at", "due_at"),
 )
 """What is still to be told; dead where due_at is null. Gone once it has been taken."""
+
+agreement_entry = Table(
+    "agreement_entry",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("recorded_at", Float(53), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("subject_kind", String(15), nullable=False),
+    Column("subject_id", String(255), nullable=False),
+    Column("policy", String(63), nullable=False),
+    Column("details", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rules", String(255), nullable=False),
+    Column("caller", String(255), nullable=False),
+    Column("request_id", String(128), nullable=False),
+)
+"""The agreement ledger: numbered from 1 without gaps in each project, only ever appended to. Details are JSON."""
 
 signing_key = Table(
     "signing_key",

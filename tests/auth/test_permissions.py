@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from licensemaster.v1 import (
+    agreement_pb2,
     audit_pb2,
     lease_pb2,
     license_pb2,
@@ -24,7 +25,8 @@ from master.auth.permissions import TABLE, Denial, denial, may_read_metrics, sto
 from master.rpc.server import SERVICES
 
 FILES = (
-    *(audit_pb2, lease_pb2, license_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2, webhook_pb2),
+    *(agreement_pb2, audit_pb2),
+    *(lease_pb2, license_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2, webhook_pb2),
     *(health_pb2, reflection_pb2),
 )
 METHODS = {
@@ -37,12 +39,13 @@ HEALTH = {"Check", "List", "Watch"}
 MAY_CALL = {
     Role.PBX: {
         *("OpenLease", "TakeOverLease", "RenewLease", "CloseLease", "AcquireSeats", "ReturnSeats", "SyncSeats"),
-        *("WatchLease", "ExplainSeats", "SubmitCertificate", "EnrollDevice"),
+        *("WatchLease", "ExplainSeats", "SubmitCertificate", "EnrollDevice", "CheckUpgrade"),
     },
     Role.VIEWER: {
         *("ListLicenses", "ListVendorKeys", "ListDevices", "GetProject", "ListProjects", "CheckStandby", "GetStatus"),
         *("ListSeats", "ListLeases", "ExplainSeats", "ListEvents", "ExportEvents", "VerifyAudit", "PlanChanges"),
-        *("GetUsageReport", "ServerReflectionInfo"),
+        *("GetUsageReport", "ServerReflectionInfo", "QuoteOrder", "ListAgreements", "ListEntries", "CheckUpgrade"),
+        *("ListEndings", "GetRights"),
     },
     Role.VENDOR: {"ImportLicenses"},
     Role.METRICS: set(),
@@ -54,6 +57,7 @@ MAY_CALL[Role.OPERATOR] = {
     *("AddWebhook", "ListWebhooks", "RemoveWebhook", "TestWebhook", "ListDeadMessages", "RetryDeadMessages"),
     *("TrustVendorKey", "DistrustVendorKey", "CreateEnrollment", "EnrollDevice", "ApplyProject", "DrillStandby"),
     "EndLearning",
+    "PlaceOrder",
 }
 """The table once more, by role instead of by method, written by hand: who changes one must change the other."""
 BERLIN = identity_of("license-master://projects/acme/pbxs/berlin")

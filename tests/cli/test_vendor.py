@@ -105,7 +105,7 @@ def test_all_that_is_wrong_is_told_at_once(key: Path) -> None:
         True
     ] * 4
     assert "licenses: 0 given" in failure(*issue(key))
-    assert "there is no catalog 'nobody'; there are innovaphone" in failure(*issue(key, "--catalog", "nobody"))
+    assert "there is no catalog 'nobody'; there are allworx, " in failure(*issue(key, "--catalog", "nobody"))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from master.domain.agreements.policy_file import OFFER_KEYS, POLICY_KEYS, PRODUCT_KEYS
 from master.domain.catalog_file import _TYPE_KEYS, CatalogError, read_catalog
 
 FIXTURES = sorted((Path(__file__).parents[1] / "fixtures" / "catalogs").glob("*.toml"))
@@ -19,7 +20,7 @@ def test_the_fixture_without_a_mistake() -> None:
     catalog = read_catalog(GOOD.read_text(encoding="utf-8"), file="good.toml")
     assert (catalog.name, catalog.title, sorted(catalog.platforms)) == ("example", "Example", ["gateway", "virtual"])
     assert list(catalog.types) == [
-        "seat", "machine", "user", "extra", "mailbox", "all", "recorder", "recorded", "plug"
+        "seat", "machine", "user", "extra", "mailbox", "all", "recorder", "recorded", "plug", "device_type"
     ]  # fmt: skip
 
 
@@ -58,3 +59,22 @@ def test_every_key_refuses_a_value_of_the_wrong_kind(key: str) -> None:
     with pytest.raises(CatalogError) as refused:
         read_catalog(f"{head}{key} = {wrong}\n{rest}", file="f")
     assert str(refused.value).startswith(f"f:6: types.one.{key}: {{'a': 1}} must be ")
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("policies", key) for key in sorted(POLICY_KEYS)]
+    + [("offers", key) for key in sorted(OFFER_KEYS)]
+    + [("products", key) for key in sorted(PRODUCT_KEYS - {"each_has", "features"})],
+)
+def test_every_key_about_time_refuses_a_value_of_the_wrong_kind(section: str, key: str) -> None:
+    head = '[catalog]\nname = "x"\ntitle = "x"\nplatforms = []\n[types]\n'
+    needed = {
+        "policies": {"title": '"x"', "grants": '"use"', "begins": '"purchase"'},
+        "offers": {"title": '"x"', "price": '"free"'},
+        "products": {"title": '"x"', "subject": '"license"'},
+    }
+    rest = "".join(f"{name} = {value}\n" for name, value in needed[section].items() if name != key)
+    with pytest.raises(CatalogError) as refused:
+        read_catalog(f"{head}[{section}.one]\n{key} = {{ a = 1 }}\n{rest}", file="f")
+    assert str(refused.value).startswith(f"f:7: {section}.one.{key}: {{'a': 1}} must be ")

@@ -6,6 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from master.domain.agreements.policies import (
+    Begins,
+    Counted,
+    Grants,
+    Late,
+    PriceBasis,
+    SeatUse,
+    SoldBy,
+    SubjectKind,
+    Unit,
+)
+from master.domain.agreements.policy_file import OFFER_KEYS, POLICY_KEYS, PRODUCT_KEYS
 from master.domain.catalog import RequiredOf
 from master.domain.catalog_file import _CATALOG_KEYS, _TYPE_KEYS, read_catalog
 from master.domain.words import DrawnFrom, HolderKind, Metering, PbxRole, VersionBasis
@@ -18,12 +30,37 @@ def documented(text: str) -> set[str]:
 
 
 def test_every_key_is_explained_and_no_other() -> None:
-    of_catalog, _, of_types = TEXT.partition("## A license type")
-    assert documented(of_catalog) == _CATALOG_KEYS
-    assert documented(of_types) == _TYPE_KEYS
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+    assert {title: documented(text) for title, text in sections.items()} == {
+        "The catalog itself": _CATALOG_KEYS,
+        "A license type": _TYPE_KEYS,
+        "A policy": POLICY_KEYS,
+        "An offer": OFFER_KEYS,
+        "A product": PRODUCT_KEYS,
+        "Releases": set(),
+    }
 
 
-@pytest.mark.parametrize("kind", [Metering, VersionBasis, DrawnFrom, HolderKind, PbxRole, RequiredOf])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Metering,
+        VersionBasis,
+        DrawnFrom,
+        HolderKind,
+        PbxRole,
+        RequiredOf,
+        Grants,
+        Begins,
+        Late,
+        Counted,
+        PriceBasis,
+        Unit,
+        SoldBy,
+        SubjectKind,
+        SeatUse,
+    ],
+)
 def test_every_choice_is_named(kind: type[Enum]) -> None:
     for member in kind:
         assert f"`{member.name.lower()}`" in TEXT, member
@@ -31,9 +68,12 @@ def test_every_choice_is_named(kind: type[Enum]) -> None:
 
 def test_the_examples_are_right() -> None:
     examples = re.findall(r"(?:^    .*\n)+", TEXT, re.MULTILINE)
-    catalog, port = (
-        next(one for one in examples if one.strip().startswith(start)) for start in ("[catalog]", "[types")
-    )
+    starts = ("[catalog]", "[types", "[policies", "[offers", "[products")
+    parts = [next(one for one in examples if one.strip().startswith(start)) for start in starts]
     ipva = '[types.ipva]\nname = "PBX-IPVA{version}"\nmetering = "companion"\n'
-    read = read_catalog(re.sub("^    ", "", catalog + port, flags=re.MULTILINE) + ipva, file="docs/catalogs.md")
-    assert set(read.types) == {"port", "ipva"}
+    user = '[types.user]\nname = "User{version}"\nmetering = "fixed"\nholders = ["user"]\n'
+    examples_read = re.sub("^    ", "", "".join(parts), flags=re.MULTILINE)
+    read = read_catalog(examples_read + ipva + user, file="docs/catalogs.md")
+    assert set(read.types) == {"port", "ipva", "user"}
+    assert (set(read.time.policies), set(read.time.offers)) == ({"maintenance"}, {"renewal"})
+    assert set(read.time.products) == {"isymphony"}

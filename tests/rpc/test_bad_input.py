@@ -359,7 +359,17 @@ BAD_PROJECTS: dict[str, tuple[Change, str, str]] = {
     "no name": (lambda p: setattr(p, "name", ""), "name", "must be 1 to 63"),
     "hostile name": (lambda p: setattr(p, "name", "a/b\0"), "name", "must be 1 to 63"),
     "long name": (lambda p: setattr(p, "name", "x" * 10_000), "name", "xxx"),
-    "unknown catalog": (lambda p: setattr(p, "catalog", "acme"), "catalog", "use one of innovaphone"),
+    "unknown catalog": (
+        lambda p: setattr(p, "catalog", "acme"),
+        "catalog",
+        "use one of allworx, distribution_engine, innovaphone, isymphony",
+    ),
+    "unknown time zone": (
+        lambda p: setattr(p, "time_zone", "Mars/Olympus"),
+        "time_zone",
+        "write it like Europe/Berlin",
+    ),
+    "hostile time zone": (lambda p: setattr(p, "time_zone", "../../etc/passwd\0"), "time_zone", "is no time zone"),
     "hostile display name": (lambda p: setattr(p, "display_name", "a\0b"), "display_name", "must be printable"),
     "hostile site": (
         lambda p: setattr(p.sites[0], "display_name", "a\nb"),

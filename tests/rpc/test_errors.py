@@ -13,6 +13,7 @@ import pytest
 from master import leasing
 from master.auth.limits import CallerLimitError
 from master.auth.permissions import AccessDeniedError, Denial
+from master.domain.agreements.price_file import PriceFileError
 from master.domain.catalog import UnknownLicenseNameError
 from master.domain.changes import PlanInvalidError
 from master.domain.leases import LeaseError, LeaseProblem
@@ -42,6 +43,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (PlanInvalidError([Violation(("changes", 0), "no")]), CODE.INVALID_ARGUMENT, "PLAN_INVALID", False),
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
     (RequestIdTakenError("r-1", "licenses.bound"), CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", False),
+    (PriceFileError("prices.toml:1: no"), CODE.INVALID_ARGUMENT, "PRICE_FILE_INVALID", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
     (NotLearningError("acme"), CODE.FAILED_PRECONDITION, "NOT_LEARNING", False),
     (NoPairError(PbxName("acme", "x")), CODE.FAILED_PRECONDITION, "NO_STANDBY_PAIR", False),

@@ -12,6 +12,7 @@ from uuid import uuid4
 import grpc
 
 from licensemaster.v1 import (
+    agreement_pb2_grpc,
     audit_pb2_grpc,
     lease_pb2_grpc,
     license_pb2_grpc,
@@ -70,6 +71,7 @@ class Wire:
     plans: plan_pb2_grpc.PlanServiceAsyncStub
     reports: report_pb2_grpc.ReportServiceAsyncStub
     webhooks: webhook_pb2_grpc.WebhookServiceAsyncStub
+    agreements: agreement_pb2_grpc.AgreementServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -98,6 +100,7 @@ def wire_over(address: str, channel: grpc.aio.Channel) -> Wire:
         plan_pb2_grpc.PlanServiceStub(channel),
         report_pb2_grpc.ReportServiceStub(channel),
         webhook_pb2_grpc.WebhookServiceStub(channel),
+        agreement_pb2_grpc.AgreementServiceStub(channel),
     )
 
 
@@ -118,6 +121,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "release_interval_seconds": 3600,
         "usage_interval_seconds": 3600,
         "webhook_interval_seconds": 3600,
+        "agreement_interval_seconds": 3600,
         "drain_seconds": 0.5,
         "metrics_listen": "",
         "plaintext": "tls_certificate_file" not in settings,

@@ -252,6 +252,7 @@ def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
             for index, pbx in enumerate(project.pbxs)
         ),
         licenses=tuple(spec.LicenseSpec(one.id, one.type, one.quantity, one.device) for one in project.licenses),
+        time_zone=project.time_zone,
     )
 
 

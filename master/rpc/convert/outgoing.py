@@ -344,6 +344,7 @@ def project_message(found: spec.ProjectSpec) -> project_pb2.Project:
             project_pb2.License(id=one.id, type=one.type, quantity=one.quantity, device=one.device)
             for one in found.licenses
         ],
+        time_zone=found.time_zone,
     )
 
 

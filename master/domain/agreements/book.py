@@ -1,0 +1,117 @@
+"""All that deciding looks at: the catalog's policies, what the ledger says, and the licenses of the estate.
+
+Gathers and decides nothing. Licenses come from the estate with the facts that agreements need (L7); devices,
+contracts and licenses that were bought in the ledger are known by the ledger alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from master.domain.agreements.dates import Term
+from master.domain.agreements.entries import Subject
+from master.domain.agreements.policies import Begins, Policies, Policy, Product, SubjectKind
+from master.domain.agreements.releases import ReleaseName
+from master.domain.agreements.state import Cover, Holding, PaidTerm, State
+from master.domain.catalog import Catalog, LicenseType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseFacts:
+    """A license of the estate as agreements see it; days are those of the project's time zone."""
+
+    id: str
+    type: LicenseType
+    version: int | None
+    tier: int | None = None
+    quantity: int
+    first_bound_on: date | None
+    """Kept for good (L7); None while it was never bound."""
+    is_free: bool
+    """Whether it lies in the balance."""
+    agreement_ends_on: date | None = None
+    """The first day without an agreement, where the vendor's file said one; the ledger goes before it."""
+
+    @property
+    def subject(self) -> Subject:
+        """As the ledger names it."""
+        return Subject.of(SubjectKind.LICENSE, self.id)
+
+    def __str__(self) -> str:
+        printed = self.type.printed(version=self.version, tier=self.tier)
+        return f"{self.quantity} x {printed} ({self.id})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """What is known at one moment."""
+
+    catalog: Catalog
+    state: State = field(default_factory=State)
+    licenses: Mapping[str, LicenseFacts] = field(default_factory=dict)
+    """The licenses of the estate by id."""
+
+    @property
+    def time(self) -> Policies:
+        """What the catalog says of time."""
+        return self.catalog.time
+
+    @property
+    def releases(self) -> Mapping[ReleaseName, date]:
+        """All releases that are known to be published; what the ledger says goes before the catalog."""
+        return {**self.catalog.time.releases, **self.state.releases}
+
+    def license(self, subject: Subject) -> LicenseFacts | None:
+        """The license of the estate that a subject is; None where it is none."""
+        return self.licenses.get(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
+
+    def product(self, holding: Holding) -> Product | None:
+        """The product that a subject is; None for a license of the estate."""
+        return self.time.products.get(holding.product)
+
+    def cover(self, subject: Subject, policy: str) -> Cover:
+        """The terms of a subject; where the ledger has none, the agreement that the vendor's file said."""
+        cover = self.state.holding(subject).cover(policy)
+        facts = self.license(subject)
+        if subject in self.state.holdings and policy in self.state.holding(subject).covers:
+            return cover
+        if facts is None or facts.agreement_ends_on is None or policy not in facts.type.policies:
+            return cover
+        begins = min(facts.first_bound_on or facts.agreement_ends_on, facts.agreement_ends_on)
+        term = Term(begins, facts.agreement_ends_on)
+        paid = PaidTerm(term=term, anchor=term.ends, anchor_months=0, how="vendor", offer="", entry=0)
+        return Cover(policy=policy, terms=(paid,))
+
+    def policies_of(self, subject: Subject) -> tuple[Policy, ...]:
+        """The policies that can have terms for a subject: those of its type or product, and of its trial."""
+        facts = self.license(subject)
+        names: list[str] = []
+        if facts is not None:
+            version = self.version(facts)
+            names += facts.type.policies if version is None or version >= facts.type.covered_from_version else ()
+        holding = self.state.holding(subject)
+        if (product := self.product(holding)) is not None:
+            names += product.policies
+            if product.trial is not None:
+                names += self.time.offers[product.trial].policies
+        return tuple(self.time.policies[name] for name in dict.fromkeys(names))
+
+    def begins(self, subject: Subject, policy: Policy) -> date | None:
+        """The day from which a policy counts for a subject; None while that has not come."""
+        facts, holding = self.license(subject), self.state.holding(subject)
+        if policy.begins is Begins.FIRST_BINDING:
+            return facts.first_bound_on if facts is not None else None
+        return holding.delivered_on if policy.begins is Begins.DELIVERY else holding.bought_on
+
+    def subjects(self) -> Iterator[Subject]:
+        """Everything that is known, in order."""
+        known = {facts.subject for facts in self.licenses.values()}
+        known |= {subject for subject in self.state.holdings if subject.kind}
+        return iter(sorted(known))
+
+    def version(self, facts: LicenseFacts) -> int | None:
+        """The version of a license, as upgraded or converted."""
+        changed = self.state.holding(facts.subject).version
+        return facts.version if changed is None else changed

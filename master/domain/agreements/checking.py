@@ -1,0 +1,40 @@
+"""Whether a release may be installed, as somebody asks who may not know what is installed, or has no gate at all.
+
+For devices the gate decides (`gate.py`), for licenses their maintenance and major version (`rights.py`); here their
+answers get one form.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from master.domain.agreements.book import Book
+from master.domain.agreements.entries import Subject
+from master.domain.agreements.gate import GateAnswer, phone_firmware_gate, upgrade_gate
+from master.domain.agreements.releases import ReleaseName
+from master.domain.agreements.rights import may_run
+
+
+def check_upgrade(
+    book: Book, device: Subject, *, from_release: ReleaseName | None, to_release: ReleaseName, day: date
+) -> GateAnswer:
+    """Whether a device may install a release on a day; it runs what the ledger says where nothing is said."""
+    if all(product.gate_release is None for product in book.time.products.values()):
+        why = f"no agreement of {book.catalog.title} stands in the way; what its licenses allow, a plan says"
+        return GateAnswer(allowed=True, why=why, rules=(), path=(f"install {to_release}",))
+    runs = from_release or book.state.holding(device).installed or to_release
+    return upgrade_gate(book, device, from_release=runs, to_release=to_release, day=day)
+
+
+def check_firmware(book: Book, device: Subject, to_release: ReleaseName) -> GateAnswer:
+    """Whether the phones of a device may have the firmware of a release (Q6)."""
+    return phone_firmware_gate(book, device, to_release)
+
+
+def check_license(book: Book, license: Subject, to_release: ReleaseName, day: date) -> GateAnswer:
+    """Whether a license that was bought as a product may run a release on a day (P3, P5)."""
+    refusal = may_run(book, license, to_release, day)
+    if refusal is None:
+        why = f"{license} may run {to_release}, for as long as it likes"
+        return GateAnswer(allowed=True, why=why, rules=("P3",), path=(f"install {to_release}",))
+    return GateAnswer(allowed=False, why=refusal.message, rules=refusal.rules, path=(refusal.remedy,), refusal=refusal)

@@ -1,0 +1,223 @@
+"""Reads what a catalog says of time (`[policies]`, `[offers]`, `[products]`, `[releases]`) and refuses mistakes.
+
+Checks what a typing mistake could break: unknown keys, names that do not exist, settings that contradict each other.
+What they mean, `policies.py` says; docs/catalogs.md explains every key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from master.domain.agreements.policies import (
+    Begins,
+    Counted,
+    Grants,
+    Late,
+    Offer,
+    Policies,
+    Policy,
+    PriceBasis,
+    Product,
+    SeatUse,
+    SoldBy,
+    SubjectKind,
+    Unit,
+)
+from master.domain.agreements.releases import ReleaseName
+from master.domain.toml_lines import FieldPath
+from master.domain.toml_reader import TomlReader, close_to
+
+if TYPE_CHECKING:
+    from master.domain.catalog import LicenseType
+
+T = TypeVar("T")
+
+SECTIONS = ("policies", "offers", "products", "releases")
+POLICY_KEYS = {
+    "title", "grants", "begins", "included_months", "ahead_months_max", "purchases_max", "support_months",
+    "reminder_days", "rules",
+}  # fmt: skip
+OFFER_KEYS = {
+    "title", "policies", "months", "days", "late", "gap_factor", "counted", "from_day", "until_day", "until_month",
+    "price", "share", "unit", "payment_first", "renews_itself", "needs_key",
+    "conversion_months", "rules",
+}  # fmt: skip
+PRODUCT_KEYS = {
+    "title", "subject", "policies", "sold_by", "counts", "each_has", "features", "minimum", "payment_first",
+    "trial", "one_major", "seat_for", "premier", "gate_release", "gate_policy", "rules",
+}  # fmt: skip
+
+
+class PolicyFile:
+    """Reads the sections about time of one catalog."""
+
+    def __init__(self, reader: TomlReader, types: Mapping[str, LicenseType]) -> None:
+        self._read = reader
+        self._types = types
+
+    def policies(self) -> Policies:
+        """All that the catalog says of time."""
+        found = Policies(
+            policies=self._section("policies", self._policy),
+            offers=self._section("offers", self._offer),
+            products=self._section("products", self._product),
+            releases=self._releases(),
+        )
+        for license_type in self._types.values():
+            self._known(("types", license_type.key, "policies"), license_type.policies, found.policies, "policy")
+        for offer in found.offers.values():
+            self._check_offer(offer, found)
+        for product in found.products.values():
+            self._check_product(product, found)
+        return found
+
+    def _section(self, name: str, read_one: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
+        tables = self._read.typed(self._read.document, (name,), dict, {})
+        return {key: read_one(key, self._read.table(tables, (name, key))) for key in tables}
+
+    def _policy(self, key: str, table: Mapping[str, Any]) -> Policy:
+        read, at = self._read, ("policies", key)
+        read.known_keys(table, at, POLICY_KEYS)
+        return Policy(
+            key=key,
+            title=read.string(table, (*at, "title")),
+            grants=read.choice(Grants, table, (*at, "grants"), None),
+            begins=read.choice(Begins, table, (*at, "begins"), None),
+            included_months=read.whole_number(table, (*at, "included_months"), 0),
+            ahead_months_max=read.whole_number(table, (*at, "ahead_months_max"), 0),
+            purchases_max=read.whole_number(table, (*at, "purchases_max"), 0),
+            support_months=read.whole_number(table, (*at, "support_months"), 0),
+            reminder_days=tuple(sorted(read.whole_numbers(table, (*at, "reminder_days")), reverse=True)),
+            rules=tuple(read.strings(table, (*at, "rules"))),
+        )
+
+    def _offer(self, key: str, table: Mapping[str, Any]) -> Offer:
+        read, at = self._read, ("offers", key)
+        read.known_keys(table, at, OFFER_KEYS)
+        price = read.choice(PriceBasis, table, (*at, "price"), None)
+        late = read.choice(Late, table, (*at, "late"), Late.FROM_LAST_END)
+        offer = Offer(
+            key=key,
+            title=read.string(table, (*at, "title")),
+            policies=tuple(read.strings(table, (*at, "policies"))),
+            months=tuple(sorted(read.whole_numbers(table, (*at, "months")))),
+            days=read.whole_number(table, (*at, "days"), 0),
+            late=late,
+            gap_factor=read.decimal(table, (*at, "gap_factor"), None if late is Late.PAY_GAP else "1"),
+            counted=read.choice(Counted, table, (*at, "counted"), Counted.LAST_END),
+            from_day=read.whole_number(table, (*at, "from_day"), 0),
+            until_day=read.whole_number(table, (*at, "until_day"), 0),
+            until_month=read.whole_number(table, (*at, "until_month"), 0),
+            price=price,
+            share=read.decimal(table, (*at, "share"), None if price is PriceBasis.SHARE_PER_YEAR else "0"),
+            unit=read.choice(Unit, table, (*at, "unit"), Unit.MONEY),
+            payment_first=read.typed(table, (*at, "payment_first"), bool, False),
+            renews_itself=read.typed(table, (*at, "renews_itself"), bool, False),
+            needs_key=read.typed(table, (*at, "needs_key"), bool, False),
+            conversion_months=read.whole_number(table, (*at, "conversion_months"), 0),
+            rules=tuple(read.strings(table, (*at, "rules"))),
+        )
+        if late is Late.PAY_GAP and price not in (PriceBasis.SHARE_PER_YEAR, PriceBasis.PER_SEAT_AND_MONTH):
+            raise read.error((*at, "late"), "a gap can be paid only where the price goes by time")
+        if "gap_factor" in table and late is not Late.PAY_GAP:
+            raise read.error((*at, "gap_factor"), "only an offer with late = 'pay_gap' has one")
+        if "share" in table and price is not PriceBasis.SHARE_PER_YEAR:
+            raise read.error((*at, "share"), "only an offer with price = 'share_per_year' has one")
+        return offer
+
+    def _product(self, key: str, table: Mapping[str, Any]) -> Product:
+        read, at = self._read, ("products", key)
+        read.known_keys(table, at, PRODUCT_KEYS)
+        features = read.typed(table, (*at, "features"), dict, {})
+        return Product(
+            key=key,
+            title=read.string(table, (*at, "title")),
+            subject=read.choice(SubjectKind, table, (*at, "subject"), None),
+            policies=tuple(read.strings(table, (*at, "policies"))),
+            sold_by=read.choice(SoldBy, table, (*at, "sold_by"), SoldBy.PIECE),
+            counts=tuple(read.strings(table, (*at, "counts"))),
+            each_has=read.counts(table, (*at, "each_has")),
+            features={name: self._release(features, (*at, "features", name)) for name in features},
+            minimum=read.whole_number(table, (*at, "minimum"), 0),
+            payment_first=read.typed(table, (*at, "payment_first"), bool, False),
+            trial=read.string(table, (*at, "trial"), "") or None,
+            one_major=read.typed(table, (*at, "one_major"), bool, False),
+            seat_for=read.choices(SeatUse, table, (*at, "seat_for")),
+            premier=read.typed(table, (*at, "premier"), bool, False),
+            gate_release=self._release(table, (*at, "gate_release")),
+            gate_policy=read.string(table, (*at, "gate_policy"), "") or None,
+            rules=tuple(read.strings(table, (*at, "rules"))),
+        )
+
+    def _releases(self) -> dict[ReleaseName, date]:
+        table = self._read.typed(self._read.document, ("releases",), dict, {})
+        found: dict[ReleaseName, date] = {}
+        for text in table:
+            at: FieldPath = ("releases", text)
+            name = self._parsed(text, at)
+            if name in found:
+                raise self._read.error(at, "the release stands here twice, in two spellings")
+            found[name] = self._read.day(table, at)
+        return found
+
+    def _release(self, table: Mapping[str, Any], at: FieldPath) -> ReleaseName | None:
+        text = self._read.string(table, at, "")
+        return self._parsed(text, at) if text else None
+
+    def _parsed(self, text: str, at: FieldPath) -> ReleaseName:
+        try:
+            return ReleaseName.parse(text)
+        except ValueError as error:
+            raise self._read.error(at, str(error)) from error
+
+    def _known(self, at: FieldPath, names: Iterable[str], known: Mapping[str, object], word: str) -> None:
+        for name in names:
+            if name not in known:
+                raise self._read.error(at, f"there is no {word} {name!r}{close_to(name, known)}")
+
+    def _check_offer(self, offer: Offer, found: Policies) -> None:
+        at, error = ("offers", offer.key), self._read.error
+        self._known((*at, "policies"), offer.policies, found.policies, "policy")
+        covered = [found.policies[name] for name in offer.policies]
+        if not covered:
+            raise error((*at, "policies"), "an offer is time of at least one policy")
+        if offer.payment_first and offer.needs_key:
+            raise error((*at, "needs_key"), "where payment comes first, the key comes with its confirmation")
+        if offer.renews_itself and len(offer.months) != 1:
+            raise error((*at, "renews_itself"), "an offer that renews automatically has exactly one period in months")
+        if offer.days and offer.months:
+            raise error((*at, "days"), "an offer is sold by days or by months, not both")
+        if offer.late is Late.PAY_GAP and offer.gap_factor == Decimal(0):
+            raise error((*at, "gap_factor"), "must be above 0; where the gap is not bought, late = 'from_today'")
+        since_delivery = offer.counted is Counted.DELIVERY or offer.from_day or offer.until_day or offer.until_month
+        if since_delivery and any(policy.begins is not Begins.DELIVERY for policy in covered):
+            raise error(at, "counts days since delivery, which only policies with begins = 'delivery' know")
+        if offer.until_day and offer.until_month:
+            raise error((*at, "until_month"), "give until_day or until_month, not both")
+        if offer.until_day and offer.until_day <= offer.from_day:
+            raise error((*at, "until_day"), f"must be above from_day, {offer.from_day}")
+
+    def _check_product(self, product: Product, found: Policies) -> None:
+        at, error = ("products", product.key), self._read.error
+        self._known((*at, "policies"), product.policies, found.policies, "policy")
+        for field in ("counts", "each_has", "features"):
+            self._known((*at, field), getattr(product, field), self._types, "type")
+        if (product.sold_by is SoldBy.PIECE) is bool(product.counts):
+            raise error((*at, "counts"), "exactly the products sold by tier or by seat have counts")
+        yearly = [one for one in map(found.policies.__getitem__, product.policies) if one.grants is Grants.USE]
+        if product.sold_by is SoldBy.SEAT and not any(one.included_months for one in yearly):
+            raise error((*at, "policies"), "seats are sold for the included_months of a policy with grants = 'use'")
+        if product.seat_for and len(product.counts) != 1:
+            raise error((*at, "seat_for"), "seats are assigned where counts is exactly one type")
+        if product.trial is not None:
+            self._known((*at, "trial"), (product.trial,), found.offers, "offer")
+            tried = found.offers[product.trial].policies
+            if any(found.policies[name].grants is not Grants.USE for name in tried):
+                raise error((*at, "trial"), "is an offer of a policy with grants = 'use'")
+        if (product.gate_release is None) is not (product.gate_policy is None):
+            raise error((*at, "gate_policy"), "gate_release and gate_policy stand together")
+        if product.gate_policy is not None:
+            self._known((*at, "gate_policy"), (product.gate_policy,), dict.fromkeys(product.policies), "policy")

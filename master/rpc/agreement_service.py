@@ -1,0 +1,146 @@
+"""AgreementService: what a project may do over time."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import Message
+
+from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
+from master.domain.agreements.checking import check_firmware, check_license, check_upgrade
+from master.domain.agreements.entries import Subject
+from master.domain.agreements.policies import SubjectKind
+from master.domain.agreements.problems import AgreementRefusal
+from master.domain.agreements.questions import endings, reminders
+from master.domain.agreements.rights import what_may_run
+from master.leasing.agreements import Agreements
+from master.leasing.ledger import Known
+from master.rpc.convert import agreement_orders, agreements, incoming
+from master.rpc.errors import InvalidArgumentError
+from master.rpc.interceptors import caller_of_call
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+_DAYS_USUAL, _DAYS_MAX = 90, 36_600
+
+
+class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
+    """Agreements."""
+
+    def __init__(self, kept: Agreements) -> None:
+        self._agreements = kept
+
+    async def PlaceOrder(
+        self, request: agreement_pb2.PlaceOrderRequest, context: Context
+    ) -> agreement_pb2.PlaceOrderResponse:
+        """Carry an order out."""
+        answer = await self._agreements.place(agreement_orders.place_order(request, caller_of_call.get()))
+        if isinstance(answer, AgreementRefusal):
+            refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
+            return agreement_pb2.PlaceOrderResponse(refused=refused)
+        return agreement_pb2.PlaceOrderResponse(placed=agreements.placed(answer))
+
+    async def QuoteOrder(
+        self, request: agreement_pb2.QuoteOrderRequest, context: Context
+    ) -> agreement_pb2.QuoteOrderResponse:
+        """What an order would cost."""
+        project = incoming.project_name(request.project)
+        order = agreement_orders.order(request.order)
+        answer = await self._agreements.quote(project, order, agreement_orders.prices(request.prices))
+        if isinstance(answer, AgreementRefusal):
+            refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
+            return agreement_pb2.QuoteOrderResponse(refused=refused)
+        return agreement_pb2.QuoteOrderResponse(quote=agreements.quote(answer))
+
+    async def ListAgreements(
+        self, request: agreement_pb2.ListAgreementsRequest, context: Context
+    ) -> agreement_pb2.ListAgreementsResponse:
+        """How everything stands."""
+        kind = agreement_orders.subject_kind(request.kind)
+        return agreements.agreements(await self._known(request, request.day), kind)
+
+    async def ListEntries(
+        self, request: agreement_pb2.ListEntriesRequest, context: Context
+    ) -> agreement_pb2.ListEntriesResponse:
+        """The ledger, a page at a time."""
+        size = incoming.page_size(request.page_size, default=100)
+        after = _number("page_token", request.page_token)
+        about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
+        known = await self._known(request, "")
+        found = [one for one in known.entries if one.number > after and about in (None, one.subject)]
+        return agreement_pb2.ListEntriesResponse(
+            entries=[agreements.entry(one) for one in found[:size]],
+            next_page_token=str(found[size - 1].number) if len(found) > size else "",
+            balance=agreements.decimal(known.book.state.balance),
+        )
+
+    async def CheckUpgrade(
+        self, request: agreement_pb2.CheckUpgradeRequest, context: Context
+    ) -> agreement_pb2.CheckUpgradeResponse:
+        """Whether a device may install a release."""
+        project, kind, name = agreement_orders.server(request.server)
+        to_release = agreement_orders.release("to_release", request.to_release)
+        from_release = agreement_orders.release("from_release", request.from_release) if request.from_release else None
+        on = agreement_orders.optional_day("day", request.day)
+        known = await self._agreements.known(project, day=on)
+        if kind == "licenses":
+            license_ = Subject.of(SubjectKind.LICENSE, name)
+            return agreements.gate_answer(check_license(known.book, license_, to_release, known.day))
+        device = Subject.of(SubjectKind.DEVICE, known.device_of_pbx(name) if kind == "pbxs" else name)
+        if request.phone_firmware:
+            return agreements.gate_answer(check_firmware(known.book, device, to_release))
+        return agreements.gate_answer(
+            check_upgrade(known.book, device, from_release=from_release, to_release=to_release, day=known.day)
+        )
+
+    async def ListEndings(
+        self, request: agreement_pb2.ListEndingsRequest, context: Context
+    ) -> agreement_pb2.ListEndingsResponse:
+        """What ends in some days."""
+        days = request.days or _DAYS_USUAL
+        if not 0 < days <= _DAYS_MAX:
+            raise InvalidArgumentError("days", f"{days} must be between 1 and {_DAYS_MAX}")
+        known = await self._known(request, request.from_day, "from_day")
+        to_day = _later(known.day, days)
+        found = endings(known.book, from_day=known.day, to_day=to_day)
+        due = reminders(known.book, known.day)
+        return agreements.endings(known.book, found, due, from_day=known.day, to_day=to_day)
+
+    async def GetRights(
+        self, request: agreement_pb2.GetRightsRequest, context: Context
+    ) -> agreement_pb2.GetRightsResponse:
+        """What may run on a day."""
+        known = await self._known(request, request.day)
+        return agreement_pb2.GetRightsResponse(
+            rights=[agreements.right(one) for one in what_may_run(known.book, known.day)],
+            day=str(known.day),
+            balance=agreements.decimal(known.book.state.balance),
+        )
+
+    async def _known(self, request: Any, day: str, field: str = "day") -> Known:
+        project = incoming.project_name(request.project)
+        on = agreement_orders.optional_day(field, day)
+        as_of = request.as_of.ToNanoseconds() / 1e9 if _has(request, "as_of") else None
+        return await self._agreements.known(project, day=on, as_of=as_of)
+
+
+def _has(request: Message, field: str) -> bool:
+    return request.HasField(field)
+
+
+def _later(day: date, days: int) -> date:
+    try:
+        return day + timedelta(days=days)
+    except OverflowError:
+        return date.max
+
+
+def _number(field: str, token: str) -> int:
+    if not token:
+        return 0
+    if not (token.isascii() and token.isdigit()) or len(token) > 18:
+        raise InvalidArgumentError(field, f"{token[:80]!r} must be the token of an answer before")
+    return int(token)

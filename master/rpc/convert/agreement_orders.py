@@ -1,0 +1,193 @@
+"""Orders of agreements as they come in: each message has the fields of the dataclass that it becomes.
+
+Form is checked here: texts, days, amounts. Whether an order makes sense is for the pure core to say.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from google.protobuf.message import Message
+
+from licensemaster.v1 import agreement_order_pb2, agreement_pb2
+from master.domain.agreements.entries import Subject
+from master.domain.agreements.orders import Order
+from master.domain.agreements.policies import SubjectKind
+from master.domain.agreements.releases import ReleaseName
+from master.leasing.ordering import PlaceOrder, PriceText
+from master.rpc.convert import incoming
+from master.rpc.errors import InvalidArgumentError
+
+NAMED_MAX = 1000
+"""Subjects, licenses or counts in one order."""
+_TEXT_MAX = 200
+_PRICES_BYTES_MAX = 1 << 20
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,9})?")
+_SERVER = re.compile(r"projects/([^/]{1,128})/(devices|pbxs|licenses)/([^/]{1,200})")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def message_field(order: type[Any]) -> str:
+    """What an order is called in the message: AddCredits is `add_credits`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", order.__name__).lower()
+
+
+ORDERS: Mapping[str, type[Order]] = {message_field(one): one for one in typing.get_args(Order)}
+_TYPES = {field: typing.get_type_hints(order) for field, order in ORDERS.items()}
+_SUBJECTS = {
+    agreement_order_pb2.SUBJECT_KIND_LICENSE: SubjectKind.LICENSE,
+    agreement_order_pb2.SUBJECT_KIND_DEVICE: SubjectKind.DEVICE,
+    agreement_order_pb2.SUBJECT_KIND_CONTRACT: SubjectKind.CONTRACT,
+}
+
+
+def place_order(request: agreement_pb2.PlaceOrderRequest, caller: str) -> PlaceOrder:
+    """An order to be placed.
+
+    Raises:
+        InvalidArgumentError: a field is wrong; names it.
+    """
+    return PlaceOrder(
+        project=incoming.project_name(request.project),
+        order=order(request.order),
+        prices=prices(request.prices) if request.HasField("prices") else None,
+        caller=caller,
+        request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+        reason=incoming.reason(request.reason),
+        dry_run=request.dry_run,
+    )
+
+
+def order(message: agreement_order_pb2.AgreementOrder) -> Order:
+    """What is wanted.
+
+    Raises:
+        InvalidArgumentError: a field is wrong; names it.
+    """
+    kind = message.WhichOneof("order")
+    if kind is None:
+        raise InvalidArgumentError("order", f"must be one of {', '.join(ORDERS)}")
+    wanted = ORDERS[kind]
+    sent: Message = getattr(message, kind)
+    types = _TYPES[kind]
+    return wanted(
+        **{
+            one.name: _read(f"order.{kind}.{one.name}", types[one.name], getattr(sent, one.name))
+            for one in fields(wanted)
+        }
+    )
+
+
+def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText:
+    """A price file; the project's catalog says whether it is right.
+
+    Raises:
+        InvalidArgumentError: it is missing, too large, or has no usable name.
+    """
+    name = message.name
+    if not name or len(name) > 255 or not name.isprintable():
+        raise InvalidArgumentError(f"{field}.name", f"{name[:80]!r} must be 1 to 255 printable characters")
+    if not message.text or len(message.text.encode()) > _PRICES_BYTES_MAX:
+        raise InvalidArgumentError(f"{field}.text", f"must be a price file of at most {_PRICES_BYTES_MAX:,} bytes")
+    return PriceText(name, message.text)
+
+
+def day(field: str, text: str) -> date:
+    """A day.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise InvalidArgumentError(field, f"{text[:80]!r} must be a day such as 2026-03-01")
+
+
+def optional_day(field: str, text: str) -> date | None:
+    """A day; None where the text is empty."""
+    return day(field, text) if text else None
+
+
+def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subject:
+    """What an order or a question is about.
+
+    Raises:
+        InvalidArgumentError: its kind or its id is missing or wrong.
+    """
+    if message.kind not in _SUBJECTS:
+        names = ", ".join(kind.value for kind in SubjectKind)
+        raise InvalidArgumentError(f"{field}.kind", f"{message.kind} must be one of {names}")
+    return Subject.of(_SUBJECTS[message.kind], _text(f"{field}.id", message.id, required=True))
+
+
+def subject_kind(kind: int) -> str:
+    """The kind as the ledger writes it; empty for any."""
+    found = _SUBJECTS.get(agreement_order_pb2.SubjectKind.ValueType(kind))
+    if found is None and kind != agreement_order_pb2.SUBJECT_KIND_UNSPECIFIED:
+        raise InvalidArgumentError("kind", f"{kind} must be one of {', '.join(one.value for one in SubjectKind)}")
+    return found.value if found is not None else ""
+
+
+def server(text: str) -> tuple[str, str, str]:
+    """Project, "devices", "pbxs" or "licenses", and the name of what an upgrade is for.
+
+    Raises:
+        InvalidArgumentError: it is not of that form.
+    """
+    found = _SERVER.fullmatch(text)
+    if found is None or not text.isprintable():
+        raise InvalidArgumentError(
+            "server", f"{text[:80]!r} must be projects/PROJECT/ and devices/DEVICE, pbxs/PBX or licenses/LICENSE"
+        )
+    return incoming.project_name(f"projects/{found[1]}", "server"), found[2], found[3]
+
+
+def release(field: str, text: str) -> ReleaseName:
+    """The name of a release.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    try:
+        return ReleaseName.parse(_text(field, text))
+    except ValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
+
+
+def _read(field: str, kind: Any, value: Any) -> Any:
+    """One field of an order, by the type that it becomes."""
+    if kind is str:
+        return _text(field, value)
+    if kind is Decimal:
+        if not _DECIMAL.fullmatch(value):
+            raise InvalidArgumentError(field, f"{value[:80]!r} must be a decimal such as 12.50")
+        return Decimal(value)
+    if kind is date:
+        return day(field, value)
+    if kind == date | None:
+        return optional_day(field, value)
+    if kind in (int, bool):
+        return value
+    if len(value) > NAMED_MAX:
+        raise InvalidArgumentError(field, f"{len(value)} in one order; name at most {NAMED_MAX}")
+    if kind == tuple[Subject, ...]:
+        return tuple(subject(f"{field}[{index}]", one) for index, one in enumerate(value))
+    if kind == tuple[str, ...]:
+        return tuple(_text(f"{field}[{index}]", one) for index, one in enumerate(value))
+    return {_text(field, key): int(count) for key, count in sorted(value.items())}
+
+
+def _text(field: str, value: str, *, required: bool = False) -> str:
+    if len(value) > _TEXT_MAX or (required and not value) or (value and not value.isprintable()):
+        least = 1 if required else 0
+        raise InvalidArgumentError(field, f"{value[:80]!r} must be {least} to {_TEXT_MAX} printable characters")
+    return value

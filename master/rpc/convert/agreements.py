@@ -1,0 +1,247 @@
+"""Agreements as the wire writes them: what was ordered, what it costs, how things stand, what ends, what may run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+from licensemaster.v1 import agreement_order_pb2, agreement_pb2
+from master.domain.agreements.book import Book
+from master.domain.agreements.decide import Quote
+from master.domain.agreements.entries import Entry, Subject
+from master.domain.agreements.gate import GateAnswer
+from master.domain.agreements.policies import Policy, SubjectKind
+from master.domain.agreements.pricing import QuoteLine, totals
+from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
+from master.domain.agreements.questions import Ending, Reminder
+from master.domain.agreements.rights import Right, Standing
+from master.leasing.ledger import Known
+from master.leasing.ordering import Placed
+from master.rpc.convert.outgoing import timestamp
+from master.rpc.errors import InvalidArgumentError
+
+_KINDS = {kind.value: agreement_order_pb2.SubjectKind.Value(f"SUBJECT_KIND_{kind.name}") for kind in SubjectKind}
+_STANDINGS = {one: agreement_pb2.RightStanding.Value(f"RIGHT_STANDING_{one.name}") for one in Standing}
+
+
+def subject(found: Subject) -> agreement_order_pb2.AgreementSubject | None:
+    """What something is about; None for the project as a whole."""
+    return agreement_order_pb2.AgreementSubject(kind=_KINDS[found.kind], id=found.id) if found.kind else None
+
+
+def refusal(found: AgreementRefusal, *, order: str = "") -> agreement_pb2.AgreementRefusal:
+    """A "no"; `order` is the message field of the order that it answers.
+
+    Raises:
+        InvalidArgumentError: a value of the order means nothing; that is a failure, not an answer.
+    """
+    if found.problem is AgreementProblem.MALFORMED and order:
+        raise InvalidArgumentError(
+            f"order.{order}{'.' if found.field else ''}{found.field}", f"{found.message}; {found.remedy}"
+        )
+    return agreement_pb2.AgreementRefusal(
+        problem=agreement_pb2.AgreementProblem.ValueType(found.problem),
+        message=found.message,
+        remedy=found.remedy,
+        rules=found.rules,
+        subject=subject(found.subject),
+        field=found.field,
+    )
+
+
+def placed(found: Placed) -> agreement_pb2.PlacedOrder:
+    """An order that was carried out."""
+    return agreement_pb2.PlacedOrder(
+        entries=[entry(one) for one in found.entries],
+        lines=[line(one) for one in found.lines],
+        totals=amounts(totals(found.lines)),
+        balance=decimal(found.balance),
+        awaits_payment=found.awaits_payment,
+        notes=found.notes,
+    )
+
+
+def quote(found: Quote) -> agreement_pb2.Quote:
+    """What an order would cost."""
+    return agreement_pb2.Quote(
+        lines=[line(one) for one in found.lines],
+        totals=amounts(found.totals),
+        balance=decimal(found.balance),
+        credits_short=decimal(found.credits_short),
+        notes=found.notes,
+    )
+
+
+def line(found: QuoteLine) -> agreement_pb2.QuoteLine:
+    """What one thing costs."""
+    return agreement_pb2.QuoteLine(
+        subject=subject(found.subject),
+        what=found.what,
+        quantity=found.quantity,
+        each=decimal(found.each),
+        months="" if found.months is None else str(found.months),
+        amount=decimal(found.amount),
+        unit=found.unit,
+        why=found.why,
+        rules=found.rules,
+    )
+
+
+def amounts(found: Mapping[str, Decimal]) -> list[agreement_pb2.Amount]:
+    """Sums by unit."""
+    return [agreement_pb2.Amount(amount=decimal(amount), unit=unit) for unit, amount in found.items()]
+
+
+def decimal(found: Decimal) -> str:
+    """An amount as people write it, never with an exponent."""
+    return f"{found:f}"
+
+
+def entry(found: Entry) -> agreement_pb2.AgreementEntry:
+    """A line of the ledger."""
+    return agreement_pb2.AgreementEntry(
+        number=found.number,
+        record_time=timestamp(found.recorded_at),
+        day=str(found.day),
+        kind=found.kind.name.lower(),
+        subject=subject(found.subject),
+        policy=found.policy,
+        details=json.dumps(found.details, ensure_ascii=False),
+        reason=found.reason,
+        rules=found.rules,
+        caller=found.caller,
+    )
+
+
+# --- How things stand -------------------------------------------------------------------------------------------------
+
+
+def agreements(known: Known, kind: str) -> agreement_pb2.ListAgreementsResponse:
+    """Everything that an agreement is about, of one kind where that is not empty."""
+    book = known.book
+    awaited = sorted(book.state.awaited.values(), key=lambda one: one.number)
+    return agreement_pb2.ListAgreementsResponse(
+        agreements=[agreement(book, one, known.day) for one in book.subjects() if kind in ("", one.kind)],
+        awaited=[
+            agreement_pb2.AwaitedOrder(
+                order=one.number, subject=subject(one.subject), day=str(one.day), reason=one.reason
+            )
+            for one in awaited
+        ],
+        balance=decimal(book.state.balance),
+        day=str(known.day),
+    )
+
+
+def agreement(book: Book, about: Subject, on: date) -> agreement_pb2.Agreement:
+    """How one subject stands on a day."""
+    holding, facts = book.state.holding(about), book.license(about)
+    product = book.product(holding)
+    counts = {facts.type.key: facts.quantity} if facts is not None and product is None else holding.counts_on(on)
+    begins = facts.first_bound_on if facts is not None else holding.delivered_on
+    version = book.version(facts) if facts is not None and product is None else holding.major
+    title = product.title if product is not None else str(facts) if facts is not None else str(about)
+    return agreement_pb2.Agreement(
+        subject=subject(about),
+        title=title,
+        product=holding.product,
+        covers=[cover(book, about, policy, on) for policy in book.policies_of(about)],
+        counts=dict(counts),
+        version=version or 0,
+        keys=[agreement_pb2.AgreementKey(key=one.key, day=str(one.day)) for one in holding.keys],
+        auto_renewal=holding.renews_by,
+        bought_day=_day(holding.bought_on),
+        begin_day=_day(begins),
+        serial=holding.serial,
+        release=str(holding.installed or ""),
+        allowed_builds=[str(one) for one in sorted(holding.builds)],
+        features=holding.features,
+        seats=[agreement_pb2.AssignedSeat(user=one.user, uses=one.uses) for one in holding.seats],
+        premier=holding.premier_on(on),
+    )
+
+
+def cover(book: Book, about: Subject, policy: Policy, on: date) -> agreement_pb2.AgreementCover:
+    """How one policy stands for one subject on a day."""
+    found = book.cover(about, policy.key)
+    return agreement_pb2.AgreementCover(
+        policy=policy.key,
+        title=policy.title,
+        in_force=found.holds_on(on),
+        end_day=_day(found.end_from(on) or found.ends),
+        stops_at_end=policy.stops_at_end,
+        terms=[
+            agreement_pb2.AgreementTerm(
+                begin_day=str(one.term.begins), end_day=str(one.term.ends), how=one.how, offer=one.offer
+            )
+            for one in found.terms
+        ],
+    )
+
+
+# --- What ends, what may run ------------------------------------------------------------------------------------------
+
+
+def endings(
+    book: Book, found: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
+) -> agreement_pb2.ListEndingsResponse:
+    """What ends, and of what one is to be reminded by now."""
+    reminded = {(one.ending.subject, one.ending.policy, one.ending.day) for one in due}
+    return agreement_pb2.ListEndingsResponse(
+        endings=[
+            agreement_pb2.Ending(
+                day=str(one.day),
+                subject=subject(one.subject),
+                policy=one.policy,
+                title=one.title,
+                stops=dict(one.stops),
+                what_stops=one.what_stops,
+                what_goes_on=one.what_goes_on,
+                renew_by=one.renew_by,
+                renews_itself=one.renews_itself,
+                rules=one.rules,
+                days_left=(one.day - from_day).days,
+                reminder_due=(one.subject, one.policy, one.day) in reminded,
+                reminder_days=book.time.policies[one.policy].reminder_days,
+            )
+            for one in found
+        ],
+        from_day=str(from_day),
+        to_day=str(to_day),
+    )
+
+
+def right(found: Right) -> agreement_pb2.Right:
+    """What one subject may do."""
+    return agreement_pb2.Right(
+        subject=subject(found.subject),
+        title=found.title,
+        standing=_STANDINGS[found.standing],
+        counts=dict(found.counts),
+        until_day=_day(found.until),
+        upgrades_until_day=_day(found.upgrades_until),
+        version=found.version or 0,
+        newest_release=str(found.newest or ""),
+        features=found.features,
+        supported=found.is_supported,
+        warranty_until_day=_day(found.warranty_until),
+        why=found.why,
+        rules=dict.fromkeys(found.rules),
+    )
+
+
+def gate_answer(found: GateAnswer) -> agreement_pb2.CheckUpgradeResponse:
+    """What the gate says."""
+    return agreement_pb2.CheckUpgradeResponse(
+        allowed=found.allowed,
+        why=found.why,
+        rules=found.rules,
+        path=found.path,
+        refused=refusal(found.refusal) if found.refusal is not None else None,
+    )
+
+
+def _day(found: date | None) -> str:
+    return "" if found is None else str(found)

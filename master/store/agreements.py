@@ -1,0 +1,99 @@
+"""The statements of the agreement ledger: appended to, read whole or a page at a time; nothing is ever changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+
+from master.domain.agreements.entries import Entry, EntryKind, Subject
+from master.store.database import Row, Tx
+
+_COLUMNS = "number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller"
+
+
+def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
+    """The ledger of a project from behind a number on, in the order in which it was written."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 ORDER BY number",
+        project_id,
+        after,
+    )
+    return [_entry(row) for row in rows]
+
+
+def last_number(tx: Tx, project_id: int) -> int:
+    """The number of the latest entry; 0 where there is none."""
+    rows = tx.rows("SELECT MAX(number) FROM agreement_entry WHERE project_id = ?1", project_id)
+    return int(rows[0][0] or 0)
+
+
+def entries_of_request(tx: Tx, project_id: int, request_id: str) -> list[Entry]:
+    """What one request wrote."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND request_id = ?2 ORDER BY number",
+        project_id,
+        request_id,
+    )
+    return [_entry(row) for row in rows]
+
+
+def append(tx: Tx, project_id: int, new: Sequence[Entry], *, request_id: str) -> None:
+    """Write entries behind those that there are; the project must be locked.
+
+    A number that is taken breaks the primary key: two masters never write the same one.
+    """
+    tx.many(
+        f"INSERT INTO agreement_entry (project_id, {_COLUMNS}, request_id)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        [
+            (
+                project_id,
+                entry.number,
+                entry.recorded_at,
+                entry.day.isoformat(),
+                int(entry.kind),
+                entry.subject.kind,
+                entry.subject.id,
+                entry.policy,
+                json.dumps(entry.details, ensure_ascii=False),
+                entry.reason,
+                " ".join(entry.rules),
+                entry.caller,
+                request_id,
+            )
+            for entry in new
+        ],
+    )
+
+
+def projects_with_entries(tx: Tx) -> list[str]:
+    """Projects that have a ledger, by name."""
+    rows = tx.rows(
+        "SELECT name FROM project WHERE EXISTS"
+        " (SELECT 1 FROM agreement_entry e WHERE e.project_id = project.id) ORDER BY name"
+    )
+    return [str(row[0]) for row in rows]
+
+
+def import_moments(tx: Tx, project_id: int) -> dict[str, float]:
+    """When each vendor's file was imported, UNIX seconds."""
+    return {
+        row[0]: row[1] for row in tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)
+    }
+
+
+def _entry(row: Row) -> Entry:
+    number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller = row
+    return Entry(
+        number=number,
+        recorded_at=recorded_at,
+        day=date.fromisoformat(day),
+        kind=EntryKind(kind),
+        subject=Subject(subject_kind, subject_id),
+        policy=policy,
+        details=json.loads(details),
+        reason=reason,
+        rules=tuple(rules.split()),
+        caller=caller,
+    )

@@ -1,0 +1,112 @@
+"""A ledger on paper for tests of the deciding core: orders are decided and, where allowed, written down and folded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
+from importlib.resources import files
+from zoneinfo import ZoneInfo
+
+from master.domain.agreements.book import Book, LicenseFacts
+from master.domain.agreements.decide import Decision, Quote, decide, quote
+from master.domain.agreements.entries import Entry, Subject
+from master.domain.agreements.orders import Order
+from master.domain.agreements.policies import SubjectKind
+from master.domain.agreements.price_file import read_prices
+from master.domain.agreements.pricing import PriceList
+from master.domain.agreements.problems import AgreementRefusal
+from master.domain.agreements.state import fold
+from master.domain.catalog import Catalog
+from master.domain.catalog_file import read_catalog
+
+ZONE = ZoneInfo("Europe/Berlin")
+
+
+def catalog(name: str) -> Catalog:
+    """A catalog that comes along."""
+    text = files("master.domain.catalogs").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return read_catalog(text, file=f"{name}.toml")
+
+
+INNOVAPHONE, ISYMPHONY, ALLWORX = catalog("innovaphone"), catalog("isymphony"), catalog("allworx")
+DISTRIBUTION_ENGINE = catalog("distribution_engine")
+
+
+def prices(of: Catalog, rest: str) -> PriceList:
+    """A price file."""
+    head = f'[prices]\ncatalog = "{of.name}"\ncurrency = "USD"\ncredit = "1.10"\n'
+    return read_prices(head + rest, file="prices.toml", catalog=of)
+
+
+def license(id: str) -> Subject:
+    """A license as a subject."""
+    return Subject.of(SubjectKind.LICENSE, id)
+
+
+def device(id: str) -> Subject:
+    """A device as a subject."""
+    return Subject.of(SubjectKind.DEVICE, id)
+
+
+def contract(id: str) -> Subject:
+    """A contract as a subject."""
+    return Subject.of(SubjectKind.CONTRACT, id)
+
+
+def owned(id: str, type: str, **more: object) -> LicenseFacts:
+    """A license of the innovaphone estate, ten pieces of version 12, bound on 1 January 2024."""
+    facts = LicenseFacts(
+        id=id,
+        type=INNOVAPHONE.types[type],
+        version=12,
+        quantity=10,
+        first_bound_on=date(2024, 1, 1),
+        is_free=False,
+    )
+    return replace(facts, **more)  # type: ignore[arg-type]
+
+
+@dataclass
+class Paper:
+    """A project's ledger."""
+
+    catalog: Catalog
+    prices: PriceList | None = None
+    licenses: Mapping[str, LicenseFacts] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def book(self) -> Book:
+        return Book(catalog=self.catalog, state=fold(self.entries), licenses=self.licenses)
+
+    def ask(self, order: Order, day: date) -> Decision | AgreementRefusal:
+        """Decide without writing."""
+        return decide(self.book, order, day, self.prices)
+
+    def quote(self, order: Order, day: date) -> Quote:
+        """What it would cost."""
+        assert self.prices is not None
+        found = quote(self.book, order, day, self.prices)
+        assert isinstance(found, Quote), found
+        return found
+
+    def do(self, order: Order, day: date) -> Decision:
+        """Decide and write down; it must be allowed."""
+        decision = self.ask(order, day)
+        assert isinstance(decision, Decision), decision
+        self.write(decision, day)
+        return decision
+
+    def write(self, decision: Decision, day: date) -> None:
+        """Append what was decided, at noon."""
+        noon = datetime.combine(day, time(12), ZONE).timestamp()
+        for draft in decision.drafts:
+            entry = draft.recorded(number=len(self.entries) + 1, recorded_at=noon, caller="test")
+            self.entries.append(entry)
+
+    def refused(self, order: Order, day: date) -> AgreementRefusal:
+        """Decide; it must be refused, with everything that a refusal carries."""
+        refusal = self.ask(order, day)
+        assert isinstance(refusal, AgreementRefusal), refusal
+        assert refusal.message
+        assert refusal.remedy
+        return refusal

@@ -1,0 +1,288 @@
+"""Random histories of orders of all four vendors, held against what the rules say of dates, sums and the past.
+
+What must be true after every order: a renewal shortens nothing; no term exceeds its cap; nothing is bought more often
+than it can be; the balance is the sum of its entries and never below zero; folding in two steps is folding at once;
+what was known on a day stays as it was.
+"""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from master.domain.agreements.dates import add_months
+from master.domain.agreements.decide import Decision, Quote, decide, quote
+from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.orders import (
+    AddCredits,
+    AddSeats,
+    AssignSeat,
+    Buy,
+    CancelOrder,
+    ConfirmPayment,
+    ConvertVersion,
+    Extend,
+    ExtendTrial,
+    InstallRelease,
+    Order,
+    PublishRelease,
+    ReassignSeat,
+    RegisterDevice,
+    SetPremier,
+    StartTrial,
+    UnassignSeat,
+    UpgradeTier,
+    UpgradeVersion,
+)
+from master.domain.agreements.plain import order_from_plain, order_to_plain
+from master.domain.agreements.policies import Grants
+from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
+from master.domain.agreements.questions import endings, known_on, reminders
+from master.domain.agreements.rights import Standing, right_of, what_may_run
+from master.domain.agreements.state import fold
+from tests.domain.agreements.paper import (
+    ALLWORX,
+    DISTRIBUTION_ENGINE,
+    INNOVAPHONE,
+    ISYMPHONY,
+    ZONE,
+    Paper,
+    contract,
+    device,
+    license,
+    owned,
+    prices,
+)
+
+FIRST = date(2024, 1, 31)
+KEYS = st.integers(1, 40).map("K{}".format)
+NUMBERS = st.integers(1, 60)
+USERS = st.sampled_from("abcdefg")
+DAYS_ON = st.integers(0, 400)
+
+
+def innovaphone() -> Paper:
+    values = '[values]\nport = "100"\nstandby = "33"\n[offers.warranty_on_purchase]\n12 = "1"\n'
+    licenses = (
+        owned("a", "port", first_bound_on=FIRST),
+        owned("b", "standby", first_bound_on=FIRST, is_free=True, quantity=3),
+        owned("c", "port", first_bound_on=FIRST, agreement_ends_on=date(2025, 2, 28)),
+        owned("d", "uc"),
+    )
+    return Paper(INNOVAPHONE, prices(INNOVAPHONE, values), {one.id: one for one in licenses})
+
+
+def isymphony() -> Paper:
+    text = '[tiers.user]\n20 = "100"\n40 = "180"\n[tiers.queue]\n1 = "50"\n[offers.renewal]\n12 = "40"\n'
+    return Paper(ISYMPHONY, prices(ISYMPHONY, text))
+
+
+def allworx() -> Paper:
+    text = '[offers.extended_warranty]\n60 = "300"\n[offers.bundle]\n60 = "700"\n[offers.anytime]\n12 = "250"\n'
+    return Paper(ALLWORX, prices(ALLWORX, text))
+
+
+def distribution_engine() -> Paper:
+    text = '[seat_months]\nseat = "45.45"\n[premier]\nseats = "20"\n'
+    return Paper(DISTRIBUTION_ENGINE, prices(DISTRIBUTION_ENGINE, text))
+
+
+TIERS = st.fixed_dictionaries({"user": st.sampled_from([20, 40])}, optional={"queue": st.sampled_from([0, 1])})
+ORDERS: dict[str, st.SearchStrategy[Order]] = {
+    "innovaphone": st.one_of(
+        st.builds(AddCredits, amount=st.integers(1, 3000).map(Decimal)),
+        st.builds(
+            Extend,
+            subjects=st.lists(st.sampled_from("abcd"), min_size=1, max_size=3).map(
+                lambda ids: tuple(map(license, ids))
+            ),
+            offer=st.just("ssa"),
+            months=NUMBERS,
+        ),
+        st.builds(ConvertVersion, licenses=st.just(("b",)), version=st.integers(12, 15), offer=st.just("ssa")),
+        st.builds(UpgradeVersion, licenses=st.sampled_from([("a",), ("b",), ("c",)]), version=st.integers(12, 15)),
+        st.builds(
+            PublishRelease,
+            release=st.sampled_from(["13", "14", "15"]),
+            day=st.integers(0, 900).map(lambda days: FIRST + timedelta(days=days)),
+        ),
+        st.builds(RegisterDevice, device=st.just("box"), product=st.just("device"), delivered_on=st.just(FIRST)),
+        st.builds(
+            Extend,
+            subjects=st.just((device("box"),)),
+            offer=st.just("warranty_on_purchase"),
+            months=st.just(12),
+            key=KEYS,
+        ),
+    ),
+    "isymphony": st.one_of(
+        st.builds(
+            StartTrial,
+            license=st.sampled_from("xy"),
+            product=st.just("isymphony"),
+            counts=TIERS,
+            key=KEYS,
+            major=st.just(3),
+        ),
+        st.builds(ExtendTrial, license=st.sampled_from("xy"), key=KEYS),
+        st.builds(Buy, id=st.sampled_from("xy"), product=st.just("isymphony"), counts=TIERS, major=st.just(3)),
+        st.builds(UpgradeTier, license=st.sampled_from("xy"), counts=TIERS),
+        st.builds(Extend, subjects=st.sampled_from("xy").map(lambda id: (license(id),)), offer=st.just("renewal")),
+        st.builds(ConfirmPayment, order=NUMBERS, key=KEYS),
+        st.builds(ConfirmPayment, order=st.just(-1), key=KEYS),  # the last one that awaits its payment
+        st.builds(ConfirmPayment, order=st.just(-1), key=KEYS),
+        st.builds(CancelOrder, order=NUMBERS),
+    ),
+    "allworx": st.one_of(
+        st.builds(
+            RegisterDevice,
+            device=st.sampled_from("st"),
+            product=st.just("server"),
+            delivered_on=st.integers(0, 300).map(lambda days: FIRST + timedelta(days=days)),
+            release=st.sampled_from(["7.0", "7.1"]),
+        ),
+        st.builds(
+            Extend,
+            subjects=st.sampled_from("st").map(lambda id: (device(id),)),
+            offer=st.sampled_from(["anytime", "anytime", "bundle", "extended_warranty"]),
+            key=KEYS,
+        ),
+        st.builds(InstallRelease, device=st.sampled_from("st"), release=st.sampled_from(["7.1", "7.2", "7.4"])),
+    ),
+    "distribution_engine": st.one_of(
+        st.builds(
+            Buy,
+            id=st.sampled_from("pq"),
+            product=st.just("seats"),
+            counts=st.integers(4, 7).map(lambda n: {"seat": n}),
+            premier=st.booleans(),
+        ),
+        st.builds(AddSeats, contract=st.sampled_from("pq"), counts=st.integers(1, 3).map(lambda n: {"seat": n})),
+        st.builds(Extend, subjects=st.sampled_from("pq").map(lambda id: (contract(id),)), offer=st.just("yearly")),
+        st.builds(SetPremier, contract=st.sampled_from("pq"), on=st.booleans()),
+        st.builds(AssignSeat, contract=st.sampled_from("pq"), user=USERS, uses=st.just(("views",))),
+        st.builds(
+            ReassignSeat, contract=st.sampled_from("pq"), from_user=USERS, to_user=USERS, uses=st.just(("configures",))
+        ),
+        st.builds(UnassignSeat, contract=st.sampled_from("pq"), user=USERS),
+    ),
+}
+LEDGERS = {
+    "innovaphone": innovaphone,
+    "isymphony": isymphony,
+    "allworx": allworx,
+    "distribution_engine": distribution_engine,
+}
+Step = tuple[int, Order]
+
+
+def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
+    """One order: decided, checked against what was before, written."""
+    before, known = made.book, known_on(made.entries, day - timedelta(days=1), ZONE)
+    if isinstance(order, ConfirmPayment) and order.order == -1:
+        order = ConfirmPayment(order=max(before.state.awaited, default=0), key=order.key)
+    assert order_from_plain(order_to_plain(order)) == order
+    answer = decide(before, order, day, made.prices)
+    assert made.prices is not None
+    asked = quote(before, order, day, made.prices)
+    if isinstance(answer, AgreementRefusal):
+        assert isinstance(asked, Quote) is (answer.problem is AgreementProblem.CREDITS_SHORT), (
+            "a quote needs no credits"
+        )
+        return answer
+    assert isinstance(asked, Quote)
+    assert asked.lines == answer.lines
+    made.write(answer, day)
+    after = made.book
+    for subject in after.subjects():
+        for policy in after.policies_of(subject):
+            check_cover(made, before.cover(subject, policy.key).ends, subject, policy.key, order, day)
+    check_sums(made)
+    assert known_on(made.entries, day - timedelta(days=1), ZONE) == known, "the past stays as it was"
+    return answer
+
+
+def check_cover(made: Paper, ended: date | None, subject: Subject, policy_key: str, order: Order, day: date) -> None:
+    policy, cover = made.catalog.time.policies[policy_key], made.book.cover(subject, policy_key)
+    is_void = isinstance(order, ConvertVersion) or policy_key == "trial"
+    if ended is not None and not is_void:
+        assert cover.ends is not None
+        assert cover.ends >= ended, "a renewal shortens nothing"
+    if policy.ahead_months_max and cover.ends is not None and cover.ends != ended:
+        assert cover.ends <= add_months(day, policy.ahead_months_max)
+    if policy.purchases_max:
+        assert cover.purchases <= policy.purchases_max
+    if policy_key == "trial":
+        assert sum((one.term.ends - one.term.begins).days for one in cover.terms) <= 28
+    rows = sorted(cover.terms, key=lambda one: one.term)
+    for one, other in pairwise(rows):
+        assert one.term.ends <= other.term.begins, "no day is paid twice"
+    for one in rows:
+        assert one.anchor_months == 0 or one.term.ends == add_months(one.anchor, one.anchor_months)
+
+
+def check_sums(made: Paper) -> None:
+    amounts = [
+        Decimal(entry.details["amount"]) * (1 if entry.kind is EntryKind.CREDITS_ADDED else -1)
+        for entry in made.entries
+        if entry.kind in (EntryKind.CREDITS_ADDED, EntryKind.CREDITS_SPENT)
+    ]
+    assert made.book.state.balance == sum(amounts, Decimal(0)) >= 0
+
+
+def check_seats(made: Paper, day: date) -> None:
+    for right in what_may_run(made.book, day):
+        holding = made.book.state.holding(right.subject)
+        licensed = sum(holding.counts_on(day).values())
+        assert len(holding.seats) <= licensed or not holding.seats
+        assert (right.standing is Standing.RUNS) or right.counts == {}
+
+
+@pytest.mark.parametrize("vendor", sorted(ORDERS))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_whatever_is_ordered_the_rules_hold(vendor: str, data: st.DataObject) -> None:
+    made, day = LEDGERS[vendor](), FIRST
+    steps: list[Step] = data.draw(st.lists(st.tuples(DAYS_ON, ORDERS[vendor]), max_size=25))
+    for days, order in steps:
+        day += timedelta(days=days)
+        step(made, order, day)
+        check_seats(made, day)
+    cut = data.draw(st.integers(0, len(made.entries)))
+    assert fold(made.entries[cut:], fold(made.entries[:cut])) == fold(made.entries)
+    check_lapses(made, day)
+
+
+def check_lapses(made: Paper, day: date) -> None:
+    """P5, Q7: the end of an agreement takes nothing away; only what grants the use does, and was told before."""
+    ahead = endings(made.book, from_day=day + timedelta(days=1), to_day=day + timedelta(days=5000))
+    for ending in ahead:
+        policy = made.catalog.time.policies[ending.policy]
+        eve, after = (right_of(made.book, ending.subject, on) for on in (ending.day - timedelta(days=1), ending.day))
+        if policy.grants is Grants.USE:
+            assert eve.standing is Standing.RUNS
+            assert after.standing is Standing.STOPPED
+            assert ending.stops == eve.counts
+        else:
+            assert ending.stops == {}
+            assert eve.counts == after.counts
+            assert after.standing is Standing.RUNS
+        told = reminders(made.book, ending.day - timedelta(days=1))
+        assert any((one.ending.subject, one.ending.policy) == (ending.subject, ending.policy) for one in told)
+
+
+@given(first=st.integers(1, 48), second=st.integers(1, 48), started=st.dates(date(2020, 1, 1), date(2030, 1, 1)))
+def test_two_renewals_in_a_row_are_one(first: int, second: int, started: date) -> None:
+    """In days exactly; in credits up to the two roundings."""
+    apart, at_once = innovaphone(), innovaphone()
+    for made, periods in ((apart, (first, second)), (at_once, (first + second,))):
+        made.licenses = {"a": owned("a", "port", first_bound_on=started)}
+        made.do(AddCredits(amount=Decimal(100_000)), started)
+        for months in periods:
+            made.do(Extend(subjects=(license("a"),), offer="ssa", months=months), started)
+    ends = [made.book.cover(license("a"), "ssa").ends for made in (apart, at_once)]
+    assert ends[0] == ends[1] == add_months(started, first + second)
+    assert abs(apart.book.state.balance - at_once.book.state.balance) <= 1

@@ -1,0 +1,170 @@
+"""Rules M1 to M8: service agreements, paid with credits, through the API."""
+
+from __future__ import annotations
+
+import pytest
+
+from licensemaster.v1 import agreement_order_pb2 as orders
+from tests.rules.asking import Reason, grant, refuse
+from tests.support.agreements import SSA_PRICES, Desk, Problem, license_
+from tests.support.masters import InProcess
+from tests.support.pbx import opened, seat
+
+
+def extend(*licenses: str, months: int = 12) -> orders.Extend:
+    return orders.Extend(subjects=license_(*licenses), offer="ssa", months=months)
+
+
+def credits(amount: str) -> orders.AddCredits:
+    return orders.AddCredits(amount=amount)
+
+
+def released(release: str, day: str) -> orders.PublishRelease:
+    return orders.PublishRelease(release=release, day=day)
+
+
+def upgrade(version: int, *licenses: str) -> orders.UpgradeVersion:
+    return orders.UpgradeVersion(licenses=licenses, version=version)
+
+
+async def desk(master: InProcess, day: str, *, amount: str = "10000") -> Desk:
+    """Ten ports of V12, bound on that day, and credits."""
+    found = await Desk(master, SSA_PRICES).opened(day)
+    await found.licensed("ports", "PBX-Port12", 10)
+    if amount:
+        await found.place(credits(amount))
+    return found
+
+
+@pytest.mark.rule("M1")
+async def test_upgraded_free_of_charge_to_what_came_within_the_agreement(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.place(extend("ports"))
+    at.on("2026-06-01")
+    await at.place(released("13", "2026-05-01"))
+    berlin = await opened(any_master.wire, "berlin", "13")
+    assert (await refuse(berlin, seat("port", "alice"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
+    placed = await at.place(upgrade(13, "ports"))
+    assert [entry.kind for entry in placed.entries] == ["version_set"]
+    assert list(placed.totals) == []
+    await grant(berlin, seat("port", "alice"))  # leasing sees it at once (B3)
+    assert (await at.agreement("ports")).version == 13
+    await at.place(released("14", "2027-02-01"))
+    at.on("2027-03-01")
+    refused = await at.refuse(upgrade(14, "ports"))
+    assert refused.problem == Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE
+    assert "M1" in refused.rules
+
+
+@pytest.mark.rule("M1")
+async def test_not_to_what_came_in_a_gap(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.place(extend("ports"))
+    await at.place(released("13", "2025-06-01"))
+    refused = await at.refuse(upgrade(13, "ports"))
+    assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_RELEASED_OUTSIDE, ["M1"])
+    assert "2025-06-01" in refused.message
+
+
+@pytest.mark.rule("M2")
+async def test_credits_are_bought_at_any_time_and_never_go_below_zero(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10", amount="")
+    refused = await at.refuse(extend("ports"))
+    assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_CREDITS_SHORT, ["M2"])
+    assert refused.remedy == "add 150 credits or more"
+    await at.place(credits("100"))
+    await at.place(credits("49.5"))
+    assert (await at.refuse(extend("ports"))).remedy == "add 0.5 credits or more"
+    await at.place(credits("50.5"))
+    placed = await at.place(extend("ports"))
+    assert (placed.totals[0].amount, placed.totals[0].unit, placed.balance) == ("150", "credits", "50.0")
+    assert await at.balance() == "50.0"
+    added, spent = [
+        [entry.details for entry in (await at.ledger()).entries if entry.kind == kind]
+        for kind in ("credits_added", "credits_spent")
+    ]
+    assert (len(added), spent) == (3, ['{"amount": "150"}'])
+
+
+@pytest.mark.rule("M3", "L7")
+async def test_the_first_binding_decides_when_it_begins(any_master: InProcess) -> None:
+    at = await Desk(any_master, SSA_PRICES).opened("2026-01-31")
+    await at.licensed("ports", "PBX-Port12", 10)
+    await at.licensed("spare", "PBX-Port12", 10, bound=False)
+    await at.place(credits("1000"))
+    refused = await at.refuse(extend("spare"))
+    assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_NEVER_BOUND, ["M3", "L7"])
+    await at.place(extend("ports", months=1))
+    assert await at.cover("ports", "ssa") == (True, "2026-02-28")
+    await at.place(extend("ports", months=1))
+    assert await at.cover("ports", "ssa") == (True, "2026-03-31")  # counted from the 31st, not from the 28th
+
+
+@pytest.mark.rule("M4")
+async def test_any_period_for_about_15_percent_a_year(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    for months, amount in ((12, "150"), (7, "88"), (120, "1500")):  # 87.5 rounds half up
+        assert (await at.quote(extend("ports", months=months))).totals[0].amount == amount
+    line = (await at.quote(extend("ports", months=18))).lines[0]
+    assert (line.quantity, line.each, line.months, line.amount) == (10, "100", "18", "225")
+    assert "15 % of the value a year" in line.why
+    assert (await at.all()).agreements[0].covers[0].terms == []  # not compulsory
+    await at.place(extend("ports", months=7))
+    assert await at.cover("ports", "ssa") == (True, "2026-08-10")
+
+
+@pytest.mark.rule("M5")
+async def test_a_reminder_comes_early_enough_to_extend_without_surcharge(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.place(extend("ports"))
+    at.on("2026-11-10")
+    (ending,) = await at.endings()
+    assert (ending.day, ending.days_left, ending.reminder_due) == ("2027-01-10", 61, False)
+    at.on("2026-11-11")
+    (ending,) = await at.endings()
+    assert (ending.days_left, ending.reminder_due, list(ending.renew_by)) == (60, True, ["ssa"])
+    assert dict(ending.stops) == {}
+    assert (await at.quote(extend("ports"))).totals[0].amount == "150"  # extended in time it costs no more
+    await at.place(extend("ports"))
+    assert list(await at.endings()) == []
+
+
+@pytest.mark.rule("M6")
+async def test_after_it_lapsed_the_unpaid_time_costs_double(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.place(extend("ports"))
+    at.on("2027-07-10")
+    await at.place(released("13", "2027-05-01"))
+    refused = await at.refuse(upgrade(13, "ports"))
+    assert refused.problem == Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE
+    gap, year = (await at.quote(extend("ports"))).lines
+    assert (gap.months, gap.amount) == ("6", "150")  # half a year, at double the price
+    assert (year.months, year.amount) == ("12", "150")
+    assert "2 times the price" in gap.why
+    await at.place(extend("ports"))
+    assert await at.cover("ports", "ssa") == (True, "2028-07-10")
+    await at.place(upgrade(13, "ports"))  # paid afterwards, the gap counts
+
+
+@pytest.mark.rule("M7")
+async def test_old_versions_get_no_support_and_run_all_the_same(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.place(released("12", "2024-01-10"))
+    assert (await at.right("ports", "2027-01-09")).supported
+    right = await at.right("ports", "2027-01-10")
+    assert (right.supported, dict(right.counts), right.version) == (False, {"port": 10}, 12)
+    berlin = await opened(any_master.wire, "berlin", "12")
+    await grant(berlin, seat("port", "alice"))
+
+
+@pytest.mark.rule("M8")
+async def test_what_is_covered(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.licensed("phones-9", "PBX SoftwarePhones9", 1)
+    await at.place(extend("phones-9"))
+    for license_id, printed in (("phones-8", "PBX SoftwarePhones8"), ("my", "PBX-myPBX12")):
+        await at.licensed(license_id, printed, 1)
+        refused = await at.refuse(extend("ports", license_id))
+        assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_NOT_COVERED, ["M8"])
+        assert refused.subject.id == license_id
+    assert await at.cover("phones-9", "ssa") == (True, "2027-01-10")

@@ -1,0 +1,68 @@
+"""Rules N1 to N3: the warranty of devices and its one extension."""
+
+from __future__ import annotations
+
+import pytest
+
+from licensemaster.v1 import agreement_order_pb2 as orders
+from tests.support.agreements import Desk, Problem, device, prices_of
+from tests.support.masters import InProcess
+
+
+async def desk(master: InProcess) -> Desk:
+    """A device, bought on 31 January 2026."""
+    at = await Desk(master, prices_of("innovaphone")).opened("2026-01-31")
+    await at.place(
+        orders.RegisterDevice(device="hq-box", product="device", delivered_on="2026-01-31", serial="0090331")
+    )
+    return at
+
+
+def warranty(
+    offer: str = "warranty_on_purchase", months: int = 48, key: str = "A-1", serial: str = ""
+) -> orders.Extend:
+    return orders.Extend(subjects=device("hq-box"), offer=offer, months=months, key=key, serial=serial)
+
+
+@pytest.mark.rule("N1")
+async def test_one_year_and_five_in_all_by_a_key_for_the_serial_number(any_master: InProcess) -> None:
+    at = await desk(any_master)
+    assert await at.cover("hq-box", "warranty") == (True, "2027-01-31")
+    wrong = await at.refuse(warranty(serial="0090332"))
+    assert (wrong.problem, wrong.field) == (Problem.AGREEMENT_PROBLEM_WRONG_SERIAL, "serial")
+    assert (await at.refuse(warranty(key=""))).problem == Problem.AGREEMENT_PROBLEM_KEY_MISSING
+    placed = await at.place(warranty(serial="0090331"))
+    assert (placed.totals[0].amount, placed.totals[0].unit) == ("110.00", "EUR")
+    assert await at.cover("hq-box", "warranty") == (True, "2031-01-31")
+    assert (await at.right("hq-box", "2031-01-30")).warranty_until_day == "2031-01-31"
+    assert (await at.right("hq-box", "2031-01-31")).warranty_until_day == ""
+    await at.place(orders.RegisterDevice(device="two", product="device", delivered_on="2026-01-31"))
+    again = orders.Extend(subjects=device("two"), offer="warranty_on_purchase", months=48, key="A-1")
+    assert (await at.refuse(again)).problem == Problem.AGREEMENT_PROBLEM_KEY_USED
+
+
+@pytest.mark.rule("N2")
+async def test_all_years_at_once_and_never_a_second_extension(any_master: InProcess) -> None:
+    """The document's example: three years of extension, ordered and bound together."""
+    at = await desk(any_master)
+    await at.place(warranty(months=36))
+    assert await at.cover("hq-box", "warranty") == (True, "2030-01-31")
+    for offer in ("warranty_on_purchase", "warranty_later"):
+        refused = await at.refuse(warranty(offer, months=36, key="A-2"))
+        assert refused.problem == Problem.AGREEMENT_PROBLEM_PURCHASED_ALREADY
+        assert "N2" in refused.rules
+
+
+@pytest.mark.rule("N3")
+async def test_with_the_purchase_or_within_the_first_12_months(any_master: InProcess) -> None:
+    at = await desk(any_master)
+    early = await at.refuse(warranty("warranty_later"))
+    assert early.problem == Problem.AGREEMENT_PROBLEM_OUTSIDE_WINDOW
+    at.on("2026-03-02")
+    late = await at.refuse(warranty())
+    assert (late.problem, late.remedy) == (Problem.AGREEMENT_PROBLEM_OUTSIDE_WINDOW, "order warranty_later instead")
+    at.on("2027-01-30")
+    assert (await at.quote(warranty("warranty_later"))).totals[0].amount == "150.00"
+    at.on("2027-01-31")
+    over = await at.refuse(warranty("warranty_later"))
+    assert "N3" in over.rules

@@ -1,0 +1,126 @@
+"""Rules R1 to R5: yearly seats by name, through the API."""
+
+from __future__ import annotations
+
+import pytest
+
+from licensemaster.v1 import agreement_order_pb2 as orders
+from licensemaster.v1 import agreement_pb2
+from tests.support.agreements import Desk, Problem, contract, prices_of
+from tests.support.masters import InProcess
+
+RENEW = orders.Extend(subjects=contract("C"), offer="yearly")
+
+
+def buy(seats: int, *, premier: bool = False) -> orders.Buy:
+    return orders.Buy(id="C", product="seats", counts={"seat": seats}, premier=premier)
+
+
+def add(seats: int) -> orders.AddSeats:
+    return orders.AddSeats(contract="C", counts={"seat": seats})
+
+
+def assign(user: str, *uses: str) -> orders.AssignSeat:
+    return orders.AssignSeat(contract="C", user=user, uses=uses or ("team_member",))
+
+
+async def bought(master: InProcess, seats: int = 10, *, premier: bool = False) -> Desk:
+    """A contract of 2026."""
+    at = await Desk(master, prices_of("distribution_engine")).opened("2026-01-01", catalog="distribution_engine")
+    await at.place(buy(seats, premier=premier))
+    return at
+
+
+async def users(at: Desk) -> list[str]:
+    return [one.user for one in (await at.agreement("C")).seats]
+
+
+@pytest.mark.rule("R1")
+@pytest.mark.parametrize("use", ["team_member", "configures", "views"])
+async def test_a_seat_for_whoever_takes_part_and_for_nobody_else(any_master: InProcess, use: str) -> None:
+    at = await bought(any_master, 5)
+    await at.place(assign("ann", use))
+    assert await users(at) == ["ann"]
+    guest = await at.place(orders.AssignSeat(contract="C", user="guest"))
+    assert list(guest.entries) == []
+    assert "guest needs no seat" in guest.notes[0]
+    assert await users(at) == ["ann"]
+    again = await at.refuse(assign("ann", "views"))
+    assert (again.problem, "R1" in again.rules) == (Problem.AGREEMENT_PROBLEM_ALREADY_ASSIGNED, True)
+
+
+@pytest.mark.rule("R2")
+async def test_assigned_by_name_up_to_the_count_and_reassigned(any_master: InProcess) -> None:
+    at = await bought(any_master, 5)
+    for user in "abcde":
+        await at.place(assign(user))
+    full = await at.refuse(assign("f"))
+    assert (full.problem, list(full.rules)) == (Problem.AGREEMENT_PROBLEM_SEATS_EXHAUSTED, ["R2"])
+    await at.place(orders.ReassignSeat(contract="C", from_user="a", to_user="f", uses=["views"]))
+    assert sorted(await users(at)) == ["b", "c", "d", "e", "f"]
+    gone = await at.refuse(orders.ReassignSeat(contract="C", from_user="a", to_user="g", uses=["views"]))
+    assert gone.problem == Problem.AGREEMENT_PROBLEM_NOT_ASSIGNED
+    await at.place(orders.UnassignSeat(contract="C", user="b"))
+    await at.place(assign("g"))
+
+
+@pytest.mark.rule("R3")
+async def test_five_at_least_and_by_the_year(any_master: InProcess) -> None:
+    at = await Desk(any_master, prices_of("distribution_engine")).opened("2026-01-01", catalog="distribution_engine")
+    few = await at.refuse(buy(4))
+    assert (few.problem, few.remedy, list(few.rules)) == (
+        Problem.AGREEMENT_PROBLEM_BELOW_MINIMUM,
+        "order 5 or more",
+        ["R3"],
+    )
+    assert (await at.place(buy(5))).totals[0].amount == "2700.00"
+    assert await at.cover("C", "subscription") == (True, "2027-01-01")
+    monthly = await at.refuse(orders.Extend(subjects=contract("C"), offer="yearly", months=6))
+    assert (monthly.problem, "R3" in monthly.rules) == (Problem.AGREEMENT_PROBLEM_PERIOD_NOT_OFFERED, True)
+
+
+@pytest.mark.rule("R4")
+async def test_six_months_left_in_the_year(any_master: InProcess) -> None:
+    """The document's example: what is added is charged for the months left, ends with the others and renews as one."""
+    at = await bought(any_master, 10)
+    at.on("2026-07-01")
+    placed = await at.place(add(2))
+    assert [(line.quantity, line.months, line.amount) for line in placed.lines] == [(2, "6", "540.00")]
+    right = await at.right("C")
+    assert (dict(right.counts), right.until_day) == ({"seat": 12}, "2027-01-01")
+    (ending,) = await at.endings(days=200)
+    assert (ending.day, dict(ending.stops)) == ("2027-01-01", {"seat": 12})
+    at.on("2026-12-01")
+    assert [(line.quantity, line.amount) for line in (await at.place(RENEW)).lines] == [(12, "6480.00")]
+    assert await at.cover("C", "subscription") == (True, "2028-01-01")
+
+
+@pytest.mark.rule("R4")
+async def test_seats_are_added_to_a_running_contract_only(any_master: InProcess) -> None:
+    at = await bought(any_master)
+    at.on("2027-01-01")
+    refused = await at.refuse(add(2))
+    assert (refused.problem, refused.remedy) == (Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE, "renew it first")
+    right = await at.right("C")
+    assert (right.standing, dict(right.counts)) == (agreement_pb2.RIGHT_STANDING_STOPPED, {})
+
+
+@pytest.mark.rule("R5")
+async def test_premier_support_is_a_share_of_the_whole_and_changes_at_renewal(any_master: InProcess) -> None:
+    at = await bought(any_master)
+    at.on("2026-07-01")
+    now = await at.refuse(orders.SetPremier(contract="C", on=True, from_day="2026-07-01"))
+    assert (now.problem, list(now.rules)) == (Problem.AGREEMENT_PROBLEM_ONLY_AT_RENEWAL, ["R5"])
+    assert now.remedy == "give 2027-01-01, or no day"
+    await at.place(orders.SetPremier(contract="C", on=True))
+    assert not (await at.agreement("C")).premier
+    assert (await at.agreement("C", "2027-01-01")).premier
+    assert (await at.quote(add(1))).totals[0].amount == "270.00"  # not yet
+    assert (await at.quote(RENEW)).totals[0].amount == "6480.00"  # the whole, and 20 % of it
+
+
+@pytest.mark.rule("R5")
+async def test_premier_support_is_for_all_or_none(any_master: InProcess) -> None:
+    at = await bought(any_master, premier=True)
+    at.on("2026-07-01")
+    assert (await at.quote(add(2))).totals[0].amount == "648.00"
