@@ -15,7 +15,6 @@ from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 from master.leasing.estates import Estates
-from master.leasing.ledger import term_endings
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.requests import PbxName
@@ -90,7 +89,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         now=now,
         pairs=read_pairs(tx, estate, now),
         learning=_learning_view(tx, estate, now),
-        endings=term_endings(estates.ledgers.state(tx, estate.project_id), estate, now=now),
+        endings=estates.ledgers.endings(tx, estate, now=now),
         dead_messages=webhooks.dead_counts(tx, estate.project_id),
     )
 

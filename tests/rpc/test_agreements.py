@@ -275,6 +275,20 @@ async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(
         assert await at.cover("ports", "ssa") == (True, "2029-01-10")
 
 
+async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(
+    postgres: PostgresServer, postgres_template: str
+) -> None:
+    url = await postgres.new_database(like=postgres_template)
+    ahead, behind = Clock(), Clock()
+    async with in_process_master(url, ahead) as one, in_process_master(url, behind) as other:
+        at, too = await desk(one, credits="1"), Desk(other)
+        behind.now = ahead.now - 30
+        await too.place(TEN)
+        for moment, balance in ((-31, "0"), (-1, "0"), (1, "11")):
+            assert (await at.ledger(as_of=ahead.now + moment)).balance == balance
+            await at.all(as_of=ahead.now + moment)
+
+
 @pytest.mark.rule("P4")
 async def test_two_masters_order_a_renewal_once(postgres: PostgresServer, postgres_template: str) -> None:
     url = await postgres.new_database(like=postgres_template)
