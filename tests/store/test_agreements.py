@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 from master.domain.agreements.entries import PROJECT, Entry, EntryKind, Subject
 from master.store import agreements as store
 from master.store import schema
-from master.store.database import Database, Tx, parse_url
+from master.store.database import Database, Tx
+from master.store.urls import parse_url
 
 _PROJECT = (
     "INSERT INTO project (id, name, display_name, catalog, revision, applied_at, epoch_floor)"
