@@ -97,6 +97,6 @@ def _downgrade(database_url: str) -> None:
     def run(connection: Connection) -> None:
         config = schema._config()
         config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
+        command.downgrade(config, "0008")
 
     schema._with_connection(parse_url(database_url), run)
