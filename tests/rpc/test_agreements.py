@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,6 +14,7 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, license_pb2, status_pb2
 from master.domain.agreements.problems import AgreementProblem
 from master.rpc.convert.agreement_orders import ORDERS
+from tests.domain.agreements.test_fifth_vendor import CATALOG
 from tests.rpc.failures import failure
 from tests.support.agreements import NAME, SSA_PRICES, Desk, Problem, license_, noon, wanted
 from tests.support.masters import Clock, InProcess, in_process_master
@@ -248,6 +250,31 @@ async def test_questions_that_are_malformed(master: InProcess) -> None:
 async def test_the_calendar_has_an_end(master: InProcess) -> None:
     at = await desk(master)
     assert list(await at.endings("9999-12-01", 36_600)) == []
+
+
+# --- A vendor that nobody has heard of -------------------------------------------------------------------------------
+
+
+async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, clock: Clock, tmp_path: Path) -> None:
+    file = tmp_path / "beacon.toml"
+    file.write_text(CATALOG)
+    async with in_process_master(sqlite_database_url, clock, catalog_files=(file,)) as master:
+        prices = '[prices]\ncatalog = "beacon"\ncurrency = "CHF"\n[seat_months]\nconsole = "10"\n'
+        at = await Desk(master, prices).opened("2026-01-01", catalog="beacon")
+        consoles = {"console": 12}
+        await at.place(orders.StartTrial(license="wall", product="consoles", counts=consoles, key="T"))
+        assert (await at.right("wall")).until_day == "2026-01-31"
+        few = await at.refuse(orders.Buy(id="desk", product="consoles", counts={"console": 11}))
+        assert few.problem == Problem.AGREEMENT_PROBLEM_BELOW_MINIMUM
+        ordered = await at.place(orders.Buy(id="wall", product="consoles", counts=consoles))
+        assert (ordered.totals[0].amount, ordered.totals[0].unit) == ("1440.00", "CHF")
+        await at.place(orders.ConfirmPayment(order=ordered.entries[0].number, key="K"))
+        assert (await at.right("wall")).until_day == "2027-01-01"
+        at.on("2027-03-01")
+        quote = await at.quote(orders.Extend(subjects=license_("wall"), offer="year", months=12))
+        assert [line.amount for line in quote.lines] == ["360.00", "1440.00"]  # two months at one and a half
+        await at.place(orders.RegisterDevice(device="hub", product="hub", delivered_on="2025-09-01", release="3"))
+        assert not (await at.gate("hub", "4")).allowed
 
 
 # --- Two masters ------------------------------------------------------------------------------------------------------
