@@ -24,7 +24,9 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, str]]:
     """Kind, subject and state of what is told from the last time on."""
     receiver.got.clear()
+    await master.running.alarms.look()
     await master.running.telling.look()
+    await master.running.telling.settled()
     return [(got.said["kind"], got.said["subject"], got.said["state"]) for got in receiver.got]
 
 
