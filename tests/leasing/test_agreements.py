@@ -31,7 +31,12 @@ async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, s
 
 
 async def _listen(at: Desk, receiver: Receiver) -> None:
-    request = webhook_pb2.AddWebhookRequest(name=f"{NAME}/webhooks/pager", url=receiver.url, request_id=str(uuid4()))
+    request = webhook_pb2.AddWebhookRequest(
+        name=f"{NAME}/webhooks/pager",
+        url=receiver.url,
+        kinds=["agreement.ends", "term.ends"],
+        request_id=str(uuid4()),
+    )
     await at.master.wire.webhooks.AddWebhook(request)
 
 
