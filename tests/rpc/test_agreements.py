@@ -175,6 +175,31 @@ async def test_the_ledger_a_page_at_a_time(any_master: InProcess) -> None:
     assert [one.kind for one in (await at.agreements.ListEntries(about)).entries] == ["term_added"]
 
 
+async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
+    at = await Desk(any_master, SSA_PRICES).opened("2026-01-10")
+    for license_id in ("b", "a", "c"):
+        await at.licensed(license_id, "PBX-Port12", 1)
+    long = "y" * 200
+    for name in ("a/b", long, "z"):
+        await at.place(orders.RegisterDevice(device=name, product="device", delivered_on="2026-01-10"))
+    listed: list[str] = []
+    token = ""
+    while True:
+        request = agreement_pb2.ListAgreementsRequest(project=NAME, page_size=2, page_token=token)
+        page = await at.agreements.ListAgreements(request)
+        rights = await at.agreements.GetRights(
+            agreement_pb2.GetRightsRequest(project=NAME, page_size=2, page_token=token)
+        )
+        assert [one.subject for one in rights.rights] == [one.subject for one in page.agreements]
+        assert rights.next_page_token == page.next_page_token
+        listed += [one.subject.id for one in page.agreements]
+        token = page.next_page_token
+        if not token:
+            break
+        assert len(page.agreements) == 2
+    assert listed == ["a/b", long, "z", "a", "b", "c"]
+
+
 # --- Bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +257,8 @@ async def test_questions_that_are_malformed(master: InProcess) -> None:
         (stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME, day="today")), "day"),
         (stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME, kind=99)), "kind"),  # type: ignore[arg-type]
         (stub.GetRights(agreement_pb2.GetRightsRequest(project="acme")), "project"),
+        (stub.GetRights(agreement_pb2.GetRightsRequest(project=NAME, page_token="x")), "page_token"),
+        (stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME, page_size=-1)), "page_size"),
         (stub.ListEndings(agreement_pb2.ListEndingsRequest(project=NAME, days=-1)), "days"),
         (stub.ListEndings(agreement_pb2.ListEndingsRequest(project=NAME, from_day="2026-13-01")), "from_day"),
         (stub.ListEntries(agreement_pb2.ListEntriesRequest(project=NAME, page_token="x")), "page_token"),
