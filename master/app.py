@@ -23,7 +23,7 @@ from master.auth.limits import CallerLimits, Shares
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.domain.overview import Overview
-from master.leasing.agreements import Agreements, RenewalRound
+from master.leasing.agreements import Agreements, RenewalRound, UseRound
 from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
@@ -79,6 +79,7 @@ class Running:
     usage: UsageRound
     telling: TellRound
     renewals: RenewalRound
+    uses: UseRound
     gate: Gate | None
     """None in plain text."""
     metrics: Metrics
@@ -159,7 +160,8 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             enrollment_seconds=settings.enrollment_seconds,
         )
         releases = ReleaseRound(licenses, interval_seconds=settings.release_interval_seconds)
-        agreements = Agreements(database=database, estates=estates, hub=hub, clock=clock)
+        agreements = Agreements(database=database, estates=estates, hub=hub, clock=clock, metrics=metrics)
+        uses = UseRound(agreements, interval_seconds=settings.release_interval_seconds)
         renewals = RenewalRound(agreements, interval_seconds=settings.agreement_interval_seconds)
         teller = Teller(
             clock=clock, timeout_seconds=settings.webhook_timeout_seconds, agent=f"license-master/{VERSION}"
@@ -228,19 +230,20 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             usage.start()
             telling.start()
             renewals.start()
+            uses.start()
             if gate is not None:
                 gate.start()
             port = await server.start(settings.listen, certificates)
             metrics_port = page.port if page else 0
             _log.info("serving", listen=settings.listen, port=port, metrics_port=metrics_port, version=VERSION)
-            yield Running(
-                port, metrics_port, master, expiry, releases, hub, server, usage, telling, renewals, gate, metrics
-            )
+            rounds = (usage, telling, renewals, uses)
+            yield Running(port, metrics_port, master, expiry, releases, hub, server, *rounds, gate, metrics)
         finally:
             hub.drain()
             await server.stop(settings.drain_seconds)
             if gate is not None:
                 await gate.stop()
+            await uses.stop()
             await renewals.stop()
             await telling.stop()
             await teller.close()

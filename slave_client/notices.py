@@ -28,11 +28,14 @@ class NoticeKind(Enum):
     CARRIED = "carried"
     """The standby of this PBX carries its seats; the client takes them back at once by opening its lease anew."""
     SEATS_REVOKED = "seats_revoked"
-    """An operator took seats away (rule L5); this client stops using them and returns them."""
+    """Seats were taken away, by an operator (rule L5) or as their use ended (rules P1, R3); this client stops using
+    them and returns them."""
     LICENSES_LEAVING = "licenses_leaving"
     """Licenses that this PBX draws on are being released: seats held stay, fewer new ones are granted (rule L5)."""
     CERTIFY_RELEASE = "certify_release"
     """This PBX's device is to certify that it no longer uses some licenses (rule L2). With `device_dir` it does."""
+    LICENSES_END = "licenses_end"
+    """The use of licenses that this PBX draws on ends soon, and their seats with it; the message says when (P1, R3)."""
     OTHER = "other"
     """A kind that this version of the client does not know."""
     MASTER_REFUSES = "master_refuses"
@@ -62,7 +65,7 @@ class Notice:
     kind: NoticeKind
     message: str
     licenses: tuple[LicenseRef, ...] = ()
-    """Those that hold a version limit down, or those that are leaving."""
+    """Those that hold a version limit down, are leaving, or whose use ends."""
     seats: tuple[SeatKey, ...] = ()
     """Those that were taken away, by the catalog keys of their types; at most 1,000, the others follow."""
 
@@ -78,6 +81,7 @@ _KINDS: Final[dict[int, NoticeKind]] = {
     lease_pb2.NOTICE_KIND_SEATS_REVOKED: NoticeKind.SEATS_REVOKED,
     lease_pb2.NOTICE_KIND_LICENSES_LEAVING: NoticeKind.LICENSES_LEAVING,
     lease_pb2.NOTICE_KIND_CERTIFY_RELEASE: NoticeKind.CERTIFY_RELEASE,
+    lease_pb2.NOTICE_KIND_LICENSES_END: NoticeKind.LICENSES_END,
 }
 
 

@@ -235,6 +235,8 @@ class _Draft:
             return move_problems.release_under_way(item)
         if item.held_until is not None and device is not None and self._now < item.held_until:
             return move_problems.cooling_off(item, until=item.held_until)
+        if device is not None and item.use_is_over(self._now):
+            return move_problems.use_ended(item)
         return None
 
     def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:

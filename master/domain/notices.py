@@ -5,10 +5,14 @@ States, not events: the same facts always give the same notices, so none can be 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
+from zoneinfo import ZoneInfo
 
+from master.domain.agreements.dates import day_of
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease
@@ -30,6 +34,7 @@ class NoticeKind(Enum):
     LICENSES_LEAVING = 8
     CERTIFY_RELEASE = 9
     CARRIED = 10
+    LICENSES_END = 11
 
     @property
     def ends_lease(self) -> bool:
@@ -76,14 +81,38 @@ def notices(
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
         found.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
     if revoked:  # L5
-        message = f"an operator took {len(revoked)} seats away from {pbx.name}: stop using them and return them"
+        message = f"{len(revoked)} seats were taken away from {pbx.name}: stop using them and return them"
         found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
-    return (*found, *_release_notices(estate, pbx, installation))
-
-
-def _release_notices(estate: Estate, pbx: Pbx, installation: Installation) -> Iterator[Notice]:
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
+    ending = [item for source in drawn_on for item in source.licenses if estate.use_ends_soon(item, now)]
+    if ending:  # P1, R3
+        message = f"{_endings(estate, ending)}; unless it is bought or renewed, seats are taken away then"
+        found.append(Notice(NoticeKind.LICENSES_END, message, tuple(item.ref for item in ending[:MOST_NAMED])))
+    return (*found, *_release_notices(pbx, own, drawn_on))
+
+
+def _endings(estate: Estate, ending: Collection[License]) -> str:
+    """What ends when, by what it was bought or tried as."""
+    zone = ZoneInfo(estate.time_zone)
+    by_end: defaultdict[tuple[date, str, str], list[str]] = defaultdict(list)
+    for item in ending:
+        assert item.agreed is not None
+        by_end[day_of(_ends_at(item), zone), estate.use_title(item), str(item.agreed.subject)].append(str(item.ref))
+    told = [
+        f"{title} of {subject} ends on {day}, and with it the use of {', '.join(named)}"
+        for (day, title, subject), named in sorted(by_end.items())
+    ]
+    return "; ".join(told[:MOST_NAMED])
+
+
+def _ends_at(item: License) -> float:
+    assert item.agreed is not None
+    assert item.agreed.ends_at is not None
+    return item.agreed.ends_at
+
+
+def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:
     leaving = [item for source in drawn_on for item in source.licenses if item.release is not None]
     if leaving:  # L5
         named = ", ".join(str(item.ref) for item in leaving[:MOST_NAMED])

@@ -62,7 +62,8 @@ def read_known(tx: Tx, estate: Estate, *, now: float, day: date | None = None, a
     licenses = {
         item.id: facts_of(item, zone, as_of=as_of, later=written[len(entries) :])
         for item in estate.licenses
-        if as_of is None or item.file is None or imported.get(item.file, as_of) < as_of
+        if item.agreed is None  # those are known by their subjects
+        and (as_of is None or item.file is None or imported.get(item.file, as_of) < as_of)
     }
     book = Book(catalog=estate.catalog, state=fold(entries), licenses=licenses)
     return Known(estate=estate, book=book, entries=entries, today=today, day=asked)
