@@ -182,6 +182,11 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
     agreement_end = GaugeMetricFamily(
         "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", labels=pool
     )
+    term_end = GaugeMetricFamily(
+        "license_master_term_end_timestamp_seconds",
+        "When the first term of a policy ends.",
+        labels=["project", "policy", "stops"],
+    )
     for estate in estates:
         for judged in estate.pairs:
             labels = [estate.project, judged.standby.name, judged.primary.name]
@@ -205,13 +210,18 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             silent.add_metric([estate.project, site], since)
         for (device, license_type), ends_at in estate.agreement_ends.items():
             agreement_end.add_metric([estate.project, device, license_type], ends_at)
+        first_ends: dict[tuple[str, str], float] = {}
+        for one_end in estate.endings:
+            first_ends.setdefault((one_end.policy, "true" if one_end.stops else "false"), one_end.ends_at)
+        for (policy, stops), ends_at in first_ends.items():
+            term_end.add_metric([estate.project, policy, stops], ends_at)
         for state, pbxs in estate.leases.items():
             leases.add_metric([estate.project, state.name.lower()], pbxs)
         for view in estate.limits:
             above.add_metric([estate.project, view.device], len(view.pbxs_above))
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
-    yield from (capacity, used, free, feature, sites, silent, agreement_end, leases, limit, above)
+    yield from (capacity, used, free, feature, sites, silent, agreement_end, term_end, leases, limit, above)
     yield from (ready, carrying, lease_end, conflict)
 
 

@@ -20,6 +20,7 @@ CALM_SECONDS = 300.0
 ATTEMPTS_MAX = 12
 AGREEMENT_WARNING_SECONDS = 45 * 86_400.0
 TWO_CLAIMS_SECONDS = 3600.0
+SUBJECT_MAX = 255
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 3600.0
 
 
@@ -34,6 +35,7 @@ class AlarmKind(Enum):
     STANDBY_CARRIES = "standby.carries"
     STANDBY_TWO_CLAIMS = "standby.two_claims"
     AGREEMENT_ENDS = "agreement.ends"
+    TERM_ENDS = "term.ends"
 
 
 TEST_KIND = "webhook.test"
@@ -81,6 +83,10 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
             place = f"on {device}" if device else "in the balance"
             text = f"the service agreement of {license_type} {place} ends in {days} days"
             yield Alarm(AlarmKind.AGREEMENT_ENDS, f"{device}/{license_type}", text)
+    for one in estate.endings:
+        if one.remind and not one.told_by_license:
+            text = f"{one.title} of {one.subject} ends on {one.day}; what stops then: {one.what_stops}"
+            yield Alarm(AlarmKind.TERM_ENDS, f"{one.subject}/{one.policy}"[:SUBJECT_MAX], text)
 
 
 def body_of(*, project: str, kind: str, subject: str, message: str, state: str, began_at: float, told_at: float) -> str:

@@ -48,6 +48,27 @@ class LimitView:
     pbxs_above: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermEnding:
+    """The end of a term of an agreement that lies ahead."""
+
+    subject: str
+    """For people: "license crm", "device S"."""
+    policy: str
+    title: str
+    day: str
+    """The first day on which it no longer holds."""
+    ends_at: float
+    """When that day begins, UNIX seconds."""
+    what_stops: str
+    stops: bool
+    """Whether seats stop then (P1, R3), or everything goes on (P5, Q7)."""
+    remind: bool
+    """Whether somebody is to be reminded by now (M5), as it does not renew by itself."""
+    told_by_license: bool
+    """Whether it is the agreement of a license of the estate, which `agreement_ends` tells of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """An estate at one moment."""
@@ -69,6 +90,8 @@ class Overview:
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
+    endings: tuple[TermEnding, ...] = ()
+    """What ends of agreements, the earliest first."""
 
 
 def overview(
@@ -80,6 +103,7 @@ def overview(
     states: Mapping[int, LeaseState],
     heard: Mapping[int, float],
     pairs: Sequence[Readiness] = (),
+    endings: Sequence[TermEnding] = (),
 ) -> Overview:
     """Put it together.
 
@@ -91,6 +115,7 @@ def overview(
         states: how leases stand, by PBX id; PBXs without one are left out.
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
         pairs: standby pairs, judged.
+        endings: what ends of agreements.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -143,6 +168,7 @@ def overview(
         silent_since=_silent_since(estate, states, heard),
         balance=_balance(estate),
         agreement_ends=_agreement_ends(estate),
+        endings=tuple(endings),
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 
 import structlog
 
 from master.domain.agreements.decide import Quote
+from master.domain.agreements.entries import Entry, Subject
 from master.domain.agreements.orders import Order
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.estate import BY_LEDGER
@@ -55,6 +57,7 @@ class Agreements:
             UnknownProjectError, RequestIdTakenError, PriceFileError: nothing was changed.
         """
         now = self._clock()
+        await self._fold(request.project)
         try:
             answer = await self._database.transact(lambda tx: place_order(tx, self._estates, request, now))
         except DryRun as dry_run:
@@ -80,9 +83,40 @@ class Agreements:
             UnknownProjectError: there is no such project.
         """
         now = self._clock()
-        return await self._database.read(
-            lambda tx: read_known(tx, read_estate(tx, self._estates, project), now=now, day=day, as_of=as_of)
-        )
+
+        def look(tx: Tx) -> Known:
+            estate = read_estate(tx, self._estates, project)
+            return read_known(tx, self._estates.ledgers, estate, now=now, day=day, as_of=as_of)
+
+        return await self._database.read(look)
+
+    async def entries(
+        self, project: str, *, after: int, limit: int, subject: Subject | None = None, as_of: float | None = None
+    ) -> tuple[list[Entry], Decimal]:
+        """Some of the ledger, from behind a number on, and the credits in the balance (by `as_of`).
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        now = self._clock()
+
+        def look(tx: Tx) -> tuple[list[Entry], Decimal]:
+            estate = read_estate(tx, self._estates, project)
+            known = read_known(tx, self._estates.ledgers, estate, now=now, as_of=as_of)
+            found = store.page_of_entries(
+                tx, estate.project_id, after=after, before=as_of, subject=subject, limit=limit
+            )
+            return found, known.book.state.balance
+
+        return await self._database.read(look)
+
+    async def _fold(self, project: str) -> None:
+        """Fold the ledger before anything is locked, so that under the lock only what is new is left."""
+
+        def look(tx: Tx) -> None:
+            self._estates.ledgers.state(tx, read_estate(tx, self._estates, project).project_id)
+
+        await self._database.read(look)
 
     async def renew(self) -> int:
         """Order the renewals that are due; how many."""

@@ -31,6 +31,7 @@ from master.domain.words import Feature
 from master.leasing.requests import RequestIdTakenError
 from master.store import claims as claim_store
 from master.store import projects as store
+from master.store.agreements import last_number
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.queries import leases_of_project
@@ -95,6 +96,7 @@ def apply_project(
         assert known is not None
         imported = tuple(item for item in known.licenses if item.file is not None)
         forbidden = standing_violations(before.spec, spec, catalog, imported)
+        forbidden = forbidden or _ledger_violations(tx, before, spec)
         if forbidden := forbidden or _in_use_violations(tx, before, spec, catalog, imported):
             raise ProjectInvalidError(forbidden)
     if missing := list(tier_violations(spec, catalog, imported)):
@@ -135,6 +137,17 @@ class DryRun(Exception):
         """The answer, as what it is."""
         assert isinstance(self._answer, kind)
         return self._answer
+
+
+def _ledger_violations(tx: Tx, before: store.StoredProject, spec: ProjectSpec) -> list[Violation]:
+    """What was ordered was ordered by the offers and products of one catalog."""
+    written = last_number(tx, before.id) if spec.catalog != before.spec.catalog else 0
+    if not written:
+        return []
+    reason = (
+        f"{spec.catalog!r} cannot replace {before.spec.catalog!r}: {written} entries of the agreement ledger go by it"
+    )
+    return [Violation(("catalog",), reason)]
 
 
 def _in_use_violations(

@@ -15,7 +15,7 @@ from typing import Any
 from master.domain.agreements.book import Book
 from master.domain.agreements.entitled import Settling, entitled, settling
 from master.leasing.estates import Estates
-from master.leasing.ledger import read_known
+from master.leasing.ledger import known_now
 from master.leasing.license_changes import LicenseChanges, plain
 from master.leasing.reading import read_estate
 from master.leasing.revoking import revoke
@@ -55,14 +55,15 @@ def settle(changes: LicenseChanges, book: Book, day: date) -> Settled:
 
 def is_settled(tx: Tx, estates: Estates, project: str, now: float) -> bool:
     """Whether nothing has to change; asked before anything is locked."""
-    known = read_known(tx, read_estate(tx, estates, project), now=now)
+    estate = read_estate(tx, estates, project)
+    known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     return not settling(known.estate, entitled(known.book, known.day), now)
 
 
 def settle_project(tx: Tx, estates: Estates, project: str, *, caller: str, now: float) -> Settled:
     """The same in a transaction of its own, for what days bring about."""
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", now=now)
-    known = read_known(tx, changes.estate, now=now)
+    known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=now)
     settled = settle(changes, known.book, known.day)
     if settled.changed:
         changes.event(SETTLED, {"licenses": settled.plain(), "seats_revoked": settled.seats_revoked})

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from master.domain.catalog import Catalog
 from master.domain.estate import LeasePace, Pbx
 from master.domain.terms import TermsBook
+from master.leasing.ledger import Ledgers
 from master.leasing.requests import PbxName, UnknownPbxError
 from master.store.database import Tx
 from master.store.projects import load_estate, revisions
@@ -18,6 +19,7 @@ class Estates:
     def __init__(self, catalogs: Mapping[str, Catalog], default_pace: LeasePace) -> None:
         self.catalogs = catalogs
         self._default_pace = default_pace
+        self.ledgers = Ledgers()
         self._books: dict[str, TermsBook] = {}
 
     def current(self, tx: Tx, names: Collection[str]) -> dict[str, TermsBook]:

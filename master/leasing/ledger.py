@@ -7,17 +7,18 @@ when they were bound first (L7), and the versions that the ledger gave them sinc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.book import Book, LicenseFacts
-from master.domain.agreements.dates import day_of, first_instant_of
-from master.domain.agreements.entries import Entry, EntryKind, Subject
+from master.domain.agreements.dates import day_of, first_instant_after, first_instant_of
+from master.domain.agreements.entries import Entry, EntryKind
 from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.questions import known_on
-from master.domain.agreements.state import fold, recorded_before
+from master.domain.agreements.questions import endings, reminders
+from master.domain.agreements.state import State, fold, recorded_before
 from master.domain.estate import Estate, License
+from master.domain.overview import TermEnding
 from master.leasing.requests import PbxName, UnknownPbxError
 from master.store import agreements as store
 from master.store.database import Tx
@@ -29,8 +30,6 @@ class Known:
 
     estate: Estate
     book: Book
-    entries: tuple[Entry, ...]
-    """The part of the ledger that was known."""
     today: date
     day: date
     """The day that is asked about; days are those of the project's time zone."""
@@ -46,46 +45,125 @@ class Known:
         return self.estate.pbxs[self.estate.pbx_ids[name]].device.name
 
 
-def read_known(tx: Tx, estate: Estate, *, now: float, day: date | None = None, as_of: float | None = None) -> Known:
+class Ledgers:
+    """What the ledgers say, as last folded; told stale by the number of their latest entry."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, State] = {}
+        self._endings: dict[int, tuple[tuple[int, int, date], tuple[TermEnding, ...]]] = {}
+
+    def state(self, tx: Tx, project_id: int) -> State:
+        """The state of a project's ledger, in a transaction that changes nothing."""
+        state = self._state(tx, project_id)
+        self._states[project_id] = state
+        return state
+
+    def state_under_lock(self, tx: Tx, project_id: int) -> State:
+        """The same, in one that may write: it is not kept, as what was written may yet be undone."""
+        return self._state(tx, project_id)
+
+    def endings(self, tx: Tx, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
+        """The ends that lie ahead; none where the ledger has nothing (what vendors' files said, licenses say)."""
+        state = self.state(tx, estate.project_id)
+        if state.last_number == 0:
+            return ()
+        zone = ZoneInfo(estate.time_zone)
+        today = day_of(now, zone)
+        known = (state.last_number, estate.revision, today)
+        kept = self._endings.get(estate.project_id)
+        if kept is None or kept[0] != known:
+            kept = self._endings[estate.project_id] = (known, _term_endings(state, estate, zone, today))
+        return kept[1]
+
+    def _state(self, tx: Tx, project_id: int) -> State:
+        last = store.last_number(tx, project_id)
+        state = self._states.get(project_id, State())
+        if state.last_number > last:  # another transaction has seen more
+            state = State()
+        if state.last_number < last:
+            state = fold(store.entries(tx, project_id, after=state.last_number), state)
+        return state
+
+
+def known_now(estate: Estate, state: State, *, now: float) -> Known:
+    """What is known today."""
+    zone = ZoneInfo(estate.time_zone)
+    today = day_of(now, zone)
+    return Known(estate=estate, book=_book(estate, state, zone), today=today, day=today)
+
+
+def read_known(
+    tx: Tx, ledgers: Ledgers, estate: Estate, *, now: float, day: date | None = None, as_of: float | None = None
+) -> Known:
     """What was known at a moment (`as_of`, UNIX seconds); where none is given, all, or for a past day what was then."""
     zone = ZoneInfo(estate.time_zone)
     today = day_of(now, zone)
-    asked = today if day is None else day
-    written = tuple(store.entries(tx, estate.project_id))
-    if as_of is not None:
-        entries = recorded_before(written, as_of)
-    elif asked < today:
-        entries, as_of = known_on(written, asked, zone), first_instant_of(asked + timedelta(days=1), zone)
-    else:
-        entries = written
-    imported = store.import_moments(tx, estate.project_id) if as_of is not None else {}
+    if as_of is None and day is not None and day < today:
+        as_of = first_instant_after(day, zone)
+    if as_of is None:
+        known = known_now(estate, ledgers.state(tx, estate.project_id), now=now)
+        return known if day is None else replace(known, day=day)
+    written = store.entries(tx, estate.project_id)
+    entries = recorded_before(written, as_of)
+    imported = store.import_moments(tx, estate.project_id)
+    versions = _versions_before(written[len(entries) :])
     licenses = {
-        item.id: facts_of(item, zone, as_of=as_of, later=written[len(entries) :])
+        item.id: facts_of(item, zone, as_of=as_of, version=versions.get(item.id))
         for item in estate.licenses
-        if item.agreed is None  # those are known by their subjects
-        and (as_of is None or item.file is None or imported.get(item.file, as_of) < as_of)
+        if item.agreed is None and (item.file is None or imported.get(item.file, as_of) < as_of)
     }
     book = Book(catalog=estate.catalog, state=fold(entries), licenses=licenses)
-    return Known(estate=estate, book=book, entries=entries, today=today, day=asked)
+    return Known(estate=estate, book=book, today=today, day=today if day is None else day)
 
 
-def facts_of(item: License, zone: ZoneInfo, *, as_of: float | None = None, later: Sequence[Entry] = ()) -> LicenseFacts:
-    """A license as agreements see it; `later` is what the ledger says of times after `as_of`."""
+def _book(estate: Estate, state: State, zone: ZoneInfo) -> Book:
+    """A ledger with the licenses of its estate; those that it brought itself it knows by their subjects."""
+    licenses = {item.id: facts_of(item, zone) for item in estate.licenses if item.agreed is None}
+    return Book(catalog=estate.catalog, state=state, licenses=licenses)
+
+
+def facts_of(item: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None) -> LicenseFacts:
+    """A license as agreements see it, at a moment (`as_of`) at which it had another `version` than now."""
     bound = item.first_bound_at
     if bound is not None and as_of is not None and bound >= as_of:
         bound = None
-    subject = Subject.of(SubjectKind.LICENSE, item.id)
-    since = (entry for entry in later if entry.kind is EntryKind.VERSION_SET and entry.subject == subject)
-    changed = next(since, None)
     return LicenseFacts(
         id=item.id,
         type=item.type,
-        version=item.version if changed is None else int(changed.details["from_version"]),
+        version=item.version if version is None else version,
         tier=item.tier,
         quantity=item.quantity,
         first_bound_on=None if bound is None else day_of(bound, zone),
         is_free=item.device is None,
         agreement_ends_on=None if item.file_agreement_ends_at is None else _first_day_after(item, zone),
+    )
+
+
+def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
+    """The versions that licenses had before the ledger gave them others."""
+    found: dict[str, int] = {}
+    for entry in later:
+        if entry.kind is EntryKind.VERSION_SET and entry.subject.kind == SubjectKind.LICENSE.value:
+            found.setdefault(entry.subject.id, int(entry.details["from_version"]))
+    return found
+
+
+def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> tuple[TermEnding, ...]:
+    book = _book(estate, state, zone)
+    due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(book, today)}
+    return tuple(
+        TermEnding(
+            subject=str(one.subject),
+            policy=one.policy,
+            title=one.title,
+            day=str(one.day),
+            ends_at=first_instant_of(one.day, zone),
+            what_stops=one.what_stops,
+            stops=bool(one.stops),
+            remind=(one.subject, one.policy, one.day) in due and not one.renews_itself,
+            told_by_license=book.license(one.subject) is not None,
+        )
+        for one in endings(book, from_day=today + timedelta(days=1), to_day=date.max)
     )
 
 

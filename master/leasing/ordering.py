@@ -30,7 +30,7 @@ from master.domain.estate import Estate, License
 from master.leasing.apply import DryRun
 from master.leasing.entitlements import Settled, settle
 from master.leasing.estates import Estates
-from master.leasing.ledger import read_known
+from master.leasing.ledger import known_now
 from master.leasing.license_changes import LicenseChanges, plain
 from master.leasing.reading import read_estate
 from master.leasing.requests import RequestIdTakenError
@@ -93,7 +93,7 @@ def place_order(tx: Tx, estates: Estates, request: PlaceOrder, now: float) -> Pl
         PriceFileError: the price file has a mistake.
         DryRun: carries the answer, where only that was asked for.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
+    changes = _Changes(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
     if not request.dry_run and (known := changes.answered_before(request.request_id, ORDERED)) is not None:
         if known["order"] != order_to_plain(request.order):
             raise RequestIdTakenError(request.request_id, ORDERED)
@@ -118,7 +118,7 @@ def quote_order(
         PriceFileError: the price file has a mistake.
     """
     estate = read_estate(tx, estates, project)
-    known = read_known(tx, estate, now=now)
+    known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     if (refused := _declared(estate, order)) is not None:
         return refused
     return quote(known.book, order, known.day, prices.read(estate.catalog))
@@ -126,7 +126,8 @@ def quote_order(
 
 def renewals_are_due(tx: Tx, estates: Estates, project: str, now: float) -> bool:
     """Whether a renewal that was switched to automatic is to be ordered today; asked before anything is locked."""
-    known = read_known(tx, read_estate(tx, estates, project), now=now)
+    estate = read_estate(tx, estates, project)
+    known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     return bool(renewals_due(known.book, known.day))
 
 
@@ -134,8 +135,8 @@ def order_renewals(
     tx: Tx, estates: Estates, project: str, *, caller: str, now: float
 ) -> list[tuple[Order, Placed | AgreementRefusal]]:
     """Order the renewals that were switched to automatic and are due today (P4); what is ordered is not due again."""
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", now=now)
-    known = read_known(tx, changes.estate, now=now)
+    changes = _Changes(tx, estates, project, caller=caller, reason="", now=now)
+    known = known_now(changes.estate, changes.state, now=now)
     answers: list[tuple[Order, Placed | AgreementRefusal]] = [
         (order, _carried_out(changes, order, None, "")) for order in renewals_due(known.book, known.day)
     ]
@@ -143,17 +144,26 @@ def order_renewals(
     return answers
 
 
+class _Changes(LicenseChanges):
+    """A project's licenses and its ledger while one transaction changes them."""
+
+    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, now: float) -> None:
+        super().__init__(tx, estates, project, caller=caller, reason=reason, now=now)
+        self.state = estates.ledgers.state_under_lock(tx, self.estate.project_id)
+
+
 def _carried_out(
-    changes: LicenseChanges, order: Order, prices: PriceList | None, request_id: str
+    changes: _Changes, order: Order, prices: PriceList | None, request_id: str
 ) -> Placed | AgreementRefusal:
     if (refused := _declared(changes.estate, order)) is not None:
         return refused
-    known = read_known(changes.tx, changes.estate, now=changes.now)
+    known = known_now(changes.estate, changes.state, now=changes.now)
     decision = decide(known.book, order, known.day, prices)
     if isinstance(decision, AgreementRefusal):
         return decision
-    entries = _appended(changes, known.book.state.last_number, decision, request_id)
-    after = replace(known.book, state=fold(entries, known.book.state))
+    entries = _appended(changes, decision, request_id)
+    changes.state = fold(entries, changes.state)
+    after = replace(known.book, state=changes.state)
     changed = _change_licenses(changes, after, entries)
     settled = settle(changes, after, known.day)
     placed = Placed(
@@ -169,12 +179,15 @@ def _carried_out(
     return placed
 
 
-def _appended(changes: LicenseChanges, last: int, decision: Decision, request_id: str) -> tuple[Entry, ...]:
+def _appended(changes: _Changes, decision: Decision, request_id: str) -> tuple[Entry, ...]:
+    """The entries; none is of an earlier moment than the one before it, however the clocks of masters differ."""
+    project_id = changes.estate.project_id
+    at = max(changes.now, store.last_recorded_at(changes.tx, project_id))
     entries = tuple(
-        draft.recorded(number=number, recorded_at=changes.now, caller=changes.caller)
-        for number, draft in enumerate(decision.drafts, start=last + 1)
+        draft.recorded(number=number, recorded_at=at, caller=changes.caller)
+        for number, draft in enumerate(decision.drafts, start=changes.state.last_number + 1)
     )
-    store.append(changes.tx, changes.estate.project_id, entries, request_id=request_id)
+    store.append(changes.tx, project_id, entries, request_id=request_id)
     return entries
 
 

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from google.protobuf.message import Message
 
 from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
 from master.domain.agreements.checking import check_firmware, check_license, check_upgrade
@@ -69,12 +68,13 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         after = _number("page_token", request.page_token)
         about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
-        known = await self._known(request, "")
-        found = [one for one in known.entries if one.number > after and about in (None, one.subject)]
+        found, balance = await self._agreements.entries(
+            incoming.project_name(request.project), after=after, limit=size + 1, subject=about, as_of=_as_of(request)
+        )
         return agreement_pb2.ListEntriesResponse(
             entries=[agreements.entry(one) for one in found[:size]],
             next_page_token=str(found[size - 1].number) if len(found) > size else "",
-            balance=agreements.decimal(known.book.state.balance),
+            balance=agreements.decimal(balance),
         )
 
     async def CheckUpgrade(
@@ -123,12 +123,11 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def _known(self, request: Any, day: str, field: str = "day") -> Known:
         project = incoming.project_name(request.project)
         on = agreement_orders.optional_day(field, day)
-        as_of = request.as_of.ToNanoseconds() / 1e9 if _has(request, "as_of") else None
-        return await self._agreements.known(project, day=on, as_of=as_of)
+        return await self._agreements.known(project, day=on, as_of=_as_of(request))
 
 
-def _has(request: Message, field: str) -> bool:
-    return request.HasField(field)
+def _as_of(request: Any) -> float | None:
+    return request.as_of.ToNanoseconds() / 1e9 if request.HasField("as_of") else None
 
 
 def _later(day: date, days: int) -> date:

@@ -12,10 +12,20 @@ from master.store.database import Row, Tx
 _COLUMNS = "number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller"
 
 
-def entries(tx: Tx, project_id: int) -> list[Entry]:
-    """The whole ledger of a project, in the order in which it was written."""
-    rows = tx.rows(f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 ORDER BY number", project_id)
+def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
+    """The ledger of a project from behind a number on, in the order in which it was written."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 ORDER BY number",
+        project_id,
+        after,
+    )
     return [_entry(row) for row in rows]
+
+
+def last_number(tx: Tx, project_id: int) -> int:
+    """The number of the latest entry; 0 where there is none."""
+    rows = tx.rows("SELECT MAX(number) FROM agreement_entry WHERE project_id = ?1", project_id)
+    return int(rows[0][0] or 0)
 
 
 def entries_of_request(tx: Tx, project_id: int, request_id: str) -> list[Entry]:
@@ -55,6 +65,33 @@ def append(tx: Tx, project_id: int, new: Sequence[Entry], *, request_id: str) ->
             for entry in new
         ],
     )
+
+
+def last_recorded_at(tx: Tx, project_id: int) -> float:
+    """When the latest entry was written, UNIX seconds; 0 where there is none."""
+    rows = tx.rows(
+        "SELECT recorded_at FROM agreement_entry WHERE project_id = ?1 ORDER BY number DESC LIMIT 1", project_id
+    )
+    return float(rows[0][0]) if rows else 0.0
+
+
+def page_of_entries(
+    tx: Tx, project_id: int, *, after: int, before: float | None, subject: Subject | None, limit: int
+) -> list[Entry]:
+    """Entries from behind a number on, written before a moment and about a subject, where these are given."""
+    about = Subject("", "") if subject is None else subject
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 AND recorded_at < ?3"
+        " AND (?4 = 0 OR (subject_kind = ?5 AND subject_id = ?6)) ORDER BY number LIMIT ?7",
+        project_id,
+        after,
+        float("inf") if before is None else before,
+        int(subject is not None),
+        about.kind,
+        about.id,
+        limit,
+    )
+    return [_entry(row) for row in rows]
 
 
 def projects_with_entries(tx: Tx) -> list[str]:

@@ -79,7 +79,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
         name=row["name"],
         display_name=row["display_name"],
         catalog=row["catalog"],
-        time_zone=row["time_zone"],
+        time_zone=row["time_zone"] or "",
         lease=_pace(row),
         sites=tuple(SiteSpec(one["name"], one["display_name"]) for one in _rows(tx, t.site, row["id"])),
         devices=tuple(DeviceSpec(one["name"], one["platform"], one["model"]) for one in devices),
@@ -179,7 +179,7 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: Stored
     revision = before.revision + 1 if before else 1
     values = {
         "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
-        "applied_at": now, "time_zone": spec.time_zone, **_pace_values(spec.lease),
+        "applied_at": now, "time_zone": spec.time_zone or None, **_pace_values(spec.lease),
     }  # fmt: skip
     if before is None:
         result = tx.connection.execute(insert(t.project).values(epoch_floor=0, **values).returning(t.project.c.id))

@@ -45,7 +45,7 @@ project = Table(
     Column("renew_every_seconds", Integer),
     Column("applied_at", Float(53), nullable=False),
     Column("epoch_floor", BigInteger, nullable=False),
-    Column("time_zone", String(63), nullable=False, server_default=""),
+    Column("time_zone", String(63)),
 )
 
 site = Table(

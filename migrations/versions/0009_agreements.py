@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("project", sa.Column("time_zone", sa.String(63), nullable=False, server_default=""))
+    op.add_column("project", sa.Column("time_zone", sa.String(63), nullable=True))
     op.add_column("license", sa.Column("file_agreement_ends_at", sa.Float(precision=53), nullable=True))
     op.execute("UPDATE license SET file_agreement_ends_at = agreement_ends_at")
     op.create_table(

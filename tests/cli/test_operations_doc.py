@@ -1,4 +1,4 @@
-"""Every command that docs/operations.md, docs/monitoring.md and the README show exists, with every option shown."""
+"""Every command that the pages below show exists, with every option shown."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def commands(page: str) -> list[str]:
     return [*typed, *named]
 
 
-@pytest.mark.parametrize("page", ["docs/operations.md", "docs/monitoring.md", "README.md"])
+@pytest.mark.parametrize("page", ["docs/operations.md", "docs/monitoring.md", "docs/agreements.md", "README.md"])
 def test_shown_commands_exist(page: str) -> None:
     shown = commands(page)
     assert shown

@@ -133,6 +133,15 @@ async def test_a_time_zone_that_is_none_is_refused(any_master: InProcess) -> Non
     assert found.fields == {"time_zone": "'Europe/Atlantis' is no time zone; write it like Europe/Berlin or UTC"}
 
 
+async def test_a_project_with_a_ledger_keeps_its_catalog(any_master: InProcess) -> None:
+    at = await Desk(any_master).opened("2026-01-15", catalog="isymphony")
+    await at.opened("2026-01-15", catalog="allworx")  # nothing was ordered yet
+    await at.place(orders.RegisterDevice(device="S", product="server", delivered_on="2026-01-10", release="7.1"))
+    found = await failure(at.opened("2026-01-15", catalog="isymphony"))
+    assert (found.code, list(found.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["catalog"])
+    assert "entries of the agreement ledger" in found.message
+
+
 async def test_an_upgrade_is_seen_by_leasing_at_once_and_in_the_list(any_master: InProcess) -> None:
     at = await desk(any_master)
     await at.place(EXTEND)

@@ -23,7 +23,7 @@ from master.domain.agreements.book import Book
 from master.domain.agreements.dates import first_instant_of
 from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.rights import right_of, use_policy
+from master.domain.agreements.rights import Standing, counts_of, standing_of, use_policy
 from master.domain.catalog import LicenseType
 from master.domain.estate import BY_LEDGER, LEDGER_FILE, AgreedUse, Estate, InUse, License, Release
 from master.domain.words import Metering
@@ -81,9 +81,12 @@ def entitled(book: Book, day: date) -> tuple[Entitled, ...]:
         product = book.product(holding)
         if product is None:
             continue
-        right = right_of(book, subject, day)
-        policy = use_policy(book, holding, product) if right.until is not None else None
-        for key, quantity in sorted({**right.counts, **dict.fromkeys(right.features, 1)}.items()):
+        standing, until, _, _ = standing_of(book, holding, product, day)
+        if standing is not Standing.RUNS:
+            continue
+        policy = use_policy(book, holding, product) if until is not None else None
+        counts = {**counts_of(holding, product, day), **dict.fromkeys(holding.features, 1)}
+        for key, quantity in sorted(counts.items()):
             license_type = book.catalog.types.get(key)
             if quantity > 0 and license_type is not None and license_type.metering is not Metering.FREE:
                 found.append(
@@ -91,10 +94,10 @@ def entitled(book: Book, day: date) -> tuple[Entitled, ...]:
                         subject=subject,
                         type=license_type,
                         quantity=quantity,
-                        version=right.version if license_type.versioned else None,
+                        version=(holding.major or None) if license_type.versioned else None,
                         device=subject.id if subject.kind == SubjectKind.DEVICE.value else "",
                         policy=policy.key if policy is not None else "",
-                        ends=right.until,
+                        ends=until,
                     )
                 )
     return tuple(found)

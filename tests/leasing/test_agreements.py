@@ -1,0 +1,110 @@
+"""What the ledger is heard of elsewhere: webhooks, metrics, ends of agreements; days at the ends of the calendar."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from licensemaster.v1 import agreement_order_pb2 as orders
+from licensemaster.v1 import agreement_pb2, webhook_pb2
+from master.metrics import EstateCollector
+from tests.support.agreements import NAME, SSA_PRICES, Desk, license_, noon
+from tests.support.masters import InProcess
+from tests.support.receiver import Receiver, receiving
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, str]]:
+    """Kind, subject and state of what is told from the last time on."""
+    receiver.got.clear()
+    await master.running.telling.look()
+    return [(got.said["kind"], got.said["subject"], got.said["state"]) for got in receiver.got]
+
+
+async def _listen(at: Desk, receiver: Receiver) -> None:
+    request = webhook_pb2.AddWebhookRequest(name=f"{NAME}/webhooks/pager", url=receiver.url, request_id=str(uuid4()))
+    await at.master.wire.webhooks.AddWebhook(request)
+
+
+@pytest.mark.rule("P1", "M5")
+async def test_a_trials_end_is_told_before_it_stops_anything(any_master: InProcess, receiver: Receiver) -> None:
+    at = await Desk(any_master).opened("2026-01-15", catalog="isymphony")
+    await at.place(orders.StartTrial(license="crm", product="isymphony", counts={"user": 20}, key="T1", major=3))
+    await _listen(at, receiver)
+    at.on("2026-01-21")
+    assert await _told(any_master, receiver) == []
+    at.on("2026-01-22")
+    assert await _told(any_master, receiver) == [("term.ends", "license crm/trial", "began")]
+    (got,) = receiver.got
+    assert got.said["message"] == (
+        "Trial of license crm ends on 2026-01-29; what stops then: its use: 1 instance, 20 user"
+    )
+    await at.place(orders.ExtendTrial(license="crm", key="T2"))
+    assert await _told(any_master, receiver) == []
+    any_master.clock.advance(600)
+    assert await _told(any_master, receiver) == [("term.ends", "license crm/trial", "ended")]
+
+
+@pytest.mark.rule("M5")
+async def test_a_service_agreement_from_the_ledger_is_told_like_one_from_a_file(
+    any_master: InProcess, receiver: Receiver
+) -> None:
+    at = await Desk(any_master, SSA_PRICES).opened("2026-01-10")
+    await at.licensed("ports", "PBX-Port12", 10)
+    await at.place(orders.AddCredits(amount="1000"))
+    await _listen(at, receiver)
+    await at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=2))
+    assert await _told(any_master, receiver) == []
+    at.on("2026-02-01")
+    assert await _told(any_master, receiver) == [("agreement.ends", "hq-box/port", "began")]
+    await at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=12))
+    assert await _told(any_master, receiver) == []
+    any_master.clock.advance(600)
+    assert await _told(any_master, receiver) == [("agreement.ends", "hq-box/port", "ended")]
+
+
+async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
+    at = await Desk(any_master).opened("2026-01-15", catalog="isymphony")
+    for license_id, key in (("crm", "T1"), ("wall", "T2")):
+        await at.place(
+            orders.StartTrial(license=license_id, product="isymphony", counts={"user": 20}, key=key, major=3)
+        )
+        at.on("2026-01-17")
+    overviews = await any_master.running.master.overviews()
+    families = {one.name: one for one in EstateCollector(lambda: overviews).collect()}
+    (sample,) = families["license_master_term_end_timestamp_seconds"].samples
+    assert sample.labels == {"project": "acme", "policy": "trial", "stops": "true"}
+    assert sample.value == noon("2026-01-29") - 43_200
+    order = await at.place(orders.Buy(id="crm", product="isymphony", counts={"user": 20}, major=3))
+    await at.place(orders.ConfirmPayment(order=order.entries[0].number, key="K1"))
+    overviews = await any_master.running.master.overviews()  # what was folded before is folded on
+    families = {one.name: one for one in EstateCollector(lambda: overviews).collect()}
+    found = {
+        (one.labels["policy"], one.labels["stops"]): one.value
+        for one in families["license_master_term_end_timestamp_seconds"].samples
+    }
+    assert found == {
+        ("trial", "true"): noon("2026-01-31") - 43_200,
+        ("maintenance", "false"): noon("2027-01-17") - 43_200,
+    }
+
+
+@pytest.mark.parametrize("time_zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "1970-01-01"])
+async def test_any_day_of_the_calendar_can_be_asked_about(master: InProcess, day: str, time_zone: str) -> None:
+    at = await Desk(master, SSA_PRICES).opened("2026-01-10", time_zone=time_zone)
+    await at.licensed("ports", "PBX-Port12", 10, agreement="2027-01-10")
+    await at.place(orders.AddCredits(amount="1000"))
+    await at.all(day)
+    await at.endings(day, 36_600)
+    request = agreement_pb2.GetRightsRequest(project=NAME, day=day)
+    await at.agreements.GetRights(request)
+    answer = await at.gate("hq-box", "13", day=day)
+    assert answer.allowed
