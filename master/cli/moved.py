@@ -43,6 +43,10 @@ def note(one: license_pb2.LicenseStatus) -> str:
         return f"{to}{waits_for(one)}"
     if one.state == COOLING_OFF:
         return f"to be bound from {moment(one.hold_end_time)} on"
+    if one.state == license_pb2.LICENSE_STATE_ENDED:
+        return f"{one.agreement} ended at {moment(one.use_end_time)}; buy or renew it"
+    if one.HasField("use_end_time"):
+        return f"use until {moment(one.use_end_time)} ({one.agreement})"
     if one.HasField("agreement_end_time"):
         return f"agreement until {moment(one.agreement_end_time)}"
     return ""
@@ -57,6 +61,8 @@ def waits_for(one: license_pb2.LicenseStatus) -> str:
             until = moment(release.unreachable_end_time)
             seats += f" ({release.seats_unreachable:,} of PBXs out of reach, until {until} at most)"
         missing.append(seats)
+    if one.HasField("use_end_time") and release.certified and missing:
+        return f"its use has ended; waits for {missing[0]}"
     if release.device_dead and not release.approved_by:
         missing.append("a second operator's approval")
     elif not release.device_dead and not release.certified:

@@ -258,18 +258,14 @@ class Estate:
         """The PBX whose device holds the pool (A1)."""
         return next(pbx for pbx in self.pbxs.values() if pbx.role is PbxRole.MASTER)
 
-    def use_title(self, item: License) -> str:
-        """What the policy is called whose end stops the use of a license; empty where none does."""
-        policy = self.catalog.time.policies.get(item.agreed.policy) if item.agreed else None
-        return policy.title if policy is not None else ""
-
-    def use_ends_soon(self, item: License, now: float) -> bool:
-        """Whether the use of a license ends, and the first reminder of that is due (P1, R3)."""
-        if item.agreed is None or item.agreed.ends_at is None or item.agreed.is_over(now):
-            return False
-        policy = self.catalog.time.policies.get(item.agreed.policy)
-        days = max(policy.reminder_days, default=0) if policy is not None else 0
-        return item.agreed.ends_at - now <= days * 86_400.0
+    @cached_property
+    def agreed(self) -> dict[str, list[License]]:
+        """The licenses that the agreement ledger brought, by type."""
+        found: defaultdict[str, list[License]] = defaultdict(list)
+        for item in self.licenses:
+            if item.agreed is not None:
+                found[item.type.key].append(item)
+        return found
 
     def is_local(self, pbx: Pbx) -> bool:
         """Whether a PBX is licensed locally and the pool closed to it (A3)."""

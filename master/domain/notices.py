@@ -5,14 +5,11 @@ States, not events: the same facts always give the same notices, so none can be 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import date
 from enum import Enum
-from zoneinfo import ZoneInfo
 
-from master.domain.agreements.dates import day_of
+from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease
@@ -85,31 +82,11 @@ def notices(
         found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
-    ending = [item for source in drawn_on for item in source.licenses if estate.use_ends_soon(item, now)]
+    ending = [item for source in drawn_on for item in source.licenses if ends_soon(estate, item, now)]
     if ending:  # P1, R3
-        message = f"{_endings(estate, ending)}; unless it is bought or renewed, seats are taken away then"
+        message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
         found.append(Notice(NoticeKind.LICENSES_END, message, tuple(item.ref for item in ending[:MOST_NAMED])))
     return (*found, *_release_notices(pbx, own, drawn_on))
-
-
-def _endings(estate: Estate, ending: Collection[License]) -> str:
-    """What ends when, by what it was bought or tried as."""
-    zone = ZoneInfo(estate.time_zone)
-    by_end: defaultdict[tuple[date, str, str], list[str]] = defaultdict(list)
-    for item in ending:
-        assert item.agreed is not None
-        by_end[day_of(_ends_at(item), zone), estate.use_title(item), str(item.agreed.subject)].append(str(item.ref))
-    told = [
-        f"{title} of {subject} ends on {day}, and with it the use of {', '.join(named)}"
-        for (day, title, subject), named in sorted(by_end.items())
-    ]
-    return "; ".join(told[:MOST_NAMED])
-
-
-def _ends_at(item: License) -> float:
-    assert item.agreed is not None
-    assert item.agreed.ends_at is not None
-    return item.agreed.ends_at
 
 
 def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:
