@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from google.protobuf.message import Message
 
 from licensemaster.v1 import agreement_order_pb2 as orders
-from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, seat_pb2
+from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, plan_pb2, seat_pb2
 from tests.rules.asking import Reason, give_back, grant, refuse, used
 from tests.support.agreements import Desk, contract, noon, prices_of
 from tests.support.masters import InProcess
 from tests.support.papers import bind, cancel, listed, refusal
 from tests.support.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.plans import NOT_POSSIBLE, OK, day, plan, rebind, refusals
 
 ISYM = ("isym-1-instance", "isym-1-user")
 START = "2026-01-15"
@@ -234,6 +236,34 @@ async def test_an_upgrade_counts_at_once(any_master: InProcess) -> None:
     await at.place(orders.ConfirmPayment(order=ordered.entries[0].number, key="K2"))
     assert await used(any_master.wire, "user") == (20, 40)
     granted(await hq.acquire(*seats("user", 40)))
+
+
+@pytest.mark.rule("P1", "P5")
+async def test_a_plan_says_what_is_left_on_a_day(any_master: InProcess) -> None:
+    at, hq = await on_trial(any_master)
+    granted(await hq.acquire(*seats("user", 3)))
+    wire = any_master.wire
+    assert (await plan(wire, day("2026-01-28"))).verdict == OK
+    then = await plan(wire, day("2026-01-29"))
+    assert then.verdict == NOT_POSSIBLE
+    assert then.reasons[0].startswith(
+        "Trial of license isym-1 ends on 2026-01-29, and with it the use of 1 x iSymphony"
+    )
+    assert refusals(then) == {("hq", "user", "NONE_INSTALLED"): 3}
+    assert list(then.refused[0].rules) == ["A1", "P6", "P8", "P1"]
+    assert not then.obstacles
+    renew = {one.text for one in then.advice if one.action == plan_pb2.ADVICE_ACTION_RENEW}
+    assert "buy or renew license isym-1 in time, and 5 x iSymphony User 3 (isym-1-user) stays" in renew
+    assert (await plan(wire, day("2026-01-29"), rebind("isym-1-user", to="hq-box"))).obstacles[0].refusal.problem == (
+        license_pb2.MOVE_PROBLEM_USE_ENDED
+    )
+    for wrong in ("2026-01-15", "tomorrow"):
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await plan(wire, day(wrong))
+        assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "changes[0].reach_day.day" in str(failed.value.details()) + str(failed.value.trailing_metadata())
+    await at.paid(buy(user=20), "K1")
+    assert (await plan(wire, day("2029-01-29"))).verdict == OK  # maintenance takes nothing
 
 
 @pytest.mark.rule("P3")
