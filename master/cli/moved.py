@@ -47,7 +47,7 @@ def note(one: license_pb2.LicenseStatus) -> str:
     if one.state == ENDED:
         return f"{one.agreement} ended at {moment(one.use_end_time)}; buy or renew it"
     if one.HasField("use_end_time"):
-        return f"use until {moment(one.use_end_time)} ({one.agreement})"
+        return f"use until {moment(one.use_end_time)}"
     if one.HasField("agreement_end_time"):
         return f"agreement until {moment(one.agreement_end_time)}"
     return ""
