@@ -18,7 +18,7 @@ from master.auth.certificates import Certificates
 from master.auth.limits import CallerLimits, Shares
 from master.domain.catalog import Catalog
 from master.domain.overview import Overview
-from master.leasing.agreements import Agreements, RenewalRound
+from master.leasing.agreements import Agreements, RenewalRound, UseRound
 from master.leasing.alarms import AlarmRound
 from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
@@ -185,7 +185,9 @@ class Parts:
     @cached_property
     def agreements(self) -> Agreements:
         """Agreements over time, and their ledger."""
-        return Agreements(database=self.database, estates=self.estates, hub=self.hub, clock=self.clock)
+        return Agreements(
+            database=self.database, estates=self.estates, hub=self.hub, clock=self.clock, metrics=self.metrics
+        )
 
     @cached_property
     def teller(self) -> Teller:
@@ -223,6 +225,11 @@ class Parts:
     def releases(self) -> ReleaseRound:
         """Completes releases."""
         return ReleaseRound(self.licenses, interval_seconds=self.settings.release_interval_seconds)
+
+    @cached_property
+    def uses(self) -> UseRound:
+        """Takes back what no agreement entitles to any more."""
+        return UseRound(self.agreements, interval_seconds=self.settings.release_interval_seconds)
 
     @cached_property
     def renewals(self) -> RenewalRound:
@@ -279,6 +286,7 @@ class Parts:
             self.learning,
             self.releases,
             self.renewals,
+            self.uses,
             self.looks,
             self.usage,
             self.telling,

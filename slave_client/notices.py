@@ -28,7 +28,8 @@ class NoticeKind(Enum):
     CARRIED = "carried"
     """The standby of this PBX carries its seats; the client takes them back at once by opening its lease anew."""
     SEATS_REVOKED = "seats_revoked"
-    """An operator took seats away (rule L5); this client stops using them and returns them."""
+    """Seats were taken away, by an operator (rule L5) or as their use ended (rules P1, R3); this client stops using
+    them and returns them."""
     LICENSES_LEAVING = "licenses_leaving"
     """Licenses that this PBX draws on are being released: seats held stay, fewer new ones are granted (rule L5)."""
     CERTIFY_RELEASE = "certify_release"
@@ -37,6 +38,8 @@ class NoticeKind(Enum):
     """The master was restored from a backup; the client opens its lease anew at once and shows the signed one."""
     LEARNING = "learning"
     """The master was restored: until the time named it grants nothing beyond what was proven."""
+    LICENSES_END = "licenses_end"
+    """The use of licenses that this PBX draws on ends soon, and their seats with it; the message says when (P1, R3)."""
     OTHER = "other"
     """A kind that this version of the client does not know."""
     MASTER_REFUSES = "master_refuses"
@@ -66,7 +69,7 @@ class Notice:
     kind: NoticeKind
     message: str
     licenses: tuple[LicenseRef, ...] = ()
-    """Those that hold a version limit down, or those that are leaving."""
+    """Those that hold a version limit down, are leaving, or whose use ends."""
     seats: tuple[SeatKey, ...] = ()
     """Those that were taken away, by the catalog keys of their types; at most 1,000, the others follow."""
 
@@ -84,6 +87,7 @@ _KINDS: Final[dict[int, NoticeKind]] = {
     lease_pb2.NOTICE_KIND_CERTIFY_RELEASE: NoticeKind.CERTIFY_RELEASE,
     lease_pb2.NOTICE_KIND_UNPROVEN: NoticeKind.UNPROVEN,
     lease_pb2.NOTICE_KIND_LEARNING: NoticeKind.LEARNING,
+    lease_pb2.NOTICE_KIND_LICENSES_END: NoticeKind.LICENSES_END,
 }
 
 

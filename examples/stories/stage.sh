@@ -104,7 +104,7 @@ expect_not() {
     for text in "$@"; do ! grep -qF -- "$text" output || fail "the last command should not have said: $text"; done
 }
 
-# phones PBX COUNT [SOFTWARE]: so many phones are registered at a PBX from now on; tells how many got a license.
+# phones PBX COUNT [SOFTWARE] [--type TYPE]: so many phones are registered at a PBX from now on; tells how many got a license.
 phones() {
     pbx_certificate "$1"
     "$PYTHON" "$STORIES/phones.py" --server "$LICENSE_MASTER_SERVER" --folder "$STAGE/pbxs" --tls "$STAGE/tls" "$@"

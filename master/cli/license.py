@@ -45,6 +45,7 @@ class State(StrEnum):
     BOUND = "bound"
     RELEASING = "releasing"
     COOLING_OFF = "cooling-off"
+    ENDED = "ended"
 
 
 def license_state(state: State | None) -> license_pb2.LicenseState.ValueType:

@@ -17,14 +17,15 @@ FREE = license_pb2.LICENSE_STATE_FREE
 COOLING_OFF = license_pb2.LICENSE_STATE_COOLING_OFF
 BOUND = license_pb2.LICENSE_STATE_BOUND
 RELEASING = license_pb2.LICENSE_STATE_RELEASING
-_STYLES = {FREE: "green", COOLING_OFF: "yellow", BOUND: "", RELEASING: "bold yellow"}
+ENDED = license_pb2.LICENSE_STATE_ENDED
+_STYLES = {FREE: "green", ENDED: "dim", COOLING_OFF: "yellow", BOUND: "", RELEASING: "bold yellow"}
 
 
 def licenses_view(licenses: Iterable[license_pb2.LicenseStatus]) -> Table:
     """Licenses and where they stand."""
     shown = table("License", "Type", "Quantity", "State", "Device", "From", "", numbers=["Quantity"])
     for one in licenses:
-        origin = one.file or "project file"
+        origin = one.file or one.agreement or "project file"
         add_row(
             shown, one.license, one.type, one.quantity, state_text(one), one.device, visible(origin, "dim"), note(one)
         )
@@ -43,6 +44,10 @@ def note(one: license_pb2.LicenseStatus) -> str:
         return f"{to}{waits_for(one)}"
     if one.state == COOLING_OFF:
         return f"to be bound from {moment(one.hold_end_time)} on"
+    if one.state == ENDED:
+        return f"{one.agreement} ended at {moment(one.use_end_time)}; buy or renew it"
+    if one.HasField("use_end_time"):
+        return f"use until {moment(one.use_end_time)}"
     if one.HasField("agreement_end_time"):
         return f"agreement until {moment(one.agreement_end_time)}"
     return ""
@@ -57,6 +62,8 @@ def waits_for(one: license_pb2.LicenseStatus) -> str:
             until = moment(release.unreachable_end_time)
             seats += f" ({release.seats_unreachable:,} of PBXs out of reach, until {until} at most)"
         missing.append(seats)
+    if one.HasField("use_end_time") and release.certified and missing:
+        return f"its use has ended; waits for {missing[0]}"
     if release.device_dead and not release.approved_by:
         missing.append("a second operator's approval")
     elif not release.device_dead and not release.certified:

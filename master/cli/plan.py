@@ -106,6 +106,19 @@ def site(
     _answer(f"new site {name} with {', '.join(need)}", [change], project, server, as_json=as_json, show_all=show_all)
 
 
+@app.command("at")
+def at(
+    day: Annotated[str, typer.Argument(metavar="DAY", help='E.g. "2026-03-01".', show_default=False)],
+    show_all: AllOption = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """What can still be used on a day ahead, and who loses seats by then, if nothing more is bought or renewed?"""
+    change = plan_pb2.PlannedChange(reach_day=plan_pb2.ReachDay(day=day))
+    _answer(f"what is left on {day}", [change], project, server, as_json=as_json, show_all=show_all)
+
+
 def _release(licenses: Sequence[str]) -> plan_pb2.PlannedChange:
     return plan_pb2.PlannedChange(release=plan_pb2.ReleaseLicenses(licenses=licenses))
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from master.domain.estate import Estate
+from master.domain.estate import Estate, License
 from master.domain.forecast import FeatureForecast, LimitForecast, PoolForecast
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.moves import missing_below_tier
@@ -41,6 +41,8 @@ class AdviceAction(IntEnum):
     """Have seats returned, drained or revoked before their licenses go (L5)."""
     UPGRADE = 5
     """Upgrade licenses under their agreement, free of charge (M1)."""
+    RENEW = 6
+    """Buy or renew what ends (P1, R3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +67,20 @@ class Advice:
 
 
 def reasons(
-    limits: Sequence[LimitForecast], refused: Sequence[RefusedSeats], obstacles: Sequence[MoveRefusal]
+    limits: Sequence[LimitForecast],
+    refused: Sequence[RefusedSeats],
+    obstacles: Sequence[MoveRefusal],
+    *,
+    ended: str = "",
 ) -> Iterator[str]:
-    """Why it cannot be done; nothing where it can."""
+    """Why it cannot be done; nothing where it can. `ended` says which uses have ended by then."""
     hopeless = [one for one in obstacles if one.problem is not MoveProblem.IN_USE]
     new = [one for one in refused if one.seats > one.already]
     yield from (_sentence(one) for one in hopeless)
     yield from (_above(limit) for limit in limits if limit.is_caused and limit.pbxs_above)
     if new:
         yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
+        yield from (ended,) if ended else ()
         yield _refusals(new)
 
 
@@ -161,11 +168,14 @@ def advice(
     pools: Sequence[PoolForecast],
     features: Sequence[FeatureForecast],
     upgrades: Mapping[str, Collection[int]],
+    ended: Sequence[License] = (),
 ) -> Iterator[Advice]:
     """The smallest changes that would make it possible, or spare its warnings.
 
-    `upgrades` are the versions that licenses can get free of charge, by license id.
+    `upgrades` are the versions that licenses can get free of charge, by license id; `ended` licenses end by then.
     """
+    yield from _renew(ended)
+    ending = {(item.device.name, item.type.key) for item in ended if item.device is not None}
     releasable = {item.id for item in after.licenses if item.type.releasable}
     for limit in limits:
         if limit.is_caused:
@@ -174,7 +184,8 @@ def advice(
     software = {limit.device: limit.software for limit in limits}
     for pool in pools:
         versioned = after.catalog.types[pool.license_type].version_basis is VersionBasis.PBX
-        if seats := max(pool.used - pool.capacity_unblocked, 0):
+        seats = max(pool.used - pool.capacity_unblocked, 0)
+        if seats and (pool.device, pool.license_type) not in ending:
             yield _return(pool, seats)
         if pool.missing_at_peak:
             yield _add(pool, software.get(pool.device) if versioned else None)
@@ -202,6 +213,18 @@ def _upgrade(limit: LimitForecast, upgrades: Mapping[str, Collection[int]]) -> I
             version=limit.software,
             licenses=able,
         )
+
+
+def _renew(ended: Sequence[License]) -> Iterator[Advice]:
+    for item in ended:
+        if item.agreed is not None and item.device is not None:
+            yield Advice(
+                action=AdviceAction.RENEW,
+                text=f"buy or renew {item.agreed.subject} in time, and {item.ref} stays",
+                device=item.device.name,
+                license_type=item.type.key,
+                licenses=(item.ref,),
+            )
 
 
 def _unblock(limit: LimitForecast, releasable: set[str]) -> Iterator[Advice]:

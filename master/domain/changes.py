@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from zoneinfo import ZoneInfo
 
 from master.domain import move_problems, moves
+from master.domain.agreements.dates import first_instant_of
 from master.domain.catalog import Catalog, RequiredOf
 from master.domain.estate import Device, Estate, License, Pbx
 from master.domain.move_problems import MoveRefusal
@@ -64,7 +67,14 @@ class AddSite:
     """What its PBX runs; what the master runs where None."""
 
 
-PlannedChange = Upgrade | Release | Rebind | GoCentral | AddSite
+@dataclass(frozen=True, slots=True)
+class ReachDay:
+    """A day in the project's time zone comes, and nothing more is bought or renewed until then (P1, R3)."""
+
+    day: date
+
+
+PlannedChange = Upgrade | Release | Rebind | GoCentral | AddSite | ReachDay
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,10 @@ class Planned:
     """What the PBXs of new sites ask for."""
     obstacles: tuple[MoveRefusal, ...]
     """What cannot be moved, and why; it stays where it is."""
+    ended: frozenset[str]
+    """Licenses, by id, whose use has ended by then: their seats are taken away."""
+    now: float
+    """When that is, UNIX seconds."""
     staying: tuple[License, ...]
     """Licenses that never leave the device of a PBX that goes central, and do not keep it local (A6, D5)."""
 
@@ -126,6 +140,8 @@ def planned(
                 draft.go_central(change, at)
             case AddSite():
                 draft.add_site(change, at)
+            case ReachDay():
+                draft.reach_day(change, at)
     return draft.planned()
 
 
@@ -141,6 +157,7 @@ class _Draft:
         self._wants: dict[int, tuple[Want, ...]] = {}
         self._obstacles: list[MoveRefusal] = []
         self._staying: list[License] = []
+        self._ended: set[str] = set()
 
     def planned(self) -> Planned:
         return Planned(
@@ -149,6 +166,8 @@ class _Draft:
             frozenset(self._upgraded),
             self._wants,
             tuple(sorted(self._obstacles, key=lambda one: one.problem)),
+            frozenset(self._ended),
+            self._now,
             tuple(self._staying),
         )
 
@@ -206,6 +225,16 @@ class _Draft:
         self._estate = replace(estate, pbxs={**estate.pbxs, pbx_id: pbx})
         self._wants[pbx_id] = tuple(_wants(change.name, demand, estate.catalog))
 
+    def reach_day(self, change: ReachDay, at: FieldPath) -> None:
+        begins = first_instant_of(change.day, ZoneInfo(self._estate.time_zone))
+        if begins <= self._now:
+            raise _wrong((*at, "reach_day", "day"), f"{change.day} does not lie ahead; name a later day")
+        self._now = begins
+        for item in self._estate.licenses:
+            if item.use_is_over(begins) and item.device is not None:
+                self._ended.add(item.id)
+                self._estate = moves.moved(self._estate, item, None)
+
     def _demand(self, change: AddSite, at: FieldPath) -> dict[str, int]:
         catalog, demand = self._estate.catalog, dict[str, int]()
         for name, seats in change.demand.items():
@@ -235,6 +264,8 @@ class _Draft:
             return move_problems.release_under_way(item)
         if item.held_until is not None and device is not None and self._now < item.held_until:
             return move_problems.cooling_off(item, until=item.held_until)
+        if device is not None and item.use_is_over(self._now):
+            return move_problems.use_ended(item)
         return None
 
     def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:

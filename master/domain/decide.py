@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from master.domain import explanations
+from master.domain.agreed_uses import or_renew, with_ended_use
 from master.domain.catalog import LicenseType, RequiredOf, Requirement
 from master.domain.estate import Pbx
 from master.domain.ledger import Ledger
@@ -386,6 +387,9 @@ class Decider:
     # --- What is used up: A1 to A3, D1, D2 --------------------------------------------------------------------------
 
     def _used_up(self, terms: Terms) -> Refusal:
+        return with_ended_use(self._too_few(terms), self._estate, self._now)
+
+    def _too_few(self, terms: Terms) -> Refusal:
         license_type, is_local = terms.type, self._estate.is_local(terms.pbx)
         own = self._estate.installations[terms.pbx.device.id]
         if not terms.sources:
@@ -418,4 +422,5 @@ class Decider:
             own = self._estate.installations[terms.pbx.device.id]
             return explanations.add_local_licenses(terms.type, own, quantity=missing)
         short = next(one for one in (terms, *terms.companions) if one.type.key == refusal.license_type)
-        return explanations.add_licenses(short.type, short.installation, quantity=missing, or_wait=bool(short.sources))
+        more = explanations.add_licenses(short.type, short.installation, quantity=missing, or_wait=bool(short.sources))
+        return or_renew(more, self._estate, self._now)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+from master.domain.agreements.entries import Subject
 from master.domain.catalog import Catalog, LicenseType
 from master.domain.refusals import LicenseRef
 from master.domain.versions import Version
@@ -77,6 +78,12 @@ class InUse(Enum):
     FORCE = 4
 
 
+LEDGER_FILE = "agreement:ledger"
+"""Stands for the file of licenses that the agreement ledger brings; no vendor's file can be called so."""
+BY_LEDGER = "master:agreements"
+"""Who asks for the release of licenses whose use ended; no operator's name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """A release under way."""
@@ -103,6 +110,27 @@ class Release:
         """Whether somebody answers for it that the device no longer uses the license (L2)."""
         return self.certified or bool(self.approved_by)
 
+    @property
+    def ends_use(self) -> bool:
+        """Whether the agreement ledger took the license away: nothing comes back that could be bound elsewhere."""
+        return self.requested_by == BY_LEDGER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedUse:
+    """What the agreement ledger says of a license that it brings."""
+
+    subject: Subject
+    """What it was bought or tried as; with the license type it names the license for good."""
+    policy: str = ""
+    """The policy whose end stops the use; empty where nothing ever does (P5, Q7)."""
+    ends_at: float | None = None
+    """From when on it cannot be used, UNIX seconds; None for never."""
+
+    def is_over(self, now: float) -> bool:
+        """Whether its use has ended."""
+        return self.ends_at is not None and self.ends_at <= now
+
 
 @dataclass(frozen=True, slots=True)
 class License:
@@ -115,7 +143,7 @@ class License:
     quantity: int
     device: Device | None
     file: str | None = None
-    """The vendor's file that brought it; None where the project file declares it."""
+    """The vendor's file that brought it, or `LEDGER_FILE`; None where the project file declares it."""
     binding: int = 0
     """How often it was bound; names the current or last binding."""
     first_bound_at: float | None = None
@@ -129,12 +157,18 @@ class License:
     """What the certificate of its last release says (`balance.proof_of`): that one may come again, or late."""
     file_agreement_ends_at: float | None = None
     """What the vendor's file said of its agreement; `agreement_ends_at` is what the ledger makes of it."""
+    agreed: AgreedUse | None = None
+    """What the agreement ledger says of it; None unless the ledger brought it."""
 
     @property
     def ref(self) -> LicenseRef:
         """As refusals and limits name it."""
         printed = self.type.printed(version=self.version, tier=self.tier)
         return LicenseRef(self.id, printed, self.quantity, self.device.name if self.device else "")
+
+    def use_is_over(self, now: float) -> bool:
+        """Whether the agreement that brought it lets it be used no longer (P1, R3)."""
+        return self.agreed is not None and self.agreed.is_over(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +279,15 @@ class Estate:
     def master(self) -> Pbx:
         """The PBX whose device holds the pool (A1)."""
         return next(pbx for pbx in self.pbxs.values() if pbx.role is PbxRole.MASTER)
+
+    @cached_property
+    def agreed(self) -> dict[str, list[License]]:
+        """The licenses that the agreement ledger brought, by type."""
+        found: defaultdict[str, list[License]] = defaultdict(list)
+        for item in self.licenses:
+            if item.agreed is not None:
+                found[item.type.key].append(item)
+        return found
 
     def is_local(self, pbx: Pbx) -> bool:
         """Whether a PBX is licensed locally and the pool closed to it (A3)."""

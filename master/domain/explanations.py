@@ -323,11 +323,11 @@ def still_required(license_type: LicenseType, dependents: Sequence[Seat], *, bec
 
 
 def revoked(license_type: LicenseType, want: Want) -> Refusal:
-    """L5: an operator took the seat away, and it has not been given back yet."""
+    """L5, P1: the seat was taken away, by an operator or as its use ended, and has not been given back yet."""
     return Refusal(
         reason=RefusalReason.REVOKED,
         rules=("L5",),
-        message=f"an operator took the {license_type.display_name} seat of {want.holder} away",
+        message=f"the {license_type.display_name} seat of {want.holder} was taken away",
         remedy=Remedy(
             action=RemedyAction.RETURN_FIRST,
             text="stop using it and return it; then it can be asked for anew",

@@ -56,6 +56,8 @@ class MoveProblem(IntEnum):
     SAME_OPERATOR = 18
     """Approval takes another operator than the one who asked."""
     UNKNOWN_LICENSE = 19
+    USE_ENDED = 20
+    """The agreement that brought it lets it be used no longer (P1, R3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,21 @@ def cooling_off(item: License, *, until: float) -> MoveRefusal:
         message=f"{item.ref} was released without its device's certificate and cannot be bound before {end}",
         remedy=f"bind it after {end}, or bind another license",
         license=item.ref,
+    )
+
+
+def use_ended(item: License) -> MoveRefusal:
+    """P1, R3: nothing in the agreement ledger entitles to it any more."""
+    assert item.agreed is not None
+    assert item.agreed.ends_at is not None
+    end = datetime.fromtimestamp(item.agreed.ends_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return MoveRefusal(
+        problem=MoveProblem.USE_ENDED,
+        rules=("P1", "R3"),
+        message=f"{item.ref} cannot be used any more: {item.agreed.subject} ended on {end}",
+        remedy=f"buy or renew {item.agreed.subject}, or use another license",
+        license=item.ref,
+        device=_on(item),
     )
 
 

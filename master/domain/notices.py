@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
+from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease, Phase
@@ -33,6 +34,7 @@ class NoticeKind(Enum):
     CARRIED = 10
     UNPROVEN = 11
     LEARNING = 12
+    LICENSES_END = 13
 
     @property
     def ends_lease(self) -> bool:
@@ -87,14 +89,18 @@ def notices(
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
         found.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
     if revoked:  # L5
-        message = f"an operator took {len(revoked)} seats away from {pbx.name}: stop using them and return them"
+        message = f"{len(revoked)} seats were taken away from {pbx.name}: stop using them and return them"
         found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
-    return (*found, *_release_notices(estate, pbx, installation))
-
-
-def _release_notices(estate: Estate, pbx: Pbx, installation: Installation) -> Iterator[Notice]:
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
+    ending = [item for source in drawn_on for item in source.licenses if ends_soon(estate, item, now)]
+    if ending:  # P1, R3
+        message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
+        found.append(Notice(NoticeKind.LICENSES_END, message, tuple(item.ref for item in ending[:MOST_NAMED])))
+    return (*found, *_release_notices(pbx, own, drawn_on))
+
+
+def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:
     leaving = [item for source in drawn_on for item in source.licenses if item.release is not None]
     if leaving:  # L5
         named = ", ".join(str(item.ref) for item in leaving[:MOST_NAMED])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from master.domain import advice as say
 from master.domain import moves
 from master.domain.advice import Advice, Verdict
+from master.domain.agreed_uses import endings_told
 from master.domain.changes import Planned, PlannedChange, planned
 from master.domain.estate import Estate
 from master.domain.forecast import (
@@ -84,18 +85,21 @@ def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
     then = planned(before, changes, software=situation.software, devices=situation.devices, now=situation.now)
     after = then.estate
     held = questions(before.catalog, situation.seats)
-    replay = ask_anew(after, held, software=then.software, wants=then.wants)
+    replay = ask_anew(after, held, software=then.software, wants=then.wants, now=then.now)
     limits = limit_forecasts(before, then, software_before=situation.software)
     pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))
     features = tuple(feature_forecasts(before, after))
-    in_use = tuple(_in_use(situation, after, pools))
+    in_use = tuple(_in_use(situation, after, pools, ended=then.ended))
     leaving = {before.pool_ids[_pool_of(before, one)] for one in pools if one.to_return}
     refused = grouped(after, replay.refused, already=_already(situation, then, replay, held), leaving=leaving)
     obstacles = (*then.obstacles, *in_use)
-    reasons = tuple(say.reasons(limits, refused, obstacles))
+    ended = [item for item in before.licenses if item.id in then.ended]
+    reasons = tuple(say.reasons(limits, refused, obstacles, ended=endings_told(before, ended)))
     warnings = tuple(
         say.warnings(before, after, limits=limits, pools=pools, features=features, refused=refused, obstacles=obstacles)
     )
+    if ended and not reasons:
+        warnings = (endings_told(before, ended), *warnings)
     turned = {
         pbx.name: after.is_local(pbx) for pbx in before.pbxs.values() if after.is_local(pbx) != before.is_local(pbx)
     }
@@ -113,7 +117,9 @@ def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
         features=features,
         becoming_central=tuple(name for name, is_local in turned.items() if not is_local),
         becoming_local=tuple(name for name, is_local in turned.items() if is_local),
-        advice=tuple(say.advice(after, limits=limits, pools=pools, features=features, upgrades=situation.upgrades)),
+        advice=tuple(
+            say.advice(after, limits=limits, pools=pools, features=features, upgrades=situation.upgrades, ended=ended)
+        ),
     )
 
 
@@ -126,14 +132,16 @@ def _already(situation: Situation, then: Planned, replay: Replay, held: Sequence
     return frozenset(one.name for one in today.refused) & frozenset(one.name for one in concerned)
 
 
-def _in_use(situation: Situation, after: Estate, pools: Sequence[PoolForecast]) -> Iterator[MoveRefusal]:
-    """L5: licenses that leave a device while seats are debited from them, one for each pool."""
+def _in_use(
+    situation: Situation, after: Estate, pools: Sequence[PoolForecast], *, ended: Collection[str]
+) -> Iterator[MoveRefusal]:
+    """L5: licenses that leave a device while seats are debited from them, one for each pool; not those that end."""
     device_after = {item.id: item.device for item in after.licenses}
     shrinking = {(one.device, one.license_type): one for one in pools if one.to_return}
     told: set[tuple[str, str]] = set()
     holders = _top_holders(situation)
     for item in situation.estate.licenses:
-        if item.device is None or device_after[item.id] == item.device:
+        if item.device is None or item.id in ended or device_after[item.id] == item.device:
             continue
         pool = shrinking.get((item.device.name, item.type.key))
         if pool is None or (pool.device, pool.license_type) in told:

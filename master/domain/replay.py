@@ -93,6 +93,7 @@ def ask_anew(
     *,
     software: Mapping[int, Version],
     wants: Mapping[int, Sequence[Want]] | None = None,
+    now: float = 0.0,
 ) -> Replay:
     """Ask for every seat again, on a ledger of its own.
 
@@ -101,6 +102,7 @@ def ask_anew(
         held: what is held today.
         software: what PBXs run, by PBX id; the estate's word holds for the others.
         wants: what is asked for on top, by PBX id.
+        now: UNIX time in seconds, for what is said of uses that have ended.
     """
     ledger = Ledger(pbx_wide=estate.catalog.pbx_wide_types)
     for device_id, installation in estate.installations.items():
@@ -111,7 +113,7 @@ def ask_anew(
     for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):
         if pbx_id not in deciders:
             pbx = estate.pbxs[pbx_id]
-            deciders[pbx_id] = Decider(book, ledger, pbx, software.get(pbx_id, pbx.software), now=0.0)
+            deciders[pbx_id] = Decider(book, ledger, pbx, software.get(pbx_id, pbx.software), now=now)
         asked = list(run)
         outcomes = deciders[pbx_id].acquire([question.want for question in asked])
         answers += [

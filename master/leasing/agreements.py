@@ -12,7 +12,9 @@ from master.domain.agreements.decide import Quote
 from master.domain.agreements.entries import Entry, Subject
 from master.domain.agreements.orders import Order
 from master.domain.agreements.problems import AgreementRefusal
+from master.domain.estate import BY_LEDGER
 from master.leasing.apply import DryRun
+from master.leasing.entitlements import is_settled, settle_project
 from master.leasing.estates import Estates
 from master.leasing.ledger import Known, read_known
 from master.leasing.ordering import (
@@ -27,8 +29,10 @@ from master.leasing.ordering import (
 from master.leasing.periodic import Periodic
 from master.leasing.reading import read_estate
 from master.leasing.watch import WatchHub
+from master.metrics import Metrics
 from master.store import agreements as store
 from master.store.database import Database, Tx
+from master.store.licenses import projects_with_ended_use
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:renewals"
@@ -37,11 +41,14 @@ _CALLER = "master:renewals"
 class Agreements:
     """Everything that is done with agreements."""
 
-    def __init__(self, *, database: Database, estates: Estates, hub: WatchHub, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, database: Database, estates: Estates, hub: WatchHub, clock: Callable[[], float], metrics: Metrics
+    ) -> None:
         self._database = database
         self._estates = estates
         self._hub = hub
         self._clock = clock
+        self._metrics = metrics
 
     async def place(self, request: PlaceOrder) -> Placed | AgreementRefusal:
         """Carry an order out; PBXs hear of licenses that changed at once.
@@ -57,6 +64,7 @@ class Agreements:
             return dry_run.answer_of(Placed)
         if isinstance(answer, Placed) and answer.licenses_changed:
             self._hub.wake_all()
+            self._metrics.seats_revoked.inc(answer.seats_revoked)
         return answer
 
     async def quote(self, project: str, order: Order, prices: PriceText) -> Quote | AgreementRefusal:
@@ -132,9 +140,50 @@ class Agreements:
                     _log.warning("renewal refused", project=project, order=str(order), reason=answer.message)
         return ordered
 
+    async def end_uses(self) -> int:
+        """Take away the licenses whose use has ended (P1, R3); how many licenses changed."""
+        now = self._clock()
+        projects = await self._database.read(lambda tx: projects_with_ended_use(tx, now=now))
+        return sum([await self._settle(project, now) for project in projects])
+
+    async def settle(self) -> int:
+        """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
+        now, changed = self._clock(), 0
+        for project in await self._database.read(store.projects_with_entries):
+
+            def look(tx: Tx, project: str = project) -> bool:
+                return is_settled(tx, self._estates, project, now)
+
+            if not await self._database.read(look):
+                changed += await self._settle(project, now)
+        return changed
+
+    async def _settle(self, project: str, now: float) -> int:
+        settled = await self._database.transact(
+            lambda tx: settle_project(tx, self._estates, project, caller=BY_LEDGER, now=now)
+        )
+        if settled.changed:
+            self._hub.wake_all()
+            self._metrics.seats_revoked.inc(settled.seats_revoked)
+            licenses = [one.id for one in settled.changed]
+            _log.info("licenses settled", project=project, licenses=licenses, seats_revoked=settled.seats_revoked)
+        return len(settled.changed)
+
+
+class UseRound(Periodic):
+    """Takes licenses away as soon as their use has ended (P1, R3)."""
+
+    def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._agreements = agreements
+
+    async def look(self) -> int:
+        """How many licenses changed."""
+        return await self._agreements.end_uses()
+
 
 class RenewalRound(Periodic):
-    """Orders renewals on their day (P4)."""
+    """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
 
     def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds)
@@ -142,4 +191,6 @@ class RenewalRound(Periodic):
 
     async def look(self) -> int:
         """How many were ordered."""
-        return await self._agreements.renew()
+        ordered = await self._agreements.renew()
+        await self._agreements.settle()
+        return ordered

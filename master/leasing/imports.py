@@ -114,7 +114,7 @@ def _taken_in(changes: LicenseChanges, file: LicenseFile, item: FileItem) -> Lic
 def _converted(changes: LicenseChanges, fresh: License, replaced_id: str) -> License:
     """Changing the version of a free license voids its agreement (L6); its first binding is kept (L7)."""
     old = changes.find(replaced_id)
-    if old is None or old.file is None:
+    if old is None or old.file is None or old.agreed is not None:
         raise _invalid(fresh.id, f"it replaces {replaced_id!r}, which is no imported license of this project")
     if old.device is not None:
         raise _invalid(fresh.id, f"it replaces {old.ref}, which is not free; release it first (rule L6)")

@@ -89,9 +89,7 @@ def known_now(estate: Estate, state: State, *, now: float) -> Known:
     """What is known today."""
     zone = ZoneInfo(estate.time_zone)
     today = day_of(now, zone)
-    licenses = {item.id: facts_of(item, zone) for item in estate.licenses}
-    book = Book(catalog=estate.catalog, state=state, licenses=licenses)
-    return Known(estate=estate, book=book, today=today, day=today)
+    return Known(estate=estate, book=_book(estate, state, zone), today=today, day=today)
 
 
 def read_known(
@@ -112,10 +110,16 @@ def read_known(
     licenses = {
         item.id: facts_of(item, zone, as_of=as_of, version=versions.get(item.id))
         for item in estate.licenses
-        if item.file is None or imported.get(item.file, as_of) < as_of
+        if item.agreed is None and (item.file is None or imported.get(item.file, as_of) < as_of)
     }
     book = Book(catalog=estate.catalog, state=fold(entries), licenses=licenses)
     return Known(estate=estate, book=book, today=today, day=today if day is None else day)
+
+
+def _book(estate: Estate, state: State, zone: ZoneInfo) -> Book:
+    """A ledger with the licenses of its estate; those that it brought itself it knows by their subjects."""
+    licenses = {item.id: facts_of(item, zone) for item in estate.licenses if item.agreed is None}
+    return Book(catalog=estate.catalog, state=state, licenses=licenses)
 
 
 def facts_of(item: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None) -> LicenseFacts:
@@ -145,8 +149,7 @@ def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
 
 
 def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> tuple[TermEnding, ...]:
-    licenses = {item.id: facts_of(item, zone) for item in estate.licenses}
-    book = Book(catalog=estate.catalog, state=state, licenses=licenses)
+    book = _book(estate, state, zone)
     due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(book, today)}
     return tuple(
         TermEnding(

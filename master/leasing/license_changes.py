@@ -155,6 +155,7 @@ def plain(item: License) -> dict[str, Any]:
         "releasing": item.release.in_use.name if item.release else "",
         "held_until": _moment(item.held_until),
         "agreement_ends": _moment(item.agreement_ends_at),
+        "use_ends": _moment(item.agreed.ends_at if item.agreed else None),
     }
 
 

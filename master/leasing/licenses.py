@@ -34,6 +34,8 @@ class LicenseView:
 
     item: License
     is_cooling_off: bool = False
+    is_over: bool = False
+    """Whether the agreement that brought it lets it be used no longer."""
     seats_to_go: int = 0
     seats_unreachable: int = 0
     unreachable_until: float | None = None
@@ -249,14 +251,14 @@ def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[Lic
         return item.held_until is not None and now < item.held_until
 
     if all(item.release is None for item in items):
-        return [LicenseView(item, cooling_off(item)) for item in items]
+        return [LicenseView(item, cooling_off(item), item.use_is_over(now)) for item in items]
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
     silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(now) is not LeaseState.ACTIVE}
     views = []
     for item in items:
         if item.release is None or item.device is None:
-            views.append(LicenseView(item, cooling_off(item)))
+            views.append(LicenseView(item, cooling_off(item), item.use_is_over(now)))
             continue
         pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
         left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
@@ -264,5 +266,5 @@ def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[Lic
         away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
         unreachable = min(sum(away.values()), to_go)
         until = max(silent[pbx] for pbx in away) if unreachable else None
-        views.append(LicenseView(item, False, to_go, unreachable, until))
+        views.append(LicenseView(item, False, item.use_is_over(now), to_go, unreachable, until))
     return views

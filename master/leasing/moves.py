@@ -13,6 +13,7 @@ from typing import Any
 
 from master.auth.identity import SCHEME
 from master.domain import balance, move_problems, moves
+from master.domain.agreements.entitled import is_apart
 from master.domain.estate import Estate, InUse, License, Release
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.refusals import LicenseRef, TopHolder
@@ -148,13 +149,17 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
     now_free = balance.freed(item, held_until=held_until)
     changes.put(now_free)
     after = now_free
-    if release.to_device:
+    if release.ends_use and is_apart(changes.estate, now_free):
+        changes.remove(now_free.id)
+    elif release.to_device:
         device = moves.target_device(changes.estate, release.to_device)
         if not isinstance(device, MoveRefusal) and moves.bind_refused(changes.estate, now_free, device) is None:
             after = balance.bound(now_free, device, changes.now)
             changes.put(after)
     kind = "license.rebound" if after.device else "license.released"
     vouched_by = item.device.name if release.certified else release.approved_by
+    if release.ends_use:
+        vouched_by = release.requested_by
     changes.event(
         kind,
         {
@@ -192,6 +197,8 @@ def _bind(changes: LicenseChanges, item: License, request: BindLicenses, rules: 
         return refused
     if item.held_until is not None and changes.now < item.held_until:
         return move_problems.cooling_off(item, until=item.held_until)
+    if item.use_is_over(changes.now):
+        return move_problems.use_ended(item)
     after = balance.bound(item, device, changes.now)
     changes.put(after)
     return Moved(item.id, after)
@@ -250,6 +257,8 @@ def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLic
 def _cancel(changes: LicenseChanges, item: License, request: CancelReleases, rules: MoveRules) -> Moved | MoveRefusal:
     if item.release is None:
         return move_problems.no_release_under_way(item)
+    if item.release.ends_use:
+        return move_problems.use_ended(item)
     after = balance.staying(item)
     changes.put(after)
     return Moved(item.id, after)

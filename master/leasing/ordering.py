@@ -28,6 +28,7 @@ from master.domain.agreements.state import fold
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, License
 from master.leasing.apply import DryRun
+from master.leasing.entitlements import Settled, settle
 from master.leasing.estates import Estates
 from master.leasing.ledger import known_now
 from master.leasing.license_changes import LicenseChanges, plain
@@ -80,6 +81,7 @@ class Placed:
     notes: tuple[str, ...]
     licenses_changed: bool = False
     """Whether PBXs have to hear of it."""
+    seats_revoked: int = 0
 
 
 def place_order(tx: Tx, estates: Estates, request: PlaceOrder, now: float) -> Placed | AgreementRefusal:
@@ -163,15 +165,17 @@ def _carried_out(
     changes.state = fold(entries, changes.state)
     after = replace(known.book, state=changes.state)
     changed = _change_licenses(changes, after, entries)
+    settled = settle(changes, after, known.day)
     placed = Placed(
         entries=entries,
         lines=decision.lines,
         balance=after.state.balance,
         awaits_payment=decision.awaits_payment,
         notes=decision.notes,
-        licenses_changed=bool(changed),
+        licenses_changed=bool(changed or settled.changed),
+        seats_revoked=settled.seats_revoked,
     )
-    changes.event(ORDERED, _details(order, placed, changed), request_id=request_id or None)
+    changes.event(ORDERED, _details(order, placed, changed, settled), request_id=request_id or None)
     return placed
 
 
@@ -239,7 +243,9 @@ def _declared(estate: Estate, order: Order) -> AgreementRefusal | None:
 # --- The audit, and retries from it -----------------------------------------------------------------------------------
 
 
-def _details(order: Order, placed: Placed, changed: dict[str, tuple[License, License]]) -> dict[str, Any]:
+def _details(
+    order: Order, placed: Placed, changed: dict[str, tuple[License, License]], settled: Settled
+) -> dict[str, Any]:
     return {
         "order": order_to_plain(order),
         "entries": [_plain_entry(entry) for entry in placed.entries],
@@ -247,7 +253,8 @@ def _details(order: Order, placed: Placed, changed: dict[str, tuple[License, Lic
         "balance": str(placed.balance),
         "awaits_payment": placed.awaits_payment,
         "notes": list(placed.notes),
-        "licenses": {key: {"before": plain(one), "after": plain(after)} for key, (one, after) in changed.items()},
+        "licenses": {key: {"before": plain(one), "after": plain(after)} for key, (one, after) in changed.items()}
+        | dict(settled.plain()),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select, update
 
-from master.domain.estate import License
+from master.domain.estate import BY_LEDGER, License
 from master.domain.seats import Seat
 from master.store import tables as t
 from master.store.database import Tx
@@ -78,6 +78,10 @@ def write_licenses(tx: Tx, project_id: int, items: Iterable[License], *, fresh: 
             "first_bound_at": item.first_bound_at, "bound_at": item.bound_at, "held_until": item.held_until,
             "agreement_ends_at": item.agreement_ends_at, "last_proof": item.last_proof,
             "file_agreement_ends_at": item.file_agreement_ends_at,
+            "agreed_kind": item.agreed.subject.kind if item.agreed else None,
+            "agreed_id": item.agreed.subject.id if item.agreed else None,
+            "use_policy": item.agreed.policy if item.agreed else None,
+            "use_ends_at": item.agreed.ends_at if item.agreed else None,
         }  # fmt: skip
         if item.id in fresh:
             tx.connection.execute(insert(t.license_).values(project_id=project_id, id=item.id, **values))
@@ -88,7 +92,11 @@ def write_licenses(tx: Tx, project_id: int, items: Iterable[License], *, fresh: 
 
 
 def remove_licenses(tx: Tx, project_id: int, ids: Sequence[str]) -> None:
-    """Licenses that left the project."""
+    """Licenses that left the project, and their releases."""
+    release = t.license_release.c
+    tx.connection.execute(
+        delete(t.license_release).where(release.project_id == project_id, release.license_id.in_(ids))
+    )
     tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id, t.license_.c.id.in_(ids)))
 
 
@@ -129,6 +137,23 @@ def projects_with_releases_to_complete(tx: Tx) -> list[str]:
         .join(pool, (pool.c.device_id == license_.c.device_id) & (pool.c.type == license_.c.type))
         .where(release.c.certified | (release.c.device_dead & (release.c.approved_by != "")))
         .where(pool.c.used <= pool.c.capacity - license_.c.quantity)
+    )
+    return list(tx.connection.execute(query).scalars())
+
+
+def projects_with_ended_use(tx: Tx, *, now: float) -> list[str]:
+    """Projects with bound licenses whose use has ended and that are not being taken away yet, by name."""
+    license_, release = t.license_, t.license_release.c
+    taken = select(release.license_id).where(
+        release.project_id == license_.c.project_id, release.license_id == license_.c.id,
+        release.requested_by == BY_LEDGER,
+    )  # fmt: skip
+    query = (
+        select(t.project.c.name)
+        .distinct()
+        .join(license_, license_.c.project_id == t.project.c.id)
+        .where(license_.c.use_ends_at <= now, license_.c.device_id.is_not(None), ~taken.exists())
+        .order_by(t.project.c.name)
     )
     return list(tx.connection.execute(query).scalars())
 

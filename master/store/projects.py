@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
+from master.domain.agreements.entries import Subject
 from master.domain.catalog import Catalog
-from master.domain.estate import Device, Estate, InUse, Learning, LeasePace, License, Pbx, Release
+from master.domain.estate import AgreedUse, Device, Estate, InUse, Learning, LeasePace, License, Pbx, Release
 from master.domain.project import (
     DeviceSpec,
     LicenseSpec,
@@ -179,6 +180,7 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
             release=_release(releases[one["id"]], devices) if one["id"] in releases else None,
             last_proof=one["last_proof"],
             file_agreement_ends_at=one["file_agreement_ends_at"],
+            agreed=_agreed(one),
         )
         for one in _rows(tx, t.license_, project_id)
     )
@@ -285,6 +287,13 @@ def _release(row: RowMapping, devices: Mapping[int, Device]) -> Release:
         device_dead=row["device_dead"],
         approved_by=row["approved_by"],
     )
+
+
+def _agreed(row: RowMapping) -> AgreedUse | None:
+    if row["agreed_kind"] is None:
+        return None
+    subject = Subject(row["agreed_kind"], row["agreed_id"])
+    return AgreedUse(subject=subject, policy=row["use_policy"], ends_at=row["use_ends_at"])
 
 
 def _revoked_from(tx: Tx, project_id: int) -> frozenset[int]:

@@ -112,12 +112,17 @@ license_ = Table(
     Column("agreement_ends_at", Float(53)),
     Column("last_proof", LargeBinary),
     Column("file_agreement_ends_at", Float(53)),
+    Column("agreed_kind", String(15)),
+    Column("agreed_id", String(255)),
+    Column("use_policy", String(63)),
+    Column("use_ends_at", Float(53)),
     CheckConstraint("quantity > 0", name="quantity"),
 )
 """Purchased items; free in the project balance while device_id is null; declared in the project file while file is.
 
 `file_agreement_ends_at` is what the vendor's file said, kept as it was; `agreement_ends_at` what the ledger makes of
-it.
+it. The last four are set where the agreement ledger brought the license: its subject, the policy whose end stops the
+use, and when; null and empty for never.
 """
 
 license_release = Table(

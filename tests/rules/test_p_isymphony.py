@@ -191,8 +191,8 @@ async def test_one_instance_for_each_license(any_master: InProcess) -> None:
 @pytest.mark.rule("P8")
 async def test_named_users_count_logged_in_or_not_concurrent_ones_while_they_are(any_master: InProcess) -> None:
     at = await shop(any_master)
-    await at.declared("named", "iSymphony User", 1)
-    await at.declared("concurrent", "iSymphony Concurrent User", 1)
+    await at.declared("named", "iSymphony User 12", 1)
+    await at.declared("concurrent", "iSymphony Concurrent User 12", 1)
     hq = await opened(at.master.wire, "hq")
     await grant(hq, seat("user", "ann"))
     assert (await refuse(hq, seat("user", "ben"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED

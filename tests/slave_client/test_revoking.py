@@ -121,7 +121,7 @@ async def test_a_connected_pbx_is_told_at_once_and_gives_back(
         lost = await heard.lost()
         assert {change.want for change in lost} == set(NEW)
         assert {change.cause for change in lost} == {LossCause.REVOKED}
-        assert all("took 3 seats away" in change.message for change in lost)
+        assert all("3 seats were taken away" in change.message for change in lost)
         assert held(client) == set(OLD)
         assert client.state is State.CONNECTED
         await agrees(client, operator)

@@ -80,11 +80,13 @@ class Desk:
         self.prices = prices
         self.vendor = Vendor()
 
-    async def opened(self, day: str, *, catalog: str = "innovaphone", time_zone: str = "") -> Desk:
+    async def opened(
+        self, day: str, *, catalog: str = "innovaphone", time_zone: str = "", software: str = "12"
+    ) -> Desk:
         """The project is there, on its first day."""
         self.on(day)
         platform = _PLATFORMS.get(catalog, "server")
-        estate = project({}, pbxs={"hq": f"master 12 {platform}", "berlin": f"slave 12 {platform}"})
+        estate = project({}, pbxs={"hq": f"master {software} {platform}", "berlin": f"slave {software} {platform}"})
         estate.catalog, estate.time_zone = catalog, time_zone
         await self.master.wire.apply(estate)
         return self

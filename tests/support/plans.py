@@ -28,6 +28,10 @@ def central(pbx: str) -> plan_pb2.PlannedChange:
     return plan_pb2.PlannedChange(go_central=plan_pb2.GoCentral(pbx=pbx))
 
 
+def day(text: str) -> plan_pb2.PlannedChange:
+    return plan_pb2.PlannedChange(reach_day=plan_pb2.ReachDay(day=text))
+
+
 def site(name: str, *, platform: str = "", software: str = "", **demand: int) -> plan_pb2.PlannedChange:
     return plan_pb2.PlannedChange(
         add_site=plan_pb2.AddSite(

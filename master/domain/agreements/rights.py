@@ -76,7 +76,7 @@ def may_run(book: Book, subject: Subject, release: ReleaseName, day: date) -> Ag
     """Whether a license that was bought as a product may run a release on a day; None where it may (P3, P5)."""
     holding = book.state.holding(subject)
     product = book.product(holding)
-    standing, _, why, rules = _standing(book, holding, product, day)
+    standing, _, why, rules = standing_of(book, holding, product, day)
     if standing is not Standing.RUNS:
         return _refusal(AgreementProblem.NOT_IN_FORCE, subject, f"{subject}: {why}", "buy or renew it", rules)
     if product is None or holding.bought_on is None:
@@ -135,14 +135,12 @@ def _of_product(book: Book, holding: Holding, product: Product | None, day: date
     subject = holding.subject
     policy = _upgrading(book, subject)
     repair = next((one for one in book.policies_of(subject) if one.grants is Grants.REPAIR), None)
-    standing, until, why, rules = _standing(book, holding, product, day)
+    standing, until, why, rules = standing_of(book, holding, product, day)
     upgrades = book.cover(subject, policy.key).end_from(day) if policy is not None else None
     runs = standing is Standing.RUNS
     if policy is not None and runs:
         why += f"; newer releases until {upgrades}" if upgrades else "; no newer releases, and what runs goes on"
-    counts: Mapping[str, int] = {}
-    if runs and product is not None:
-        counts = {**product.each_has, **holding.counts_on(day)}
+    counts = counts_of(holding, product, day) if runs and product is not None else {}
     published = [release for release, on in book.releases.items() if runs and on <= day]
     newest = max((one for one in published if _may_get(book, holding, one, day)), default=None)
     return Right(
@@ -162,10 +160,10 @@ def _of_product(book: Book, holding: Holding, product: Product | None, day: date
     )
 
 
-def _standing(
+def standing_of(
     book: Book, holding: Holding, product: Product | None, day: date
 ) -> tuple[Standing, date | None, str, tuple[str, ...]]:
-    """Whether it may be used, until when, and why."""
+    """Whether what a holding is may be used, until when, and why."""
     since = holding.delivered_on or (holding.counts[0][0] if holding.counts else None)
     if product is None or since is None or day < since:
         return Standing.NOT_YET, None, f"not there before {since}" if since else "not bought", ()
@@ -178,6 +176,11 @@ def _standing(
     if (ends := cover.end_from(day)) is None:
         return Standing.STOPPED, None, f"{policy.title} ended on {cover.ends}", policy.rules
     return Standing.RUNS, ends, f"{policy.title} until {ends}", policy.rules
+
+
+def counts_of(holding: Holding, product: Product, day: date) -> Mapping[str, int]:
+    """The totals by license type on a day, what comes with each included, whether or not they may be used then."""
+    return {**product.each_has, **holding.counts_on(day)}
 
 
 def use_policy(book: Book, holding: Holding, product: Product) -> Policy | None:

@@ -224,17 +224,17 @@ class Papers:
             type=item.type.printed(version=item.version, tier=item.tier),
             license_type=item.type.key,
             quantity=item.quantity,
-            origin=(
-                license_pb2.LICENSE_ORIGIN_IMPORTED if item.file is not None else license_pb2.LICENSE_ORIGIN_DECLARED
-            ),
+            origin=_origin(item),
             state=_state(view),
             device=item.device.name if item.device else "",
-            file=item.file or "",
+            file="" if item.file is None or item.agreed else item.file,
             binding=item.binding,
             first_bind_time=_optional(item.first_bound_at),
             bind_time=_optional(item.bound_at),
             hold_end_time=_optional(item.held_until),
             agreement_end_time=_optional(item.agreement_ends_at),
+            agreement=str(item.agreed.subject) if item.agreed else "",
+            use_end_time=_optional(item.agreed.ends_at if item.agreed else None),
         )
         if item.release is not None:
             message.release.CopyFrom(self._release(project, view, signed=signed))
@@ -256,7 +256,7 @@ class Papers:
             approved_by=release.approved_by,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
-            request=self.release_request(project, view.item) if signed else None,
+            request=self.release_request(project, view.item) if signed and not release.ends_use else None,
             unreachable_end_time=_optional(view.unreachable_until),
         )
 
@@ -358,10 +358,18 @@ def _binding(project: str, item: License) -> document_pb2.Binding:
     )
 
 
+def _origin(item: License) -> license_pb2.LicenseOrigin.ValueType:
+    if item.agreed is not None:
+        return license_pb2.LICENSE_ORIGIN_AGREED
+    return license_pb2.LICENSE_ORIGIN_DECLARED if item.file is None else license_pb2.LICENSE_ORIGIN_IMPORTED
+
+
 def _state(view: LicenseView) -> license_pb2.LicenseState.ValueType:
     if view.item.device is not None:
         leaving = view.item.release is not None
         return license_pb2.LICENSE_STATE_RELEASING if leaving else license_pb2.LICENSE_STATE_BOUND
+    if view.is_over:
+        return license_pb2.LICENSE_STATE_ENDED
     return license_pb2.LICENSE_STATE_COOLING_OFF if view.is_cooling_off else license_pb2.LICENSE_STATE_FREE
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from licensemaster.v1 import plan_pb2, seat_pb2
 from master.domain.advice import Advice
-from master.domain.changes import AddSite, GoCentral, PlannedChange, Rebind, Release, Upgrade
+from master.domain.changes import AddSite, GoCentral, PlannedChange, ReachDay, Rebind, Release, Upgrade
 from master.domain.forecast import LimitForecast, PoolForecast
 from master.domain.move_problems import MoveRefusal
 from master.domain.plan import Plan
 from master.domain.replay import RefusedSeats
 from master.leasing.requests import PbxName
-from master.rpc.convert import incoming
+from master.rpc.convert import agreement_orders, incoming
 from master.rpc.convert.outgoing import license_refs, timestamp
 from master.rpc.convert.papers import move_refusal
 from master.rpc.errors import InvalidArgumentError
@@ -48,8 +48,10 @@ def _change(sent: plan_pb2.PlannedChange, at: str) -> PlannedChange:
             return GoCentral(incoming.text(f"{at}.go_central.pbx", sent.go_central.pbx))
         case "add_site":
             return _add_site(sent.add_site, f"{at}.add_site")
+        case "reach_day":
+            return ReachDay(agreement_orders.day(f"{at}.reach_day.day", sent.reach_day.day))
         case _:
-            raise InvalidArgumentError(at, "must be one of upgrade, release, rebind, go_central, add_site")
+            raise InvalidArgumentError(at, "must be one of upgrade, release, rebind, go_central, add_site, reach_day")
 
 
 def _add_site(sent: plan_pb2.AddSite, at: str) -> AddSite:

@@ -1,0 +1,177 @@
+"""What the ledger entitles to becomes licenses: after any history, once, whatever the order, and never more in force.
+
+Random histories of orders and days, with licenses bound and releases completed in between, as operators and PBXs do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from master.domain import balance, moves
+from master.domain.agreements.dates import first_instant_of
+from master.domain.agreements.decide import Decision
+from master.domain.agreements.entitled import Entitled, Settling, entitled, is_apart, settling
+from master.domain.agreements.entries import Subject
+from master.domain.agreements.orders import Buy, ConfirmPayment, StartTrial
+from master.domain.estate import Estate, InUse, License
+from tests.domain.agreements.paper import ISYMPHONY, ZONE, Paper
+from tests.domain.agreements.test_histories import DAYS_ON, FIRST, LEDGERS, ORDERS, isymphony, step
+from tests.domain.test_estate import HQ, estate
+
+VENDORS = ("allworx", "distribution_engine", "isymphony")
+
+
+def settled(found: Estate, made: Paper, day: date) -> Estate:
+    """The estate as it is after settling; doing it again must change nothing."""
+    wanted, now = entitled(made.book, day), noon(day)
+    steps = settling(found, wanted, now)
+    assert settling(found, tuple(reversed(wanted)), now) == steps, "the order of what is wanted does not matter"
+    after = applied(found, steps)
+    assert settling(after, wanted, now) == (), "once is enough"
+    assert settling(after, wanted, now + 1) == ()
+    check(after, wanted, now)
+    return after
+
+
+def applied(found: Estate, steps: tuple[Settling, ...]) -> Estate:
+    items = {item.id: item for item in found.licenses}
+    for one in steps:
+        assert (one.before is None) is (one.id not in items)
+        items.pop(one.id, None)
+        if one.after is not None:
+            items[one.id] = one.after
+    return replace(found, licenses=tuple(sorted(items.values(), key=lambda item: item.id)))
+
+
+def check(found: Estate, wanted: tuple[Entitled, ...], now: float) -> None:
+    """Nothing more is lent than there is a right to, and nothing less."""
+    lent: Counter[tuple[Subject, str]] = Counter()
+    for item in found.licenses:
+        assert item.agreed is not None
+        ends = item.release is not None and item.release.ends_use
+        assert ends or item.device is None or not item.use_is_over(now)
+        if not ends and not item.use_is_over(now):
+            lent[item.agreed.subject, item.type.key] += item.quantity
+    assert lent == {one.name: one.quantity for one in wanted}
+
+
+def noon(day: date) -> float:
+    return first_instant_of(day, ZONE) + 43_200
+
+
+def bind_all(found: Estate, now: float) -> Estate:
+    """An operator binds what can be bound."""
+    items = []
+    for item in found.licenses:
+        ready = not item.use_is_over(now) and moves.bind_refused(found, item, HQ) is None
+        items.append(balance.bound(item, HQ, now) if ready else item)
+    return replace(found, licenses=tuple(items))
+
+
+def complete_all(found: Estate) -> Estate:
+    """PBXs have given everything back that was to go."""
+    for item in found.licenses:
+        if item.release is not None:
+            gone = is_apart(found, item)
+            left = tuple(one for one in found.licenses if one.id != item.id)
+            found = replace(found, licenses=left if gone else (*left, balance.freed(item, held_until=None)))
+    return replace(found, licenses=tuple(sorted(found.licenses, key=lambda item: item.id)))
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_after_any_history_the_estate_has_what_it_is_entitled_to(vendor: str, data: st.DataObject) -> None:
+    made, day = LEDGERS[vendor](), FIRST
+    found = replace(estate(), catalog=made.catalog, time_zone=ZONE.key)
+    for days, order in data.draw(st.lists(st.tuples(DAYS_ON, ORDERS[vendor]), max_size=15)):
+        day += timedelta(days=days)
+        found = settled(found, made, day)
+        if data.draw(st.booleans()):
+            found = complete_all(found)
+        if isinstance(step(made, order, day), Decision):
+            found = settled(found, made, day)
+        if data.draw(st.booleans()):
+            found = settled(bind_all(found, noon(day)), made, day)
+    later = day + timedelta(days=data.draw(st.integers(0, 800)))
+    end = complete_all(settled(found, made, later))
+    at_once = settled(replace(found, licenses=()), made, later)
+    assert in_force(end, noon(later)) == in_force(at_once, noon(later)), "the way there does not matter"
+
+
+def in_force(found: Estate, now: float) -> Counter[tuple[str, str, int]]:
+    items = (item for item in found.licenses if not item.use_is_over(now) and item.agreed is not None)
+    return Counter((str(item.agreed), item.type.key, item.quantity) for item in items)
+
+
+def bought(users: int, days: int) -> tuple[Estate, Estate]:
+    """A bound trial of 40 users, before and after a license of so many was bought."""
+    made = isymphony()
+    made.do(StartTrial(license="x", product="isymphony", counts={"user": 40}, key="T", major=3), FIRST)
+    before = bind_all(settled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST), noon(FIRST))
+    day = FIRST + timedelta(days=days)
+    made.do(Buy(id="x", product="isymphony", counts={"user": users}, major=3), day)
+    made.do(ConfirmPayment(order=made.book.state.last_number, key="K"), day)
+    return before, settled(before, made, day)
+
+
+def users(found: Estate) -> dict[str, License]:
+    return {item.id: item for item in found.licenses if item.type.key == "user"}
+
+
+def test_a_trial_becomes_a_purchase_in_place() -> None:
+    before, after = bought(40, 3)
+    old, new = users(before)["x-user"], users(after)["x-user"]
+    assert old.agreed is not None
+    assert (old.agreed.policy, old.agreed.ends_at) == ("trial", first_instant_of(FIRST + timedelta(days=14), ZONE))
+    assert new.agreed is not None
+    assert new.agreed.ends_at is None
+    assert replace(new, agreed=old.agreed) == old
+
+
+def test_what_is_too_much_is_split_off_and_drained() -> None:
+    _, after = bought(20, 3)
+    found = users(after)
+    assert {key: item.quantity for key, item in found.items()} == {"x-user": 20, "x-user-surplus": 20}
+    release = found["x-user-surplus"].release
+    assert release is not None
+    assert (release.in_use, release.ends_use, release.is_vouched_for) == (InUse.DRAIN, True, True)
+    assert found["x-user"].release is None
+    assert after.installations[HQ.id].leaving == {"user": 20}
+
+
+def test_what_ended_while_free_says_so_and_comes_back() -> None:
+    made = isymphony()
+    made.do(StartTrial(license="x", product="isymphony", counts={"user": 20}, key="T", major=3), FIRST)
+    found = settled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST)
+    later = FIRST + timedelta(days=30)
+    assert settled(found, made, later) == found
+    made.do(Buy(id="x", product="isymphony", counts={"user": 20}, major=3), later)
+    made.do(ConfirmPayment(order=made.book.state.last_number, key="K"), later)
+    back = users(settled(found, made, later))["x-user"]
+    assert (back.agreed is not None, back.use_is_over(noon(later)), back.version) == (True, False, 3)
+
+
+def test_ids_are_free_and_names() -> None:
+    made = isymphony()
+    taken = License("ann-s-server-user", ISYMPHONY.types["user"], 3, None, 1, None, "file")
+    for id in ("Ann's server", "ann s server", "x" * 90):
+        order = StartTrial(license=id, product="isymphony", counts={"user": 20}, key=id, major=3)
+        made.do(order, FIRST)
+    found = replace(estate(taken), catalog=ISYMPHONY)
+    fresh = [one.id for one in settling(found, entitled(made.book, FIRST), noon(FIRST)) if one.id.startswith("a")]
+    assert sorted(fresh) == [
+        "ann-s-server-instance",
+        "ann-s-server-instance-2",
+        "ann-s-server-user-2",
+        "ann-s-server-user-3",
+    ]
+    ids = [one.id for one in settling(found, entitled(made.book, FIRST), noon(FIRST))]
+    assert len(set(ids)) == len(ids) == 6
+    assert max(map(len, ids)) == 63
