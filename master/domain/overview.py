@@ -104,6 +104,7 @@ def overview(
     heard: Mapping[int, float],
     pairs: Sequence[Readiness] = (),
     endings: Sequence[TermEnding] = (),
+    now: float,
 ) -> Overview:
     """Put it together.
 
@@ -116,6 +117,7 @@ def overview(
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
         pairs: standby pairs, judged.
         endings: what ends of agreements.
+        now: UNIX time in seconds.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -166,7 +168,7 @@ def overview(
         leases=leases,
         pairs=tuple(pairs),
         silent_since=_silent_since(estate, states, heard),
-        balance=_balance(estate),
+        balance=_balance(estate, now),
         agreement_ends=_agreement_ends(estate),
         endings=tuple(endings),
     )
@@ -180,10 +182,10 @@ def _silent_since(estate: Estate, states: Mapping[int, LeaseState], heard: Mappi
     return found
 
 
-def _balance(estate: Estate) -> dict[str, int]:
+def _balance(estate: Estate, now: float) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in estate.licenses:
-        if item.device is None:
+        if item.device is None and not item.use_is_over(now):
             found[item.type.key] = found.get(item.type.key, 0) + item.quantity
     return found
 

@@ -86,6 +86,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
         pairs=read_pairs(tx, estate, now),
         endings=estates.ledgers.endings(tx, estate, now=now),
+        now=now,
     )
 
 
