@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard proto/licensemaster/v1/*.proto)
 GENERATED := proto/licensemaster/v1/.generated
 
-.PHONY: help setup demo test lint breaking audit bench format clean
+.PHONY: help setup demo test lint breaking audit bench chaos format clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -53,6 +53,9 @@ format: setup ## rewrite sources in the project's format
 
 bench: setup ## measure; ratios against a gRPC echo, etcd and Redis, into build/bench.json
 	$(BIN)/python -m bench
+
+chaos: setup ## fault stories at length; STORIES="cut loss" SECONDS=60 SEED=1 JSON=1; figures into build/chaos.json
+	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json) $(STORIES)
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

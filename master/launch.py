@@ -7,17 +7,21 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+
+from master.variables import PREFIX
 
 
 class MasterProcess:
     """One `license-master serve`; after a kill it can be started again on the same port.
 
-    It serves in plain text unless the settings name certificates.
+    It serves in plain text unless the settings name certificates, and has no settings but these and the defaults.
+    `environment` is added to this process's own.
     """
 
-    def __init__(self, database_url: str, **settings: object) -> None:
+    def __init__(self, database_url: str, *, environment: Mapping[str, str] | None = None, **settings: object) -> None:
+        self._environment = environment or {}
         self._settings = {
             "database_url": database_url,
             "listen": "127.0.0.1:0",
@@ -29,6 +33,8 @@ class MasterProcess:
         self._log: asyncio.Task[bytes] | None = None
         self.address = ""
         self.metrics_port = 0
+        self.log = ""
+        """What it wrote while it served, once it is gone."""
 
     @property
     def pid(self) -> int:
@@ -42,13 +48,13 @@ class MasterProcess:
         Raises:
             RuntimeError: it ended instead; the text is its log.
         """
-        variables = {f"LICENSE_MASTER_{key.upper()}": str(value) for key, value in self._settings.items()}
+        variables = {f"{PREFIX}{key.upper()}": str(value) for key, value in self._settings.items()}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
             "from master.cli.main import main; main()",
             "serve",
-            env={**os.environ, **variables},
+            env={**_without_settings(os.environ), **self._environment, **variables},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -84,17 +90,23 @@ class MasterProcess:
             self._process.send_signal(number)
         code = await self._process.wait()
         if self._log is not None:
-            await self._log
+            self.log += (await self._log).decode(errors="replace")
         self._process = None
         return code
 
 
 @asynccontextmanager
-async def master_process(database_url: str, **settings: object) -> AsyncIterator[MasterProcess]:
+async def master_process(
+    database_url: str, *, environment: Mapping[str, str] | None = None, **settings: object
+) -> AsyncIterator[MasterProcess]:
     """A process that is gone when the context ends."""
-    process = MasterProcess(database_url, **settings)
+    process = MasterProcess(database_url, environment=environment, **settings)
     await process.start()
     try:
         yield process
     finally:
         await process.kill()
+
+
+def _without_settings(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if not name.startswith(PREFIX)}

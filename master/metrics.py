@@ -76,6 +76,19 @@ class Metrics:
             ["problem"],
             registry=registry,
         )
+        self.clock_offset = Gauge(
+            "license_master_clock_offset_seconds", "This machine's clock less the database's.", registry=registry
+        )
+        self.clock_ahead = Gauge(
+            "license_master_clock_ahead_seconds",
+            "The time that leases go by less the database's clock: more than a little where that was set back.",
+            registry=registry,
+        )
+        self.clock_stepped = Gauge(
+            "license_master_clock_stepped_seconds",
+            "How much longer the seats of ended leases wait, because the database's clock was set forward.",
+            registry=registry,
+        )
         self.webhook_messages = Counter(
             "license_master_webhook_messages_total",
             "Messages sent to webhooks, by whether they were taken.",
@@ -95,6 +108,17 @@ class Metrics:
         self.certificate_end = Gauge(
             "license_master_certificate_end_timestamp_seconds",
             "End of this master's own certificate; 0 in plain text.",
+            registry=registry,
+        )
+        self.certificate_files_usable = Gauge(
+            "license_master_certificate_files_usable",
+            "Whether the certificate files as they are now are the ones in use (0 or 1); 1 in plain text.",
+            registry=registry,
+        )
+        self.certificate_files_usable.set(1)
+        self.revocations_due = Gauge(
+            "license_master_revocations_due_timestamp_seconds",
+            "When a newer list of revoked certificates is due; 0 where none is said to be.",
             registry=registry,
         )
         self.rpc_handled = Counter(
@@ -182,12 +206,30 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
     agreement_end = GaugeMetricFamily(
         "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", labels=pool
     )
+    learning_end = GaugeMetricFamily(
+        "license_master_learning_end_timestamp_seconds",
+        "Until when nothing is granted but what was proven, after a restore.",
+        labels=["project"],
+    )
+    unplaced = GaugeMetricFamily(
+        "license_master_learning_unplaced_seats", "Seats proven without a license to debit.", labels=["project"]
+    )
+    dead = GaugeMetricFamily(
+        "license_master_webhook_dead_messages",
+        "Messages that a webhook did not take in all attempts.",
+        labels=["project", "webhook"],
+    )
     term_end = GaugeMetricFamily(
         "license_master_term_end_timestamp_seconds",
         "When the first term of a policy ends.",
         labels=["project", "policy", "stops"],
     )
     for estate in estates:
+        if estate.learning is not None:
+            learning_end.add_metric([estate.project], estate.learning.learning.until)
+            unplaced.add_metric([estate.project], estate.learning.seats_unplaced)
+        for webhook, messages in estate.dead_messages.items():
+            dead.add_metric([estate.project, webhook], messages)
         for judged in estate.pairs:
             labels = [estate.project, judged.standby.name, judged.primary.name]
             record = judged.state.record
@@ -222,7 +264,7 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
     yield from (capacity, used, free, feature, sites, silent, agreement_end, term_end, leases, limit, above)
-    yield from (ready, carrying, lease_end, conflict)
+    yield from (ready, carrying, lease_end, conflict, learning_end, unplaced, dead)
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

@@ -9,8 +9,9 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from master.auth.certificates import CertificateFiles
+from master.auth.certificate_files import CertificateFiles
 from master.domain.estate import LeasePace
+from master.variables import PREFIX
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -24,10 +25,13 @@ _HOW = (
 class Settings(BaseSettings):
     """Settings of one master process."""
 
-    model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=None)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=None)
 
-    database_url: str = "sqlite:///license-master.db"
-    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several."""
+    database_url: Annotated[str, Field(repr=False)] = "sqlite:///license-master.db"
+    """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several; `HOST:PORT,HOST:PORT` where one of
+    several PostgreSQL servers is the one to write to. Never shown, for its password."""
+    database_timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 10
+    """How long PostgreSQL may take for one statement before the connection is given up."""
     listen: str = "127.0.0.1:7600"
     """Address of the gRPC services."""
     metrics_listen: str = "127.0.0.1:7601"
@@ -87,6 +91,10 @@ class Settings(BaseSettings):
     """Holders whose seats are taken back in one step."""
     watch_interval_seconds: Seconds = 1
     """How often streams look for changes made by other masters."""
+    pulse_interval_seconds: Seconds = 2
+    """How often the database is asked whether it answers, and for its time."""
+    clock_offset_max_seconds: Seconds = 2
+    """How far this machine's clock may be off the database's before the master says so."""
     drain_seconds: Seconds = 10
     """How long calls may take to finish on shutdown."""
 
@@ -103,6 +111,8 @@ class Settings(BaseSettings):
     """How often what webhooks tell of is looked for, and what is to be told is sent."""
     webhook_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     """How long a webhook's receiver may take to answer."""
+    webhook_ca_file: Path | None = None
+    """Authorities of receivers' certificates, PEM, besides those that the system trusts; read at the start."""
 
     agreement_interval_seconds: Seconds = 3600
     """How often renewals that are due are looked for; they are ordered by the day."""
@@ -121,7 +131,8 @@ class Settings(BaseSettings):
         }
         certificate, key, ca = named.values()
         if self.plaintext:
-            if set_too := [name for name, path in named.items() if path]:
+            besides = {**named, "tls_revocations_file": self.tls_revocations_file}
+            if set_too := [name for name, path in besides.items() if path]:
                 raise ValueError(f"plaintext: {', '.join(set_too)} is set as well; choose one of the two")
             for name, address in {
                 "listen": self.listen,
@@ -176,6 +187,6 @@ def load_settings(file: Path | None, **values: object) -> Settings:
     """
 
     class FromFile(Settings):
-        model_config = SettingsConfigDict(env_prefix="LICENSE_MASTER_", extra="forbid", toml_file=file)
+        model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=file)
 
     return FromFile(**values)  # type: ignore[arg-type]

@@ -24,6 +24,10 @@ class Signer:
         """The signature over exactly these bytes."""
         return self.private_key.sign(message)
 
+    def is_genuine_lease(self, terms: bytes, signature: bytes) -> bool:
+        """Whether this key signed a lease with exactly these terms."""
+        return has_signed(self.public_key, terms, signature)
+
     def sign_standby_lease(self, terms: bytes) -> bytes:
         """The signature of a standby lease with exactly these terms."""
         return self.private_key.sign(_STANDBY_LEASE + terms)

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from licensemaster.v1 import lease_pb2
 from slave_client.backoff import Backoff
 from slave_client.book import Book, Held
 from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
@@ -32,7 +33,7 @@ from slave_client.keepsake import Keepsake
 from slave_client.line import Line
 from slave_client.masters import MasterError, Masters
 from slave_client.notices import Notice, NoticeBoard, NoticeKind
-from slave_client.promise import Promise, WallClock, remaining_after_restart
+from slave_client.promise import Promise, WallClock, proof_of, remaining_after_restart
 from slave_client.report import Report
 from slave_client.seats import LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
 from slave_client.shelf import NoShelf, Shelf
@@ -149,7 +150,12 @@ class SlaveClient:
         self._keeper = LeaseKeeper(
             config=self._config,
             opener=(
-                OwnOpener(config=self._config, masters=self._masters, instance_id=self._identity.instance_id)
+                OwnOpener(
+                    config=self._config,
+                    masters=self._masters,
+                    instance_id=self._identity.instance_id,
+                    proof=self._proof,
+                )
                 if self._takeover is None
                 else self._takeover.opener(
                     masters=self._masters,
@@ -252,17 +258,18 @@ class SlaveClient:
 
     @property
     def held(self) -> tuple[Held, ...]:
-        """The seats in use."""
-        return self._book.held
+        """The seats in use; none once the signed end has come."""
+        return () if self._standing.is_over else self._book.held
 
     def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
         """Tell whether a call may be made or go on, at once and in any state, started or not.
 
-        Emergency and running calls always may. A new one may where `holder` uses a seat (of `license_type`, if given).
+        Emergency and running calls always may. A new one may where `holder` uses a seat (of `license_type`, if given),
+        and the lease runs: a machine that slept past its signed end does not go on for the moment until it notices.
         """
         if kind is not CallKind.NEW:
             return call_allowed(kind)
-        has_seat = self._book.holder_has_seat(holder, license_type)
+        has_seat = not self._standing.is_over and self._book.holder_has_seat(holder, license_type)
         return call_allowed(kind, SeatPossession.HELD if has_seat else SeatPossession.NOT_HELD)
 
     # Standing in for another PBX.
@@ -421,6 +428,10 @@ class SlaveClient:
             await self._keepsake.save_identity(self._identity)
         self._keepsake.changed()
 
+    def _proof(self) -> lease_pb2.LeaseProof | None:
+        promise = self._standing.promise
+        return None if promise is None else proof_of(promise, self._book.in_use())
+
     def _trusted_keys(self) -> tuple[bytes, ...]:
         if self._config.trusted_keys:
             return self._config.trusted_keys
@@ -452,6 +463,8 @@ class SlaveClient:
         elif not new.is_final:
             self._keepsake.changed()
         self._callbacks.state(old, new, why)
+        if event is Event.LEASE_UNKNOWN:
+            self.look_again()
 
     def _pass_through(self, takeover: Takeover, new: State) -> None:
         """What a state means for the takeover that this client is."""

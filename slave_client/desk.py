@@ -112,7 +112,9 @@ class SeatDesk:
         self._clock = clock
         self._backoff = backoff
         self._tell = tell
-        self._patience = Patience(config=config, standing=standing, clock=clock, backoff=backoff, check_line=check_line)
+        self._patience = Patience(
+            config=config, masters=masters, standing=standing, clock=clock, backoff=backoff, check_line=check_line
+        )
         self._settler = Settler(
             pbx=config.pbx, book=book, standing=standing, masters=masters, keepsake=keepsake, tell=tell
         )
@@ -204,11 +206,11 @@ class SeatDesk:
                 try:
                     return (await self._masters.close_lease(request)).seats_returned
                 except MasterError as failure:
-                    if failure.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED):
+                    if failure.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
                         return 0
                     if attempt > self._masters.count:
                         raise
-                    self._masters.move_on()
+                    self._masters.move_on(failure.address)
                     await self._clock.sleep(self._backoff.pause_seconds(attempt, failure.retry_after_seconds))
             return 0
 

@@ -175,10 +175,10 @@ class LeaseKeeper:
             except Exception as unexpected:
                 trouble = _trouble_of(unexpected)
                 failure = trouble
-                if trouble.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED):
+                if trouble.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
                     self._failures += 1
                     return 0.0 if self._failures == 1 else self._backoff.pause_seconds(self._failures)
-                self._masters.move_on()
+                self._masters.move_on(trouble.address)
             else:
                 self._failures = 0
                 self._last_heard = self._clock.now()
@@ -235,6 +235,8 @@ class LeaseKeeper:
             request = lease_pb2.RenewLeaseRequest(
                 pbx=self._config.pbx, epoch=epoch, standby_receipts=self._shelf.receipts()
             )
+            if self._standing.promise is not None:
+                request.end_time.FromNanoseconds(round(self._standing.promise.end_time * 1e9))
             response = await self._masters.renew_lease(request)
         except MasterError as failure:
             self._lease_trouble(failure, epoch)
@@ -289,6 +291,8 @@ class LeaseKeeper:
         elif failure.trouble is Trouble.LEASE_ENDED:
             self._standing.epoch = None
             self._standing.happened(Event.LEASE_ENDED, str(failure))
+        elif failure.trouble is Trouble.LEASE_UNKNOWN:
+            self._standing.happened(Event.LEASE_UNKNOWN, str(failure))
 
     def _nobody_answers(self, failure: MasterError) -> float:
         """Judge a round in which no address did its part; return the pause before the next one, in seconds."""

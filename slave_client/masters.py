@@ -31,7 +31,10 @@ class Trouble(Enum):
     FENCED = "fenced"
     """A newer lease was opened for this PBX."""
     LEASE_ENDED = "lease_ended"
-    """The lease expired, was closed, or is not known."""
+    """The lease expired or was closed."""
+    LEASE_UNKNOWN = "lease_unknown"
+    """The master does not know the lease, because its database was restored: it has to be opened anew, with the signed
+    one as proof. What is held stays in use."""
     REJECTED = "rejected"
     """The request is malformed. Nothing was done."""
     DENIED = "denied"
@@ -43,7 +46,8 @@ _BY_REASON: Final[Mapping[str, Trouble]] = {
     "LEASE_CARRIED": Trouble.LEASE_ENDED,  # the standby has the seats; a new opening takes them back
     "LEASE_EXPIRED": Trouble.LEASE_ENDED,
     "LEASE_CLOSED": Trouble.LEASE_ENDED,
-    "LEASE_NOT_OPEN": Trouble.LEASE_ENDED,
+    "LEASE_NOT_OPEN": Trouble.LEASE_UNKNOWN,
+    "LEASE_UNPROVEN": Trouble.LEASE_UNKNOWN,
     "STORAGE_FULL": Trouble.BUSY,
     "STORAGE_UNAVAILABLE": Trouble.BUSY,
     "OVERLOADED": Trouble.BUSY,
@@ -75,11 +79,26 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, Trouble]] = {
 class MasterError(Exception):
     """A call that failed; the text is the master's, or gRPC's where there was none."""
 
-    def __init__(self, trouble: Trouble, message: str, *, reason: str = "", retry_after_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        trouble: Trouble,
+        message: str,
+        *,
+        reason: str = "",
+        retry_after_seconds: float = 0.0,
+        address: str = "",
+    ) -> None:
         super().__init__(message)
         self.trouble = trouble
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+        self.address = address
+        """Whose answer it is, or whose silence; empty where nobody was asked."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether another master may do better at this moment."""
+        return self.trouble is Trouble.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
 
 
 class Masters:
@@ -94,11 +113,18 @@ class Masters:
         self._closed = False
         self._shown: tuple[int, ...] = ()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
+        """The streams under way, and where they come from."""
+        self._answers = 0  # to calls; what a stream brings does not show that the master hears this client
         self._metadata = (("caller", config.caller_name),)
         self._options = (
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # gRPC lets an attempt to connect take as long as this: a line of long latency needs several round trips.
+            ("grpc.min_reconnect_backoff_ms", round(config.call_timeout_seconds * 1000)),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.keepalive_time_ms", 15_000),  # a line that is half open, or a master that hangs, is found out
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
             ("grpc.max_receive_message_length", 64 * 1024 * 1024),
             *config.channel_options,
         )
@@ -113,9 +139,14 @@ class Masters:
         """How many addresses there are."""
         return len(self._config.addresses)
 
-    def move_on(self) -> None:
-        """Use the next address from now on."""
+    def move_on(self, leaving: str = "") -> None:
+        """Use the next address from now on; streams from elsewhere end. Nothing where `leaving` was left already."""
+        if self.count == 1 or leaving not in ("", self.address):
+            return
         self._current = (self._current + 1) % self.count
+        for call, address in self._streams.items():
+            if address != self.address:
+                call.cancel()
 
     async def open_lease(self, request: lease_pb2.OpenLeaseRequest) -> lease_pb2.OpenLeaseResponse:
         """Open a lease; raises MasterError."""
@@ -169,17 +200,21 @@ class Masters:
     async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
         """Yield what the master tells about a lease until the stream ends; raises MasterError."""
         self._check_open()
-        call, shown = self._stub.WatchLease(request, metadata=self._metadata), self._shown
+        call, shown, address = self._stub.WatchLease(request, metadata=self._metadata), self._shown, self.address
         ticket = self._line.carry(call.cancel)
+        self._streams[call] = address
         try:
             async for response in call:
                 yield response
         except (aio.AioRpcError, aio.UsageError) as failure:
-            raise self._error_after(failure, shown) from failure
+            raise self._error_after(failure, shown, address) from failure
         except asyncio.CancelledError:
-            self._raise_if_broken_off()
+            if address != self.address and not _is_being_cancelled():
+                return  # another master is in use by now
+            self._raise_if_broken_off(address)
             raise
         finally:
+            del self._streams[call]
             self._line.arrived(ticket)
             call.cancel()
 
@@ -220,22 +255,39 @@ class Masters:
             return aio.insecure_channel(self.address, options=self._options)
         return aio.secure_channel(self.address, credentials, options=self._options)
 
-    def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: tuple[int, ...]) -> MasterError:
+    def _error_after(
+        self, failure: aio.AioRpcError | aio.UsageError, shown: tuple[int, ...], address: str
+    ) -> MasterError:
         """What a failure means; where the certificate that was shown is renewed by now, another attempt is worth it."""
-        error = _error_of(failure)
+        error = _error_of(failure, address)
         self._reconnect_if_renewed()
         if self._config.tls is None or self._config.tls.stamp() == shown or not error.reason.startswith("CERTIFICATE_"):
             return error
-        return MasterError(Trouble.BUSY, str(error), reason=error.reason)
+        return MasterError(Trouble.BUSY, str(error), reason=error.reason, address=address)
 
     def _reconnect_if_renewed(self) -> None:
         """After a failure: a channel shows for ever what it began with, so newer files need newer channels."""
         if self._config.tls is None or not self._channels or self._config.tls.stamp() in ((), self._shown):
             return
         for channel in self._forget_channels():
-            leaving = asyncio.create_task(channel.close(self._timeout))  # other calls under way may end
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
+
+    def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> None:
+        """After a call that ran out of time while none was answered: the connection may be half-open. Nobody
+        would ever close it then, so the next call makes a new one; whatever else waits on this one waits in vain.
+        """
+        if not isinstance(failure, aio.AioRpcError) or failure.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            return
+        channel = self._channels.get(current)
+        if channel is not None and self._answers == answers:
+            del self._channels[current]
+            self._stubs.pop(current, None)
+            self._leave(channel, grace_seconds=None)
+
+    def _leave(self, channel: aio.Channel, *, grace_seconds: float | None) -> None:
+        leaving = asyncio.create_task(channel.close(grace_seconds))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _forget_channels(self) -> list[aio.Channel]:
         channels = list(self._channels.values())
@@ -244,14 +296,19 @@ class Masters:
         return channels
 
     async def _answer(self, call: aio.UnaryUnaryCall[Any, Response]) -> Response:
-        ticket, shown = self._line.carry(call.cancel), self._shown
+        ticket, shown, current, answers = self._line.carry(call.cancel), self._shown, self._current, self._answers
+        address = self._config.addresses[current]
         try:
-            return await call
+            response = await call
         except (aio.AioRpcError, aio.UsageError) as failure:
-            raise self._error_after(failure, shown) from failure
+            self._reconnect_if_silent(failure, current, answers)
+            raise self._error_after(failure, shown, address) from failure
         except asyncio.CancelledError:
-            self._raise_if_broken_off()
+            self._raise_if_broken_off(address)
             raise
+        else:
+            self._answers += 1
+            return response
         finally:
             self._line.arrived(ticket)
 
@@ -261,12 +318,16 @@ class Masters:
         if self._line.is_cut:
             raise MasterError(Trouble.UNREACHABLE, "the line is cut")
 
-    def _raise_if_broken_off(self) -> None:
+    def _raise_if_broken_off(self, address: str) -> None:
         """Tell a call that was broken off underneath from a task that is being cancelled."""
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
+        if not _is_being_cancelled():
             why = "the line was cut" if self._line.is_cut else "the connection was closed"
-            raise MasterError(Trouble.UNREACHABLE, why)
+            raise MasterError(Trouble.UNREACHABLE, why, address=address)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _check_count(asked: int, answered: int) -> None:
@@ -274,9 +335,9 @@ def _check_count(asked: int, answered: int) -> None:
         raise MasterError(Trouble.UNREACHABLE, f"{asked} seats were asked for, {answered} answers came")
 
 
-def _error_of(failure: aio.AioRpcError | aio.UsageError) -> MasterError:
+def _error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterError:
     if isinstance(failure, aio.UsageError):
-        return MasterError(Trouble.UNREACHABLE, "the connection was closed")
+        return MasterError(Trouble.UNREACHABLE, "the connection was closed", address=address)
     trailers = {key: value for key, value in failure.trailing_metadata() or () if isinstance(value, str)}
     reason = trailers.get("error-reason", "")
     trouble = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), Trouble.UNREACHABLE)
@@ -285,6 +346,7 @@ def _error_of(failure: aio.AioRpcError | aio.UsageError) -> MasterError:
         failure.details() or failure.code().name,
         reason=reason,
         retry_after_seconds=_retry_after_seconds(trailers.get("retry-after-ms", "")),
+        address=address,
     )
 
 

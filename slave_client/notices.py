@@ -34,6 +34,10 @@ class NoticeKind(Enum):
     """Licenses that this PBX draws on are being released: seats held stay, fewer new ones are granted (rule L5)."""
     CERTIFY_RELEASE = "certify_release"
     """This PBX's device is to certify that it no longer uses some licenses (rule L2). With `device_dir` it does."""
+    UNPROVEN = "unproven"
+    """The master was restored from a backup; the client opens its lease anew at once and shows the signed one."""
+    LEARNING = "learning"
+    """The master was restored: until the time named it grants nothing beyond what was proven."""
     LICENSES_END = "licenses_end"
     """The use of licenses that this PBX draws on ends soon, and their seats with it; the message says when (P1, R3)."""
     OTHER = "other"
@@ -81,6 +85,8 @@ _KINDS: Final[dict[int, NoticeKind]] = {
     lease_pb2.NOTICE_KIND_SEATS_REVOKED: NoticeKind.SEATS_REVOKED,
     lease_pb2.NOTICE_KIND_LICENSES_LEAVING: NoticeKind.LICENSES_LEAVING,
     lease_pb2.NOTICE_KIND_CERTIFY_RELEASE: NoticeKind.CERTIFY_RELEASE,
+    lease_pb2.NOTICE_KIND_UNPROVEN: NoticeKind.UNPROVEN,
+    lease_pb2.NOTICE_KIND_LEARNING: NoticeKind.LEARNING,
     lease_pb2.NOTICE_KIND_LICENSES_END: NoticeKind.LICENSES_END,
 }
 

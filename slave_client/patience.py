@@ -1,8 +1,9 @@
 """How long a call under a lease is repeated, and what its failures say about the lease.
 
-Decides: a call is repeated while the master is thought to answer and time is left, after the delay that the master asks
-for and a jittered pause. What is said of a lease that was replaced meanwhile concerns nobody.
-Leaves to others: whether the master answers (`check_line`, which is the `keeper`), and what a final failure means.
+Decides: a call is repeated while a master is thought to answer and time is left, after the delay that the master asks
+for and a jittered pause. A master that does not answer, or has no database, is left for the next address at once. What
+is said of a lease that was replaced meanwhile concerns nobody.
+Leaves to others: whether a master answers (`check_line`, which is the `keeper`), and what a final failure means.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeVar
 from slave_client.backoff import Backoff
 from slave_client.clocks import Clock
 from slave_client.config import ClientConfig
-from slave_client.masters import MasterError, Trouble
+from slave_client.masters import MasterError, Masters, Trouble
 from slave_client.standing import Standing
 from slave_client.states import Event, State
 
@@ -31,12 +32,14 @@ class Patience:
         self,
         *,
         config: ClientConfig,
+        masters: Masters,
         standing: Standing,
         clock: Clock,
         backoff: Backoff,
         check_line: Callable[[], Awaitable[None]],
     ) -> None:
         self._give_up_after_seconds = config.give_up_after_seconds
+        self._masters = masters
         self._standing = standing
         self._clock = clock
         self._backoff = backoff
@@ -63,9 +66,12 @@ class Patience:
                 if self._standing.epoch != epoch:
                     raise MasterError(Trouble.LEASE_ENDED, "the lease ended meanwhile") from failure
                 self._lease_trouble(failure)
+                if failure.is_local:
+                    self._masters.move_on(failure.address)
                 if failure.trouble is Trouble.UNREACHABLE and self._standing.state is State.CONNECTED:
                     await self._check_line()
-                pause = self._backoff.pause_seconds(failures, failure.retry_after_seconds)
+                others_left = failure.is_local and failures < self._masters.count
+                pause = self._backoff.pause_seconds(failures, 0.0 if others_left else failure.retry_after_seconds)
                 if not self._worth_repeating(failure, deadline - pause):
                     raise
                 await self._clock.sleep(pause)
@@ -75,6 +81,8 @@ class Patience:
             self._standing.happened(Event.FENCED, str(failure))
         elif failure.trouble is Trouble.LEASE_ENDED:
             self._standing.happened(Event.LEASE_ENDED, str(failure))
+        elif failure.trouble is Trouble.LEASE_UNKNOWN:
+            self._standing.happened(Event.LEASE_UNKNOWN, str(failure))
 
     def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
         return (

@@ -10,7 +10,7 @@ whatever the two wall clocks read. After a restart there is only the wall clock;
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -84,6 +84,13 @@ def verify(
         key_id=signed.key_id,
         public_key=public_key,
     )
+
+
+def proof_of(promise: Promise, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
+    """What to show a master: the promise as it was signed, and the seats in use by license type."""
+    signed = lease_pb2.SignedLease(terms=promise.terms, signature=promise.signature, key_id=promise.key_id)
+    holdings = [lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(in_use.items())]
+    return lease_pb2.LeaseProof(signed=signed, in_use=holdings)
 
 
 class WallClock(Enum):

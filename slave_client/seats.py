@@ -69,6 +69,8 @@ class Reason(Enum):
     STILL_REQUIRED = "still_required"
     REVOKED = "revoked"
     """An operator took this very seat away (rule L5); once it was given back it can be asked for like any other."""
+    LEARNING = "learning"
+    """The master was restored from a backup and grants nothing beyond what was proven until it has learned."""
     UNKNOWN = "unknown"
     """A reason of the master's that this version of the client does not know; the message has it in words."""
     OFFLINE = "offline"
@@ -104,6 +106,7 @@ class RemedyAction(Enum):
     DOWNGRADE_SOFTWARE = 5
     ACQUIRE_FIRST = 6
     RETURN_FIRST = 7
+    WAIT = 8
 
 
 class LossCause(Enum):

@@ -6,7 +6,7 @@ standby lease because no master answers. Leaves to others: keeping standby lease
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -176,10 +176,18 @@ class OwnOpener:
 
     claims_first = False
 
-    def __init__(self, *, config: ClientConfig, masters: Masters, instance_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        config: ClientConfig,
+        masters: Masters,
+        instance_id: str,
+        proof: Callable[[], lease_pb2.LeaseProof | None],
+    ) -> None:
         self._config = config
         self._masters = masters
         self._instance_id = instance_id
+        self._proof = proof
 
     async def open(self, request_id: str) -> Opened:
         """Open it; raises MasterError."""
@@ -189,6 +197,7 @@ class OwnOpener:
                 instance_id=self._instance_id,
                 request_id=request_id,
                 software_version=self._config.software_version,
+                proof=self._proof(),
             )
         )
         return Opened(

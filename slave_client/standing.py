@@ -40,6 +40,11 @@ class Standing:
         """Return how long the lease still lasts; 0 without one."""
         return max(self._end - self._clock.now(), 0.0) if self.promise else 0.0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the signed end has come, noticed or not. Changes nothing, so that any thread may ask."""
+        return self.promise is not None and self._clock.now() >= self._end
+
     def hold(self, promise: Promise, *, end: float) -> None:
         """Rely on a promise until `end`, by the steady clock."""
         self.promise = promise
@@ -52,12 +57,14 @@ class Standing:
 
     def check_end(self) -> None:
         """Notice that the signed end has come."""
-        if self.promise is not None and self._clock.now() >= self._end:
+        if self.is_over:
             self.happened(Event.END_REACHED, "the lease reached its signed end before a master was reached")
 
     def happened(self, event: Event, why: str) -> None:
         """Move on as the table says, and tell those who care."""
         old, new = self._state, next_state(self._state, event)
+        if event is Event.LEASE_UNKNOWN:
+            self.epoch = None  # the promise goes on
         if event is Event.LEASE_ENDED and new is State.EXPIRED:
             self.judged.clear()  # the master is there, so a new lease is a moment away
         if new is old:

@@ -51,6 +51,8 @@ class Event(Enum):
     """The signed end of the lease has come."""
     LEASE_ENDED = "lease_ended"
     """The master says that the lease is over, or that it knows of none."""
+    LEASE_UNKNOWN = "lease_unknown"
+    """The master does not know the lease any more, as its database was restored: it is opened anew, and shown."""
     FENCED = "fenced"
     """The master says that a newer lease was opened for this PBX."""
     CLOSED = "closed"
@@ -78,6 +80,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: IGNORED,  # nothing to lose yet
             Event.END_REACHED: State.EXPIRED,  # the kept lease ended before the master was reached
             Event.LEASE_ENDED: State.EXPIRED,
+            Event.LEASE_UNKNOWN: IGNORED,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,
             Event.STOPPED: State.STOPPED,
@@ -89,6 +92,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: State.OFFLINE,
             Event.END_REACHED: State.EXPIRED,
             Event.LEASE_ENDED: State.EXPIRED,
+            Event.LEASE_UNKNOWN: State.OFFLINE,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,
             Event.STOPPED: State.STOPPED,
@@ -100,6 +104,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: IGNORED,
             Event.END_REACHED: State.EXPIRED,
             Event.LEASE_ENDED: State.EXPIRED,
+            Event.LEASE_UNKNOWN: IGNORED,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,
             Event.STOPPED: State.STOPPED,
@@ -111,6 +116,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: IGNORED,
             Event.END_REACHED: IGNORED,
             Event.LEASE_ENDED: IGNORED,
+            Event.LEASE_UNKNOWN: IGNORED,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,
             Event.STOPPED: State.STOPPED,

@@ -24,6 +24,7 @@ _EVENTS = {
     NoticeKind.CARRIED: Event.LEASE_ENDED,
     NoticeKind.CLOSED: Event.LEASE_ENDED,
     NoticeKind.EXPIRED: Event.LEASE_ENDED,
+    NoticeKind.UNPROVEN: Event.LEASE_UNKNOWN,
 }
 Heed = Callable[[int, Sequence[lease_pb2.Notice]], None]
 """Called with the epoch of a lease and what the master says holds now of it."""

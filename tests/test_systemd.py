@@ -1,17 +1,21 @@
 """The systemd units: systemd takes them, they leave little exposed, and they name what exists."""
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from master.auth.authority import Authority
 from master.cli.main import app
 from master.settings import Settings, load_settings
+from tests.cli.command import run
 
 FOLDER = Path(__file__).parent.parent / "packaging" / "systemd"
 UNIT = FOLDER / "license-master.service"
@@ -86,3 +90,12 @@ def test_the_example_names_settings_that_exist() -> None:
     named = set(re.findall(r"^#?(LICENSE_MASTER_\w+)=", VARIABLES.read_text(), flags=re.MULTILINE))
     assert named >= TLS
     assert named - TLS <= {f"LICENSE_MASTER_{name.upper()}" for name in Settings.model_fields}
+
+
+async def test_the_example_names_the_files_that_the_authority_writes(tmp_path: Path) -> None:
+    Authority.create(tmp_path / "pki", name="test", days=1, now=time.time())
+    issued = await run("pki", "issue", "server", "localhost", "--out", f"{tmp_path}/tls", "--folder", f"{tmp_path}/pki")
+    assert issued.code == 0, issued.err
+    named = dict(re.findall(r"^#LICENSE_MASTER_TLS_(\w+)_FILE=/etc/license-master/(\S+)$", VARIABLES.read_text(), re.M))
+    assert named.pop("REVOCATIONS") == "revoked.crl"
+    assert set(named.values()) == set(os.listdir(tmp_path / "tls"))

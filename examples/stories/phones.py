@@ -1,14 +1,17 @@
 """Lets so many phones be registered at a PBX, as the PBX itself does it, and tells how many got a license.
 
-    python phones.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE] [--type TYPE]
+    python phones.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE]
+        [--signed] [--type TYPE]
 
 Each run is the PBX after a restart: it goes on under the lease that it kept in its folder, and asks for what it wants
-now. Afterwards it stops, as for a short maintenance: the master counts its seats until its lease ends.
+now. Afterwards it stops, as for a short maintenance: the master counts its seats until its lease ends. With --signed it
+stops only when its lease was renewed, so that the signed one in its folder says what it holds.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +27,7 @@ def main() -> None:
     parser.add_argument("pbx")
     parser.add_argument("count", type=int)
     parser.add_argument("software", nargs="?", default="12")
+    parser.add_argument("--signed", action="store_true")
     parser.add_argument("--type", default="port", help="the license that each of them needs")
     given = parser.parse_args()
     folder = given.folder / given.pbx.replace("/", "-")
@@ -38,11 +42,16 @@ def main() -> None:
     try:
         client.wait_for_state(State.CONNECTED, timeout_seconds=30)
         synced = client.sync([Want(given.type, HolderKind.USER, f"phone-{number}") for number in range(given.count)])
+        opened = client.report().lease_end
+        while given.signed and client.report().lease_end == opened:
+            time.sleep(0.1)
     finally:
         client.stop()
     refused = [one for one in synced.outcomes if isinstance(one, Refused)]
     granted = len(synced.outcomes) - len(refused)
-    print(f"{given.pbx.rsplit('/', 1)[-1]} on {given.software}: {granted} of {given.count} phones have a {given.type} license")
+    print(
+        f"{given.pbx.rsplit('/', 1)[-1]} on {given.software}: {granted} of {given.count} phones have a {given.type} license"
+    )
     for message, times in Counter(f"{one.reason.name}: {one.message}" for one in refused).items():
         print(f"  {times} refused: {message}")
 

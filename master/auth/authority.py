@@ -6,15 +6,17 @@
     tokens.json        one-time tokens that are open, by their SHA-256
 
 Masters need none of it but ca.crt and revoked.crl: who breaks into a master can issue nothing. Callers hand in the time
-(UNIX seconds). Every change is written whole, to a file that takes the old one's place.
+(UNIX seconds). Every change is written whole, to a file that takes the old one's place; one program at a time changes
+what it has read, and the others wait.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 import secrets
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,24 +24,24 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from master.auth.certificates import shown
-from master.auth.identity import MASTER, Identity, identity_of
+from master.auth.files import locked, write
+from master.auth.identity import MASTER, Identity, IdentityError, identity_of
+from master.auth.keys import Key, PublicKey, common_name, key_pem, new_key, pem
+from master.auth.shown import day, identity_in, serial_text
 
-Key = ec.EllipticCurvePrivateKey
-PublicKey = ec.EllipticCurvePublicKey
 _SKEW = timedelta(minutes=5)
 """How far a certificate begins in the past, for clocks that run behind."""
 _CRL_DAYS = 3650
+
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_NEW_AUTHORITY = "docs/operations.md says how a new authority takes its place"
 
 
 class AuthorityError(ValueError):
@@ -61,7 +63,13 @@ class Issued:
     @property
     def serial(self) -> str:
         """As commands take and print it."""
-        return f"{self.certificate.serial_number:040x}"
+        return serial_text(self.certificate.serial_number)
+
+    @property
+    def public_key(self) -> bytes:
+        """Whose private key goes with it: the same for a certificate and what it was renewed to."""
+        key = self.certificate.public_key()
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def name(self) -> str:
@@ -82,13 +90,20 @@ class Authority:
         """A new authority.
 
         Raises:
-            AuthorityError: the folder has one.
+            AuthorityError: the folder has one, or the name is none.
         """
+        if not 0 < len(name) <= 64:
+            raise AuthorityError(f"an authority's name has 1 to 64 characters, this one {len(name)}")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if (folder / "ca.key").exists() or (folder / "ca.crt").exists():
-            raise AuthorityError(f"{folder} holds an authority already; a second one needs a folder of its own")
+        with locked(folder):
+            if (folder / "ca.key").exists() or (folder / "ca.crt").exists():
+                raise AuthorityError(f"{folder} holds an authority already; a second one needs a folder of its own")
+            return cls._create(folder, name, days, now)
+
+    @classmethod
+    def _create(cls, folder: Path, name: str, days: int, now: float) -> Authority:
         key = new_key()
-        subject = _common_name(name)
+        subject = common_name(name)
         begins, ends = _moment(now) - _SKEW, _moment(now) + timedelta(days=days)
         certificate = (
             x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), begins, ends)
@@ -122,8 +137,22 @@ class Authority:
             raise AuthorityError(f"the key in {folder} is not one that `pki init` makes")
         return cls(folder, certificate, key)
 
+    @property
+    def ends_at(self) -> float:
+        """When it ends, and with it everything that it issued; UNIX seconds."""
+        return self.certificate.not_valid_after_utc.timestamp()
+
+    @property
+    def key_is_read_by_others(self) -> bool:
+        """Whether others than the owner of its key may read it."""
+        return bool((self.folder / "ca.key").stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
     def issue(self, subject: Identity, public_key: PublicKey, *, days: float, now: float) -> Issued:
-        """A certificate for a caller."""
+        """A certificate for a caller.
+
+        Raises:
+            AuthorityError: the authority has ended.
+        """
         names = [x509.UniformResourceIdentifier(subject.uri)]
         return self._issue(subject.name, names, public_key, serves=False, days=days, now=now)
 
@@ -131,7 +160,7 @@ class Authority:
         """A certificate for a master, by the host names and addresses that callers use; good for its probes too.
 
         Raises:
-            AuthorityError: no name, or one is none.
+            AuthorityError: no name, or one is none; the authority has ended.
         """
         if not names:
             raise AuthorityError("a master's certificate needs at least one host name or address")
@@ -141,55 +170,97 @@ class Authority:
         """The same for the same key, for as long again from now on; the old one stays good until its end.
 
         Raises:
-            AuthorityError: it was revoked.
+            AuthorityError: it was revoked, or the authority itself ends no later than it.
         """
-        if issued.revoked:
-            raise AuthorityError(f"{issued.serial} was revoked; issue or enrol a new one, with a new key")
         key = issued.certificate.public_key()
         if not isinstance(key, PublicKey):
             raise AuthorityError(f"{issued.serial} has no key that this authority issues for")
         days = (issued.ends_at - issued.begins_at - _SKEW.total_seconds()) / 86_400
-        if issued.subject is MASTER:
-            return self.issue_server(issued.server_names, key, days=days, now=now)
-        return self.issue(issued.subject, key, days=days, now=now)
+        if self.ends_at <= issued.ends_at:
+            raise AuthorityError(f"the authority itself ends {day(self.ends_at)}, no later than this; {_NEW_AUTHORITY}")
+        with locked(self.folder):
+            if issued.certificate.serial_number in self._revoked():
+                raise AuthorityError(f"{issued.serial} was revoked; issue or enrol a new one, with a new key")
+            if issued.subject is MASTER:
+                return self.issue_server(issued.server_names, key, days=days, now=now)
+            return self.issue(issued.subject, key, days=days, now=now)
 
     def issued(self) -> list[Issued]:
-        """Every certificate, the one that ends soonest first."""
+        """Every certificate, the one that ends soonest first.
+
+        Raises:
+            AuthorityError: which ones are revoked cannot be read.
+        """
         revoked = self._revoked()
-        found = [
-            _issued(x509.load_pem_x509_certificate(path.read_bytes()), revoked)
-            for path in (self.folder / "issued").glob("*.crt")
-        ]
+        found = [_issued(one, revoked) for one in self._kept().values() if one is not None]
         return sorted(found, key=lambda one: (one.ends_at, one.serial))
 
-    def revoke(self, certificates: Collection[Issued], *, now: float) -> None:
-        """Trust these no more, as soon as the masters have the new revoked.crl."""
-        listed = self._revoked() | {one.certificate.serial_number for one in certificates}
-        self._write_revoked(listed, now)
+    def unreadable(self) -> list[Path]:
+        """Files among the certificates that are none of its own."""
+        return sorted(path for path, found in self._kept().items() if found is None)
+
+    def revoke(self, certificates: Collection[Issued], *, now: float) -> list[Issued]:
+        """Trust these no more, as soon as the masters have the new revoked.crl; nor any other with the same key.
+
+        Returns:
+            All that are revoked by this: who has the key of one has that of what it was renewed to.
+        """
+        keys = {one.public_key for one in certificates}
+        with locked(self.folder):
+            chosen = [one for one in self.issued() if one.public_key in keys]
+            self._write_revoked(self._revoked() | {one.certificate.serial_number for one in chosen}, now)
+        return chosen
 
     def open_token(self, subject: Identity, *, seconds: float, now: float) -> str:
         """A one-time token: whoever shows it is enrolled as `subject`. It is stored as its hash only."""
         token = secrets.token_urlsafe(24)
-        tokens = self._tokens(now)
-        tokens[_hash(token)] = {"subject": subject.uri, "ends_at": now + seconds}
-        self._write_tokens(tokens)
+        with locked(self.folder):
+            tokens = self._tokens(now)
+            tokens[_hash(token)] = {"subject": subject.uri, "ends_at": now + seconds}
+            self._write_tokens(tokens)
         return token
 
-    def enrol(self, request: x509.CertificateSigningRequest, token: str, *, days: float, now: float) -> Issued:
-        """A certificate against a one-time token, for whom the token is for, whatever the request says.
+    def holder(self, token: str, *, now: float) -> Identity:
+        """Who is enrolled with a token.
 
         Raises:
-            AuthorityError: the token is unknown, used or too old, or the request is not signed by its own key.
+            AuthorityError: it is unknown, used or too old.
         """
-        tokens = self._tokens(now)
-        found = tokens.pop(_hash(token), None)
+        found = self._tokens(now).get(_hash(token))
         if found is None:
             raise AuthorityError("this token is unknown, was used, or is too old; `pki token` makes another")
-        key = request.public_key()
-        if not isinstance(key, PublicKey) or not isinstance(key.curve, ec.SECP256R1) or not request.is_signature_valid:
-            raise AuthorityError("the request is not signed by its own P-256 key; `pki request` makes one")
-        self._write_tokens(tokens)  # before the certificate: a crash costs a token and never gives two certificates
-        return self.issue(identity_of(str(found["subject"])), key, days=days, now=now)
+        return identity_of(str(found["subject"]))
+
+    def enrol(self, request: x509.CertificateSigningRequest, token: str, *, days: float, now: float) -> Issued:
+        """A certificate against a one-time token, for whom the token is for.
+
+        Raises:
+            AuthorityError: the token is unknown, used or too old, the request is for somebody else or not signed by its
+                own key, or the authority has ended.
+        """
+        with locked(self.folder):
+            subject = self.holder(token, now=now)
+            key = request.public_key()
+            if (
+                not isinstance(key, PublicKey)
+                or not isinstance(key.curve, ec.SECP256R1)
+                or not request.is_signature_valid
+            ):
+                raise AuthorityError("the request is not signed by its own P-256 key; `pki request` makes one")
+            try:
+                wished = identity_in(request.extensions)
+            except IdentityError as error:
+                raise AuthorityError(f"the request is for nobody: {error}") from error
+            if wished not in (MASTER, subject):  # one that names nobody leaves it to the token
+                raise AuthorityError(f"the request is for {wished.resource}, the token for {subject.resource}")
+            self._check_end(now)
+            kept = {key: one for key, one in self._tokens(now).items() if key != _hash(token)}
+            self._write_tokens(kept)  # first: a crash costs a token and never gives two certificates
+            return self.issue(subject, key, days=days, now=now)
+
+    def _check_end(self, now: float) -> None:
+        if self.ends_at <= now:
+            raise AuthorityError(f"the authority in {self.folder} ended {day(self.ends_at)}; {_NEW_AUTHORITY}")
 
     def _issue(
         self,
@@ -201,13 +272,14 @@ class Authority:
         days: float,
         now: float,
     ) -> Issued:
+        self._check_end(now)
         begins = _moment(now) - _SKEW
         ends = min(_moment(now) + timedelta(days=days), self.certificate.not_valid_after_utc)
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if serves else [])]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
             x509.CertificateBuilder(
-                self.certificate.subject, _common_name(name), public_key, x509.random_serial_number(), begins, ends
+                self.certificate.subject, common_name(name), public_key, x509.random_serial_number(), begins, ends
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -221,8 +293,26 @@ class Authority:
         write(self.folder / "issued" / f"{issued.serial}.crt", pem(certificate))
         return issued
 
+    def _kept(self) -> dict[Path, x509.Certificate | None]:
+        return {path: self._certificate(path) for path in (self.folder / "issued").glob("*.crt")}
+
+    def _certificate(self, path: Path) -> x509.Certificate | None:
+        """One that it issued; None where the file has anything else."""
+        try:
+            found = x509.load_pem_x509_certificate(path.read_bytes())
+            found.verify_directly_issued_by(self.certificate)
+            identity_in(found.extensions)
+        except (IsADirectoryError, ValueError, TypeError, InvalidSignature):
+            return None
+        return found
+
     def _revoked(self) -> frozenset[int]:
-        listed = x509.load_pem_x509_crl((self.folder / "revoked.crl").read_bytes())
+        path = self.folder / "revoked.crl"
+        try:
+            listed = x509.load_pem_x509_crl(path.read_bytes())
+        except (FileNotFoundError, ValueError) as error:
+            remedy = "put a copy from a master or the backup in its place, or who was revoked is trusted again"
+            raise AuthorityError(f"{path} is lost or damaged; {remedy}") from error
         return frozenset(one.serial_number for one in listed)
 
     def _write_revoked(self, serials: Collection[int], now: float) -> None:
@@ -236,51 +326,17 @@ class Authority:
         write(self.folder / "revoked.crl", listed.public_bytes(Encoding.PEM))
 
     def _tokens(self, now: float) -> dict[str, dict[str, str | float]]:
+        path = self.folder / "tokens.json"
         try:
-            found = json.loads((self.folder / "tokens.json").read_bytes())
+            found = json.loads(path.read_bytes())
+            return {key: one for key, one in found.items() if one["ends_at"] > now}
         except FileNotFoundError:
             return {}
-        return {key: one for key, one in found.items() if one["ends_at"] > now}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise AuthorityError(f"{path} is damaged; remove it: open tokens are void then, make new ones") from error
 
     def _write_tokens(self, tokens: dict[str, dict[str, str | float]]) -> None:
         write(self.folder / "tokens.json", json.dumps(tokens, indent=1).encode(), mode=0o600)
-
-
-def new_key() -> Key:
-    """A fresh private key."""
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def signing_request(subject: Identity, key: Key) -> x509.CertificateSigningRequest:
-    """What a device sends to the authority; its key stays where it is."""
-    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(subject.uri)])
-    builder = x509.CertificateSigningRequestBuilder(_common_name(subject.name))
-    return builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-
-
-def key_pem(key: Key) -> bytes:
-    """A private key as its file has it."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def pem(one: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
-    """Something public as its file has it."""
-    return one.public_bytes(Encoding.PEM)
-
-
-def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Put a file in its place, whole and on disk, with this mode from its first byte on."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _issued(certificate: x509.Certificate, revoked: Collection[int]) -> Issued:
@@ -288,7 +344,7 @@ def _issued(certificate: x509.Certificate, revoked: Collection[int]) -> Issued:
     hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     return Issued(
         certificate,
-        shown(certificate).identity,
+        identity_in(certificate.extensions),
         hosts,
         certificate.not_valid_before_utc.timestamp(),
         certificate.not_valid_after_utc.timestamp(),
@@ -302,13 +358,10 @@ def _host(name: str) -> x509.GeneralName:
     except ValueError:
         pass
     labels = name.removeprefix("*.").split(".")
-    if len(name) > 253 or not all(0 < len(one) < 64 and one.replace("-", "").isalnum() for one in labels):
-        raise AuthorityError(f"{name[:80]!r} is neither a host name nor an address")
+    if len(name) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(one) for one in labels):
+        inter = "" if name.isascii() else "; an international name is written in ASCII, as xn--..."
+        raise AuthorityError(f"{name[:80]!r} is neither a host name nor an address{inter}")
     return x509.DNSName(name)
-
-
-def _common_name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:

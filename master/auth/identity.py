@@ -16,9 +16,11 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from master.domain.project import NAME, NAME_RULE
+
 SCHEME = "license-master://"
 _URI = re.compile(
-    r"license-master://(?:projects/(?P<project>[a-z0-9-]{1,63})/)?"
+    rf"license-master://(?:projects/(?P<project>{NAME.pattern})/)?"
     r"(?P<role>pbxs|operators|viewers|vendors|metrics)/(?P<name>[A-Za-z0-9][A-Za-z0-9._@-]{0,62})"
 )
 
@@ -72,11 +74,14 @@ def identity_of(uri: str) -> Identity:
     found = _URI.fullmatch(uri)
     if found is None:
         raise IdentityError(
-            f"{uri[:200]!r} names nobody; write {SCHEME}projects/PROJECT/pbxs/PBX or {SCHEME}operators/NAME"
+            f"{uri[:200]!r} names nobody; write {SCHEME}projects/PROJECT/pbxs/PBX or {SCHEME}operators/NAME;"
+            f" a project's name {NAME_RULE}"
         )
     role, project = Role(found["role"]), found["project"]
     if role is Role.PBX and project is None:
         raise IdentityError(f"{uri!r} must name the PBX's project: {SCHEME}projects/PROJECT/pbxs/PBX")
+    if role is Role.PBX and not NAME.fullmatch(found["name"]):
+        raise IdentityError(f"{uri!r} can be no PBX: its name {NAME_RULE}")
     if role is Role.METRICS and project is not None:
         raise IdentityError(f"{uri!r} must name no project: the metrics page shows all of them")
     return Identity(role, found["name"], project)

@@ -15,7 +15,7 @@ from master.cli.connection import Connection
 from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
-from master.cli.ordering import print_refusal, subject_text, subjects
+from master.cli.ordering import all_agreements, print_refusal, subject_text, subjects
 from master.cli.output import add_row, moment, print_json, stderr_console, stdout_console, table, visible
 from master.cli.paging import read_pages
 
@@ -54,7 +54,7 @@ def list_agreements(
         request = agreement_pb2.ListAgreementsRequest(
             project=connection.project_name(project), day=day, as_of=_as_of(as_of)
         )
-        answer = connection.call(connection.agreements.ListAgreements, request)
+        answer = all_agreements(connection, request)
     if as_json:
         print_json(answer)
         return
@@ -105,6 +105,12 @@ def rights(
     with Connection(server) as connection:
         request = agreement_pb2.GetRightsRequest(project=connection.project_name(project), day=day, as_of=_as_of(as_of))
         answer = connection.call(connection.agreements.GetRights, request)
+        found = list(answer.rights)
+        while answer.next_page_token:
+            request.page_token = answer.next_page_token
+            answer = connection.call(connection.agreements.GetRights, request)
+            found += answer.rights
+        answer = agreement_pb2.GetRightsResponse(rights=found, day=answer.day, balance=answer.balance)
     if as_json:
         print_json(answer)
         return
@@ -248,7 +254,7 @@ def list_seats(
         request = agreement_pb2.ListAgreementsRequest(
             project=connection.project_name(project), day=day, kind=agreement_order_pb2.SUBJECT_KIND_CONTRACT
         )
-        answer = connection.call(connection.agreements.ListAgreements, request)
+        answer = all_agreements(connection, request)
     if as_json:
         print_json(answer)
         return

@@ -24,8 +24,8 @@ from licensemaster.v1 import (
     webhook_pb2_grpc,
 )
 from master.cli.failure import CommandFailed
-from master.cli.options import tls_options
 from master.cli.rpc_failure import rpc_failure
+from master.cli.tls import channel_credentials
 
 CALL_SECONDS = 30.0
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
@@ -60,7 +60,7 @@ class Connection:
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
             ("grpc.enable_http_proxy", 0),  # a proxy set for browsing does not lead to a license master
         ]
-        credentials = _credentials()
+        credentials = channel_credentials()
         self._is_plain = credentials is None
         if credentials is None:
             self._channel = grpc.insecure_channel(server, options=options)
@@ -120,28 +120,6 @@ class Connection:
             + (" and more" if len(names) > len(shown) else ""),
             remedy="name one with --project, or set LICENSE_MASTER_PROJECT",
         )
-
-
-def _credentials() -> grpc.ChannelCredentials | None:
-    """What the command line says to show.
-
-    Raises:
-        CommandFailed: one of the three is missing or cannot be read; names it.
-    """
-    given = tls_options.get()
-    named = {"--tls-ca": given.ca, "--tls-key": given.key, "--tls-certificate": given.certificate}
-    paths = [path for path in named.values() if path is not None]
-    if not paths:
-        return None
-    if missing := [name for name, path in named.items() if path is None]:
-        raise CommandFailed(
-            f"{', '.join(missing)}: not given", remedy="name all three, or none to a master that serves plain text"
-        )
-    try:
-        ca, key, certificate = (path.read_bytes() for path in paths)
-    except OSError as error:
-        raise CommandFailed(f"{error.filename}: {error.strerror}") from error
-    return grpc.ssl_channel_credentials(ca, key, certificate)
 
 
 def caller() -> str:

@@ -19,6 +19,7 @@ from master.cli.failure import CommandFailed
 from master.cli.license_pages import listed
 from master.cli.options import DEFAULT_SERVER, JsonOption, ServerOption
 from master.cli.output import add_row, print_json_object, short_name, stderr_console, stdout_console, table, visible
+from master.variables import DEVICE_TOKEN
 
 if TYPE_CHECKING:
     from slave_client.device_key import DeviceKey
@@ -64,7 +65,13 @@ def create(
 def enroll(
     folder: FolderOption,
     token: Annotated[
-        str, typer.Option("--token", help="What `license-master device token` gave the operator.", show_default=False)
+        str,
+        typer.Option(
+            "--token",
+            envvar=DEVICE_TOKEN,
+            help="What `license-master device token` gave the operator.",
+            show_default=False,
+        ),
     ],
     request_out: Annotated[
         Path | None,

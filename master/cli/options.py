@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from master.variables import PREFIX, PROJECT, SERVER
+
 DEFAULT_SERVER = "127.0.0.1:7600"
 
 
@@ -34,7 +36,7 @@ tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptio
 def _tls_file(name: str, helps: str) -> Any:
     return typer.Option(
         f"--tls-{name}",
-        envvar=f"LICENSE_MASTER_TLS_{name.upper()}_FILE",  # the settings of a master: its probes show its own
+        envvar=f"{PREFIX}TLS_{name.upper()}_FILE",  # the settings of a master: its probes show its own
         metavar="FILE",
         help=helps,
         show_default=False,
@@ -47,15 +49,11 @@ TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The cert
 TlsKeyOption = Annotated[Path | None, _tls_file("key", "Its key.")]
 ServerOption = Annotated[
     str,
-    typer.Option(
-        "--server", envvar="LICENSE_MASTER_SERVER", metavar="HOST:PORT", help="The master to ask.", callback=_server
-    ),
+    typer.Option("--server", envvar=SERVER, metavar="HOST:PORT", help="The master to ask.", callback=_server),
 ]
 ProjectOption = Annotated[
     str | None,
-    typer.Option(
-        "--project", envvar="LICENSE_MASTER_PROJECT", metavar="NAME", help="Default: the only one that the master has."
-    ),
+    typer.Option("--project", envvar=PROJECT, metavar="NAME", help="Default: the only one that the master has."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most this many rows; 0 for all.")]

@@ -104,9 +104,22 @@ def subjects(connection: Connection, project: str, named: Sequence[str]) -> list
     Raises:
         CommandFailed: a name is that of several.
     """
-    request = agreement_pb2.ListAgreementsRequest(project=project)
-    known = [one.subject for one in connection.call(connection.agreements.ListAgreements, request).agreements]
+    found = all_agreements(connection, agreement_pb2.ListAgreementsRequest(project=project))
+    known = [one.subject for one in found.agreements]
     return [_subject(name, known) for name in named]
+
+
+def all_agreements(
+    connection: Connection, request: agreement_pb2.ListAgreementsRequest
+) -> agreement_pb2.ListAgreementsResponse:
+    """All pages as one."""
+    answer = connection.call(connection.agreements.ListAgreements, request)
+    while answer.next_page_token:
+        request.page_token = answer.next_page_token
+        more = connection.call(connection.agreements.ListAgreements, request)
+        answer.agreements.extend(more.agreements)
+        answer.next_page_token = more.next_page_token
+    return answer
 
 
 def subject_text(about: agreement_order_pb2.AgreementSubject) -> str:

@@ -161,6 +161,25 @@ def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, 
     _print_warnings(response.warnings, console)
 
 
+@app.command("end-learning")
+def end_learning(
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)],
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """End the learning after a restore before its time: what was not proven may be lent again, and so twice."""
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+        request = project_pb2.EndLearningRequest(project=name, reason=reason, request_id=str(uuid.uuid4()))
+        ended = connection.call(connection.projects.EndLearning, request)
+    if as_json:
+        print_json(ended)
+        return
+    risk = f"{ended.pbxs_silent:,} PBXs have not opened their lease anew, and may use {ended.seats_at_risk:,} seats"
+    stdout_console().print(visible(f"{name}: learning has ended; {risk}"))
+
+
 def joined_counts(counts: Sequence[tuple[int, str]]) -> str:
     """Counts in words: "3 sites, 1 PBX"."""
     return ", ".join(f"{count:,} {word if count == 1 else f'{word}s'}" for count, word in counts)

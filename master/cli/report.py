@@ -15,6 +15,7 @@ from rich.text import Text
 from licensemaster.v1 import report_pb2, seat_pb2, status_pb2
 from master.cli.connection import Connection
 from master.cli.enum_names import in_words, short_name_of
+from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
 from master.cli.output import add_row, distance, moment, print_json, short_name, stdout_console, table, visible
 
@@ -43,6 +44,8 @@ def report(
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show peaks, denials, silent sites, licenses unused, and when pools run out at their trend."""
+    if as_json and as_format is Format.CSV:
+        raise CommandFailed("--json and --format csv ask for two things; give one of them")
     with Connection(server) as connection:
         request = report_pb2.GetUsageReportRequest(
             project=connection.project_name(project), days=days, include_holders=holders

@@ -7,6 +7,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from master.cli.failure import CommandFailed
+from master.cli.tls import speaks_tls
 
 _REMEDIES = {
     grpc.StatusCode.NOT_FOUND: "`license-master project list` and `license-master leases` show what there is",
@@ -95,8 +96,15 @@ def _unreachable(error: grpc.Call, server: str, *, is_plain: bool) -> RpcFailure
     start = "start one with `license-master serve`, or name another with --server"
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         lines = [line for line in [error.details() or ""] if line]
-        if is_plain:
+        answers = speaks_tls(server)
+        if is_plain and answers:
+            lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key), and it asks for one")
+            start = "name your certificate, its key and the authority, before the command or as LICENSE_MASTER_TLS_*"
+        elif is_plain:
             lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
+        elif answers is False:
+            lines.append("what listens there answers in plain text, and a certificate was shown")
+            start = "leave out --tls-* and unset LICENSE_MASTER_TLS_*, or name another master with --server"
         else:
             lines.append("a master that does not know the certificate shown, or has another authority's, says no more")
         return RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)

@@ -5,6 +5,7 @@ What runs a master is imported by the commands that do: the others, which ask on
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,9 @@ from master.cli.failure import CommandFailed
 if TYPE_CHECKING:
     from master.settings import Settings
 
-SettingsFile = Annotated[Path | None, typer.Option("--settings", help="TOML file with settings.", exists=True)]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file with settings.", exists=True, dir_okay=False)
+]
 DatabaseUrl = Annotated[
     str | None,
     typer.Option("--database-url", help="sqlite:///FILE or postgresql://USER@HOST/NAME.", show_default=False),
@@ -30,13 +33,25 @@ def settings_from(file: Path | None, **values: object) -> Settings:
     """
     import pydantic
 
-    from master.settings import load_settings
+    from master.settings import Settings, load_settings
+    from master.variables import closest, unknown_variables
 
+    known = Settings.model_fields
+    if lines := unknown_variables(os.environ, known):
+        raise CommandFailed("the environment names what is no setting", lines=lines, remedy="correct or unset them")
     try:
         return load_settings(file, **{key: value for key, value in values.items() if value is not None})
     except pydantic.ValidationError as error:
-        lines = [f"{'.'.join(map(str, one['loc']))}: {one['input']!r}: {one['msg']}" for one in error.errors()]
-        raise CommandFailed("the settings are wrong:\n" + "\n".join(lines)) from error
+        for one in error.errors():
+            name = ".".join(map(str, one["loc"]))
+            field = known.get(str(one["loc"][0])) if one["loc"] else None
+            if field is None:  # its value may be a secret under a misspelt name
+                lines.append(f"{name}: no such setting{closest(name, known)}")
+            else:
+                lines.append(f"{name}: {repr(one['input']) + ': ' if field.repr else ''}{one['msg']}")
+        raise CommandFailed("the settings are wrong", lines=lines) from error
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
+        raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
 
 
 def serve(

@@ -21,6 +21,7 @@ from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, Server
 from master.cli.output import (
     add_row,
     json_object,
+    moment,
     print_json,
     print_json_line,
     print_json_object,
@@ -97,6 +98,8 @@ def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = Fals
         f"   revision {response.revision}   master {response.master_version}",
     )
     parts: list[RenderableType] = [heading, leases_line(response.lease_counts)]
+    if response.HasField("learning"):
+        parts += learning_lines(response.learning)
     parts += [*standby_lines(response.standby_pairs), ""]
     if response.pools:
         parts.append(pools_view(sorted(response.pools, key=_urgency)[:limit]))
@@ -124,6 +127,17 @@ def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
             words = "without a lease" if count.state == status_pb2.LEASE_STATE_NONE else words
             line.append("● ", style=LEASE_STYLES.get(count.state, "")).append(f"{count.pbxs:,} {words}   ")
     return line if line else Text("no PBXs", style="dim")
+
+
+def learning_lines(told: status_pb2.Learning) -> list[Text]:
+    """That the master learns after a restore, and what it lacks."""
+    how_far = f"{told.seats_proven:,} proven, {told.seats_known:,} in the backup, {told.pbxs_silent:,} PBXs silent"
+    until = f"learning until {moment(told.end_time)} ({told.why}): {how_far}"
+    lines = [Text.assemble(("● ", "yellow"), visible(until))]
+    if told.seats_unplaced:
+        text = f"{told.seats_unplaced:,} seats were proven and refused: the restored database has no licenses for them"
+        lines.append(Text.assemble(("● ", "red"), visible(text)))
+    return lines
 
 
 def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:

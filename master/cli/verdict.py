@@ -96,6 +96,8 @@ def remedy_text(remedy: seat_pb2.Remedy) -> str:
             return f"acquire {remedy.license_type} first"
         case seat_pb2.REMEDY_ACTION_RETURN_FIRST:
             return "return the seats named first"
+        case seat_pb2.REMEDY_ACTION_WAIT:
+            return "wait"
         case _:
             return ""
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -24,8 +25,10 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
-from master.auth.authority import Authority, key_pem, new_key, pem, write
+from master.auth.authority import Authority
+from master.auth.files import write
 from master.auth.identity import SCHEME, identity_of
+from master.auth.keys import key_pem, new_key, pem
 from master.demo.screen import PoolLine, Screen, SiteLine
 from master.launch import MasterProcess, master_process
 from master.store import schema
@@ -34,7 +37,7 @@ from master.store.integrity import counter_mismatches
 from slave_client import CallKind, ClientConfig, Refused, SiteEvent, SiteEventKind, SiteSimulator, State, TlsFiles
 
 PHONES = {"berlin": 30, "paris": 18, "oslo": 27}
-_SETTINGS = {"expiry_interval_seconds": 0.5, "clock_allowance_seconds": 1, "drain_seconds": 1}
+_SETTINGS: dict[str, Any] = {"expiry_interval_seconds": 0.5, "clock_allowance_seconds": 1, "drain_seconds": 1}
 
 
 @dataclass(slots=True)
@@ -92,7 +95,7 @@ class Demo:
                 await asyncio.gather(watcher, *(site.stop() for site in self._sites.values()), return_exceptions=True)
                 await channel.close()
 
-    def _certificates(self) -> dict[str, object]:
+    def _certificates(self) -> dict[str, Any]:
         """An authority and certificates for everybody; the settings of the master among them."""
         now, folder = time.time(), self._folder / "pki"
         authority = Authority.create(folder, name="demo", days=1, now=now)

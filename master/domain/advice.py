@@ -5,7 +5,7 @@ Reads what `forecast.py` and `replay.py` found; finds nothing out by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -39,7 +39,9 @@ class AdviceAction(IntEnum):
     """Add licenses."""
     RETURN = 4
     """Have seats returned, drained or revoked before their licenses go (L5)."""
-    RENEW = 5
+    UPGRADE = 5
+    """Upgrade licenses under their agreement, free of charge (M1)."""
+    RENEW = 6
     """Buy or renew what ends (P1, R3)."""
 
 
@@ -165,14 +167,19 @@ def advice(
     limits: Sequence[LimitForecast],
     pools: Sequence[PoolForecast],
     features: Sequence[FeatureForecast],
+    upgrades: Mapping[str, Collection[int]],
     ended: Sequence[License] = (),
 ) -> Iterator[Advice]:
-    """The smallest changes that would make it possible, or spare its warnings; `ended` licenses end by then."""
+    """The smallest changes that would make it possible, or spare its warnings.
+
+    `upgrades` are the versions that licenses can get free of charge, by license id; `ended` the licenses that end by then.
+    """
     yield from _renew(ended)
     ending = {(item.device.name, item.type.key) for item in ended if item.device is not None}
     releasable = {item.id for item in after.licenses if item.type.releasable}
     for limit in limits:
         if limit.is_caused:
+            yield from _upgrade(limit, upgrades)
             yield from _unblock(limit, releasable)
     software = {limit.device: limit.software for limit in limits}
     for pool in pools:
@@ -205,6 +212,19 @@ def _renew(ended: Sequence[License]) -> Iterator[Advice]:
                 license_type=item.type.key,
                 licenses=(item.ref,),
             )
+
+
+def _upgrade(limit: LimitForecast, upgrades: Mapping[str, Collection[int]]) -> Iterator[Advice]:
+    able = tuple(ref for ref in limit.blocking if limit.software in upgrades.get(ref.id, ()))
+    if able:
+        rest = "" if able == limit.blocking else "; that leaves the others"
+        yield Advice(
+            action=AdviceAction.UPGRADE,
+            text=f"upgrade {_named(able)} to V{limit.software} under their agreement, free of charge (rule M1){rest}",
+            device=limit.device,
+            version=limit.software,
+            licenses=able,
+        )
 
 
 def _unblock(limit: LimitForecast, releasable: set[str]) -> Iterator[Advice]:

@@ -12,9 +12,10 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
-from master.domain.overview import Overview
+from master.domain.overview import LearningView, Overview
 
 CALM_SECONDS = 300.0
 ATTEMPTS_MAX = 12
@@ -35,6 +36,8 @@ class AlarmKind(Enum):
     STANDBY_CARRIES = "standby.carries"
     STANDBY_TWO_CLAIMS = "standby.two_claims"
     AGREEMENT_ENDS = "agreement.ends"
+    LEARNING = "learning.under_way"
+    LEARNING_TOO_FEW = "learning.too_few_licenses"
     TERM_ENDS = "term.ends"
 
 
@@ -54,6 +57,8 @@ class Alarm:
 
 def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
     """Everything that is wrong at this moment."""
+    if estate.learning is not None:
+        yield from _learning_alarms(estate.project, estate.learning)
     for pool in estate.pools:
         subject = f"{pool.device}/{pool.license_type}"
         if pool.used >= pool.capacity > 0:
@@ -63,7 +68,11 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
             text = f"{pool.display_name} on {pool.device} is off: too few licenses are installed"
             yield Alarm(AlarmKind.FEATURE_OFF, subject, text)
     for site in estate.silent_since:
-        yield Alarm(AlarmKind.SITE_SILENT, site, f"site {site} is silent: a PBX there has not renewed its lease")
+        yield Alarm(
+            AlarmKind.SITE_SILENT,
+            site,
+            f"site {site} is silent: a PBX there has not renewed its lease, or never opened one",
+        )
     for limit in estate.limits:
         if limit.pbxs_above:
             text = f"{len(limit.pbxs_above)} PBXs of {limit.device} run more than V{limit.version} and get no new seats"
@@ -87,6 +96,18 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
         if one.remind and not one.told_by_license:
             text = f"{one.title} of {one.subject} ends on {one.day}; what stops then: {one.what_stops}"
             yield Alarm(AlarmKind.TERM_ENDS, f"{one.subject}/{one.policy}"[:SUBJECT_MAX], text)
+
+
+def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:
+    until = datetime.fromtimestamp(view.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = f"the database was restored: until {until} nothing is granted beyond what PBXs prove ({view.learning.why})"
+    yield Alarm(AlarmKind.LEARNING, project, text)
+    if view.seats_unplaced:
+        text = (
+            f"{view.seats_unplaced} seats were in use by signed leases, and the restored database has no licenses for"
+            " them: import the license files and apply the project file that came after the backup"
+        )
+        yield Alarm(AlarmKind.LEARNING_TOO_FEW, project, text)
 
 
 def body_of(*, project: str, kind: str, subject: str, message: str, state: str, began_at: float, told_at: float) -> str:

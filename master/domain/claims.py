@@ -25,6 +25,8 @@ class ClaimKind(Enum):
     """`holder_id` has the standby lease `serial`."""
     OFFERED = "offered"
     """`holder_id` was sent standby leases up to `serial`, and has not said which of them it has."""
+    PROVEN = "proven"
+    """The PBX showed a signed lease after the database was restored; `serial` is the epoch that it shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ every seat by itself; what the ledger then holds as changed is what is to be wri
 - H2, H3, K2: what another seat includes debits nothing; it is re-packed whenever that other seat comes or goes.
 - H4, H5, J2, K3, K8: what a seat needs beside it must be held, and fixed seats so needed cannot be returned.
 - B10: a seat already held is not questioned again.
+- While a restored master learns, nothing is debited but what is counted for the PBX already (`learning.py`).
 
 Left to `terms.py`: everything that looks only at the estate. Left to `explanations.py`: how a refusal is worded. Left
 to the caller: leases, time, storage.
@@ -61,6 +62,7 @@ class Decider:
         self._pbx = pbx
         self._software = software
         self._now = now
+        self._lends = not book.estate.learns(now)
         self._terms: dict[tuple[str, HolderKind], Terms | Refusal] = {}
 
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
@@ -242,7 +244,7 @@ class Decider:
         pools = self._ledger.pools
         for source in terms.sources:
             pool = pools[source.pool_id]
-            if pool.used + source.leaving < pool.capacity or (
+            if (self._lends and pool.used + source.leaving < pool.capacity) or (
                 self._shared and self._ledger.is_counted(self._pbx.id, source.pool_id)
             ):
                 return source
@@ -394,6 +396,8 @@ class Decider:
             if is_local and license_type.drawn_from is not DrawnFrom.OWN_DEVICE:  # A3
                 return explanations.local_licenses_only(license_type, terms.pbx, own, in_use=0, pool_id=None)
             return explanations.none_installed(license_type, terms.installation)
+        if not self._lends:
+            return explanations.learning(license_type, self._pbx, self._estate)
         last = terms.sources[-1]
         pool = self._ledger.pools[last.pool_id]
         if is_local and license_type.makes_local:  # A3; hardware is its own affair (A6)
@@ -405,6 +409,8 @@ class Decider:
         )
 
     def _companion_used_up(self, terms: Terms, companion: Terms) -> Refusal:
+        if not self._lends and companion.sources:
+            return explanations.learning(companion.type, self._pbx, self._estate)
         pools = {source.pool_id: self._ledger.pools[source.pool_id] for source in companion.sources}
         return explanations.companion_exhausted(terms.type, companion.type, self._pbx, companion.installation, pools)
 

@@ -54,6 +54,21 @@ class Pbx:
     standby_for: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """The database was restored and does not know what is out: nothing is granted beyond what PBXs prove."""
+
+    since: float
+    """UNIX seconds, as `until`."""
+    until: float
+    """When every lease that was signed before has ended."""
+    why: str
+
+    def lasts(self, now: float) -> bool:
+        """Whether it goes on."""
+        return now < self.until
+
+
 class InUse(Enum):
     """What to do about seats that use a license which is to be released (L5)."""
 
@@ -225,6 +240,13 @@ class Estate:
     """No PBX that was removed had a lease with a higher epoch: one that comes back starts above it."""
     revoked_from: frozenset[int] = frozenset()
     """PBXs that had revoked seats to give back when this revision was made (L5); it may have been done since."""
+    learning: Learning | None = None
+    """Set while the master learns after a restore; it may have ended by itself since."""
+
+    def learns(self, now: float) -> bool:
+        """Whether nothing may be granted but what was proven."""
+        return self.learning is not None and self.learning.lasts(now)
+
     time_zone: str = "UTC"
     """In which the days of its agreements are counted; an IANA name."""
 

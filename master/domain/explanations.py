@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from master.domain.catalog import Catalog, LicenseType, RequiredOf, Requirement
-from master.domain.estate import Installation, License, Pbx
+from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.ledger import PoolScore
 from master.domain.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason, Remedy, RemedyAction, SeatRef
 from master.domain.seats import Granted, Seat, Want
@@ -334,6 +335,29 @@ def revoked(license_type: LicenseType, want: Want) -> Refusal:
         ),
         license_type=license_type.key,
         seats=(SeatRef(want.type, want.kind, want.holder),),
+    )
+
+
+# --- What cannot be known yet -----------------------------------------------------------------------------------------
+
+
+def learning(license_type: LicenseType, pbx: Pbx, estate: Estate) -> Refusal:
+    """The database was restored: how many licenses are free shows when every lease signed before has ended."""
+    assert estate.learning is not None
+    until = datetime.fromtimestamp(estate.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Refusal(
+        reason=RefusalReason.LEARNING,
+        rules=_rules_of_pool(license_type),
+        message=(
+            f"the license master was restored from a backup and learns until {until} what is in use;"
+            f" {pbx.name} gets no {license_type.display_name} seat beyond those that its signed lease proves"
+        ),
+        remedy=Remedy(
+            action=RemedyAction.WAIT,
+            text=f"wait until {until}; `license-master project end-learning` ends it earlier, and may lend twice",
+            license_type=license_type.key,
+        ),
+        license_type=license_type.key,
     )
 
 

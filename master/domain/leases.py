@@ -31,6 +31,7 @@ class LeaseProblem(Enum):
     LEASE_CARRIED = "a standby carries this PBX's seats: stop using this lease, and open a new one to take them back"
     LEASE_EXPIRED = "the lease has passed its end and its seats went back: open a new one"
     LEASE_CLOSED = "the lease was closed: open a new one"
+    LEASE_UNPROVEN = "the database was restored: go on with what is held, open the lease anew and show the signed one"
 
 
 class LeaseError(Exception):
@@ -47,6 +48,8 @@ class Phase(Enum):
     OPEN = "open"
     CLOSED = "closed"
     EXPIRED = "expired"
+    UNPROVEN = "unproven"
+    """The database was restored: what became of it since the backup, its PBX knows and has to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Lease:
         """How it stands."""
         if self.phase is Phase.CLOSED:
             return LeaseState.CLOSED
-        if self.phase is Phase.EXPIRED or now > self.ends_at:
+        if self.phase in (Phase.EXPIRED, Phase.UNPROVEN) or now > self.ends_at:
             return LeaseState.EXPIRED
         return LeaseState.ACTIVE if now <= self.renewed_at + self.ttl_seconds else LeaseState.OVERDUE
 
@@ -116,8 +119,10 @@ def opened(
     first_epoch: int,
     now: float,
     carrier: Carrier | None = None,
+    shown: tuple[int, float] = (0, 0.0),
 ) -> Lease:
-    """A PBX's next lease, its first one with `first_epoch`; a standby that opens it is its `carrier`.
+    """A PBX's next lease, its first one with `first_epoch`; a standby that opens it is its `carrier`. It comes after
+    the (epoch, end) that were `shown`, as signed before the database was restored.
 
     A retry of the opening that made the current one changes nothing but its end. What passes between a PBX and its
     standby is no sign of a copy.
@@ -135,7 +140,7 @@ def opened(
         takeovers = (before.takeovers if recent else 0) + taken_over
     return Lease(
         pbx_id=pbx_id,
-        epoch=before.epoch + 1 if before is not None else first_epoch,
+        epoch=max(before.epoch + 1 if before is not None else first_epoch, shown[0] + 1),
         phase=Phase.OPEN,
         instance_id=instance_id,
         request_id=request_id,
@@ -143,7 +148,7 @@ def opened(
         opened_at=now,
         renewed_at=now,
         ttl_seconds=pace.ttl_seconds,
-        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before)),
+        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before), shown[1]),
         takeovers=takeovers,
         takeovers_since=since,
         carrier=carrier,
@@ -175,10 +180,12 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, now: float) -> Lease:
     """The lease, if a call under `epoch` may be served.
 
     Raises:
-        LeaseError: it was never opened, is fenced, carried by a standby, closed or past its end.
+        LeaseError: it was never opened, is fenced, carried by a standby, closed, past its end or to be shown.
     """
     if lease is None:
         raise LeaseError(LeaseProblem.LEASE_NOT_OPEN, pbx=pbx, epoch=epoch)
+    if lease.phase is Phase.UNPROVEN:
+        raise LeaseError(LeaseProblem.LEASE_UNPROVEN, pbx=pbx, epoch=epoch)
     if epoch != lease.epoch:
         problem = LeaseProblem.LEASE_NOT_OPEN
         if epoch < lease.epoch:

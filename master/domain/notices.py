@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
 from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
-from master.domain.leases import Lease
+from master.domain.leases import Lease, Phase
 from master.domain.refusals import MOST_NAMED, LicenseRef
 from master.domain.seats import Key
 from master.domain.words import LeaseState
@@ -31,12 +32,14 @@ class NoticeKind(Enum):
     LICENSES_LEAVING = 8
     CERTIFY_RELEASE = 9
     CARRIED = 10
-    LICENSES_END = 11
+    UNPROVEN = 11
+    LEARNING = 12
+    LICENSES_END = 13
 
     @property
     def ends_lease(self) -> bool:
         """Whether the lease that it is told to is over."""
-        return self in (NoticeKind.FENCED, NoticeKind.CARRIED, NoticeKind.CLOSED, NoticeKind.EXPIRED)
+        return self in _ENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Notice:
     """Licenses whose release the device has to certify; at most MOST_RELEASES."""
 
 
+_ENDING = frozenset({NoticeKind.FENCED, NoticeKind.CARRIED, NoticeKind.CLOSED, NoticeKind.EXPIRED, NoticeKind.UNPROVEN})
 MOST_REVOKED = 1000
 MOST_RELEASES = 100
 DRAINING = Notice(NoticeKind.DRAINING, "this master is about to stop; use another address or come back")
@@ -62,6 +66,9 @@ def notices(
 ) -> tuple[Notice, ...]:
     """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
     state = lease.state(now)
+    if lease.phase is Phase.UNPROVEN:
+        message = f"the license master was restored: open the lease of {pbx.name} anew and show the signed one"
+        return (Notice(NoticeKind.UNPROVEN, message),)
     if epoch < lease.epoch:
         return (_superseded(estate, pbx, lease, epoch=epoch, is_running=state.is_running),)
     if state is LeaseState.CLOSED:
@@ -69,6 +76,10 @@ def notices(
     if state is LeaseState.EXPIRED:
         return (Notice(NoticeKind.EXPIRED, f"the lease of {pbx.name} passed its end"),)
     found = []
+    if estate.learning is not None and estate.learns(now):
+        until = datetime.fromtimestamp(estate.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        message = f"the license master was restored; until {until} {pbx.name} gets nothing beyond what it proved"
+        found.append(Notice(NoticeKind.LEARNING, message))
     installation = estate.installation_of(pbx)
     if installation.limit is not None and lease.software.major > installation.limit:  # B10
         message = f"{above_limit(pbx, lease.software, installation)}: seats held stay, new ones are refused"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from master.domain.estate import Estate
+from master.domain.estate import Estate, Learning
 from master.domain.refusals import LicenseRef
 from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.domain.words import LeaseState
+
+FIRST_CONTACT_SECONDS = 86_400.0
+"""How long after its project was applied a PBX may take to come up for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,21 @@ class LimitView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearningView:
+    """How far a master has come that learns after a restore."""
+
+    learning: Learning
+    pbxs_silent: int
+    """PBXs that had a lease in the backup and have not opened it anew."""
+    seats_known: int
+    """Seats that the backup knew of."""
+    seats_proven: int
+    """Seats that PBXs have proven and go on using."""
+    seats_unplaced: int
+    """Seats proven for which there are no licenses: they were refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TermEnding:
     """The end of a term of an agreement that lies ahead."""
 
@@ -85,11 +103,17 @@ class Overview:
     pairs: tuple[Readiness, ...] = ()
     """Standby pairs, judged."""
     silent_since: Mapping[str, float] = field(default_factory=dict)
-    """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds."""
+    """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds.
+
+    A PBX that never came up is silent from when its project was applied, once that is `FIRST_CONTACT_SECONDS` ago."""
     balance: Mapping[str, int] = field(default_factory=dict)
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
+    learning: LearningView | None = None
+    """Set while the master learns what is out."""
+    dead_messages: Mapping[str, int] = field(default_factory=dict)
+    """Messages that could not be told in all attempts, by webhook."""
     endings: tuple[TermEnding, ...] = ()
     """What ends of agreements, the earliest first."""
 
@@ -102,9 +126,12 @@ def overview(
     software: Mapping[int, Version],
     states: Mapping[int, LeaseState],
     heard: Mapping[int, float],
-    pairs: Sequence[Readiness] = (),
-    endings: Sequence[TermEnding] = (),
+    applied_at: float,
     now: float,
+    pairs: Sequence[Readiness] = (),
+    learning: LearningView | None = None,
+    dead_messages: Mapping[str, int] | None = None,
+    endings: Sequence[TermEnding] = (),
 ) -> Overview:
     """Put it together.
 
@@ -115,9 +142,12 @@ def overview(
         software: what PBXs with a running lease say they run, by PBX id.
         states: how leases stand, by PBX id; PBXs without one are left out.
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
-        pairs: standby pairs, judged.
-        endings: what ends of agreements.
+        applied_at: when the project was last applied.
         now: UNIX time in seconds.
+        pairs: standby pairs, judged.
+        learning: how far learning has come, where it is under way.
+        dead_messages: messages that could not be told, by webhook.
+        endings: what ends of agreements.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -167,18 +197,26 @@ def overview(
         site_seats=site_seats,
         leases=leases,
         pairs=tuple(pairs),
-        silent_since=_silent_since(estate, states, heard),
+        silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=now),
         balance=_balance(estate, now),
         agreement_ends=_agreement_ends(estate),
+        learning=learning,
+        dead_messages=dead_messages or {},
         endings=tuple(endings),
     )
 
 
-def _silent_since(estate: Estate, states: Mapping[int, LeaseState], heard: Mapping[int, float]) -> dict[str, float]:
+def _silent_since(
+    estate: Estate, states: Mapping[int, LeaseState], heard: Mapping[int, float], *, applied_at: float, now: float
+) -> dict[str, float]:
+    silent = {LeaseState.OVERDUE, LeaseState.EXPIRED}
+    if now - applied_at >= FIRST_CONTACT_SECONDS:
+        silent.add(LeaseState.NONE)
     found: dict[str, float] = {}
     for pbx_id, pbx in estate.pbxs.items():
-        if states.get(pbx_id) in (LeaseState.OVERDUE, LeaseState.EXPIRED):
-            found[pbx.site] = min(found.get(pbx.site, heard[pbx_id]), heard[pbx_id])
+        if states.get(pbx_id, LeaseState.NONE) in silent:
+            since = heard.get(pbx_id, applied_at)
+            found[pbx.site] = min(found.get(pbx.site, since), since)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from master.domain import advice as say
 from master.domain import moves
@@ -46,6 +46,8 @@ class Situation:
     """All device names of the project."""
     now: float
     """UNIX time in seconds."""
+    upgrades: Mapping[str, Collection[int]] = field(default_factory=dict)
+    """The versions that licenses can get free of charge today, by license id (M1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,9 @@ def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
         features=features,
         becoming_central=tuple(name for name, is_local in turned.items() if not is_local),
         becoming_local=tuple(name for name, is_local in turned.items() if is_local),
-        advice=tuple(say.advice(after, limits=limits, pools=pools, features=features, ended=ended)),
+        advice=tuple(
+            say.advice(after, limits=limits, pools=pools, features=features, upgrades=situation.upgrades, ended=ended)
+        ),
     )
 
 

@@ -19,8 +19,8 @@ from master.domain.toml_lines import FieldPath
 from master.domain.versions import Version
 from master.domain.words import PbxRole
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_NAME_RULE = "must be 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+NAME_RULE = "must be 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
 _PACE_LIMITS = {"ttl_seconds": (5, 86_400), "grace_seconds": (0, 2_592_000), "renew_every_seconds": (1, 86_400)}
 QUANTITY_MAX = 1_000_000
 FILE_ITEMS_MAX = 1000
@@ -122,7 +122,7 @@ class Change:
 
 def is_name(text: str) -> bool:
     """Whether a text can name a thing of a project: 1 to 63 of a-z, 0-9 and '-'."""
-    return _NAME.fullmatch(text) is not None
+    return NAME.fullmatch(text) is not None
 
 
 def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
@@ -171,7 +171,7 @@ def changes(before: ProjectSpec | None, after: ProjectSpec) -> list[Change]:
 
 def _name_violations(spec: ProjectSpec) -> Iterator[Violation]:
     if not is_name(spec.name):
-        yield Violation(("name",), f"{spec.name!r} {_NAME_RULE}")
+        yield Violation(("name",), f"{spec.name!r} {NAME_RULE}")
     for group in ("sites", "devices", "pbxs", "licenses"):
         items: Sequence[Any] = getattr(spec, group)
         field = "id" if group == "licenses" else "name"
@@ -180,7 +180,7 @@ def _name_violations(spec: ProjectSpec) -> Iterator[Violation]:
             name = _id(item)
             seen[name] += 1
             if not is_name(name):
-                yield Violation((group, index, field), f"{name!r} {_NAME_RULE}")
+                yield Violation((group, index, field), f"{name!r} {NAME_RULE}")
             elif seen[name] == 2:
                 yield Violation((group, index, field), f"{name!r} is there twice; give each its own")
 

@@ -1,8 +1,9 @@
 """Why a seat is refused: one closed list in order of precedence, and what a refusal carries.
 
 Where several reasons apply, the one that stands first here is given: first what is wrong with the question, then what
-the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. The two
-at the end stand apart: they concern a seat that is held, or was.
+the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. The three
+at the end stand apart: two concern a seat that is held, or was; the last one takes the place of what is used up while
+the master cannot know that.
 `docs/refusals.md` explains each to operators; a test keeps the two alike.
 """
 
@@ -36,6 +37,7 @@ class RefusalReason(IntEnum):
     COMPANION_EXHAUSTED = 12
     STILL_REQUIRED = 13
     REVOKED = 14
+    LEARNING = 15
 
 
 TOO_FEW = frozenset(
@@ -59,6 +61,7 @@ class RemedyAction(Enum):
     DOWNGRADE_SOFTWARE = "downgrade_software"
     ACQUIRE_FIRST = "acquire_first"
     RETURN_FIRST = "return_first"
+    WAIT = "wait"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

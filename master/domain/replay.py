@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import chain, groupby
 from typing import NamedTuple
@@ -108,7 +108,7 @@ def ask_anew(
     for device_id, installation in estate.installations.items():
         for key, capacity in installation.capacity.items():
             ledger.pools[estate.pool_ids[device_id, key]] = PoolScore(capacity, 0)
-    book, deciders, answers = TermsBook(estate), dict[int, Decider](), list[Asked]()
+    book, deciders, answers = TermsBook(replace(estate, learning=None)), dict[int, Decider](), list[Asked]()
     on_top = _on_top(estate.catalog, wants or {})
     for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):
         if pbx_id not in deciders:

@@ -96,6 +96,8 @@ def apply_project(
         assert known is not None
         imported = tuple(item for item in known.licenses if item.file is not None)
         forbidden = standing_violations(before.spec, spec, catalog, imported)
+        if known.learns(now):
+            forbidden = forbidden or _unlearned_violations(known, before, spec, catalog, imported)
         forbidden = forbidden or _ledger_violations(tx, before, spec)
         if forbidden := forbidden or _in_use_violations(tx, before, spec, catalog, imported):
             raise ProjectInvalidError(forbidden)
@@ -154,10 +156,7 @@ def _in_use_violations(
     tx: Tx, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
 ) -> list[Violation]:
     found = []
-    wanted = Counter(capacities(spec, catalog))
-    for item in imported:
-        if item.device is not None:
-            wanted[item.device.name, item.type.key] += item.quantity
+    wanted = _capacities(spec, catalog, imported)
     for (device, license_type), (_, used) in store.pools_by_name(tx, before.id).items():
         left = wanted.get((device, license_type), 0)
         if left < used:
@@ -183,6 +182,34 @@ def _in_use_violations(
             reason = f"{name} cannot be removed while it carries the seats of {', '.join(primaries)} (rule F5)"
             found.append(Violation(("pbxs",), reason))
     return found
+
+
+def _unlearned_violations(
+    known: Estate, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
+) -> list[Violation]:
+    """What cannot be taken away while nobody knows who uses it: licenses of a pool, and PBXs."""
+    until = "while the master learns what is in use after a restore; `license-master status` says until when"
+    wanted = _capacities(spec, catalog, imported)
+    found = []
+    for installation in known.installations.values():
+        device = installation.device.name
+        for key, there in installation.capacity.items():
+            if (left := wanted.get((device, key), 0)) < there:
+                name = catalog.types[key].display_name if key in catalog.types else key
+                reason = f"{device} has {there} {name} licenses, and {left} are too few {until}"
+                found.append(Violation(("licenses",), reason))
+    for name in sorted({pbx.name for pbx in before.spec.pbxs} - {pbx.name for pbx in spec.pbxs}):
+        found.append(Violation(("pbxs",), f"{name} cannot be removed {until}"))
+    return found
+
+
+def _capacities(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]) -> Counter[tuple[str, str]]:
+    """Licenses by device and type, as a project file would have them."""
+    wanted = Counter(capacities(spec, catalog))
+    for item in imported:
+        if item.device is not None:
+            wanted[item.device.name, item.type.key] += item.quantity
+    return wanted
 
 
 def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from master.domain.audit import ChainEnd, ChainWalk, Defect, DefectKind, Record,
 from master.leasing.reading import UnknownProjectError
 from master.store.database import Database, Tx
 from master.store.events import StoredChain, hash_of_event, read_records, stored_chain
-from master.store.projects import project_names
+from master.store.projects import all_project_names
 
 _EVENTS_MAX = 500
 _DETAILS_LENGTH_MAX = 1_000_000
@@ -61,7 +61,7 @@ class Audit:
 
     async def verify_all(self) -> list[Verified]:
         """Walk every project's chain."""
-        names = await self._database.read(_all_projects)
+        names = await self._database.read(all_project_names)
         return [await self.verify(name) for name in names]
 
     async def verify(self, project: str) -> Verified:
@@ -104,13 +104,6 @@ class Audit:
                 return
             yield piece
             after = piece[-1].seq
-
-
-def _all_projects(tx: Tx) -> list[str]:
-    names: list[str] = []
-    while page := project_names(tx, after=names[-1] if names else "", limit=1000):
-        names += page
-    return names
 
 
 def _chain(tx: Tx, project: str) -> StoredChain:

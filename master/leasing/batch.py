@@ -13,10 +13,12 @@ import structlog
 
 from master.domain.decide import Decider
 from master.domain.estate import Pbx
+from master.domain.learning import Proof, knows_less, what_is_new
 from master.domain.leases import (
     Carrier,
     Lease,
     LeaseError,
+    LeaseProblem,
     Phase,
     ended,
     is_reclaimable,
@@ -31,6 +33,7 @@ from master.domain.refusals import Refusal, TopHolder
 from master.domain.seats import Key, Seat
 from master.domain.standby import primary_of, takeover_problems
 from master.domain.terms import TermsBook
+from master.domain.versions import Version
 from master.leasing.batch_events import BatchEvents, counted, lease_before
 from master.leasing.errands import Errand, errands_of
 from master.leasing.estates import Estates
@@ -42,11 +45,13 @@ from master.leasing.prefetch import (
     need_for_types,
     need_for_wants,
 )
+from master.leasing.proofs import Proofs
 from master.leasing.requests import (
     AcquireSeats,
     Answer,
     ClaimsEnded,
     CloseLease,
+    DatabaseOutdatedError,
     EndClaims,
     LeaseClosed,
     LeaseGranted,
@@ -73,19 +78,33 @@ _log = structlog.get_logger(__name__)
 
 
 class Batch:
-    """Requests to be decided and written in one transaction."""
+    """Requests to be decided and written in one transaction.
 
-    def __init__(self, tx: Tx, estates: Estates, *, now: float, clock_allowance_seconds: float) -> None:
+    `stepped_seconds` is how far `now` has run ahead of what PBXs count by, because a clock was set forward: leases end
+    so much later by it.
+    """
+
+    def __init__(
+        self,
+        tx: Tx,
+        estates: Estates,
+        *,
+        now: float,
+        clock_allowance_seconds: float,
+        stepped_seconds: float = 0.0,
+    ) -> None:
         self._tx = tx
         self._estates = estates
         self._now = now
-        self._clock_allowance_seconds = clock_allowance_seconds
+        self._ending_now = now - stepped_seconds
+        self._clock_allowance_seconds = clock_allowance_seconds = clock_allowance_seconds + stepped_seconds
         self._leases: dict[int, Lease] = {}
         self._touched: set[int] = set()
         self._events = BatchEvents(now)
         self._ledger = Ledger()
         self._revoked: dict[int, set[Key]] = {}
         self._stand_ins = StandIns(tx, (), now=now, clock_allowance_seconds=clock_allowance_seconds)
+        self._proofs = Proofs(tx, ())
 
     def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """Decide and write all; each request's own answer, or the error that concerns it alone."""
@@ -98,12 +117,13 @@ class Batch:
         for errand in errands:
             try:
                 answers.append(self._handle(errand) if isinstance(errand, Errand) else errand)
-            except (LeaseError, UnknownPbxError) as error:
+            except (LeaseError, UnknownPbxError, DatabaseOutdatedError) as error:
                 answers.append(error)
         self._write_stand_ins()
         store.write_ledger(self._tx, self._ledger, now=self._now)
         for pbx_id, revoked in self._revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._ledger.seats[pbx_id].revoked)
+        self._proofs.write()
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
         write_events(self._tx, self._events.noted)
         self._complete(answers, {errand.pbx.id: errand.book for errand in known})
@@ -129,19 +149,23 @@ class Batch:
                     need_for_types(needs, errand.book, errand.pbx, errand.book.estate.catalog.types)
                 case CloseLease():
                     needs.whole_pbxs.add(errand.pbx.id)
+                case OpenLease(proof=Proof()) if self._is_to_prove(errand):
+                    need_for_types(needs, errand.book, errand.pbx, errand.book.estate.catalog.types)
+                    needs.proving.add(errand.pbx.id)
                 case OpenLease() | TakeOverLease() if self._is_reclaimable(errand.pbx):  # expiry may be faster
                     needs.whole_pbxs.add(errand.pbx.id)
                 case _:
                     pass
         self._stand_ins = StandIns(
             self._tx,
-            self._shared(errands),
+            self._shared(errands) | needs.proving,
             now=self._now,
             clock_allowance_seconds=self._clock_allowance_seconds,
         )
         claims = self._stand_ins.claims
         self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands), claims)
         self._stand_ins.count_in(self._ledger)
+        self._proofs = Proofs(self._tx, needs.proving)
         self._revoked = {pbx_id: set(self._ledger.seats[pbx_id].revoked) for pbx_id in needs.revoked}
 
     def _shared(self, errands: Sequence[Errand]) -> set[int]:
@@ -171,7 +195,8 @@ class Batch:
         return _HANDLERS[type(errand.request)](self, errand, errand.request)
 
     def _open(self, errand: Errand, request: OpenLease) -> Answer:
-        before = self._leases.get(errand.pbx.id)
+        before, proof = self._leases.get(errand.pbx.id), self._proof(errand, request)
+        proving = proof is not None and self._is_to_prove(errand)
         if before is not None and before.phase is Phase.EXPIRED:
             self._reclaim_all(errand)  # what expiry has not come to yet
         lease = opened(
@@ -183,8 +208,11 @@ class Batch:
             pace=errand.pbx.pace,
             first_epoch=errand.book.estate.epoch_floor + 1,
             now=self._now,
+            shown=(proof.epoch, proof.ends_at) if proof is not None and proving else (0, 0.0),
         )
         self._put(lease)
+        if proof is not None and proving:
+            self._events.add(errand, "lease.proven", self._proofs.take(errand, lease, proof, self._stand_ins))
         if before is not None and before.user_id != lease.user_id:
             self._stand_ins.handed_over(before, lease)
         if before is None or lease.epoch != before.epoch:
@@ -201,6 +229,27 @@ class Batch:
                 },
             )
         return self._granted(errand, lease)
+
+    def _proof(self, errand: Errand, request: OpenLease) -> Proof | None:
+        """The signed lease that was shown, where it is in force.
+
+        Raises:
+            DatabaseOutdatedError: it shows that there is something to be learned, for longer than is learned already.
+        """
+        proof, estate = request.proof, errand.book.estate
+        if proof is None or not proof.is_in_force(self._now):
+            return None
+        news = what_is_new(estate, self._leases.get(errand.pbx.id), proof)
+        running = estate.learning if estate.learns(self._now) else None
+        if news is None and (running is None or proof.ends_at <= running.until):
+            return proof
+        why = f"{errand.pbx.name}: {news or 'it shows a signed lease that lasts longer'}"
+        raise DatabaseOutdatedError(estate.name, why, until=proof.ends_at, is_news=news is not None, learning=running)
+
+    def _is_to_prove(self, errand: Errand) -> bool:
+        """Whether a PBX has not shown yet what it may use, while that counts."""
+        lease = self._leases.get(errand.pbx.id)
+        return errand.book.estate.learns(self._now) and (lease is None or lease.phase is Phase.UNPROVEN)
 
     def _take_over(self, errand: Errand, request: TakeOverLease) -> Answer:
         """F5: the standby goes on under a new epoch of the lease, and the seats stay where they are."""
@@ -263,7 +312,10 @@ class Batch:
         return self._granted(errand, lease)
 
     def _renew(self, errand: Errand, request: RenewLease) -> Answer:
-        lease = renewed(self._running(errand, request.epoch), pace=errand.pbx.pace, now=self._now)
+        lease = self._running(errand, request.epoch)
+        if knows_less(lease, request.knows_end):
+            raise LeaseError(LeaseProblem.LEASE_UNPROVEN, pbx=str(request.pbx), epoch=request.epoch)
+        lease = renewed(lease, pace=errand.pbx.pace, now=self._now)
         self._put(lease)
         self._stand_ins.heard(lease)
         estate = errand.book.estate
@@ -340,7 +392,7 @@ class Batch:
         if lease is not None and lease.claimed and epoch < lease.epoch:
             found = self._stand_ins.called_when_fenced(errand.book.estate, errand.pbx, lease, epoch)
             self._report(errand, found)
-        return running(lease, pbx=str(errand.request.pbx), epoch=epoch, now=self._now)
+        return running(lease, pbx=str(errand.request.pbx), epoch=epoch, now=self._ending_now)
 
     def _report(self, errand: Errand, found: TwoClaims | None) -> None:
         if found is not None:
@@ -349,13 +401,22 @@ class Batch:
 
     def _write_stand_ins(self) -> None:
         for pbx_id in self._stand_ins.claims:
-            lease, claimed = self._leases[pbx_id], bool(self._stand_ins.is_claimed(pbx_id))
-            if lease.claimed is not claimed:
+            lease, claimed = self._leases.get(pbx_id), bool(self._stand_ins.is_claimed(pbx_id))
+            if lease is not None and lease.claimed is not claimed:
                 self._put(replace(lease, claimed=claimed))
         self._stand_ins.write()
 
     def _decider(self, errand: Errand, lease: Lease) -> Decider:
-        return Decider(errand.book, self._ledger, errand.pbx, lease.software, self._now)
+        return Decider(errand.book, self._ledger, errand.pbx, self._judged_as(errand, lease), self._now)
+
+    def _judged_as(self, errand: Errand, lease: Lease) -> Version:
+        """The software that a PBX is judged by: what it held goes on above the version limit too (B10), also where it
+        has to be entered anew because the master learns, and then nothing else is granted anyway."""
+        estate = errand.book.estate
+        limit = estate.installation_of(errand.pbx).limit
+        if limit is None or lease.software.major <= limit or not estate.learns(self._now):
+            return lease.software
+        return Version(limit)
 
     def _take_all(self, pbx: Pbx) -> list[Seat]:
         held = list(self._ledger.holdings(pbx.id))
@@ -371,7 +432,7 @@ class Batch:
     def _granted(self, errand: Errand, lease: Lease) -> LeaseGranted:
         estate = errand.book.estate
         revoked = self._ledger.seats[errand.pbx.id].revoked
-        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, now=self._now, revoked=revoked)
+        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, now=self._ending_now, revoked=revoked)
         primary = primary_of(estate, errand.pbx)
         if primary is None or lease.carrier is not None:
             return LeaseGranted(lease, errand.pbx, {}, told)

@@ -18,9 +18,10 @@ import structlog
 
 from master.leasing.batch import Batch
 from master.leasing.estates import Estates
+from master.leasing.lease_clock import never_stepped
 from master.leasing.requests import Answer, Request, weight
 from master.metrics import Metrics
-from master.store.database import Database, StorageError, Tx
+from master.store.database import Database, StorageError, StorageProblem, Tx
 
 _log = structlog.get_logger(__name__)
 
@@ -56,16 +57,30 @@ class _Waiting:
 
 
 class Committer:
-    """Gathers requests and commits them in batches, one at a time."""
+    """Gathers requests and commits them in batches, one at a time.
+
+    `stepped_seconds` tells how much longer than usual ends of leases wait (`lease_clock`); `doubt` hears why, when
+    the database did not answer.
+    """
 
     def __init__(
-        self, database: Database, estates: Estates, clock: Callable[[], float], limits: CommitLimits, metrics: Metrics
+        self,
+        database: Database,
+        estates: Estates,
+        clock: Callable[[], float],
+        limits: CommitLimits,
+        metrics: Metrics,
+        *,
+        stepped_seconds: Callable[[], float] = never_stepped,
+        doubt: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._database = database
         self._estates = estates
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
+        self._stepped_seconds = stepped_seconds
+        self._doubt = doubt
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -139,7 +154,10 @@ class Committer:
             answers = await self._transact(requests)
         except StorageError as error:
             self._metrics.storage_failures.labels(error.problem.name).inc()
-            _log.error("commit failed", problem=error.problem.name, detail=str(error), requests=len(batch))
+            if error.problem is StorageProblem.STORAGE_UNAVAILABLE:
+                self._doubt(str(error))  # and who looks then tells it once, not with every batch
+            else:
+                _log.error("commit failed", problem=error.problem.name, detail=str(error), requests=len(batch))
             answers = [error] * len(batch)
         except Exception:
             _log.exception("a batch failed and is tried again request by request", requests=len(batch))
@@ -161,10 +179,16 @@ class Committer:
             return error
 
     async def _transact(self, requests: list[Request]) -> list[Answer | Exception]:
-        now, limits = self._clock(), self._limits
+        now, stepped_seconds = self._clock(), self._stepped_seconds()
 
         def work(tx: Tx) -> list[Answer | Exception]:
-            batch = Batch(tx, self._estates, now=now, clock_allowance_seconds=limits.clock_allowance_seconds)
+            batch = Batch(
+                tx,
+                self._estates,
+                now=now,
+                clock_allowance_seconds=self._limits.clock_allowance_seconds,
+                stepped_seconds=stepped_seconds,
+            )
             return batch.run(requests)
 
         return await self._database.transact(work)

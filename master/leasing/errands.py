@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -63,6 +64,12 @@ def _also(request: Request, estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:
 
 def _in_catalog_words(request: Request, book: TermsBook) -> Request:
     """The request with its license types as catalog keys, whatever spelling it used (L8)."""
+    if isinstance(request, OpenLease) and request.proof is not None:
+        proof, key_of = request.proof, book.estate.catalog.key_of
+        in_use: Counter[str] = Counter()
+        for name, seats in proof.in_use.items():
+            in_use[key_of(name)] += seats
+        return replace(request, proof=replace(proof, in_use=in_use))
     if isinstance(request, AcquireSeats | SyncSeats):
         wants = canonical(request.wants, book)
         return request if wants is request.wants else replace(request, wants=wants)

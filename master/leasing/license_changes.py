@@ -90,16 +90,22 @@ class LicenseChanges:
         return tuple(found)
 
     def answered_before(self, request_id: str, kind: str) -> dict[str, Any] | None:
-        """What a request was answered with, where this is a retry of it; `kind` is the event that it made.
+        """What a request was answered with, where this is a retry of it; `kind` is the event that it makes.
+
+        An event of something refused says under `asked` which one it would have been.
 
         Raises:
             RequestIdTakenError: the id was used for something else.
         """
         used_for = kind_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
-        if used_for not in (None, kind):
-            raise RequestIdTakenError(request_id, used_for)
         details = details_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
-        return json.loads(details) if details is not None else None
+        if used_for is None or details is None:
+            return None
+        answer: dict[str, Any] = json.loads(details)
+        asked = answer.get("asked", used_for)
+        if asked != kind:
+            raise RequestIdTakenError(request_id, asked)
+        return answer
 
     # --- Changing it ------------------------------------------------------------------------------------------------
 

@@ -29,12 +29,16 @@ from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
 from master.leasing.committer import Committer
 from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.estates import Estates
+from master.leasing.learning import Learnings
+from master.leasing.lease_clock import never_stepped
 from master.leasing.pairs import read_pairs
 from master.leasing.planning import plan_changes
 from master.leasing.refused import RefusedBook
 from master.leasing.requests import (
     AcquireSeats,
+    Answer,
     CloseLease,
+    DatabaseOutdatedError,
     LeaseClosed,
     LeaseGranted,
     OpenLease,
@@ -87,6 +91,8 @@ class LicenseMaster:
         renewal_pace: RenewalPace,
         metrics: Metrics,
         refused: RefusedBook,
+        stepped_seconds: Callable[[], float] = never_stepped,
+        learnings: Learnings,
     ) -> None:
         self._database = database
         self._estates = estates
@@ -98,6 +104,8 @@ class LicenseMaster:
         self._renewal_pace = renewal_pace
         self._metrics = metrics
         self._refused = refused
+        self._stepped_seconds = stepped_seconds
+        self._learnings = learnings
 
     @property
     def catalogs(self) -> dict[str, Catalog]:
@@ -112,13 +120,21 @@ class LicenseMaster:
 
     async def open_lease(self, request: OpenLease) -> LeaseGranted:
         """Open a lease; an older one of the same PBX is fenced and its watchers told."""
-        answer = await self._committer.submit(request)
+        answer = await self._submit_having_learned(request)
         assert isinstance(answer, LeaseGranted)
         self._metrics.leases_opened.inc()
         self._hub.wake(request.pbx)
         for notice in answer.notices:
             _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
         return self._with_draining(answer)
+
+    async def _submit_having_learned(self, request: OpenLease) -> Answer:
+        """Submit an opening; what it shows that the database has never heard of, is learned from first."""
+        while True:
+            try:
+                return await self._committer.submit(request)
+            except DatabaseOutdatedError as error:
+                await self._learnings.learn_from(error)
 
     async def take_over_lease(self, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
         """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers told."""
@@ -170,7 +186,7 @@ class LicenseMaster:
                 await woken.wait()
 
     async def _notices(self, name: PbxName, epoch: int, *, first: bool) -> tuple[Notice, ...]:
-        now = self._clock()
+        now = self._clock() - self._stepped_seconds()
 
         def look(tx: Tx) -> tuple[Notice, ...]:
             book, pbx = self._estates.find(tx, name)

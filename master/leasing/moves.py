@@ -109,10 +109,12 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now
     results = tuple(_moved(changes, license_id, request, rules, step) for license_id in request.licenses)
     after = warnings_of(_when_all_is_done(changes.estate), changes.software)
     answer = MovedAll(changes.estate, results, tuple(one for one in after if one not in warned))
-    details = {
+    details: dict[str, Any] = {
         "results": [_plain_result(one, before[one.license_id]) for one in results],
         "warnings": answer.warnings,
     }
+    if all(one.refused is not None for one in results):  # an event is named for what happened, not for what was asked
+        kind, details = _NOTHING_MOVED, {"asked": kind, **details}
     changes.event(kind, details, request_id=None if request.dry_run else request.request_id)
     changes.write()
     if request.dry_run:
@@ -138,6 +140,8 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
     release = item.release
     assert release is not None
     assert item.device is not None
+    if changes.estate.learns(changes.now):  # who uses it is not known yet
+        return None
     installed = changes.estate.installations[item.device.id].capacity[item.type.key]
     if not release.is_vouched_for or changes.used(item) > installed - item.quantity:
         return None
@@ -276,6 +280,7 @@ _STEPS: dict[type[Move], tuple[Step, str]] = {
     CancelReleases: (_cancel, "licenses.release_cancelled"),
     ApproveReleases: (_approve, "licenses.release_approved"),
 }
+_NOTHING_MOVED = "licenses.move_refused"
 
 
 def operator_of(caller: str) -> str:

@@ -197,14 +197,14 @@ def _change_licenses(
     """Licenses of the estate get the version and the end of agreement that the ledger gives them."""
     changed: dict[str, tuple[License, License]] = {}
     zone = ZoneInfo(changes.estate.time_zone)
+    versions = {one.subject: int(one.details["version"]) for one in entries if one.kind is EntryKind.VERSION_SET}
     for subject in dict.fromkeys(entry.subject for entry in entries):
         item = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
         if item is None:
             continue
         after = replace(item, agreement_ends_at=_agreement_ends_at(book, subject, zone))
-        versions = [e.details["version"] for e in entries if e.kind is EntryKind.VERSION_SET and e.subject == subject]
-        if versions:
-            after = replace(after, version=versions[-1])
+        if subject in versions:
+            after = replace(after, version=versions[subject])
         if after != item:
             changes.put(after)
             changed[item.id] = (item, after)

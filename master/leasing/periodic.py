@@ -1,4 +1,7 @@
-"""Something done again and again until told to stop; a failure is logged and costs one round, never the task."""
+"""Something done again and again until told to stop; a failure costs one round, never the task, and is logged.
+
+While the database is away, it waits: that is logged once, not with every round.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class Periodic(ABC):
     def __init__(self, *, interval_seconds: float) -> None:
         self._interval_seconds = interval_seconds
         self._task: asyncio.Task[None] | None = None
+        self._waits = False
 
     @abstractmethod
     async def look(self) -> object:
@@ -38,12 +42,19 @@ class Periodic(ABC):
     async def _run(self) -> None:
         while True:
             await self._look_safely()
-            await asyncio.sleep(self._interval_seconds)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next round."""
+        await asyncio.sleep(self._interval_seconds)
 
     async def _look_safely(self) -> None:
         try:
             await self.look()
+            self._waits = False
         except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
-            _log.warning("waits", task=type(self).__name__, reason=str(error))
+            if not self._waits:
+                _log.warning("waits", task=type(self).__name__, reason=str(error))
+            self._waits = True
         except Exception:
             _log.exception("a round failed", task=type(self).__name__)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from master.domain.agreements.checking import free_upgrades
 from master.domain.changes import PlannedChange
 from master.domain.estate import Estate
 from master.domain.leases import software_in_use
 from master.domain.plan import Plan, Situation, plan
 from master.domain.seats import Seat
 from master.leasing.estates import Estates
+from master.leasing.ledger import known_now
 from master.leasing.reading import read_estate
 from master.store import projects, queries
 from master.store.database import Database, Tx
@@ -45,7 +47,16 @@ def _situation(tx: Tx, estates: Estates, project: str, now: float) -> Situation:
         now=now,
         uses=queries.pool_uses(tx, estate.project_id),
         devices=projects.device_names(tx, estate.project_id),
+        upgrades=_upgrades(tx, estates, estate, now),
     )
+
+
+def _upgrades(tx: Tx, estates: Estates, estate: Estate, now: float) -> dict[str, frozenset[int]]:
+    state = estates.ledgers.state(tx, estate.project_id)
+    if state.last_number == 0:  # nobody has entered when which version was published
+        return {}
+    known = known_now(estate, state, now=now)
+    return free_upgrades(known.book, known.day)
 
 
 def _seats(tx: Tx, estate: Estate) -> Iterator[Seat]:

@@ -34,6 +34,8 @@ class Prefetch:
     pools: set[int] = field(default_factory=set)
     revoked: set[int] = field(default_factory=set)
     """PBXs that may have revoked seats to give back."""
+    proving: set[int] = field(default_factory=set)
+    """PBXs that show after a restore what they may use."""
 
 
 def canonical(seats: Sequence[Named], book: TermsBook) -> Sequence[Named]:

@@ -9,7 +9,7 @@ from master.domain.decide import Decider, Outcome
 from master.domain.estate import Estate, Pbx
 from master.domain.leases import Lease, software_in_use
 from master.domain.notices import Notice, notices
-from master.domain.overview import Overview, overview
+from master.domain.overview import LearningView, Overview, overview
 from master.domain.seats import Want
 from master.domain.terms import Terms
 from master.domain.versions import Version
@@ -18,9 +18,10 @@ from master.leasing.estates import Estates
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.requests import PbxName
-from master.store import queries
+from master.store import queries, webhooks
 from master.store.claims import claims_of
 from master.store.database import Tx
+from master.store.learning import learned
 from master.store.projects import project_names
 from master.store.seats import holdings, read_leases, revoked_seats
 
@@ -84,9 +85,25 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         software=software_in_use(leases, now=now),
         states=states,
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
-        pairs=read_pairs(tx, estate, now),
-        endings=estates.ledgers.endings(tx, estate, now=now),
+        applied_at=queries.applied_at(tx, estate.project_id),
         now=now,
+        pairs=read_pairs(tx, estate, now),
+        learning=_learning_view(tx, estate, now),
+        endings=estates.ledgers.endings(tx, estate, now=now),
+        dead_messages=webhooks.dead_counts(tx, estate.project_id),
+    )
+
+
+def _learning_view(tx: Tx, estate: Estate, now: float) -> LearningView | None:
+    if estate.learning is None or not estate.learns(now):
+        return None
+    found = learned(tx, estate.project_id)
+    return LearningView(
+        learning=estate.learning,
+        pbxs_silent=found.pbxs_silent,
+        seats_known=found.known,
+        seats_proven=found.proven - found.unplaced,
+        seats_unplaced=found.unplaced,
     )
 
 

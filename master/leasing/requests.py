@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from master.domain.decide import Outcome, ReturnOutcome
-from master.domain.estate import Pbx
+from master.domain.estate import Learning, Pbx
+from master.domain.learning import Proof
 from master.domain.leases import Lease
 from master.domain.notices import Notice
 from master.domain.refusals import Refusal
@@ -34,6 +35,24 @@ class UnknownPbxError(LookupError):
         super().__init__(f"{name} is unknown; `license-master project show` lists the PBXs of a project")
 
 
+class DatabaseOutdatedError(Exception):
+    """A PBX has shown what the database has never heard of, or a lease that lasts longer than learning does.
+
+    Answered by learning (`learning.py`) and asking again; reaches no caller.
+    """
+
+    def __init__(self, project: str, why: str, *, until: float, is_news: bool, learning: Learning | None) -> None:
+        super().__init__(why)
+        self.project = project
+        self.why = why
+        self.until = until
+        """The end of the lease that was shown."""
+        self.is_news = is_news
+        """Whether the database has never heard of it."""
+        self.learning = learning
+        """What was under way when it was shown."""
+
+
 class RequestIdTakenError(Exception):
     """A request id was used for something else before, so this is no retry of it."""
 
@@ -52,6 +71,8 @@ class OpenLease:
     instance_id: str
     request_id: str
     software: Version
+    proof: Proof | None = None
+    """The last signed lease of this PBX, found genuine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +119,8 @@ class RenewLease:
     caller: str
     epoch: int
     receipts: tuple[Receipt, ...] = ()
+    knows_end: float = 0.0
+    """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

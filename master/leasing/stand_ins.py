@@ -99,6 +99,16 @@ class StandIns:
         if lease.pbx_id in self._claims:
             self._put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
 
+    # --- After a restore ----------------------------------------------------------------------------------------------
+
+    def free(self, pool_id: int) -> int:
+        """Licenses of a pool that are not counted for anybody."""
+        return self._ledger.pools[pool_id].free
+
+    def prove(self, lease: Lease, seats: Mapping[int, int], *, ends_at: float, serial: int) -> None:
+        """A PBX has shown what it may use, by pool id: counted for it, and for nobody else, until then."""
+        self._raise(ClaimKind.PROVEN, lease.pbx_id, lease.pbx_id, ends_at, serial, seats)
+
     # --- Standby leases -----------------------------------------------------------------------------------------------
 
     def receive(self, standby: Pbx, primary: Pbx, receipt: Receipt) -> None:

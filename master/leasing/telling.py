@@ -1,6 +1,7 @@
-"""Finds what is wrong, notes whom to tell in the same transaction, and tells them, at least once.
+"""Tells webhooks what is to be told, at least once; what that is, `alarms.py` notes.
 
-Several masters may look and tell: an alarm begins once, and a message is taken by one of them for a while. What was not
+Each webhook is told by itself, one message after the other in the order in which they are due: one that does not answer
+keeps nobody waiting but itself. Several masters may tell: a message is taken by one of them for a while. What was not
 taken by its receiver is tried again, ever more rarely, then it is dead: listed, and tried again when an operator says
 so.
 """
@@ -8,33 +9,41 @@ so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from enum import Enum
+import ssl
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from master.domain.alarms import CALM_SECONDS, Alarm, alarms, body_of, signature, wait_seconds
-from master.domain.overview import Overview
-from master.leasing.estates import Estates
+from master.domain.alarms import signature, wait_seconds
 from master.leasing.periodic import Periodic
-from master.leasing.reading import read_overviews
 from master.metrics import Metrics
 from master.store import webhooks as store
-from master.store.database import Database, Tx
+from master.store.database import Database, StorageError, Tx
 
 if TYPE_CHECKING:
     import aiohttp
 
 _log = structlog.get_logger(__name__)
-_AT_ONCE_MAX = 20
+_WEBHOOKS_AT_ONCE_MAX = 500
+"""Each takes a socket; of more than that, those wait that are due for the shortest time."""
 
 
 class Teller:
     """Sends one message to one receiver."""
 
-    def __init__(self, *, clock: Callable[[], float], timeout_seconds: float, agent: str) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], timeout_seconds: float, agent: str, ca_file: Path | None = None
+    ) -> None:
+        """Receivers' certificates are signed by who the system trusts, or by an authority in `ca_file`.
+
+        Raises:
+            ValueError: the file cannot be read, or holds no certificate.
+        """
         self._clock = clock
+        self._trust = None if ca_file is None else _trusting(ca_file)
         self._timeout_seconds = timeout_seconds
         self._agent = agent
         self._session: aiohttp.ClientSession | None = None
@@ -50,7 +59,13 @@ class Teller:
 
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self._timeout_seconds)
-            self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                connector=aiohttp.TCPConnector(
+                    limit=0, ssl=self._trust or True
+                ),  # waiting for others would count as not answering
+            )
         headers = {
             "Content-Type": "application/json",
             "User-Agent": self._agent,
@@ -72,14 +87,25 @@ class Teller:
             await self._session.close()
 
 
+def _trusting(ca_file: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:  # an SSLError is one
+        problem = (
+            "holds no certificate in PEM" if isinstance(error, ssl.SSLError) else f"cannot be read: {error.strerror}"
+        )
+        raise ValueError(f"webhook_ca_file: {ca_file}: {problem}") from error
+    return context
+
+
 class TellRound(Periodic):
-    """Looks for what is wrong, then tells what is due."""
+    """Sees to it that every webhook with something due is being told; waits for none of them."""
 
     def __init__(
         self,
         *,
         database: Database,
-        estates: Estates,
         teller: Teller,
         clock: Callable[[], float],
         metrics: Metrics,
@@ -87,107 +113,65 @@ class TellRound(Periodic):
     ) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._database = database
-        self._estates = estates
         self._teller = teller
         self._clock = clock
         self._metrics = metrics
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        """What tells a webhook now, by its id."""
 
     async def look(self) -> None:
-        """Once round; nothing but one small query where no webhook is."""
-        told = await self._database.read(store.projects_with_webhooks)
-        if not told:
-            return
-        now = self._clock()
-        for estate in await self._database.read(lambda tx: read_overviews(tx, self._estates, now)):
-            if estate.project_id in told:
-                await self._note(estate, now)
-        while await self._tell():
-            pass
+        """Begin to tell every webhook that something is due for and that is not being told already."""
+        due = await self._database.read(lambda tx: store.webhooks_due(tx, now=self._clock()))
+        for webhook_id in due:
+            if webhook_id not in self._under_way and len(self._under_way) < _WEBHOOKS_AT_ONCE_MAX:
+                task = asyncio.create_task(self._tell_all(webhook_id), name=f"webhook {webhook_id}")
+                self._under_way[webhook_id] = task
+                task.add_done_callback(partial(self._told, webhook_id))
 
-    async def _note(self, estate: Overview, now: float) -> None:
-        """Begin and end alarms, and note for each who is to be told; nothing is written where nothing changed."""
-        known = await self._database.read(lambda tx: store.standing(tx, estate.project_id))
-        news = _news(tuple(alarms(estate, now)), known, now)
-        if not news:
-            return
+    def _told(self, webhook_id: int, _: asyncio.Task[None]) -> None:
+        del self._under_way[webhook_id]
 
-        def write(tx: Tx) -> None:
-            receivers = store.webhooks(tx, estate.project_id)
-            for what, one in news:
-                if what is News.GONE or what is News.BACK:
-                    store.mark(tx, estate.project_id, one, now if what is News.GONE else None)
-                    continue
-                change = store.begin if what is News.BEGAN else store.end
-                if change(tx, estate.project_id, one):
-                    ids = [receiver.id for receiver in receivers if receiver.wants(one.kind)]
-                    store.tell(tx, ids, _body(estate.project, one, what, now), now)
+    async def settled(self) -> None:
+        """Wait until nobody is being told any more."""
+        while self._under_way:
+            await asyncio.wait(self._under_way.values())
 
-        await self._database.transact(write)
-        for what, one in news:
-            if what is News.BEGAN:
-                _log.warning("alarm", project=estate.project, kind=one.kind, subject=one.subject, message=one.message)
+    async def stop(self) -> None:
+        """End; messages under way are broken off and told again by whoever looks next."""
+        await super().stop()
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _tell(self) -> bool:
-        """Send some of what is due; whether there may be more."""
+    async def _tell_all(self, webhook_id: int) -> None:
+        """Tell one webhook what is due, until nothing is, or it did not take something: then others have their turn."""
+        try:
+            while await self._tell_next(webhook_id):
+                pass
+        except StorageError as error:
+            _log.warning("waits", task=type(self).__name__, reason=str(error))
+        except Exception:
+            _log.exception("telling failed", task=type(self).__name__)
+
+    async def _tell_next(self, webhook_id: int) -> bool:
         now = self._clock()
         until = now + 2 * self._teller.timeout_seconds + 30
-        due = await self._database.transact(lambda tx: store.take_due(tx, now=now, until=until, limit=_AT_ONCE_MAX))
-        problems = await asyncio.gather(*(self._teller.post(one.webhook, one.body) for one in due))
-        if due:
-            pairs = list(zip(due, problems, strict=True))
-            await self._database.transact(lambda tx: self._settle(tx, pairs))
-            for one, problem in pairs:
-                self._metrics.webhook_messages.labels("failed" if problem else "taken").inc()
-                if problem:
-                    _log.warning("webhook failed", webhook=one.webhook.name, attempt=one.attempts + 1, problem=problem)
-        return len(due) == _AT_ONCE_MAX
+        one = await self._database.transact(lambda tx: store.take_due(tx, webhook_id, now=now, until=until))
+        if one is None:
+            return False
+        problem = await self._teller.post(one.webhook, one.body)
+        await self._database.transact(lambda tx: self._settle(tx, one, problem))
+        self._metrics.webhook_messages.labels("failed" if problem else "taken").inc()
+        if problem:
+            _log.warning("webhook failed", webhook=one.webhook.name, attempt=one.attempts + 1, problem=problem)
+        return not problem
 
-    def _settle(self, tx: Tx, pairs: Sequence[tuple[store.Delivery, str]]) -> None:
-        now = self._clock()
-        for one, problem in pairs:
-            if not problem:
-                store.delivered(tx, one.id)
-                continue
-            attempts = one.attempts + 1
-            wait = wait_seconds(attempts)
-            due_at = None if wait is None else now + wait
-            store.failed(tx, one.id, attempts=attempts, due_at=due_at, problem=problem)
-
-
-class News(Enum):
-    """What happened to an alarm."""
-
-    BEGAN = "began"
-    GONE = "gone"
-    """Its condition is false, but not for long yet."""
-    BACK = "back"
-    ENDED = "ended"
-
-
-def _news(found: Sequence[Alarm], known: Sequence[store.Standing], now: float) -> list[tuple[News, store.Standing]]:
-    wrong = {(one.kind.value, one.subject): one for one in found}
-    news = []
-    for one in known:
-        is_wrong = wrong.pop((one.kind, one.subject), None) is not None
-        if is_wrong and one.gone_at is not None:
-            news.append((News.BACK, one))
-        elif not is_wrong and one.gone_at is None:
-            news.append((News.GONE, one))
-        elif not is_wrong and one.gone_at is not None and now - one.gone_at >= CALM_SECONDS:
-            news.append((News.ENDED, one))
-    news += [
-        (News.BEGAN, store.Standing(one.kind.value, one.subject, one.message, now, None)) for one in wrong.values()
-    ]
-    return sorted(news, key=lambda pair: (pair[1].kind, pair[1].subject))
-
-
-def _body(project: str, one: store.Standing, what: News, now: float) -> str:
-    return body_of(
-        project=project,
-        kind=one.kind,
-        subject=one.subject,
-        message=one.message,
-        state=what.value,
-        began_at=one.began_at,
-        told_at=now,
-    )
+    def _settle(self, tx: Tx, one: store.Delivery, problem: str) -> None:
+        if not problem:
+            store.delivered(tx, one.id)
+            return
+        attempts = one.attempts + 1
+        wait = wait_seconds(attempts)
+        due_at = None if wait is None else self._clock() + wait
+        store.failed(tx, one.id, attempts=attempts, due_at=due_at, problem=problem)

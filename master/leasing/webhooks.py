@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from master.domain.alarms import TEST_KIND, AlarmKind, body_of
+from master.leasing.alarms import News, message_of
 from master.leasing.estates import Estates
+from master.leasing.moves import operator_of
 from master.leasing.reading import read_estate
 from master.leasing.requests import RequestIdTakenError
 from master.leasing.telling import Teller
@@ -18,7 +20,7 @@ from master.store.projects import lock_for_apply
 
 WEBHOOKS_MAX = 20
 """In one project."""
-_ADDED, _REMOVED = "webhook.added", "webhook.removed"
+_ADDED, _REMOVED, _TESTED = "webhook.added", "webhook.removed", "webhook.tested"
 
 
 class WebhookExistsError(Exception):
@@ -65,7 +67,9 @@ class Webhooks:
         self._secret = secret
 
     async def add(self, request: AddWebhook) -> store.Webhook:
-        """Add one, with a fresh secret; the same request again gives the same answer.
+        """Add one, with a fresh secret, and tell it what stands; the same request again gives the same answer.
+
+        The same is one by the same caller with the same URL and kinds: nobody else is told the secret.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -78,23 +82,27 @@ class Webhooks:
             lock_for_apply(tx, request.project)
             project_id = read_estate(tx, self._estates, request.project).project_id
             found = {one.name: one for one in store.webhooks(tx, project_id)}
+            kinds = " ".join(kind.value for kind in request.kinds)
             if self._is_retry(tx, project_id, request.request_id, _ADDED, request.name):
-                if request.name in found:
-                    return found[request.name]
-                raise RequestIdTakenError(request.request_id, _ADDED)  # and was removed since
+                known = found.get(request.name)  # None: it was removed since
+                if known is not None and _asked_for_by(known, request, kinds):
+                    return known
+                raise RequestIdTakenError(request.request_id, _ADDED)
             if request.name in found:
                 raise WebhookExistsError(
                     f"name: there is a webhook {request.name!r}; remove it first or take another name"
                 )
             if len(found) >= WEBHOOKS_MAX:
                 raise WebhookExistsError(f"a project has at most {WEBHOOKS_MAX} webhooks; remove one first")
-            kinds = " ".join(kind.value for kind in request.kinds)
-            store.add_webhook(
-                tx, store.Webhook(0, project_id, request.name, request.url, secret, kinds, request.caller, now)
-            )
-            details = {"name": request.name, "kinds": kinds.split()}
+            new = store.Webhook(0, project_id, request.name, request.url, secret, kinds, request.caller, now)
+            store.add_webhook(tx, new)
+            added = self._named(tx, request.project, project_id, request.name)
+            for one in store.standing(tx, project_id):
+                if added.wants(one.kind):
+                    store.tell(tx, [added.id], message_of(request.project, one, News.BEGAN, now), now)
+            details = {"name": added.name, "target": added.target, "kinds": kinds.split()}
             self._note(tx, project_id, _ADDED, details, request.caller, request.request_id, request.reason, now)
-            return next(one for one in store.webhooks(tx, project_id) if one.name == request.name)
+            return added
 
         return await self._database.transact(work)
 
@@ -122,12 +130,14 @@ class Webhooks:
             project_id = read_estate(tx, self._estates, project).project_id
             if self._is_retry(tx, project_id, request_id, _REMOVED, name):
                 return
-            store.remove_webhook(tx, self._named(tx, project, project_id, name).id)
-            self._note(tx, project_id, _REMOVED, {"name": name}, caller, request_id, reason, now)
+            gone = self._named(tx, project, project_id, name)
+            store.remove_webhook(tx, gone)
+            details = {"name": name, "target": gone.target}
+            self._note(tx, project_id, _REMOVED, details, caller, request_id, reason, now)
 
         await self._database.transact(work)
 
-    async def test(self, project: str, name: str) -> str:
+    async def test(self, project: str, name: str, *, caller: str) -> str:
         """Send a message of the kind `webhook.test` at once, once; what went wrong, empty where nothing did.
 
         Raises:
@@ -148,7 +158,12 @@ class Webhooks:
             began_at=now,
             told_at=now,
         )
-        return await self._teller.post(webhook, body)
+        problem = await self._teller.post(webhook, body)
+        details = {"name": name, "target": webhook.target, "taken": not problem, "problem": problem}
+        await self._database.transact(
+            lambda tx: self._note(tx, webhook.project_id, _TESTED, details, caller, None, "", self._clock())
+        )
+        return problem
 
     async def dead(self, project: str, *, limit: int) -> Sequence[store.Delivery]:
         """What could not be told, the latest first.
@@ -190,6 +205,20 @@ class Webhooks:
 
     @staticmethod
     def _note(
-        tx: Tx, project_id: int, kind: str, details: object, caller: str, request_id: str, reason: str, now: float
+        tx: Tx,
+        project_id: int,
+        kind: str,
+        details: object,
+        caller: str,
+        request_id: str | None,
+        reason: str,
+        now: float,
     ) -> None:
         write_events(tx, [Event(now, project_id, "", kind, caller, request_id, json.dumps(details), reason)])
+
+
+def _asked_for_by(known: store.Webhook, request: AddWebhook, kinds: str) -> bool:
+    """Whether a webhook that is there is the one that a request made."""
+    return (known.url, known.kinds) == (request.url, kinds) and operator_of(known.added_by) == operator_of(
+        request.caller
+    )

@@ -13,7 +13,7 @@ from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.questions import endings, reminders
-from master.domain.agreements.rights import what_may_run
+from master.domain.agreements.rights import right_of
 from master.leasing.agreements import Agreements
 from master.leasing.ledger import Known
 from master.rpc.convert import agreement_orders, agreements, incoming
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _DAYS_USUAL, _DAYS_MAX = 90, 36_600
+_TOKEN_MAX = 255
 
 
 class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
@@ -59,7 +60,8 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     ) -> agreement_pb2.ListAgreementsResponse:
         """How everything stands."""
         kind = agreement_orders.subject_kind(request.kind)
-        return agreements.agreements(await self._known(request, request.day), kind)
+        known = await self._known(request, request.day)
+        return agreements.agreements(known, _page(request, known, kind))
 
     async def ListEntries(
         self, request: agreement_pb2.ListEntriesRequest, context: Context
@@ -114,8 +116,10 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     ) -> agreement_pb2.GetRightsResponse:
         """What may run on a day."""
         known = await self._known(request, request.day)
+        page = _page(request, known, "")
         return agreement_pb2.GetRightsResponse(
-            rights=[agreements.right(one) for one in what_may_run(known.book, known.day)],
+            rights=[agreements.right(right_of(known.book, one, known.day)) for one in page.subjects],
+            next_page_token=page.next_token,
             day=str(known.day),
             balance=agreements.decimal(known.book.state.balance),
         )
@@ -124,6 +128,14 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         project = incoming.project_name(request.project)
         on = agreement_orders.optional_day(field, day)
         return await self._agreements.known(project, day=on, as_of=_as_of(request))
+
+
+def _page(request: Any, known: Known, kind: str) -> agreements.Page:
+    size = incoming.page_size(request.page_size, default=1000)
+    token = request.page_token
+    if len(token) > _TOKEN_MAX or (token and ("/" not in token or not token.isprintable())):
+        raise InvalidArgumentError("page_token", f"{token[:80]!r} must be the token of an answer before")
+    return agreements.page_of(known.book, kind=kind, after=token, size=size)
 
 
 def _as_of(request: Any) -> float | None:

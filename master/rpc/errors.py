@@ -28,6 +28,7 @@ from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.drill import NoPairError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
+from master.leasing.learning import NotLearningError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import RequestIdTakenError, UnknownPbxError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
@@ -127,6 +128,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.OUT_OF_RANGE, "NO_SUCH_EVENT", f"since_seq: {error}")
         case AuditBrokenError() | AuditHeadMissingError():
             return Failure(code.FAILED_PRECONDITION, "AUDIT_BROKEN", str(error))
+        case NotLearningError():
+            return Failure(code.FAILED_PRECONDITION, "NOT_LEARNING", str(error))
         case NoPairError():
             return Failure(code.FAILED_PRECONDITION, "NO_STANDBY_PAIR", str(error))
         case LeaseError():

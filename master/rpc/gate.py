@@ -2,7 +2,7 @@
 
 Decides nothing itself: `auth/permissions.py` has the table, `auth/certificates.py` reads the certificate. It is looked
 at again with every call, so that one that ended or was revoked is good for nothing on an open connection either, and
-streams that it opened are ended as soon as that is known.
+streams that it opened are ended as soon as that is known. Who is turned away is counted, and named in the log.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import structlog
 from cryptography import x509
 
-from master.auth.certificates import Certificates, Read, Shown, shown
+from master.auth.certificate_files import Read
+from master.auth.certificates import Certificates
 from master.auth.identity import Identity, IdentityError
-from master.auth.limits import Shares
+from master.auth.limits import CallerLimitError, Shares
 from master.auth.permissions import AccessDeniedError, Denial, denial, stood_in_for
+from master.auth.shown import Shown, shown
 from master.leasing.periodic import Periodic
+from master.logs import SparingLog
 from master.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 """How often the files are looked at, and with them the streams: how long a revoked certificate may keep one."""
 _KNOWN_MAX = 10_000
+_LINES_MAX, _LINES_SECONDS = 20, 10.0
+"""How many lines callers that are turned away may cost the log."""
 
 identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
 """Who proved to make the call that is being served; None in plain text."""
@@ -54,7 +60,11 @@ class Gate(Periodic):
         self._stands_in = stands_in
         self._shares = shares
         self._known: dict[bytes, Shown] = {}
-        self._streams: dict[asyncio.Task[Any], Shown] = {}
+        self._log = SparingLog(
+            structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS
+        )
+        self._streams: dict[asyncio.Task[Any], tuple[Shown, str, str]] = {}
+        """By the task that serves it: whose it is, its method, and where from."""
         self._ended: set[asyncio.Task[Any]] = set()
 
     async def admit(self, method: str, request: Any, context: Context) -> Shown:
@@ -64,13 +74,14 @@ class Gate(Periodic):
             AccessDeniedError: it may not.
             CallerLimitError: its caller makes too many.
         """
+        found: Shown | None = None
         try:
             found = self._shown(context)
             self.check(found)
             self._shares.take_call(found.identity.uri)
             await self._check_call(found.identity, method, request)
-        except AccessDeniedError as error:
-            self._metrics.calls_denied.labels(error.denial.name).inc()
+        except (AccessDeniedError, CallerLimitError) as error:
+            self._turned_away(error, found, method, context.peer())
             raise
         return found
 
@@ -80,13 +91,13 @@ class Gate(Periodic):
         Raises:
             AccessDeniedError: it was revoked or ended.
         """
-        if found.serial in self._certificates.current.revoked:
+        if found.id in self._certificates.current.revoked:
             raise AccessDeniedError(Denial.CERTIFICATE_REVOKED, "this certificate was revoked; ask for a new one")
         if found.ends_at <= self._clock():
             raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")
 
     @contextmanager
-    def stream(self, found: Shown) -> Iterator[None]:
+    def stream(self, found: Shown, method: str, peer: str) -> Iterator[None]:
         """Keep an eye on a stream: the task is cancelled when its certificate is no good any more.
 
         Raises:
@@ -95,8 +106,12 @@ class Gate(Periodic):
         """
         task = asyncio.current_task()
         assert task is not None
-        self._shares.open_stream(found.identity.uri)
-        self._streams[task] = found
+        try:
+            self._shares.open_stream(found.identity.uri)
+        except CallerLimitError as error:
+            self._turned_away(error, found, method, peer)
+            raise
+        self._streams[task] = found, method, peer
         try:
             yield
         except asyncio.CancelledError:
@@ -113,15 +128,29 @@ class Gate(Periodic):
     async def look(self) -> Read:
         """Read the files again where they changed, and end the streams whose certificate is no good any more."""
         current = await asyncio.to_thread(self._certificates.look)
-        for task, found in list(self._streams.items()):
+        for task, (found, method, peer) in list(self._streams.items()):
             try:
                 self.check(found)
             except AccessDeniedError as error:
                 if task not in self._ended:
-                    self._metrics.calls_denied.labels(error.denial.name).inc()
+                    self._turned_away(error, found, method, peer)
                     self._ended.add(task)
                     task.cancel()
         return current
+
+    def _turned_away(
+        self, error: AccessDeniedError | CallerLimitError, found: Shown | None, method: str, peer: str
+    ) -> None:
+        if isinstance(error, AccessDeniedError):
+            self._metrics.calls_denied.labels(error.denial.name).inc()
+        self._log.warning(
+            "a caller was turned away",
+            reason=error.denial.name if isinstance(error, AccessDeniedError) else "CALLER_LIMIT",
+            caller=found.identity.uri if found else None,
+            serial=found.serial if found else None,
+            method=method,
+            peer=peer,
+        )
 
     async def _check_call(self, identity: Identity, method: str, request: Any) -> None:
         found = denial(identity, method, request)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
+from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -131,25 +132,35 @@ def _unary(serve: Any, count: _Counts, gate: Gate | None) -> Any:
 
 
 def _stream(serve: Any, count: _Counts, gate: Gate | None) -> Any:
-    async def behaviour(request: Any, context: Context) -> AsyncIterator[Any]:
-        started = perf_counter()
-        try:
-            if gate is None:
-                caller_of_call.set(_self_named(context))
-                watched: AbstractContextManager[None] = nullcontext()
-            else:
-                shown = await gate.admit(count.method, request, context)
-                _prove(shown.identity, context)
-                watched = gate.stream(shown)
-            with watched:
-                async for response in serve(request, context):
-                    yield response
-        except (asyncio.CancelledError, Exception) as error:
-            await _failed(context, error, count, started)
-            raise
-        count.succeeded(started)
+    async def yields(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with _streaming(request, context, count, gate):
+            async for response in serve(request, context):
+                yield response
 
-    return behaviour
+    async def writes(request: Any, context: Context) -> None:
+        async with _streaming(request, context, count, gate):
+            await serve(request, context)
+
+    return writes if iscoroutinefunction(serve) else yields  # health writes to its context
+
+
+@asynccontextmanager
+async def _streaming(request: Any, context: Context, count: _Counts, gate: Gate | None) -> AsyncIterator[None]:
+    started = perf_counter()
+    try:
+        if gate is None:
+            caller_of_call.set(_self_named(context))
+            watched: AbstractContextManager[None] = nullcontext()
+        else:
+            shown = await gate.admit(count.method, request, context)
+            _prove(shown.identity, context)
+            watched = gate.stream(shown, count.method, context.peer())
+        with watched:
+            yield
+    except (asyncio.CancelledError, Exception) as error:
+        await _failed(context, error, count, started)
+        raise
+    count.succeeded(started)
 
 
 def _prove(identity: Identity, context: Context) -> None:

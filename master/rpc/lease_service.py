@@ -47,6 +47,11 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:
         """Open a lease, or take the running one over."""
         name = incoming.pbx_name(request.pbx)
+        proof = None
+        if request.HasField("proof"):
+            proof = incoming.lease_proof(
+                request.proof, pbx=name, key_id=self._signer.key_id, is_genuine=self._signer.is_genuine_lease
+            )
         granted = await self._master.open_lease(
             ask.OpenLease(
                 pbx=name,
@@ -54,6 +59,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 instance_id=incoming.text("instance_id", request.instance_id),
                 request_id=incoming.text("request_id", request.request_id),
                 software=incoming.software("software_version", request.software_version),
+                proof=proof,
             )
         )
         return lease_pb2.OpenLeaseResponse(
@@ -109,6 +115,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
                 receipts=incoming.receipts(request.standby_receipts, name.project),
+                knows_end=request.end_time.ToNanoseconds() / 1_000_000_000,
             )
         )
         return lease_pb2.RenewLeaseResponse(

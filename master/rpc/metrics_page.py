@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import ssl
-import tempfile
+import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from socket import socket
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import structlog
 from cryptography import x509
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from master.auth.certificates import Certificates, Read, shown
+from master.auth.certificates import Certificates
 from master.auth.identity import IdentityError
 from master.auth.permissions import may_read_metrics
+from master.auth.shown import Shown, shown
+from master.logs import SparingLog
 from master.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _HANDSHAKE_SECONDS = 5.0
 _CERTIFICATE = "license_master.certificate"
+_LINES_MAX, _LINES_SECONDS = 5, 60.0
+"""How many lines of a kind scrapers may cost the log."""
 
 
 class MetricsPage:
@@ -37,16 +41,28 @@ class MetricsPage:
         host, _, port = address.rpartition(":")
         page: WSGIApplication = make_wsgi_app(metrics.registry)
 
+        told = SparingLog(structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS)
+
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            if certificates is not None and not _may_read(environ.get(_CERTIFICATE, b""), certificates, clock()):
-                metrics.calls_denied.labels("METRICS_PAGE").inc()
-                start_response("403 Forbidden", [("Content-Type", "text/plain")])
-                return [b"this certificate may not read the metrics\n"]
+            if certificates is not None:
+                reader = _shown(environ.get(_CERTIFICATE, b""))
+                if reader is None or not _may_read(reader, certificates, clock()):
+                    metrics.calls_denied.labels("METRICS_PAGE").inc()
+                    told.warning(
+                        "a caller was turned away",
+                        reason="METRICS_PAGE",
+                        caller=reader.identity.uri if reader else None,
+                        serial=reader.serial if reader else None,
+                        peer=environ.get("REMOTE_ADDR"),
+                    )
+                    start_response("403 Forbidden", [("Content-Type", "text/plain")])
+                    return [b"this certificate may not read the metrics\n"]
             return page(environ, start_response)
 
         class Server(_Server):
-            tls = None if certificates is None else _Contexts(certificates)
+            tls = certificates
             refused = metrics.calls_denied.labels("HANDSHAKE")
+            log = told
 
         try:
             self._server = make_server(host or "127.0.0.1", int(port), guarded, Server, _Handler)
@@ -62,35 +78,10 @@ class MetricsPage:
         self._server.server_close()
 
 
-class _Contexts:
-    """An SSL context for the newest certificates."""
-
-    def __init__(self, certificates: Certificates) -> None:
-        self._certificates = certificates
-        self._made: tuple[Read, ssl.SSLContext] | None = None
-
-    def newest(self) -> ssl.SSLContext:
-        found = self._certificates.look()
-        if self._made is None or self._made[0] is not found:
-            self._made = found, _context(found)
-        return self._made[1]
-
-
-def _context(found: Read) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=found.ca.decode("ascii"))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
-    with tempfile.TemporaryDirectory(prefix="license-master-") as folder:  # Python takes a key from a file only
-        pair = Path(folder, "pair.pem")
-        pair.touch(mode=0o600)
-        pair.write_bytes(found.key + b"\n" + found.certificate)
-        context.load_cert_chain(pair)
-    return context
-
-
 class _Server(ThreadingWSGIServer):
-    tls: _Contexts | None
+    tls: Certificates | None
     refused: Any
+    log: SparingLog
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self.tls is None:
@@ -98,9 +89,10 @@ class _Server(ThreadingWSGIServer):
             return
         request.settimeout(_HANDSHAKE_SECONDS)  # in this connection's own thread: a silent caller keeps nobody waiting
         try:
-            secured = self.tls.newest().wrap_socket(request, server_side=True)
-        except (ssl.SSLError, OSError):
+            secured = self.tls.look().page.wrap_socket(request, server_side=True)
+        except OSError as error:  # an ssl.SSLError is one
             self.refused.inc()
+            self.log.warning("a caller was turned away", reason="HANDSHAKE", said=str(error), peer=client_address[0])
             return
         try:
             super().finish_request(secured, client_address)
@@ -108,7 +100,10 @@ class _Server(ThreadingWSGIServer):
             secured.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that went away is no error of ours."""
+        """Tell what failed; a scraper that went away is no error of ours."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            self.log.error("the metrics page failed", peer=client_address[0], exc_info=error)
 
 
 class _Handler(WSGIRequestHandler):
@@ -123,9 +118,12 @@ class _Handler(WSGIRequestHandler):
         """Scrapes are not worth a line each."""
 
 
-def _may_read(certificate: bytes, certificates: Certificates, now: float) -> bool:
+def _shown(certificate: bytes) -> Shown | None:
     try:
-        found = shown(x509.load_der_x509_certificate(certificate))
+        return shown(x509.load_der_x509_certificate(certificate))
     except (IdentityError, ValueError):
-        return False
-    return may_read_metrics(found.identity) and found.serial not in certificates.current.revoked and found.ends_at > now
+        return None
+
+
+def _may_read(found: Shown, certificates: Certificates, now: float) -> bool:
+    return may_read_metrics(found.identity) and found.id not in certificates.current.revoked and found.ends_at > now

@@ -8,6 +8,7 @@ import grpc
 
 from licensemaster.v1 import project_pb2, project_pb2_grpc
 from master.leasing.apply import ApplyProject
+from master.leasing.learning import Learnings
 from master.leasing.master import LicenseMaster
 from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import InvalidArgumentError
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     """Projects."""
 
-    def __init__(self, master: LicenseMaster) -> None:
+    def __init__(self, master: LicenseMaster, learnings: Learnings) -> None:
         self._master = master
+        self._learnings = learnings
 
     async def ApplyProject(
         self, request: project_pb2.ApplyProjectRequest, context: Context
@@ -65,6 +67,22 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         return project_pb2.ListProjectsResponse(
             names=[f"projects/{name}" for name in names], next_page_token=names[-1] if len(names) == size else ""
         )
+
+    async def EndLearning(
+        self, request: project_pb2.EndLearningRequest, context: Context
+    ) -> project_pb2.EndLearningResponse:
+        """End a project's learning before its time."""
+        project = incoming.project_name(request.project)
+        reason = incoming.reason(request.reason)
+        if not reason:
+            raise InvalidArgumentError("reason", "must say why seats may be lent twice; the audit keeps it")
+        ended = await self._learnings.end(
+            project,
+            reason=reason,
+            request_id=incoming.text("request_id", request.request_id),
+            caller=caller_of_call.get(),
+        )
+        return project_pb2.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)
 
 
 def _check_texts(project: project_pb2.Project) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 
-from master.auth.certificates import Certificates, Read
+from master.auth.certificate_files import Read
+from master.auth.certificates import Certificates
 
 
 def server_credentials(certificates: Certificates, began: Callable[[], None]) -> grpc.ServerCredentials:

@@ -51,7 +51,7 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         self, request: webhook_pb2.TestWebhookRequest, context: Context
     ) -> webhook_pb2.TestWebhookResponse:
         """Send a test."""
-        problem = await self._webhooks.test(*webhooks.name_of(request.name))
+        problem = await self._webhooks.test(*webhooks.name_of(request.name), caller=caller_of_call.get())
         return webhook_pb2.TestWebhookResponse(taken=not problem, problem=problem)
 
     async def ListDeadMessages(

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sqlite3
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -27,15 +30,33 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
+
+from master.store.connections import Connections, Patience
+from master.store.urls import parse_url
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _LOCKING = re.compile(r" FOR UPDATE OF \w+$")
 Row = Sequence[Any]
+_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DBAPIError,
+    PoolTimeoutError,
+    OSError,
+)
+_BROKEN = (
+    asyncpg.InterfaceError,
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,  # it was the one to write to, and is no more
+    asyncio.CancelledError,
+)
 
 
 class StorageProblem(Enum):
@@ -114,35 +135,36 @@ class Database(ABC):
         """Let go of all connections."""
 
 
-def open_database(url: str) -> Database:
-    """The database at a URL: `sqlite:///path/to/file.db` or `postgresql://user@host/name`.
+def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
+    """The database at a URL: `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may
+    be the one to write to, `postgresql://user@host1:5432,host2:5432/name`.
+
+    A PostgreSQL server that says nothing for `timeout_seconds` is taken for gone.
 
     Raises:
         ValueError: the URL names neither.
     """
     parsed = parse_url(url)
-    return SqliteDatabase(parsed) if parsed.get_backend_name() == "sqlite" else PostgresDatabase(parsed)
+    return (
+        SqliteDatabase(parsed)
+        if parsed.get_backend_name() == "sqlite"
+        else PostgresDatabase(parsed, timeout_seconds=timeout_seconds)
+    )
 
 
-def parse_url(url: str) -> URL:
-    """Read a database URL.
+def sqlite_engine(url: URL) -> Engine:
+    """An engine over a file. What it makes, its owner alone may read: keys and secrets are kept there.
 
-    Raises:
-        ValueError: it is none, or of a database that is not supported.
+    SQLite's own files beside it, -wal and -shm, have the mode of the file.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ValueError(
-            f"database_url {url!r} is no database URL; write it like sqlite:///license-master.db"
-        ) from error
-    if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise ValueError(f"database_url {url!r} must name a file; leases have to survive a restart")
-        return parsed.set(drivername="sqlite+pysqlite")
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+asyncpg")
-    raise ValueError(f"database_url {url!r} must start with sqlite:/// or postgresql://")
+    engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "do_connect")
+    def _make_it_first(*_: object) -> None:
+        with suppress(OSError):  # it is there, or cannot be: SQLite finds out and says what is wrong
+            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL, 0o600))
+
+    return engine
 
 
 class _SqliteTx(Tx):
@@ -186,10 +208,15 @@ class SqliteDatabase(Database):
     def __init__(self, url: URL) -> None:
         assert url.database is not None
         self.file = Path(url.database)
-        self._engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        self._engine = sqlite_engine(url)
         _tune_sqlite(self._engine)
         self._writer = _SqliteThread(self._engine, "BEGIN IMMEDIATE", "database-writer")
         self._reader = _SqliteThread(self._engine, "BEGIN", "database-reader")
+
+    @property
+    def read_by_others(self) -> bool:
+        """Whether others than the owner of the file may read it."""
+        return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         return await self._writer.run(work)
@@ -244,14 +271,16 @@ class _SqliteThread:
 
 
 class _PostgresTx(Tx):
-    def __init__(self, connection: Connection, *, read_only: bool) -> None:
+    def __init__(self, connection: Connection, patience: Patience, *, read_only: bool) -> None:
         self.connection = connection
+        self._patience = patience
         self._read_only = read_only
         self._adapted: Any = connection.connection.dbapi_connection
 
     def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         """Wait for the driver from within plain code, over SQLAlchemy's documented bridge."""
         result: T = self._adapted.run_async(call)
+        self._patience.progress()
         return result
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
@@ -281,44 +310,49 @@ class PostgresDatabase(Database):
 
     is_shared = True
 
-    def __init__(self, url: URL) -> None:
-        # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
-        # table was empty would scan it for ever after.
-        settings = {
-            "enable_seqscan": "off",
-            "jit": "off",
-            "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
-            "application_name": "license-master",
-        }
-        self._engine: AsyncEngine = create_async_engine(
-            url,
-            isolation_level="AUTOCOMMIT",
-            pool_size=4,
-            max_overflow=4,
-            connect_args={"server_settings": settings, "timeout": 5},
-        )
+    def __init__(self, url: URL, *, timeout_seconds: float) -> None:
+        self._connections = Connections(url, timeout_seconds=timeout_seconds)
+        self._changing: set[asyncio.Task[Any]] = set()
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        return await self._run("BEGIN", work, read_only=False)
+        # Whoever gives up waiting does not break off a commit: the driver would cancel it (see `connections`).
+        task = asyncio.create_task(self._run("BEGIN", work, read_only=False))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work, read_only=True)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await asyncio.gather(*self._changing, return_exceptions=True)
+        await self._connections.engine.dispose()
 
     async def _run(self, begin: str, work: Callable[[Tx], T], *, read_only: bool) -> T:
         try:
-            async with self._engine.connect() as connection:
+            async with self._connections.engine.connect() as connection:
                 try:
-                    return await connection.run_sync(
-                        lambda plain: _transaction(_PostgresTx(plain, read_only=read_only), begin, work)
-                    )
-                except (asyncpg.InterfaceError, OSError, asyncpg.PostgresConnectionError, asyncio.CancelledError):
+                    return await connection.run_sync(lambda plain: self._transaction(plain, begin, work, read_only))
+                except _BROKEN as error:
                     await connection.invalidate()
+                    if not isinstance(error, asyncio.CancelledError):
+                        self._connections.distrust()
                     raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError) as error:
+        except _FAILURES as error:
             raise _storage_error(error) from error
+
+    def _transaction(self, plain: Connection, begin: str, work: Callable[[Tx], T], read_only: bool) -> T:
+        raw = plain.connection.driver_connection
+        assert raw is not None
+        patience = self._connections.patience(raw)
+        try:
+            return _transaction(_PostgresTx(plain, patience, read_only=read_only), begin, work)
+        except Exception as error:
+            if raw.is_closed():  # given up between two statements, the driver fails as it happens to
+                raise asyncpg.InterfaceError("the connection was given up") from error
+            raise
+        finally:
+            patience.stop()
 
 
 def _transaction(tx: _PostgresTx, begin: str, work: Callable[[Tx], T]) -> T:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import RowMapping
 
 from master.domain.agreements.entries import Subject
 from master.domain.catalog import Catalog
-from master.domain.estate import AgreedUse, Device, Estate, InUse, LeasePace, License, Pbx, Release
+from master.domain.estate import AgreedUse, Device, Estate, InUse, Learning, LeasePace, License, Pbx, Release
 from master.domain.project import (
     DeviceSpec,
     LicenseSpec,
@@ -59,6 +59,11 @@ def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) ->
     if only is not None:
         query = query.where(t.project.c.name == only)
     return list(tx.connection.execute(query).scalars())
+
+
+def all_project_names(tx: Tx) -> list[str]:
+    """Names of all projects, sorted."""
+    return list(tx.connection.execute(select(t.project.c.name).order_by(t.project.c.name)).scalars())
 
 
 def device_names(tx: Tx, project_id: int) -> frozenset[str]:
@@ -143,8 +148,15 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         pool_ids=pool_ids,
         epoch_floor=row["epoch_floor"],
         revoked_from=_revoked_from(tx, row["id"]),
+        learning=_learning(row),
         time_zone=row["time_zone"] or "UTC",
     )
+
+
+def _learning(row: RowMapping) -> Learning | None:
+    if row["learning_until"] is None:
+        return None
+    return Learning(row["learning_since"], row["learning_until"], row["learning_why"])
 
 
 def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[int, Device]) -> tuple[License, ...]:

@@ -55,6 +55,11 @@ def leases_of_project(tx: Tx, project_id: int) -> dict[int, Lease]:
     return {row[0]: lease_of(tuple(row)) for row in tx.connection.execute(query)}
 
 
+def applied_at(tx: Tx, project_id: int) -> float:
+    """When a project was last applied."""
+    return float(tx.rows("SELECT applied_at FROM project WHERE id = ?1", project_id)[0][0])
+
+
 def pools_used(tx: Tx, project_id: int) -> dict[int, int]:
     """Seats debited now, by pool id."""
     return {pool_id: use.used for pool_id, use in pool_uses(tx, project_id).items()}

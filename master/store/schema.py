@@ -11,13 +11,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from master.store.database import Database, StorageError, StorageProblem, Tx, parse_url
+from master.store.database import Database, StorageError, StorageProblem, Tx, sqlite_engine
+from master.store.urls import parse_url
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _INSTALLED = _PACKAGE / "migrations"
@@ -112,7 +113,7 @@ def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
 
 def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, poolclass=NullPool)
+        engine = sqlite_engine(url)
         _upgrade_whole_or_not_at_all(engine)
         with engine.begin() as connection:
             work(connection)

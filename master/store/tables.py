@@ -45,8 +45,12 @@ project = Table(
     Column("renew_every_seconds", Integer),
     Column("applied_at", Float(53), nullable=False),
     Column("epoch_floor", BigInteger, nullable=False),
+    Column("learning_since", Float(53)),
+    Column("learning_until", Float(53)),
+    Column("learning_why", Text),
     Column("time_zone", String(63)),
 )
+"""A customer's installation; learning_... are set while the master learns after a restore."""
 
 site = Table(
     "site",
@@ -240,6 +244,17 @@ standby_lease = Table(
     Column("reported_epoch", BigInteger, nullable=False),
 )
 """What is known of the signed standby leases of each pair; what they cover stands in claim."""
+
+learning_seat = Table(
+    "learning_seat",
+    metadata,
+    Column("pbx_id", Integer, primary_key=True, autoincrement=False),
+    Column("type", String(63), primary_key=True),
+    Column("known", Integer, nullable=False),
+    Column("proven", Integer, nullable=False),
+    Column("unplaced", Integer, nullable=False),
+)
+"""Seats by PBX while the master learns: known from the backup, proven, and proven without a license to debit."""
 
 seat = Table(
     "seat",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from master.store.database import Tx
 
@@ -24,6 +25,12 @@ class Webhook(NamedTuple):
     kinds: str
     added_by: str
     added_at: float
+
+    @property
+    def target(self) -> str:
+        """Scheme, host and port of its URL: what may be shown."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     def wants(self, kind: str) -> bool:
         """Whether it is told of that kind of alarm."""
@@ -76,9 +83,13 @@ def add_webhook(tx: Tx, new: Webhook) -> None:
     )
 
 
-def remove_webhook(tx: Tx, webhook_id: int) -> None:
-    """Remove one, with what it was still to be told."""
-    tx.rows("DELETE FROM webhook WHERE id = ?1", webhook_id)
+def remove_webhook(tx: Tx, gone: Webhook) -> None:
+    """Remove one, with what it was still to be told; where nobody is told any more, nothing stands."""
+    tx.rows("DELETE FROM webhook WHERE id = ?1", gone.id)
+    tx.rows(
+        "DELETE FROM alarm WHERE project_id = ?1 AND NOT EXISTS (SELECT 1 FROM webhook WHERE project_id = ?1)",
+        gone.project_id,
+    )
 
 
 def standing(tx: Tx, project_id: int) -> list[Standing]:
@@ -130,17 +141,28 @@ def tell(tx: Tx, webhook_ids: Sequence[int], body: str, now: float) -> None:
     )
 
 
-def take_due(tx: Tx, *, now: float, until: float, limit: int) -> list[Delivery]:
-    """What is to be told now; nobody else takes it before `until`."""
+def webhooks_due(tx: Tx, *, now: float) -> list[int]:
+    """Ids of webhooks that something is to be told now, the one that waits longest first."""
+    rows = tx.rows(
+        "SELECT webhook_id FROM webhook_delivery WHERE due_at <= ?1 GROUP BY webhook_id ORDER BY MIN(due_at)", now
+    )
+    return [row[0] for row in rows]
+
+
+def take_due(tx: Tx, webhook_id: int, *, now: float, until: float) -> Delivery | None:
+    """What a webhook is to be told next, if anything is due; nobody else takes it before `until`."""
     rows = tx.rows(
         "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
         " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
-        " WHERE d.due_at <= ?1 ORDER BY d.id LIMIT ?2 FOR UPDATE OF d",
+        " WHERE d.webhook_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1 FOR UPDATE OF d",
+        webhook_id,
         now,
-        limit,
     )
-    tx.many("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", [(row[0], until) for row in rows])
-    return [Delivery(row[0], Webhook(*row[5:]), *row[1:5]) for row in rows]
+    if not rows:
+        return None
+    [row] = rows
+    tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", row[0], until)
+    return Delivery(row[0], Webhook(*row[5:]), *row[1:5])
 
 
 def delivered(tx: Tx, delivery_id: int) -> None:
@@ -166,6 +188,16 @@ def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
         limit,
     )
     return [Delivery(row[0], Webhook(*row[5:]), *row[1:5]) for row in rows]
+
+
+def dead_counts(tx: Tx, project_id: int) -> dict[str, int]:
+    """How many messages could not be told, by webhook; none is 0."""
+    rows = tx.rows(
+        "SELECT w.name, COUNT(d.id) FROM webhook w LEFT JOIN webhook_delivery d"
+        " ON d.webhook_id = w.id AND d.due_at IS NULL WHERE w.project_id = ?1 GROUP BY w.name",
+        project_id,
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def revive(tx: Tx, project_id: int, *, now: float) -> int:

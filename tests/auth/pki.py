@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from cryptography import x509
 
-from master.auth.authority import Authority, Issued, key_pem, new_key, pem
+from master.auth.authority import Authority, Issued
 from master.auth.identity import identity_of
+from master.auth.keys import key_pem, new_key, pem
 from tests.support.masters import Wire, wire_over
 
 
@@ -52,6 +54,13 @@ class Pki:
         key = new_key()
         names = ["localhost", "127.0.0.1"]
         issued = self.authority.issue_server(names, key.public_key(), days=days, now=time.time())
+        return Papers(issued, pem(issued.certificate), key_pem(key), self.ca)
+
+    def for_clients_only(self) -> Papers:
+        """What a foreign authority gives: nobody's URI, and not good for servers."""
+        key = new_key()
+        names = [x509.DNSName("localhost")]
+        issued = self.authority._issue("x", names, key.public_key(), serves=False, days=30, now=time.time())
         return Papers(issued, pem(issued.certificate), key_pem(key), self.ca)
 
     def serve(self, papers: Papers) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.auth.pki import Papers, Pki
 from tests.support.masters import InProcess
@@ -47,6 +48,13 @@ async def test_who_may_not(secured: InProcess, pki: Pki, tmp_path: Path, who: st
     )
     _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
     assert 'license_master_calls_denied_total{reason="METRICS_PAGE"} 1.0' in page
+
+
+async def test_who_may_not_is_named_in_the_log(secured: InProcess, pki: Pki, tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        await _scrape(secured, pki.papers("vendors/v"), pki, tmp_path)
+    [line] = [line for line in logs if line["event"] == "a caller was turned away"]
+    assert (line["reason"], line["caller"], line["peer"]) == ("METRICS_PAGE", "license-master://vendors/v", "127.0.0.1")
 
 
 async def test_a_revoked_certificate_reads_nothing(secured: InProcess, pki: Pki, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from structlog.testing import capture_logs
 
 from licensemaster.v1 import lease_pb2, license_pb2, plan_pb2, project_pb2, status_pb2
-from master.auth.authority import write
+from master.auth.files import write
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure, seen
 from tests.support.estates import project
@@ -103,6 +104,21 @@ async def test_a_viewer_that_tries_to_write(secured: InProcess, pki: Pki) -> Non
     assert denied(secured, "ROLE_FORBIDDEN") == 2
     status = await secured.wire.status.GetStatus(status_pb2.GetStatusRequest(project=ACME))
     assert (status.revision, status.pools[0].capacity) == (1, 5)
+
+
+async def test_who_is_turned_away_is_named_in_the_log_as_often_as_it_can_bear(secured: InProcess, pki: Pki) -> None:
+    papers = pki.papers(f"{ACME}/pbxs/paris")
+    with capture_logs() as logs:
+        async with shown_to(secured.wire.address, papers.credentials) as wire:
+            for _ in range(25):
+                await failure(BarePbx(wire, "berlin").renew())
+            secured.clock.advance(60)
+            await failure(BarePbx(wire, "berlin").renew())
+    lines = [line for line in logs if line["event"] == "a caller was turned away"]
+    assert (len(lines), lines[-1]["left_out"]) == (21, 5)
+    assert (lines[0]["caller"], lines[0]["serial"]) == (papers.issued.subject.uri, papers.issued.serial)
+    assert (lines[0]["reason"], lines[0]["method"].rpartition("/")[2]) == ("NOT_YOUR_PBX", "RenewLease")
+    assert lines[0]["peer"].startswith("ipv4:127.0.0.1:")
 
 
 async def test_a_pbx_acts_for_no_other_and_learns_nothing_of_others(secured: InProcess, berlin: Wire, pki: Pki) -> None:
@@ -215,6 +231,7 @@ async def test_a_new_certificate_serves_without_a_restart_and_a_broken_one_does_
     async with shown_to(secured.wire.address, pki.papers("operators/anna").credentials) as wire:
         await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
     assert _counter(secured, "license_master_certificate_end_timestamp_seconds") == newer
+    assert _counter(secured, "license_master_certificate_files_usable") == 0
 
 
 async def test_somebody_confined_to_a_project_sees_no_other(secured: InProcess, pki: Pki) -> None:

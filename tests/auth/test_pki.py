@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
-from master.auth.authority import Authority, AuthorityError, new_key, signing_request
+from master.auth.authority import Authority, AuthorityError
 from master.auth.identity import identity_of
+from master.auth.keys import common_name, new_key, signing_request
 from tests.auth.pki import Pki
 from tests.cli import command
 from tests.cli.command import Done
@@ -32,7 +34,8 @@ def pki_command(tmp_path: Path) -> Command:
     """`license-master pki ...` with a folder of its own."""
 
     async def typed(*arguments: str | Path) -> Done:
-        return await run("pki", *map(str, arguments), LICENSE_MASTER_PKI=str(tmp_path / "pki"))
+        here = [str(tmp_path / "pki") if one == "pki" else str(one) for one in arguments]
+        return await run("pki", *here, LICENSE_MASTER_PKI=str(tmp_path / "pki"))
 
     return typed
 
@@ -140,6 +143,16 @@ async def test_renewing_waits_until_it_is_time(pki_command: Command, tmp_path: P
         (["issue", "pbx", "berlin"], "names nobody"),
         (["issue", "operator", "anna", "otto"], "2 names"),
         (["issue", "server", "not a host"], "neither a host name nor an address"),
+        (["issue", "server", "999.1.1.1"], "neither a host name nor an address"),
+        (["issue", "server", "--", "-dash.example"], "neither a host name nor an address"),
+        (["issue", "server", "bücher.example"], "as xn--..."),
+        (["issue", "server", "localhost", "--project", "acme"], "a master serves every project"),
+        (["issue", "pbx", "projects/acme/pbxs/Berlin"], "can be no PBX"),
+        (["issue", "pbx", "projects/acme-/pbxs/berlin"], "names nobody"),
+        (["issue", "pbx", "projects/acme/pbxs/ca"], "the authority's own files"),
+        (["issue", "operator", "anna", "--out", "pki"], "the authority's own folder"),
+        (["init", "--folder", "other", "--name", ""], "1 to 64 characters"),
+        (["token", "pbx"], "name one certificate's holder"),
         (["issue", "pbx", "projects/acme/operators/anna"], "is not a pbx"),
         (["issue", "metrics", "p", "--project", "acme"], "must name no project"),
         (["revoke", "operators/nobody"], "nothing was revoked"),
@@ -158,13 +171,23 @@ async def test_what_makes_no_sense_is_refused(
 def test_a_token_is_for_whom_it_was_made_and_for_a_while(pki: Pki) -> None:
     now, authority = time.time(), pki.authority
     berlin = identity_of(f"license-master://{BERLIN}")
-    wished = signing_request(identity_of("license-master://operators/root"), new_key())
     token = authority.open_token(berlin, seconds=60, now=now)
-    issued = authority.enrol(wished, token, days=1, now=now + 59)
-    assert issued.subject == berlin
+    for other in ("operators/root", "projects/acme/pbxs/kiel", "projects/globex/pbxs/berlin"):
+        wished = signing_request(identity_of(f"license-master://{other}"), new_key())
+        with pytest.raises(AuthorityError, match=f"the request is for {other}, the token for {BERLIN}"):
+            authority.enrol(wished, token, days=1, now=now)
+    wished = signing_request(berlin, new_key())
+    assert authority.enrol(wished, token, days=1, now=now + 59).subject == berlin
     late = authority.open_token(berlin, seconds=60, now=now)
     with pytest.raises(AuthorityError, match="too old"):
         authority.enrol(wished, late, days=1, now=now + 60)
+
+
+def test_a_request_that_names_nobody_leaves_it_to_the_token(pki: Pki) -> None:
+    berlin, name = identity_of(f"license-master://{BERLIN}"), common_name("box")
+    token = pki.authority.open_token(berlin, seconds=60, now=time.time())
+    wished = x509.CertificateSigningRequestBuilder(name).sign(new_key(), hashes.SHA256())
+    assert pki.authority.enrol(wished, token, days=1, now=time.time()).subject == berlin
 
 
 def test_what_is_revoked_stays_so_and_is_not_renewed(pki: Pki) -> None:

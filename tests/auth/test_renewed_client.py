@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from master.auth.authority import write
+from master.auth.files import write
 from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import Papers, Pki
 from tests.support.masters import InProcess

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
 
-from master.auth.certificates import CertificateFilesError, Certificates
+from master.auth.certificate_files import CertificateFilesError
+from master.auth.certificates import Certificates
 from master.settings import Settings, load_settings
 from tests.auth.pki import Pki
 
@@ -28,6 +30,7 @@ def test_plain_text_is_asked_for_and_stays_on_this_machine() -> None:
         ({"plaintext": True, "listen": "192.0.2.7:7600"}, "is not a loopback address"),
         ({"plaintext": True, "metrics_listen": "0.0.0.0:1"}, "metrics_listen: '0.0.0.0:1' is not a loopback address"),
         ({"plaintext": True, "tls_ca_file": Path("x")}, "tls_ca_file is set as well"),
+        ({"plaintext": True, "tls_revocations_file": Path("x")}, "tls_revocations_file is set as well"),
         ({"tls_ca_file": Path("x")}, "tls_certificate_file, tls_key_file: not set"),
     ],
 )
@@ -53,7 +56,7 @@ def test_files_that_do_not_fit_are_named(
 ) -> None:
     settings = load_settings(None, **pki.serve(pki.server_papers())).certificate_files
     assert settings is not None
-    Certificates(settings)
+    Certificates(settings, time.time)
     if content == "other key":
         content = pki.server_papers().key
     elif content == "other crl":
@@ -64,7 +67,7 @@ def test_files_that_do_not_fit_are_named(
         assert isinstance(content, bytes)
         (pki.folder / file).write_bytes(content)
     with pytest.raises(CertificateFilesError) as refused:
-        Certificates(settings)
+        Certificates(settings, time.time)
     assert says in str(refused.value)
     assert file in str(refused.value)
     assert "secret" not in str(refused.value)

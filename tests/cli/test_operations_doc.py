@@ -22,7 +22,10 @@ def commands(page: str) -> list[str]:
     return [*typed, *named]
 
 
-@pytest.mark.parametrize("page", ["docs/operations.md", "docs/monitoring.md", "docs/agreements.md", "README.md"])
+PAGES = ("operations", "monitoring", "backup", "agreements")
+
+
+@pytest.mark.parametrize("page", [*(f"docs/{name}.md" for name in PAGES), "README.md"])
 def test_shown_commands_exist(page: str) -> None:
     shown = commands(page)
     assert shown

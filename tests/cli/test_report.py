@@ -61,3 +61,9 @@ async def test_json(master: InProcess) -> None:
         assert found["days"] == 30
         assert found["sites"][0]["denied"] == 1
         assert found["denied"] == []
+
+
+async def test_two_formats_at_once_are_refused(master: InProcess) -> None:
+    found = await run("report", "--server", master.wire.address, "--format=csv", "--json")
+    assert (found.code, found.out) == (1, "")
+    assert "--format csv" in found.err

@@ -1,6 +1,6 @@
 """SIGKILL under load: nothing acknowledged is lost, nothing doubled, no pool overdrawn.
 
-LICENSE_MASTER_LONG=1 kills many more times.
+TESTS_LONG=1 kills many more times.
 """
 
 from __future__ import annotations

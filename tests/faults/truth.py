@@ -12,7 +12,7 @@ from master.store.database import open_database
 from master.store.integrity import counter_mismatches
 from tests.support.masters import PROJECT, Wire
 
-LONG = bool(os.environ.get("LICENSE_MASTER_LONG"))
+LONG = bool(os.environ.get("TESTS_LONG"))
 _PROJECT_NAME = f"projects/{PROJECT}"
 
 

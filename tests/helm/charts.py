@@ -52,7 +52,9 @@ EVERYTHING: Values = {
             "ipAddresses": ["192.0.2.7"],
         },
         "ca": {"existingSecret": "pbx-ca", "key": "bundle.pem"},
+        "revocations": {"existingSecret": "pbx-crl"},
     },
+    "webhooks": {"ca": {"existingSecret": "bank-ca", "key": "root.pem"}},
     "settings": {"ttl_seconds": 3600, "grace_seconds": 2_592_000, "renew_jitter": 0.25, "drain_seconds": 42.5},
     "catalogs": {"b.toml": 'name = "b"\n', "a.toml": 'name = "a"\n'},
     "service": {

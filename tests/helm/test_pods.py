@@ -1,6 +1,7 @@
 """What may run and how: unprivileged, bounded, probed, and told where things are without a secret written out."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.helm.charts import (
     Values,
     container,
     containers,
+    files,
     master,
     merged,
     of_kind,
@@ -143,8 +145,8 @@ def test_mtls_is_always_on(values: Values) -> None:
     ]
     assert "LICENSE_MASTER_PLAINTEXT" not in told
     [volume] = [one["projected"] for one in template["spec"]["volumes"] if one["name"] == "tls"]
-    files = [item["path"] for source in volume["sources"] for item in source["secret"]["items"]]
-    assert files == TLS_FILES
+    paths = [item["path"] for source in volume["sources"] for item in source["secret"]["items"]]
+    assert paths[:3] == TLS_FILES
     assert volume["defaultMode"] == 0o440
 
 
@@ -159,11 +161,42 @@ def test_mtls_is_always_on(values: Values) -> None:
 )
 def test_where_certificates_come_from(values: Values, own: str, authority: tuple[str, str]) -> None:
     [volume] = [one for one in master(values)["spec"]["template"]["spec"]["volumes"] if one["name"] == "tls"]
-    first, second = [source["secret"] for source in volume["projected"]["sources"]]
+    first, second, *_ = [source["secret"] for source in volume["projected"]["sources"]]
     assert first["name"] == own
     assert (second["name"], second["items"][0]["key"]) == authority
     made = {one["spec"]["secretName"] for one in of_kind(values, "Certificate")}
     assert made == (set() if own == "own-tls" else {own})
+
+
+def test_revocations_are_named_and_arrive_while_the_master_runs() -> None:
+    template = master(EVERYTHING)["spec"]["template"]
+    serving = container(template, "master")
+    assert variables(serving)["LICENSE_MASTER_TLS_REVOCATIONS_FILE"] == "/etc/license-master/tls/revoked.crl"
+    [volume] = [one for one in template["spec"]["volumes"] if one["name"] == "tls"]
+    assert volume["projected"]["sources"][2:] == [
+        {"secret": {"name": "pbx-crl", "items": [{"key": "revoked.crl", "path": "revoked.crl"}]}}
+    ]
+    assert all("subPath" not in mount for mount in serving["volumeMounts"])  # with one, updates never arrive
+    assert "LICENSE_MASTER_TLS_REVOCATIONS_FILE" not in variables(
+        container(master(SQLITE)["spec"]["template"], "master")
+    )
+
+
+def test_the_authority_of_webhooks_is_mounted_and_named() -> None:
+    template = master(EVERYTHING)["spec"]["template"]
+    assert variables(container(template, "master"))["LICENSE_MASTER_WEBHOOK_CA_FILE"] == (
+        "/etc/license-master/webhooks/ca.crt"
+    )
+    [volume] = [one for one in template["spec"]["volumes"] if one["name"] == "webhook-ca"]
+    assert volume["secret"] == {"secretName": "bank-ca", "items": [{"key": "root.pem", "path": "ca.crt"}]}
+
+
+def test_what_the_notes_say_to_run_in_a_pod_needs_no_certificate_of_an_operator() -> None:
+    for values in (SQLITE, POSTGRESQL):
+        said = files(values)["templates/NOTES.txt"]
+        [command] = re.findall(r" exec .* -- license-master (.*)", said)
+        assert command == "health"
+        assert "port-forward" in said
 
 
 def test_the_certificate_is_for_every_name_that_is_called() -> None:

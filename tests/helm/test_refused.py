@@ -203,7 +203,7 @@ def test_schema_and_defaults_list_the_same_values() -> None:
 
 
 BOUNDS = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
-MADE_BY_THE_CHART = {"database_url", "listen", "metrics_listen", "catalog_files", "plaintext"} | {
+MADE_BY_THE_CHART = {"database_url", "listen", "metrics_listen", "catalog_files", "plaintext", "webhook_ca_file"} | {
     f"tls_{name}_file" for name in ("certificate", "key", "ca", "revocations")
 }
 

@@ -1,6 +1,6 @@
 """Random histories through the wire, against the model: at every step both must say the same.
 
-The normal run takes a few dozen histories on each database; LICENSE_MASTER_LONG=1 takes hundreds of longer ones.
+The normal run takes a few dozen histories on each database; TESTS_LONG=1 takes hundreds of longer ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.support.masters import InProcess
 from tests.support.pbx import seat
 
 T = TypeVar("T")
-LONG = bool(os.environ.get("LICENSE_MASTER_LONG"))
+LONG = bool(os.environ.get("TESTS_LONG"))
 USERS = ("anna", "ben")
 KEYS: list[Key] = [
     *(("port", holder) for holder in (*USERS, "cleo", "dora")),

@@ -24,12 +24,19 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, str]]:
     """Kind, subject and state of what is told from the last time on."""
     receiver.got.clear()
+    await master.running.alarms.look()
     await master.running.telling.look()
+    await master.running.telling.settled()
     return [(got.said["kind"], got.said["subject"], got.said["state"]) for got in receiver.got]
 
 
 async def _listen(at: Desk, receiver: Receiver) -> None:
-    request = webhook_pb2.AddWebhookRequest(name=f"{NAME}/webhooks/pager", url=receiver.url, request_id=str(uuid4()))
+    request = webhook_pb2.AddWebhookRequest(
+        name=f"{NAME}/webhooks/pager",
+        url=receiver.url,
+        kinds=["agreement.ends", "term.ends"],
+        request_id=str(uuid4()),
+    )
     await at.master.wire.webhooks.AddWebhook(request)
 
 

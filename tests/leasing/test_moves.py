@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import grpc
 
-from licensemaster.v1 import license_pb2, project_pb2
+from licensemaster.v1 import license_pb2, project_pb2, status_pb2
+from master.domain.move_problems import MoveProblem
 from tests.faults.truth import all_events, mismatches
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import grant_all, used
@@ -161,6 +163,25 @@ async def test_a_repeated_force_tells_the_risk_again(any_master: InProcess, tmp_
     answers = [(await wire.licenses.ReleaseLicenses(forcing)).results[0] for _ in range(2)]
     assert [(one.seats_revoked, one.seats_at_risk) for one in answers] == [(0, 4)] * 2
     assert await used(wire, "port") == (0, 10)
+
+
+async def test_an_event_is_named_for_what_happened(any_master: InProcess) -> None:
+    """Where nothing moved it says that, what was asked, and why not; a retry is answered alike all the same."""
+    wire = any_master.wire
+    await wire.apply(project({}))
+    await imported(wire, Vendor(), PORTS, now=any_master.clock.now)
+    await bind(wire, "hq-box", "ports")
+    asking = license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
+    await _twice(lambda: wire.licenses.ApproveReleases(asking), wire)
+    listed_events = await wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=100))
+    (noted,) = [one for one in listed_events.events if one.request_id == "a"]
+    assert noted.kind == "licenses.move_refused"
+    details = json.loads(noted.details)
+    assert details["asked"] == "licenses.release_approved"
+    (result,) = details["results"]
+    assert (result["license"], result["refused"]["problem"]) == ("ports", MoveProblem.NO_RELEASE_UNDER_WAY)
+    other = license_pb2.CancelReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
+    assert (await failure(wire.licenses.CancelReleases(other))).reason == "REQUEST_ID_TAKEN"
 
 
 async def test_a_retry_finds_its_license_gone(any_master: InProcess) -> None:

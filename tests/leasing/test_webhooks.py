@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -13,6 +17,8 @@ import structlog
 
 from licensemaster.v1 import status_pb2, webhook_pb2
 from master.domain.alarms import ATTEMPTS_MAX, CALM_SECONDS
+from master.domain.overview import FIRST_CONTACT_SECONDS
+from tests.auth.pki import Pki
 from tests.rpc.failures import NAME, failure
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
@@ -40,7 +46,9 @@ async def _add(
 
 async def _look(master: InProcess, *, seconds: float = 0) -> None:
     master.clock.advance(seconds)
+    await master.running.alarms.look()
     await master.running.telling.look()
+    await master.running.telling.settled()
 
 
 async def _short(master: InProcess, *, ttl_seconds: int = 86_400) -> BarePbx:
@@ -129,12 +137,16 @@ async def test_what_nobody_takes_is_dead_listed_and_tried_again_on_request(
     assert (dead.webhook, dead.attempts) == (f"{NAME}/webhooks/pager", ATTEMPTS_MAX)
     assert dead.problem == f"the receiver answered {status}"
     assert dead.body == receiver.got[0].body
+    [estate] = await any_master.running.master.overviews()
+    assert estate.dead_messages == {"pager": 1}
     receiver.status = 200
     request = webhook_pb2.RetryDeadMessagesRequest(project=NAME)
     assert (await any_master.wire.webhooks.RetryDeadMessages(request)).retried == 1
     await _look(any_master)
     assert len(receiver.got) == ATTEMPTS_MAX + 1
     assert await _dead(any_master) == []
+    [estate] = await any_master.running.master.overviews()
+    assert estate.dead_messages == {"pager": 0}
 
 
 async def test_two_masters_tell_once(
@@ -156,7 +168,7 @@ async def test_a_master_that_died_while_telling_does_not_swallow_it(database_url
         await _short(master)
         await _add(master, receiver.url)
         telling = master.running.telling
-        settle, telling._settle = telling._settle, lambda tx, pairs: None  # type: ignore[method-assign]
+        settle, telling._settle = telling._settle, lambda tx, one, problem: None  # type: ignore[method-assign]
         await _look(master)
         telling._settle = settle  # type: ignore[method-assign]
         await _look(master)
@@ -203,6 +215,9 @@ async def test_adding_and_removing_are_safe_to_retry(any_master: InProcess, rece
     await _short(any_master)
     first = await _add(any_master, receiver.url, request_id="one")
     assert await _add(any_master, receiver.url, request_id="one") == first
+    others: list[tuple[str, tuple[str, ...]]] = [(receiver.url + "s", ()), (receiver.url, ("pool.used_up",))]
+    for url, kinds in others:  # what is in the events is not enough to be told the secret
+        assert (await failure(_add(any_master, url, *kinds, request_id="one"))).reason == "REQUEST_ID_TAKEN"
     assert (await failure(_add(any_master, receiver.url))).reason == "WEBHOOK_EXISTS"
     remove = webhook_pb2.RemoveWebhookRequest(name=f"{NAME}/webhooks/pager", request_id="two")
     for _ in range(2):
@@ -239,3 +254,120 @@ async def test_names_and_kinds_that_are_none(master: InProcess) -> None:
         await _add(master, "http://x/", name=f"pager-{number}")
     found = await failure(_add(master, "http://x/", name="one-more"))
     assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WEBHOOK_EXISTS")
+
+
+async def test_a_receiver_that_does_not_answer_keeps_nobody_waiting(any_master: InProcess, receiver: Receiver) -> None:
+    """Neither what is noticed, nor what others are told; and it is asked one thing at a time."""
+    await _short(any_master, ttl_seconds=600)
+    async with receiving() as stuck:
+        stuck.answers = asyncio.Event()
+        for number in range(3):
+            await _add(any_master, stuck.url, name=f"stuck-{number}")
+        await _add(any_master, receiver.url)
+        running = any_master.running
+        await running.alarms.look()
+        await receiver.has(1)
+        any_master.clock.advance(700)
+        await running.alarms.look()  # berlin is silent by now; all without waiting for the one that is stuck
+        await receiver.has(2)
+        assert receiver.kinds == [("pool.used_up", "began"), ("site.silent", "began")]
+        assert stuck.kinds == [("pool.used_up", "began")] * 3
+        stuck.answers.set()
+        await running.telling.settled()
+        assert stuck.kinds == [("pool.used_up", "began")] * 3 + [("site.silent", "began")] * 3
+
+
+async def test_what_is_due_first_is_told_first(any_master: InProcess, receiver: Receiver) -> None:
+    """An old message that failed often does not go before a new one."""
+    await _short(any_master, ttl_seconds=600)
+    await _add(any_master, receiver.url)
+    receiver.status = 500
+    for seconds in (0, 11, 21, 41, 81, 161):
+        await _look(any_master, seconds=seconds)  # the next attempt is due 320 s after the last of these
+    await _look(any_master, seconds=305)  # berlin has become silent; due again in 10 s, the other in 15 s
+    receiver.status = 200
+    await _look(any_master, seconds=20)
+    assert receiver.kinds[-2:] == [("site.silent", "began"), ("pool.used_up", "began")]
+
+
+async def test_who_is_added_is_told_what_stands_already(any_master: InProcess, receiver: Receiver) -> None:
+    await _short(any_master, ttl_seconds=60)
+    async with receiving() as first:
+        await _add(any_master, first.url)
+        await _look(any_master, seconds=120)
+        assert len(first.got) == 2
+        await _add(any_master, receiver.url, "pool.used_up", name="late")
+        await _look(any_master, seconds=1)
+        assert receiver.kinds == [("pool.used_up", "began")]
+        told = {one.said["kind"]: one.said["id"] for one in first.got}
+        assert receiver.got[0].said["id"] == told["pool.used_up"]  # the same alarm, not another one
+
+
+async def test_what_nobody_was_told_of_any_more_does_not_stand(any_master: InProcess, receiver: Receiver) -> None:
+    """It is not known whether it is still true."""
+    berlin = await _short(any_master)
+    await _add(any_master, receiver.url)
+    await _look(any_master)
+    remove = webhook_pb2.RemoveWebhookRequest(name=f"{NAME}/webhooks/pager", request_id="gone")
+    await any_master.wire.webhooks.RemoveWebhook(remove)
+    await berlin.give_back(*seats("port", 1))
+    await _add(any_master, receiver.url)
+    await _look(any_master)
+    assert receiver.kinds == [("pool.used_up", "began")]
+
+
+async def test_the_audit_says_where_messages_went(master: InProcess, receiver: Receiver) -> None:
+    await _short(master)
+    await _add(master, receiver.url)
+    name = f"{NAME}/webhooks/pager"
+    await master.wire.webhooks.TestWebhook(webhook_pb2.TestWebhookRequest(name=name))
+    await master.wire.webhooks.RemoveWebhook(webhook_pb2.RemoveWebhookRequest(name=name, request_id="gone"))
+    listed = await master.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=100))
+    noted = {one.kind: json.loads(one.details) for one in listed.events if one.kind.startswith("webhook.")}
+    target = f"http://127.0.0.1:{receiver.port}"
+    assert noted == {
+        "webhook.added": {"name": "pager", "target": target, "kinds": []},
+        "webhook.tested": {"name": "pager", "target": target, "taken": True, "problem": ""},
+        "webhook.removed": {"name": "pager", "target": target},
+    }
+
+
+async def test_a_site_that_never_came_up_is_silent_after_a_day(any_master: InProcess, receiver: Receiver) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 2}, pbxs={"paris": "slave 12 gateway"}))
+    await _add(any_master, receiver.url, "site.silent")
+    await _look(any_master, seconds=FIRST_CONTACT_SECONDS - 60)
+    assert receiver.got == []
+    await _look(any_master, seconds=120)
+    assert {one.said["subject"] for one in receiver.got} >= {"site-paris"}
+    [estate] = await any_master.running.master.overviews()
+    assert estate.silent_since["site-paris"] == any_master.clock.now - FIRST_CONTACT_SECONDS - 60
+
+
+async def test_a_receiver_with_a_certificate_of_ones_own_authority(
+    sqlite_database_url: str, clock: Clock, tmp_path: Path
+) -> None:
+    pki = Pki(tmp_path / "pki")
+    pki.serve(pki.server_papers())
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "pki" / "server.crt", tmp_path / "pki" / "server.key")
+    test = webhook_pb2.TestWebhookRequest(name=f"{NAME}/webhooks/pager")
+    async with receiving(tls) as receiver:
+        async with in_process_master(sqlite_database_url, clock) as master:
+            await _short(master)
+            await _add(master, receiver.url)
+            assert "Certificate" in (await master.wire.webhooks.TestWebhook(test)).problem
+        trusted = {"webhook_ca_file": tmp_path / "pki" / "ca.crt"}
+        async with in_process_master(sqlite_database_url, clock, **trusted) as master:
+            assert (await master.wire.webhooks.TestWebhook(test)).taken
+
+
+@pytest.mark.parametrize(("content", "problem"), [("no certificate", "holds no certificate"), (None, "cannot be read")])
+async def test_an_authority_that_is_none(
+    sqlite_database_url: str, clock: Clock, tmp_path: Path, content: str | None, problem: str
+) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=f"webhook_ca_file: .*{problem}"):
+        async with in_process_master(sqlite_database_url, clock, webhook_ca_file=file):
+            pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,6 +14,7 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, license_pb2, status_pb2
 from master.domain.agreements.problems import AgreementProblem
 from master.rpc.convert.agreement_orders import ORDERS
+from tests.domain.agreements.test_fifth_vendor import CATALOG
 from tests.rpc.failures import failure
 from tests.support.agreements import NAME, SSA_PRICES, Desk, Problem, license_, noon, wanted
 from tests.support.masters import Clock, InProcess, in_process_master
@@ -173,6 +175,31 @@ async def test_the_ledger_a_page_at_a_time(any_master: InProcess) -> None:
     assert [one.kind for one in (await at.agreements.ListEntries(about)).entries] == ["term_added"]
 
 
+async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
+    at = await Desk(any_master, SSA_PRICES).opened("2026-01-10")
+    for license_id in ("b", "a", "c"):
+        await at.licensed(license_id, "PBX-Port12", 1)
+    long = "y" * 200
+    for name in ("a/b", long, "z"):
+        await at.place(orders.RegisterDevice(device=name, product="device", delivered_on="2026-01-10"))
+    listed: list[str] = []
+    token = ""
+    while True:
+        request = agreement_pb2.ListAgreementsRequest(project=NAME, page_size=2, page_token=token)
+        page = await at.agreements.ListAgreements(request)
+        rights = await at.agreements.GetRights(
+            agreement_pb2.GetRightsRequest(project=NAME, page_size=2, page_token=token)
+        )
+        assert [one.subject for one in rights.rights] == [one.subject for one in page.agreements]
+        assert rights.next_page_token == page.next_page_token
+        listed += [one.subject.id for one in page.agreements]
+        token = page.next_page_token
+        if not token:
+            break
+        assert len(page.agreements) == 2
+    assert listed == ["a/b", long, "z", "a", "b", "c"]
+
+
 # --- Bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +257,8 @@ async def test_questions_that_are_malformed(master: InProcess) -> None:
         (stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME, day="today")), "day"),
         (stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME, kind=99)), "kind"),  # type: ignore[arg-type]
         (stub.GetRights(agreement_pb2.GetRightsRequest(project="acme")), "project"),
+        (stub.GetRights(agreement_pb2.GetRightsRequest(project=NAME, page_token="x")), "page_token"),
+        (stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME, page_size=-1)), "page_size"),
         (stub.ListEndings(agreement_pb2.ListEndingsRequest(project=NAME, days=-1)), "days"),
         (stub.ListEndings(agreement_pb2.ListEndingsRequest(project=NAME, from_day="2026-13-01")), "from_day"),
         (stub.ListEntries(agreement_pb2.ListEntriesRequest(project=NAME, page_token="x")), "page_token"),
@@ -248,6 +277,31 @@ async def test_questions_that_are_malformed(master: InProcess) -> None:
 async def test_the_calendar_has_an_end(master: InProcess) -> None:
     at = await desk(master)
     assert list(await at.endings("9999-12-01", 36_600)) == []
+
+
+# --- A vendor that nobody has heard of -------------------------------------------------------------------------------
+
+
+async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, clock: Clock, tmp_path: Path) -> None:
+    file = tmp_path / "beacon.toml"
+    file.write_text(CATALOG)
+    async with in_process_master(sqlite_database_url, clock, catalog_files=(file,)) as master:
+        prices = '[prices]\ncatalog = "beacon"\ncurrency = "CHF"\n[seat_months]\nconsole = "10"\n'
+        at = await Desk(master, prices).opened("2026-01-01", catalog="beacon")
+        consoles = {"console": 12}
+        await at.place(orders.StartTrial(license="wall", product="consoles", counts=consoles, key="T"))
+        assert (await at.right("wall")).until_day == "2026-01-31"
+        few = await at.refuse(orders.Buy(id="desk", product="consoles", counts={"console": 11}))
+        assert few.problem == Problem.AGREEMENT_PROBLEM_BELOW_MINIMUM
+        ordered = await at.place(orders.Buy(id="wall", product="consoles", counts=consoles))
+        assert (ordered.totals[0].amount, ordered.totals[0].unit) == ("1440.00", "CHF")
+        await at.place(orders.ConfirmPayment(order=ordered.entries[0].number, key="K"))
+        assert (await at.right("wall")).until_day == "2027-01-01"
+        at.on("2027-03-01")
+        quote = await at.quote(orders.Extend(subjects=license_("wall"), offer="year", months=12))
+        assert [line.amount for line in quote.lines] == ["360.00", "1440.00"]  # two months at one and a half
+        await at.place(orders.RegisterDevice(device="hub", product="hub", delivered_on="2025-09-01", release="3"))
+        assert not (await at.gate("hub", "4")).allowed
 
 
 # --- Two masters ------------------------------------------------------------------------------------------------------
@@ -273,6 +327,20 @@ async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(
         assert ledger.balance == "0"
         assert [entry.number for entry in ledger.entries] == list(range(1, len(ledger.entries) + 1))
         assert await at.cover("ports", "ssa") == (True, "2029-01-10")
+
+
+async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(
+    postgres: PostgresServer, postgres_template: str
+) -> None:
+    url = await postgres.new_database(like=postgres_template)
+    ahead, behind = Clock(), Clock()
+    async with in_process_master(url, ahead) as one, in_process_master(url, behind) as other:
+        at, too = await desk(one, credits="1"), Desk(other)
+        behind.now = ahead.now - 30
+        await too.place(TEN)
+        for moment, balance in ((-31, "0"), (-1, "0"), (1, "11")):
+            assert (await at.ledger(as_of=ahead.now + moment)).balance == balance
+            await at.all(as_of=ahead.now + moment)
 
 
 @pytest.mark.rule("P4")

@@ -1,6 +1,6 @@
 """Whatever is sent as a document, or in its fields, gets a clear answer: never INTERNAL, and nothing changes.
 
-The normal run takes a few hundred examples; LICENSE_MASTER_LONG=1 thousands.
+The normal run takes a few hundred examples; TESTS_LONG=1 thousands.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.drill import DrillDone, NoPairError, _Failed
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
+from master.leasing.learning import NotLearningError
 from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import PbxName, RequestIdTakenError, UnknownPbxError
+from master.leasing.requests import DatabaseOutdatedError, PbxName, RequestIdTakenError, UnknownPbxError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
@@ -44,6 +45,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (RequestIdTakenError("r-1", "licenses.bound"), CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", False),
     (PriceFileError("prices.toml:1: no"), CODE.INVALID_ARGUMENT, "PRICE_FILE_INVALID", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
+    (NotLearningError("acme"), CODE.FAILED_PRECONDITION, "NOT_LEARNING", False),
     (NoPairError(PbxName("acme", "x")), CODE.FAILED_PRECONDITION, "NO_STANDBY_PAIR", False),
     (UnknownProjectError("acme"), CODE.NOT_FOUND, "UNKNOWN_PROJECT", False),
     (UnknownDeviceError("acme", "box"), CODE.NOT_FOUND, "UNKNOWN_DEVICE", False),
@@ -71,7 +73,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (StorageError(StorageProblem.STORAGE_FULL), CODE.UNAVAILABLE, "STORAGE_FULL", True),
     (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
 ]
-NEVER_LEAVE = {DryRun, DrillDone, _Failed, UnknownLicenseNameError}
+NEVER_LEAVE = {DryRun, DrillDone, _Failed, UnknownLicenseNameError, DatabaseOutdatedError}
 """Caught where they are raised."""
 MODULES = [database, errors, events] + [
     importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from licensemaster.v1 import agreement_order_pb2 as orders
+from licensemaster.v1 import plan_pb2
 from tests.rules.asking import Reason, grant, refuse
 from tests.support.agreements import SSA_PRICES, Desk, Problem, license_
 from tests.support.masters import InProcess
 from tests.support.pbx import opened, seat
+from tests.support.plans import plan
+from tests.support.plans import upgrade as upgraded_to
 
 
 def extend(*licenses: str, months: int = 12) -> orders.Extend:
@@ -168,3 +171,24 @@ async def test_what_is_covered(any_master: InProcess) -> None:
         assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_NOT_COVERED, ["M8"])
         assert refused.subject.id == license_id
     assert await at.cover("phones-9", "ssa") == (True, "2027-01-10")
+
+
+@pytest.mark.rule("M1", "B7")
+async def test_a_plan_says_which_licenses_could_be_upgraded_free_of_charge(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.licensed("uncovered", "PBX-Port12", 5)
+    await at.place(extend("ports"))
+    at.on("2026-06-01")
+    before = await plan(any_master.wire, upgraded_to("13"))
+    free = plan_pb2.ADVICE_ACTION_UPGRADE
+    assert free not in {one.action for one in before.advice}  # V13 is not published yet
+    await at.place(released("13", "2026-05-01"))
+    found = await plan(any_master.wire, upgraded_to("13"))
+    assert found.verdict == plan_pb2.PLAN_VERDICT_NOT_POSSIBLE
+    first = found.advice[0]
+    assert (first.action, first.version) == (free, 13)
+    assert [one.license for one in first.licenses] == ["ports"]
+    assert first.text.endswith("under their agreement, free of charge (rule M1); that leaves the others")
+    await at.place(extend("uncovered"))
+    await at.place(upgrade(13, "ports", "uncovered"))
+    assert (await plan(any_master.wire, upgraded_to("13"))).verdict == plan_pb2.PLAN_VERDICT_OK

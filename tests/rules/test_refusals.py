@@ -72,7 +72,7 @@ async def test_still_required_and_its_message(master: InProcess) -> None:
     berlin = await opened(master.wire, "berlin")
     await grant_all(berlin, seat("mypbx", "alice"), seat("video", "alice"), seat("app_sharing", "alice"))
     assert (await keep(berlin, seat("mypbx", "alice"))).message == MESSAGES["STILL_REQUIRED"]
-    assert set(MESSAGES) == {*SAMPLES, "STILL_REQUIRED", "REVOKED"}
+    assert set(MESSAGES) == {*SAMPLES, "STILL_REQUIRED", "REVOKED", "LEARNING"}
 
 
 async def reasons(pbx: BarePbx, *wanted: seat_pb2.Seat) -> list[str]:

@@ -482,3 +482,20 @@ async def test_a_master_killed_in_the_middle_loses_nothing_that_it_granted(sqlit
             await connected(client)
             assert {held.want for held in client.held} == granted
             assert all(outcome.granted for outcome in await client.acquire_many(PHONES))
+
+
+async def test_a_pbx_that_slept_past_its_end_uses_nothing_before_it_notices(
+    master: RestartableMaster, tmp_path: Path
+) -> None:
+    time = HeldClock(master.clock)
+    client = SlaveClient(master.config(state_dir=tmp_path), clock=time)
+    await client.start()
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    want = Want("port", HolderKind.USER, "anna")
+    assert (await client.acquire(want)).granted
+    assert client.call_allowed(kind=CallKind.NEW, holder="anna")
+    time.advance(client.report().remaining_seconds)  # nobody else has had a turn since
+    assert not client.call_allowed(kind=CallKind.NEW, holder="anna")
+    assert client.held == ()
+    assert client.call_allowed(kind=CallKind.RUNNING, holder="anna")
+    await client.crash()

@@ -70,7 +70,7 @@ async def test_sites_never_use_more_than_there_is(master: RestartableMaster, tmp
     for _ in range(STEPS):
         site = chance.choice(sites)
         some = chance.sample(site.wants, chance.randint(1, PHONES))
-        granted += await _step(site, chance.choice(ACTIONS), chance, some)
+        granted += await step(site, chance.choice(ACTIONS), chance, some)
         assert sum(site.in_use for site in sites) <= PORTS
     for site in sites:
         site.line.restore()
@@ -80,7 +80,7 @@ async def test_sites_never_use_more_than_there_is(master: RestartableMaster, tmp
     assert granted > 0
 
 
-async def _step(
+async def step(
     site: Site, action: str, chance: random.Random, some: list[Want], operator: Operator | None = None
 ) -> int:
     """Do one thing at a site, or as the operator; returns how many seats were granted."""
@@ -128,7 +128,7 @@ async def test_what_is_taken_away_and_released_is_used_by_nobody(
     for _ in range(STEPS):
         site = chance.choice(sites)
         some = chance.sample(site.wants, chance.randint(1, PHONES))
-        await _step(site, chance.choice([*ACTIONS, *MOVES]), chance, some, operator)
+        await step(site, chance.choice([*ACTIONS, *MOVES]), chance, some, operator)
         installed = PORTS if await operator.is_free() else PORTS + MORE
         assert sum(site.in_use for site in sites) <= installed
     if not await operator.is_free():

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 from master.domain.agreements.entries import PROJECT, Entry, EntryKind, Subject
 from master.store import agreements as store
 from master.store import schema
-from master.store.database import Database, Tx, parse_url
+from master.store.database import Database, Tx
+from master.store.urls import parse_url
 
 _PROJECT = (
     "INSERT INTO project (id, name, display_name, catalog, revision, applied_at, epoch_floor)"
@@ -96,6 +97,6 @@ def _downgrade(database_url: str) -> None:
     def run(connection: Connection) -> None:
         config = schema._config()
         config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
+        command.downgrade(config, "0008")
 
     schema._with_connection(parse_url(database_url), run)

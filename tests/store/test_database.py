@@ -11,8 +11,10 @@ from functools import partial
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from master.store.database import Database, StorageError, StorageProblem, Tx, open_database, parse_url
+from master.store.database import Database, PostgresDatabase, StorageError, StorageProblem, Tx, open_database
+from master.store.urls import parse_url
 from tests.store.rows import add, bump, names
+from tests.support.postgres import PostgresServer
 
 
 async def test_work_is_applied_as_a_whole(database: Database) -> None:
@@ -31,6 +33,26 @@ async def test_work_that_fails_is_not_applied_at_all(database: Database) -> None
     assert await database.read(names) == []
     await database.transact(lambda tx: add(tx, "b"))
     assert await database.read(names) == ["b"]
+
+
+async def test_a_connection_that_is_given_up_between_two_statements(postgres: PostgresServer) -> None:
+    database = PostgresDatabase(parse_url(await postgres.new_database()), timeout_seconds=10)
+
+    def interrupted(tx: Tx) -> None:
+        tx.rows("SELECT 1")
+        raw = tx.connection.connection.driver_connection
+        assert raw is not None
+        raw.terminate()
+        tx.rows("SELECT 2")
+
+    try:
+        for verb in (database.transact, database.read):
+            with pytest.raises(StorageError) as failed:
+                await verb(interrupted)
+            assert failed.value.problem is StorageProblem.STORAGE_UNAVAILABLE
+        assert await database.read(lambda tx: tx.rows("SELECT 3")[0][0]) == 3
+    finally:
+        await database.close()
 
 
 async def test_a_statement_that_fails_takes_the_whole_work_with_it(database: Database) -> None:
@@ -182,3 +204,8 @@ def _with_project(tx: Tx, work: Callable[[], None]) -> None:
 def test_urls_that_name_no_database(url: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_url(url)
+
+
+def test_urls_as_other_programs_write_them() -> None:
+    url = parse_url("postgres://u:p@h/d?sslmode=require")
+    assert (url.drivername, dict(url.query), url.password) == ("postgresql+asyncpg", {"ssl": "require"}, "p")

@@ -8,8 +8,9 @@ from alembic import command
 from sqlalchemy import Connection, text
 
 from master.store import schema
-from master.store.database import Database, Tx, parse_url
+from master.store.database import Database, Tx
 from master.store.integrity import counter_mismatches
+from master.store.urls import parse_url
 
 BEFORE = "0003"
 

@@ -25,6 +25,7 @@ LICENSE, DEVICE, CONTRACT = (
     orders.SUBJECT_KIND_CONTRACT,
 )
 _EXAMPLES = Path(__file__).parents[2] / "examples" / "prices"
+_PLATFORMS = {"innovaphone": "gateway", "distribution_engine": "cloud", "beacon": "hub"}
 _FIELDS = {kind.__name__: field for field, kind in ORDERS.items()}
 
 SSA_PRICES = """
@@ -84,7 +85,7 @@ class Desk:
     ) -> Desk:
         """The project is there, on its first day."""
         self.on(day)
-        platform = "gateway" if catalog == "innovaphone" else "cloud" if catalog == "distribution_engine" else "server"
+        platform = _PLATFORMS.get(catalog, "server")
         estate = project({}, pbxs={"hq": f"master {software} {platform}", "berlin": f"slave {software} {platform}"})
         estate.catalog, estate.time_zone = catalog, time_zone
         await self.master.wire.apply(estate)

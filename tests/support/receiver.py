@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,13 +32,27 @@ class Receiver:
     """What came, and what is answered."""
 
     port: int = 0
+    scheme: str = "http"
     status: int = 200
+    answers: asyncio.Event | None = None
+    """Set where it does not answer before that."""
     got: list[Received] = field(default_factory=list)
+    _came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
     def url(self) -> str:
         """Where it listens; the path carries a token of its own."""
-        return f"http://127.0.0.1:{self.port}/hook/t0ken"
+        return f"{self.scheme}://127.0.0.1:{self.port}/hook/t0ken"
+
+    async def has(self, messages: int) -> None:
+        """Wait until so many came."""
+        async with self._came:
+            await asyncio.wait_for(self._came.wait_for(lambda: len(self.got) >= messages), 5)
+
+    async def keep(self, one: Received) -> None:
+        async with self._came:
+            self.got.append(one)
+            self._came.notify_all()
 
     @property
     def kinds(self) -> list[tuple[str, str]]:
@@ -45,13 +61,15 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """One that listens until the context ends."""
-    receiver = Receiver()
+async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """One that listens until the context ends, over TLS where a context for that is given."""
+    receiver = Receiver(scheme="https" if tls else "http")
 
     async def take(request: web.Request) -> web.Response:
         signature = request.headers["License-Master-Signature"]
-        receiver.got.append(Received(request.path, (await request.read()).decode(), signature))
+        await receiver.keep(Received(request.path, (await request.read()).decode(), signature))
+        if receiver.answers is not None:
+            await receiver.answers.wait()
         headers = {"Location": "/elsewhere"} if receiver.status == 302 else {}
         return web.Response(status=receiver.status, headers=headers)
 
@@ -59,7 +77,7 @@ async def receiving() -> AsyncIterator[Receiver]:
     app.router.add_post("/{path:.*}", take)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     receiver.port = runner.addresses[0][1]
     try:

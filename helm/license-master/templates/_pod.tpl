@@ -117,6 +117,14 @@ env:
     value: /etc/license-master/tls/tls.key
   - name: LICENSE_MASTER_TLS_CA_FILE
     value: /etc/license-master/tls/ca.crt
+  {{- if .Values.tls.revocations.existingSecret }}
+  - name: LICENSE_MASTER_TLS_REVOCATIONS_FILE
+    value: /etc/license-master/tls/revoked.crl
+  {{- end }}
+  {{- if .Values.webhooks.ca.existingSecret }}
+  - name: LICENSE_MASTER_WEBHOOK_CA_FILE
+    value: /etc/license-master/webhooks/ca.crt
+  {{- end }}
   {{- if .Values.catalogs }}
   {{- $files := list }}
   {{- range $file := keys .Values.catalogs | sortAlpha }}
@@ -167,6 +175,11 @@ volumeMounts:
   - name: tls
     mountPath: /etc/license-master/tls
     readOnly: true
+  {{- if .Values.webhooks.ca.existingSecret }}
+  - name: webhook-ca
+    mountPath: /etc/license-master/webhooks
+    readOnly: true
+  {{- end }}
   {{- if .Values.catalogs }}
   - name: catalogs
     mountPath: /etc/license-master/catalogs
@@ -258,6 +271,25 @@ spec:
               items:
                 - key: {{ .Values.tls.ca.key }}
                   path: ca.crt
+          {{- with .Values.tls.revocations }}
+          {{- if .existingSecret }}
+          - secret:
+              name: {{ .existingSecret }}
+              items:
+                - key: {{ .key }}
+                  path: revoked.crl
+          {{- end }}
+          {{- end }}
+    {{- with .Values.webhooks.ca }}
+    {{- if .existingSecret }}
+    - name: webhook-ca
+      secret:
+        secretName: {{ .existingSecret }}
+        items:
+          - key: {{ .key }}
+            path: ca.crt
+    {{- end }}
+    {{- end }}
     {{- if .Values.catalogs }}
     - name: catalogs
       configMap:

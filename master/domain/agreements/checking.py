@@ -1,4 +1,5 @@
-"""Whether a release may be installed, as somebody asks who may not know what is installed, or has no gate at all.
+"""Whether a release may be installed, as somebody asks who may not know what is installed, or has no gate at all; and
+which versions licenses can get free of charge.
 
 For devices the gate decides (`gate.py`), for licenses their maintenance and major version (`rights.py`); here their
 answers get one form.
@@ -9,8 +10,10 @@ from __future__ import annotations
 from datetime import date
 
 from master.domain.agreements.book import Book
+from master.domain.agreements.decide import Decision, decide
 from master.domain.agreements.entries import Subject
 from master.domain.agreements.gate import GateAnswer, phone_firmware_gate, upgrade_gate
+from master.domain.agreements.orders import UpgradeVersion
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.rights import may_run
 
@@ -38,3 +41,20 @@ def check_license(book: Book, license: Subject, to_release: ReleaseName, day: da
         why = f"{license} may run {to_release}, for as long as it likes"
         return GateAnswer(allowed=True, why=why, rules=("P3",), path=(f"install {to_release}",))
     return GateAnswer(allowed=False, why=refusal.message, rules=refusal.rules, path=(refusal.remedy,), refusal=refusal)
+
+
+def free_upgrades(book: Book, day: date) -> dict[str, frozenset[int]]:
+    """The versions that licenses of the estate can get free of charge on a day, by license id (M1)."""
+    majors = {release.major for release, published in book.releases.items() if published <= day}
+    found: dict[str, frozenset[int]] = {}
+    for license_id, facts in book.licenses.items():
+        version = book.version(facts)
+        newer = [major for major in majors if version is not None and major > version]
+        able = (
+            one
+            for one in newer
+            if isinstance(decide(book, UpgradeVersion(licenses=(license_id,), version=one), day), Decision)
+        )
+        if versions := frozenset(able):
+            found[license_id] = versions
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -118,12 +119,29 @@ def entry(found: Entry) -> agreement_pb2.AgreementEntry:
 # --- How things stand -------------------------------------------------------------------------------------------------
 
 
-def agreements(known: Known, kind: str) -> agreement_pb2.ListAgreementsResponse:
-    """Everything that an agreement is about, of one kind where that is not empty."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of what is known, in order, and the token of what follows; empty at the end."""
+
+    subjects: Sequence[Subject]
+    next_token: str
+
+
+def page_of(book: Book, *, kind: str, after: str, size: int) -> Page:
+    """The subjects behind a token, of one kind where that is not empty."""
+    start = Subject(*after.partition("/")[::2])
+    found = [one for one in book.subjects() if kind in ("", one.kind) and (not after or one > start)]
+    last = found[size - 1] if len(found) > size else None
+    return Page(found[:size], f"{last.kind}/{last.id}" if last is not None else "")
+
+
+def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse:
+    """How the subjects of a page stand."""
     book = known.book
     awaited = sorted(book.state.awaited.values(), key=lambda one: one.number)
     return agreement_pb2.ListAgreementsResponse(
-        agreements=[agreement(book, one, known.day) for one in book.subjects() if kind in ("", one.kind)],
+        agreements=[agreement(book, one, known.day) for one in page.subjects],
+        next_page_token=page.next_token,
         awaited=[
             agreement_pb2.AwaitedOrder(
                 order=one.number, subject=subject(one.subject), day=str(one.day), reason=one.reason

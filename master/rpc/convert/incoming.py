@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
 from master.domain import project as spec
+from master.domain.learning import Proof
 from master.domain.seats import SeatKey, Want
 from master.domain.versions import Version
 from master.domain.words import HolderKind, PbxRole
@@ -17,11 +18,14 @@ from master.rpc.errors import InvalidArgumentError
 
 _KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
 _NAME_MAX = 128
+_NANOSECONDS = 1_000_000_000
 _TEXT_MAX = 255
 _REASON_MAX = 500
 _RECEIPTS_MAX = 100
 _TYPES_MAX = 1000
 _SEATS_MAX = 1_000_000_000
+IsGenuine = Callable[[bytes, bytes], bool]
+"""Whether the master's key has signed terms: (terms, signature)."""
 
 
 def pbx_name(text: str, field: str = "pbx") -> PbxName:
@@ -128,7 +132,7 @@ def carried_offline(
     *,
     standby: PbxName,
     primary: PbxName,
-    is_genuine: Callable[[bytes, bytes], bool],
+    is_genuine: IsGenuine,
     now: float,
 ) -> CarriedOffline:
     """What a standby carried while no master answered, and the standby lease that let it.
@@ -148,20 +152,49 @@ def carried_offline(
         raise InvalidArgumentError(field, reason)
     if not (math.isfinite(sent.carried_seconds) and sent.carried_seconds >= 0):
         raise InvalidArgumentError("carried_offline.carried_seconds", f"{sent.carried_seconds} must be 0 or more")
-    if len(sent.in_use) > _TYPES_MAX:
-        reason = f"{len(sent.in_use)} types in one call; send at most {_TYPES_MAX}"
-        raise InvalidArgumentError("carried_offline.in_use", reason)
-    in_use: dict[str, int] = {}
-    for index, one in enumerate(sent.in_use):
-        at = f"carried_offline.in_use[{index}]"
+    in_use = _in_use("carried_offline.in_use", sent.in_use)
+    age = max(now - terms.issue_time.ToNanoseconds() / _NANOSECONDS, 0.0)
+    return CarriedOffline(serial=terms.serial, carried_seconds=min(sent.carried_seconds, age), in_use=in_use)
+
+
+def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, key_id: str, is_genuine: IsGenuine) -> Proof | None:
+    """The last signed lease of a PBX; None where it names another key than the master's, and proves nothing here.
+
+    Raises:
+        InvalidArgumentError: it is forged, altered or of another PBX, or a number makes no sense.
+    """
+    field = "proof.signed"
+    if sent.signed.key_id != key_id:
+        return None
+    if not is_genuine(sent.signed.terms, sent.signed.signature):
+        raise InvalidArgumentError(field, "the signature does not verify; send the lease as it was received, or none")
+    try:
+        terms = lease_pb2.LeaseTerms.FromString(sent.signed.terms)
+    except DecodeError as error:
+        raise InvalidArgumentError(field, "the terms are unreadable") from error
+    if terms.pbx != str(pbx):
+        raise InvalidArgumentError(field, f"is the lease of {terms.pbx}, not of {pbx}")
+    return Proof(
+        epoch=terms.epoch,
+        ends_at=terms.end_time.ToNanoseconds() / _NANOSECONDS,
+        seats={one.license_type: one.seats for one in terms.holdings},
+        in_use=_in_use("proof.in_use", sent.in_use),
+    )
+
+
+def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
+    if len(sent) > _TYPES_MAX:
+        raise InvalidArgumentError(field, f"{len(sent)} types in one call; send at most {_TYPES_MAX}")
+    found: dict[str, int] = {}
+    for index, one in enumerate(sent):
+        at = f"{field}[{index}]"
         key = text(f"{at}.license_type", one.license_type)
-        if not 0 <= one.seats <= _SEATS_MAX or key in in_use:
+        if not 0 <= one.seats <= _SEATS_MAX or key in found:
             raise InvalidArgumentError(
                 f"{at}.seats", f"{one.seats} must be 0 to {_SEATS_MAX}, and each type named once"
             )
-        in_use[key] = one.seats
-    age = max(now - terms.issue_time.ToNanoseconds() / 1_000_000_000, 0.0)
-    return CarriedOffline(serial=terms.serial, carried_seconds=min(sent.carried_seconds, age), in_use=in_use)
+        found[key] = one.seats
+    return found
 
 
 def text(field: str, value: str, *, required: bool = True) -> str:

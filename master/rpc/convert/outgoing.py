@@ -14,7 +14,7 @@ from master.domain.decide import Outcome, ReturnOutcome
 from master.domain.estate import Estate, License
 from master.domain.leases import Lease
 from master.domain.notices import Notice
-from master.domain.overview import Overview
+from master.domain.overview import LearningView, Overview
 from master.domain.refusals import LicenseRef, Refusal, RemedyAction
 from master.domain.seats import Granted, Key, Seat
 from master.domain.standby import Readiness, StandbyProblem, StandbySwitch
@@ -303,6 +303,19 @@ def status_response(found: Overview, *, master_version: str) -> status_pb2.GetSt
             )
             for pair in found.pairs
         ],
+        learning=_learning(found.learning) if found.learning is not None else None,
+    )
+
+
+def _learning(view: LearningView) -> status_pb2.Learning:
+    return status_pb2.Learning(
+        begin_time=timestamp(view.learning.since),
+        end_time=timestamp(view.learning.until),
+        why=view.learning.why,
+        pbxs_silent=view.pbxs_silent,
+        seats_known=view.seats_known,
+        seats_proven=view.seats_proven,
+        seats_unplaced=view.seats_unplaced,
     )
 
 

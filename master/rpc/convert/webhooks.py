@@ -80,10 +80,9 @@ def _kinds(names: Sequence[str]) -> tuple[AlarmKind, ...]:
 
 def message(project: str, webhook: Webhook) -> webhook_pb2.Webhook:
     """A receiver, without what is secret."""
-    parts = urlsplit(webhook.url)
     return webhook_pb2.Webhook(
         name=f"projects/{project}/webhooks/{webhook.name}",
-        target=f"{parts.scheme}://{parts.netloc}",
+        target=webhook.target,
         kinds=webhook.kinds.split(),
         add_time=timestamp(webhook.added_at),
         added_by=webhook.added_by,

@@ -27,8 +27,7 @@ from master.domain.agreements.rights import Standing, right_of, what_may_run
 from master.domain.catalog_file import read_catalog
 from tests.domain.agreements.paper import Paper, device, license, prices
 
-BEACON = read_catalog(
-    """
+CATALOG = """
 [catalog]
 name = "beacon"
 title = "Beacon"
@@ -117,7 +116,9 @@ gate_policy = "updates"
 [releases]
 "3" = 2025-01-01
 "4" = 2026-06-01
-""",
+"""
+BEACON = read_catalog(
+    CATALOG,
     file="beacon.toml",
 )
 PRICES = prices(BEACON, '[seat_months]\nconsole = "10"\n[offers.updates]\n7 = "70"\n')

@@ -1,0 +1,64 @@
+"""What a certificate says: who it is for, which one it is, and when it ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from master.auth.identity import MASTER, SCHEME, Identity, IdentityError, identity_of
+
+CertificateId = tuple[bytes, int]
+"""The issuer's name (DER) and the serial number, which is one issuer's own: together they name one certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a caller's certificate says."""
+
+    identity: Identity
+    id: CertificateId
+    ends_at: float
+    """UNIX seconds."""
+
+    @property
+    def serial(self) -> str:
+        """As `license-master pki` takes and prints it."""
+        return serial_text(self.id[1])
+
+
+def shown(certificate: x509.Certificate) -> Shown:
+    """What it says.
+
+    Raises:
+        IdentityError: it names several, or somebody whose name cannot be.
+    """
+    name = certificate.issuer.public_bytes(), certificate.serial_number
+    return Shown(identity_in(certificate.extensions), name, certificate.not_valid_after_utc.timestamp())
+
+
+def identity_in(extensions: x509.Extensions) -> Identity:
+    """Who a certificate, or a request for one, is for; a master where it names nobody.
+
+    Raises:
+        IdentityError: it names several, or somebody whose name cannot be.
+    """
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return MASTER
+    uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(SCHEME)]
+    if len(uris) > 1:
+        raise IdentityError(f"one certificate names {len(uris)}: {', '.join(uris)[:300]}; it must name one")
+    return identity_of(uris[0]) if uris else MASTER
+
+
+def serial_text(serial: int) -> str:
+    """A serial number as commands take and print it."""
+    return f"{serial:040x}"
+
+
+def day(seconds: float) -> str:
+    """A moment as people read it; `seconds` are UNIX seconds."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

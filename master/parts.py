@@ -1,0 +1,389 @@
+"""Everything that one master is made of, each part made when first asked for: who needs what reads off the arguments.
+
+Makes parts and decides nothing; `app.py` starts and stops them. Randomness enters here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+
+from master.auth.certificates import Certificates
+from master.auth.limits import CallerLimits, Shares
+from master.domain.catalog import Catalog
+from master.domain.overview import Overview
+from master.leasing.agreements import Agreements, RenewalRound, UseRound
+from master.leasing.alarms import AlarmRound
+from master.leasing.audit import Audit
+from master.leasing.committer import CommitLimits, Committer
+from master.leasing.estates import Estates
+from master.leasing.expiry import Expiry
+from master.leasing.learning import LearningRound, Learnings
+from master.leasing.lease_clock import LeaseClock, never_stepped
+from master.leasing.licenses import Licenses, ReleaseRound
+from master.leasing.master import LicenseMaster, RenewalPace
+from master.leasing.moves import MoveRules
+from master.leasing.periodic import Periodic
+from master.leasing.pulse import Clocks, Pulse
+from master.leasing.refused import RefusedBook
+from master.leasing.reports import Reports
+from master.leasing.telling import Teller, TellRound
+from master.leasing.usage import UsageRound
+from master.leasing.watch import LookRound, WatchHub
+from master.leasing.webhooks import Webhooks
+from master.metrics import EstateCollector, Metrics
+from master.rpc.agreement_service import AgreementService
+from master.rpc.audit_service import AuditService
+from master.rpc.convert.incoming import pbx_name
+from master.rpc.gate import Gate
+from master.rpc.lease_service import LeaseService
+from master.rpc.license_service import LicenseService
+from master.rpc.metrics_page import MetricsPage
+from master.rpc.plan_service import PlanService
+from master.rpc.project_service import ProjectService
+from master.rpc.report_service import ReportService
+from master.rpc.server import Server
+from master.rpc.standby_service import StandbyService
+from master.rpc.status_service import StatusService
+from master.rpc.webhook_service import WebhookService
+from master.settings import Settings
+from master.signing import Signer
+from master.store.database import Database
+
+VERSION = metadata.version("license-master")
+_SCRAPE_TIMEOUT_SECONDS = 5.0
+_BURST_SECONDS = 10.0
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """The parts of a master; the fields are what must be there before any of them."""
+
+    settings: Settings
+    catalogs: Mapping[str, Catalog]
+    database: Database
+    clocks: Clocks
+    lease_clock: LeaseClock | None
+    """None where somebody else says what time it is."""
+    clock: Callable[[], float]
+    """The time that leases go by: UNIX seconds."""
+    signer: Signer
+    certificates: Certificates | None
+    """None in plain text."""
+
+    # --- What keeps time and counts ---------------------------------------------------------------------------------
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """All counters and gauges of this process."""
+        metrics = Metrics()
+        metrics.build.labels(VERSION).set(1)
+        metrics.queue_length.set_function(lambda: len(self.committer))
+        if (certificates := self.certificates) is not None:
+            metrics.certificate_end.set_function(lambda: certificates.current.ends_at)
+            metrics.certificate_files_usable.set_function(lambda: certificates.problem is None)
+            metrics.revocations_due.set_function(lambda: certificates.current.revocations_due or 0)
+        return metrics
+
+    @cached_property
+    def pulse(self) -> Pulse:
+        """Whether the database answers, and what time it is there."""
+        return Pulse(
+            database=self.database,
+            clocks=self.clocks,
+            lease_clock=self.lease_clock,
+            metrics=self.metrics,
+            interval_seconds=self.settings.pulse_interval_seconds,
+            clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
+            tell=lambda serving: self.server.set_health(serving=serving),
+        )
+
+    @property
+    def _stepped_seconds(self) -> Callable[[], float]:
+        return never_stepped if self.lease_clock is None else self.lease_clock.stepped_seconds
+
+    # --- Leasing ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def estates(self) -> Estates:
+        """The projects as last read."""
+        return Estates(self.catalogs, self.settings.pace)
+
+    @cached_property
+    def hub(self) -> WatchHub:
+        """Who is to be told of what."""
+        return WatchHub()
+
+    @cached_property
+    def committer(self) -> Committer:
+        """Group commit."""
+        limits = CommitLimits(
+            queue_length_max=self.settings.queue_length_max,
+            batch_seats_max=self.settings.batch_seats_max,
+            hold_seconds=self.settings.hold_seconds,
+            retry_after_seconds=self.settings.retry_after_seconds,
+            clock_allowance_seconds=self.settings.clock_allowance_seconds,
+        )
+        return Committer(
+            self.database,
+            self.estates,
+            self.clock,
+            limits,
+            self.metrics,
+            stepped_seconds=self._stepped_seconds,
+            doubt=self.pulse.doubt,
+        )
+
+    @cached_property
+    def master(self) -> LicenseMaster:
+        """Every verb of leasing."""
+        return LicenseMaster(
+            database=self.database,
+            estates=self.estates,
+            committer=self.committer,
+            hub=self.hub,
+            clock=self.clock,
+            default_pace=self.settings.pace,
+            clock_allowance_seconds=self.settings.clock_allowance_seconds,
+            renewal_pace=RenewalPace(self.settings.renew_jitter, random.Random()),
+            metrics=self.metrics,
+            refused=self.refused,
+            stepped_seconds=self._stepped_seconds,
+            learnings=self.learnings,
+        )
+
+    @cached_property
+    def refused(self) -> RefusedBook:
+        """Refusals of late."""
+        return RefusedBook(judged_after_seconds=self.settings.denied_after_seconds)
+
+    @cached_property
+    def learnings(self) -> Learnings:
+        """What a restored master learns."""
+        return learnings_of(self.settings, self.catalogs, self.database, self.clock, self.hub)
+
+    @cached_property
+    def licenses(self) -> Licenses:
+        """Licenses, and the keys behind them."""
+        return Licenses(
+            database=self.database,
+            estates=self.estates,
+            hub=self.hub,
+            clock=self.clock,
+            metrics=self.metrics,
+            rules=MoveRules(self.settings.cooling_off_seconds, lambda: secrets.token_bytes(16)),
+            token=lambda: secrets.token_urlsafe(24),
+            enrollment_seconds=self.settings.enrollment_seconds,
+        )
+
+    @cached_property
+    def agreements(self) -> Agreements:
+        """Agreements over time, and their ledger."""
+        return Agreements(
+            database=self.database, estates=self.estates, hub=self.hub, clock=self.clock, metrics=self.metrics
+        )
+
+    @cached_property
+    def teller(self) -> Teller:
+        """Sends messages to webhooks."""
+        return Teller(
+            clock=self.clocks.wall,
+            timeout_seconds=self.settings.webhook_timeout_seconds,
+            agent=f"license-master/{VERSION}",
+            ca_file=self.settings.webhook_ca_file,
+        )
+
+    # --- What happens by itself -------------------------------------------------------------------------------------
+
+    @cached_property
+    def expiry(self) -> Expiry:
+        """Takes back the seats of leases that ended."""
+        return Expiry(
+            database=self.database,
+            committer=self.committer,
+            hub=self.hub,
+            clock=self.clock,
+            metrics=self.metrics,
+            interval_seconds=self.settings.expiry_interval_seconds,
+            clock_allowance_seconds=self.settings.clock_allowance_seconds,
+            holders_max=self.settings.expiry_holders_max,
+            stepped_seconds=self._stepped_seconds,
+        )
+
+    @cached_property
+    def learning(self) -> LearningRound:
+        """Ends learning."""
+        return LearningRound(self.learnings, interval_seconds=self.settings.expiry_interval_seconds)
+
+    @cached_property
+    def releases(self) -> ReleaseRound:
+        """Completes releases."""
+        return ReleaseRound(self.licenses, interval_seconds=self.settings.release_interval_seconds)
+
+    @cached_property
+    def renewals(self) -> RenewalRound:
+        """Orders the renewals that are due."""
+        return RenewalRound(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
+
+    @cached_property
+    def uses(self) -> UseRound:
+        """Takes licenses away whose use has ended."""
+        return UseRound(self.agreements, interval_seconds=self.settings.release_interval_seconds)
+
+    @cached_property
+    def looks(self) -> LookRound:
+        """Notices what other masters did."""
+        return LookRound(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds)
+
+    @cached_property
+    def usage(self) -> UsageRound:
+        """Writes the usage history."""
+        return UsageRound(
+            database=self.database,
+            estates=self.estates,
+            book=self.refused,
+            clock=self.clock,
+            interval_seconds=self.settings.usage_interval_seconds,
+            denied_after_seconds=self.settings.denied_after_seconds,
+            days_max=self.settings.usage_days_max,
+            names_days_max=self.settings.denied_names_days_max,
+        )
+
+    @cached_property
+    def telling(self) -> TellRound:
+        """Tells webhooks what they are to be told."""
+        return TellRound(
+            database=self.database,
+            teller=self.teller,
+            clock=self.clock,
+            metrics=self.metrics,
+            interval_seconds=self.settings.webhook_interval_seconds,
+        )
+
+    @cached_property
+    def alarms(self) -> AlarmRound:
+        """Notices what webhooks are to be told."""
+        return AlarmRound(
+            database=self.database,
+            estates=self.estates,
+            clock=self.clock,
+            tell=self.telling.look,
+            interval_seconds=self.settings.webhook_interval_seconds,
+        )
+
+    @property
+    def rounds(self) -> tuple[Periodic, ...]:
+        """All of these, in the order in which they start."""
+        gate = () if self.gate is None else (self.gate,)
+        return (
+            self.expiry,
+            self.learning,
+            self.releases,
+            self.renewals,
+            self.uses,
+            self.looks,
+            self.usage,
+            self.telling,
+            self.alarms,
+            *gate,
+        )
+
+    # --- Services ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def gate(self) -> Gate | None:
+        """Lets calls in; None in plain text."""
+        if self.certificates is None:
+            return None
+        share = CallerLimits(self.settings.caller_calls_per_second, _BURST_SECONDS, self.settings.caller_streams_max)
+        return Gate(
+            self.certificates,
+            clock=self.clocks.wall,
+            metrics=self.metrics,
+            stands_in=self._stands_in,
+            shares=Shares(share, time.monotonic),
+        )
+
+    async def _stands_in(self, standby: str, primary: str) -> bool:
+        return await self.master.stands_in(pbx_name(standby), pbx_name(primary))
+
+    @cached_property
+    def server(self) -> Server:
+        """All services, on one port."""
+        settings = self.settings
+        return Server(
+            lease_service=LeaseService(
+                master=self.master,
+                signer=self.signer,
+                clock=self.clock,
+                metrics=self.metrics,
+                seats_per_call_max=settings.seats_per_call_max,
+                streams_max=settings.streams_max,
+            ),
+            license_service=LicenseService(self.licenses, signer=self.signer, clock=self.clock),
+            project_service=ProjectService(self.master, self.learnings),
+            standby_service=StandbyService(self.master),
+            status_service=StatusService(
+                self.master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
+            ),
+            audit_service=AuditService(Audit(self.database), signer=self.signer, clock=self.clock),
+            plan_service=PlanService(self.master),
+            report_service=ReportService(Reports(self.database, self.estates, self.clock)),
+            webhook_service=WebhookService(self._webhooks),
+            agreement_service=AgreementService(self.agreements),
+            metrics=self.metrics,
+            message_bytes_max=settings.message_bytes_max,
+            gate=self.gate,
+        )
+
+    @cached_property
+    def _webhooks(self) -> Webhooks:
+        return Webhooks(
+            database=self.database,
+            estates=self.estates,
+            teller=self.teller,
+            clock=self.clock,
+            secret=lambda: secrets.token_urlsafe(32),
+        )
+
+    def metrics_page(self) -> MetricsPage | None:
+        """The page that Prometheus reads, served from now on until it is closed; None where it is not wanted.
+
+        Raises:
+            OSError: its address cannot be listened on.
+        """
+        if not self.settings.metrics_listen:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def read() -> list[Overview]:
+            return asyncio.run_coroutine_threadsafe(self.master.overviews(), loop).result(_SCRAPE_TIMEOUT_SECONDS)
+
+        self.metrics.registry.register(EstateCollector(read))
+        return MetricsPage(
+            self.settings.metrics_listen, self.metrics, certificates=self.certificates, clock=self.clocks.wall
+        )
+
+
+def learnings_of(
+    settings: Settings,
+    catalogs: Mapping[str, Catalog],
+    database: Database,
+    clock: Callable[[], float],
+    hub: WatchHub,
+) -> Learnings:
+    """What a restored master learns; also for the command that says so while no master serves."""
+    return Learnings(
+        database=database,
+        catalogs=catalogs,
+        default_pace=settings.pace,
+        clock=clock,
+        clock_allowance_seconds=settings.clock_allowance_seconds,
+        hub=hub,
+    )

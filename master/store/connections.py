@@ -1,0 +1,135 @@
+"""Connections to PostgreSQL: to which server they go, and when they are given up.
+
+Decides: which of several servers is the one to write to, and when a server that says nothing is taken for gone. Leaves
+to others: transactions (`database`).
+
+- Of several servers the last good one is asked first, each for a few seconds at most, and only one that takes writes
+  will do: that is how masters find the replica that was promoted.
+- A statement that makes no progress for `timeout_seconds` costs the connection. It is dropped, not cancelled: a commit
+  that waits for a synchronous replica would be visible once cancelled, and an answer could go out for what the replica
+  never got.
+- When a connection breaks, the idle ones are dropped with it, and those that the server closed are not used: an outage
+  is found out once, not once for each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+if TYPE_CHECKING:
+    Raw = asyncpg.Connection[Any]
+_CONNECT_SECONDS = 3.0
+"""How long one server may take to let us in."""
+_IDLE_MAX = 4
+_MORE_MAX = 4
+
+SERVER_SETTINGS: Mapping[str, str] = {
+    # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
+    # table was empty would scan it for ever after.
+    "enable_seqscan": "off",
+    "jit": "off",
+    "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
+    "application_name": "license-master",
+    # The locks of a master that hangs, or whose machine died, are let go within seconds, not hours.
+    "idle_in_transaction_session_timeout": "5s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+
+class Connections:
+    """The connections of one process."""
+
+    def __init__(self, url: URL, *, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._idle: set[Raw] = set()
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=_IDLE_MAX,
+            max_overflow=_MORE_MAX,
+            pool_timeout=timeout_seconds,
+            async_creator=self._connect,
+        )
+        self._servers = _servers(self.engine, url)
+        self._watch_pool()
+
+    def patience(self, raw: Raw) -> Patience:
+        """To be kept while a connection is used."""
+        return Patience(raw, self._timeout_seconds)
+
+    def distrust(self) -> None:
+        """A connection broke: drop the idle ones."""
+        for raw in list(self._idle):
+            raw.terminate()
+        self._idle.clear()
+
+    async def _connect(self) -> Raw:
+        failure: Exception | None = None
+        for server in list(self._servers):
+            try:
+                connection: Raw = await asyncpg.connect(
+                    **server, server_settings=dict(SERVER_SETTINGS), timeout=_CONNECT_SECONDS
+                )
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                failure = error
+                self._servers.append(self._servers.pop(0))
+            else:
+                return connection
+        assert failure is not None
+        raise failure
+
+    def _watch_pool(self) -> None:
+        @event.listens_for(self.engine.sync_engine, "checkin")
+        def _on_checkin(connection: Any, _record: Any) -> None:
+            if connection is not None:
+                self._idle.add(connection.driver_connection)
+
+        @event.listens_for(self.engine.sync_engine, "checkout")
+        def _on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+            self._idle.discard(connection.driver_connection)
+            if connection.driver_connection.is_closed():
+                raise DisconnectionError  # and the pool makes another one
+
+        @event.listens_for(self.engine.sync_engine, "close")
+        def _on_close(connection: Any, _record: Any) -> None:
+            self._idle.discard(connection.driver_connection)
+
+
+class Patience:
+    """Drops a connection that makes no progress for a while."""
+
+    def __init__(self, raw: Raw, seconds: float) -> None:
+        self._raw = raw
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.call_later(seconds, raw.terminate)
+
+    def progress(self) -> None:
+        """Something was answered; the next thing may take as long again."""
+        self._end.cancel()
+        self._end = self._loop.call_later(self._seconds, self._raw.terminate)
+
+    def stop(self) -> None:
+        """The connection is not used any more."""
+        self._end.cancel()
+
+
+def _servers(engine: AsyncEngine, url: URL) -> list[dict[str, Any]]:
+    """The driver's arguments for each server that a URL names."""
+    _, arguments = engine.dialect.create_connect_args(url)
+    plain = {key: value for key, value in arguments.items() if key not in ("host", "port")}
+    host, port = arguments.get("host"), arguments.get("port")
+    if isinstance(host, list) and isinstance(port, list):
+        return [{**plain, "host": one, "port": at} for one, at in zip(host, port, strict=True)]
+    return [{**plain, **({"host": host} if host else {}), **({"port": port} if port else {})}]

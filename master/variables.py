@@ -1,0 +1,34 @@
+"""Variables that begin with LICENSE_MASTER_: the settings of a master, and what commands take besides.
+
+A variable that is neither is misspelt, and what it should say would silently not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+PREFIX = "LICENSE_MASTER_"
+SERVER = f"{PREFIX}SERVER"
+PROJECT = f"{PREFIX}PROJECT"
+PKI = f"{PREFIX}PKI"
+PKI_TOKEN = f"{PREFIX}PKI_TOKEN"
+DEVICE_TOKEN = f"{PREFIX}DEVICE_TOKEN"
+COMMANDS = frozenset({SERVER, PROJECT, PKI, PKI_TOKEN, DEVICE_TOKEN})
+"""What commands take besides settings."""
+
+
+def unknown_variables(given: Iterable[str], settings: Collection[str]) -> list[str]:
+    """Those of our prefix that nobody reads, a line each, with the closest that somebody does."""
+    known = COMMANDS | {f"{PREFIX}{name.upper()}" for name in settings}
+    return [
+        f"{name}: no such setting{closest(name.upper(), known)}"
+        for name in sorted(given)
+        if name.upper().startswith(PREFIX) and name.upper() not in known
+    ]
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """What was probably meant, to be added to a sentence; empty where nothing is close."""
+    found = get_close_matches(name, sorted(known), n=1)
+    return f"; {found[0]} was probably meant" if found else ""

@@ -1,0 +1,172 @@
+"""The authority's folder over the years: several at once, damage, keys that get around, and its own end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from master.auth.authority import Authority, AuthorityError
+from master.auth.identity import identity_of
+from master.auth.keys import new_key, signing_request
+from tests.auth.pki import Pki
+from tests.cli import command
+from tests.cli.command import Done
+
+BERLIN = "projects/acme/pbxs/berlin"
+
+
+async def run(folder: Path, *arguments: str | Path) -> Done:
+    """`license-master pki`, for the authority in a folder."""
+    return await command.run("pki", *map(str, arguments), LICENSE_MASTER_PKI=str(folder))
+
+
+def test_many_revocations_at_once_are_all_kept(pki: Pki) -> None:
+    issued = [pki.papers(f"operators/o{at}").issued for at in range(16)]
+
+    def revoke(at: int) -> None:
+        Authority.open(pki.folder).revoke([issued[at]], now=time.time())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(revoke, range(16)))
+    assert all(one.revoked for one in pki.authority.issued())
+
+
+def test_a_token_is_used_once_by_many_at_once(pki: Pki) -> None:
+    berlin = identity_of(f"license-master://{BERLIN}")
+    token = pki.authority.open_token(berlin, seconds=60, now=time.time())
+
+    def enrol(_: int) -> bool:
+        try:
+            Authority.open(pki.folder).enrol(signing_request(berlin, new_key()), token, days=1, now=time.time())
+        except AuthorityError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(enrol, range(16))) == 1
+
+
+async def test_who_lost_a_key_lost_what_it_was_renewed_to(pki: Pki) -> None:
+    first = pki.papers(BERLIN).issued
+    second = pki.authority.renew(first, now=time.time() + 60)
+    other = pki.papers(BERLIN).issued
+    found = await run(pki.folder, "revoke", first.serial)
+    assert f"{second.serial} of {BERLIN} is revoked, as it has the same key" in found.err
+    states = {one.serial: one.revoked for one in pki.authority.issued()}
+    assert states == {first.serial: True, second.serial: True, other.serial: False}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("anna", "of operators/anna is revoked"),
+        ("127.0.0.1", "of localhost, 127.0.0.1 is revoked"),
+        ("otto", "may be operators/otto or viewers/otto; nothing was revoked"),
+    ],
+)
+async def test_a_part_of_a_name_is_enough_where_it_is_nobody_elses(pki: Pki, name: str, says: str) -> None:
+    for one in ("operators/anna", "operators/otto", "viewers/otto"):
+        pki.papers(one)
+    pki.server_papers()
+    found = await run(pki.folder, "revoke", name)
+    assert says in found.err
+    assert sum(one.revoked for one in pki.authority.issued()) == ("is revoked" in says)
+
+
+async def test_damage_is_named_and_keeps_nobody_from_revoking(pki: Pki) -> None:
+    anna = pki.papers("operators/anna").issued
+    (pki.folder / "issued" / "junk.crt").write_bytes(b"junk")
+    found = await run(pki.folder, "revoke", "operators/anna")
+    assert (found.code, "junk.crt is no certificate of this authority" in found.err) == (0, True)
+    assert [one.revoked for one in pki.authority.issued()] == [True]
+    (pki.folder / "tokens.json").write_text(json.dumps(["junk"]))
+    (pki.folder / "revoked.crl").unlink()
+    for arguments, says in (
+        (["token", "operator", "otto"], "tokens.json is damaged; remove it"),
+        (["revoke", anna.serial], "revoked.crl is lost or damaged; put a copy from a master"),
+    ):
+        found = await run(pki.folder, *arguments)
+        assert (found.code, says in found.err, "Traceback" in found.err) == (1, True, False), found.err
+
+
+async def test_a_key_that_others_can_read_is_told(pki: Pki) -> None:
+    assert "warning" not in (await run(pki.folder, "show")).err
+    os.chmod(pki.folder / "ca.key", 0o644)
+    assert "ca.key can be read by others" in (await run(pki.folder, "show")).err
+
+
+def test_an_authority_that_ended_issues_nothing(tmp_path: Path) -> None:
+    now = time.time()
+    authority = Authority.create(tmp_path, name="old", days=10, now=now)
+    anna = identity_of("license-master://operators/anna")
+    issued = authority.issue(anna, new_key().public_key(), days=365, now=now)
+    assert issued.ends_at == authority.ends_at
+    with pytest.raises(AuthorityError, match=r"the authority itself ends .* docs/operations.md"):
+        authority.renew(issued, now=now + 9 * 86_400)
+    with pytest.raises(AuthorityError, match="ended"):
+        authority.issue(anna, new_key().public_key(), days=1, now=now + 10 * 86_400)
+    assert len(authority.issued()) == 1
+
+
+async def test_its_own_end_is_shown_before_it_comes(tmp_path: Path) -> None:
+    Authority.create(tmp_path, name="old", days=100, now=time.time())
+    found = await run(tmp_path, "show", "--json")
+    assert "warning: the authority itself ends" in found.err
+    ends_at = time.time() + 100 * 86_400
+    assert json.loads(found.out)["authority"]["end_time"][:10] == time.strftime("%Y-%m-%d", time.gmtime(ends_at))
+
+
+async def test_nothing_is_overwritten(pki: Pki, tmp_path: Path) -> None:
+    answer = tmp_path / "answer"
+    for project, code in (("acme", 0), ("beta", 1)):
+        device = tmp_path / project
+        name = f"projects/{project}/pbxs/berlin"
+        assert (await run(pki.folder, "request", "pbx", name, "--out", device)).code == 0
+        token = (await run(pki.folder, "token", "pbx", name)).out.strip()
+        enrol: list[str | Path] = ["enrol", "--csr", device / "berlin.csr", "--token", token, "--out"]
+        found = await run(pki.folder, *enrol, answer)
+        assert (found.code, "is there already" in found.err) == (code, bool(code))
+    assert (await run(pki.folder, *enrol, tmp_path / "elsewhere")).code == 0  # the token was not used up
+    other = Pki(tmp_path / "other")
+    found = await run(other.folder, "issue", "operator", "anna", "--out", answer)
+    assert (found.code, "ca.crt: is that of another authority" in found.err) == (1, True)
+    assert not other.authority.issued()
+
+
+async def test_no_certificate_is_good_without_its_key(pki: Pki, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = await run(pki.folder, "issue", "operator", "anna", "--out", tmp_path / "file" / "folder")
+    assert found.code == 1
+    assert not pki.authority.issued()
+
+
+async def test_one_bad_file_keeps_no_other_from_being_renewed(pki: Pki, tmp_path: Path) -> None:
+    good, bad, missing = tmp_path / "good.crt", tmp_path / "bad.crt", tmp_path / "missing.crt"
+    papers = pki.papers(BERLIN)
+    good.write_bytes(papers.certificate)
+    bad.write_bytes(b"junk")
+    found = await run(pki.folder, "renew", bad, missing, good, "--left", "1")
+    assert (found.code, "2 of 3 could not be renewed" in found.err) == (1, True)
+    assert f"{bad}: is no certificate in PEM" in found.err
+    assert f"{missing}: No such file" in found.err
+    assert x509.load_pem_x509_certificate(good.read_bytes()) != papers.issued.certificate
+
+
+async def test_many_tokens_at_once_or_none(pki: Pki, tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    names.write_text("projects/acme/pbxs/berlin\nprojects/acme/pbxs/kiel\n\n")
+    found = await run(pki.folder, "token", "pbx", "--file", names)
+    lines = [line.split("\t") for line in found.out.splitlines()]
+    assert [name for name, _ in lines] == ["projects/acme/pbxs/berlin", "projects/acme/pbxs/kiel"]
+    for name, token in lines:
+        assert pki.authority.holder(token, now=time.time()).resource == name
+    names.write_text("projects/acme/pbxs/paris\nkiel\n")
+    before = (pki.folder / "tokens.json").read_bytes()
+    found = await run(pki.folder, "token", "pbx", "--file", names)
+    assert (found.code, (pki.folder / "tokens.json").read_bytes() == before) == (1, True)

@@ -1,0 +1,91 @@
+"""A master's files change under it: what cannot be used is told and tried again, and never costs a revocation."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from structlog.testing import capture_logs
+
+from master.auth.certificate_files import CertificateFilesError
+from master.auth.certificates import Certificates
+from master.settings import load_settings
+from tests.auth.pki import Papers, Pki
+from tests.support.masters import Clock
+
+BERLIN = "projects/acme/pbxs/berlin"
+
+
+def _read(pki: Pki, papers: Papers, clock: Clock) -> Certificates:
+    files = load_settings(None, **pki.serve(papers)).certificate_files
+    assert files is not None
+    return Certificates(files, clock)
+
+
+def test_a_revocation_that_could_not_be_read_is_applied_when_it_can(pki: Pki) -> None:
+    clock, crl = Clock(time.time()), pki.folder / "revoked.crl"
+    certificates = _read(pki, pki.server_papers(), clock)
+    papers = pki.papers(BERLIN)
+    pki.authority.revoke([papers.issued], now=clock.now)
+    whole, moment = crl.read_bytes(), crl.stat().st_mtime_ns
+    crl.write_bytes(bytes(len(whole)))
+    os.utime(crl, ns=(moment, moment))
+    with capture_logs() as logs:
+        for _ in range(65):
+            clock.advance(1)
+            certificates.look()
+    assert [line["event"] for line in logs] == ["changed certificates cannot be used, the former ones stay"] * 2
+    assert (logs[1]["left_out"], "revoked.crl" in (certificates.problem or "")) == (59, True)
+    crl.write_bytes(whole)  # as when its permissions are mended: the same place, size and time
+    os.utime(crl, ns=(moment, moment))
+    assert [serial for _, serial in certificates.look().revoked] == [papers.issued.certificate.serial_number]
+    assert certificates.problem is None
+
+
+def test_a_revocation_is_its_issuers_own(pki: Pki) -> None:
+    certificates = _read(pki, pki.server_papers(), Clock(time.time()))
+    papers = pki.papers(BERLIN)
+    pki.authority.revoke([papers.issued], now=time.time())
+    issuer = papers.issued.certificate.issuer.public_bytes()
+    assert certificates.look().revoked == {(issuer, papers.issued.certificate.serial_number)}
+
+
+def test_an_overdue_list_counts_and_is_told(pki: Pki) -> None:
+    clock = Clock(time.time())
+    papers = pki.papers(BERLIN)
+    pki.authority.revoke([papers.issued], now=clock.now - 20 * 365 * 86_400)
+    with capture_logs() as logs:
+        found = _read(pki, pki.server_papers(), clock).current
+    assert found.revocations_due is not None
+    assert found.revocations_due < clock.now
+    assert found.revoked
+    assert "overdue" in logs[-1]["event"]
+
+
+def test_at_the_start_it_says_whether_revocations_are_in_force(pki: Pki) -> None:
+    with capture_logs() as logs:
+        _read(pki, pki.server_papers(), Clock(time.time()))
+    assert logs[0]["revocations"] == "in force: 0 revoked"
+
+
+@pytest.mark.parametrize("who", ["a PBX", "somebody else's EKU", "an ended one"])
+def test_a_certificate_that_cannot_serve_is_refused_at_the_start_and_later(pki: Pki, who: str) -> None:
+    clock, good = Clock(time.time()), pki.server_papers()
+    certificates = _read(pki, good, clock)
+    if who == "a PBX":
+        bad, says = pki.papers(BERLIN), f"is the certificate of license-master://{BERLIN}"
+    elif who == "an ended one":
+        bad, says = pki.server_papers(days=1), "ended "
+        clock.advance(2 * 86_400)
+    else:
+        bad, says = pki.for_clients_only(), "not good for servers"
+    with pytest.raises(CertificateFilesError, match=says):
+        _read(pki, bad, clock)
+    assert certificates.look().certificate == good.certificate
+    assert says in (certificates.problem or "")
+
+
+def test_what_a_ca_file_says_besides_is_no_concern(pki: Pki) -> None:
+    (pki.folder / "ca.crt").write_bytes("# Behörde\n".encode() + pki.ca)
+    assert _read(pki, pki.server_papers(), Clock(time.time())).current.ca.startswith(b"-----BEGIN CERTIFICATE")

@@ -1,0 +1,174 @@
+"""Plays a story: load, faults, an end to them, recovery, and the books compared; again until the time is up.
+
+Decides: when it looks, how long recovery may take (I4), and what is counted. Never raises for what a story finds: that
+stands in its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from tests.chaos.databases import Server, Store, file_store
+from tests.chaos.faults import During
+from tests.chaos.stories import Story
+from tests.chaos.world import World, world
+
+RECOVERY_SECONDS_MAX = 60.0
+SETTLING_SECONDS_MAX = 40.0
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What stories are played on."""
+
+    template: Path
+    """The folder of an upgraded, empty SQLite file."""
+    server: Server | None
+    """For stories on PostgreSQL."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came of a story."""
+
+    story: str
+    database: str
+    seed: int
+    rounds: int = 0
+    seconds: float = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+    seats: Counter[str] = field(default_factory=Counter)
+    """What sites were told of their seats."""
+    looks: int = 0
+    """How often the database was compared with what the sites were told."""
+    in_use_max: int = 0
+    recovery_seconds: list[float] = field(default_factory=list)
+    """From the end of the last fault to a master's answer, for each site and round."""
+    settling_seconds: list[float] = field(default_factory=list)
+    """From rest to books that are the same, for each round."""
+    freed_seconds: list[float] = field(default_factory=list)
+    """For sites that were cut off until their leases ended: from then on to their seats being free."""
+    answer_seconds_max: float = 0
+    silence_seconds_max: float = 0
+    violations: list[str] = field(default_factory=list)
+    log: str = ""
+    """The masters'."""
+
+
+async def play(story: Story, ground: Ground, folder: Path, *, database: str, seed: int, seconds: float) -> Outcome:
+    """Play rounds until `seconds` are over, one at least, and none after a violation. The folder is empty."""
+    outcome = Outcome(story=story.name, database=database, seed=seed)
+    began = monotonic()
+    name = f"{seed} {story.name} {database}"
+    async with _store(ground, folder, database, seed=name) as store:
+        masters = min(story.masters, store.masters_max)
+        async with world(store, folder, masters=masters, lease=story.lease, seed=name, pause_seconds=0.05) as estate:
+            while not estate.books.violations and (not outcome.rounds or monotonic() - began < seconds):
+                await _round(story, estate, outcome)
+                outcome.rounds += 1
+            await _closed(estate)
+        outcome.log = "".join(master.log for master in estate.masters)
+    outcome.seconds = monotonic() - began
+    outcome.freed_seconds = estate.freed_seconds
+    books, tally = estate.books, estate.tally
+    outcome.faults, outcome.calls, outcome.answers = estate.done, tally.calls, tally.answers
+    outcome.seats, outcome.looks, outcome.in_use_max = books.happened, books.looks, books.in_use_max
+    outcome.answer_seconds_max = tally.answer_seconds_max
+    outcome.silence_seconds_max = tally.silence_seconds_max
+    outcome.violations = books.violations
+    return outcome
+
+
+@asynccontextmanager
+async def _store(ground: Ground, folder: Path, database: str, *, seed: str) -> AsyncIterator[Store]:
+    if database == "sqlite":
+        async with file_store(folder, ground.template) as file:
+            yield file
+    else:
+        assert ground.server is not None
+        async with ground.server.store(folder, seed=seed) as served:
+            yield served
+
+
+async def _round(story: Story, estate: World, outcome: Outcome) -> None:
+    for site in estate.sites:
+        site.live()
+    for dashboard in estate.dashboards:
+        dashboard.ask()
+    if story.moves_licenses:
+        estate.lender.move()
+    looking = asyncio.create_task(_look(estate))
+    try:
+        await asyncio.gather(*(_happen(one, estate) for one in story.faults(estate.chance)))
+        outcome.recovery_seconds += await _recovered(estate)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+    for site in estate.sites:
+        await site.rest()
+    await estate.lender.rest()
+    for dashboard in estate.dashboards:
+        await dashboard.rest()
+    outcome.settling_seconds.append(await _settled(estate))
+    await estate.books.verify_audit(estate.reading)
+
+
+async def _happen(one: During, estate: World) -> None:
+    await asyncio.sleep(one.begin)
+    began = monotonic()
+    await one.fault.begin(estate)
+    await asyncio.sleep(max(one.end - one.begin - (monotonic() - began), 0))
+    await one.fault.end(estate)
+
+
+async def _look(estate: World) -> None:
+    while True:
+        estate.books.look()
+        await estate.books.compare(estate.reading)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _recovered(estate: World) -> list[float]:
+    """I4: how long it took until each site had an answer of a master's to something asked after the faults."""
+    ended = monotonic()
+    answers = [site.next_answer(after=ended) for site in estate.sites]
+    done, missing = await asyncio.wait(answers, timeout=RECOVERY_SECONDS_MAX)
+    for site, answer in zip(estate.sites, answers, strict=True):
+        if answer in missing:
+            why = site.client.report()
+            estate.books.violated(f"I4: {site.name} has no answer for {RECOVERY_SECONDS_MAX} s: {why.state} {why.why}")
+    return [answer.result() - ended for answer in done]
+
+
+async def _settled(estate: World) -> float:
+    """At rest the sites' books and the database's come to be the same."""
+    began = monotonic()
+    differences = ["the database does not answer"]
+    while differences and monotonic() - began < SETTLING_SECONDS_MAX:
+        there = await estate.books.compare(estate.reading)
+        if there is not None:
+            differences = estate.books.differences(there)
+        if differences:
+            await asyncio.sleep(0.05)
+    for difference in differences:
+        estate.books.violated(f"I4: not settled after {SETTLING_SECONDS_MAX} s: {difference}")
+    return monotonic() - began
+
+
+async def _closed(estate: World) -> None:
+    """Every site leaves: nothing stays counted."""
+    await estate.sleeper.stop()
+    for site in estate.sites:
+        await site.close()
+    there = await estate.books.compare(estate.reading)
+    if there and not estate.books.violations:
+        estate.books.violated(f"I3: every site has left, and seats stay: {there}")

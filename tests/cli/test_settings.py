@@ -1,0 +1,94 @@
+"""Settings as they are mistyped: named with what was meant, and never with a secret; what is made is its owner's."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from master.cli.failure import CommandFailed
+from master.cli.main import app
+from master.cli.serve import settings_from
+from tests.cli.command import run
+from tests.support.masters import Clock, in_process_master, sqlite_url, upgraded
+
+SECRET = "sesame"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LICENSE_MASTER_TLS_REVOCATION_FILE", "LICENSE_MASTER_TLS_REVOCATIONS_FILE"),
+        ("LICENSE_MASTER_LISTENS", "LICENSE_MASTER_LISTEN"),
+        ("license_master_grace", "LICENSE_MASTER_GRACE_SECONDS"),
+    ],
+)
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+    monkeypatch.setenv(name, SECRET)
+    with pytest.raises(CommandFailed) as failed:
+        settings_from(None)
+    [line] = failed.value.lines
+    assert (name in line, meant in line, SECRET in line) == (True, True, False)
+
+
+def test_what_commands_take_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVER", "PROJECT", "PKI", "PKI_TOKEN", "DEVICE_TOKEN", "TTL_SECONDS"):
+        monkeypatch.setenv(f"LICENSE_MASTER_{name}", "60")
+    assert settings_from(None).ttl_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f'database_urll = "postgresql://u:{SECRET}@h/d"', "database_urll: no such setting; database_url was probably"),
+        (f'database_url = ["postgresql://u:{SECRET}@h/d"]', "database_url: Input should be a valid string"),
+        (f'database_url = "postgresql://u:{SECRET}@h/d', "cannot be read as TOML"),
+        ("ttl_seconds = 1", "ttl_seconds: 1: Input should be greater"),
+    ],
+)
+async def test_what_is_wrong_in_a_file_is_said_without_secrets(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    found = await run("serve", "--plaintext", "--settings", str(file))
+    assert (found.code, says in found.err) == (1, True), found.err
+    assert SECRET not in found.err
+    assert "Traceback" not in found.err
+
+
+def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["serve", "--settings", str(tmp_path)]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (f"mysql://u:{SECRET}@h/d", "must start with sqlite:/// or postgresql://"),
+        (f"//u:{SECRET}@h", "is no database URL"),
+        (f"postgresql://u:{SECRET}@h/d?connect_timeout=3", "unknown parameters connect_timeout"),
+    ],
+)
+async def test_a_password_is_in_no_message(url: str, says: str) -> None:
+    found = await run("db", "upgrade", "--database-url", url)
+    assert (found.code, says in found.err, SECRET in found.err) == (1, True, False), found.err
+
+
+async def test_a_database_is_its_owners_alone(tmp_path: Path) -> None:
+    for command in (["serve", "--plaintext"], ["db", "upgrade"]):
+        await run(*command, "--database-url", sqlite_url(tmp_path))
+        assert {stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in os.listdir(tmp_path)} == {0o600}
+
+
+async def test_a_database_that_others_can_read_is_told(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    await upgraded(url)
+    file = Path(url.removeprefix("sqlite:///"))
+    for mode, lines in ((0o600, 0), (0o640, 1)):
+        os.chmod(file, mode)
+        with capture_logs() as logs:
+            async with in_process_master(url, Clock()):
+                pass
+        assert len([line for line in logs if line.get("remedy") == f"chmod 600 {file}*"]) == lines

@@ -1,0 +1,50 @@
+"""A command's own certificate: checked before a master is blamed, and it says who speaks TLS and who does not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.auth.pki import Papers, Pki
+from tests.cli.command import Done, run
+from tests.support.masters import Clock, InProcess, in_process_master
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path / "pki")
+
+
+async def asked(folder: Path, papers: Papers, server: str) -> Done:
+    """A command that shows papers."""
+    named = {"ca": papers.ca, "certificate": papers.certificate, "key": papers.key}
+    for name, data in named.items():
+        (folder / name).write_bytes(data)
+    options = [word for name in named for word in (f"--tls-{name}", str(folder / name))]
+    return await run(*options, "project", "list", LICENSE_MASTER_SERVER=server)
+
+
+@pytest.mark.parametrize("what", ["another key", "no CA", "ended"])
+async def test_local_files_that_are_wrong_are_named(pki: Pki, tmp_path: Path, what: str) -> None:
+    anna, otto = pki.papers("operators/anna"), pki.papers("operators/otto")
+    papers, says = {
+        "another key": (Papers(anna.issued, anna.certificate, otto.key, anna.ca), "--tls-key: "),
+        "no CA": (Papers(anna.issued, anna.certificate, anna.key, b"junk"), "--tls-ca: "),
+        "ended": (pki.papers("operators/anna", days=1, now=time.time() - 200_000), "--tls-certificate: "),
+    }[what]
+    found = await asked(tmp_path, papers, "127.0.0.1:1")
+    assert (found.code, says in found.err, "no master answers" in found.err) == (1, True, False), found.err
+
+
+async def test_a_certificate_shown_to_a_master_in_plain_text(pki: Pki, tmp_path: Path, master: InProcess) -> None:
+    found = await asked(tmp_path, pki.papers("operators/anna"), master.wire.address)
+    assert (found.code, "answers in plain text, and a certificate was shown" in found.err) == (1, True), found.err
+
+
+async def test_no_certificate_shown_to_a_master_that_asks_for_one(pki: Pki, sqlite_database_url: str) -> None:
+    settings = pki.serve(pki.server_papers())
+    async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
+        found = await run("project", "list", LICENSE_MASTER_SERVER=master.wire.address)
+    assert (found.code, "no certificate was shown" in found.err, "and it asks for one" in found.err) == (1, True, True)

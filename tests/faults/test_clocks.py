@@ -1,0 +1,153 @@
+"""Clocks that are wrong, and that are set while leases run: real masters on machines whose wall clock tests set."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from licensemaster.v1 import lease_pb2
+from tests.faults.truth import all_events, used
+from tests.support.estates import project
+from tests.support.machine_clock import MachineClock
+from tests.support.masters import MasterProcess, Wire, master_process, wire_to
+from tests.support.pbx import BarePbx, granted, opened, seat
+from tests.support.postgres import PostgresServer
+
+HOUR = 3600.0
+TTL, GRACE = 5, 0
+SETTINGS: dict[str, Any] = {
+    "pulse_interval_seconds": 0.05,
+    "expiry_interval_seconds": 0.05,
+    "clock_allowance_seconds": 0,
+}
+
+
+@pytest.fixture
+def machine_clock(tmp_path: Path) -> MachineClock:
+    return MachineClock(tmp_path / "clock")
+
+
+async def _metric(process: MasterProcess, name: str) -> float:
+    def get() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{process.metrics_port}/metrics") as response:
+            return str(response.read().decode())
+
+    page = await asyncio.to_thread(get)
+    return next(one.samples[0].value for one in text_string_to_metric_families(page) if one.name == name)
+
+
+async def _until(process: MasterProcess, name: str, holds: Callable[[float], bool]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            if holds(await _metric(process, name)):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _until_reclaimed(wire: Wire) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            if not (await used(wire))["port"]:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _apply(wire: Wire) -> None:
+    await wire.apply(project({"PBX-Port12": 5}, ttl_seconds=TTL, grace_seconds=GRACE))
+
+
+def _signed_end(renewed: lease_pb2.RenewLeaseResponse) -> float:
+    return lease_pb2.LeaseTerms.FromString(renewed.lease.signed.terms).end_time.ToNanoseconds() / 1e9
+
+
+async def _silent_since(pbx: BarePbx) -> float:
+    """Take a seat, renew for the last time; when that was, by our own clock."""
+    granted(await pbx.acquire(seat("port", "anna")))
+    asked = time.monotonic()
+    await pbx.renew()
+    return asked
+
+
+@pytest.mark.parametrize("off_seconds", [HOUR, -HOUR], ids=["an-hour-ahead", "an-hour-behind"])
+async def test_a_master_whose_clock_is_off(
+    postgres: PostgresServer, postgres_template: str, machine_clock: MachineClock, off_seconds: float
+) -> None:
+    """Two masters of one database, one on a machine with a wrong clock: it says so, and leases do not notice."""
+    url = await postgres.new_database(like=postgres_template)
+    machine_clock.set_by(off_seconds)
+    with machine_clock.in_force():
+        wrong = MasterProcess(url, **SETTINGS)
+        await wrong.start()
+    try:
+        async with (
+            master_process(url, **SETTINGS) as right,
+            wire_to(wrong.address) as wrong_wire,
+            wire_to(right.address) as right_wire,
+        ):
+            await _apply(right_wire)
+            berlin = await opened(wrong_wire, "berlin")
+            for wire in (wrong_wire, right_wire):
+                berlin.wire = wire
+                assert abs(_signed_end(await berlin.renew()) - (time.time() + TTL + GRACE)) < 60
+            asked = await _silent_since(berlin)
+            await _until_reclaimed(wrong_wire)
+            assert time.monotonic() - asked >= TTL + GRACE
+            assert len(await all_events(right_wire, "lease.expired")) == 1
+            assert await _metric(wrong, "license_master_clock_offset_seconds") == pytest.approx(off_seconds, abs=60)
+            assert await _metric(right, "license_master_clock_offset_seconds") == pytest.approx(0, abs=60)
+    finally:
+        await wrong.kill()
+
+
+async def test_a_clock_set_back_neither_revives_nor_stretches_leases(
+    sqlite_database_url: str, machine_clock: MachineClock
+) -> None:
+    """The database's clock is the machine's own here; it is set back by an hour, then the master restarted."""
+    with machine_clock.in_force():
+        process = MasterProcess(sqlite_database_url, **SETTINGS)
+        await process.start()
+        try:
+            async with wire_to(process.address) as wire:
+                await _apply(wire)
+                berlin = await opened(wire, "berlin")
+                await _silent_since(berlin)
+                machine_clock.set_by(-HOUR)
+                await _until(process, "license_master_clock_ahead_seconds", lambda ahead: ahead > HOUR / 2)
+                asked = time.monotonic()
+                end = _signed_end(await berlin.renew())
+                await _until_reclaimed(wire)
+                assert time.monotonic() - asked >= TTL + GRACE
+            await process.kill()
+            await process.start()
+            async with wire_to(process.address) as wire:
+                await _until(process, "license_master_clock_ahead_seconds", lambda ahead: ahead > HOUR / 2)
+                berlin = await opened(wire, "berlin")
+                assert _signed_end(await berlin.renew()) > end
+        finally:
+            await process.kill()
+
+
+async def test_a_clock_set_forward_ends_no_lease_early(sqlite_database_url: str, machine_clock: MachineClock) -> None:
+    with machine_clock.in_force():
+        process = MasterProcess(sqlite_database_url, **SETTINGS)
+        await process.start()
+        try:
+            async with wire_to(process.address) as wire:
+                await wire.apply(project({"PBX-Port12": 5}, ttl_seconds=60, grace_seconds=60))
+                berlin = await opened(wire, "berlin")
+                granted(await berlin.acquire(seat("port", "anna")))
+                machine_clock.set_by(HOUR)
+                await _until(process, "license_master_clock_stepped_seconds", lambda stepped: stepped > HOUR / 2)
+                granted(await berlin.acquire(seat("port", "ben")))
+                assert (await used(wire))["port"] == 2
+                assert (await berlin.renew()).lease.epoch == berlin.epoch
+                assert await all_events(wire, "lease.expired") == []
+        finally:
+            await process.kill()

@@ -1,0 +1,48 @@
+"""Lines that are neither whole nor cut: silent ones are given up for new ones, slow ones are waited for."""
+
+from __future__ import annotations
+
+import pytest
+
+from slave_client import HolderKind, SlaveClient, State, Want
+from tests.chaos.lines import FAIR, Way, Weather, line_to
+from tests.slave_client.conftest import RestartableMaster, client_config
+
+ANNA = Want("port", HolderKind.USER, "anna")
+
+
+def _impatient(address: str) -> SlaveClient:
+    return SlaveClient(client_config(address, call_timeout_seconds=0.3, give_up_after_seconds=0.3))
+
+
+@pytest.mark.parametrize("way", [Way.THERE, Way.BACK, Way.BOTH])
+async def test_a_connection_that_fell_silent_is_not_relied_on_again(master: RestartableMaster, way: Way) -> None:
+    async with line_to(master.address) as line, _impatient(line.address) as client:
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        line.weather = Weather(silent=way)
+        assert not (await client.acquire(ANNA)).granted
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        line.weather = FAIR  # for new connections; the old one stays silent for good
+        client.look_again()
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        assert (await client.acquire(ANNA)).granted
+        assert line.happened["connections"] > 1
+
+
+async def test_a_line_of_long_latency_is_waited_for(master: RestartableMaster) -> None:
+    """Connecting takes several round trips; over a satellite with TLS that is more than a second."""
+    async with line_to(master.address) as line:
+        line.weather = Weather(delay_seconds=0.7)
+        async with SlaveClient(client_config(line.address)) as client:
+            await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+            assert (await client.acquire(ANNA)).granted
+        assert line.happened["connections"] == 1
+
+
+async def test_a_line_that_is_only_late_keeps_its_connection(master: RestartableMaster) -> None:
+    async with line_to(master.address) as line, SlaveClient(client_config(line.address)) as client:
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        line.weather = Weather(delay_seconds=0.1, jitter_seconds=0.1)
+        for number in range(5):
+            await client.acquire(Want("port", HolderKind.USER, f"phone-{number}"))
+        assert line.happened["connections"] == 1

@@ -1,0 +1,226 @@
+"""The master's database goes back to an older state, again and again: the sites never use more than there is."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from licensemaster.v1 import project_pb2, status_pb2
+from master.app import mark_restored
+from master.settings import load_settings
+from master.store.backup import copied
+from slave_client import HolderKind, LossCause, NoticeKind, Reason, SlaveClient, State, Want
+from slave_client.seats import Lost, SeatChange
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
+from tests.slave_client.operating import until
+from tests.slave_client.test_never_too_many import ACTIONS, PHONES, Site, step
+from tests.support.masters import PROJECT, wire_to
+
+SEEDS = 12
+STEPS = 60
+LEASE_SECONDS = 60
+DATABASE = "license-master.db"
+
+
+@dataclass(slots=True)
+class Vault:
+    """Backups of a master's database, and putting one back."""
+
+    master: RestartableMaster
+    folder: Path
+    made: list[Path] = field(default_factory=list)
+
+    def back_up(self) -> None:
+        """While the master serves."""
+        target = self.folder / f"backup-{len(self.made)}.db"
+        with copied(self.folder / DATABASE, target, progress=lambda _done, _total: None):
+            pass
+        self.made.append(target)
+
+    async def restore(self, backup: Path, *, said: bool = True) -> None:
+        """Put a backup in place, as `license-master db restore` does, and serve it; `said`: that it was restored."""
+        await self.master.stop()
+        for name in self.folder.glob(f"{DATABASE}*"):
+            name.unlink()
+        with copied(backup, self.folder / DATABASE, progress=lambda _done, _total: None) as copy:
+            settings = load_settings(None, database_url=f"sqlite:///{copy}", plaintext=True, clock_allowance_seconds=0)
+            if said:
+                await mark_restored(settings, caller="test", clock=self.master.clock)
+        await self.master.start()
+
+
+@pytest.fixture
+def vault(master: RestartableMaster, tmp_path: Path) -> Vault:
+    found = Vault(master, tmp_path)
+    found.back_up()
+    return found
+
+
+async def learning(master: RestartableMaster) -> bool:
+    async with wire_to(master.address) as wire:
+        request = status_pb2.GetStatusRequest(project=f"projects/{PROJECT}")
+        return (await wire.status.GetStatus(request)).HasField("learning")
+
+
+async def learned(master: RestartableMaster) -> bool:
+    return not await learning(master)
+
+
+async def proven(master: RestartableMaster, site: Site) -> None:
+    """Wait until a site that reaches the master has shown it what it holds."""
+    site.client.look_again()
+    name = site.config.pbx
+
+    async def known() -> bool:
+        async with wire_to(master.address) as wire:
+            leases = (await wire.status.ListLeases(status_pb2.ListLeasesRequest(project=f"projects/{PROJECT}"))).leases
+        (epoch,) = [lease.epoch for lease in leases if lease.pbx == name]
+        return site.client.state is State.CONNECTED and site.client.report().epoch == epoch
+
+    await until(known)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_sites_never_use_more_than_there_is_whatever_is_restored(
+    master: RestartableMaster, vault: Vault, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    time = HeldClock(master.clock)
+    sites = [Site(master, pbx, tmp_path / pbx, time) for pbx in ("berlin", "rome")]
+    for site in sites:
+        await site.client.start()
+        await site.judged()
+    granted, restored = await step(sites[0], "acquire", chance, sites[0].wants), 0
+    for _ in range(STEPS):
+        site = chance.choice(sites)
+        some = chance.sample(site.wants, chance.randint(1, PHONES))
+        match chance.choice((*ACTIONS, *ACTIONS, "back up", "go back", "learn")):
+            case "back up":
+                vault.back_up()
+            case "go back":
+                if chance.random() < 0.5:
+                    await step(site, "cut", chance, some)
+                await vault.restore(chance.choice(vault.made))
+                restored += 1
+                for reached in (one for one in sites if not one.line.is_cut):
+                    await proven(master, reached)
+                    await step(reached, "acquire", chance, reached.wants)  # everything that it can get
+            case "learn":
+                time.advance(LEASE_SECONDS + 1)
+                await until(lambda: learned(master))
+            case action:
+                granted += await step(site, action, chance, some)
+        assert sum(site.in_use for site in sites) <= PORTS
+    for site in sites:
+        site.line.restore()
+        site.client.look_again()
+    time.advance(LEASE_SECONDS + 1)
+    await until(lambda: learned(master))
+    assert sum(site.in_use for site in sites) <= PORTS
+    for site in sites:
+        await site.restart(crash=False)
+        await site.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    synced = [await site.client.sync(site.wants) for site in sites]
+    assert sum(outcome.granted for one in synced for outcome in one.outcomes) == PORTS
+    for site in sites:
+        assert await master.holders(site.name) == {held.want.holder for held in site.client.held}
+        await site.client.close()
+    assert granted > 0
+    assert restored > 0
+
+
+@dataclass(slots=True)
+class Phones:
+    """A PBX's client with so many phones, and what it heard."""
+
+    client: SlaveClient
+    wants: list[Want]
+    lost: list[LossCause] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+
+    @classmethod
+    async def at(cls, master: RestartableMaster, pbx: str, count: int, folder: Path, time: HeldClock) -> Phones:
+        """Registered, each with a port, and their lease signed since."""
+        found: Phones
+
+        def heard(_want: Want, change: SeatChange) -> None:
+            if isinstance(change, Lost):
+                found.lost.append(change.cause)
+
+        client = SlaveClient(
+            master.config(pbx, state_dir=folder / pbx),
+            clock=time,
+            on_seat=heard,
+            on_state=lambda _old, new, _why: found.states.append(new),
+        )
+        found = cls(client, [Want("port", HolderKind.USER, f"{pbx}-{number}") for number in range(count)])
+        await client.start()
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        assert all(outcome.granted for outcome in await client.acquire_many(found.wants))
+        return found
+
+    async def renewed(self, time: HeldClock) -> None:
+        """What it holds is signed."""
+        before = self.client.report().lease_end
+        time.advance(12)
+
+        async def later() -> bool:
+            return self.client.report().lease_end != before
+
+        await until(later)
+
+
+async def test_a_site_keeps_its_phones_through_a_restore(
+    master: RestartableMaster, vault: Vault, tmp_path: Path
+) -> None:
+    """The backup is older than the site itself."""
+    time = HeldClock(master.clock)
+    site = await Phones.at(master, "berlin", 3, tmp_path, time)
+    await site.renewed(time)
+    site.states.clear()
+    await vault.restore(vault.made[0])
+    assert await learning(master)
+    site.client.look_again()
+
+    async def entered() -> bool:
+        return await master.holders("berlin") == {want.holder for want in site.wants}
+
+    await until(entered)
+    await site.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    assert site.lost == []
+    assert State.EXPIRED not in site.states
+    assert NoticeKind.LEARNING in {notice.kind for notice in site.client.notices}
+    one_more = await site.client.acquire(Want("port", HolderKind.USER, "another"))
+    assert not one_more.granted
+    assert one_more.reason is Reason.LEARNING  # type: ignore[union-attr]
+    await site.client.return_seat(site.wants[0])
+    assert (await site.client.acquire(Want("port", HolderKind.USER, "another"))).granted
+    await site.client.close()
+
+
+async def test_a_site_keeps_its_phones_when_nobody_says_that_it_was_restored(
+    master: RestartableMaster, vault: Vault, tmp_path: Path
+) -> None:
+    time = HeldClock(master.clock)
+    site = await Phones.at(master, "berlin", 3, tmp_path, time)
+    vault.back_up()
+    await site.renewed(time)
+    await vault.restore(vault.made[-1], said=False)
+    site.client.look_again()
+    await until(lambda: learning(master))
+    await site.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    assert site.lost == []
+    assert len(site.client.held) == 3
+    await site.client.close()
+
+
+async def test_an_operator_may_end_it(master: RestartableMaster, vault: Vault, tmp_path: Path) -> None:
+    await vault.restore(vault.made[0])
+    async with wire_to(master.address) as wire:
+        request = project_pb2.EndLearningRequest(project=f"projects/{PROJECT}", reason="a test", request_id="end")
+        assert (await wire.projects.EndLearning(request)).seats_at_risk == 0
+    site = await Phones.at(master, "berlin", PORTS, tmp_path, HeldClock(master.clock))
+    await site.client.close()
