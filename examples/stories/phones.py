@@ -49,9 +49,8 @@ def main() -> None:
         client.stop()
     refused = [one for one in synced.outcomes if isinstance(one, Refused)]
     granted = len(synced.outcomes) - len(refused)
-    print(
-        f"{given.pbx.rsplit('/', 1)[-1]} on {given.software}: {granted} of {given.count} phones have a {given.type} license"
-    )
+    pbx, phones = given.pbx.rpartition("/")[2], f"{granted} of {given.count} phones"
+    print(f"{pbx} on {given.software}: {phones} have a {given.type} license")
     for message, times in Counter(f"{one.reason.name}: {one.message}" for one in refused).items():
         print(f"  {times} refused: {message}")
 

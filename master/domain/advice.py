@@ -172,7 +172,8 @@ def advice(
 ) -> Iterator[Advice]:
     """The smallest changes that would make it possible, or spare its warnings.
 
-    `upgrades` are the versions that licenses can get free of charge, by license id; `ended` the licenses that end by then.
+    `upgrades` are the versions that licenses can get free of charge, by license id; `ended` are the licenses whose use
+    ends by then.
     """
     yield from _renew(ended)
     ending = {(item.device.name, item.type.key) for item in ended if item.device is not None}
