@@ -237,6 +237,11 @@ class Parts:
         return RenewalRound(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
 
     @cached_property
+    def uses(self) -> UseRound:
+        """Takes licenses away whose use has ended."""
+        return UseRound(self.agreements, interval_seconds=self.settings.release_interval_seconds)
+
+    @cached_property
     def looks(self) -> LookRound:
         """Notices what other masters did."""
         return LookRound(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds)

@@ -1,7 +1,7 @@
 """Lets so many phones be registered at a PBX, as the PBX itself does it, and tells how many got a license.
 
-    python phones.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE] [--type TYPE]
-        [--signed]
+    python phones.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE]
+        [--signed] [--type TYPE]
 
 Each run is the PBX after a restart: it goes on under the lease that it kept in its folder, and asks for what it wants
 now. Afterwards it stops, as for a short maintenance: the master counts its seats until its lease ends. With --signed it
@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("pbx")
     parser.add_argument("count", type=int)
     parser.add_argument("software", nargs="?", default="12")
-    parser.add_argument("--type", default="port", help="the license that each of them needs")
     parser.add_argument("--signed", action="store_true")
+    parser.add_argument("--type", default="port", help="the license that each of them needs")
     given = parser.parse_args()
     folder = given.folder / given.pbx.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,8 @@ def main() -> None:
         client.stop()
     refused = [one for one in synced.outcomes if isinstance(one, Refused)]
     granted = len(synced.outcomes) - len(refused)
-    site = given.pbx.rsplit("/", 1)[-1]
-    print(f"{site} on {given.software}: {granted} of {given.count} phones have a {given.type} license")
+    pbx, phones = given.pbx.rpartition("/")[2], f"{granted} of {given.count} phones"
+    print(f"{pbx} on {given.software}: {phones} have a {given.type} license")
     for message, times in Counter(f"{one.reason.name}: {one.message}" for one in refused).items():
         print(f"  {times} refused: {message}")
 

@@ -172,7 +172,8 @@ def advice(
 ) -> Iterator[Advice]:
     """The smallest changes that would make it possible, or spare its warnings.
 
-    `upgrades` are the versions that licenses can get free of charge, by license id; `ended` licenses end by then.
+    `upgrades` are the versions that licenses can get free of charge, by license id; `ended` are the licenses whose use
+    ends by then.
     """
     yield from _renew(ended)
     ending = {(item.device.name, item.type.key) for item in ended if item.device is not None}
@@ -202,6 +203,18 @@ def advice(
             )
 
 
+def _renew(ended: Sequence[License]) -> Iterator[Advice]:
+    for item in ended:
+        if item.agreed is not None and item.device is not None:
+            yield Advice(
+                action=AdviceAction.RENEW,
+                text=f"buy or renew {item.agreed.subject} in time, and {item.ref} stays",
+                device=item.device.name,
+                license_type=item.type.key,
+                licenses=(item.ref,),
+            )
+
+
 def _upgrade(limit: LimitForecast, upgrades: Mapping[str, Collection[int]]) -> Iterator[Advice]:
     able = tuple(ref for ref in limit.blocking if limit.software in upgrades.get(ref.id, ()))
     if able:
@@ -213,18 +226,6 @@ def _upgrade(limit: LimitForecast, upgrades: Mapping[str, Collection[int]]) -> I
             version=limit.software,
             licenses=able,
         )
-
-
-def _renew(ended: Sequence[License]) -> Iterator[Advice]:
-    for item in ended:
-        if item.agreed is not None and item.device is not None:
-            yield Advice(
-                action=AdviceAction.RENEW,
-                text=f"buy or renew {item.agreed.subject} in time, and {item.ref} stays",
-                device=item.device.name,
-                license_type=item.type.key,
-                licenses=(item.ref,),
-            )
 
 
 def _unblock(limit: LimitForecast, releasable: set[str]) -> Iterator[Advice]:

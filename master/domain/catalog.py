@@ -133,12 +133,15 @@ class Catalog:
         name: str,
         title: str,
         platforms: frozenset[str],
+        releases_from_software: Version | None,
         types: Mapping[str, LicenseType],
         time: Policies,
     ) -> None:
         self.name = name
         self.title = title
         self.platforms = platforms
+        self.releases_from_software = releases_from_software
+        """Older software cannot give a license back, nor draw on a pool (rules A5, L4); None where all can."""
         self.types = dict(types)
         self.time = time
         """Its policies, offers, products and releases."""

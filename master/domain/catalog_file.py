@@ -15,7 +15,7 @@ from master.domain.toml_lines import FieldPath
 from master.domain.toml_reader import TomlReader, close_to
 from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
 
-_CATALOG_KEYS = {"name", "title", "platforms"}
+_CATALOG_KEYS = {"name", "title", "platforms", "releases_from_software"}
 _TYPE_KEYS = {
     "name", "tier_name", "spellings", "metering", "holders", "exempt_holders", "exempt_roles", "exempt_models",
     "exempt_from_software", "version_basis", "drawn_from", "tiers", "companions", "includes", "includes_per_pbx",
@@ -57,6 +57,7 @@ class _Reader(TomlReader):
             name=self.string(head, ("catalog", "name")),
             title=self.string(head, ("catalog", "title")),
             platforms=platforms,
+            releases_from_software=self.version(head, ("catalog", "releases_from_software")),
             types=types,
             time=PolicyFile(self, types).policies(),
         )

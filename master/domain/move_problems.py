@@ -15,9 +15,6 @@ from master.domain.estate import Device, Estate, License, Pbx
 from master.domain.refusals import MOST_HOLDERS, MOST_NAMED, LicenseRef, TopHolder
 from master.domain.versions import Version
 
-FIRST_RELEASING_SOFTWARE = Version(8)
-"""Firmware before it cannot release (L4), and a PBX on it cannot draw on the pool (A5)."""
-
 
 class MoveProblem(IntEnum):
     """The closed list; the number is the order of precedence.
@@ -277,31 +274,27 @@ def not_releasable(item: License, device: Device) -> MoveRefusal:
     )
 
 
-def firmware_too_old(item: License, device: Device, pbx: Pbx, running: Version) -> MoveRefusal:
+def firmware_too_old(item: License, device: Device, pbx: Pbx, running: Version, *, first: Version) -> MoveRefusal:
     """L4: the firmware of its device cannot release."""
     return MoveRefusal(
         problem=MoveProblem.FIRMWARE_TOO_OLD,
         rules=("L4",),
         message=(
-            f"{pbx.name} on {device.name} runs {running}; nothing can be released from firmware older than"
-            f" {FIRST_RELEASING_SOFTWARE}"
+            f"{pbx.name} on {device.name} runs {running}; nothing can be released from firmware older than {first}"
         ),
-        remedy=f"upgrade {pbx.name} to {FIRST_RELEASING_SOFTWARE} or newer first",
+        remedy=f"upgrade {pbx.name} to {first} or newer first",
         license=item.ref,
         device=device.name,
     )
 
 
-def too_old_for_central(pbx: Pbx, running: Version) -> MoveRefusal:
+def too_old_for_central(pbx: Pbx, running: Version, *, first: Version) -> MoveRefusal:
     """A5: the PBX cannot draw on a pool yet."""
     return MoveRefusal(
         problem=MoveProblem.FIRMWARE_TOO_OLD,
         rules=("A5", "L4"),
-        message=(
-            f"{pbx.name} runs {running}; going from local to central needs PBX software {FIRST_RELEASING_SOFTWARE}"
-            " or newer"
-        ),
-        remedy=f"upgrade {pbx.name} to {FIRST_RELEASING_SOFTWARE} or newer first",
+        message=(f"{pbx.name} runs {running}; going from local to central needs PBX software {first} or newer"),
+        remedy=f"upgrade {pbx.name} to {first} or newer first",
         device=pbx.device.name,
     )
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from master.domain import move_problems
 from master.domain.estate import Device, Estate, License, Pbx
-from master.domain.move_problems import FIRST_RELEASING_SOFTWARE, MoveRefusal
+from master.domain.move_problems import MoveRefusal
 from master.domain.refusals import TopHolder
 from master.domain.versions import Version
 
@@ -45,8 +45,9 @@ def release_refused(
     if not item.type.releasable:  # C2, D4
         return move_problems.not_releasable(item, item.device)
     pbx = estate.pbx_on.get(item.device.name)
-    if pbx is not None and _running(pbx, software) < FIRST_RELEASING_SOFTWARE:  # L4
-        return move_problems.firmware_too_old(item, item.device, pbx, _running(pbx, software))
+    first = estate.catalog.releases_from_software
+    if pbx is not None and first is not None and _running(pbx, software) < first:  # L4
+        return move_problems.firmware_too_old(item, item.device, pbx, _running(pbx, software), first=first)
     return None
 
 
@@ -79,8 +80,9 @@ def going_central_refused(
     """A5: why a PBX as a whole cannot go from local to central: ALREADY_CENTRAL, FIRMWARE_TOO_OLD."""
     if not estate.is_local(pbx):
         return move_problems.already_central(pbx)
-    if _running(pbx, software) < FIRST_RELEASING_SOFTWARE:
-        return move_problems.too_old_for_central(pbx, _running(pbx, software))
+    first = estate.catalog.releases_from_software
+    if first is not None and _running(pbx, software) < first:
+        return move_problems.too_old_for_central(pbx, _running(pbx, software), first=first)
     return None
 
 

@@ -198,7 +198,7 @@ def overview(
         leases=leases,
         pairs=tuple(pairs),
         silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=now),
-        balance=_balance(estate),
+        balance=_balance(estate, now),
         agreement_ends=_agreement_ends(estate),
         learning=learning,
         dead_messages=dead_messages or {},
@@ -220,10 +220,10 @@ def _silent_since(
     return found
 
 
-def _balance(estate: Estate) -> dict[str, int]:
+def _balance(estate: Estate, now: float) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in estate.licenses:
-        if item.device is None:
+        if item.device is None and not item.use_is_over(now):
             found[item.type.key] = found.get(item.type.key, 0) + item.quantity
     return found
 

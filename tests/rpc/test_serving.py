@@ -72,7 +72,9 @@ async def test_a_full_queue_tells_when_to_come_back(sqlite_database_url: str, cl
         await master.wire.apply(project({"PBX-Port12": 100}))
         berlin = await opened(master.wire, "berlin")
         async with locked(sqlite_database_url):
-            calls = [asyncio.ensure_future(berlin.acquire(seat("port", f"phone-{n}"))) for n in range(10)]
+            calls = [asyncio.ensure_future(berlin.acquire(seat("port", "phone-0")))]
+            await _is_under_way(master.wire, berlin)
+            calls += [asyncio.ensure_future(berlin.acquire(seat("port", f"phone-{n}"))) for n in range(1, 10)]
             for told in itertools.islice(asyncio.as_completed(calls), 6):  # one is being committed, three wait
                 with pytest.raises(grpc.aio.AioRpcError) as failed:
                     await told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grpc
 import pytest
 from google.protobuf.message import Message
@@ -11,7 +13,7 @@ from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, plan_pb2, se
 from tests.rules.asking import Reason, give_back, grant, refuse, used
 from tests.support.agreements import Desk, contract, noon, prices_of
 from tests.support.masters import InProcess
-from tests.support.papers import bind, cancel, listed, refusal
+from tests.support.papers import bind, cancel, enrolled, hand_in, listed, refusal, release
 from tests.support.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.plans import NOT_POSSIBLE, OK, day, plan, rebind, refusals
 
@@ -324,3 +326,17 @@ async def test_yearly_seats_grow_together_and_stop_together(any_master: InProces
     await at.place(orders.Extend(subjects=contract("de"), offer="yearly"))
     await at.bound("de-seat")
     granted(await hq.acquire(*seats("seat", 8)))
+
+
+@pytest.mark.rule("L3")
+async def test_a_bought_license_moves_like_any_other(any_master: InProcess, tmp_path: Path) -> None:
+    at = await site(any_master)
+    await at.paid(buy(user=20), "K1")
+    key = await enrolled(any_master.wire, tmp_path, "hq-box")
+    (bound,) = await bind(any_master.wire, "hq-box", "isym-1-user")
+    key.accept_binding(bound.binding)
+    (leaving,) = await release(any_master.wire, "isym-1-user")
+    answer = await hand_in(any_master.wire, key.certify(leaving.moved.release.request))
+    assert answer.license.state == license_pb2.LICENSE_STATE_FREE
+    await any_master.running.renewals.look()
+    assert (await listed(any_master.wire))["isym-1-user"].state == license_pb2.LICENSE_STATE_FREE
