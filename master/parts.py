@@ -227,11 +227,6 @@ class Parts:
         return ReleaseRound(self.licenses, interval_seconds=self.settings.release_interval_seconds)
 
     @cached_property
-    def uses(self) -> UseRound:
-        """Takes back what no agreement entitles to any more."""
-        return UseRound(self.agreements, interval_seconds=self.settings.release_interval_seconds)
-
-    @cached_property
     def renewals(self) -> RenewalRound:
         """Orders the renewals that are due."""
         return RenewalRound(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
