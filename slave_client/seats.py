@@ -68,7 +68,7 @@ class Reason(Enum):
     COMPANION_EXHAUSTED = "companion_exhausted"
     STILL_REQUIRED = "still_required"
     REVOKED = "revoked"
-    """An operator took this very seat away (rule L5); once it was given back it can be asked for like any other."""
+    """This very seat was taken away (rules L5, P1); once it was given back it can be asked for like any other."""
     LEARNING = "learning"
     """The master was restored from a backup and grants nothing beyond what was proven until it has learned."""
     UNKNOWN = "unknown"
@@ -121,7 +121,7 @@ class LossCause(Enum):
     IN_DOUBT = "in_doubt"
     """It was passed on while offline, and the line broke while the master was asked to agree."""
     REVOKED = "revoked"
-    """An operator took it away, because its license goes elsewhere (rule L5)."""
+    """It was taken away: its license goes elsewhere (rule L5), or its use ended with an agreement (rules P1, R3)."""
 
 
 class SeatKey(NamedTuple):

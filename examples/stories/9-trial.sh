@@ -63,3 +63,5 @@ run license-master plan at "$(in_days 500)"
 expect "● possible"
 refused license-master plan upgrade --to 4
 expect "isym-user"
+
+end_of_story "a trial became a purchase without losing a seat, and 20 users became 40."
