@@ -33,11 +33,6 @@ class Term:
         """Whether the day belongs to it."""
         return self.begins <= day < self.ends
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no day belongs to it."""
-        return self.begins == self.ends
-
 
 def add_months(anchor: date, months: int) -> date:
     """The day `months` after the anchor; the last of that month where it has no such day.

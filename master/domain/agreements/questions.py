@@ -14,7 +14,7 @@ from master.domain.agreements.book import Book
 from master.domain.agreements.dates import first_instant_after
 from master.domain.agreements.entries import Entry, Subject
 from master.domain.agreements.orders import Extend
-from master.domain.agreements.policies import Policy
+from master.domain.agreements.policies import Grants, Policy
 from master.domain.agreements.state import Cover, recorded_before
 
 
@@ -127,7 +127,7 @@ def _said(policy: Policy, counts: Mapping[str, int]) -> tuple[str, str]:
     if policy.stops_at_end:
         seats = ", ".join(f"{count} {key}" for key, count in counts.items())
         return f"its use: {seats}", "nothing of it"
-    if policy.grants.value == "repair":
+    if policy.grants is Grants.REPAIR:
         return "the warranty of the hardware", "the device"
     return "newer releases and support", "everything that runs, on the releases that it has"
 
