@@ -1,6 +1,8 @@
 """What a command raises when it cannot do what it was asked; `main` prints it and exits with 1."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -17,7 +19,7 @@ class CommandFailed(Exception):
         self.lines = tuple(lines)
         self.remedy = remedy
 
-    def in_file(self, file: str) -> "CommandFailed":
+    def in_file(self, file: str) -> CommandFailed:
         """The same, said of a file."""
         message = self.message if file in self.message else f"{file}: {self.message}"
         return CommandFailed(message, lines=self.lines, remedy=self.remedy)
@@ -29,6 +31,10 @@ class CommandFailed(Exception):
         if self.remedy:
             parts.append(Text.assemble(("try: ", "bold yellow"), visible(self.remedy)))
         return parts
+
+    def json_object(self) -> Mapping[str, object]:
+        """The same for programs; `details` and `remedy` may be empty."""
+        return {"message": self.message, "details": list(self.lines), "remedy": self.remedy}
 
 
 def print_failure(failure: CommandFailed, console: Console) -> None:

@@ -1,10 +1,14 @@
 """The `license-master` command: which commands there are, and how it ends.
 
-Exit codes: 0 done, 1 failed or refused, 2 not a valid command line.
+Exit codes: 0 done, 1 failed or refused, 2 not a valid command line. What went wrong is said on standard error: in
+words, or with `--json` as one JSON object `{"error": {...}}` on a line of its own.
 """
 
 import io
+import json
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated
 
@@ -90,11 +94,51 @@ def options(
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    if sys.stdout is None:  # closed by whoever started the command, who wants to read nothing
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows everything
     try:
-        app()
-    except CommandFailed as failure:
-        print_failure(failure, stderr_console())
-        sys.exit(1)
+        code, failure = _run(asks_for_json="--json" in sys.argv[1:])
+        sys.stdout.flush()
+    except CommandFailed as failed:
+        code, failure = 1, failed
+    except BrokenPipeError:  # whoever read it has seen enough
+        code, failure = 1, None
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else "what was asked for cannot be written: "
+        code, failure = 1, CommandFailed(f"{what}{error.strerror or error}")
+    if failure is not None:
+        _say(failure, as_json="--json" in sys.argv[1:])
+    _close_output()
+    sys.exit(code)
+
+
+def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
+    """Runs the command; its exit code, and what is wrong with the command line where nobody has said it yet."""
+    try:
+        outcome = app(standalone_mode=not asks_for_json)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None), None
+    except typer.Abort:
+        return 1, CommandFailed("aborted")
+    except typer.TyperException as wrong:  # only where it is to be said as JSON
+        return wrong.exit_code, CommandFailed(wrong.format_message(), remedy="--help shows what the command takes")
+    return outcome if isinstance(outcome, int) else 0, None
+
+
+def _say(failure: CommandFailed, *, as_json: bool) -> None:
+    with suppress(OSError):  # nobody can be told
+        if as_json:
+            print(json.dumps({"error": failure.json_object()}, ensure_ascii=False), file=sys.stderr, flush=True)
+        else:
+            print_failure(failure, stderr_console())
+
+
+def _close_output() -> None:
+    """What could not be written is not tried again by the interpreter on its way out."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,11 @@
-"""What a failed call means for the operator: one message, the particulars, one remedy."""
+"""What a failed call means for the operator: one message, the particulars, one remedy.
 
-from dataclasses import dataclass
+The API names things by path; people read "PBX berlin" and "HOLDER". Programs (`--json`) get both as the API has them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -50,10 +55,34 @@ class RpcFailure(CommandFailed):
         remedy: str = "",
     ) -> None:
         shown = [f"{violation.field}: {violation.description}" for violation in violations] + (lines or [])
-        super().__init__(message, lines=shown, remedy=remedy)
+        once = [_in_words(line) for line in shown if line not in message]
+        super().__init__(_in_words(message), lines=once, remedy=remedy)
+        self.api_message = message
         self.code = code
         self.reason = reason
         self.violations = violations
+
+    def json_object(self) -> Mapping[str, object]:
+        """Also which status and reason the API gave, and which fields of the request it refuses."""
+        return {
+            **super().json_object(),
+            "message": self.api_message,
+            "code": self.code.name,
+            "reason": self.reason,
+            "fields": [asdict(violation) for violation in self.violations],
+        }
+
+
+_RESOURCE = re.compile(r"projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
+_PROJECT = re.compile(r"projects/([^/\s'\",;]+)(?![\w/])")
+_FIELD = re.compile(r"^(?:[a-z_]+\[\d+\]\.|[a-z_]+\.)+([a-z_]+): ")
+_NAMES = {"pbx": "PBX"}
+
+
+def _in_words(sentence: str) -> str:
+    """A sentence of the API as people say it: no paths of resources, no paths of fields in front."""
+    named = _RESOURCE.sub(lambda found: f"{_NAMES.get(found[1], found[1])} {found[2]}", sentence)
+    return _FIELD.sub(r"\1: ", _PROJECT.sub(r"project \1", named))
 
 
 def rpc_failure(error: grpc.RpcError, server: str, *, is_plain: bool = True) -> RpcFailure:
