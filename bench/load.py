@@ -11,9 +11,8 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
-import grpc
-
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, project_pb2, project_pb2_grpc, seat_pb2
+from slave_client.channels import open_channel
 
 PROJECT = "bench"
 SITES = 1000
@@ -53,7 +52,7 @@ def project(*, ports: int) -> project_pb2.Project:
 
 async def apply(address: str, *, ports: int) -> None:
     """Give a master its estate."""
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with open_channel(address) as channel:
         request = project_pb2.ApplyProjectRequest(project=project(ports=ports), request_id=str(uuid4()))
         await project_pb2_grpc.ProjectServiceStub(channel).ApplyProject(request)
 
@@ -80,9 +79,9 @@ class Sites:
 
     async def connect(self, channels: int = CHANNELS) -> None:
         """Open connections."""
-        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+        options = (("grpc.max_receive_message_length", -1),)
         for _ in range(channels):
-            channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(self._address, options=options))
+            channel = await self._stack.enter_async_context(open_channel(self._address, options=options))
             await channel.channel_ready()
             self.stubs.append(lease_pb2_grpc.LeaseServiceStub(channel))
 

@@ -21,6 +21,7 @@ import grpc
 import redis.asyncio as redis
 
 from bench.load import CHANNELS, PHONES, SITES
+from slave_client.channels import open_channel
 
 sys.path.insert(0, str(Path(etcd3aio.__file__).parent / "proto"))
 from etcd.api.etcdserverpb import rpc_pb2, rpc_pb2_grpc  # type: ignore[import-not-found]
@@ -76,12 +77,7 @@ async def etcd_storm(rounds: int) -> list[float]:
             )  # fmt: skip
             async with _process(*command), AsyncExitStack() as stack:
                 channels = [
-                    await stack.enter_async_context(
-                        grpc.aio.insecure_channel(
-                            f"127.0.0.1:{client}", options=(("grpc.use_local_subchannel_pool", 1),)
-                        )
-                    )
-                    for _ in range(CHANNELS)
+                    await stack.enter_async_context(open_channel(f"127.0.0.1:{client}")) for _ in range(CHANNELS)
                 ]
                 async with asyncio.timeout(30):
                     await asyncio.gather(*(channel.channel_ready() for channel in channels))

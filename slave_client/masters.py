@@ -15,6 +15,7 @@ import grpc
 from grpc import aio
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2_grpc
+from slave_client.channels import open_channel
 from slave_client.config import ClientConfig
 from slave_client.line import Line
 
@@ -122,10 +123,6 @@ class Masters:
             # gRPC lets an attempt to connect take as long as this: a line of long latency needs several round trips.
             ("grpc.min_reconnect_backoff_ms", round(config.call_timeout_seconds * 1000)),
             ("grpc.max_reconnect_backoff_ms", 1000),
-            ("grpc.keepalive_time_ms", 15_000),  # a line that is half open, or a master that hangs, is found out
-            ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
-            ("grpc.max_receive_message_length", 64 * 1024 * 1024),
             *config.channel_options,
         )
 
@@ -251,9 +248,7 @@ class Masters:
                 credentials = self._config.tls.credentials()
             except OSError as error:
                 raise MasterError(Trouble.DENIED, f"{error.filename}: {error.strerror}") from error
-        if credentials is None:
-            return aio.insecure_channel(self.address, options=self._options)
-        return aio.secure_channel(self.address, credentials, options=self._options)
+        return open_channel(self.address, credentials, self._options)
 
     def _error_after(
         self, failure: aio.AioRpcError | aio.UsageError, shown: tuple[int, ...], address: str

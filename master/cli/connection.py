@@ -26,9 +26,9 @@ from licensemaster.v1 import (
 from master.cli.failure import CommandFailed
 from master.cli.rpc_failure import rpc_failure
 from master.cli.tls import channel_credentials
+from slave_client.channels import open_blocking_channel
 
 CALL_SECONDS = 30.0
-MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 PROJECTS_NAMED_MAX = 20
 
 Request = TypeVar("Request", contravariant=True)
@@ -55,17 +55,9 @@ class Connection:
 
     def __init__(self, server: str) -> None:
         self.server = server
-        options = [
-            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.enable_http_proxy", 0),  # a proxy set for browsing does not lead to a license master
-        ]
         credentials = channel_credentials()
         self._is_plain = credentials is None
-        if credentials is None:
-            self._channel = grpc.insecure_channel(server, options=options)
-        else:
-            self._channel = grpc.secure_channel(server, credentials, options=options)
+        self._channel = open_blocking_channel(server, credentials)
         self._metadata = (("caller", caller()),)
         self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)
         self.standby = standby_pb2_grpc.StandbyServiceStub(self._channel)

@@ -35,6 +35,7 @@ from master.store import schema
 from master.store.database import open_database
 from master.store.integrity import counter_mismatches
 from slave_client import CallKind, ClientConfig, Refused, SiteEvent, SiteEventKind, SiteSimulator, State, TlsFiles
+from slave_client.channels import open_channel
 
 PHONES = {"berlin": 30, "paris": 18, "oslo": 27}
 _SETTINGS: dict[str, Any] = {"expiry_interval_seconds": 0.5, "clock_allowance_seconds": 1, "drain_seconds": 1}
@@ -81,7 +82,7 @@ class Demo:
         started = time.monotonic()
         tls = await asyncio.to_thread(self._certificates)
         async with master_process(url, **_SETTINGS, **tls) as process:
-            channel = grpc.aio.secure_channel(process.address, self._papers("operator").credentials())
+            channel = open_channel(process.address, self._papers("operator").credentials())
             watcher = asyncio.create_task(self._watch_pools(status_pb2_grpc.StatusServiceStub(channel)))
             try:
                 with self._screen:

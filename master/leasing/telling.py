@@ -61,6 +61,7 @@ class Teller:
             timeout = aiohttp.ClientTimeout(total=self._timeout_seconds)
             self._session = aiohttp.ClientSession(
                 timeout=timeout,
+                trust_env=False,  # neither a proxy for browsing nor ~/.netrc has a say in where alarms go
                 cookie_jar=aiohttp.DummyCookieJar(),
                 connector=aiohttp.TCPConnector(
                     limit=0, ssl=self._trust or True

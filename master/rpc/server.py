@@ -45,6 +45,7 @@ from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
 from master.rpc.tls import server_credentials
 from master.rpc.webhook_service import WebhookService
+from slave_client.channels import pings_borne
 
 SERVICES = tuple(
     file.DESCRIPTOR.services_by_name[name].full_name
@@ -92,8 +93,8 @@ class Server:
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_time_ms", 30_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.max_pings_without_data", 0),  # else gRPC asks ever more rarely
+                *pings_borne(),
             ),
         )
         lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)

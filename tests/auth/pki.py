@@ -15,6 +15,7 @@ from cryptography import x509
 from master.auth.authority import Authority, Issued
 from master.auth.identity import identity_of
 from master.auth.keys import key_pem, new_key, pem
+from slave_client.channels import open_channel
 from tests.support.masters import Wire, wire_over
 
 
@@ -78,6 +79,5 @@ class Pki:
 @asynccontextmanager
 async def shown_to(address: str, credentials: grpc.ChannelCredentials) -> AsyncIterator[Wire]:
     """Stubs over a connection of their own."""
-    options = (("grpc.use_local_subchannel_pool", 1),)
-    async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
+    async with open_channel(address, credentials) as channel:
         yield wire_over(address, channel)

@@ -178,7 +178,8 @@ async def test_a_master_that_died_while_telling_does_not_swallow_it(database_url
         assert receiver.got[0].said["id"] == receiver.got[1].said["id"]
 
 
-async def test_a_test_message(any_master: InProcess, receiver: Receiver) -> None:
+async def test_a_test_message(any_master: InProcess, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # for browsing; it leads to no receiver
     await _short(any_master)
     await _add(any_master, receiver.url)
     request = webhook_pb2.TestWebhookRequest(name=f"{NAME}/webhooks/pager")

@@ -28,6 +28,7 @@ from master.app import Running, running
 from master.launch import MasterProcess, master_process
 from master.settings import load_settings
 from master.store import schema
+from slave_client.channels import open_channel
 
 PROJECT = "acme"
 __all__ = [
@@ -81,8 +82,7 @@ class Wire:
 @asynccontextmanager
 async def wire_to(address: str) -> AsyncIterator[Wire]:
     """Stubs for an address."""
-    options = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
-    async with grpc.aio.insecure_channel(address, options=options) as channel:
+    async with open_channel(address, options=(("grpc.max_receive_message_length", -1),)) as channel:
         yield wire_over(address, channel)
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from slave_client.channels import open_channel
+
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[bytes, bytes]
 _QUICKLY = (
-    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
@@ -24,7 +25,7 @@ class Relay(grpc.GenericRpcHandler):
     """Methods are named without their service, e.g. "ReturnSeats"."""
 
     def __init__(self, target: str) -> None:
-        self._channel = grpc.aio.insecure_channel(target, options=_QUICKLY)
+        self._channel = open_channel(target, options=_QUICKLY)
         self._server = grpc.aio.server()
         self._doors: dict[str, asyncio.Event] = {}
         self._waiting: dict[str, asyncio.Event] = {}
