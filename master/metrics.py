@@ -170,7 +170,18 @@ class EstateCollector(Collector):
 def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
     pool = ["project", "device", "type"]
     capacity = GaugeMetricFamily("license_master_pool_capacity", "Licenses installed.", labels=pool)
-    used = GaugeMetricFamily("license_master_pool_used", "Seats debited.", labels=pool)
+    used = GaugeMetricFamily("license_master_pool_used", "Seats held.", labels=pool)
+    promised = GaugeMetricFamily(
+        "license_master_pool_promised", "Seats promised to a standby, or to a PBX that was cut off.", labels=pool
+    )
+    leaving = GaugeMetricFamily(
+        "license_master_pool_leaving", "Licenses being released that nobody uses any more.", labels=pool
+    )
+    withheld = GaugeMetricFamily(
+        "license_master_pool_withheld",
+        "Licenses that nobody is granted while a feature is off or the master learns.",
+        labels=pool,
+    )
     free = GaugeMetricFamily("license_master_pool_free", "Seats that could be granted.", labels=pool)
     feature = GaugeMetricFamily(
         "license_master_feature_on", "Whether a feature that must match another type is on (0 or 1).", labels=pool
@@ -242,8 +253,11 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
         for one in estate.pools:
             labels = [estate.project, one.device, one.license_type]
             capacity.add_metric(labels, one.capacity)
-            used.add_metric(labels, one.used)
-            free.add_metric(labels, one.capacity - one.used)
+            used.add_metric(labels, one.parts.used)
+            promised.add_metric(labels, one.parts.promised)
+            leaving.add_metric(labels, one.parts.leaving)
+            withheld.add_metric(labels, one.parts.withheld)
+            free.add_metric(labels, one.parts.free)
             feature.add_metric(labels, int(one.feature_on))
         for (site, license_type), seats in _bounded(estate.site_seats).items():
             sites.add_metric([estate.project, site, license_type], seats)
@@ -263,7 +277,22 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             above.add_metric([estate.project, view.device], len(view.pbxs_above))
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
-    yield from (capacity, used, free, feature, sites, silent, agreement_end, term_end, leases, limit, above)
+    yield from (
+        capacity,
+        used,
+        promised,
+        leaving,
+        withheld,
+        free,
+        feature,
+        sites,
+        silent,
+        agreement_end,
+        term_end,
+        leases,
+        limit,
+        above,
+    )
     yield from (ready, carrying, lease_end, conflict, learning_end, unplaced, dead)
 
 

@@ -36,6 +36,7 @@ BAR_WIDTH = 20
 ROWS_SHOWN_MAX = 15
 SITE_COLUMNS_MAX = 6
 NEARLY_FULL = 0.9
+_PARTS_BETWEEN = ("promised", "leaving", "withheld")
 
 AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and site, however many.")]
 
@@ -70,7 +71,7 @@ def pools(
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Show what is installed, used and free, by license type and device."""
+    """Show what is installed, used, promised, being released and free, by license type and device."""
     with Connection(server) as connection:
         request = status_pb2.GetStatusRequest(project=connection.project_name(project))
         response = connection.call(connection.status.GetStatus, request)
@@ -157,8 +158,10 @@ def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
 
 
 def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
-    """Pools with bars."""
-    shown = table("Pool", "Device", "", "Used", "Of", "Free", "Peak", "", numbers=["Used", "Of", "Free", "Peak"])
+    """Pools with bars; the columns between used and free are there where they are not all 0."""
+    between = [part for part in _PARTS_BETWEEN if any(getattr(pool, part) for pool in pools)]
+    headings = ["Used", *(part.capitalize() for part in between), "Free", "Of", "Peak"]
+    shown = table("Pool", "Device", "", *headings, "", numbers=headings)
     for pool in pools:
         style = _fill_style(pool)
         add_row(
@@ -167,14 +170,15 @@ def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
             visible(pool.device, "dim"),
             ProgressBar(
                 total=max(pool.capacity, 1),
-                completed=min(pool.used, pool.capacity),
+                completed=_taken(pool),
                 width=BAR_WIDTH,
                 complete_style=style,
                 finished_style=style,
             ),
             pool.used,
-            pool.capacity,
+            *(getattr(pool, part) or "" for part in between),
             Text(f"{pool.free:,}", style=style),
+            pool.capacity,
             pool.peak,
             _pool_note(pool),
         )
@@ -222,7 +226,7 @@ def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]
 
 def _urgency(pool: status_pb2.Pool) -> tuple[bool, bool, int]:
     """Used-up pools first, then the license master's, large ones before small ones: an order that rarely moves."""
-    used_up = 0 < pool.capacity <= pool.used
+    used_up = 0 < pool.capacity <= _taken(pool)
     return not used_up, not pool.central, -pool.capacity
 
 
@@ -233,9 +237,14 @@ def _pool_note(pool: status_pb2.Pool) -> Text:
 
 
 def _fill_style(pool: status_pb2.Pool) -> str:
-    if pool.used >= pool.capacity:
+    if _taken(pool) >= pool.capacity:
         return "red"
-    return "yellow" if pool.used >= NEARLY_FULL * pool.capacity else "green"
+    return "yellow" if _taken(pool) >= NEARLY_FULL * pool.capacity else "green"
+
+
+def _taken(pool: status_pb2.Pool) -> int:
+    """What nobody else can have."""
+    return pool.used + pool.promised + pool.leaving
 
 
 def _more(count: int, limit: int | None, what: str) -> list[RenderableType]:

@@ -61,8 +61,10 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
         yield from _learning_alarms(estate.project, estate.learning)
     for pool in estate.pools:
         subject = f"{pool.device}/{pool.license_type}"
-        if pool.used >= pool.capacity > 0:
-            text = f"{pool.display_name} on {pool.device}: all {pool.capacity} licenses are in use, the next is refused"
+        if pool.capacity > 0 and not pool.parts.free and not pool.parts.withheld:
+            leaving = f", or being released ({pool.parts.leaving})" if pool.parts.leaving else ""
+            text = f"{pool.display_name} on {pool.device}: all {pool.capacity} licenses are in use{leaving}"
+            text += ", the next is refused"
             yield Alarm(AlarmKind.POOL_USED_UP, subject, text)
         if not pool.feature_on:
             text = f"{pool.display_name} on {pool.device} is off: too few licenses are installed"

@@ -24,6 +24,7 @@ from master.domain.agreed_uses import or_renew, with_ended_use
 from master.domain.catalog import LicenseType, RequiredOf, Requirement
 from master.domain.estate import Pbx
 from master.domain.ledger import Ledger
+from master.domain.pools import grantable
 from master.domain.refusals import Refusal, RefusalReason, Remedy
 from master.domain.seats import Granted, Returned, Seat, SeatKey, Want
 from master.domain.terms import Source, Terms, TermsBook, application_refused
@@ -244,7 +245,7 @@ class Decider:
         pools = self._ledger.pools
         for source in terms.sources:
             pool = pools[source.pool_id]
-            if (self._lends and pool.used + source.leaving < pool.capacity) or (
+            if (self._lends and grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)) or (
                 self._shared and self._ledger.is_counted(self._pbx.id, source.pool_id)
             ):
                 return source

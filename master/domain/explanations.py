@@ -222,7 +222,7 @@ def local_licenses_only(
         rules=("A2", "A3"),
         message=(
             f"{pbx.name} is licensed locally on {own.device.name}, which has {capacity} {license_type.display_name}"
-            f" licenses, {in_use} in use; the pool is closed to it"
+            f" licenses, {in_use} in use{_or_leaving(own, license_type)}; the pool is closed to it"
         ),
         remedy=add_local_licenses(license_type, own, quantity=1),
         license_type=license_type.key,

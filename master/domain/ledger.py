@@ -22,7 +22,7 @@ class PoolScore:
 
     @property
     def free(self) -> int:
-        """Seats that could be granted."""
+        """Licenses that are not counted for anybody; `pools.grantable` says how many of them could be granted."""
         return self.capacity - self.used
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from master.domain.estate import Estate, Learning
+from master.domain.pools import PoolParts, parts
 from master.domain.refusals import LicenseRef
 from master.domain.standby import Readiness
 from master.domain.versions import Version
@@ -17,9 +19,10 @@ FIRST_CONTACT_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """What is debited from a pool."""
+    """What is counted of a pool."""
 
     used: int
+    """Seats debited or claimed."""
     peak: int
     """The most that ever was, since the pool was made."""
     peak_at: float | None
@@ -33,12 +36,16 @@ class PoolView:
     device: str
     license_type: str
     display_name: str
-    capacity: int
-    used: int
+    parts: PoolParts
     central: bool
     feature_on: bool
     peak: int
     peak_at: float | None
+
+    @property
+    def capacity(self) -> int:
+        """Licenses installed."""
+        return self.parts.capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ def overview(
     Args:
         estate: the project.
         used: seats debited or claimed, by pool id.
-        usage: the same by (pool id, PBX id).
+        usage: seats debited, by (pool id, PBX id).
         software: what PBXs with a running lease say they run, by PBX id.
         states: how leases stand, by PBX id; PBXs without one are left out.
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
@@ -151,22 +158,24 @@ def overview(
     """
     types = estate.catalog.types
     central = estate.master.device.id
+    held: Counter[int] = Counter()
+    for (pool_id, _), seats in usage.items():
+        held[pool_id] += seats
     pools = sorted(
         (
             PoolView(
                 installation.device.name,
                 key,
                 types[key].display_name,
-                capacity,
-                use.used,
+                parts(estate, installation, key, held=held[pool_id], counted=used[pool_id].used, now=now),
                 device_id == central,
                 estate.feature_is_on(installation, types[key]),
-                use.peak,
-                use.peak_at,
+                used[pool_id].peak,
+                used[pool_id].peak_at,
             )
             for device_id, installation in estate.installations.items()
-            for key, capacity in installation.capacity.items()
-            for use in (used[estate.pool_ids[device_id, key]],)
+            for key in installation.capacity
+            for pool_id in (estate.pool_ids[device_id, key],)
         ),
         key=lambda pool: (not pool.central, pool.device, pool.display_name),
     )

@@ -57,7 +57,7 @@ def pool_reports(
     for one in days:
         by_pool[one.device, one.license_type][one.day] = one
     known = {day for found in by_pool.values() for day in found}
-    places = [(pool.device, pool.license_type, pool.capacity, pool.used) for pool in estate.pools]
+    places = [(pool.device, pool.license_type, pool.capacity, pool.parts.counted) for pool in estate.pools]
     places += [(BALANCE, license_type, free, 0) for license_type, free in sorted(estate.balance.items())]
     reports = []
     for device, license_type, capacity, used in places:

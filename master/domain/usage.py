@@ -70,7 +70,7 @@ def pool_peaks(estate: Overview, now: float) -> Iterator[PoolPeak]:
     today = day_of(now)
     for pool in estate.pools:
         is_todays = pool.peak_at is not None and day_of(pool.peak_at) == today
-        peak = max(pool.used, pool.peak) if is_todays else pool.used
+        peak = max(pool.parts.counted, pool.peak) if is_todays else pool.parts.counted
         unused = max(pool.capacity - peak, 0)
         yield PoolPeak(estate.project_id, pool.device, pool.license_type, today, peak, unused)
     for license_type, free in estate.balance.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from master.domain.decide import Decider, Outcome
@@ -10,6 +10,7 @@ from master.domain.estate import Estate, Pbx
 from master.domain.leases import Lease, software_in_use
 from master.domain.notices import Notice, notices
 from master.domain.overview import LearningView, Overview, overview
+from master.domain.pools import parts
 from master.domain.seats import Want
 from master.domain.terms import Terms
 from master.domain.versions import Version
@@ -147,14 +148,14 @@ def explain(
     claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
     ledger = fill_ledger(tx, needs, catalog.pbx_wide_types, claims=claims)
     decider = Decider(book, ledger, pbx, runs, now)
-    used_before = {pool_id: (pool.used, pool.capacity) for pool_id, pool in ledger.pools.items()}
+    counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
     name_top_holders(tx, outcomes, {pbx.id: book}, {})
     lines = [_software_line(book.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
         terms = book.of(pbx, runs, key, kind)
         if isinstance(terms, Terms):
-            lines += _source_lines(book.estate, terms, used_before)
+            lines += _source_lines(book.estate, terms, counted, now)
     return Explained(outcomes, view, tuple(lines))
 
 
@@ -169,7 +170,7 @@ def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:
     return f"{pbx.name} runs {runs} and belongs to the {kind} on {installation.device.name}, which {limit}"
 
 
-def _source_lines(estate: Estate, terms: Terms, used: dict[int, tuple[int, int]]) -> list[str]:
+def _source_lines(estate: Estate, terms: Terms, counted: Mapping[int, int], now: float) -> list[str]:
     name = terms.type.display_name
     if not terms.needs_license:
         return [f"{name} debits no license here"]
@@ -178,7 +179,11 @@ def _source_lines(estate: Estate, terms: Terms, used: dict[int, tuple[int, int]]
     lines = []
     for one in (terms, *terms.companions):
         for source in one.sources:
-            in_use, capacity = used[source.pool_id]
+            used = counted[source.pool_id]
+            found = parts(estate, source.installation, one.type.key, held=used, counted=used, now=now)
+            said = [f"{found.used} of {found.capacity} in use"]
+            said += [f"{found.leaving} being released"] if found.leaving else []
+            said += [f"{found.withheld} withheld"] if found.withheld else []
             device = source.installation.device.name
-            lines.append(f"{one.type.display_name} is debited from {device}: {in_use} of {capacity} in use")
+            lines.append(f"{one.type.display_name} is debited from {device}: {', '.join(said)}, {found.free} free")
     return lines

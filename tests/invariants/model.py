@@ -113,6 +113,11 @@ class Model(Balance):
                 found[pool] += max(held.get(pool, 0), self.floor(pbx, pool))
         return found
 
+    def seats(self) -> dict[PoolName, int]:
+        """Seats debited, by pool."""
+        held = [self.debited(pbx) for pbx in PBXS]
+        return {pool: sum(one.get(pool, 0) for one in held) for pool in self.capacity()}
+
     def debited(self, pbx: str) -> dict[PoolName, int]:
         """Seats debited for a PBX, by pool."""
         found: dict[PoolName, int] = {}
@@ -326,10 +331,13 @@ class Model(Balance):
                     seats[part, holder] = HeldSeat(pool, at=self.now)
         return True
 
+    def is_local(self, pbx: str) -> bool:
+        """Whether it has licenses of its own."""
+        return any(device == f"{pbx}-box" and kind != "ipva" for device, kind in self.capacity())
+
     def _free(self, pbx: str, license_type: str) -> PoolName | None:
         own, capacity, used, leaving = f"{pbx}-box", self.capacity(), self.used(), self.leaving()
-        is_local = any(device == own and kind != "ipva" for device, kind in capacity)
-        devices = [own if is_local else "hq-box"]
+        devices = [own if self.is_local(pbx) else "hq-box"]
         if license_type == "ipva":
             devices.insert(0, own)
         held = self.debited(pbx)

@@ -242,6 +242,31 @@ class Lending(Moving):
         assert self.last is not None
         self.last()
 
+    @rule(pbx=pbxs, at=masters)
+    def ask_for_more_than_is_free(self, pbx: str, at: int) -> None:
+        """What a view says is free is what a PBX that may draw on it is granted, exactly."""
+        request = status_pb2.ExplainSeatsRequest(
+            pbx=self._name(pbx), seats=_seats([("port", f"fresh-{number}") for number in range(40)])
+        )
+
+        def call() -> None:
+            explained = self._call(lambda: self._master(at).wire.status.ExplainSeats(request))
+            granted = [one.granted.device for one in explained.results if one.HasField("granted")]
+            pools, held = self._pools(), self.model.debited(pbx)
+
+            def can_have(kind: str, device: str) -> int:
+                own = max(self.model.floor(pbx, (device, kind)) - held.get((device, kind), 0), 0)
+                pool = pools.get((device, kind))
+                return own + (pool.free if pool is not None else 0)
+
+            device = f"{pbx}-box" if self.model.is_local(pbx) else "hq-box"
+            free = can_have("port", device)
+            if pbx == "vm":  # D1: both or neither
+                free = min(free, can_have("ipva", "hq-box") + can_have("ipva", "vm-box"))
+            assert granted == [device] * free
+
+        self._do(call)
+
     # --- Time and faults --------------------------------------------------------------------------------------------
 
     @rule(seconds=st.sampled_from((1, 59, 61, 119, 121, 126)))
@@ -292,12 +317,15 @@ class Lending(Moving):
 
     @invariant()
     def no_pool_is_overdrawn_and_counters_are_right(self) -> None:
-        request = status_pb2.GetStatusRequest(project=f"projects/{self.project}")
-        status = self.arena.run(_awaited(lambda: self._master(1).wire.status.GetStatus(request)))
-        used = {(pool.device, pool.license_type): pool.used for pool in status.pools}
-        assert used == self.model.used()
-        assert all(0 <= pool.used <= pool.capacity for pool in status.pools)
-        assert {(pool.device, pool.license_type): pool.capacity for pool in status.pools} == self.model.capacity()
+        pools = self._pools()
+        assert {name: pool.used + pool.promised for name, pool in pools.items()} == self.model.used()
+        assert {name: pool.used for name, pool in pools.items()} == self.model.seats()
+        assert {name: pool.capacity for name, pool in pools.items()} == self.model.capacity()
+        assert all(
+            pool.used + pool.promised + pool.leaving + pool.withheld + pool.free == pool.capacity
+            and min(pool.used, pool.promised, pool.leaving, pool.withheld, pool.free) >= 0
+            for pool in pools.values()
+        )
         assert self.arena.run(self.arena.mismatches(self.project)) == []
 
     @invariant()
@@ -393,6 +421,11 @@ class Lending(Moving):
 
     def _epoch(self, pbx: str) -> int:
         return self.model.leases[pbx].epoch
+
+    def _pools(self) -> dict[tuple[str, str], status_pb2.Pool]:
+        request = status_pb2.GetStatusRequest(project=f"projects/{self.project}")
+        status = self._call(lambda: self._master(1).wire.status.GetStatus(request))
+        return {(pool.device, pool.license_type): pool for pool in status.pools}
 
     def _debited(self, pbx: str) -> dict[str, int]:
         found: dict[str, int] = {}

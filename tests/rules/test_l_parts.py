@@ -1,0 +1,80 @@
+"""Rules A3, F5, I5, L5: every view tells the parts of a pool alike, they add up, and free means grantable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from licensemaster.v1 import license_pb2, status_pb2
+from master.metrics import EstateCollector
+from tests.rules.asking import status
+from tests.support.estates import project
+from tests.support.masters import InProcess
+from tests.support.papers import Vendor, bind, enrolled, imported, moved, release
+from tests.support.pbx import granted, opened, refused, seats
+from tests.support.standbys import LICENSES, PAIR, standing_by
+
+PARTS = ("used", "promised", "leaving", "withheld", "free")
+
+
+async def _parts(master: InProcess, license_type: str, device: str) -> dict[str, int]:
+    """The parts of a pool as the API tells them; they add up, and the metrics say the same."""
+    pools = (await status(master.wire)).pools
+    (pool,) = [one for one in pools if (one.license_type, one.device) == (license_type, device)]
+    told = {part: getattr(pool, part) for part in PARTS}
+    assert sum(told.values()) == pool.capacity
+    overviews = await master.running.master.overviews()
+    for family in EstateCollector(lambda: overviews).collect():
+        name = family.name.removeprefix("license_master_pool_")
+        if name in told:
+            (value,) = [
+                sample.value
+                for sample in family.samples
+                if (sample.labels["type"], sample.labels["device"]) == (license_type, device)
+            ]
+            assert value == told[name]
+    return told
+
+
+@pytest.mark.rule("L5", "A3")
+@pytest.mark.parametrize("device", ["hq-box", "berlin-box"])
+async def test_what_is_being_released_is_not_free(any_master: InProcess, tmp_path: Path, device: str) -> None:
+    wire = any_master.wire
+    await wire.apply(project({}))
+    licenses = {"stays": ("PBX-Port12", 30), "goes": ("PBX-Port12", 30)}
+    await imported(wire, Vendor(), licenses, now=any_master.clock.now)
+    await bind(wire, device, "stays", "goes")
+    await enrolled(wire, tmp_path, device)
+    berlin = await opened(wire, "berlin")
+    granted(await berlin.acquire(*seats("port", 30)))
+    moved(await release(wire, "goes", in_use=license_pb2.IN_USE_DRAIN))
+    expected = {"used": 30, "promised": 0, "leaving": 30, "withheld": 0, "free": 0}
+    assert await _parts(any_master, "port", device) == expected
+    asked = status_pb2.ExplainSeatsRequest(pbx=berlin.name, seats=seats("port", 1, "new"))
+    explained = await wire.status.ExplainSeats(asked)
+    assert f"PBX-Port is debited from {device}: 30 of 60 in use, 30 being released, 0 free" in explained.reasoning
+    for result in (explained.results[0], (await berlin.acquire(*seats("port", 1, "new")))[0]):
+        (refusal,) = refused([result])
+        assert "being released (30)" in refusal.message
+    await berlin.give_back(*seats("port", 10))
+    assert await _parts(any_master, "port", device) == {**expected, "used": 20, "free": 10}
+    assert [one.HasField("granted") for one in await berlin.acquire(*seats("port", 11, "new"))] == [True] * 10 + [False]
+
+
+@pytest.mark.rule("F5", "I5", "F2")
+async def test_what_is_promised_and_what_is_withheld(any_master: InProcess) -> None:
+    wire = any_master.wire
+    old_model = {"PBX-Voicemail12": 1, "PBX-Voicemail12%1": 4}
+    await wire.apply(project({**LICENSES, **old_model}, pbxs=PAIR))
+    berlin = await opened(wire, "berlin")
+    granted(await berlin.acquire(*seats("port", 6)))
+    spare = await standing_by(wire)
+    await spare.renew()
+    await berlin.give_back(*seats("port", 2))
+    expected = {"used": 4, "promised": 2, "leaving": 0, "withheld": 0, "free": 4}
+    assert await _parts(any_master, "port", "hq-box") == expected
+    paris = await opened(wire, "paris")
+    assert [one.HasField("granted") for one in await paris.acquire(*seats("port", 5))] == [True] * 4 + [False]
+    off = await _parts(any_master, "voicemail", "hq-box")
+    assert (off["withheld"], off["free"]) == (5, 0), "voicemail is off: nobody is granted any"
