@@ -50,7 +50,8 @@ class _StreamMethod(Protocol[Request, Response]):
 class Connection:
     """A channel to one master; leaves it when the `with` block ends.
 
-    Shows the certificate that the command line names before the command (`--tls-certificate`); without one, plain text.
+    Shows the certificate that the command line, the environment or a profile names (`--tls-certificate`); without one,
+    plain text.
     """
 
     def __init__(self, server: str) -> None:

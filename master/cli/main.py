@@ -28,6 +28,7 @@ from master.cli import (
     listings,
     pki,
     plan,
+    profile,
     project,
     report,
     serve,
@@ -37,7 +38,16 @@ from master.cli import (
     webhook,
 )
 from master.cli.failure import CommandFailed, print_failure
-from master.cli.options import TlsCaOption, TlsCertificateOption, TlsKeyOption, TlsOptions, tls_options
+from master.cli.master_command import give_every_command_its_way
+from master.cli.options import (
+    DEFAULT_SERVER,
+    ProfileOption,
+    ProjectOption,
+    ServerOption,
+    TlsCaOption,
+    TlsCertificateOption,
+    TlsKeyOption,
+)
 from master.cli.output import stderr_console
 
 app = typer.Typer(
@@ -70,7 +80,9 @@ app.add_typer(contract.app, name="contract")
 app.add_typer(vendor.app, name="vendor")
 app.add_typer(pki.app, name="pki")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(profile.app, name="profile")
 app.command("demo")(demo.demo)
+give_every_command_its_way(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -81,6 +93,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    profile: ProfileOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+    project: ProjectOption = None,
     tls_ca: TlsCaOption = None,
     tls_certificate: TlsCertificateOption = None,
     tls_key: TlsKeyOption = None,
@@ -89,7 +104,6 @@ def options(
     ] = False,
 ) -> None:
     """The open license master for multi-site PBX estates."""
-    tls_options.set(TlsOptions(tls_ca, tls_certificate, tls_key))
 
 
 def main() -> None:

@@ -2,18 +2,19 @@
 
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from master.variables import PREFIX, PROJECT, SERVER
+from master.cli.profiles import read_profiles
+from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 
 DEFAULT_SERVER = "127.0.0.1:7600"
 
 
-def _server(value: str) -> str:
+def _address(value: str) -> str:
     found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5})", value)
     if found is None or not 0 < int(found[2]) < 65_536:
         raise typer.BadParameter(f"{value!r} is not HOST:PORT, e.g. {DEFAULT_SERVER}")
@@ -30,7 +31,39 @@ class TlsOptions:
 
 
 tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptions())  # noqa: B039  # frozen
-"""What was named before the command; all that speak to a master ask for it."""
+"""What counts for the command that runs; all that speak to a master ask for it."""
+
+
+def typed_way(context: typer.Context) -> dict[str, Any]:
+    """What the command line says of the way to a master, by the option's name, before the command or behind it."""
+    typed: dict[str, Any] = context.find_root().meta.setdefault(__name__, {})
+    return typed
+
+
+def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """What counts for an option of the way to a master; `master_command` says in which order."""
+    name, typed = str(param.name), typed_way(context)
+    source = context.get_parameter_source(name)
+    came_from = source.name if source is not None else "DEFAULT"
+    if came_from == "COMMANDLINE":
+        typed[name] = value
+    if context.parent is None:  # before the command: what counts is asked for by the command itself
+        return value
+    if name in typed:
+        value = typed[name]
+    elif name != "profile" and not context.resilient_parsing and ("profile" in typed or came_from == "DEFAULT"):
+        profiles = read_profiles()
+        chosen = typed.get("profile") or context.params.get("profile") or profiles.default
+        value = (getattr(profiles.named(chosen), name) if chosen else "") or value
+    if name == "server":
+        return _address(value)
+    if name.startswith("tls_"):
+        path = Path(value) if value else None
+        tls_options.set(replace(tls_options.get(), **{name.removeprefix("tls_"): path}))
+    return value
+
+
+_WAY_PANEL = "Which master, and as whom (the same before the command)"
 
 
 def _tls_file(name: str, helps: str) -> Any:
@@ -40,20 +73,48 @@ def _tls_file(name: str, helps: str) -> Any:
         metavar="FILE",
         help=helps,
         show_default=False,
-        rich_help_panel="To a master that asks for certificates (all three)",
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
     )
 
 
 TlsCaOption = Annotated[Path | None, _tls_file("ca", "The authority that signed the master's certificate.")]
-TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The certificate to show.")]
+TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The certificate to show; all three or none.")]
 TlsKeyOption = Annotated[Path | None, _tls_file("key", "Its key.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        envvar=PROFILE,
+        metavar="NAME",
+        help="What `profile set` kept under that name.",
+        show_default=False,
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
+        is_eager=True,
+    ),
+]
 ServerOption = Annotated[
     str,
-    typer.Option("--server", envvar=SERVER, metavar="HOST:PORT", help="The master to ask.", callback=_server),
+    typer.Option(
+        "--server",
+        envvar=SERVER,
+        metavar="HOST:PORT",
+        help="The master to ask.",
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
+    ),
 ]
 ProjectOption = Annotated[
     str | None,
-    typer.Option("--project", envvar=PROJECT, metavar="NAME", help="Default: the only one that the master has."),
+    typer.Option(
+        "--project",
+        envvar=PROJECT,
+        metavar="NAME",
+        help="Default: the only one that the master has.",
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most this many rows; 0 for all.")]

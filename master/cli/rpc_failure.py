@@ -128,7 +128,9 @@ def _unreachable(error: grpc.Call, server: str, *, is_plain: bool) -> RpcFailure
         answers = speaks_tls(server)
         if is_plain and answers:
             lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key), and it asks for one")
-            start = "name your certificate, its key and the authority, before the command or as LICENSE_MASTER_TLS_*"
+            start = (
+                "name your certificate, its key and the authority: as options, as LICENSE_MASTER_TLS_*, or in a profile"
+            )
         elif is_plain:
             lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
         elif answers is False:

@@ -1,0 +1,50 @@
+"""Commands that ask a master take the way to it behind their name as well as before it.
+
+`license-master --server lm:7600 --tls-ca ca.crt status` and `license-master status --server lm:7600 --tls-ca ca.crt`
+are the same. What stands behind the name counts more, then what stands before it, then a profile that is named, then
+the environment, then the default profile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from master.cli.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
+
+_WAY = typer.Typer(add_completion=False)
+
+
+@_WAY.command()
+def _way(
+    profile: ProfileOption = None,
+    tls_ca: TlsCaOption = None,
+    tls_certificate: TlsCertificateOption = None,
+    tls_key: TlsKeyOption = None,
+) -> None:
+    """Declares the options that every command which asks a master gets."""
+
+
+class MasterCommand(TyperCommand):
+    """A command; if it has a `--server`, it takes the profile and the certificate too."""
+
+    def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
+        declared = list(params or [])
+        if any(param.name == "server" for param in declared):
+            way = get_command(_WAY).params
+            for param in way:
+                param.expose_value = False
+            declared += way
+        super().__init__(*arguments, params=declared, **options)
+
+
+def give_every_command_its_way(app: typer.Typer) -> None:
+    """Make all commands below `app` such commands."""
+    for command in app.registered_commands:
+        command.cls = MasterCommand
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            give_every_command_its_way(group.typer_instance)

@@ -1,0 +1,111 @@
+"""Profiles: a master, a project and a certificate under one name, in a file of the person's own.
+
+    default = "acme"
+
+    [acme]
+    server = "lm.acme.example:7600"
+    project = "acme"
+    tls_ca = "/home/anna/acme/ca.crt"
+    tls_certificate = "/home/anna/acme/anna.crt"
+    tls_key = "/home/anna/acme/anna.key"
+
+The file names keys and certificates, and holds none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import typer
+
+from master.cli.failure import CommandFailed
+from master.variables import PROFILES, closest
+
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a command takes where the command line names nothing else; empty for what it does not say."""
+
+    server: str = ""
+    project: str = ""
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All profiles of the file, and which one counts where none is named."""
+
+    by_name: Mapping[str, Profile]
+    default: str = ""
+
+    def named(self, name: str) -> Profile:
+        """One of them.
+
+        Raises:
+            CommandFailed: there is none of that name.
+        """
+        if name not in self.by_name:
+            raise CommandFailed(
+                f"{profiles_file()} has no profile {name!r}{closest(name, self.by_name)}",
+                remedy="`license-master profile list` shows what there is; `license-master profile set NAME` makes one",
+            )
+        return self.by_name[name]
+
+
+def profiles_file() -> Path:
+    """Where profiles are kept: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings."""
+    return Path(os.environ.get(PROFILES) or Path(typer.get_app_dir("license-master"), "profiles.toml"))
+
+
+def read_profiles() -> Profiles:
+    """The profiles that there are; none where there is no file.
+
+    Raises:
+        CommandFailed: the file is wrong; names the key.
+    """
+    file = profiles_file()
+    try:
+        read = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return Profiles({})
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
+    default = read.pop(_DEFAULT, "")
+    profiles = Profiles({name: _profile(file, name, table) for name, table in read.items()}, str(default))
+    if profiles.default:
+        profiles.named(profiles.default)
+    return profiles
+
+
+def write_profiles(profiles: Profiles) -> None:
+    """Put them in place of those that there were, whole or not at all."""
+    file = profiles_file()
+    lines = [f"{_DEFAULT} = {json.dumps(profiles.default)}\n"] if profiles.default else []
+    for name, profile in sorted(profiles.by_name.items()):
+        said = [f"{key} = {json.dumps(value)}\n" for key, value in asdict(profile).items() if value]
+        lines += [f"\n[{json.dumps(name)}]\n", *said]
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text("".join(lines).lstrip("\n"), encoding="utf-8", newline="\n")
+    fresh.replace(file)
+
+
+def _profile(file: Path, name: str, table: object) -> Profile:
+    known = [field.name for field in fields(Profile)]
+    if not isinstance(table, dict):
+        raise CommandFailed(f"{file}: {name}: no such key{closest(name, [_DEFAULT])}; a profile is a table, [{name}]")
+    for key, value in table.items():
+        if key not in known:
+            raise CommandFailed(f"{file}: {name}.{key}: no such key{closest(key, known)}")
+        if not isinstance(value, str):
+            raise CommandFailed(f"{file}: {name}.{key}: must be a text in quotes, not {value!r}")
+    return Profile(**table)
