@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from master.domain.overview import Overview
+from master.logs import lines_lost
 
 SITES_MAX = 1000
 """Sites with series of their own; seats of the others are summed up under the site `_other`."""
@@ -30,6 +31,7 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        registry.register(_LostLines())
         self.build = Gauge(
             "license_master_build_info", "Version of this master; always 1.", ["version"], registry=registry
         )
@@ -143,6 +145,16 @@ class Metrics:
             else:
                 self._refused_sites.add((project, site))
         self.site_refusals.labels(project, site).inc(seats)
+
+
+class _LostLines(Collector):
+    """The log of the process counts for itself."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Its one counter."""
+        yield CounterMetricFamily(
+            "license_master_log_lines_lost_total", "Lines of the log that could not be written.", value=lines_lost()
+        )
 
 
 class EstateCollector(Collector):

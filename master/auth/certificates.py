@@ -14,7 +14,7 @@ import structlog
 
 from master.auth.certificate_files import CertificateFiles, CertificateFilesError, Read, read_files
 from master.auth.shown import day
-from master.logs import SparingLog
+from master.sparing_log import SparingLog
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS = 60.0

@@ -68,7 +68,7 @@ def serve(
 
     from master.app import serve as run_master
     from master.domain.catalog_file import CatalogError
-    from master.logs import configure_logs
+    from master.logs import logging_to_stderr
     from master.store.database import StorageError
 
     settings = settings_from(
@@ -78,8 +78,8 @@ def serve(
         metrics_listen=metrics_listen,
         plaintext=plaintext or None,
     )
-    configure_logs()
     try:
-        uvloop.run(run_master(settings))
+        with logging_to_stderr():
+            uvloop.run(run_master(settings))
     except (StorageError, CatalogError, OSError, ValueError) as error:
         raise CommandFailed(str(error)) from error

@@ -24,8 +24,8 @@ from master.auth.limits import CallerLimitError, Shares
 from master.auth.permissions import AccessDeniedError, Denial, denial, stood_in_for
 from master.auth.shown import Shown, shown
 from master.leasing.periodic import Periodic
-from master.logs import SparingLog
 from master.metrics import Metrics
+from master.sparing_log import SparingLog
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]

@@ -19,8 +19,8 @@ from master.auth.certificates import Certificates
 from master.auth.identity import IdentityError
 from master.auth.permissions import may_read_metrics
 from master.auth.shown import Shown, shown
-from master.logs import SparingLog
 from master.metrics import Metrics
+from master.sparing_log import SparingLog
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
