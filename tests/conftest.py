@@ -37,7 +37,7 @@ def postgres() -> Iterator[PostgresServer]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An upgraded, empty SQLite file, to be copied."""
     folder = tmp_path_factory.mktemp("template")
-    schema.upgrade(sqlite_url(folder))
+    schema.upgrade(sqlite_url(folder), create=True)
     return folder
 
 
@@ -47,7 +47,7 @@ def postgres_template(postgres: PostgresServer) -> str:
 
     def make() -> str:
         url = asyncio.run(postgres.new_database())
-        schema.upgrade(url)
+        schema.upgrade(url, create=True)
         return urlsplit(url).path.removeprefix("/")
 
     with ThreadPoolExecutor(1) as thread:  # the test that asks first has an event loop running in this one

@@ -29,7 +29,7 @@ trap 'exit 130' INT TERM
 # start_master [NAME=VALUE ...]: a master over a new database; NAME=VALUE are settings.
 start_master() {
     export LICENSE_MASTER_DATABASE_URL=sqlite:///$STAGE/license-master.db
-    license-master db upgrade >master.log 2>&1 || { cat master.log >&2; exit 1; }
+    license-master db upgrade --create >master.log 2>&1 || { cat master.log >&2; exit 1; }
     make_certificates >master.log 2>&1 || { cat master.log >&2; exit 1; }
     serve 127.0.0.1:0 "$@"
 }

@@ -37,13 +37,19 @@ app = typer.Typer(help="The database.", no_args_is_help=True)
 
 
 @app.command()
-def upgrade(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
-    """Bring the database to the schema of this version; makes it where there is none."""
+def upgrade(
+    create: Annotated[
+        bool, typer.Option("--create", help="Where there is no database yet, make one: an empty estate.")
+    ] = False,
+    file: SettingsFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Bring the database to the schema of this version."""
     from master.store import schema
 
     settings = settings_from(file, database_url=database_url)
     with _told_plainly():
-        before, after = schema.upgrade(settings.database_url)
+        before, after = schema.upgrade(settings.database_url, create=create)
     typer.echo(f"the database is at revision {after}" + ("" if before == after else f" (was {before or 'empty'})"))
 
 
@@ -66,14 +72,16 @@ def backup(
     """Copy a SQLite database while masters serve it, and check the copy. Of PostgreSQL, say which commands do."""
     from master.store import backup as copies
     from master.store import schema
-    from master.store.database import StorageError
+    from master.store.database import StorageError, existing_file
     from master.store.urls import parse_url
 
     settings = settings_from(file, database_url=database_url)
     with _told_plainly():
-        source = copies.sqlite_file(parse_url(settings.database_url))
+        url = parse_url(settings.database_url)
+        source = copies.sqlite_file(url)
         if source is None:
             raise CommandFailed("PostgreSQL is backed up by its own tools", lines=_ON_A_SERVER, remedy=_GUIDE)
+        existing_file(url)
         with _shown_progress() as progress, copies.copied(source, target, progress=progress) as copy:
             _undamaged(copy)
             try:

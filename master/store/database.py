@@ -59,13 +59,19 @@ _BROKEN = (
 )
 
 
+_WRITE_AHEAD = "PRAGMA journal_mode=WAL"
+"""Changes the file: for who writes to it, not for who looks whose it is."""
+
+
 class StorageProblem(Enum):
     """What is wrong with the database, in the words of the API's ErrorInfo."""
 
     STORAGE_UNAVAILABLE = "the database does not answer"
     STORAGE_LOCKED = "another program holds the database locked"
     STORAGE_FULL = "the disk of the database is full"
-    STORAGE_SCHEMA = "the database has another schema than this version needs; run `license-master db upgrade`"
+    STORAGE_SCHEMA = "the database has another schema than this version needs"
+    STORAGE_ABSENT = "there is no database"
+    STORAGE_FOREIGN = "the database is none of a license master"
 
 
 class StorageError(Exception):
@@ -152,19 +158,42 @@ def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
     )
 
 
-def sqlite_engine(url: URL) -> Engine:
-    """An engine over a file. What it makes, its owner alone may read: keys and secrets are kept there.
+def sqlite_engine(url: URL, *, create: bool = False) -> Engine:
+    """An engine over a file that is there; with `create`, also over one that is not.
 
-    SQLite's own files beside it, -wal and -shm, have the mode of the file.
+    What it makes, its owner alone may read: keys and secrets are kept there. SQLite's own files beside it, -wal and
+    -shm, have the mode of the file. A connection raises StorageError where there is no file.
     """
-    engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
 
-    @event.listens_for(engine, "do_connect")
-    def _make_it_first(*_: object) -> None:
-        with suppress(OSError):  # it is there, or cannot be: SQLite finds out and says what is wrong
-            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL, 0o600))
+    def connect() -> sqlite3.Connection:
+        file = _made(url) if create else existing_file(url)
+        return sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, check_same_thread=False)
 
-    return engine
+    return create_engine("sqlite+pysqlite://", poolclass=NullPool, creator=connect)
+
+
+def existing_file(url: URL) -> Path:
+    """The file that a SQLite URL names.
+
+    Raises:
+        StorageError: there is none.
+    """
+    file = Path(str(url.database)).absolute()
+    if not file.exists():
+        named = f"database_url is {url.set(drivername='sqlite').render_as_string()}, which is {file}"
+        if not file.parent.is_dir():
+            raise StorageError(StorageProblem.STORAGE_ABSENT, f"{named}, and there is no such folder; correct it")
+        remedy = "correct it, or make an empty database there with `license-master db upgrade --create`"
+        raise StorageError(StorageProblem.STORAGE_ABSENT, f"{named}, and there is no such file; {remedy}")
+    return file
+
+
+def _made(url: URL) -> Path:
+    file = Path(str(url.database)).absolute()
+    if file.parent.is_dir():
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+    return existing_file(url)
 
 
 class _SqliteTx(Tx):
@@ -210,7 +239,7 @@ class SqliteDatabase(Database):
         self.file = Path(url.database)
         self._engine = sqlite_engine(url)
         _tune_sqlite(self._engine)
-        self._writer = _SqliteThread(self._engine, "BEGIN IMMEDIATE", "database-writer")
+        self._writer = _SqliteThread(self._engine, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
         self._reader = _SqliteThread(self._engine, "BEGIN", "database-reader")
 
     @property
@@ -233,8 +262,9 @@ class SqliteDatabase(Database):
 class _SqliteThread:
     """One thread with one connection that is opened anew after a failure."""
 
-    def __init__(self, engine: Engine, begin: str, name: str) -> None:
+    def __init__(self, engine: Engine, begin: str, name: str, *, prepare: str = "") -> None:
         self._engine = engine
+        self._prepare = prepare
         self._begin = begin
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
@@ -250,6 +280,7 @@ class _SqliteThread:
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
+                self._connection.exec_driver_sql(self._prepare)
             tx = _SqliteTx(self._connection)
             tx.rows(self._begin)
             try:
@@ -389,7 +420,6 @@ def _tune_sqlite(engine: Engine) -> None:
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun and ended by hand
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
             "busy_timeout=5000",
@@ -412,5 +442,5 @@ def _storage_error(error: BaseException) -> Exception:
         return StorageError(StorageProblem.STORAGE_LOCKED)
     undefined = isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
     if undefined or "no such table" in text or "no such column" in text:
-        return StorageError(StorageProblem.STORAGE_SCHEMA, text)
+        return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; `license-master db check` says what is wrong")
     return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from master.store.database import Database, StorageError, StorageProblem, Tx, sqlite_engine
+from master.store.tables import metadata
 from master.store.urls import parse_url
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -25,14 +27,21 @@ _INSTALLED = _PACKAGE / "migrations"
 _IN_CHECKOUT = _PACKAGE.parent / "migrations"
 _UPGRADE_LOCK = 0x1CE45E
 """One number that all masters of a PostgreSQL database agree on."""
+_VERSION = installed_version("license-master")
+_REVISIONS, _IDENTITY = "alembic_version", "database_identity"
+_OURS = {_REVISIONS, "project", "pbx", "lease", "seat", "event"}
+"""Every revision has them: by these a database is known as a license master's."""
+_TABLES_SHOWN = 5
 
 
-def upgrade(url: str) -> tuple[str | None, str]:
-    """Bring a database to the newest revision; the revisions before and after.
+def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
+    """Bring a database to the newest revision; the revisions before and after. Only with `create` is one begun where
+    there is none, so that a mistyped name never begins an empty estate.
 
     Raises:
         ValueError: the URL names no supported database.
-        StorageError: the database cannot be reached or is newer than this version.
+        StorageError: the database cannot be reached, is somebody else's or newer than this version, or there is none.
+            Nothing was changed.
     """
     parsed = parse_url(url)
     before: str | None = None
@@ -42,13 +51,16 @@ def upgrade(url: str) -> tuple[str | None, str]:
         if connection.dialect.name == "postgresql":  # masters that are started together may all upgrade
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
         before = _revision(connection)
-        _known(before)
+        if before is None and not create:
+            raise _absent(connection)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if before != newest():
+            connection.execute(text("UPDATE database_identity SET schema_version = :version"), {"version": _VERSION})
 
     try:
-        _with_connection(parsed, run)
+        _with_connection(parsed, run, create=create)
     except (DBAPIError, OSError) as error:
         raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error)) from error
     return before, newest()
@@ -65,31 +77,87 @@ async def check(database: Database) -> None:
     """Make sure that a database has the schema of this version.
 
     Raises:
-        StorageError: it has none or another; the message names the command that helps.
+        StorageError: it has none or another, or is somebody else's; the message names what helps.
     """
 
-    def look(tx: Tx) -> str | None:
-        return _revision(tx.connection)
+    def look(tx: Tx) -> None:
+        found, needed = _revision(tx.connection), newest()
+        if found is None:
+            raise _absent(tx.connection)
+        if found != needed:
+            remedy = "run `license-master db upgrade`"
+            raise StorageError(
+                StorageProblem.STORAGE_SCHEMA, f"it is at revision {found}, this version needs {needed}; {remedy}"
+            )
+        if missing := sorted(metadata.tables.keys() - _tables(tx.connection)):
+            raise StorageError(
+                StorageProblem.STORAGE_SCHEMA, f"it lacks the tables {', '.join(missing)}; restore a backup"
+            )
 
-    found, needed = await database.read(look), newest()
-    if found != needed:
-        _known(found)
-        is_at = f"is at revision {found}" if found else "is empty"
-        raise StorageError(StorageProblem.STORAGE_SCHEMA, f"it {is_at}, this version needs {needed}")
-
-
-def _known(revision: str | None) -> None:
-    script = ScriptDirectory.from_config(_config())
-    known = {one.revision for one in script.walk_revisions()}
-    if revision is not None and revision not in known:
-        raise StorageError(
-            StorageProblem.STORAGE_SCHEMA,
-            f"it is at revision {revision}, which a newer license master made; install that version again",
-        )
+    await database.read(look)
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    """Where a database is in the chain; None where it is empty.
+
+    Raises:
+        StorageError: the tables are somebody else's, or of a newer version.
+    """
+    tables = _tables(connection)
+    if not tables:
+        return None
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None and tables <= {_REVISIONS}:  # somebody began, and was rolled back
+        return None
+    if revision is None or not tables >= _OURS:
+        shown = ", ".join(sorted(tables)[:_TABLES_SHOWN]) + (", ..." if len(tables) > _TABLES_SHOWN else "")
+        remedy = "correct database_url, or give the license master a database of its own"
+        raise StorageError(
+            StorageProblem.STORAGE_FOREIGN, f"{_named(connection)} holds other tables ({shown}); {remedy}"
+        )
+    if revision not in {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}:
+        made_by = _made_by(connection, tables)
+        whose, remedy = (f", which {made_by} made", f"{made_by} or newer") if made_by else ("", "a newer one")
+        raise StorageError(
+            StorageProblem.STORAGE_SCHEMA,
+            f"it is at revision {revision}{whose}; this is version {_VERSION}: install {remedy}",
+        )
+    return revision
+
+
+def _made_by(connection: Connection, tables: Set[str]) -> str | None:
+    """The version that brought a database to its schema, where that is known."""
+    if _IDENTITY not in tables:
+        return None
+    columns = {column["name"] for column in inspect(connection).get_columns(_IDENTITY)}
+    if "schema_version" not in columns:
+        return None
+    return connection.execute(text("SELECT schema_version FROM database_identity")).scalar()
+
+
+def _absent(connection: Connection) -> StorageError:
+    remedy = "correct database_url, or make an empty database in it with `license-master db upgrade --create`"
+    return StorageError(StorageProblem.STORAGE_ABSENT, f"{_named(connection)} is empty; {remedy}")
+
+
+def _named(connection: Connection) -> str:
+    """The database that the setting names, without its password."""
+    if connection.dialect.name == "sqlite":
+        return f"the file {connection.exec_driver_sql('PRAGMA database_list').all()[0].file}"
+    return f"the PostgreSQL database {connection.execute(text('SELECT current_database()')).scalar()}"
+
+
+def _tables(connection: Connection) -> Set[str]:
+    """The tables that are there, but for those that an extension brought."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    else:
+        query = (
+            "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+            " AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS (SELECT FROM pg_depend"
+            " WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')"
+        )
+    return {row[0] for row in connection.exec_driver_sql(query)}
 
 
 def _config() -> Config:
@@ -111,9 +179,9 @@ def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
+def _with_connection(url: URL, work: Callable[[Connection], None], *, create: bool) -> None:
     if url.get_backend_name() == "sqlite":
-        engine = sqlite_engine(url)
+        engine = sqlite_engine(url, create=create)
         _upgrade_whole_or_not_at_all(engine)
         with engine.begin() as connection:
             work(connection)

@@ -454,3 +454,11 @@ signing_key = Table(
     Column("created_at", Float(53), nullable=False),
 )
 """The key that leases are signed with; shared by all masters of a database."""
+
+database_identity = Table(
+    "database_identity",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("schema_version", String(63), nullable=False),
+)
+"""One row: which database this is, wherever it is copied to, and which version brought it to its schema."""

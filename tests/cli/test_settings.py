@@ -77,7 +77,7 @@ async def test_a_password_is_in_no_message(url: str, says: str) -> None:
 
 
 async def test_a_database_is_its_owners_alone(tmp_path: Path) -> None:
-    for command in (["serve", "--plaintext"], ["db", "upgrade"]):
+    for command in (["db", "upgrade", "--create"], ["db", "check"]):
         await run(*command, "--database-url", sqlite_url(tmp_path))
         assert {stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in os.listdir(tmp_path)} == {0o600}
 

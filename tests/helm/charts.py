@@ -107,7 +107,7 @@ SETS: Mapping[str, Values] = {
     "sqlite, no fixed numbers": {
         **SQLITE,
         "securityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
-        "database": {"sqlite": {"persistence": {"storageClassName": "fast", "size": "20Gi"}}},
+        "database": {"create": True, "sqlite": {"persistence": {"storageClassName": "fast", "size": "20Gi"}}},
     },
     "postgresql": POSTGRESQL,
     "postgresql, one master": {**POSTGRESQL, "replicas": 1},

@@ -25,7 +25,10 @@ async def upgraded(values: Values, url: str) -> Done:
 
 def with_mode(mode: str) -> Values:
     postgresql = {**POSTGRESQL["database"]["postgresql"], "sslMode": mode}
-    return {**POSTGRESQL, "database": {"type": "postgresql", "postgresql": postgresql}}
+    return {**POSTGRESQL, "database": {"type": "postgresql", "create": True, "postgresql": postgresql}}
+
+
+FIRST = {**POSTGRESQL, "database": {**POSTGRESQL["database"], "create": True}}
 
 
 @asynccontextmanager
@@ -50,7 +53,9 @@ async def over_tcp(url: str) -> AsyncIterator[str]:
 
 async def test_the_job_upgrades_and_may_run_again(postgres: PostgresServer) -> None:
     url = await postgres.new_database()
-    first = await upgraded(POSTGRESQL, url)
+    refused = await upgraded(POSTGRESQL, url)
+    assert (refused.code, "db upgrade --create" in refused.err) == (1, True)
+    first = await upgraded(FIRST, url)
     assert (first.code, first.err) == (0, "")
     assert "(was empty)" in first.out
     again = await upgraded(POSTGRESQL, url)

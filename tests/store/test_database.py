@@ -151,8 +151,8 @@ async def test_a_read_sees_one_state(database: Database) -> None:
     assert await database.read(lambda tx: [names(tx), names(tx)]) in ([["a"]] * 2, [["a", "b"]] * 2)
 
 
-async def test_a_missing_table_names_the_command_that_makes_it(database: Database) -> None:
-    with pytest.raises(StorageError, match="license-master db upgrade") as failed:
+async def test_a_missing_table_names_the_command_that_tells_more(database: Database) -> None:
+    with pytest.raises(StorageError, match="license-master db check") as failed:
         await database.read(lambda tx: tx.rows("SELECT 1 FROM no_such_table"))
     assert failed.value.problem is StorageProblem.STORAGE_SCHEMA
     with pytest.raises(StorageError) as failed:

@@ -33,7 +33,7 @@ def _at(url: str, revision: str, *, down: bool = False) -> None:
         config.attributes["connection"] = connection
         (command.downgrade if down else command.upgrade)(config, revision)
 
-    schema._with_connection(parse_url(url), run)
+    schema._with_connection(parse_url(url), run, create=True)
 
 
 def _fill(tx: Tx) -> None:

@@ -134,7 +134,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
 
 async def upgraded(database_url: str) -> str:
     """The same URL, its database brought to the newest schema."""
-    await asyncio.to_thread(schema.upgrade, database_url)
+    await asyncio.to_thread(schema.upgrade, database_url, create=True)
     return database_url
 
 

@@ -89,7 +89,7 @@ capabilities:
 name: upgrade
 image: {{ include "license-master.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: [db, upgrade]
+args: [db, upgrade{{ if .Values.database.create }}, --create{{ end }}]
 env:
   {{- include "license-master.databaseEnv" . | nindent 2 }}
 securityContext:
