@@ -6,7 +6,8 @@ A variable that is neither is misspelt, and what it should say would silently no
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
+
+from master.domain.similar import closest
 
 PREFIX = "LICENSE_MASTER_"
 SERVER = f"{PREFIX}SERVER"
@@ -28,9 +29,3 @@ def unknown_variables(given: Iterable[str], settings: Collection[str]) -> list[s
         for name in sorted(given)
         if name.upper().startswith(PREFIX) and name.upper() not in known
     ]
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """What was probably meant, to be added to a sentence; empty where nothing is close."""
-    found = get_close_matches(name, sorted(known), n=1)
-    return f"; {found[0]} was probably meant" if found else ""

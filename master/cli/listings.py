@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +29,7 @@ from master.cli.output import (
     visible,
 )
 from master.cli.paging import read_pages
+from master.cli.past_moment import SINCE_HELP, past_moment
 from master.cli.verdict import basis_text, holder_text
 
 LEASE_STYLES = {
@@ -39,6 +41,8 @@ LEASE_STYLES = {
 }
 
 DETAIL_LENGTH_MAX = 60
+_NAMING = ("license", "id", "name", "holder")
+"""Keys whose value says what an object of an event's details is about."""
 
 PbxOption = Annotated[str, typer.Option("--pbx", metavar="NAME", help="Only of this PBX.")]
 
@@ -126,18 +130,39 @@ def leases(
 def events(
     pbx: PbxOption = "",
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help='Only of this kind: "seats.acquired".')] = "",
+    license_id: Annotated[
+        str, typer.Option("--license", metavar="ID", help="Only what names this license.", show_default=False)
+    ] = "",
+    caller: Annotated[
+        str, typer.Option("--caller", metavar="TEXT", help="Only what somebody did whose name contains this.")
+    ] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", metavar="WHEN", parser=past_moment, help=SINCE_HELP, show_default=False),
+    ] = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show what happened, newest first."""
+    since_time = None
+    if since is not None:
+        since_time = Timestamp()
+        since_time.FromDatetime(since)
     with Connection(server) as connection:
         name = connection.project_name(project)
 
         def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.Event], str]:
             request = status_pb2.ListEventsRequest(
-                project=name, pbx=pbx, kind=kind, page_size=page_size, page_token=page_token
+                project=name,
+                pbx=pbx,
+                kind=kind,
+                license=license_id,
+                caller=caller,
+                since_time=since_time,
+                page_size=page_size,
+                page_token=page_token,
             )
             response = connection.call(connection.status.ListEvents, request)
             return response.events, response.next_page_token
@@ -202,12 +227,13 @@ def events_view(rows: Sequence[status_pb2.Event]) -> Table:
     shown = table("When", "What", "PBX", "Caller", *(["Reason"] if with_reason else []), "Details")
     for row in rows:
         reason = [row.reason] if with_reason else []
-        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), row.caller, *reason, details_text(row.details))
+        who = row.caller.partition(" (")[0]  # its address is in the JSON
+        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), who, *reason, details_text(row.details))
     return shown
 
 
 def details_text(details: str) -> str:
-    """An event's details in a line: values as they are, the long ones by their number of items."""
+    """An event's details in a line: values as they are, of long lists the first ones and how many more there are."""
     try:
         parsed = json.loads(details or "{}")
     except ValueError:
@@ -218,10 +244,22 @@ def details_text(details: str) -> str:
 
 
 def _brief(value: object) -> str:
-    if isinstance(value, list | dict):
-        text = json.dumps(value, ensure_ascii=False)
-        return text if len(text) <= DETAIL_LENGTH_MAX else f"({len(value):,})"
+    """A value in a line; of many, the first ones by name and how many more there are."""
+    if isinstance(value, dict):
+        named = next((value[key] for key in _NAMING if value.get(key)), None)
+        return str(named) if named is not None else _cut([f"{key} {_brief(one)}" for key, one in value.items()])
+    if isinstance(value, list):
+        return _cut([_brief(each) for each in value])
     return str(value)
+
+
+def _cut(texts: Sequence[str]) -> str:
+    shown: list[str] = []
+    for text in texts:
+        if shown and len(", ".join([*shown, text])) > DETAIL_LENGTH_MAX:
+            return f"{', '.join(shown)} and {len(texts) - len(shown):,} more"
+        shown.append(text)
+    return ", ".join(shown)
 
 
 def _until(row: status_pb2.LeaseStatus, now: datetime) -> str:

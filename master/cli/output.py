@@ -7,7 +7,7 @@ sequence of the terminal.
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -16,8 +16,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
-from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
 PIPE_WIDTH = 200
@@ -41,9 +42,54 @@ def visible(text: str, style: str = "") -> Text:
     return Text(shown, style=style)
 
 
+_APART = 3
+"""Columns between two columns of a table."""
+
+
+class WordTable(Table):
+    """A table that breaks lines between words alone: where it would not fit so, its rows stand below each other."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, or one small table of heading and value for each of its rows."""
+        measured, room = self._measured(console, options)
+        if sum(width.minimum for width in measured) > room:
+            self.columns = [column for column in self.columns if any(str(cell) for cell in column.cells)]
+            measured, room = self._measured(console, options)
+        narrowest = sum(width.minimum for width in measured)
+        if narrowest > room:
+            yield from self._records()
+            return
+        wished = sum(width.maximum for width in measured)
+        if wished > room:
+            share = (room - narrowest) / (wished - narrowest)
+            for column, width in zip(self.columns, measured, strict=True):
+                column.width = width.minimum + int((width.maximum - width.minimum) * share)
+        yield from super().__rich_console__(console, options)
+
+    def _records(self) -> Iterator[RenderableType]:
+        if self.title:
+            yield Text(str(self.title), style="bold")
+        for index, cells in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
+            record = Table.grid(Column(no_wrap=True, style="dim"), Column(overflow="fold"), padding=(0, 2))
+            for column, cell in zip(self.columns, cells, strict=True):
+                if str(cell):
+                    record.add_row(column.header, cell)
+            if index:
+                yield Text()
+            yield record
+
+    def _measured(self, console: Console, options: ConsoleOptions) -> tuple[list[Measurement], int]:
+        """Each column from its longest word to its longest line, and the room that there is for all of them."""
+        widths = []
+        for column in self.columns:
+            cells = [Measurement.get(console, options, cell) for cell in (column.header, *column.cells)]
+            widths.append(Measurement(max(cell.minimum for cell in cells), max(cell.maximum for cell in cells)))
+        return widths, options.max_width - _APART * (len(widths) - 1)
+
+
 def table(*headings: str, title: str = "", numbers: Sequence[str] = ()) -> Table:
     """An empty table; the columns named in `numbers` stand right."""
-    made = Table(
+    made = WordTable(
         title=title or None,
         title_style="bold",
         title_justify="left",

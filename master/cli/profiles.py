@@ -24,7 +24,8 @@ from pathlib import Path
 import typer
 
 from master.cli.failure import CommandFailed
-from master.variables import PROFILES, closest
+from master.domain.similar import closest
+from master.variables import PROFILES
 
 _DEFAULT = "default"
 

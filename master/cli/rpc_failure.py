@@ -54,7 +54,7 @@ class RpcFailure(CommandFailed):
         lines: list[str] | None = None,
         remedy: str = "",
     ) -> None:
-        shown = [f"{violation.field}: {violation.description}" for violation in violations] + (lines or [])
+        shown = [f"{v.field}: {v.description}" for v in violations if v.description not in message] + (lines or [])
         once = [_in_words(line) for line in shown if line not in message]
         super().__init__(_in_words(message), lines=once, remedy=remedy)
         self.api_message = message

@@ -33,8 +33,9 @@ def settings_from(file: Path | None, **values: object) -> Settings:
     """
     import pydantic
 
+    from master.domain.similar import closest
     from master.settings import Settings, load_settings
-    from master.variables import closest, unknown_variables
+    from master.variables import unknown_variables
 
     known = Settings.model_fields
     if lines := unknown_variables(os.environ, known):

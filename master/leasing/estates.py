@@ -42,5 +42,5 @@ class Estates:
         """
         book = self.current(tx, [name.project]).get(name.project)
         if book is None or name.pbx not in book.estate.pbx_ids:
-            raise UnknownPbxError(name)
+            raise UnknownPbxError(name, book.estate.pbx_ids if book is not None else ())
         return book, book.estate.pbxs[book.estate.pbx_ids[name.pbx]]

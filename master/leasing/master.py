@@ -51,6 +51,7 @@ from master.leasing.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
+    UnknownNameError,
     UnknownPbxError,
 )
 from master.leasing.watch import WatchHub
@@ -371,27 +372,32 @@ class LicenseMaster:
         def look(tx: Tx) -> tuple[Estate, list[Seat]]:
             estate = reading.read_estate(tx, self._estates, which.project)
             if which.pbx and which.pbx not in estate.pbx_ids:
-                raise UnknownPbxError(PbxName(which.project, which.pbx))
+                raise UnknownPbxError(PbxName(which.project, which.pbx), estate.pbx_ids)
+            sites = {pbx.site for pbx in estate.pbxs.values()}
+            if which.site and which.site not in sites:
+                raise UnknownNameError("site", which.site, sites)
             ids = [
                 pbx.id for pbx in estate.pbxs.values() if which.pbx in ("", pbx.name) and which.site in ("", pbx.site)
             ]
             named = estate.catalog.type_named(which.license_type) if which.license_type else None
-            key = named.key if named else which.license_type or None
+            if which.license_type and named is None:
+                raise UnknownNameError("license_type", which.license_type, estate.catalog.types)
+            key = named.key if named else None
             chosen = queries.SeatFilter(pbx_ids=ids, license_type=key, holder=which.holder or None)
             return estate, queries.list_seats(tx, chosen, after=after, limit=limit)
 
         return await self._database.read(look)
 
-    async def list_events(self, project: str, *, pbx: str, kind: str, before: int | None, limit: int) -> list[Record]:
+    async def list_events(
+        self, project: str, which: queries.EventFilter, *, before: int | None, limit: int
+    ) -> list[Record]:
         """What happened, newest first; a PBX that was removed since is found by the name it had."""
 
         def look(tx: Tx) -> list[Record]:
             estate = reading.read_estate(tx, self._estates, project)
-            found = queries.list_events(
-                tx, estate.project_id, pbx=pbx or None, kind=kind or None, before=before, limit=limit
-            )
-            if pbx and pbx not in estate.pbx_ids and not found:
-                raise UnknownPbxError(PbxName(project, pbx))
+            found = queries.list_events(tx, estate.project_id, which, before=before, limit=limit)
+            if which.pbx and which.pbx not in estate.pbx_ids and not found:
+                raise UnknownPbxError(PbxName(project, which.pbx), estate.pbx_ids)
             return found
 
         return await self._database.read(look)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from master.domain.decide import Outcome, ReturnOutcome
@@ -12,6 +12,7 @@ from master.domain.leases import Lease
 from master.domain.notices import Notice
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
+from master.domain.similar import closest
 from master.domain.standby import StandbyProblem
 from master.domain.versions import Version
 
@@ -31,8 +32,20 @@ class PbxName:
 class UnknownPbxError(LookupError):
     """There is no such project or PBX."""
 
-    def __init__(self, name: PbxName) -> None:
-        super().__init__(f"{name} is unknown; `license-master project show` lists the PBXs of a project")
+    def __init__(self, name: PbxName, known: Iterable[str] = ()) -> None:
+        """`known` are the names of the project's PBXs, for what was probably meant."""
+        meant = closest(name.pbx, known)
+        super().__init__(f"{name} is unknown{meant}; `license-master project show` lists the PBXs of a project")
+
+
+class UnknownNameError(LookupError):
+    """A question is about a site or a license type that there is not: no rows would be no answer to it."""
+
+    def __init__(self, field: str, name: str, known: Iterable[str]) -> None:
+        listed = sorted(known)
+        meant = closest(name, listed) or f"; there are {', '.join(listed) or 'none'}"
+        super().__init__(f"{name!r} is no {field.replace('_', ' ')} of the project{meant}")
+        self.field = field
 
 
 class DatabaseOutdatedError(Exception):

@@ -139,7 +139,7 @@ def _page(request: Any, known: Known, kind: str) -> agreements.Page:
 
 
 def _as_of(request: Any) -> float | None:
-    return request.as_of.ToNanoseconds() / 1e9 if request.HasField("as_of") else None
+    return incoming.moment("as_of", request.as_of) if request.HasField("as_of") else None
 
 
 def _later(day: date, days: int) -> date:

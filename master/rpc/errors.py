@@ -30,7 +30,7 @@ from master.leasing.drill import NoPairError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.learning import NotLearningError
 from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import RequestIdTakenError, UnknownPbxError
+from master.leasing.requests import RequestIdTakenError, UnknownNameError, UnknownPbxError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
@@ -108,6 +108,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(
                 code.INVALID_ARGUMENT, "PRICE_FILE_INVALID", str(error)[:2000], violations=[("prices.text", str(error))]
             )
+        case UnknownNameError():
+            return Failure(code.NOT_FOUND, "UNKNOWN_NAME", str(error), violations=[(error.field, str(error))])
         case UnknownPbxError():
             return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))
         case UnknownProjectError():

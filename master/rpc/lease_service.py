@@ -115,7 +115,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
                 receipts=incoming.receipts(request.standby_receipts, name.project),
-                knows_end=request.end_time.ToNanoseconds() / 1_000_000_000,
+                knows_end=incoming.moment("end_time", request.end_time),
             )
         )
         return lease_pb2.RenewLeaseResponse(

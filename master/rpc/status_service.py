@@ -11,7 +11,7 @@ from licensemaster.v1 import status_pb2, status_pb2_grpc
 from master.leasing.master import LicenseMaster, SeatQuery
 from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import InvalidArgumentError
-from master.store.queries import SeatPlace
+from master.store.queries import EventFilter, SeatPlace
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -81,9 +81,15 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         """What happened, newest first."""
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
-        pbx, kind = _filter("pbx", request.pbx), _filter("kind", request.kind)
+        which = EventFilter(
+            pbx=_filter("pbx", request.pbx),
+            kind=_filter("kind", request.kind),
+            license_id=_filter("license", request.license),
+            caller=_filter("caller", request.caller),
+            since=incoming.moment("since_time", request.since_time) if request.HasField("since_time") else 0,
+        )
         before = _event_place(request.page_token)
-        events = await self._master.list_events(project, pbx=pbx, kind=kind, before=before, limit=size)
+        events = await self._master.list_events(project, which, before=before, limit=size)
         return status_pb2.ListEventsResponse(
             events=[outgoing.event_message(project, event) for event in events],
             next_page_token=str(events[-1].seq) if len(events) == size else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,9 +93,22 @@ def seats_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
     return {(row[0], row[1]): int(row[2]) for row in tx.connection.execute(query)}
 
 
-def list_events(
-    tx: Tx, project_id: int, *, pbx: str | None, kind: str | None, before: int | None, limit: int
-) -> list[Record]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events; an empty text and 0 mean any."""
+
+    pbx: str = ""
+    """The PBX's name, or the one it had."""
+    kind: str = ""
+    license_id: str = ""
+    """A license that the details name."""
+    caller: str = ""
+    """A part of who asked."""
+    since: float = 0
+    """UNIX seconds; not those before."""
+
+
+def list_events(tx: Tx, project_id: int, which: EventFilter, *, before: int | None, limit: int) -> list[Record]:
     """Events, newest first, from before the number `before` on."""
     event = t.event.c
     query = (
@@ -103,10 +117,16 @@ def list_events(
         .order_by(event.seq.desc())
         .limit(limit)
     )
-    if pbx is not None:
-        query = query.where(event.pbx == pbx)
-    if kind is not None:
-        query = query.where(event.kind == kind)
+    if which.pbx:
+        query = query.where(event.pbx == which.pbx)
+    if which.kind:
+        query = query.where(event.kind == which.kind)
+    if which.license_id:
+        query = query.where(event.details.contains(json.dumps(which.license_id, ensure_ascii=False), autoescape=True))
+    if which.caller:
+        query = query.where(event.caller.contains(which.caller, autoescape=True))
+    if which.since:
+        query = query.where(event.time_us >= round(which.since * 1_000_000))
     if before is not None:
         query = query.where(event.seq < before)
     return [record_of(tuple(row)) for row in tx.connection.execute(query)]

@@ -3,16 +3,20 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
+import typer
 from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from master.cli.enum_names import in_words, short_names
 from master.cli.explain import Kind, holder_kind, print_explanation
 from master.cli.listings import LEASE_STYLES, State, details_text, events_view, lease_state, leases_view, seats_view
-from master.cli.output import json_object, print_json
+from master.cli.output import add_row, json_object, print_json, table
 from master.cli.paging import PAGE_SIZE_MAX, read_pages
+from master.cli.past_moment import past_moment
 from master.cli.project import CHANGES_SHOWN_MAX, print_changes
 from master.cli.status import ROWS_SHOWN_MAX, status_view
 from master.cli.verdict import remedy_text, result_view
@@ -223,7 +227,7 @@ def test_listings() -> None:
 
 def test_details_of_events_fit_a_line() -> None:
     assert details_text('{"seats": 3, "by": "", "who": ["a"], "changes": ["%s"]}' % ('x", "' * 100)) == (
-        'seats 3 · who ["a"] · changes (101)'
+        f"seats 3 · who a · changes {', '.join(['x'] * 20)} and 81 more"
     )
     for other in ("", "no JSON", "[1, 2]"):
         assert details_text(other) == other
@@ -302,3 +306,50 @@ def test_pages_are_followed_up_to_the_limit(limit: int, expected: int, asked: li
     assert sizes == asked
     assert max(sizes) <= PAGE_SIZE_MAX
     assert found.next_page_token == token
+
+
+def _narrow(width: int) -> str:
+    shown = table("PBX", "Epoch", "Software", "Nothing", "Notices", numbers=["Epoch"])
+    add_row(shown, "headquarters-01", 1_764_105_154_001, "12r1 sr4", "", "drains until the evening")
+    add_row(shown, "berlin", 7, "12r1", "", "")
+    console = Console(width=width, file=io.StringIO())
+    console.print(shown)
+    return cast(io.StringIO, console.file).getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_terminal_is_so_narrow_that_a_table_breaks_a_word(width: int) -> None:
+    printed = _narrow(width)
+    for word in ("headquarters-01", "1,764,105,154,001", "12r1", "evening", "Epoch", "Software", "berlin"):
+        assert word in printed, printed
+    assert max(len(line) for line in printed.splitlines()) <= width
+
+
+def test_a_table_without_room_loses_empty_columns_first_and_then_stands_row_by_row() -> None:
+    assert "Nothing" in _narrow(120)
+    assert "Nothing" not in _narrow(62)
+    assert len([line for line in _narrow(62).splitlines() if "Epoch" in line]) == 1
+    assert len([line for line in _narrow(40).splitlines() if line.startswith("Epoch")]) == 2
+
+
+def test_details_of_events_say_which() -> None:
+    moved = '{"results": [{"license": "ports-v10", "before": {}}, {"license": "uc"}], "warnings": []}'
+    assert details_text(moved) == "results ports-v10, uc"
+    many = json.dumps({"types": {"port": [f"user-{number:03}" for number in range(100)]}})
+    assert details_text(many).startswith("types port user-000, user-001, ")
+    assert details_text(many).endswith(" more")
+    assert len(details_text(many)) < 100
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "2h ago", "1969-12-31", "2026-13-01", "\uff19d", "999999w"])
+def test_no_moment(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no moment; write it like"):
+        past_moment(text)
+
+
+def test_moments_in_the_past() -> None:
+    assert past_moment("2026-11-25T14:30+01:00") == datetime(2026, 11, 25, 13, 30, tzinfo=UTC)
+    assert past_moment(" 2026-11-25 ").astimezone().isoformat().startswith("2026-11-25T00:00:00")
+    now = datetime.now(UTC)
+    assert timedelta(hours=2) <= now - past_moment("2h") + timedelta(minutes=1)
+    assert timedelta(days=7) <= now - past_moment("7 d") + timedelta(minutes=1)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
 from master.domain import project as spec
@@ -24,6 +25,7 @@ _REASON_MAX = 500
 _RECEIPTS_MAX = 100
 _TYPES_MAX = 1000
 _SEATS_MAX = 1_000_000_000
+_SECONDS_MAX = 253_402_300_799
 IsGenuine = Callable[[bytes, bytes], bool]
 """Whether the master's key has signed terms: (terms, signature)."""
 
@@ -254,6 +256,17 @@ def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
         licenses=tuple(spec.LicenseSpec(one.id, one.type, one.quantity, one.device) for one in project.licenses),
         time_zone=project.time_zone,
     )
+
+
+def moment(field: str, value: Timestamp) -> float:
+    """A moment in UNIX seconds.
+
+    Raises:
+        InvalidArgumentError: it is before 1970 or after 9999, or no timestamp at all.
+    """
+    if not (0 <= value.seconds <= _SECONDS_MAX and 0 <= value.nanos < 1_000_000_000):
+        raise InvalidArgumentError(field, "must be a moment between 1970 and 9999")
+    return value.seconds + value.nanos / _NANOSECONDS
 
 
 def page_size(value: int, *, default: int) -> int:
