@@ -30,10 +30,11 @@ class Certificates:
         self._trouble = SparingLog(_log, clock=clock, lines_max=1, seconds=_AGAIN_SECONDS)
         self._lock = threading.Lock()
         self._read_from = self._stamp()
+        self._failed: tuple[Sequence[object], float] | None = None
         self.current = read_files(files, clock())
         self.problem: str | None = None
         """Why the files as they are now are not `current`; None where they are."""
-        _log.info("certificates read", revocations=self._revocations())
+        self._tell_what_was_read()
         self._tell_what_is_overdue()
 
     def look(self) -> Read:
@@ -46,14 +47,27 @@ class Certificates:
             return self.current
 
     def _read_again(self, stamp: Sequence[object]) -> None:
-        try:
-            self.current = read_files(self._files, self._clock())
-        except CertificateFilesError as error:
-            self.problem = str(error)
+        now = self._clock()
+        if self._failed is None or self._failed[0] != stamp or not 0 <= now - self._failed[1] < _AGAIN_SECONDS:
+            try:
+                self.current = read_files(self._files, now)
+            except CertificateFilesError as error:
+                self.problem = str(error)
+                self._failed = (stamp, now)  # else each connection would have it proven anew
+            else:
+                self._read_from, self.problem, self._failed = stamp, None, None
+                self._tell_what_was_read()
+        if self.problem is not None:
             self._trouble.error("changed certificates cannot be used, the former ones stay", reason=self.problem)
-            return
-        self._read_from, self.problem = stamp, None
+
+    def _tell_what_was_read(self) -> None:
         _log.info("certificates read", revocations=self._revocations())
+        if not self.current.is_known:
+            _log.warning(
+                "the certificate is signed by none of the authorities in tls_ca_file",
+                remedy="give callers the authority that signed it; if that is in the file, add those between them to "
+                f"{self._files.certificate}",
+            )
 
     def _tell_what_is_overdue(self) -> None:
         due = self.current.revocations_due

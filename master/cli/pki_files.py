@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write the files.")]
 _HERE = Path()
+_REVOKE_IT = "revoke it, and look at the authority's own certificate with `openssl x509 -text`"
 
 
 def issue(
@@ -64,6 +65,7 @@ def issue(
                 issued = authority.issue_server(names, key.public_key(), days=days, now=now)
             else:
                 issued = authority.issue(issued_to, key.public_key(), days=days, now=now)
+            _prove(issued, key_pem(key), authority)
         except BaseException:
             key_file.unlink()
             raise
@@ -187,6 +189,23 @@ def _free(out: Path, stem: str, endings: tuple[str, ...], authority: Authority |
         raise CommandFailed(f"{ca}: is that of another authority", remedy=other)
     out.mkdir(parents=True, exist_ok=True)
     return paths
+
+
+def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
+    """Hand out nothing that TLS then does not take.
+
+    Raises:
+        CommandFailed: it does not, as with an authority's certificate that other tools made.
+    """
+    from master.auth.identity import MASTER
+    from master.auth.keys import pem
+    from slave_client import handshake
+    from slave_client.pem import Pair
+
+    shown, believed = issued.certificate, authority.certificate
+    pair = Pair(pem(shown), key, pem(believed), [shown], [believed])
+    if problem := handshake.serves(pair) if issued.subject is MASTER else handshake.calls(pair):
+        raise CommandFailed(f"{issued.serial} of {issued.name} {problem}; nothing was written", remedy=_REVOKE_IT)
 
 
 def _hand_out_ca(authority: Authority, out: Path) -> None:

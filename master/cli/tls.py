@@ -28,14 +28,19 @@ def channel_credentials() -> grpc.ChannelCredentials | None:
         raise CommandFailed(
             f"{', '.join(missing)}: not given", remedy="name all three, or none to a master that serves plain text"
         )
-    from master.auth.certificate_files import CertificateFilesError, NamedFile, read_pair
     from master.auth.shown import day
+    from slave_client import handshake
+    from slave_client.pem import CertificateFilesError, NamedFile, read_pair
 
     ca, key, certificate = (NamedFile(name, path) for name, path in named.items() if path is not None)
     try:
-        pair = read_pair(certificate, key, ca)
-        if pair.ends_at <= time.time():
+        pair, now = read_pair(certificate, key, ca), time.time()
+        if pair.ends_at <= now:
             raise certificate.wrong(f"ended {day(pair.ends_at)}; ask whoever runs the authority for a new one")
+        if pair.begins_at > now:
+            raise certificate.wrong(f"begins {day(pair.begins_at)}, and here it is {day(now)}; set the clock, or wait")
+        if problem := handshake.calls(pair):
+            raise certificate.wrong(f"{problem}; ask whoever runs the authority for another one")
     except CertificateFilesError as error:
         raise CommandFailed(str(error)) from error
     return grpc.ssl_channel_credentials(pair.ca, pair.key, pair.certificate)

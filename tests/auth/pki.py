@@ -13,9 +13,10 @@ import grpc
 from cryptography import x509
 
 from master.auth.authority import Authority, Issued
-from master.auth.identity import identity_of
+from master.auth.identity import MASTER, identity_of
 from master.auth.keys import key_pem, new_key, pem
 from slave_client.channels import open_channel
+from tests.support.certificates import Made
 from tests.support.masters import Wire, wire_over
 
 
@@ -63,6 +64,13 @@ class Pki:
         names = [x509.DNSName("localhost")]
         issued = self.authority._issue("x", names, key.public_key(), serves=False, days=30, now=time.time())
         return Papers(issued, pem(issued.certificate), key_pem(key), self.ca)
+
+    def foreign(self, **what: Any) -> Papers:
+        """A master's papers as other tools make them with this authority: any key, any days."""
+        made = Made.by(Made(self.authority.certificate, self.authority._key), **what)
+        begins, ends = made.certificate.not_valid_before_utc, made.certificate.not_valid_after_utc
+        issued = Issued(made.certificate, MASTER, ["localhost"], begins.timestamp(), ends.timestamp(), revoked=False)
+        return Papers(issued, made.pem, made.key, self.ca)
 
     def serve(self, papers: Papers) -> dict[str, Any]:
         """The settings of a master with this certificate; written anew, its files are what the master reads next."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,6 +16,13 @@ from tests.auth.pki import Papers, Pki
 from tests.support.masters import Clock
 
 BERLIN = "projects/acme/pbxs/berlin"
+_OF_OTHER_TOOLS: dict[str, tuple[dict[str, Any], str]] = {
+    "Ed25519": ({"key": "Ed25519"}, "its key is Ed25519, which TLS here does not use"),
+    "P-521": ({"key": "P-521"}, "its key is secp521r1"),
+    "RSA 1024": ({"key": "RSA 1024"}, "its key is RSA of 1024 bits"),
+    "not begun": ({"days": (1, 9)}, "begins "),
+    "no host": ({"hosts": ()}, "names no host"),
+}
 
 
 def _read(pki: Pki, papers: Papers, clock: Clock) -> Certificates:
@@ -69,11 +77,14 @@ def test_at_the_start_it_says_whether_revocations_are_in_force(pki: Pki) -> None
     assert logs[0]["revocations"] == "in force: 0 revoked"
 
 
-@pytest.mark.parametrize("who", ["a PBX", "somebody else's EKU", "an ended one"])
+@pytest.mark.parametrize("who", [*_OF_OTHER_TOOLS, "a PBX", "somebody else's EKU", "an ended one"])
 def test_a_certificate_that_cannot_serve_is_refused_at_the_start_and_later(pki: Pki, who: str) -> None:
     clock, good = Clock(time.time()), pki.server_papers()
     certificates = _read(pki, good, clock)
-    if who == "a PBX":
+    if who in _OF_OTHER_TOOLS:
+        what, says = _OF_OTHER_TOOLS[who]
+        bad = pki.foreign(**what)
+    elif who == "a PBX":
         bad, says = pki.papers(BERLIN), f"is the certificate of license-master://{BERLIN}"
     elif who == "an ended one":
         bad, says = pki.server_papers(days=1), "ended "

@@ -232,6 +232,13 @@ async def test_a_new_certificate_serves_without_a_restart_and_a_broken_one_does_
         await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
     assert _counter(secured, "license_master_certificate_end_timestamp_seconds") == newer
     assert _counter(secured, "license_master_certificate_files_usable") == 0
+    pki.serve(pki.foreign(key="Ed25519"))  # gRPC reads it, and can then speak to nobody
+    secured.clock.advance(61)  # the log says it once a minute
+    with capture_logs() as logs:
+        async with shown_to(secured.wire.address, pki.papers("operators/anna").credentials) as wire:
+            await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
+    assert _counter(secured, "license_master_certificate_files_usable") == 0
+    assert "its key is Ed25519" in str([line.get("reason") for line in logs])
 
 
 async def test_somebody_confined_to_a_project_sees_no_other(secured: InProcess, pki: Pki) -> None:

@@ -26,13 +26,14 @@ async def asked(folder: Path, papers: Papers, server: str) -> Done:
     return await run(*options, "project", "list", LICENSE_MASTER_SERVER=server)
 
 
-@pytest.mark.parametrize("what", ["another key", "no CA", "ended"])
+@pytest.mark.parametrize("what", ["another key", "no CA", "ended", "of no use"])
 async def test_local_files_that_are_wrong_are_named(pki: Pki, tmp_path: Path, what: str) -> None:
     anna, otto = pki.papers("operators/anna"), pki.papers("operators/otto")
     papers, says = {
         "another key": (Papers(anna.issued, anna.certificate, otto.key, anna.ca), "--tls-key: "),
         "no CA": (Papers(anna.issued, anna.certificate, anna.key, b"junk"), "--tls-ca: "),
         "ended": (pki.papers("operators/anna", days=1, now=time.time() - 200_000), "--tls-certificate: "),
+        "of no use": (pki.foreign(key="P-521"), "--tls-certificate: "),
     }[what]
     found = await asked(tmp_path, papers, "127.0.0.1:1")
     assert (found.code, says in found.err, "no master answers" in found.err) == (1, True, False), found.err

@@ -1,0 +1,173 @@
+"""Certificates and keys in files, read strictly: each that cannot be used is refused with its file's name and a remedy.
+
+Decides: what is a certificate, a key that fits it, a list of authorities; what editors and mail programs add (byte
+order marks, CRLF, text around the blocks) counts for nothing. What was read is handed on as PEM written anew, so that
+all who use it see the same. Leaves to others: whether TLS can use it (`handshake`), and what the certificate may do.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_BYTES_MAX: Final = 4 * 1024 * 1024
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_DER_BEGINS: Final = b"\x30"
+
+
+class CertificateFilesError(ValueError):
+    """The files cannot be used; names the setting, the file and what to do."""
+
+    def __init__(self, setting: str, path: Path, problem: str) -> None:
+        super().__init__(f"{setting}: {path}: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file, and what the setting or option that names it is called."""
+
+    setting: str
+    path: Path
+
+    def read(self) -> bytes:
+        """Its bytes; UTF-16, as some editors write it, as ASCII.
+
+        Raises:
+            CertificateFilesError: it cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(_BYTES_MAX + 1)
+        except OSError as error:
+            raise self.wrong(f"cannot be read: {error.strerror}") from error
+        if len(data) > _BYTES_MAX:
+            raise self.wrong(f"is larger than {_BYTES_MAX // 1024 // 1024} MiB; it is no file of certificates")
+        if data.startswith(_UTF_16):
+            return data.decode("utf-16", "replace").encode("ascii", "replace")
+        return data
+
+    def wrong(self, problem: str) -> CertificateFilesError:
+        """What to raise about it."""
+        return CertificateFilesError(self.setting, self.path, problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its key, and the authorities whose certificates are believed; they fit together."""
+
+    certificate: bytes
+    """With those that it was signed by, as far as the file has them."""
+    key: bytes
+    ca: bytes
+    chain: Sequence[x509.Certificate]
+    authorities: Sequence[x509.Certificate]
+
+    @property
+    def begins_at(self) -> float:
+        """UNIX seconds."""
+        return self.chain[0].not_valid_before_utc.timestamp()
+
+    @property
+    def ends_at(self) -> float:
+        """UNIX seconds."""
+        return self.chain[0].not_valid_after_utc.timestamp()
+
+
+def read_pair(certificate: NamedFile, key: NamedFile, ca: NamedFile) -> Pair:
+    """Read what one shows, and whom one believes.
+
+    Raises:
+        CertificateFilesError: they cannot be read, or do not fit together.
+    """
+    chain, private, authorities = read_certificates(certificate), _private_key(key), read_certificates(ca)
+    own = _public_bytes(private.public_key())
+    if own != _public_bytes(chain[0].public_key()):
+        if any(own == _public_bytes(one.public_key()) for one in chain[1:]):
+            raise certificate.wrong("its own certificate must come first, those that it was signed by after it")
+        raise key.wrong(f"is not the key of {certificate.path}; name the pair that was made together")
+    return Pair(
+        _pem_of(chain),
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        _pem_of(authorities),
+        chain,
+        authorities,
+    )
+
+
+def read_certificates(file: NamedFile) -> list[x509.Certificate]:
+    """All certificates of a file; one at least.
+
+    Raises:
+        CertificateFilesError: there is none, or one is damaged; says which.
+    """
+    data = file.read()
+    blocks = _CERTIFICATE.findall(data)
+    if len(blocks) < data.count(b"-----BEGIN CERTIFICATE-----"):
+        raise file.wrong(f"its certificate {len(blocks) + 1} was cut off; get the whole file again")
+    if not blocks:
+        raise file.wrong(f"holds no certificate in PEM{_instead(data, 'x509')}")
+    found = []
+    for number, block in enumerate(blocks, 1):
+        try:
+            one = x509.load_pem_x509_certificate(block)
+            one.public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            which = f"its certificate {number} of {len(blocks)}" if len(blocks) > 1 else "its certificate"
+            raise file.wrong(f"{which} is damaged, or of a kind that nobody here reads") from error
+        found.append(one)
+    return found
+
+
+class _PublicKey(Protocol):
+    def public_bytes(self, encoding: Encoding, format: PublicFormat) -> bytes: ...
+
+
+class _PrivateKey(Protocol):
+    def public_key(self) -> _PublicKey: ...
+
+    def private_bytes(self, encoding: Encoding, format: PrivateFormat, encryption: NoEncryption) -> bytes: ...
+
+
+def _private_key(file: NamedFile) -> _PrivateKey:
+    data = file.read()
+    try:
+        key: _PrivateKey = load_pem_private_key(data, password=None)
+    except TypeError as error:
+        remedy = f"`openssl pkey -in {file.path} -out NEW` writes it without one"
+        raise file.wrong(f"has a password, and nobody is there to type it; {remedy}") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise file.wrong(f"is not a private key in PEM without a password{_instead(data, 'pkey')}") from error
+    return key
+
+
+def _instead(data: bytes, command: str) -> str:
+    """What the file may be in place of PEM."""
+    if not data.strip():
+        return "; it is empty"
+    if data.startswith(_DER_BEGINS):
+        return f"; it looks like DER, which `openssl {command} -inform der -in FILE -out NEW` rewrites"
+    found = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
+    return f", but {found[1].decode().lower()!r}" if found else ""
+
+
+def _public_bytes(key: _PublicKey) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _pem_of(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
