@@ -25,7 +25,7 @@ _HOW = (
 class Settings(BaseSettings):
     """Settings of one master process."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=None)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=None, use_attribute_docstrings=True)
 
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///license-master.db"
     """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several; `HOST:PORT,HOST:PORT` where one of

@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+from typer.testing import CliRunner
+
 from master import metrics
+from master.cli.main import app
+from master.cli.settings import page
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,8 +23,23 @@ def test_metrics_page_lists_every_metric_and_no_other() -> None:
 
 
 def test_paths_that_the_documentation_names_exist() -> None:
-    for page in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"):
-        named = re.findall(r"`((?:master|docs|proto|migrations|slave_client|tests|examples)/[\w./-]+)`", _text(page))
-        assert named
+    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"):
+        folder = (ROOT / name).parent
+        named = re.findall(r"`((?:master|docs|proto|migrations|slave_client|tests|examples)/[\w./-]+)`", _text(name))
+        linked = re.findall(r"\]\((?!https?:)([^)#]+)", _text(name))
+        assert named or linked
         missing = [path for path in named if not (ROOT / path).exists()]
-        assert not missing, f"{page} names {missing}"
+        missing += [path for path in linked if not (folder / path).exists()]
+        assert not missing, f"{name} names {missing}"
+
+
+def test_the_page_of_settings_is_what_the_command_prints() -> None:
+    assert _text("docs/settings.md") == page(), "license-master settings list --markdown > docs/settings.md"
+
+
+def test_the_documentation_comes_with_the_command() -> None:
+    listed = CliRunner(env={"COLUMNS": "120"}).invoke(app, ["docs"]).output
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"{path.stem} " in listed
+        assert CliRunner().invoke(app, ["docs", path.stem]).output == path.read_text(encoding="utf-8")
+    assert "refusals was probably meant" in str(CliRunner().invoke(app, ["docs", "refusal"]).exception)

@@ -1,19 +1,14 @@
 """`license-master demo`: see it work, within a minute."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-import master
 from master.cli.failure import CommandFailed
 from master.cli.output import stdout_console
 from master.cli.project_file import read_project_file
-
-_PACKAGE = Path(master.__file__).parent
-_INSTALLED = _PACKAGE / "examples"
-_IN_CHECKOUT = _PACKAGE.parent / "examples"
+from master.shipped import shipped
 
 
 def demo(
@@ -22,8 +17,7 @@ def demo(
     """Play a live estate: a master, three sites, an outage, a dead site. Ends by itself within a minute."""
     from master.demo.script import play
 
-    examples = _INSTALLED if _INSTALLED.exists() else _IN_CHECKOUT
-    project = read_project_file(examples / "demo.toml").project
+    project = read_project_file(shipped("examples") / "demo.toml").project
     try:
         went_right = asyncio.run(play(stdout_console(), project, keep=keep))
     except asyncio.CancelledError:

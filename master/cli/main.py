@@ -22,6 +22,7 @@ from master.cli import (
     db,
     demo,
     device,
+    docs,
     explain,
     health,
     license,
@@ -32,6 +33,7 @@ from master.cli import (
     project,
     report,
     serve,
+    settings,
     standby,
     status,
     vendor,
@@ -58,6 +60,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.add_typer(settings.app, name="settings")
 app.command("health")(health.health)
 app.add_typer(db.app, name="db")
 app.add_typer(project.app, name="project")
@@ -81,6 +84,7 @@ app.add_typer(vendor.app, name="vendor")
 app.add_typer(pki.app, name="pki")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(profile.app, name="profile")
+app.command("docs")(docs.docs)
 app.command("demo")(demo.demo)
 give_every_command_its_way(app)
 

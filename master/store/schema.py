@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Set
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any
 
 from alembic import command
@@ -18,13 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from master.shipped import shipped
 from master.store.database import Database, StorageError, StorageProblem, Tx, sqlite_engine
 from master.store.tables import metadata
 from master.store.urls import parse_url
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-_INSTALLED = _PACKAGE / "migrations"
-_IN_CHECKOUT = _PACKAGE.parent / "migrations"
 _UPGRADE_LOCK = 0x1CE45E
 """One number that all masters of a PostgreSQL database agree on."""
 _VERSION = installed_version("license-master")
@@ -162,7 +159,7 @@ def _tables(connection: Connection) -> Set[str]:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_INSTALLED if _INSTALLED.exists() else _IN_CHECKOUT))
+    config.set_main_option("script_location", str(shipped("migrations")))
     config.set_main_option("path_separator", "os")
     return config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from master.cli.failure import CommandFailed
 from master.cli.main import app
 from master.cli.serve import settings_from
+from master.cli.settings import described
 from tests.cli.command import run
 from tests.support.masters import Clock, in_process_master, sqlite_url, upgraded
 
@@ -92,3 +94,23 @@ async def test_a_database_that_others_can_read_is_told(tmp_path: Path) -> None:
             async with in_process_master(url, Clock()):
                 pass
         assert len([line for line in logs if line.get("remedy") == f"chmod 600 {file}*"]) == lines
+
+
+def test_settings_are_shown_with_who_says_so_and_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "master.toml"
+    file.write_text("grace_seconds = 60\nttl_seconds = 30\n")
+    monkeypatch.setenv("LICENSE_MASTER_DATABASE_URL", f"postgresql://lm:{SECRET}@db/lm")
+    monkeypatch.setenv("LICENSE_MASTER_TTL_SECONDS", "90")
+    done = CliRunner().invoke(app, ["settings", "show", "--settings", str(file), "--json"])
+    shown = {row["name"]: (row["value"], row["from"]) for row in json.loads(done.output)["settings"]}
+    assert shown["ttl_seconds"] == ("90", "LICENSE_MASTER_TTL_SECONDS")
+    assert shown["grace_seconds"] == ("60", str(file))
+    assert shown["listen"] == ("127.0.0.1:7600", "default")
+    assert SECRET not in done.output
+    assert shown["database_url"][1] == "LICENSE_MASTER_DATABASE_URL"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [setting.name for setting in described() if not setting.meaning] == []
