@@ -192,11 +192,7 @@ def _free(out: Path, stem: str, endings: tuple[str, ...], authority: Authority |
 
 
 def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
-    """Hand out nothing that TLS then does not take.
-
-    Raises:
-        CommandFailed: it does not, as with an authority's certificate that other tools made.
-    """
+    """Hand out nothing that TLS then does not take; raises CommandFailed."""
     from master.auth.identity import MASTER
     from master.auth.keys import pem
     from slave_client import handshake
@@ -204,6 +200,11 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
 
     shown, believed = issued.certificate, authority.certificate
     pair = Pair(pem(shown), key, pem(believed), [shown], [believed])
+    if not handshake.is_known_to(pair):
+        raise CommandFailed(
+            f"{authority.folder}: ca.key is not the key of ca.crt; nothing was written",
+            remedy="restore both from a backup",
+        )
     if problem := handshake.serves(pair) if issued.subject is MASTER else handshake.calls(pair):
         raise CommandFailed(f"{issued.serial} of {issued.name} {problem}; nothing was written", remedy=_REVOKE_IT)
 

@@ -51,7 +51,7 @@ class Made:
         key: str = "P-256",
         hosts: Sequence[str] = ("localhost",),
         days: tuple[float, float] = (-1, 30),
-        is_authority: bool = False,
+        is_authority: bool | None = None,
         good_for: x509.ObjectIdentifier | None = None,
     ) -> Self:
         """Signed by another, or by itself; `days` are from now."""
@@ -61,8 +61,8 @@ class Made:
         signs, by = (issuer.private, issuer.certificate.subject) if issuer else (private, subject)
         built = x509.CertificateBuilder(by, subject, private.public_key(), x509.random_serial_number())
         built = built.not_valid_before(now + timedelta(days=days[0])).not_valid_after(now + timedelta(days=days[1]))
-        if is_authority:
-            built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        if is_authority is not None:
+            built = built.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         if hosts:
             names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
             built = built.add_extension(names, critical=False)
