@@ -13,6 +13,7 @@ from rich.text import Text
 
 from licensemaster.v1 import project_pb2
 from master.cli.connection import Connection
+from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
 from master.cli.output import (
     add_row,
@@ -28,6 +29,8 @@ from master.cli.paging import read_pages
 from master.cli.project_file import ProjectFile, problems_error, read_project_file
 from master.cli.project_toml import project_toml
 from master.cli.rpc_failure import RpcFailure
+from master.domain.similar import closest
+from master.shipped import shipped
 
 CHANGES_SHOWN_MAX = 8
 
@@ -133,6 +136,26 @@ def list_projects(limit: LimitOption = 0, as_json: JsonOption = False, server: S
         stdout_console().print(visible(name.removeprefix("projects/")))
     if not found.rows:
         stderr_console().print("no project yet; apply one with `license-master project apply FILE`")
+
+
+@app.command("example")
+def example(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.", show_default=False)] = "",
+) -> None:
+    """Print an example of a project file to begin with, or list the examples."""
+    files = {path.stem: path for path in sorted(shipped("examples").glob("*.toml"))}
+    if not name:
+        shown = table("Example", "About")
+        for stem, path in files.items():
+            about = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+            add_row(shown, visible(stem, "bold"), about)
+        stdout_console().print(shown)
+        return
+    if name not in files:
+        raise CommandFailed(
+            f"there is no example {name!r}{closest(name, files)}", remedy="`license-master project example` lists them"
+        )
+    typer.echo(files[name].read_text(encoding="utf-8"), nl=False)
 
 
 def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, *, show_all: bool = False) -> None:

@@ -19,6 +19,7 @@ from licensemaster.v1 import project_pb2
 from master.cli.connection import caller
 from master.cli.main import app
 from tests.cli.command import COMMAND, PATIENCE_SECONDS, surroundings
+from tests.support.ports import free_port
 
 FILE = 'name = "acme"\n[[licenses]]\nid = "ports"\nquantity = 0\n'
 
@@ -75,13 +76,6 @@ def project_file(tmp_path: Path) -> Path:
     path = tmp_path / "acme.toml"
     path.write_text(FILE)
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_nobody_answers() -> None:

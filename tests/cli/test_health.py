@@ -1,5 +1,6 @@
 """`license-master health`: exit code 0 only while the master takes calls, or, with --alive, while it answers at all."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
@@ -7,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.cli.command import Done, run
-from tests.support.masters import InProcess
+from tests.support.masters import Clock, InProcess, in_process_master
 
 Health = Callable[..., Awaitable[Done]]
 
@@ -44,6 +45,26 @@ async def test_a_master_that_takes_no_calls_is_alive(health: Health, master: InP
     done = await health("--alive")
     assert (done.code, done.err) == (0, "")
     assert "answers NOT_SERVING" in done.out
+
+
+async def test_waiting_for_a_master_that_is_not_up_yet(sqlite_database_url: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        gone = await run("health", "--wait", "--timeout", "0.5", "--server", address)
+    assert (gone.code, f"no master answers at {address}" in gone.err) == (1, True)
+    waiting = asyncio.create_task(run("health", "--wait", "--server", address))
+    async with in_process_master(sqlite_database_url, Clock(), listen=address):
+        assert (await waiting).out == f"the master at {address} answers SERVING\n"
+
+
+async def test_waiting_for_a_master_that_takes_no_calls_yet(health: Health, master: InProcess) -> None:
+    await master.running.server.set_health(serving=False)
+    still = await health("--wait", "--timeout", "0.3", "--json")
+    assert (still.code, json.loads(still.out)["status"]) == (1, "NOT_SERVING")
+    waiting = asyncio.ensure_future(health("--wait"))
+    await master.running.server.set_health(serving=True)
+    assert (await waiting).code == 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["--alive"]], ids=["health", "alive"])

@@ -123,11 +123,12 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "webhook_interval_seconds": 3600,
         "agreement_interval_seconds": 3600,
         "drain_seconds": 0.5,
+        "listen": "127.0.0.1:0",
         "metrics_listen": "",
         "plaintext": "tls_certificate_file" not in settings,
         **settings,
     }
-    loaded = load_settings(None, database_url=database_url, listen="127.0.0.1:0", **chosen)
+    loaded = load_settings(None, database_url=database_url, **chosen)
     async with running(loaded, clock) as master, wire_to(f"127.0.0.1:{master.port}") as wire:
         yield InProcess(wire, master, clock)
 
