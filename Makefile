@@ -11,16 +11,20 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(GENERATED) ## virtual environment, dependencies, generated code
+	@echo "setup: done; '. $(VENV)/bin/activate' brings license-master into this shell"
 
 $(READY): pyproject.toml slave_client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e slave_client -e . --group dev
+	@test -x $(BIN)/python || { echo "setup: a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setup: the dependencies, in the versions of constraints.txt (about 750 MB, a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt -e slave_client -e . --group dev
 	@touch $@
 
-$(GENERATED): $(PROTOS) $(READY)
-	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. \
+$(GENERATED): $(PROTOS) $(READY) Makefile
+	@echo "setup: the code of the API, from the protos"
+	@cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. \
+		--include_source_info --include_imports --descriptor_set_out=licensemaster/v1/descriptors.binpb \
 		--python_out=. --grpc_python_out=. --mypy_out=readable_stubs,quiet:. --mypy_grpc_out=quiet:. $(PROTOS:proto/%=%)
 	@touch $@
 
@@ -59,4 +63,4 @@ chaos: setup ## fault stories at length; STORIES="cut loss" SECONDS=60 SEED=1 JS
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find proto -name '*_pb2*' -delete; rm -f $(GENERATED)
+	find proto -name '*_pb2*' -delete; rm -f $(GENERATED) proto/licensemaster/v1/descriptors.binpb

@@ -9,6 +9,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+DESCRIPTORS = "licensemaster/v1/descriptors.binpb"
+"""The protos with their comments, for servers that tell of them."""
+
 
 class ProtoBuildHook(BuildHookInterface[Any]):
     """Generates `licensemaster.v1` beside its protos and ships it with `slave_client`."""
@@ -20,7 +23,8 @@ class ProtoBuildHook(BuildHookInterface[Any]):
         package = Path(self.root)
         proto = package.parent / "proto"
         protos = sorted(str(path.relative_to(proto)) for path in proto.rglob("*.proto"))
-        outputs = ("--python_out=.", "--pyi_out=.", "--grpc_python_out=.")
+        comments = ("--include_source_info", "--include_imports", f"--descriptor_set_out={DESCRIPTORS}")
+        outputs = ("--python_out=.", "--pyi_out=.", "--grpc_python_out=.", *comments)
         subprocess.run(
             [sys.executable, "-m", "grpc_tools.protoc", "-I.", *outputs, *protos],
             cwd=proto,
@@ -31,5 +35,5 @@ class ProtoBuildHook(BuildHookInterface[Any]):
         sources = [path for path in package.rglob("*.py") if path.name != "hatch_build.py"]
         sources += package.rglob("py.typed")
         build_data["force_include"].update({str(path): f"slave_client/{path.relative_to(package)}" for path in sources})
-        generated = [*proto.rglob("*_pb2*.py"), *proto.rglob("*_pb2*.pyi")]
+        generated = [*proto.rglob("*_pb2*.py"), *proto.rglob("*_pb2*.pyi"), proto / DESCRIPTORS]
         build_data["force_include"].update({str(path): str(path.relative_to(proto)) for path in generated})

@@ -113,6 +113,7 @@ TABLE: Final[Mapping[str, Access]] = MappingProxyType(
         "grpc.health.v1.Health/Check": Access(_EVERYBODY),
         "grpc.health.v1.Health/List": Access(_EVERYBODY),
         "grpc.health.v1.Health/Watch": Access(_EVERYBODY),
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Access(_READERS),
         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Access(_READERS),
     }
 )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from licensemaster.v1 import (
     agreement_pb2,
@@ -40,6 +39,7 @@ from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
+from master.rpc.reflection import add_reflection
 from master.rpc.report_service import ReportService
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
@@ -109,7 +109,7 @@ class Server:
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreement_service, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        add_reflection(self._server, (*SERVICES, health.SERVICE_NAME))
 
     async def start(self, address: str, certificates: Certificates | None) -> int:
         """Begin to serve, over TLS where there are certificates; the port.

@@ -22,6 +22,7 @@ from licensemaster.v1 import (
 )
 from master.auth.identity import Identity, IdentityError, Role, identity_of
 from master.auth.permissions import TABLE, Denial, denial, may_read_metrics, stood_in_for
+from master.rpc.reflection import V1
 from master.rpc.server import SERVICES
 
 FILES = (
@@ -35,6 +36,8 @@ METHODS = {
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
+[_reflection] = reflection_pb2.DESCRIPTOR.services_by_name.values()
+METHODS |= {f"{V1}/{method.name}": method for method in _reflection.methods}  # the same messages under the newer name
 HEALTH = {"Check", "List", "Watch"}
 MAY_CALL = {
     Role.PBX: {

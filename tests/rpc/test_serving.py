@@ -13,8 +13,9 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from licensemaster.v1 import lease_pb2
 from master.rpc.server import SERVICES
@@ -56,15 +57,25 @@ async def test_health_of_each_service(master: InProcess) -> None:
     assert failed.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_reflection_lists_the_services(master: InProcess) -> None:
-    stub: Any = reflection_pb2_grpc.ServerReflectionStub(master.wire.channel)  # type: ignore[arg-type]
-
-    async def ask() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-        yield reflection_pb2.ServerReflectionRequest(list_services="")
-
-    listed = [one async for one in stub.ServerReflectionInfo(ask())]
-    names = {service.name for service in listed[0].list_services_response.service}
-    assert names == {*SERVICES, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+@pytest.mark.parametrize("service", ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"])
+async def test_reflection_lists_the_services_and_shows_their_comments(master: InProcess, service: str) -> None:
+    ask: Any = master.wire.channel.stream_stream(
+        f"/{service}/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    questions = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        *(reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in SERVICES),
+    ]
+    listed, *files = [answer async for answer in ask(iter(questions))]
+    names = {described.name for described in listed.list_services_response.service}
+    both = {"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
+    assert names == {*SERVICES, "grpc.health.v1.Health", *both}
+    for name, answer in zip(SERVICES, files, strict=True):
+        told = [FileDescriptorProto.FromString(file) for file in answer.file_descriptor_response.file_descriptor_proto]
+        [own] = [file for file in told if name.rpartition(".")[2] in {service.name for service in file.service}]
+        assert [place for place in own.source_code_info.location if place.leading_comments], name
 
 
 async def test_a_full_queue_tells_when_to_come_back(sqlite_database_url: str, clock: Clock) -> None:
