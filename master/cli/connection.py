@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2_grpc
 from licensemaster.v1 import (
     agreement_pb2_grpc,
     audit_pb2_grpc,
+    lease_pb2_grpc,
     license_pb2_grpc,
     plan_pb2_grpc,
     project_pb2,
@@ -61,6 +62,7 @@ class Connection:
         self._channel = open_blocking_channel(server, credentials)
         self._metadata = (("caller", caller()),)
         self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)
+        self.leases = lease_pb2_grpc.LeaseServiceStub(self._channel)
         self.standby = standby_pb2_grpc.StandbyServiceStub(self._channel)
         self.status = status_pb2_grpc.StatusServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)

@@ -1,4 +1,4 @@
-"""`license-master seats`, `leases` and `events`: one row for each, with filters, page after page."""
+"""`license-master seats` and `events`: one row for each, with filters, page after page; and the table of leases."""
 
 import json
 from collections.abc import Sequence
@@ -98,33 +98,7 @@ def seats(
     if as_json:
         print_json(status_pb2.ListSeatsResponse(seats=found.rows, next_page_token=found.next_page_token))
     else:
-        _print_rows(seats_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "seats are held")
-
-
-def leases(
-    state: Annotated[State | None, typer.Option("--state", help="Only in this state.", show_default=False)] = None,
-    limit: LimitOption = 100,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
-    """Show each PBX's lease: its state, when it was last heard of, how long it may carry on."""
-    with Connection(server) as connection:
-        name = connection.project_name(project)
-        wanted = lease_state(state) if state else status_pb2.LEASE_STATE_UNSPECIFIED
-
-        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.LeaseStatus], str]:
-            request = status_pb2.ListLeasesRequest(
-                project=name, state=wanted, page_size=page_size, page_token=page_token
-            )
-            response = connection.call(connection.status.ListLeases, request)
-            return response.leases, response.next_page_token
-
-        found = read_pages(fetch, limit)
-    if as_json:
-        print_json(status_pb2.ListLeasesResponse(leases=found.rows, next_page_token=found.next_page_token))
-    else:
-        _print_rows(leases_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "leases match")
+        print_rows(seats_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "seats are held")
 
 
 def events(
@@ -171,7 +145,7 @@ def events(
     if as_json:
         print_json(status_pb2.ListEventsResponse(events=found.rows, next_page_token=found.next_page_token))
     else:
-        _print_rows(events_view(found.rows), len(found.rows), found.next_page_token, "events match")
+        print_rows(events_view(found.rows), len(found.rows), found.next_page_token, "events match")
 
 
 def _carried(row: status_pb2.LeaseStatus) -> str:
@@ -270,7 +244,8 @@ def _until(row: status_pb2.LeaseStatus, now: datetime) -> str:
     return away.replace("in ", "for ", 1) if running and away.startswith("in ") else f"ended {away}"
 
 
-def _print_rows(shown: Table, count: int, next_page_token: str, what: str) -> None:
+def print_rows(shown: Table, count: int, next_page_token: str, what: str) -> None:
+    """A page of rows, or that there is none; and that there are more."""
     console: Console = stdout_console()
     if not count:
         stderr_console().print(f"no {what}")

@@ -25,6 +25,7 @@ from master.cli import (
     docs,
     explain,
     health,
+    leases,
     license,
     listings,
     pki,
@@ -69,7 +70,7 @@ app.add_typer(catalog.app, name="catalog")
 app.command("status")(status.status)
 app.command("pools")(status.pools)
 app.command("seats")(listings.seats)
-app.command("leases")(listings.leases)
+app.add_typer(leases.app, name="leases")
 app.command("events")(listings.events)
 app.add_typer(audit.app, name="audit")
 app.command("explain")(explain.explain)

@@ -34,7 +34,7 @@ from master.shipped import shipped
 
 CHANGES_SHOWN_MAX = 8
 
-app = typer.Typer(help="The estate as a file: apply, check, show, list.", no_args_is_help=True)
+app = typer.Typer(help="The estate as a file: apply, check, show, list, delete.", no_args_is_help=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project file, in TOML.", show_default=False)]
 AllOption = Annotated[bool, typer.Option("--all", help="Every change, however many.")]
@@ -56,16 +56,20 @@ def apply(
     as_json: JsonOption = False,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Make the master's project equal to FILE, after showing what that changes."""
+    """Make the master's project equal to FILE, after showing what that changes.
+
+    Asks before it changes anything where a person looks on; where nobody does, what removes something needs --yes.
+    """
     read = read_project_file(file)
     with Connection(server) as connection:
         applied = planned = _apply(connection, read, dry_run=True, reason=reason)
         applies = bool(planned.changes) and not dry_run
-        asks = applies and not yes and sys.stdin.isatty()
+        removes = [change for change in planned.changes if change.action == project_pb2.CHANGE_ACTION_REMOVE]
+        asks = applies and not yes and (sys.stdin.isatty() or bool(removes))
         if asks or not as_json:
             print_changes(planned, stderr_console() if as_json else stdout_console(), show_all=show_all)
         if asks:
-            _confirm(planned)
+            _confirm(planned, len(removes))
         if applies:
             applied = _apply(connection, read, dry_run=False, reason=reason)
     if as_json:
@@ -159,12 +163,13 @@ def example(
 
 
 def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, *, show_all: bool = False) -> None:
-    """The table of changes, long runs of the same kind cut short, then the warnings."""
+    """The table of changes, removals first, long runs of the same kind cut short, then the warnings."""
     if not response.changes:
         console.print("nothing to change")
     else:
         shown = table("", "What", "Name", "Before", "After")
-        for (action, kind), run in groupby(response.changes, key=lambda change: (change.action, change.kind)):
+        removals_first = sorted(response.changes, key=lambda one: one.action != project_pb2.CHANGE_ACTION_REMOVE)
+        for (action, kind), run in groupby(removals_first, key=lambda change: (change.action, change.kind)):
             changes = list(run)
             mark, style = _MARKS.get(action, ("?", ""))
             kept = changes if show_all else changes[:CHANGES_SHOWN_MAX]
@@ -182,6 +187,51 @@ def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, 
                 add_row(shown, Text(mark, style=f"bold {style}"), visible(kind, style), visible(more, "dim"), "", "")
         console.print(shown)
     _print_warnings(response.warnings, console)
+
+
+@app.command("delete")
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go, or what is in the way.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Delete a project, as one that was applied under a mistyped name.
+
+    Refused while anything of it is leased or bound: says what. Its audit and its agreement ledger stay under its name.
+    """
+    with Connection(server) as connection:
+        request = project_pb2.DeleteProjectRequest(
+            name=connection.project_name(name), reason=reason, request_id=str(uuid.uuid4()), dry_run=True
+        )
+        told = connection.call(connection.projects.DeleteProject, request)
+        if not dry_run:
+            if not yes:
+                _confirm_deletion(name, told)
+            request.dry_run = False
+            told = connection.call(connection.projects.DeleteProject, request)
+    if as_json:
+        print_json(told)
+    else:
+        stdout_console().print(visible(_deleted(name, told, "deleted" if not dry_run else "would delete")))
+
+
+def _confirm_deletion(name: str, told: project_pb2.DeleteProjectResponse) -> None:
+    console = stderr_console()
+    console.print(visible(_deleted(name, told, "would delete"), "yellow"))
+    if not sys.stdin.isatty():
+        raise CommandFailed("nothing was changed: this has to be confirmed", remedy="run it again with --yes")
+    if not typer.confirm(f"Delete {name}?", err=True):
+        console.print("nothing was changed")
+        raise typer.Exit(1)
+
+
+def _deleted(name: str, told: project_pb2.DeleteProjectResponse, done: str) -> str:
+    gone = [(told.pbxs, "PBX"), (told.devices, "device"), (told.licenses, "license item"), (told.webhooks, "webhook")]
+    stay = [(told.events, "event")] + ([(told.ledger_entries, "ledger entry")] if told.ledger_entries else [])
+    return f"{done} {name}: {joined_counts(gone)}; {joined_counts(stay)} of its audit stay under its name"
 
 
 @app.command("end-learning")
@@ -223,8 +273,13 @@ def _apply(
         raise problems_error(read.source, found) from failure
 
 
-def _confirm(planned: project_pb2.ApplyProjectResponse) -> None:
+def _confirm(planned: project_pb2.ApplyProjectResponse, removed: int) -> None:
     what = joined_counts([(len(planned.changes), "change")])
+    if not sys.stdin.isatty():
+        raise CommandFailed(
+            f"nothing was changed: this removes {joined_counts([(removed, 'thing')])}, which has to be confirmed",
+            remedy="look at what goes (marked -), and run it again with --yes",
+        )
     if not typer.confirm(f"Apply {what}?", err=True):
         stderr_console().print("nothing was changed")
         raise typer.Exit(1)

@@ -30,7 +30,7 @@ class LeaseProblem(Enum):
     LEASE_FENCED = "another lease was opened for this PBX since: stop using this one"
     LEASE_CARRIED = "a standby carries this PBX's seats: stop using this lease, and open a new one to take them back"
     LEASE_EXPIRED = "the lease has passed its end and its seats went back: open a new one"
-    LEASE_CLOSED = "the lease was closed: open a new one"
+    LEASE_CLOSED = "the lease was closed, by its PBX or by an operator: open a new one"
     LEASE_UNPROVEN = "the database was restored: go on with what is held, open the lease anew and show the signed one"
 
 

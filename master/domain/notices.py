@@ -72,7 +72,7 @@ def notices(
     if epoch < lease.epoch:
         return (_superseded(estate, pbx, lease, epoch=epoch, is_running=state.is_running),)
     if state is LeaseState.CLOSED:
-        return (Notice(NoticeKind.CLOSED, f"the lease of {pbx.name} was closed"),)
+        return (Notice(NoticeKind.CLOSED, f"the lease of {pbx.name} was closed, by itself or by an operator"),)
     if state is LeaseState.EXPIRED:
         return (Notice(NoticeKind.EXPIRED, f"the lease of {pbx.name} passed its end"),)
     found = []

@@ -90,6 +90,12 @@ def apply_project(
         details = details_of_request(tx, project_id=before.id, request_id=request.request_id)
         if details is not None:
             return _answered_before(details)
+    gone = store.deleted_project(tx, spec.name) if before is None else None
+    if gone is not None:  # it comes back, and carries its audit and its ledger on
+        if kind_of_request(tx, project_id=gone.id, request_id=request.request_id) is not None:
+            raise RequestIdTakenError(request.request_id, "the project of that name that was deleted")
+        if forbidden := _ledger_violations(tx, gone.id, gone.catalog, spec):
+            raise ProjectInvalidError(forbidden)
     catalog, imported = catalogs[spec.catalog], tuple[License, ...]()
     if before is not None:
         known = store.load_estate(tx, spec.name, catalogs, default_pace)
@@ -98,7 +104,7 @@ def apply_project(
         forbidden = standing_violations(before.spec, spec, catalog, imported)
         if known.learns(now):
             forbidden = forbidden or _unlearned_violations(known, before, spec, catalog, imported)
-        forbidden = forbidden or _ledger_violations(tx, before, spec)
+        forbidden = forbidden or _ledger_violations(tx, before.id, before.spec.catalog, spec)
         if forbidden := forbidden or _in_use_violations(tx, before, spec, catalog, imported):
             raise ProjectInvalidError(forbidden)
     if missing := list(tier_violations(spec, catalog, imported)):
@@ -141,14 +147,12 @@ class DryRun(Exception):
         return self._answer
 
 
-def _ledger_violations(tx: Tx, before: store.StoredProject, spec: ProjectSpec) -> list[Violation]:
+def _ledger_violations(tx: Tx, project_id: int, catalog: str, spec: ProjectSpec) -> list[Violation]:
     """What was ordered was ordered by the offers and products of one catalog."""
-    written = last_number(tx, before.id) if spec.catalog != before.spec.catalog else 0
+    written = last_number(tx, project_id) if spec.catalog != catalog else 0
     if not written:
         return []
-    reason = (
-        f"{spec.catalog!r} cannot replace {before.spec.catalog!r}: {written} entries of the agreement ledger go by it"
-    )
+    reason = f"{spec.catalog!r} cannot replace {catalog!r}: {written} entries of the agreement ledger go by it"
     return [Violation(("catalog",), reason)]
 
 
@@ -169,12 +173,16 @@ def _in_use_violations(
             found.append(Violation(("licenses",), reason))
     gone = {pbx.name for pbx in before.spec.pbxs} - {pbx.name for pbx in spec.pbxs}
     for name, held in store.seats_held(tx, before.id, gone).items():
-        reason = f"{name} cannot be removed while it holds {held} seats; close its lease first"
+        reason = (
+            f"{name} cannot be removed while it holds {held} seats; if it is gone for good, `license-master leases end"
+            f" {name} --reason TEXT` ends its lease, and says first how many seats that puts at risk"
+        )
         found.append(Violation(("pbxs",), reason))
     for name, seats in claim_store.claimed_seats(tx, before.id, gone).items():
         reason = (
             f"{name} cannot be removed while {seats} seats are promised in its name, to a standby or to itself while it"
-            " was cut off (rule F5); `license-master standby check` says until when"
+            " was cut off (rule F5); `license-master standby check` says until when, `license-master leases end"
+            f" {name} --reason TEXT` ends them at once"
         )
         found.append(Violation(("pbxs",), reason))
     for name, primaries in claim_store.carried_by(tx, before.id).items():

@@ -60,8 +60,8 @@ class Audit:
         self._database = database
 
     async def verify_all(self) -> list[Verified]:
-        """Walk every project's chain."""
-        names = await self._database.read(all_project_names)
+        """Walk every project's chain, those of deleted ones too."""
+        names = await self._database.read(lambda tx: all_project_names(tx, with_deleted=True))
         return [await self.verify(name) for name in names]
 
     async def verify(self, project: str) -> Verified:

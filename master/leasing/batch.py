@@ -6,12 +6,13 @@ Requests are decided in order, each on what those before it left. The caller com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
 
 from master.domain.decide import Decider
+from master.domain.ending import NoLeaseToEndError, risk_of
 from master.domain.estate import Pbx
 from master.domain.learning import Proof, knows_less, what_is_new
 from master.domain.leases import (
@@ -34,9 +35,11 @@ from master.domain.seats import Key, Seat
 from master.domain.standby import primary_of, takeover_problems
 from master.domain.terms import TermsBook
 from master.domain.versions import Version
-from master.leasing.batch_events import BatchEvents, counted, lease_before
+from master.domain.words import LeaseState
+from master.leasing.batch_events import LEASE_ENDED, BatchEvents, answered_before, counted, lease_before
 from master.leasing.errands import Errand, errands_of
 from master.leasing.estates import Estates
+from master.leasing.pairs import carried_by
 from master.leasing.prefetch import (
     Prefetch,
     fill_ledger,
@@ -53,12 +56,15 @@ from master.leasing.requests import (
     CloseLease,
     DatabaseOutdatedError,
     EndClaims,
+    EndLease,
     LeaseClosed,
+    LeaseEnded,
     LeaseGranted,
     OpenLease,
     ReclaimSeats,
     RenewLease,
     Request,
+    RequestIdTakenError,
     ReturnSeats,
     SeatsAcquired,
     SeatsReclaimed,
@@ -117,7 +123,13 @@ class Batch:
         for errand in errands:
             try:
                 answers.append(self._handle(errand) if isinstance(errand, Errand) else errand)
-            except (LeaseError, UnknownPbxError, DatabaseOutdatedError) as error:
+            except (
+                LeaseError,
+                NoLeaseToEndError,
+                RequestIdTakenError,
+                UnknownPbxError,
+                DatabaseOutdatedError,
+            ) as error:
                 answers.append(error)
         self._write_stand_ins()
         store.write_ledger(self._tx, self._ledger, now=self._now)
@@ -147,7 +159,7 @@ class Batch:
                     needs.whole_pbxs.add(errand.pbx.id)
                     # what stays may have to be debited, whatever is wanted
                     need_for_types(needs, errand.book, errand.pbx, errand.book.estate.catalog.types)
-                case CloseLease():
+                case CloseLease() | EndLease():
                     needs.whole_pbxs.add(errand.pbx.id)
                 case OpenLease(proof=Proof()) if self._is_to_prove(errand):
                     need_for_types(needs, errand.book, errand.pbx, errand.book.estate.catalog.types)
@@ -174,7 +186,8 @@ class Batch:
         for errand in errands:
             lease = self._leases.get(errand.pbx.id)
             takes_over = isinstance(errand.request, TakeOverLease)
-            if lease is not None and (lease.claimed or takes_over or lease.carrier is not None):
+            counts = takes_over or isinstance(errand.request, EndLease)
+            if lease is not None and (lease.claimed or counts or lease.carrier is not None):
                 found.add(lease.pbx_id)
             if not takes_over:
                 found |= {pbx.id for pbx in errand.also if pbx.id in self._leases}
@@ -343,6 +356,30 @@ class Batch:
         self._events.add(errand, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
         return LeaseClosed(len(returned))
 
+    def _end(self, errand: Errand, request: EndLease) -> Answer:
+        told = answered_before(self._tx, errand.book.estate.project_id, request.request_id)
+        if told is not None:
+            return told
+        lease, estate, pbx_id = self._leases.get(errand.pbx.id), errand.book.estate, errand.pbx.id
+        counted_now = self._stand_ins.counted(pbx_id) if lease is not None else {}
+        claims = self._stand_ins.claims.get(pbx_id, ())
+        risk = risk_of(lease, pbx=errand.pbx.name, counted=counted_now, claims=claims, now=self._now)
+        assert lease is not None
+        returned = self._take_all(errand.pbx)
+        self._stand_ins.drop(pbx_id)
+        self._put(ended(lease, Phase.CLOSED))
+        answer = LeaseEnded(
+            epoch=lease.epoch,
+            seats_returned=len(returned),
+            at_risk=self._stand_ins.by_type(estate, risk.seats),
+            risk_ends_at=risk.ends_at,
+            connected=lease.state(self._now) is LeaseState.ACTIVE,
+            renewed_at=lease.renewed_at,
+            carried_by=carried_by(estate, lease),
+        )
+        self._events.add(errand, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=request.request_id)
+        return answer
+
     def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
         decider = self._decider(errand, self._running(errand, request.epoch))
         outcomes = decider.acquire(request.wants)
@@ -460,6 +497,7 @@ _HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
     TakeOverLease: Batch._take_over,
     RenewLease: Batch._renew,
     CloseLease: Batch._close,
+    EndLease: Batch._end,
     AcquireSeats: Batch._acquire,
     ReturnSeats: Batch._return,
     SyncSeats: Batch._sync,

@@ -13,9 +13,11 @@ from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
 from master.domain.words import Basis
 from master.leasing.errands import Errand
-from master.leasing.requests import Tally
-from master.store.events import Event
+from master.leasing.requests import LeaseEnded, RequestIdTakenError, Tally
+from master.store.database import Tx
+from master.store.events import Event, details_of_request, kind_of_request
 
+LEASE_ENDED = "lease.ended"
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
@@ -26,11 +28,19 @@ class BatchEvents:
         self._now = now
         self.noted: list[Event] = []
 
-    def add(self, errand: Errand, kind: str, details: dict[str, Any], *, reason: str = "") -> None:
-        """Note what a request changed."""
+    def add(
+        self,
+        errand: Errand,
+        kind: str,
+        details: dict[str, Any],
+        *,
+        reason: str = "",
+        request_id: str | None = None,
+    ) -> None:
+        """Note what a request changed; with its id where a retry is to be answered from it."""
         project_id, text = errand.book.estate.project_id, _JSON.encode(details)
         caller = errand.request.caller
-        self.noted.append(Event(self._now, project_id, errand.pbx.name, kind, caller, None, text, reason))
+        self.noted.append(Event(self._now, project_id, errand.pbx.name, kind, caller, request_id, text, reason))
 
     def acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
         """Note the seats that are held from now on; what acquiring came to, for the metrics."""
@@ -55,6 +65,20 @@ class BatchEvents:
             returned[key.type].append(key.holder)
         if returned:
             self.add(errand, "seats.returned", returned)
+
+
+def answered_before(tx: Tx, project_id: int, request_id: str) -> LeaseEnded | None:
+    """What an operator's request to end a lease was answered with, if it was.
+
+    Raises:
+        RequestIdTakenError: the request id was used for something else.
+    """
+    used_for = kind_of_request(tx, project_id=project_id, request_id=request_id)
+    if used_for is None:
+        return None
+    if used_for != LEASE_ENDED:
+        raise RequestIdTakenError(request_id, used_for)
+    return LeaseEnded(**json.loads(details_of_request(tx, project_id=project_id, request_id=request_id) or "{}"))
 
 
 def lease_before(lease: Lease | None) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.leasing import reading
 from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
+from master.leasing.batch import Batch
 from master.leasing.committer import Committer
 from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.estates import Estates
@@ -34,12 +35,15 @@ from master.leasing.lease_clock import never_stepped
 from master.leasing.pairs import read_pairs
 from master.leasing.planning import plan_changes
 from master.leasing.refused import RefusedBook
+from master.leasing.removal import Deleted, DeleteProject, remove_project
 from master.leasing.requests import (
     AcquireSeats,
     Answer,
     CloseLease,
     DatabaseOutdatedError,
+    EndLease,
     LeaseClosed,
+    LeaseEnded,
     LeaseGranted,
     OpenLease,
     PbxName,
@@ -58,7 +62,7 @@ from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store import projects, queries
 from master.store.database import Database, Tx
-from master.store.events import write_events
+from master.store.events import stored_chain, write_events
 from master.store.seats import read_leases, revoked_seats
 
 _log = structlog.get_logger(__name__)
@@ -166,6 +170,40 @@ class LicenseMaster:
         self._hub.wake(request.pbx)
         return answer
 
+    async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded:
+        """End a PBX's lease on an operator's word, or tell what that would come to; whoever had it is told.
+
+        Raises:
+            UnknownPbxError, NoLeaseToEndError: there is nothing to end.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        if dry_run:
+            return await self._would_end(request)
+        answer = await self._committer.submit(request)
+        assert isinstance(answer, LeaseEnded)
+        self._metrics.seats_returned.inc(answer.seats_returned)
+        self._hub.wake(request.pbx)
+        risk = sum(answer.at_risk.values())
+        _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
+        return answer
+
+    async def _would_end(self, request: EndLease) -> LeaseEnded:
+        """By the code that would do it, in a transaction that is rolled back."""
+        now = self._clock()
+
+        def work(tx: Tx) -> NoReturn:
+            batch = Batch(tx, self._estates, now=now, clock_allowance_seconds=self._clock_allowance_seconds)
+            (answer,) = batch.run([request])
+            if isinstance(answer, Exception):
+                raise answer
+            raise DryRun(answer)
+
+        try:
+            await self._database.transact(work)
+        except DryRun as done:
+            return done.answer_of(LeaseEnded)
+        raise AssertionError("a dry run ends by raising its answer")
+
     async def watch_lease(self, name: PbxName, epoch: int) -> AsyncIterator[tuple[Notice, ...]]:
         """What the holder of an epoch should know: at once, and whenever it changes; ends when the lease does.
 
@@ -262,6 +300,22 @@ class LicenseMaster:
             for warning in applied.warnings:
                 _log.warning("project", project=request.spec.name, warning=warning)
         return applied
+
+    async def delete_project(self, request: DeleteProject) -> Deleted:
+        """Delete a project, or tell what would go with it.
+
+        Raises:
+            reading.UnknownProjectError: there is none.
+            ProjectInUseError: something of it is leased or bound.
+        """
+        now = self._clock()
+        try:
+            deleted = await self._database.transact(lambda tx: remove_project(tx, request, self._estates, now))
+        except DryRun as dry_run:
+            return dry_run.answer_of(Deleted)
+        self._hub.wake_all()
+        _log.warning("project deleted", project=request.name, reason=request.reason)
+        return deleted
 
     async def get_project(self, name: str) -> projects.StoredProject:
         """A project as last applied.
@@ -394,10 +448,12 @@ class LicenseMaster:
         """What happened, newest first; a PBX that was removed since is found by the name it had."""
 
         def look(tx: Tx) -> list[Record]:
-            estate = reading.read_estate(tx, self._estates, project)
-            found = queries.list_events(tx, estate.project_id, which, before=before, limit=limit)
-            if which.pbx and which.pbx not in estate.pbx_ids and not found:
-                raise UnknownPbxError(PbxName(project, which.pbx), estate.pbx_ids)
+            chain = stored_chain(tx, project)  # a project that was deleted has its events still
+            if chain is None:
+                raise reading.UnknownProjectError(project)
+            found = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
+            if which.pbx and not found:
+                self._estates.find(tx, PbxName(project, which.pbx))
             return found
 
         return await self._database.read(look)

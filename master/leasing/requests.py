@@ -146,6 +146,16 @@ class CloseLease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndLease:
+    """End a PBX's lease on an operator's word, and every promise in its name; all seats go back at once."""
+
+    pbx: PbxName
+    caller: str
+    reason: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcquireSeats:
     """Acquire seats, each by itself."""
 
@@ -197,6 +207,7 @@ Request = (
     | TakeOverLease
     | RenewLease
     | CloseLease
+    | EndLease
     | AcquireSeats
     | ReturnSeats
     | SyncSeats
@@ -256,6 +267,24 @@ class LeaseClosed:
     seats_returned: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnded:
+    """What an operator's word came to."""
+
+    epoch: int
+    seats_returned: int
+    at_risk: Mapping[str, int]
+    """Seats that may still be in use, by license type."""
+    risk_ends_at: float | None
+    """Until when, UNIX seconds; None where nothing is at risk."""
+    connected: bool
+    """Whether whoever had the seats was connected, and so is told at once."""
+    renewed_at: float
+    """When it was last heard of, UNIX seconds."""
+    carried_by: str
+    """The standby that carried the seats; empty where the PBX had them itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What acquiring came to, for metrics and the usage history."""
@@ -307,6 +336,7 @@ Answer = (
     LeaseGranted
     | TakeOverRefused
     | LeaseClosed
+    | LeaseEnded
     | SeatsAcquired
     | SeatsReturned
     | SeatsSynced

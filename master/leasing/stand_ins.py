@@ -84,7 +84,7 @@ class StandIns:
 
     def held(self, estate: Estate, pbx_id: int) -> dict[str, int]:
         """Seats debited, by license type."""
-        return self._by_type(estate, self._seats(pbx_id))
+        return self.by_type(estate, self._seats(pbx_id))
 
     # --- Leases that pass from one to another -------------------------------------------------------------------------
 
@@ -133,16 +133,19 @@ class StandIns:
         nothing to say. An empty promise replaces one that is no longer needed.
         """
         primary = primary_of(estate, standby)
-        if primary is None or lease is None or lease.user_id == standby.id:
+        if primary is None or lease is None:
+            return None
+        if lease.user_id == standby.id and lease.state(self._now).is_running:
             return None
         names = PbxName(estate.name, standby.name), PbxName(estate.name, primary.name)
         blocking = [one for one in pair_problems(estate, standby, primary, own.software) if one.kind.blocking]
         if blocking:
             return StandbyOffer(standby=names[0], primary=names[1], problems=tuple(blocking))
         seats = self._seats(primary.id) if lease.state(self._now).is_running else {}
-        if not seats and not self._promised(primary, standby):
-            return None
         record = self._record(standby, primary)
+        unheard = record.serial > record.acknowledged_serial and self._now <= record.ends_at
+        if not seats and not self._promised(primary, standby) and not unheard:
+            return None
         record = replace(record, serial=record.serial + 1, issued_at=self._now, ends_at=own.ends_at)
         self._keep(record)
         self._raise(ClaimKind.OFFERED, primary.id, standby.id, own.ends_at, record.serial, seats)
@@ -155,7 +158,7 @@ class StandIns:
             ends_at=own.ends_at,
             ttl_seconds=lease.ttl_seconds,
             grace_seconds=primary.pace.grace_seconds,
-            holdings=self._by_type(estate, seats),
+            holdings=self.by_type(estate, seats),
         )
 
     def end(self, pbx_id: int) -> int:
@@ -166,6 +169,20 @@ class StandIns:
             rules.in_force(self._claims[pbx_id], now=self._now, clock_allowance_seconds=self._clock_allowance_seconds),
         )
         return before - self._counted(pbx_id)
+
+    def drop(self, pbx_id: int) -> None:
+        """Let go of all claims in a PBX's name at once; a renewal brings its standbys an empty promise."""
+        if pbx_id not in self._claims:
+            return
+        self._put(pbx_id, ())
+        for record in [one for one in self._records.values() if one.primary_id == pbx_id and one.serial]:
+            # a serial that was never sent, so that late words of the last one change nothing
+            self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
+
+    def counted(self, pbx_id: int) -> dict[int, int]:
+        """Seats held or claimed in a PBX's name, by pool id; only of PBXs whose claims were read."""
+        shares = self._ledger.seats[pbx_id].shares or {}
+        return {pool_id: share.counted for pool_id, share in shares.items() if share.counted}
 
     # --- Two claims at once -------------------------------------------------------------------------------------------
 
@@ -198,7 +215,7 @@ class StandIns:
         if record.reported_epoch == epoch:
             return None
         self._keep(replace(record, two_claims_at=self._now, reported_epoch=epoch))
-        now_held, fenced = self.held(estate, primary.id), self._by_type(estate, self._of(primary.id, claim))
+        now_held, fenced = self.held(estate, primary.id), self.by_type(estate, self._of(primary.id, claim))
         held, carried = (fenced, now_held) if claim.holder_id == primary.id else (now_held, fenced)
         return self._two_claims(estate, primary, standby, self._now - since, held, carried)
 
@@ -212,7 +229,7 @@ class StandIns:
         carried: Mapping[str, int],
     ) -> TwoClaims:
         shares = self._ledger.seats[primary.id].shares or {}
-        counted = self._by_type(estate, {pool_id: share.counted for pool_id, share in shares.items()})
+        counted = self.by_type(estate, {pool_id: share.counted for pool_id, share in shares.items()})
         types = two_claims(held, carried, counted)
         free: dict[str, int] = dict.fromkeys(types, 0)
         for (_, key), pool_id in estate.pool_ids.items():
@@ -270,7 +287,8 @@ class StandIns:
         self._records[pair] = self._changed[pair] = record
 
     @staticmethod
-    def _by_type(estate: Estate, seats: Mapping[int, int]) -> dict[str, int]:
+    def by_type(estate: Estate, seats: Mapping[int, int]) -> dict[str, int]:
+        """The same by license type."""
         type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
         found: dict[str, int] = {}
         for pool_id, count in seats.items():

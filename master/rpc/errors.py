@@ -20,6 +20,7 @@ from master.auth.limits import CallerLimitError
 from master.auth.permissions import AccessDeniedError, Denial
 from master.domain.agreements.price_file import PriceFileError
 from master.domain.changes import PlanInvalidError
+from master.domain.ending import NoLeaseToEndError
 from master.domain.leases import LeaseError
 from master.domain.toml_lines import path_text
 from master.leasing.apply import ProjectInvalidError
@@ -30,6 +31,7 @@ from master.leasing.drill import NoPairError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.learning import NotLearningError
 from master.leasing.reading import UnknownProjectError
+from master.leasing.removal import ProjectInUseError
 from master.leasing.requests import RequestIdTakenError, UnknownNameError, UnknownPbxError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.store.database import StorageError, StorageProblem
@@ -134,6 +136,10 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.FAILED_PRECONDITION, "NOT_LEARNING", str(error))
         case NoPairError():
             return Failure(code.FAILED_PRECONDITION, "NO_STANDBY_PAIR", str(error))
+        case ProjectInUseError():
+            return Failure(code.FAILED_PRECONDITION, "PROJECT_IN_USE", str(error), violations=error.found)
+        case NoLeaseToEndError():
+            return Failure(code.FAILED_PRECONDITION, "NO_LEASE_TO_END", str(error))
         case LeaseError():
             return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
         case CallerLimitError():

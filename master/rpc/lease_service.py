@@ -131,6 +131,16 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         )
         return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
 
+    async def EndLease(self, request: lease_pb2.EndLeaseRequest, context: Context) -> lease_pb2.EndLeaseResponse:
+        """End another's lease, on an operator's word."""
+        asked = ask.EndLease(
+            pbx=incoming.pbx_name(request.pbx),
+            caller=caller_of_call.get(),
+            reason=incoming.given_reason(request.reason),
+            request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+        )
+        return outgoing.lease_ended(asked.pbx, await self._master.end_lease(asked, dry_run=request.dry_run))
+
     async def AcquireSeats(
         self, request: lease_pb2.AcquireSeatsRequest, context: Context
     ) -> lease_pb2.AcquireSeatsResponse:

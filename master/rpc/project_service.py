@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,6 +11,7 @@ from licensemaster.v1 import project_pb2, project_pb2_grpc
 from master.leasing.apply import ApplyProject
 from master.leasing.learning import Learnings
 from master.leasing.master import LicenseMaster
+from master.leasing.removal import DeleteProject
 from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.gate import identity_of_call
@@ -43,6 +45,21 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         return project_pb2.ApplyProjectResponse(
             changes=outgoing.change_messages(applied.changes), revision=applied.revision, warnings=applied.warnings
         )
+
+    async def DeleteProject(
+        self, request: project_pb2.DeleteProjectRequest, context: Context
+    ) -> project_pb2.DeleteProjectResponse:
+        """Delete a project of which nothing is leased or bound."""
+        deleted = await self._master.delete_project(
+            DeleteProject(
+                name=incoming.project_name(request.name, "name"),
+                caller=caller_of_call.get(),
+                reason=incoming.given_reason(request.reason),
+                request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+                dry_run=request.dry_run,
+            )
+        )
+        return project_pb2.DeleteProjectResponse(**asdict(deleted))
 
     async def GetProject(
         self, request: project_pb2.GetProjectRequest, context: Context

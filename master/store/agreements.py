@@ -97,7 +97,7 @@ def page_of_entries(
 def projects_with_entries(tx: Tx) -> list[str]:
     """Projects that have a ledger, by name."""
     rows = tx.rows(
-        "SELECT name FROM project WHERE EXISTS"
+        "SELECT name FROM project WHERE deleted_at IS NULL AND EXISTS"
         " (SELECT 1 FROM agreement_entry e WHERE e.project_id = project.id) ORDER BY name"
     )
     return [str(row[0]) for row in rows]

@@ -59,7 +59,7 @@ def lock_project(tx: Tx, name: str) -> bool:
     """
     tx.lock("LOCK TABLE project IN ROW EXCLUSIVE MODE")
     tx.lock("SELECT 1 FROM project WHERE name = ?1 FOR UPDATE", name)
-    return bool(tx.rows("SELECT 1 FROM project WHERE name = ?1", name))
+    return bool(tx.rows("SELECT 1 FROM project WHERE name = ?1 AND deleted_at IS NULL", name))
 
 
 def next_revision(tx: Tx, project_id: int) -> None:

@@ -26,6 +26,8 @@ from master.store import tables as t
 from master.store.claims import forget_pbxs
 from master.store.database import Tx
 
+_LIVES = t.project.c.deleted_at.is_(None)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredProject:
@@ -41,7 +43,8 @@ def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
     """Revisions by project name, locked against an apply until the transaction ends."""
     wanted = sorted(names)
     tx.lock("SELECT 1 FROM project WHERE name IN {?1:text} ORDER BY id FOR SHARE", wanted)
-    return {row[0]: row[1] for row in tx.rows("SELECT name, revision FROM project WHERE name IN {?1:text}", wanted)}
+    rows = tx.rows("SELECT name, revision FROM project WHERE name IN {?1:text} AND deleted_at IS NULL", wanted)
+    return {row[0]: row[1] for row in rows}
 
 
 def lock_for_apply(tx: Tx, name: str) -> None:
@@ -55,15 +58,31 @@ def lock_for_apply(tx: Tx, name: str) -> None:
 
 def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) -> list[str]:
     """Names of projects behind `after`, sorted; at most one where `only` that one is asked about."""
-    query = select(t.project.c.name).where(t.project.c.name > after).order_by(t.project.c.name).limit(limit)
+    query = select(t.project.c.name).where(t.project.c.name > after, _LIVES).order_by(t.project.c.name).limit(limit)
     if only is not None:
         query = query.where(t.project.c.name == only)
     return list(tx.connection.execute(query).scalars())
 
 
-def all_project_names(tx: Tx) -> list[str]:
-    """Names of all projects, sorted."""
-    return list(tx.connection.execute(select(t.project.c.name).order_by(t.project.c.name)).scalars())
+def all_project_names(tx: Tx, *, with_deleted: bool = False) -> list[str]:
+    """Names of all projects, sorted; those that were deleted have an audit still."""
+    query = select(t.project.c.name).order_by(t.project.c.name)
+    return list(tx.connection.execute(query if with_deleted else query.where(_LIVES)).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedProject:
+    """What is left of a project, for one that comes back under its name."""
+
+    id: int
+    revision: int
+    catalog: str
+
+
+def deleted_project(tx: Tx, name: str) -> DeletedProject | None:
+    """A project that was deleted, and did not come back."""
+    rows = tx.rows("SELECT id, revision, catalog FROM project WHERE name = ?1 AND deleted_at IS NOT NULL", name)
+    return DeletedProject(*rows[0]) if rows else None
 
 
 def device_names(tx: Tx, project_id: int) -> frozenset[str]:
@@ -75,7 +94,7 @@ def device_names(tx: Tx, project_id: int) -> frozenset[str]:
 
 def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredProject | None:
     """A project as its operator wrote it."""
-    row = tx.connection.execute(select(t.project).where(t.project.c.name == name)).mappings().first()
+    row = tx.connection.execute(select(t.project).where(t.project.c.name == name, _LIVES)).mappings().first()
     if row is None:
         return None
     catalog, devices = catalogs[row["catalog"]], _rows(tx, t.device, row["id"])
@@ -116,7 +135,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
 
 def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: LeasePace) -> Estate | None:
     """A project as the deciding core reads it."""
-    row = tx.connection.execute(select(t.project).where(t.project.c.name == name)).mappings().first()
+    row = tx.connection.execute(select(t.project).where(t.project.c.name == name, _LIVES)).mappings().first()
     if row is None:
         return None
     catalog = catalogs[row["catalog"]]
@@ -188,18 +207,19 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
 
 def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: StoredProject | None, now: float) -> int:
     """Make the tables equal to a spec that was found right; the new revision."""
-    revision = before.revision + 1 if before else 1
+    known = before or deleted_project(tx, spec.name)
+    revision = known.revision + 1 if known else 1
     values = {
         "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
-        "applied_at": now, "time_zone": spec.time_zone or None, **_pace_values(spec.lease),
+        "applied_at": now, "time_zone": spec.time_zone or None, "deleted_at": None, **_pace_values(spec.lease),
     }  # fmt: skip
-    if before is None:
+    if known is None:
         result = tx.connection.execute(insert(t.project).values(epoch_floor=0, **values).returning(t.project.c.id))
         project_id = int(result.scalar_one())
     else:
-        project_id = before.id
+        project_id = known.id
         tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
-    _remove_pbxs(tx, project_id, keep={one.name for one in spec.pbxs})
+    remove_pbxs(tx, project_id, keep={one.name for one in spec.pbxs})
     tx.connection.execute(delete(t.site).where(t.site.c.project_id == project_id))
     tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id, t.license_.c.file.is_(None)))
     _insert(
@@ -301,7 +321,7 @@ def _revoked_from(tx: Tx, project_id: int) -> frozenset[int]:
     return frozenset(tx.connection.execute(query.where(t.pbx.c.project_id == project_id)).scalars())
 
 
-def _remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
+def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
     """Remove PBXs and their leases; one that comes back under the same name starts above their epochs."""
     query = select(t.pbx.c.id).where(t.pbx.c.project_id == project_id, t.pbx.c.name.not_in(keep))
     gone = list(tx.connection.execute(query).scalars())

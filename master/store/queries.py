@@ -83,6 +83,16 @@ def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:
     return {(row.pool_id, row.pbx_id): row.seats for row in tx.connection.execute(query)}
 
 
+def counted_by_pbx(tx: Tx, project_id: int) -> dict[int, int]:
+    """Seats held or promised in the name of each PBX of a project, by PBX id; those without any are left out."""
+    rows = tx.rows(
+        "SELECT pool_usage.pbx_id, SUM(pool_usage.counted) FROM pool_usage JOIN pool ON pool.id = pool_usage.pool_id"
+        " WHERE pool.project_id = ?1 AND pool_usage.counted > 0 GROUP BY pool_usage.pbx_id",
+        project_id,
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
 def seats_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
     """Seats counted one by one, by (pool id, PBX id): what the counters must agree with."""
     query = (

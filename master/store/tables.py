@@ -49,8 +49,12 @@ project = Table(
     Column("learning_until", Float(53)),
     Column("learning_why", Text),
     Column("time_zone", String(63)),
+    Column("deleted_at", Float(53)),
 )
-"""A customer's installation; learning_... are set while the master learns after a restore."""
+"""A customer's installation; learning_... are set while the master learns after a restore.
+
+One that was deleted keeps its row for its audit and its agreement ledger, with deleted_at; all else of it is gone.
+"""
 
 site = Table(
     "site",

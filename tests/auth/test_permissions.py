@@ -59,7 +59,7 @@ MAY_CALL[Role.OPERATOR] = {
     *("ImportLicenses", "BindLicenses", "ReleaseLicenses", "CancelReleases", "ApproveReleases", "SubmitCertificate"),
     *("AddWebhook", "ListWebhooks", "RemoveWebhook", "TestWebhook", "ListDeadMessages", "RetryDeadMessages"),
     *("TrustVendorKey", "DistrustVendorKey", "CreateEnrollment", "EnrollDevice", "ApplyProject", "DrillStandby"),
-    "EndLearning",
+    *("EndLearning", "EndLease", "DeleteProject"),
     "PlaceOrder",
 }
 """The table once more, by role instead of by method, written by hand: who changes one must change the other."""

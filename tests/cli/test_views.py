@@ -255,10 +255,8 @@ def test_changes_are_marked_and_cut_short() -> None:
     screen = shown(console)
     assert "... 5 more (--all)" in screen
     assert f"device-{many - 1}" not in screen
-    assert [line[0] for line in screen.splitlines() if line[:1] in "+~-"] == ["+"] * (CHANGES_SHOWN_MAX + 1) + [
-        "~",
-        "-",
-    ]
+    marks = [line[0] for line in screen.splitlines() if line[:1] in "+~-"]
+    assert marks == ["-", *["+"] * (CHANGES_SHOWN_MAX + 1), "~"], "what goes first"
     assert "warning: oslo runs 13r1" in screen
     console = plain_console()
     print_changes(response, console, show_all=True)

@@ -39,12 +39,13 @@ async def held_by_pbx(wire: Wire) -> dict[str, set[tuple[str, str]]]:
 
 
 async def used(wire: Wire) -> dict[str, int]:
-    """Seats debited, by license type, none above its capacity."""
+    """Seats held or promised, by license type, none above its capacity."""
     status = await wire.status.GetStatus(status_pb2.GetStatusRequest(project=_PROJECT_NAME))
     found: dict[str, int] = {}
     for pool in status.pools:
-        assert 0 <= pool.used <= pool.capacity
-        found[pool.license_type] = found.get(pool.license_type, 0) + pool.used
+        counted = pool.used + pool.promised
+        assert 0 <= counted <= pool.capacity
+        found[pool.license_type] = found.get(pool.license_type, 0) + counted
     return found
 
 

@@ -16,6 +16,7 @@ from master.auth.permissions import AccessDeniedError, Denial
 from master.domain.agreements.price_file import PriceFileError
 from master.domain.catalog import UnknownLicenseNameError
 from master.domain.changes import PlanInvalidError
+from master.domain.ending import NoLeaseToEndError
 from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.project import Violation
 from master.leasing.apply import DryRun, ProjectInvalidError
@@ -26,7 +27,14 @@ from master.leasing.drill import DrillDone, NoPairError, _Failed
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.learning import NotLearningError
 from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import DatabaseOutdatedError, PbxName, RequestIdTakenError, UnknownPbxError
+from master.leasing.removal import ProjectInUseError
+from master.leasing.requests import (
+    DatabaseOutdatedError,
+    PbxName,
+    RequestIdTakenError,
+    UnknownNameError,
+    UnknownPbxError,
+)
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
@@ -46,7 +54,10 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (PriceFileError("prices.toml:1: no"), CODE.INVALID_ARGUMENT, "PRICE_FILE_INVALID", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
     (NotLearningError("acme"), CODE.FAILED_PRECONDITION, "NOT_LEARNING", False),
+    (NoLeaseToEndError("x never opened a lease"), CODE.FAILED_PRECONDITION, "NO_LEASE_TO_END", False),
+    (ProjectInUseError("acme", [("pbxs/x", "leased")]), CODE.FAILED_PRECONDITION, "PROJECT_IN_USE", False),
     (NoPairError(PbxName("acme", "x")), CODE.FAILED_PRECONDITION, "NO_STANDBY_PAIR", False),
+    (UnknownNameError("site", "berln", ["berlin"]), CODE.NOT_FOUND, "UNKNOWN_NAME", False),
     (UnknownProjectError("acme"), CODE.NOT_FOUND, "UNKNOWN_PROJECT", False),
     (UnknownDeviceError("acme", "box"), CODE.NOT_FOUND, "UNKNOWN_DEVICE", False),
     (UnknownKeyError("abc"), CODE.NOT_FOUND, "UNKNOWN_KEY", False),

@@ -223,6 +223,17 @@ def reason(value: str, field: str = "reason") -> str:
     return value
 
 
+def given_reason(value: str, field: str = "reason") -> str:
+    """Why something is done that others will ask about.
+
+    Raises:
+        InvalidArgumentError: it is missing, too long or has control characters.
+    """
+    if not value.strip():
+        raise InvalidArgumentError(field, "must say why; the audit keeps it")
+    return reason(value, field)
+
+
 def software(field: str, value: str) -> Version:
     """A software version.
 

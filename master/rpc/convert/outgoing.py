@@ -20,7 +20,7 @@ from master.domain.seats import Granted, Key, Seat
 from master.domain.standby import Readiness, StandbyProblem, StandbySwitch
 from master.domain.words import Basis, HolderKind, LeaseState
 from master.leasing.reading import LeaseView
-from master.leasing.requests import PbxName, StandbyOffer
+from master.leasing.requests import LeaseEnded, PbxName, StandbyOffer
 
 
 def seat_results(outcomes: Sequence[Outcome]) -> list[seat_pb2.SeatResult]:
@@ -252,6 +252,20 @@ def lease_status(project: str, view: LeaseView) -> status_pb2.LeaseStatus:
         message.renew_time.CopyFrom(timestamp(view.lease.renewed_at))
         message.end_time.CopyFrom(timestamp(view.lease.ends_at))
     return message
+
+
+def lease_ended(name: PbxName, found: LeaseEnded) -> lease_pb2.EndLeaseResponse:
+    """What ending a lease came to."""
+    return lease_pb2.EndLeaseResponse(
+        epoch=found.epoch,
+        seats_returned=found.seats_returned,
+        at_risk=[lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(found.at_risk.items())],
+        seats_at_risk=sum(found.at_risk.values()),
+        risk_end_time=timestamp(found.risk_ends_at) if found.risk_ends_at is not None else None,
+        connected=found.connected,
+        renew_time=timestamp(found.renewed_at),
+        carried_by=str(PbxName(name.project, found.carried_by)) if found.carried_by else "",
+    )
 
 
 def status_response(found: Overview, *, master_version: str) -> status_pb2.GetStatusResponse:
