@@ -7,6 +7,7 @@ taken down in reverse.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import signal
 import time
@@ -29,9 +30,12 @@ from master.store import schema
 from master.store.database import SqliteDatabase, StorageError, StorageProblem, open_database
 from master.store.keys import signing_key
 from master.store.projects import all_project_names
+from master.tasks import IfEnded
 
 _log = structlog.get_logger(__name__)
 _WAIT_SECONDS = 0.5
+_LAST_SECONDS = 20.0
+"""How long a master that must end may take for it, besides letting calls finish."""
 
 
 @dataclass(kw_only=True)
@@ -92,17 +96,20 @@ async def _start(master: Running, stack: AsyncExitStack) -> None:
     if page is not None:
         master.metrics_port = page.port
         stack.push_async_callback(asyncio.to_thread, page.close)
+        stack.push_async_callback(master.tasks.keep("metrics page", page.run).stop)
     stack.push_async_callback(master.committer.stop)
-    master.committer.start()
+    master.committer.start(master.tasks)
     stack.push_async_callback(master.teller.close)
     for one in master.rounds:
         stack.push_async_callback(one.stop)
-        one.start()
+        one.start(master.tasks)
     stack.push_async_callback(master.pulse.stop)
     stack.push_async_callback(master.server.stop, master.settings.drain_seconds)
     stack.callback(master.hub.drain)
     master.port = await master.server.start(master.settings.listen, master.certificates)
-    master.pulse.start()
+    serving = master.tasks.keep("gRPC", master.server.run, if_ended=IfEnded.END_PROCESS)
+    stack.push_async_callback(serving.stop)
+    master.pulse.start(master.tasks)
 
 
 def _steady_seconds() -> float:
@@ -111,7 +118,11 @@ def _steady_seconds() -> float:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then let calls finish."""
+    """Serve until SIGTERM or SIGINT, then let calls finish.
+
+    Raises:
+        TaskLostError: a task ended and could not be kept going; nobody is served any more.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,9 +130,13 @@ async def serve(settings: Settings) -> None:
     await _until_the_database_answers(settings, stop)
     if stop.is_set():
         return
-    async with running(settings):
+    async with running(settings) as master:
         _collect_garbage_less_often()
-        await stop.wait()
+        stopped, lost = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(master.tasks.lost())
+        await asyncio.wait((stopped, lost), return_when=asyncio.FIRST_COMPLETED)
+        if lost.done():
+            faulthandler.dump_traceback_later(master.settings.drain_seconds + _LAST_SECONDS, exit=True)
+            raise lost.result()
         _log.info("stopping")
     _log.info("stopped")
 

@@ -71,6 +71,15 @@ class Metrics:
         self.batch_seconds = Histogram(
             "license_master_batch_seconds", "Time to decide and commit a batch.", buckets=_SECONDS, registry=registry
         )
+        self.task_up = Gauge(
+            "license_master_task_up", "Whether a task of this master runs (0 or 1).", ["task"], registry=registry
+        )
+        self.task_failures = Counter(
+            "license_master_task_failures_total",
+            "How often a task of this master ended, or failed in what it does.",
+            ["task"],
+            registry=registry,
+        )
         self.queue_length = Gauge("license_master_queue_length", "Requests waiting for a commit.", registry=registry)
         self.storage_failures = Counter(
             "license_master_storage_failures_total",

@@ -55,6 +55,7 @@ from master.rpc.webhook_service import WebhookService
 from master.settings import Settings
 from master.signing import Signer
 from master.store.database import Database
+from master.tasks import Tasks
 
 VERSION = metadata.version("license-master")
 _SCRAPE_TIMEOUT_SECONDS = 5.0
@@ -90,6 +91,11 @@ class Parts:
             metrics.certificate_files_usable.set_function(lambda: certificates.problem is None)
             metrics.revocations_due.set_function(lambda: certificates.current.revocations_due or 0)
         return metrics
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Everything that lasts as long as this master."""
+        return Tasks(self.metrics)
 
     @cached_property
     def pulse(self) -> Pulse:

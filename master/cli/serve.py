@@ -71,6 +71,7 @@ def serve(
     from master.domain.catalog_file import CatalogError
     from master.logs import logging_to_stderr
     from master.store.database import StorageError
+    from master.tasks import TaskLostError
 
     settings = settings_from(
         file,
@@ -82,5 +83,5 @@ def serve(
     try:
         with logging_to_stderr():
             uvloop.run(run_master(settings))
-    except (StorageError, CatalogError, OSError, ValueError) as error:
+    except (StorageError, CatalogError, TaskLostError, OSError, ValueError) as error:
         raise CommandFailed(str(error)) from error

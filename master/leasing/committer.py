@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -22,6 +21,7 @@ from master.leasing.lease_clock import never_stepped
 from master.leasing.requests import Answer, Request, weight
 from master.metrics import Metrics
 from master.store.database import Database, StorageError, StorageProblem, Tx
+from master.tasks import Kept, Tasks
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +36,13 @@ class QueueFullError(Exception):
 
 class StoppedError(Exception):
     """The master is shutting down and takes no more requests."""
+
+
+class _Interrupted(StorageError):
+    """The commit was broken off; nobody knows how far it got."""
+
+    def __init__(self) -> None:
+        super().__init__(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,15 @@ class CommitLimits:
 class _Waiting:
     request: Request
     answer: asyncio.Future[Answer]
+
+    def settle(self, answer: Answer | Exception) -> None:
+        """Answer, unless the caller has gone meanwhile."""
+        if self.answer.done():
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
 
 
 class Committer:
@@ -83,23 +99,25 @@ class Committer:
         self._doubt = doubt
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._kept: Kept | None = None
         self._stopping = False
 
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._queue)
 
-    def start(self) -> None:
+    def start(self, tasks: Tasks) -> None:
         """Begin to commit."""
-        self._task = asyncio.create_task(self._run(), name="committer")
+        self._kept = tasks.keep("committer", self._run)
 
     async def stop(self) -> None:
         """Take no more requests, commit those that wait, and end."""
         self._stopping = True
         self._arrived.set()
-        if self._task is not None:
-            await self._task
+        if self._kept is not None:
+            await self._kept.finish()
+        for waiting in self._queue:  # where it could not be kept going
+            waiting.settle(StoppedError("the master is shutting down"))
 
     async def submit(self, request: Request) -> Answer:
         """Have a request decided and committed.
@@ -148,28 +166,33 @@ class Committer:
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
+        """Answer a batch, whatever happens; then tell of it."""
         started = perf_counter()
         requests = [waiting.request for waiting in batch]
+        answers: Sequence[Answer | Exception] = [_Interrupted()] * len(batch)
+        failed: Exception | None = None
         try:
             answers = await self._transact(requests)
         except StorageError as error:
-            self._metrics.storage_failures.labels(error.problem.name).inc()
-            if error.problem is StorageProblem.STORAGE_UNAVAILABLE:
-                self._doubt(str(error))  # and who looks then tells it once, not with every batch
+            failed, answers = error, [error] * len(batch)
+        except Exception as error:
+            failed, answers = error, [await self._alone(request) for request in requests]
+        finally:  # also where this task is broken off: nobody waits for ever
+            for waiting, answer in zip(batch, answers, strict=True):
+                waiting.settle(answer)
+        self._tell(failed, len(batch), perf_counter() - started)
+
+    def _tell(self, failed: Exception | None, requests: int, seconds: float) -> None:
+        self._metrics.batch_requests.observe(requests)
+        self._metrics.batch_seconds.observe(seconds)
+        if isinstance(failed, StorageError):
+            self._metrics.storage_failures.labels(failed.problem.name).inc()
+            if failed.problem is StorageProblem.STORAGE_UNAVAILABLE:
+                self._doubt(str(failed))  # and who looks then tells it once, not with every batch
             else:
-                _log.error("commit failed", problem=error.problem.name, detail=str(error), requests=len(batch))
-            answers = [error] * len(batch)
-        except Exception:
-            _log.exception("a batch failed and is tried again request by request", requests=len(batch))
-            answers = [await self._alone(request) for request in requests]
-        self._metrics.batch_requests.observe(len(batch))
-        self._metrics.batch_seconds.observe(perf_counter() - started)
-        for waiting, answer in zip(batch, answers, strict=True):
-            with suppress(asyncio.InvalidStateError):  # the caller may have gone meanwhile
-                if isinstance(answer, Exception):
-                    waiting.answer.set_exception(answer)
-                else:
-                    waiting.answer.set_result(answer)
+                _log.error("commit failed", problem=failed.problem.name, detail=str(failed), requests=requests)
+        elif failed is not None:
+            _log.error("a batch failed and was tried again request by request", requests=requests, exc_info=failed)
 
     async def _alone(self, request: Request) -> Answer | Exception:
         try:

@@ -13,6 +13,7 @@ import structlog
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.requests import UnknownPbxError
 from master.store.database import StorageError
+from master.tasks import Kept, Tasks
 
 _log = structlog.get_logger(__name__)
 
@@ -22,22 +23,21 @@ class Periodic(ABC):
 
     def __init__(self, *, interval_seconds: float) -> None:
         self._interval_seconds = interval_seconds
-        self._task: asyncio.Task[None] | None = None
+        self._kept: Kept | None = None
         self._waits = False
 
     @abstractmethod
     async def look(self) -> object:
         """Do it once."""
 
-    def start(self) -> None:
+    def start(self, tasks: Tasks) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name=type(self).__name__)
+        self._kept = tasks.keep(type(self).__name__, self._run)
 
     async def stop(self) -> None:
         """End; a round under way is broken off."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._kept is not None:
+            await self._kept.stop()
 
     async def _run(self) -> None:
         while True:
@@ -57,4 +57,6 @@ class Periodic(ABC):
                 _log.warning("waits", task=type(self).__name__, reason=str(error))
             self._waits = True
         except Exception:
+            if self._kept is not None:
+                self._kept.count_failure()
             _log.exception("a round failed", task=type(self).__name__)

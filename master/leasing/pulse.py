@@ -25,6 +25,9 @@ _log = structlog.get_logger(__name__)
 _DOWN_INTERVAL_SECONDS = 0.5
 """How often a database that is away is asked: often, so that sites are served as soon as it is back."""
 
+_TELL_SECONDS = 5.0
+"""How long it may take to tell of a change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
@@ -79,6 +82,7 @@ class Pulse(Periodic):
         self._clock_offset_max_seconds = clock_offset_max_seconds
         self._tell = tell
         self._lost_at: float | None = None
+        self._told = True
         self._doubted = asyncio.Event()
         self._is_off = False
         self._is_ahead = False
@@ -98,14 +102,15 @@ class Pulse(Periodic):
             if error.problem is not StorageProblem.STORAGE_UNAVAILABLE:
                 raise
             self._doubted.set()
-            await self._lost(error)
-            return
-        if asks_for_commit:
-            self._doubted.clear()
-        await self._found()
-        if self._lease_clock is not None:
-            self._compare(reading)
-            self._correct(self._lease_clock, reading)
+            self._lost(error)
+        else:
+            if asks_for_commit:
+                self._doubted.clear()
+            self._found()
+            if self._lease_clock is not None:
+                self._compare(reading)
+                self._correct(self._lease_clock, reading)
+        await self._tell_if_new()
 
     async def _rest(self) -> None:
         if self._doubted.is_set():
@@ -127,17 +132,23 @@ class Pulse(Periodic):
 
         return await self._database.transact(work)
 
-    async def _lost(self, error: StorageError) -> None:
+    def _lost(self, error: StorageError) -> None:
         if self._lost_at is None:
             self._lost_at = self._clocks.steady()
             _log.error("the database does not answer; this master serves nobody until it does", reason=str(error))
-            await self._tell(False)
 
-    async def _found(self) -> None:
+    def _found(self) -> None:
         if self._lost_at is not None:
             away_seconds, self._lost_at = self._clocks.steady() - self._lost_at, None
             _log.warning("the database answers again", away_seconds=round(away_seconds, 1))
-            await self._tell(True)
+
+    async def _tell_if_new(self) -> None:
+        """Whoever does not take what is told keeps nobody from looking on: it is told again the next time."""
+        serving = self._lost_at is None
+        if serving is not self._told:
+            async with asyncio.timeout(_TELL_SECONDS):
+                await self._tell(serving)
+            self._told = serving
 
     def _compare(self, reading: Reading) -> None:
         offset = reading.wall - reading.likely

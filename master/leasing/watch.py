@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from master.leasing.periodic import Periodic
 from master.leasing.requests import PbxName
 from master.store.database import Database, Tx
+from master.tasks import Tasks
 
 
 class WatchHub:
@@ -65,10 +66,10 @@ class LookRound(Periodic):
         self._hub = hub
         self._seen: dict[PbxName, tuple[object, ...]] = {}
 
-    def start(self) -> None:
+    def start(self, tasks: Tasks) -> None:
         """Begin, where the database is shared at all."""
         if self._database.is_shared:
-            super().start()
+            super().start(tasks)
 
     async def look(self) -> None:
         """Wake the watchers of every PBX whose lease or project is no longer what it was at the last look."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socket import socket
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,7 @@ _LINES_MAX, _LINES_SECONDS = 5, 60.0
 
 
 class MetricsPage:
-    """Serves from a thread of its own until it is closed."""
+    """Listens until it is closed."""
 
     def __init__(
         self, address: str, metrics: Metrics, *, certificates: Certificates | None, clock: Callable[[], float]
@@ -69,12 +71,28 @@ class MetricsPage:
         except (OSError, ValueError) as error:
             raise OSError(f"metrics_listen: {address!r} cannot be listened on: {error}") from error
         self.port = self._server.server_port
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+
+    async def run(self) -> None:
+        """Serve, from a thread of its own, until that ends."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def serve() -> None:
+            try:
+                self._server.serve_forever()
+            finally:
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(ended.set)
+
+        thread = Thread(target=serve, name="metrics page", daemon=True)
+        thread.start()
+        try:
+            await ended.wait()
+        finally:
+            if thread.is_alive():
+                await asyncio.shield(asyncio.to_thread(self._server.shutdown))
 
     def close(self) -> None:
-        """Serve no more; waits until the page under way is sent."""
-        self._server.shutdown()
+        """Listen no more; waits until the page under way is sent."""
         self._server.server_close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
@@ -47,6 +48,8 @@ from master.rpc.tls import server_credentials
 from master.rpc.webhook_service import WebhookService
 from slave_client.channels import pings_borne
 
+_MAIN_LOOP = "_server_main_loop"
+"""The task in which gRPC takes calls; gRPC tells of its failure, but not of its being cancelled, and calls hang."""
 SERVICES = tuple(
     file.DESCRIPTOR.services_by_name[name].full_name
     for file, name in (
@@ -107,6 +110,7 @@ class Server:
         report_pb2_grpc.add_ReportServiceServicer_to_server(report_service, self._server)
         webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_service, self._server)
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreement_service, self._server)
+        self._serving: set[asyncio.Task[object]] = set()
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection(self._server, (*SERVICES, health.SERVICE_NAME))
@@ -125,9 +129,16 @@ class Server:
                 port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(f"listen: {address!r} cannot be listened on; is another master running there?") from error
+        before = asyncio.all_tasks()
         await self._server.start()
+        begun = asyncio.all_tasks() - before
+        self._serving = {one for one in begun if getattr(one.get_coro(), "__qualname__", "").endswith(_MAIN_LOOP)}
         await self.set_health(serving=True)
         return port
+
+    async def run(self) -> None:
+        """Wait until gRPC serves no more, whatever ended it."""
+        await asyncio.wait(self._serving)
 
     async def set_health(self, *, serving: bool) -> None:
         """Tell health checks, for the server and for each service."""
@@ -138,7 +149,8 @@ class Server:
     async def stop(self, grace_seconds: float) -> None:
         """Take no new calls, let those under way finish, end."""
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_seconds)
+        if not any(one.done() for one in self._serving):  # gRPC cannot be stopped once it has ended otherwise
+            await self._server.stop(grace_seconds)
 
     def _names(self) -> Sequence[str]:
         return ("", *SERVICES)

@@ -27,8 +27,9 @@ from master.leasing.requests import (
 )
 from master.metrics import Metrics
 from master.settings import Settings
-from master.store.database import Database, Tx, open_database
+from master.store.database import Database, StorageError, Tx, open_database
 from master.store.integrity import counter_mismatches
+from master.tasks import Tasks
 from tests.support.estates import project
 from tests.support.masters import PROJECT, Clock, in_process_master
 
@@ -61,7 +62,7 @@ async def bench(database_url: str, clock: Clock) -> AsyncIterator[Bench]:
     committer = Committer(database, Estates(load_catalogs(settings), settings.pace), clock, limits, metrics)
     first = [asyncio.ensure_future(committer.submit(_opening(name))) for name in NAMES]
     await asyncio.sleep(0)
-    committer.start()
+    committer.start(Tasks(metrics))
     await asyncio.gather(*first)
     await committer.stop()
     fresh = Committer(database, Estates(load_catalogs(settings), settings.pace), clock, limits, metrics)
@@ -104,7 +105,7 @@ def _granted(answer: object) -> int:
 async def test_what_waits_is_one_batch(bench: Bench) -> None:
     before = _batches(bench)
     tasks = await _submitted(bench, *(_wanting(name, "anna", "ben") for name in NAMES))
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     assert [_granted(answer) for answer in await asyncio.gather(*tasks)] == [2, 2, 2]
     assert _batches(bench) == before + 1
 
@@ -119,7 +120,7 @@ async def test_requests_of_a_batch_see_what_those_before_them_left(bench: Bench)
         _wanting("paris", *(f"phone-{n}" for n in range(8))),
         _wanting("berlin", "late"),
     )
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [_granted(answers[at]) for at in (0, 1, 2, 4)] == [8, 2, 8, 8]
     assert isinstance(answers[5], LeaseError)
@@ -128,7 +129,7 @@ async def test_requests_of_a_batch_see_what_those_before_them_left(bench: Bench)
 async def test_a_batch_is_bounded_by_its_seats(bench: Bench) -> None:
     before = _batches(bench)
     tasks = await _submitted(bench, *(_wanting("berlin", *(f"{name}-{n}" for n in range(60))) for name in NAMES))
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     assert sum(_granted(answer) for answer in await asyncio.gather(*tasks)) == 10
     assert _batches(bench) == before + 3
 
@@ -136,7 +137,7 @@ async def test_a_batch_is_bounded_by_its_seats(bench: Bench) -> None:
 async def test_a_request_larger_than_a_batch_is_one_of_its_own(bench: Bench) -> None:
     before = _batches(bench)
     tasks = await _submitted(bench, _wanting("berlin", *(f"n-{n}" for n in range(150))), _wanting("paris", "anna"))
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     assert [_granted(answer) for answer in await asyncio.gather(*tasks)] == [10, 0]
     assert _batches(bench) == before + 2
 
@@ -148,7 +149,7 @@ async def test_a_full_queue_turns_callers_away(bench: Bench) -> None:
     assert failed.value.retry_after_seconds == 0.5
     with pytest.raises(QueueFullError):
         await tasks[9]
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     assert [_granted(answer) for answer in await asyncio.gather(*tasks[:8])] == [1] * 8
     assert _granted(await bench.committer.submit(_wanting("berlin", "later"))) == 1
 
@@ -157,7 +158,7 @@ async def test_a_cancelled_request_does_no_harm(bench: Bench) -> None:
     tasks = await _submitted(bench, *(_wanting(name, "anna") for name in NAMES))
     tasks[1].cancel()
     await asyncio.gather(tasks[1], return_exceptions=True)
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     assert [_granted(await tasks[at]) for at in (0, 2)] == [1, 1]
     (again,) = await _submitted(bench, _wanting("paris", "anna"))
     answer = await again
@@ -168,7 +169,7 @@ async def test_a_cancelled_request_does_no_harm(bench: Bench) -> None:
 
 async def test_only_the_culprit_of_a_batch_fails(bench: Bench) -> None:
     """Rome's pool is gone from the database by somebody's hand; its estate still names it."""
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     assert _granted(await bench.committer.submit(_wanting("rome", "first"))) == 1
     await bench.committer.stop()
 
@@ -179,7 +180,7 @@ async def test_only_the_culprit_of_a_batch_fails(bench: Bench) -> None:
 
     again = Bench(_like(bench.committer), bench.database, bench.metrics)
     warm = await _submitted(again, _wanting("rome"), _wanting("berlin"))
-    again.committer.start()
+    again.committer.start(Tasks(bench.metrics))
     await asyncio.gather(*warm)
     await again.committer.stop()
     third = Bench(_like(again.committer), bench.database, bench.metrics)
@@ -191,7 +192,7 @@ async def test_only_the_culprit_of_a_batch_fails(bench: Bench) -> None:
         _wanting("paris", "cleo"),
         RenewLease(pbx=PbxName(PROJECT, "rome"), caller="test", epoch=1),
     )
-    third.committer.start()
+    third.committer.start(Tasks(bench.metrics))
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     await third.committer.stop()
     assert [_granted(answers[at]) for at in (0, 2)] == [1, 1]
@@ -206,7 +207,7 @@ def _like(committer: Committer) -> Committer:
 
 async def test_a_counter_that_would_go_below_nothing_fails_the_request_alone(bench: Bench) -> None:
     """Somebody reset a counter by hand: what contradicts it is not served, everything else is."""
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     await bench.committer.submit(_wanting("rome", "anna"))
     await bench.committer.stop()
     await bench.database.transact(lambda tx: _set_used(tx, 0))
@@ -214,7 +215,7 @@ async def test_a_counter_that_would_go_below_nothing_fails_the_request_alone(ben
     keys = [SeatKey("port", HolderKind.USER, "anna")]
     giving_back = ReturnSeats(pbx=PbxName(PROJECT, "rome"), caller="test", epoch=1, keys=keys)
     tasks = await _submitted(again, _wanting("berlin", "ben"), giving_back, _wanting("paris", "cleo"))
-    again.committer.start()
+    again.committer.start(Tasks(bench.metrics))
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     await again.committer.stop()
     assert [_granted(answers[at]) for at in (0, 2)] == [1, 1]
@@ -240,7 +241,7 @@ async def test_an_unknown_pbx_and_a_wrong_epoch_fail_alone(bench: Bench) -> None
     tasks = await _submitted(
         bench, _wanting("nowhere", "anna"), _wanting("berlin", "anna", epoch=7), _wanting("paris", "anna")
     )
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(answers[0], UnknownPbxError)
     assert isinstance(answers[1], LeaseError)
@@ -249,8 +250,24 @@ async def test_an_unknown_pbx_and_a_wrong_epoch_fail_alone(bench: Bench) -> None
 
 async def test_stopping_commits_what_waits_and_takes_no_more(bench: Bench) -> None:
     tasks = await _submitted(bench, _wanting("berlin", "anna"))
-    bench.committer.start()
+    bench.committer.start(Tasks(bench.metrics))
     await bench.committer.stop()
     assert _granted(await tasks[0]) == 1
     with pytest.raises(StoppedError):
         await bench.committer.submit(_wanting("berlin", "ben"))
+
+
+async def test_whoever_waits_when_it_is_broken_off_is_answered_and_the_next_is_served(bench: Bench) -> None:
+    """Whatever ends it in the middle of a commit: nobody waits for ever, and asking again is safe."""
+    kept = Tasks(bench.metrics)
+    (waiting,) = await _submitted(bench, _wanting("berlin", "anna"))
+    bench.committer.start(kept)
+    await asyncio.sleep(0)  # it has begun
+    (running,) = (task for task in asyncio.all_tasks() if task.get_name() == "committer")
+    running.cancel()
+    (late,) = await _submitted(bench, _wanting("paris", "ben"))
+    async with asyncio.timeout(60):
+        with pytest.raises(StorageError, match="try again"):
+            await waiting
+        assert _granted(await late) == 1
+        assert _granted(await bench.committer.submit(_wanting("berlin", "anna"))) == 1
