@@ -1,4 +1,4 @@
-"""Puts the package and the code generated from the protos into the wheel, wherever it is built."""
+"""Puts the package, what it shares with the master and the code generated from the protos into the wheel."""
 
 from __future__ import annotations
 
@@ -35,5 +35,9 @@ class ProtoBuildHook(BuildHookInterface[Any]):
         sources = [path for path in package.rglob("*.py") if path.name != "hatch_build.py"]
         sources += package.rglob("py.typed")
         build_data["force_include"].update({str(path): f"slave_client/{path.relative_to(package)}" for path in sources})
+        shared = package.parent / "licensemaster"
+        build_data["force_include"].update(
+            {str(path): f"licensemaster/{path.relative_to(shared)}" for path in shared.rglob("*.py")}
+        )
         generated = [*proto.rglob("*_pb2*.py"), *proto.rglob("*_pb2*.pyi"), proto / DESCRIPTORS]
         build_data["force_include"].update({str(path): str(path.relative_to(proto)) for path in generated})

@@ -1,0 +1,135 @@
+"""Addresses on the network: HOST:PORT, what gRPC connects to, URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from ipaddress import IPv6Address
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from licensemaster.values.text import BadValueError, plain
+
+PORT_MAX: Final = 65_535
+_HOW: Final = "write HOST:PORT, such as 192.0.2.10:7600 or [2001:db8::10]:7600"
+_HOST: Final = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(?:\.(?!-)[\w-]{1,63}(?<!-))*\.?")
+_SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+-]*)://")
+_TARGET: Final = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):(?!\d+$)")
+
+
+class Address(NamedTuple):
+    """A host and a port."""
+
+    host: str
+    """A name, an IPv4 address, or an IPv6 address without its brackets."""
+    port: int
+
+    def __str__(self) -> str:
+        """As it is written: `localhost:7600`, `[::1]:7600`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address(text: str, *, any_port: bool = False) -> Address:
+    """A HOST:PORT; an IPv6 address stands in brackets.
+
+    Args:
+        text: as it was handed in.
+        any_port: whether port 0 may be given, as for a listener that takes any free one.
+
+    Raises:
+        BadValueError: says what is missing or wrong.
+    """
+    found = plain(text)
+    if scheme := _SCHEME.match(found):
+        raise BadValueError(f"{found[:80]!r} begins with {scheme[0]}, which no address has; {_HOW}")
+    host, port = _parted(found)
+    if not host:
+        raise BadValueError(f"no host in {found[:80]!r}; {_HOW}" if found else f"no host and no port; {_HOW}")
+    if not port:
+        raise BadValueError(f"no port in {found[:80]!r}; {_HOW}")
+    if not (port.isascii() and port.isdigit()):
+        raise BadValueError(f"port {port[:40]!r} in {found[:80]!r} is no number; {_HOW}")
+    if len(port.lstrip("0")) > 5 or int(port) > PORT_MAX:
+        raise BadValueError(f"port {port[:20]} is above {PORT_MAX}")
+    if not any_port and int(port) == 0:
+        raise BadValueError(f"port 0 in {found[:80]!r} is none to connect to")
+    return Address(host, int(port))
+
+
+def target(text: str) -> str:
+    """What gRPC connects to: a HOST:PORT, or with a scheme of gRPC's (`dns:///HOST:PORT`, `unix:/FILE`).
+
+    Raises:
+        BadValueError: says what is missing or wrong.
+    """
+    found = plain(text)
+    scheme = _TARGET.match(found)
+    if scheme is None:
+        return str(address(found))
+    rest = found[scheme.end() :]
+    if scheme[1] in ("dns", "ipv4", "ipv6"):
+        for one in re.sub(r"^//[^/]*/", "", rest).split(","):
+            address(one)
+    elif not rest.strip("/"):
+        raise BadValueError(f"nothing stands behind {scheme[0]!r}")
+    return found
+
+
+def url(text: str, *, schemes: Collection[str]) -> str:
+    """A URL with one of these schemes and a host.
+
+    Raises:
+        BadValueError: says what is missing or wrong.
+    """
+    found = plain(text)
+    known = " or ".join(f"{one}://" for one in schemes)
+    try:
+        parts = urlsplit(found)
+        port, host = parts.port, parts.hostname
+    except ValueError as error:
+        raise BadValueError(f"{found[:80]!r} is no URL: {str(error).lower()}") from error
+    if parts.scheme.lower() not in schemes:
+        raise BadValueError(f"{found[:80]!r} must begin with {known}")
+    if not host:
+        raise BadValueError(f"no host in {found[:80]!r}")
+    if port == 0:
+        raise BadValueError(f"port 0 in {found[:80]!r} is none to connect to")
+    if not found.isascii() or not found.isprintable() or " " in found:
+        raise BadValueError(f"{found[:80]!r} has a character that no URL has; write it as %XX")
+    return found
+
+
+def _parted(found: str) -> tuple[str, str]:
+    """Host and port as they were written; the port empty where there is none.
+
+    Raises:
+        BadValueError: the host is none.
+    """
+    if found.startswith("["):
+        inside, closed, behind = found[1:].partition("]")
+        if not closed or (behind and not behind.startswith(":")):
+            raise BadValueError(f"{found[:80]!r} has an unclosed or misplaced bracket; {_HOW}")
+        if inside:
+            _check_ipv6(inside)
+        return inside, behind[1:]
+    host, _, port = found.rpartition(":") if ":" in found else (found, "", "")
+    if found.isdigit():
+        raise BadValueError(f"no host in {found[:80]!r}; {_HOW}")
+    if ":" in host:
+        raise BadValueError(f"{found[:80]!r} looks like an IPv6 address without brackets; {_HOW}")
+    if "/" in found:
+        raise BadValueError(f"{found[:80]!r} has a path, which no address has; {_HOW}")
+    if host and not _HOST.fullmatch(host):
+        raise BadValueError(f"host {host[:80]!r} is no name and no IP address; {_HOW}")
+    if re.fullmatch(r"[\d.]+", host) and not re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", host):
+        raise BadValueError(f"host {host[:80]!r} is no IPv4 address: it has four numbers; {_HOW}")
+    if re.fullmatch(r"[\d.]+", host) and any(int(one) > 255 for one in host.split(".")):
+        raise BadValueError(f"host {host[:80]!r} is no IPv4 address: each number is 255 at most; {_HOW}")
+    return host, port
+
+
+def _check_ipv6(host: str) -> None:
+    try:
+        IPv6Address(host)
+    except ValueError as error:
+        raise BadValueError(f"host {host[:80]!r} in brackets is no IPv6 address; {_HOW}") from error

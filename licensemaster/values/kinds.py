@@ -1,0 +1,125 @@
+"""Validators by kind. Each returns the normal form, or raises `BadValueError` in the words of that kind."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from licensemaster.values.text import BadValueError, clean, plain, short_text
+
+_HEX: Final = re.compile(r"[0-9a-f]{12}")
+_MAC_MARKS: Final = re.compile(
+    r"(?:[0-9a-f]{2}[-: ]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}[.: -]){2}[0-9a-f]{4}|[0-9a-f]{6}[-: .][0-9a-f]{6}|[0-9a-f]{12}"
+)
+_LONG: Final = 1024
+"""Nothing is respelt that is longer than this: it is refused anyway."""
+_WHITE: Final = re.compile(r"\s+")
+_EDGES: Final = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202c\ufeff"
+
+
+def holder(text: str) -> str:
+    """The name of whoever holds a seat, as the PBX says it. Capitals and accents tell holders apart; spelling does not.
+
+    Raises:
+        BadValueError: it is empty, too long, or has a character that cannot be shown.
+    """
+    return short_text(text)
+
+
+def resource(text: str) -> str:
+    """A name that programs use: `acme`, `projects/acme/devices/hq-box`; whether it is one is for the reader to say."""
+    return plain(text)
+
+
+def license_name(text: str) -> str:
+    """A license name or type key: every hyphen and dash is "-", every space is " " (rule L8).
+
+    Raises:
+        BadValueError: it is empty, too long, or has a character that cannot be shown.
+    """
+    return short_text(text if len(text) > _LONG else plain(text))
+
+
+def mac(text: str) -> str:
+    """A MAC address in one form, `00-90-33-01-02-03`, from any that is usual (`00:90:33...`, `0090.3301.0203`).
+
+    Raises:
+        BadValueError: it is none.
+    """
+    found = plain(text).lower()
+    if not _MAC_MARKS.fullmatch(found):
+        raise BadValueError(f"{text[:80]!r} is no MAC address; write its 12 digits like 00-90-33-01-02-03")
+    digits = re.sub(r"[^0-9a-f]", "", found)
+    return "-".join(digits[at : at + 2] for at in range(0, 12, 2))
+
+
+def serial(text: str) -> str:
+    """A serial number in one form: capitals, no white space, ASCII hyphens; a MAC address used as one as `mac` has it.
+
+    Raises:
+        BadValueError: it is empty, too long, or has characters that no serial number has.
+    """
+    found = plain(text)
+    if _MAC_MARKS.fullmatch(found.lower()) and (len(found) > 12 or _HEX.fullmatch(found.lower())):
+        return mac(found)
+    found = _WHITE.sub("", found).upper()
+    if not (0 < len(found) <= 63 and found.isascii() and found.isprintable()):
+        raise BadValueError(f"{text[:80]!r} is no serial number; write its 1 to 63 letters, digits and hyphens")
+    return found
+
+
+def token(text: str) -> str:
+    """A one-time token or other secret word without the white space that pasting brings.
+
+    Raises:
+        BadValueError: it is empty, or has a character that no token has.
+    """
+    found = _WHITE.sub("", plain(text.strip(_EDGES)))
+    if not found:
+        raise BadValueError("the token is empty")
+    if not (found.isascii() and found.isprintable()):
+        raise BadValueError("the token has a character that no token has; copy it again, the whole line")
+    return found
+
+
+def key_text(text: str) -> str:
+    """An activation key as it is compared: without white space, dashes as "-" (rule Q4); may be empty."""
+    return _WHITE.sub("", plain(text))
+
+
+def setting(text: str) -> str:
+    """A setting as the environment, a file or an option has it, without white space and quotes around it.
+
+    What stands within is left as it is: a file's name or a password may have two spaces, and is not to be respelt.
+
+    Raises:
+        BadValueError: it has a line break or another control character within.
+    """
+    found = _bare(text)
+    if len(found) > 1 and found[0] == found[-1] and found[0] in "\"'":  # as `docker --env-file` hands them on
+        found = _bare(found[1:-1])
+    bad = next((one for one in found if one < " " or "\x7f" <= one <= "\x9f" or one in "\u2028\u2029"), "")
+    if bad:
+        raise BadValueError(f"has the control character U+{ord(bad):04X} within; write it in one line")
+    return found
+
+
+def whole_number(text: str, *, most: int = 2**31 - 1) -> int:
+    """A whole number, not negative, in the digits of any script.
+
+    Raises:
+        BadValueError: it is none, or above `most`.
+    """
+    if not clean(text).isdecimal():
+        raise BadValueError(f"{text[:40]!r} is no whole number")
+    found = plain(text)
+    if len(found.lstrip("0")) > len(str(most)) or int(found) > most:
+        raise BadValueError(f"{found[:40]} is above {most}")
+    return int(found)
+
+
+def _bare(text: str) -> str:
+    """The text without white space and invisible characters at both ends."""
+    while (found := text.strip().strip(_EDGES)) != text:
+        text = found
+    return text

@@ -1,0 +1,125 @@
+"""Normal forms of text: `clean` for what people write in their languages, `plain` for what is written in ASCII."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+TEXT_MAX: Final = 128
+"""Characters in a name."""
+REASON_MAX: Final = 500
+"""Characters in a text for people: reasons, display names."""
+_SHOWN: Final = 80
+
+_NEVER_MEANT: Final = re.compile(
+    "["
+    "\u00ad"  # soft hyphen
+    "\u034f"  # combining grapheme joiner
+    "\u061c\u200e\u200f"  # marks of direction: they change how a neighbour is shown, and name nothing
+    "\u115f\u1160\u3164\uffa0"  # Hangul fillers: letters that show nothing
+    "\u200b\u2060-\u2064\ufeff"  # zero-width space, word joiner, invisible operators, byte order mark
+    "]+"
+)
+_JOINERS: Final = re.compile("[\u200c\u200d]")
+_SPACES: Final = re.compile("(?:[^\\S\n\r\v\f\x1c-\x1f\x85\u2028\u2029]|\u2800)+")
+_DASHES: Final = re.compile("[\u2010-\u2015\u2043\u2212\ufe58\ufe63\uff0d\u2796]")
+_DIRECTION: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_VIRAMA: Final = 9
+"""The combining class of Indic signs that take a letter's vowel away; a joiner behind one changes the word."""
+_JOINING: Final = (("\u0600", "\u1cff"), ("\ua800", "\uabff"), ("\U00010a00", "\U00011fff"))
+"""Where the scripts are whose letters join: Arabic, Syriac, Indic, South-East Asian, Mongolian."""
+
+
+class BadValueError(ValueError):
+    """A value cannot be used; says which and why, in one sentence."""
+
+
+def clean(text: str) -> str:
+    """The text without what cannot be meant: white space around it, runs of it, invisible characters; in NFC.
+
+    Capitals, accents, apostrophes and joiners within Arabic and Indic words mean something and stay; so does what has
+    to be refused, for the validators to see.
+    """
+    if text.isascii() and text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " ":
+        return text
+    found = _NEVER_MEANT.sub("", text)
+    found = _SPACES.sub(" ", found).strip()
+    if _JOINERS.search(found):
+        found = "".join(one for at, one in enumerate(found) if one not in "\u200c\u200d" or _joins(found, at))
+        found = _SPACES.sub(" ", found).strip()
+    return unicodedata.normalize("NFC", found)
+
+
+def plain(text: str) -> str:
+    """The text as ASCII would have it: `clean`, and full-width letters, other dashes and any script's digits as ASCII.
+
+    For what is made of letters, digits and hyphens by its nature: license names, versions, numbers, keys, addresses.
+    """
+    found = clean(text)
+    if found.isascii():
+        return found
+    found = _DASHES.sub("-", unicodedata.normalize("NFKC", _DASHES.sub("-", found)))
+    return clean("".join(str(unicodedata.decimal(one, one)) for one in found))
+
+
+def short_text(text: str, *, most: int = TEXT_MAX) -> str:
+    """A name in one line, in its normal form.
+
+    Raises:
+        BadValueError: it is empty, longer than `most` characters, or has one that cannot be shown.
+    """
+    found = clean(text[: 8 * most])
+    if 0 < len(found) <= most and len(text) <= 8 * most and (found.isprintable() or not _refused(found)):
+        return found
+    raise BadValueError(f"{text[:_SHOWN]!r} must be 1 to {most} printable characters{_seen(found)}")
+
+
+def free_text(text: str, *, most: int = REASON_MAX) -> str:
+    """A text for people in one line, in its normal form; may be empty.
+
+    Raises:
+        BadValueError: it is longer than `most` characters, or has one that cannot be shown.
+    """
+    found = clean(text[: 8 * most])
+    if len(found) <= most and len(text) <= 8 * most and (found.isprintable() or not _refused(found)):
+        return found
+    raise BadValueError(f"{text[:_SHOWN]!r} must be at most {most} printable characters, in one line{_seen(found)}")
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether a joiner changes what its neighbours look like, as in Persian, Indic and emoji spelling."""
+    before, after = text[:at].rstrip("\u200c\u200d")[-1:], text[at + 1 : at + 2]
+    if not before or text[at - 1] == text[at]:
+        return False
+    if unicodedata.combining(before) == _VIRAMA:
+        return True
+    if not after or after in "\u200c\u200d":
+        return False
+    if unicodedata.category(before)[0] == "S" or "\ufe00" <= before <= "\ufe0f":  # families and flags of emoji
+        return unicodedata.category(after)[0] == "S"
+    return _has_joining_letters(before) and _has_joining_letters(after)
+
+
+def _has_joining_letters(one: str) -> bool:
+    return unicodedata.category(one)[0] in "LM" and any(first <= one <= last for first, last in _JOINING)
+
+
+def _refused(text: str) -> str:
+    """The first character that cannot stand in a text; empty where all can."""
+    return next((one for one in text if not one.isprintable() and not _may_stand(one)), "")
+
+
+def _may_stand(one: str) -> bool:
+    """Of what Python calls unprintable: joiners that `clean` left, and signs of Arabic numbers."""
+    return one in "\u200c\u200d" or (
+        unicodedata.category(one) == "Cf" and unicodedata.bidirectional(one) in ("AN", "AL")
+    )
+
+
+def _seen(text: str) -> str:
+    one = _refused(text)
+    if not one:
+        return ""
+    what = "turns the direction of writing" if _DIRECTION.match(one) else "is a control character or shows nothing"
+    return f"; U+{ord(one):04X} {what}"
