@@ -10,6 +10,7 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from master.cli import agreement_views
 from master.cli.connection import Connection
 from master.cli.failure import CommandFailed
+from master.cli.options import LicensesArgument
 from master.cli.ordering import CountsArgument, counts, placing, subjects
 
 ORDER_PANEL = "Order"
@@ -26,7 +27,6 @@ SubjectsArgument = Annotated[
     ),
 ]
 LicenseArgument = Annotated[str, typer.Argument(metavar="LICENSE", help="The license's id.", show_default=False)]
-LicensesArgument = Annotated[list[str], typer.Argument(metavar="LICENSE...", help="Licenses.", show_default=False)]
 OfferOption = Annotated[
     str, typer.Option("--offer", metavar="NAME", help="By which offer of the catalog.", show_default=False)
 ]

@@ -14,7 +14,7 @@ from licensemaster.v1 import document_pb2, license_pb2
 from master.cli import device_agreement, device_folder
 from master.cli.connection import Connection
 from master.cli.document_files import read_document, write_document
-from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
+from master.cli.options import DEFAULT_SERVER, DeviceArgument, JsonOption, ProjectOption, ReasonOption, ServerOption
 from master.cli.output import (
     add_row,
     distance,
@@ -33,7 +33,7 @@ app = typer.Typer(help="Devices and the keys they sign with.", no_args_is_help=T
 
 @app.command("token", rich_help_panel=OPERATOR_PANEL)
 def token(
-    device: Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.", show_default=False)],
+    device: DeviceArgument,
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     project: ProjectOption = None,

@@ -10,12 +10,11 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from master.cli.agreement_views import DayOption, end_check
 from master.cli.connection import Connection
-from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.options import DEFAULT_SERVER, DeviceArgument, JsonOption, ProjectOption, ServerOption
 from master.cli.ordering import placing
 
 PANEL = "Warranty, maintenance, releases"
 
-DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.", show_default=False)]
 ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 7.4.", show_default=False)]
 
 

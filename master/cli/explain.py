@@ -11,7 +11,7 @@ from rich.text import Text
 from licensemaster.v1 import seat_pb2, status_pb2
 from master.cli.connection import Connection
 from master.cli.enum_names import in_words
-from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.options import DEFAULT_SERVER, JsonOption, PbxArgument, ProjectOption, ServerOption, TypeArgument
 from master.cli.output import distance, joined, print_json, short_name, stdout_console, visible
 from master.cli.verdict import holder_text, result_view
 
@@ -37,10 +37,8 @@ def holder_kind(kind: Kind) -> seat_pb2.HolderKind.ValueType:
 
 
 def explain(
-    pbx: Annotated[str, typer.Argument(metavar="PBX", help="The PBX that would ask.", show_default=False)],
-    license_type: Annotated[
-        str, typer.Argument(metavar="TYPE", help='"port", "PBX-Port" or any other spelling.', show_default=False)
-    ],
+    pbx: PbxArgument,
+    license_type: TypeArgument,
     holder: Annotated[str, typer.Argument(metavar="HOLDER", help="Who would hold the seat.", show_default=False)],
     kind: Annotated[Kind, typer.Option("--kind", help="What kind of thing the holder is.")] = Kind.USER,
     user: Annotated[str, typer.Option("--user", help="The user that a channel or login is opened for.")] = "",

@@ -27,15 +27,16 @@ from master.cli.options import (
     JsonOption,
     LicensesArgument,
     LimitOption,
+    OfDeviceOption,
+    OfTypeOption,
     ProjectOption,
     ReasonOption,
     ServerOption,
+    ToDeviceOption,
 )
 from master.cli.output import json_object, print_json, print_json_object, stderr_console, stdout_console, visible
 
 app = typer.Typer(help="Licenses: import, bind, release, rebind.", no_args_is_help=True)
-
-DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="Only on this device.")]
 
 
 class State(StrEnum):
@@ -94,8 +95,8 @@ def import_licenses(
 
 @app.command("list")
 def list_licenses(
-    device: DeviceOption = "",
-    license_type: Annotated[str, typer.Option("--type", metavar="TYPE", help="Only of this license type.")] = "",
+    device: OfDeviceOption = "",
+    license_type: OfTypeOption = "",
     state: Annotated[State | None, typer.Option("--state", help="Only in this state.", show_default=False)] = None,
     limit: LimitOption = 100,
     as_json: JsonOption = False,
@@ -124,7 +125,7 @@ def list_licenses(
 @app.command("bind")
 def bind(
     licenses: LicensesArgument,
-    to: Annotated[str, typer.Option("--to", metavar="DEVICE", help="The device's name.", show_default=False)],
+    to: ToDeviceOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
     binding_out: Annotated[
         Path | None,
@@ -242,7 +243,7 @@ def certify(
 @app.command("papers")
 def papers(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.", show_default=False)],
-    device: DeviceOption = "",
+    device: OfDeviceOption = "",
     as_json: JsonOption = False,
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,

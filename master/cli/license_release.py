@@ -27,6 +27,7 @@ from master.cli.options import (
     ProjectOption,
     ReasonOption,
     ServerOption,
+    ToDeviceOption,
 )
 from master.cli.output import moment, print_json, stderr_console, visible
 from master.cli.release_progress import wait_for_releases
@@ -103,7 +104,7 @@ def release(
 
 def rebind(
     licenses: LicensesArgument,
-    to: Annotated[str, typer.Option("--to", metavar="DEVICE", help="The device's name.", show_default=False)],
+    to: ToDeviceOption,
     drain: DrainOption = False,
     revoke: RevokeOption = False,
     force: ForceOption = False,

@@ -15,7 +15,17 @@ from rich.text import Text
 from licensemaster.v1 import lease_pb2, status_pb2
 from master.cli.connection import Connection
 from master.cli.enum_names import in_words
-from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
+from master.cli.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    LimitOption,
+    OfLicenseOption,
+    OfPbxOption,
+    OfSiteOption,
+    OfTypeOption,
+    ProjectOption,
+    ServerOption,
+)
 from master.cli.output import (
     add_row,
     distance,
@@ -44,8 +54,6 @@ DETAIL_LENGTH_MAX = 60
 _NAMING = ("license", "id", "name", "holder")
 """Keys whose value says what an object of an event's details is about."""
 
-PbxOption = Annotated[str, typer.Option("--pbx", metavar="NAME", help="Only of this PBX.")]
-
 
 class State(StrEnum):
     """Lease states as they are typed."""
@@ -68,9 +76,9 @@ def state_text(state: status_pb2.LeaseState.ValueType) -> Text:
 
 
 def seats(
-    pbx: PbxOption = "",
-    license_type: Annotated[str, typer.Option("--type", metavar="TYPE", help="Only of this license type.")] = "",
-    site: Annotated[str, typer.Option("--site", metavar="NAME", help="Only of this site.")] = "",
+    pbx: OfPbxOption = "",
+    license_type: OfTypeOption = "",
+    site: OfSiteOption = "",
     holder: Annotated[str, typer.Option("--holder", metavar="NAME", help="Only of this holder.")] = "",
     limit: LimitOption = 100,
     as_json: JsonOption = False,
@@ -102,11 +110,9 @@ def seats(
 
 
 def events(
-    pbx: PbxOption = "",
+    pbx: OfPbxOption = "",
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help='Only of this kind: "seats.acquired".')] = "",
-    license_id: Annotated[
-        str, typer.Option("--license", metavar="ID", help="Only what names this license.", show_default=False)
-    ] = "",
+    license_id: OfLicenseOption = "",
     caller: Annotated[
         str, typer.Option("--caller", metavar="TEXT", help="Only what somebody did whose name contains this.")
     ] = "",

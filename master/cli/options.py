@@ -1,6 +1,7 @@
 """Options that several commands share, so that each has one name, one default and one sentence of help."""
 
 import re
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from master.cli.completion import (
+    Completer,
+    complete_device,
+    complete_license,
+    complete_pbx,
+    complete_project,
+    complete_site,
+    complete_type,
+)
+from master.cli.failure import CommandFailed
 from master.cli.profiles import read_profiles
 from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 
@@ -51,11 +62,12 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
         return value
     if name in typed:
         value = typed[name]
-    elif name != "profile" and not context.resilient_parsing and ("profile" in typed or came_from == "DEFAULT"):
-        profiles = read_profiles()
-        chosen = typed.get("profile") or context.params.get("profile") or profiles.default
-        value = (getattr(profiles.named(chosen), name) if chosen else "") or value
-    if name == "server":
+    elif name != "profile" and ("profile" in typed or came_from == "DEFAULT"):
+        with suppress(CommandFailed) if context.resilient_parsing else nullcontext():  # Tab raises nothing
+            profiles = read_profiles()
+            chosen = typed.get("profile") or context.params.get("profile") or profiles.default
+            value = (getattr(profiles.named(chosen), name) if chosen else "") or value
+    if name == "server" and not context.resilient_parsing:
         return _address(value)
     if name.startswith("tls_"):
         path = Path(value) if value else None
@@ -114,11 +126,29 @@ ProjectOption = Annotated[
         help="Default: the only one that the master has.",
         rich_help_panel=_WAY_PANEL,
         callback=_chosen,
+        autocompletion=complete_project,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most this many rows; 0 for all.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
-LicensesArgument = Annotated[
-    list[str], typer.Argument(metavar="LICENSE...", help="Ids, as `license list` shows them.", show_default=False)
-]
+
+
+def _name(metavar: str, helps: str, completer: Completer) -> Any:
+    return typer.Argument(metavar=metavar, help=helps, show_default=False, autocompletion=completer)
+
+
+def _only(option: str, metavar: str, helps: str, completer: Completer) -> Any:
+    return typer.Option(option, metavar=metavar, help=helps, show_default=False, autocompletion=completer)
+
+
+LicensesArgument = Annotated[list[str], _name("LICENSE...", "Ids, as `license list` shows them.", complete_license)]
+DeviceArgument = Annotated[str, _name("DEVICE", "The device's name.", complete_device)]
+PbxArgument = Annotated[str, _name("PBX", "The PBX's name.", complete_pbx)]
+TypeArgument = Annotated[str, _name("TYPE", '"port", "PBX-Port" or any other spelling.', complete_type)]
+ToDeviceOption = Annotated[str, _only("--to", "DEVICE", "The device's name.", complete_device)]
+OfDeviceOption = Annotated[str, _only("--device", "NAME", "Only on this device.", complete_device)]
+OfPbxOption = Annotated[str, _only("--pbx", "NAME", "Only of this PBX.", complete_pbx)]
+OfSiteOption = Annotated[str, _only("--site", "NAME", "Only of this site.", complete_site)]
+OfTypeOption = Annotated[str, _only("--type", "TYPE", "Only of this license type.", complete_type)]
+OfLicenseOption = Annotated[str, _only("--license", "ID", "Only what names this license.", complete_license)]

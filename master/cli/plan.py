@@ -8,7 +8,15 @@ import typer
 from licensemaster.v1 import plan_pb2
 from master.cli.connection import Connection
 from master.cli.failure import CommandFailed
-from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    OfSiteOption,
+    PbxArgument,
+    ProjectOption,
+    ServerOption,
+    ToDeviceOption,
+)
 from master.cli.output import print_json, stdout_console
 from master.cli.plan_view import plan_view
 
@@ -25,7 +33,7 @@ AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and gr
 @app.command("upgrade")
 def upgrade(
     to: Annotated[str, typer.Option("--to", metavar="VERSION", help='E.g. "13" or "13r1".', show_default=False)],
-    site: Annotated[str, typer.Option("--site", metavar="SITE", help="Only the PBXs of this site.")] = "",
+    site: OfSiteOption = "",
     release: ReleaseOption = None,
     show_all: AllOption = False,
     as_json: JsonOption = False,
@@ -57,7 +65,7 @@ def release(
 @app.command("rebind")
 def rebind(
     licenses: Licenses,
-    to: Annotated[str, typer.Option("--to", metavar="DEVICE", help="The device's name.", show_default=False)],
+    to: ToDeviceOption,
     show_all: AllOption = False,
     as_json: JsonOption = False,
     project: ProjectOption = None,
@@ -71,7 +79,7 @@ def rebind(
 
 @app.command("central")
 def central(
-    pbx: Annotated[str, typer.Argument(metavar="PBX", help="A locally licensed PBX.", show_default=False)],
+    pbx: PbxArgument,
     show_all: AllOption = False,
     as_json: JsonOption = False,
     project: ProjectOption = None,

@@ -17,7 +17,7 @@ from master.cli.connection import Connection
 from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
 from master.cli.listings import LEASE_STYLES
-from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.options import DEFAULT_SERVER, JsonOption, OfDeviceOption, OfTypeOption, ProjectOption, ServerOption
 from master.cli.output import (
     add_row,
     json_object,
@@ -65,8 +65,8 @@ def status(
 
 
 def pools(
-    license_type: Annotated[str, typer.Option("--type", metavar="TYPE", help="Only of this license type.")] = "",
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="Only on this device.")] = "",
+    license_type: OfTypeOption = "",
+    device: OfDeviceOption = "",
     as_json: JsonOption = False,
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
