@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+BYTES_MAX: Final = 1_048_576
+"""What a file may have where nothing else is said."""
 _MARKS: Final = (  # the longer ones first: that of UTF-32 begins like that of UTF-16
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -35,7 +37,7 @@ class FileError(Exception):
     """A file cannot be read, or is not what it has to be; names the file and says what was seen."""
 
 
-def read_bytes(path: Path, *, most: int) -> bytes:
+def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
     """The content of a file, or of a pipe that somebody writes into.
 
     Args:
@@ -63,7 +65,7 @@ def read_bytes(path: Path, *, most: int) -> bytes:
     return content
 
 
-def read_text(path: Path, *, most: int) -> str:
+def read_text(path: Path, *, most: int = BYTES_MAX) -> str:
     """The text of a file; lines end with a newline alone.
 
     Raises:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from licensemaster.files import read_text
+from licensemaster.values import address, plain, setting
 from master.auth.certificate_files import CertificateFiles
 from master.domain.estate import LeasePace
 from master.variables import PREFIX
@@ -117,6 +120,30 @@ class Settings(BaseSettings):
     agreement_interval_seconds: Seconds = 3600
     """How often renewals that are due are looked for; they are ordered by the day."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: object, field: ValidationInfo) -> object:
+        """A value without what came along when it was pasted, exported or kept as a secret."""
+        if isinstance(value, list | tuple):
+            return [cls._as_meant(one, field) for one in value]
+        if not isinstance(value, str):
+            return value
+        found, kind = setting(value), cls.model_fields[str(field.field_name)].annotation
+        if kind in (int, float):
+            return plain(found)
+        if not found and kind == Path | None:
+            return None
+        if not found and field.field_name != "metrics_listen":
+            raise ValueError("must not be empty")
+        return found
+
+    @field_validator("listen", "metrics_listen")
+    @classmethod
+    def _address(cls, value: str, field: ValidationInfo) -> str:
+        if not value or (value.startswith("unix:") and field.field_name == "listen"):
+            return value
+        return str(address(value, any_port=True))
+
     @property
     def certificate_files(self) -> CertificateFiles | None:
         """Where the certificates are; None in plain text.
@@ -134,13 +161,13 @@ class Settings(BaseSettings):
             besides = {**named, "tls_revocations_file": self.tls_revocations_file}
             if set_too := [name for name, path in besides.items() if path]:
                 raise ValueError(f"plaintext: {', '.join(set_too)} is set as well; choose one of the two")
-            for name, address in {
+            for name, listened_on in {
                 "listen": self.listen,
                 "metrics_listen": self.metrics_listen or "localhost:0",
             }.items():
-                if not _is_loopback(address):
+                if not _is_loopback(listened_on):
                     raise ValueError(
-                        f"{name}: {address!r} is not a loopback address, and plaintext is for this machine alone;"
+                        f"{name}: {listened_on!r} is not a loopback address, and plaintext is for this machine alone;"
                         f" listen on 127.0.0.1, or serve with certificates: {_HOW}"
                     )
             return None
@@ -165,14 +192,19 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over variables, variables over the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _SettingsFile(settings_cls)
 
 
-def _is_loopback(address: str) -> bool:
+class _SettingsFile(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return tomllib.loads(read_text(Path(file_path)))
+
+
+def _is_loopback(listened_on: str) -> bool:
     """Whether only this machine can reach an address."""
-    if address.startswith("unix:"):
+    if listened_on.startswith("unix:"):
         return True
-    host = address.rpartition(":")[0].strip("[]")
+    host = address(listened_on, any_port=True).host
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -184,6 +216,7 @@ def load_settings(file: Path | None, **values: object) -> Settings:
 
     Raises:
         pydantic.ValidationError: a setting is unknown or out of bounds.
+        licensemaster.files.FileError: the file cannot be read.
     """
 
     class FromFile(Settings):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +27,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from licensemaster import values
 from licensemaster.v1 import document_pb2
 from slave_client import documents
 from slave_client.documents import DocumentError
 
 KEY_FILE: Final = "device.key"
 STATE_FILE: Final = "device.json"
+_DEVICE: Final = re.compile(r"projects/[^/\s]+/devices/[^/\s]+")
 
 
 class DeviceKeyError(Exception):
@@ -70,9 +73,13 @@ class DeviceKey:
         """A new key for `projects/{project}/devices/{device}`.
 
         Raises:
+            ValueError: the name is not of that form.
             DeviceKeyError: the folder has one already.
             OSError: it cannot be written.
         """
+        device = values.resource(device)
+        if not _DEVICE.fullmatch(device):
+            raise values.BadValueError(f"{device[:200]!r} is not projects/PROJECT/devices/DEVICE")
         file = folder / KEY_FILE
         if file.exists():
             raise DeviceKeyError(f"{file} exists; a device keeps its key. Use another folder for another device")
@@ -127,7 +134,12 @@ class DeviceKey:
         return tuple(self._known.bound[name] for name in sorted(self._known.bound))
 
     def enrollment(self, token: str) -> document_pb2.SignedDocument:
-        """What shows the key to the master, with the operator's one-time token."""
+        """What shows the key to the master, with the operator's one-time token.
+
+        Raises:
+            ValueError: it is no token.
+        """
+        token = values.token(token)
         said = document_pb2.Enrollment(device=self.device, token=token, public_key=self.public_key)
         return documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, said, self._key)
 

@@ -9,6 +9,7 @@ Decides: how a value is spelt. Leaves to others: what it means, and which field 
 
 from licensemaster.values.addresses import Address, address, target, url
 from licensemaster.values.kinds import (
+    bare,
     holder,
     key_text,
     license_name,
@@ -25,6 +26,7 @@ __all__ = [
     "Address",
     "BadValueError",
     "address",
+    "bare",
     "clean",
     "free_text",
     "holder",

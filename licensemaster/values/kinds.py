@@ -74,7 +74,7 @@ def token(text: str) -> str:
     Raises:
         BadValueError: it is empty, or has a character that no token has.
     """
-    found = _WHITE.sub("", plain(text.strip(_EDGES)))
+    found = _WHITE.sub("", plain(bare(text)))
     if not found:
         raise BadValueError("the token is empty")
     if not (found.isascii() and found.isprintable()):
@@ -87,6 +87,13 @@ def key_text(text: str) -> str:
     return _WHITE.sub("", plain(text))
 
 
+def bare(text: str) -> str:
+    """The text without white space and invisible characters around it; what stands within is left as it is."""
+    while (found := text.strip().strip(_EDGES)) != text:
+        text = found
+    return text
+
+
 def setting(text: str) -> str:
     """A setting as the environment, a file or an option has it, without white space and quotes around it.
 
@@ -95,9 +102,9 @@ def setting(text: str) -> str:
     Raises:
         BadValueError: it has a line break or another control character within.
     """
-    found = _bare(text)
+    found = bare(text)
     if len(found) > 1 and found[0] == found[-1] and found[0] in "\"'":  # as `docker --env-file` hands them on
-        found = _bare(found[1:-1])
+        found = bare(found[1:-1])
     bad = next((one for one in found if one < " " or "\x7f" <= one <= "\x9f" or one in "\u2028\u2029"), "")
     if bad:
         raise BadValueError(f"has the control character U+{ord(bad):04X} within; write it in one line")
@@ -116,10 +123,3 @@ def whole_number(text: str, *, most: int = 2**31 - 1) -> int:
     if len(found.lstrip("0")) > len(str(most)) or int(found) > most:
         raise BadValueError(f"{found[:40]} is above {most}")
     return int(found)
-
-
-def _bare(text: str) -> str:
-    """The text without white space and invisible characters at both ends."""
-    while (found := text.strip().strip(_EDGES)) != text:
-        text = found
-    return text

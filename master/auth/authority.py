@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from licensemaster.values import key_text
 from master.auth.files import locked, write
 from master.auth.identity import MASTER, Identity, IdentityError, identity_of
 from master.auth.keys import Key, PublicKey, common_name, key_pem, new_key, pem
@@ -383,4 +384,4 @@ def _moment(seconds: float) -> datetime:
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(key_text(token).encode()).hexdigest()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from licensemaster.v1 import document_pb2, license_pb2
+from licensemaster.values import BadValueError
 from master.cli.connection import Connection
 from master.cli.document_files import certificate_file, folder_for, read_document, write_document
 from master.cli.failure import CommandFailed
@@ -52,14 +53,11 @@ def create(
     ],
 ) -> None:
     """Make the device's key. It never leaves the folder."""
-    parts = name.split("/")
-    if len(parts) != 4 or parts[::2] != ["projects", "devices"] or not all(parts):
-        raise typer.BadParameter(f"{name!r} is not projects/PROJECT/devices/DEVICE", param_hint="--name")
     with _device_errors():
         from slave_client.device_key import DeviceKey
 
-        DeviceKey.create(folder, device=name)
-    stdout_console().print(visible(f"{name} has a key in {folder}; next: `license-master device enroll`"))
+        made = DeviceKey.create(folder, device=name)
+    stdout_console().print(visible(f"{made.device} has a key in {folder}; next: `license-master device enroll`"))
 
 
 def enroll(
@@ -237,6 +235,8 @@ def _device_errors(of: Path | str = "") -> Iterator[None]:
 
     try:
         yield
+    except BadValueError as error:
+        raise typer.BadParameter(str(error)) from error
     except (DeviceKeyError, DocumentError) as error:
         raise CommandFailed(f"{of}: {error}" if of else str(error)) from error
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from licensemaster.files import FileError
 from master.cli import (
     agreement,
     audit,
@@ -123,6 +124,8 @@ def main() -> None:
         sys.stdout.flush()
     except CommandFailed as failed:
         code, failure = 1, failed
+    except FileError as error:
+        code, failure = 1, CommandFailed(str(error))
     except BrokenPipeError:  # whoever read it has seen enough
         code, failure = 1, None
     except OSError as error:

@@ -7,12 +7,14 @@ the environment, then the default profile.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from licensemaster.values import bare
 from master.cli.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
 
 _WAY = typer.Typer(add_completion=False)
@@ -39,6 +41,23 @@ class MasterCommand(TyperCommand):
                 param.expose_value = False
             declared += way
         super().__init__(*arguments, params=declared, **options)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; no value keeps the white space that it was pasted, or kept as a variable, with."""
+        rest = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            source = ctx.get_parameter_source(name)
+            from_variable = source is not None and source.name == "ENVIRONMENT"
+            ctx.params[name] = _as_meant(value, from_variable=from_variable)
+        return rest
+
+
+def _as_meant(value: Any, *, from_variable: bool) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_as_meant(one, from_variable=from_variable) for one in value)
+    if isinstance(value, Path) and from_variable:  # on a command line a shell has said where a name ends
+        return Path(bare(str(value)))
+    return bare(value) if type(value) is str else value
 
 
 def give_every_command_its_way(app: typer.Typer) -> None:

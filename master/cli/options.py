@@ -1,6 +1,5 @@
 """Options that several commands share, so that each has one name, one default and one sentence of help."""
 
-import re
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from licensemaster.values import BadValueError, address, bare, resource, setting
 from master.cli.completion import (
     Completer,
     complete_device,
@@ -26,10 +26,10 @@ DEFAULT_SERVER = "127.0.0.1:7600"
 
 
 def _address(value: str) -> str:
-    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5})", value)
-    if found is None or not 0 < int(found[2]) < 65_536:
-        raise typer.BadParameter(f"{value!r} is not HOST:PORT, e.g. {DEFAULT_SERVER}")
-    return value
+    try:
+        return str(address(setting(value)))
+    except BadValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,14 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
     elif name != "profile" and ("profile" in typed or came_from == "DEFAULT"):
         with suppress(CommandFailed) if context.resilient_parsing else nullcontext():  # Tab raises nothing
             profiles = read_profiles()
-            chosen = typed.get("profile") or context.params.get("profile") or profiles.default
+            chosen = bare(typed.get("profile") or context.params.get("profile") or profiles.default)
             value = (getattr(profiles.named(chosen), name) if chosen else "") or value
     if name == "server" and not context.resilient_parsing:
         return _address(value)
+    if name == "project" and value is not None:
+        return resource(setting(value)) or None
     if name.startswith("tls_"):
-        path = Path(value) if value else None
+        path = Path(named) if value and (named := setting(str(value))) else None
         tls_options.set(replace(tls_options.get(), **{name.removeprefix("tls_"): path}))
     return value
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from licensemaster.files import read_text
+from licensemaster.values import plain
 from master.cli import pki_files
 from master.cli.failure import CommandFailed
 from master.cli.options import JsonOption
@@ -155,10 +157,7 @@ def _meant(name: str, issued: list[Issued]) -> list[Issued]:
 
 def _lines(file: Path | None) -> list[str]:
     assert file is not None
-    try:
-        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise CommandFailed(f"{file}: is no text in UTF-8") from error
+    return [found for line in read_text(file).splitlines() if (found := plain(line))]
 
 
 def _state(one: Issued, now: float) -> str:

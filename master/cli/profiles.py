@@ -23,6 +23,8 @@ from pathlib import Path
 
 import typer
 
+from licensemaster.files import read_text, write_text
+from licensemaster.values import setting
 from master.cli.failure import CommandFailed
 from master.domain.similar import closest
 from master.variables import PROFILES
@@ -64,7 +66,7 @@ class Profiles:
 
 def profiles_file() -> Path:
     """Where profiles are kept: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings."""
-    return Path(os.environ.get(PROFILES) or Path(typer.get_app_dir("license-master"), "profiles.toml"))
+    return Path(setting(os.environ.get(PROFILES, "")) or Path(typer.get_app_dir("license-master"), "profiles.toml"))
 
 
 def read_profiles() -> Profiles:
@@ -74,11 +76,11 @@ def read_profiles() -> Profiles:
         CommandFailed: the file is wrong; names the key.
     """
     file = profiles_file()
-    try:
-        read = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
+    if not file.exists():
         return Profiles({})
-    except (OSError, ValueError) as error:
+    try:
+        read = tomllib.loads(read_text(file))
+    except ValueError as error:
         raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
     default = read.pop(_DEFAULT, "")
     profiles = Profiles({name: _profile(file, name, table) for name, table in read.items()}, str(default))
@@ -95,9 +97,7 @@ def write_profiles(profiles: Profiles) -> None:
         said = [f"{key} = {json.dumps(value)}\n" for key, value in asdict(profile).items() if value]
         lines += [f"\n[{json.dumps(name)}]\n", *said]
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text("".join(lines).lstrip("\n"), encoding="utf-8", newline="\n")
-    fresh.replace(file)
+    write_text(file, "".join(lines).lstrip("\n"))
 
 
 def _profile(file: Path, name: str, table: object) -> Profile:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from licensemaster.files import FileError
 from master.cli.failure import CommandFailed
 
 if TYPE_CHECKING:
@@ -49,10 +50,16 @@ def settings_from(file: Path | None, **values: object) -> Settings:
             if field is None:  # its value may be a secret under a misspelt name
                 lines.append(f"{name}: no such setting{closest(name, known)}")
             else:
-                lines.append(f"{name}: {repr(one['input']) + ': ' if field.repr else ''}{one['msg']}")
+                lines.append(f"{name}: {repr(one['input']) + ': ' if field.repr else ''}{_words(one['msg'])}")
         raise CommandFailed("the settings are wrong", lines=lines) from error
+    except FileError as error:
+        raise CommandFailed(str(error)) from error
     except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
+
+
+def _words(said: str) -> str:
+    return said.removeprefix("Value error, ")
 
 
 def serve(

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from licensemaster.files import read_text
 from master.cli.options import JsonOption
 from master.cli.output import add_row, print_json_object, stdout_console, table, visible
 from master.cli.serve import DatabaseUrl, SettingsFile, settings_from
@@ -82,7 +83,7 @@ def list_settings(
 def show(file: SettingsFile = None, database_url: DatabaseUrl = None, as_json: JsonOption = False) -> None:
     """Show what each setting is here, and who says so: `serve` started here would go by it."""
     settings = settings_from(file, database_url=database_url)
-    in_file = set(tomllib.loads(file.read_text(encoding="utf-8-sig"))) if file else set()
+    in_file = set(tomllib.loads(read_text(file))) if file else set()
     rows = []
     for setting in described():
         value = _text(getattr(settings, setting.name))

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from licensemaster.values import key_text
 from master.domain.refusals import MOST_NAMED
 from master.leasing.documents import DocumentProblem, DocumentRefusedError, Enrollment
 from master.leasing.estates import Estates
@@ -203,4 +204,4 @@ def _find(keys: Sequence[store.VendorKey], key_id: str) -> store.VendorKey | Non
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(key_text(token).encode()).hexdigest()

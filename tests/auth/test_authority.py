@@ -129,7 +129,7 @@ async def test_nothing_is_overwritten(pki: Pki, tmp_path: Path) -> None:
         name = f"projects/{project}/pbxs/berlin"
         assert (await run(pki.folder, "request", "pbx", name, "--out", device)).code == 0
         token = (await run(pki.folder, "token", "pbx", name)).out.strip()
-        enrol: list[str | Path] = ["enrol", "--csr", device / "berlin.csr", "--token", token, "--out"]
+        enrol: list[str | Path] = ["enrol", "--csr", device / "berlin.csr", "--token", f"\u00a0{token}\r\n", "--out"]
         found = await run(pki.folder, *enrol, answer)
         assert (found.code, "is there already" in found.err) == (code, bool(code))
     assert (await run(pki.folder, *enrol, tmp_path / "elsewhere")).code == 0  # the token was not used up

@@ -114,3 +114,54 @@ def test_settings_are_shown_with_who_says_so_and_without_secrets(
 
 def test_every_setting_says_what_it_means() -> None:
     assert [setting.name for setting in described() if not setting.meaning] == []
+
+
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}\t", "\ufeff{}", "\u200b{}\u00a0", '"{}"', "'{}' "])
+def test_what_a_secret_or_a_paste_brings_along_is_no_part_of_a_setting(
+    monkeypatch: pytest.MonkeyPatch, around: str, tmp_path: Path
+) -> None:
+    given = {"database_url": "sqlite:////data/l m.db", "listen": "127.0.0.1:7600", "tls_key_file": "/run/a  b.key",
+             "ttl_seconds": "60", "plaintext": "true"}  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(f"LICENSE_MASTER_{name.upper()}", around.format(value))
+    found = settings_from(None)
+    assert (found.database_url, found.listen, str(found.tls_key_file)) == tuple(given.values())[:3]
+    assert (found.ttl_seconds, found.plaintext) == (60, True)
+    for name in given:
+        monkeypatch.delenv(f"LICENSE_MASTER_{name.upper()}")
+    file = tmp_path / "settings.toml"
+    lines = [f"{name} = {json.dumps(around.format(given[name]))}\n" for name in list(given)[:3]]
+    file.write_bytes("".join(lines).replace("\n", "\r\n").encode("utf-16"))
+    from_file = settings_from(file)
+    assert (from_file.database_url, from_file.listen, str(from_file.tls_key_file)) == tuple(given.values())[:3]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("listen", "127.0.0.1", "listen: '127.0.0.1': no port in '127.0.0.1'"),
+        ("listen", ":7600", "no host in ':7600'"),
+        ("listen", "127.0.0.1:99999", "port 99999 is above 65535"),
+        ("metrics_listen", "::1:7601", "IPv6 address without brackets"),
+        ("database_url", " \n", "database_url: must not be empty"),
+        ("tls_key_file", "/run/a\nb", "has the control character U+000A within"),
+        ("ttl_seconds", "\uff112", ""),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_said_in_its_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(f"LICENSE_MASTER_{name.upper()}", value)
+    if not says:
+        assert settings_from(None).ttl_seconds == 12
+        return
+    with pytest.raises(CommandFailed) as failed:
+        settings_from(None)
+    assert says in failed.value.lines[0]
+
+
+def test_an_empty_variable_names_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LICENSE_MASTER_TLS_REVOCATIONS_FILE", "\n")
+    monkeypatch.setenv("LICENSE_MASTER_METRICS_LISTEN", "")
+    found = settings_from(None)
+    assert (found.tls_revocations_file, found.metrics_listen) == (None, "")

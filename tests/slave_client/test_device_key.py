@@ -178,6 +178,16 @@ def test_an_enrollment_is_signed_with_the_key_that_it_brings(folder: Path) -> No
 
 
 @pytest.mark.rule("L2")
+@pytest.mark.parametrize("around", ["{}\r\n", " {}", "\ufeff{}\u00a0", "{}\u200b\n\n"])
+def test_what_pasting_brings_is_part_of_no_token_and_no_name(folder: Path, around: str) -> None:
+    key = DeviceKey.create(folder, device=around.format(DEVICE))
+    assert key.device == DEVICE
+    said = documents.read_payload(key.enrollment(around.format("tok-_en")), document_pb2.Enrollment)
+    assert (said.device, said.token) == (DEVICE, "tok-_en")
+    with pytest.raises(ValueError, match="the token is empty"):
+        key.enrollment(around.format(""))
+
+
 def test_forged_and_foreign_answers_change_nothing(folder: Path, master: Master) -> None:
     key = DeviceKey.create(folder, device=DEVICE)
     before = content(folder)
