@@ -136,6 +136,8 @@ class Authority:
             raise AuthorityError(f"the authority in {folder} cannot be read; restore it from its backup") from error
         if not isinstance(key, Key):
             raise AuthorityError(f"the key in {folder} is not one that `pki init` makes")
+        if key.public_key() != certificate.public_key():
+            raise AuthorityError(f"{folder}: ca.key is not the key of ca.crt; restore both from one backup")
         return cls(folder, certificate, key)
 
     @property

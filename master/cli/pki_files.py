@@ -200,11 +200,6 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
 
     shown, believed = issued.certificate, authority.certificate
     pair = Pair(pem(shown), key, pem(believed), [shown], [believed])
-    if not handshake.is_known_to(pair):
-        raise CommandFailed(
-            f"{authority.folder}: ca.key is not the key of ca.crt; nothing was written",
-            remedy="restore both from a backup",
-        )
     if problem := handshake.serves(pair) if issued.subject is MASTER else handshake.calls(pair):
         raise CommandFailed(f"{issued.serial} of {issued.name} {problem}; nothing was written", remedy=_REVOKE_IT)
 
