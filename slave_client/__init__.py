@@ -26,9 +26,10 @@ from slave_client.blocking import BlockingSlaveClient
 from slave_client.book import Held
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.client import SlaveClient
-from slave_client.config import ClientConfig
+from slave_client.config import ClientConfig, ConfigError
 from slave_client.device_key import BoundLicense, DeviceKey, DeviceKeyError
 from slave_client.documents import DocumentError
+from slave_client.folder_lock import FolderInUseError
 from slave_client.line import Line
 from slave_client.notices import Notice, NoticeKind
 from slave_client.report import Report
@@ -65,9 +66,11 @@ __all__ = [
     "BoundLicense",
     "CallKind",
     "ClientConfig",
+    "ConfigError",
     "DeviceKey",
     "DeviceKeyError",
     "DocumentError",
+    "FolderInUseError",
     "Granted",
     "Held",
     "HolderKind",

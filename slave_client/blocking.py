@@ -28,7 +28,8 @@ Answer = TypeVar("Answer")
 class BlockingSlaveClient:
     """A `SlaveClient` for threads. Safe to use from several at once, but not from its own callbacks.
 
-    Use it as a context manager: leaving the block closes the lease; leaving it by an exception stops the client.
+    Use it as a context manager: leaving the block stops the client, and its lease and seats stay for the restart.
+    Nothing but `close` gives them back.
     """
 
     def __init__(
@@ -55,17 +56,18 @@ class BlockingSlaveClient:
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if failure is None:
-            self.close()
-        else:
-            self.stop()
+        self.stop()
 
     def start(self) -> None:
-        """Load what was kept and begin to look for a master. Raises RuntimeError where it was started before."""
-        if self._client is not None:
+        """Load what was kept and begin to look for a master; raises as `SlaveClient.start` does."""
+        if self._client is not None or self._ended:
             raise RuntimeError("a client is started once; make a new one")
         self._thread.start()
-        self._client = self._wait(self._started())
+        try:
+            self._client = self._wait(self._started())
+        except BaseException:
+            self._end_thread()
+            raise
 
     def close(self) -> int:
         """Close the lease and return how many seats went back; see `SlaveClient.close`."""

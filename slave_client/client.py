@@ -26,8 +26,9 @@ from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.certifying import Certifier
 from slave_client.clocks import Clock, SystemClock
-from slave_client.config import ClientConfig
+from slave_client.config import ClientConfig, ConfigError
 from slave_client.desk import SeatDesk
+from slave_client.device_key import DeviceKey, DeviceKeyError
 from slave_client.keeper import LeaseKeeper, Memory
 from slave_client.keepsake import Keepsake
 from slave_client.line import Line
@@ -55,8 +56,8 @@ class SlaveClient:
     return at once; what they raise is logged and goes no further. `line` lets a simulation cut the line to the masters,
     `clock` and `chance` let tests hold time and luck.
 
-    Use it as an async context manager: leaving the block closes the lease, and seats go back; leaving it by an
-    exception stops the client, and the lease and seats stay for the restart.
+    Use it as an async context manager: leaving the block stops the client, and its lease and seats stay for the
+    restart. Nothing but `close` gives them back: it is for a PBX that goes for good.
     """
 
     def __init__(
@@ -85,9 +86,9 @@ class SlaveClient:
         self._book = Book()
         self._board = NoticeBoard(self._callbacks.notice)
         self._standing = Standing(self._clock, self._entered)
-        self._masters = Masters(config, self._line)
+        self._masters = Masters(config, self._line, tell_certificates=self._tell_certificates)
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
-        state_dir = StateDir(config.state_dir) if config.state_dir else None
+        self._state_dir = state_dir = StateDir(config.state_dir) if config.state_dir else None
         self._shelf = Shelf(
             standby=config.pbx,
             state_dir=state_dir,
@@ -128,18 +129,25 @@ class SlaveClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if failure is None:
-            await self.close()
-        else:
-            await self.stop()
+        await self.stop()
 
     async def start(self) -> None:
         """Load what was kept and begin to look for a master. Returns without waiting for one; never raises for want of
-        a master or a good state directory. Raises RuntimeError where the client was started before.
+        a master, or for what a state directory holds.
+
+        Raises:
+            ConfigError: a file that the configuration names cannot be used; names it.
+            FolderInUseError: somebody else uses the state directory, or that of which it is a copy.
+            RuntimeError: the client was started before.
         """
         if self._tasks or self._standing.state is not State.STARTING:
             raise RuntimeError("a client is started once; make a new one")
-        memory = await self._resume()
+        try:
+            await self._check_files()
+            memory = await self._resume()
+        except BaseException:
+            self._leave_state_dir()
+            raise
         listener = Listener(
             standing=self._standing,
             masters=self._masters,
@@ -297,6 +305,8 @@ class SlaveClient:
         before = self._carrying.get(primary)
         if before is not None and not before.state.is_final:
             return before
+        if before is not None:
+            await before.stop()  # its folder is needed
         await self._shelf.load(primary)
         takeover = Takeover(
             standby=self._config, primary=primary, reason=reason, force=force, own=self._standing, shelf=self._shelf
@@ -384,17 +394,20 @@ class SlaveClient:
 
     async def _resume(self) -> Memory:
         """Take over what the state directory has, as far as it can be relied on."""
-        if self._config.state_dir is None:
+        if self._state_dir is None:
             self._rely_on_standby_lease()
             return Memory.BLANK
+        await asyncio.to_thread(self._state_dir.claim)
         found = await asyncio.to_thread(
-            recover, StateDir(self._config.state_dir), pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
+            recover, self._state_dir, pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
         )
         if found.problems:
             self._board.raise_own(NoticeKind.STATE_SET_ASIDE, " ".join(found.problems))
         if found.identity is not None:
+            self._state_dir.claim_identity(found.identity.instance_id)
             self._identity = found.identity
         else:
+            self._state_dir.claim_identity(self._identity.instance_id)
             await self._keepsake.save_identity(self._identity)
         if found.lease is not None:
             self._rely_on(found.lease)
@@ -507,11 +520,36 @@ class SlaveClient:
     async def _leave(self) -> None:
         for carrying in self._carrying.values():
             await carrying.stop()
-        await asyncio.gather(*self._chores)
-        await self._masters.close()
-        await self._certifier.stop()
-        await self._desk.stop()
-        await self._keepsake.stop()
+        try:
+            await asyncio.gather(*self._chores)
+            await self._masters.close()
+            await self._certifier.stop()
+            await self._desk.stop()
+            await self._keepsake.stop()
+        finally:
+            self._leave_state_dir()
+
+    def _leave_state_dir(self) -> None:
+        if self._state_dir is not None:
+            self._state_dir.leave()
+
+    async def _check_files(self) -> None:
+        """Find out now what would otherwise show as a master that does not answer; raises ConfigError."""
+        try:
+            await self._masters.read_certificates()
+        except ValueError as failure:
+            raise ConfigError(str(failure)) from failure
+        if self._config.device_dir is not None:
+            try:
+                await asyncio.to_thread(DeviceKey.load, self._config.device_dir)
+            except DeviceKeyError as failure:
+                raise ConfigError(f"device_dir: {failure}") from failure
+
+    def _tell_certificates(self, problem: str | None) -> None:
+        if problem is None:
+            self._board.clear_own(NoticeKind.CERTIFICATE_UNUSABLE)
+        else:
+            self._board.raise_own(NoticeKind.CERTIFICATE_UNUSABLE, problem)
 
     def _tell_disk_problem(self, problem: OSError | None) -> None:
         if problem is None:

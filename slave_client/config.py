@@ -9,18 +9,25 @@ from typing import Final
 
 import grpc
 
+from licensemaster.values import BadValueError, target
 from slave_client.promise import PUBLIC_KEY_LENGTH
 from slave_client.tls import TlsFiles
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used: which field, which value or file, and what to do."""
+
 
 _PBX: Final = re.compile(r"projects/[a-z0-9-]{1,63}/pbxs/[a-z0-9-]{1,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """How one PBX reaches its license master. Raises ValueError where something makes no sense."""
+    """How one PBX reaches its license master. Raises ConfigError, a ValueError, where something makes no sense."""
 
     addresses: tuple[str, ...]
-    """The masters, as gRPC targets ("license-master:7600"); tried in this order, from the last good one on."""
+    """The masters, as HOST:PORT ("license-master:7600") or other targets of gRPC; tried in this order, from the last
+    good one on."""
     pbx: str
     """projects/{project}/pbxs/{pbx}"""
     software_version: str
@@ -53,23 +60,29 @@ class ClientConfig:
     """More gRPC channel arguments."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.addresses, str):
+            raise ConfigError(f"addresses is one text; write addresses=({self.addresses!r},)")
         if not self.addresses or not all(self.addresses):
-            raise ValueError("addresses must name at least one master")
+            raise ConfigError("addresses must name at least one master")
+        try:
+            object.__setattr__(self, "addresses", tuple(target(one) for one in self.addresses))
+        except BadValueError as error:
+            raise ConfigError(f"addresses: {error}") from error
         if not _PBX.fullmatch(self.pbx):
-            raise ValueError(f"pbx must read projects/{{project}}/pbxs/{{pbx}}, not {self.pbx!r}")
+            raise ConfigError(f"pbx must read projects/{{project}}/pbxs/{{pbx}}, not {self.pbx!r}")
         if self.tls is not None and self.credentials is not None:
-            raise ValueError("tls and credentials are two ways to say the same; give one")
+            raise ConfigError("tls and credentials are two ways to say the same; give one")
         if not self.software_version:
-            raise ValueError("software_version must not be empty")
+            raise ConfigError("software_version must not be empty")
         if any(len(key) != PUBLIC_KEY_LENGTH for key in self.trusted_keys):
-            raise ValueError(f"trusted_keys must be raw Ed25519 public keys of {PUBLIC_KEY_LENGTH} bytes")
+            raise ConfigError(f"trusted_keys must be raw Ed25519 public keys of {PUBLIC_KEY_LENGTH} bytes")
         if not 1 <= self.seats_per_call_max <= 10_000:
-            raise ValueError("seats_per_call_max must be 1 to 10,000")
+            raise ConfigError("seats_per_call_max must be 1 to 10,000")
         for name in ("call_timeout_seconds", "give_up_after_seconds", "backoff_base_seconds", "save_every_seconds"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0")
+                raise ConfigError(f"{name} must be above 0")
         if self.backoff_max_seconds < self.backoff_base_seconds:
-            raise ValueError("backoff_max_seconds must not be below backoff_base_seconds")
+            raise ConfigError("backoff_max_seconds must not be below backoff_base_seconds")
 
     @property
     def caller_name(self) -> str:

@@ -5,7 +5,8 @@ binding of this device, and what was certified stays ended: a binding handed in 
 line: every step takes a document and gives one. Leaves to others: whether the license is still in use (the master sees
 to that before it takes the certificate), and carrying the documents.
 
-The folder has `device.key` (PKCS #8, readable by its owner only) and `device.json` (what is known, for people too).
+The folder has `device.key` (PKCS #8, readable by its owner only) and `device.json` (what is known, for people too). A
+client and commands may use it at once: each change is made under a lock, on what the folder says by then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,10 +33,12 @@ from licensemaster import values
 from licensemaster.v1 import document_pb2
 from slave_client import documents
 from slave_client.documents import DocumentError
+from slave_client.folder_lock import FolderInUseError, FolderLock
 
 KEY_FILE: Final = "device.key"
 STATE_FILE: Final = "device.json"
 _DEVICE: Final = re.compile(r"projects/[^/\s]+/devices/[^/\s]+")
+_PATIENCE_SECONDS: Final = 10.0
 
 
 class DeviceKeyError(Exception):
@@ -80,15 +84,15 @@ class DeviceKey:
         device = values.resource(device)
         if not _DEVICE.fullmatch(device):
             raise values.BadValueError(f"{device[:200]!r} is not projects/PROJECT/devices/DEVICE")
-        file = folder / KEY_FILE
-        if file.exists():
-            raise DeviceKeyError(f"{file} exists; a device keeps its key. Use another folder for another device")
         folder.mkdir(parents=True, exist_ok=True)
-        key = Ed25519PrivateKey.generate()
+        file, key = folder / KEY_FILE, Ed25519PrivateKey.generate()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         made = cls(folder, key, _Known(device))
-        made._save()
-        _write(file, pem)  # last: a folder with a key is whole
+        with _locked(folder):
+            if file.exists():
+                raise DeviceKeyError(f"{file} exists; a device keeps its key. Use another folder for another device")
+            made._save()
+            _write(file, pem)  # last: a folder with a key is whole
         return made
 
     @classmethod
@@ -100,8 +104,7 @@ class DeviceKey:
         """
         try:
             key = load_pem_private_key((folder / KEY_FILE).read_bytes(), password=None)
-            fields = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-            known = _known_of(fields)
+            known = _read_known(folder)
         except FileNotFoundError as failure:
             remedy = "create the device's key first"
             if (folder / KEY_FILE).exists():
@@ -157,8 +160,10 @@ class DeviceKey:
         said = documents.verified(document, kind=kind, public_key=master_key, payload=document_pb2.EnrollmentAnswer)
         if (said.device, said.public_key) != (self.device, self.public_key):
             raise DeviceKeyError(f"this answers the enrollment of {said.device}, not of {self.device} with this key")
-        self._known.master_key = master_key
-        self._save()
+        with self._changing() as known:
+            if known.master_key not in (b"", master_key):
+                raise DeviceKeyError(f"{self.device} was enrolled with another master meanwhile")
+            known.master_key = master_key
 
     def accept_binding(self, document: document_pb2.SignedDocument) -> BoundLicense:
         """Take the master's statement that a license is bound to this device.
@@ -169,11 +174,12 @@ class DeviceKey:
         """
         said = self._from_master(document, document_pb2.DOCUMENT_KIND_BINDING, document_pb2.Binding)
         self._check_mine(said)
-        if said.number <= self._known.ended.get(said.license, 0):
-            raise DeviceKeyError(f"binding {said.number} of {said.license} is over: this device certified that itself")
         bound = BoundLicense(said.license, said.type, said.quantity, said.number)
-        self._known.bound[said.license] = bound
-        self._save()
+        with self._changing() as known:
+            if said.number <= known.ended.get(said.license, 0):
+                over = f"binding {said.number} of {said.license} is over"
+                raise DeviceKeyError(f"{over}: this device certified that itself")
+            known.bound[said.license] = bound
         return bound
 
     def certify(self, document: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
@@ -187,11 +193,11 @@ class DeviceKey:
         asked = self._from_master(document, kind, document_pb2.ReleaseRequest)
         self._check_mine(asked.binding)
         name, number = asked.binding.license, asked.binding.number
-        bound = self._known.bound.get(name)
-        if bound is not None and bound.number <= number:
-            del self._known.bound[name]
-        self._known.ended[name] = max(number, self._known.ended.get(name, 0))
-        self._save()  # before anybody can have the certificate
+        with self._changing() as known:  # on disk before anybody can have the certificate
+            bound = known.bound.get(name)
+            if bound is not None and bound.number <= number:
+                del known.bound[name]
+            known.ended[name] = max(number, known.ended.get(name, 0))
         said = document_pb2.SecurityCertificate(device=self.device, license=name, number=number, nonce=asked.nonce)
         return documents.sign(document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE, said, self._key)
 
@@ -206,6 +212,22 @@ class DeviceKey:
         if binding.device != self.device:
             raise DeviceKeyError(f"this concerns {binding.device}, not {self.device}")
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[_Known]:
+        """What is known now, whoever wrote it, and what it is changed to: no two change the folder at a time.
+
+        Raises:
+            DeviceKeyError: another process has had the folder for ten seconds, or it cannot be read.
+            OSError: it cannot be written.
+        """
+        with _locked(self._folder):
+            try:
+                self._known = _read_known(self._folder)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:
+                raise DeviceKeyError(f"{self._folder} cannot be read: {failure}") from failure
+            yield self._known
+            self._save()
+
     def _save(self) -> None:
         fields = {
             "device": self._known.device,
@@ -217,6 +239,22 @@ class DeviceKey:
             "ended": dict(sorted(self._known.ended.items())),
         }
         _write(self._folder / STATE_FILE, (json.dumps(fields, indent=2) + "\n").encode())
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        lock = FolderLock.take(folder, patience_seconds=_PATIENCE_SECONDS)
+    except FolderInUseError as failure:
+        raise DeviceKeyError(str(failure)) from failure
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read_known(folder: Path) -> _Known:
+    return _known_of(json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
 
 
 def _known_of(fields: dict[str, Any]) -> _Known:

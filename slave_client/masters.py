@@ -7,7 +7,7 @@ others: retries, and what follows from a failure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2
 from slave_client.channels import open_channel
 from slave_client.config import ClientConfig
 from slave_client.line import Line
+from slave_client.tls import Certificates
 
 Response = TypeVar("Response")
 
@@ -105,14 +106,18 @@ class MasterError(Exception):
 class Masters:
     """Calls to whichever master answers; moves on to the next address when told to."""
 
-    def __init__(self, config: ClientConfig, line: Line) -> None:
+    def __init__(
+        self, config: ClientConfig, line: Line, *, tell_certificates: Callable[[str | None], None] = lambda _: None
+    ) -> None:
+        """`tell_certificates` hears what is wrong with the certificates' files when that may have changed."""
         self._config = config
         self._line = line
         self._channels: dict[int, aio.Channel] = {}
         self._stubs: dict[int, lease_pb2_grpc.LeaseServiceAsyncStub] = {}
         self._current = 0
         self._closed = False
-        self._shown: tuple[int, ...] = ()
+        self._certificates = Certificates(config.tls) if config.tls is not None else None
+        self._tell_certificates = tell_certificates
         self._leaving: set[asyncio.Task[None]] = set()
         self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
         """The streams under way, and where they come from."""
@@ -135,6 +140,12 @@ class Masters:
     def count(self) -> int:
         """How many addresses there are."""
         return len(self._config.addresses)
+
+    async def read_certificates(self) -> None:
+        """Read the configured certificates, once, before anything is called; raises ValueError naming the file."""
+        if self._certificates is not None:
+            await asyncio.to_thread(self._certificates.read)
+            self._tell_certificates(self._certificates.problem)
 
     def move_on(self, leaving: str = "") -> None:
         """Use the next address from now on; streams from elsewhere end. Nothing where `leaving` was left already."""
@@ -204,7 +215,7 @@ class Masters:
             async for response in call:
                 yield response
         except (aio.AioRpcError, aio.UsageError) as failure:
-            raise self._error_after(failure, shown, address) from failure
+            raise await self._error_after(failure, shown, address) from failure
         except asyncio.CancelledError:
             if address != self.address and not _is_being_cancelled():
                 return  # another master is in use by now
@@ -241,31 +252,30 @@ class Masters:
         return channel
 
     def _connect(self) -> aio.Channel:
-        credentials = self._config.credentials
-        if self._config.tls is not None:
-            self._shown = self._config.tls.stamp()
-            try:
-                credentials = self._config.tls.credentials()
-            except OSError as error:
-                raise MasterError(Trouble.DENIED, f"{error.filename}: {error.strerror}") from error
+        credentials = self._config.credentials if self._certificates is None else self._certificates.credentials
         return open_channel(self.address, credentials, self._options)
 
-    def _error_after(
-        self, failure: aio.AioRpcError | aio.UsageError, shown: tuple[int, ...], address: str
-    ) -> MasterError:
+    @property
+    def _shown(self) -> int:
+        """Which of the certificates that there were in turn is shown on new channels."""
+        return 0 if self._certificates is None else self._certificates.version
+
+    async def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: int, address: str) -> MasterError:
         """What a failure means; where the certificate that was shown is renewed by now, another attempt is worth it."""
         error = _error_of(failure, address)
-        self._reconnect_if_renewed()
-        if self._config.tls is None or self._config.tls.stamp() == shown or not error.reason.startswith("CERTIFICATE_"):
+        if self._certificates is not None:
+            await self._reconnect_if_renewed(self._certificates)
+        if self._shown == shown or not error.reason.startswith("CERTIFICATE_"):
             return error
         return MasterError(Trouble.BUSY, str(error), reason=error.reason, address=address)
 
-    def _reconnect_if_renewed(self) -> None:
+    async def _reconnect_if_renewed(self, certificates: Certificates) -> None:
         """After a failure: a channel shows for ever what it began with, so newer files need newer channels."""
-        if self._config.tls is None or not self._channels or self._config.tls.stamp() in ((), self._shown):
-            return
-        for channel in self._forget_channels():
-            self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
+        renewed = await asyncio.to_thread(certificates.look)
+        self._tell_certificates(certificates.problem)
+        if renewed:
+            for channel in self._forget_channels():
+                self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
 
     def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> None:
         """After a call that ran out of time while none was answered: the connection may be half-open. Nobody
@@ -297,7 +307,7 @@ class Masters:
             response = await call
         except (aio.AioRpcError, aio.UsageError) as failure:
             self._reconnect_if_silent(failure, current, answers)
-            raise self._error_after(failure, shown, address) from failure
+            raise await self._error_after(failure, shown, address) from failure
         except asyncio.CancelledError:
             self._raise_if_broken_off(address)
             raise

@@ -58,6 +58,9 @@ class NoticeKind(Enum):
     """The master still has seats on this PBX that the client does not remember; `sync()` settles them."""
     SEATS_NOT_TOLD = "seats_not_told"
     """The client was closed but could not tell the master; the seats go back when the lease ends."""
+    CERTIFICATE_UNUSABLE = "certificate_unusable"
+    """The files of `tls` changed and cannot be used, so that the former ones go on; or the certificate ended, or has
+    not begun. The message names the file."""
     CERTIFICATE_NOT_GIVEN = "certificate_not_given"
     """A release was not certified: its request is not genuine or not this device's, or the folder cannot be used."""
 

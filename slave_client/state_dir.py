@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from licensemaster.v1 import lease_pb2
 from slave_client.book import Held
+from slave_client.folder_lock import FolderLock, NameLock
 from slave_client.promise import Promise, PromiseError, verify
 from slave_client.seats import Basis, HolderKind, SeatKey, Want
 
@@ -82,10 +83,32 @@ class Recovered:
 
 
 class StateDir:
-    """The directory of one PBX. One client at a time may use it."""
+    """The directory of one PBX. One client at a time may use it, nor may a copy of it be used beside it (`claim`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._locks: list[FolderLock | NameLock] = []
+
+    def claim(self) -> None:
+        """Have the directory to oneself until `leave`, or the end of the process; makes it where there is none.
+
+        One that cannot be made or opened is nobody's: reading and writing it will say why.
+
+        Raises:
+            FolderInUseError: another has it, or its file system locks nothing.
+        """
+        with contextlib.suppress(OSError):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._locks.append(FolderLock.take(self.path))
+
+    def claim_identity(self, instance_id: str) -> None:
+        """Be the only one on this host with this identity; raises FolderInUseError: the directory is a copy then."""
+        self._locks.append(NameLock.take(f"license-master-slave-{instance_id}", self.path))
+
+    def leave(self) -> None:
+        """Let others have it."""
+        while self._locks:
+            self._locks.pop().release()
 
     def load_identity(self, *, pbx: str) -> Identity | None:
         """Return the kept identity, None where there is none. Raises StateDirError, also where it is another PBX's."""

@@ -1,11 +1,25 @@
-"""Certificates as files: what the client shows its masters, and whom it believes. Renewed files are read again."""
+"""Certificates as files: what the client shows its masters, and whom it believes. Renewed files are read again.
+
+Decides: which files are in use. Those that cannot be read, do not belong together or are of no use to TLS are never
+taken into use: at the start that is an error, later the former ones go on, and a notice says why. A certificate that
+ended, or has not begun, is shown all the same: what the PBX was promised must outlive a restart, and the clock may be
+wrong. Leaves to others: what is wrong with a file (`pem`, `handshake`), and when to look (`masters`).
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import grpc
+
+from slave_client import handshake
+from slave_client.pem import NamedFile, Pair, read_pair
+
+_AGAIN_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +34,16 @@ class TlsFiles:
     """The certificate's key, without a password."""
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """What they hold now; raises OSError where one cannot be read."""
-        return grpc.ssl_channel_credentials(self.ca.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes())
+        """What they hold now; raises ValueError where they cannot be read or do not belong together, naming which."""
+        return _credentials(self.read())
+
+    def read(self) -> Pair:
+        """What they hold now; raises ValueError where they cannot be read or do not belong together, naming which."""
+        return read_pair(
+            NamedFile("tls.certificate", self.certificate),
+            NamedFile("tls.key", self.key),
+            NamedFile("tls.ca", self.ca),
+        )
 
     def stamp(self) -> tuple[int, ...]:
         """Changes with the files; empty while one is missing."""
@@ -29,4 +51,72 @@ class TlsFiles:
             found = [path.stat() for path in (self.ca, self.certificate, self.key)]
         except OSError:
             return ()
-        return tuple(number for one in found for number in (one.st_ino, one.st_mtime_ns, one.st_size))
+        return tuple(number for one in found for number in (one.st_ino, one.st_mtime_ns, one.st_ctime_ns, one.st_size))
+
+
+class Certificates:
+    """What a client shows, as its files were when they could last be used."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._lock = threading.Lock()  # calls that fail together wait for one look
+        self._read_from: tuple[int, ...] = ()
+        self._tried: tuple[tuple[int, ...], float] = (), 0.0
+        self._credentials: grpc.ChannelCredentials | None = None
+        self.version = 0
+        """Grows when other files are taken into use."""
+        self.problem: str | None = None
+        """What is wrong with the files as they are now."""
+
+    @property
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What to connect with."""
+        assert self._credentials is not None, "read before connecting"
+        return self._credentials
+
+    def read(self) -> None:
+        """Take the files into use. Blocks.
+
+        Raises:
+            ValueError: they cannot be read, do not belong together, or TLS cannot use them; names which.
+        """
+        stamp = self._files.stamp()  # before reading: what changes meanwhile is read the next time
+        pair = self._files.read()
+        problem, file = _dates(pair, time.time()), NamedFile("tls.certificate", self._files.certificate)
+        if problem is None and (useless := handshake.calls(pair)):
+            raise file.wrong(useless)
+        self._read_from, self._credentials = stamp, _credentials(pair)
+        self.problem = str(file.wrong(problem)) if problem else None
+        self.version += 1
+
+    def look(self) -> bool:
+        """Take changed files into use if they can be used; whether that was done. Blocks."""
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> bool:
+        stamp, now = self._files.stamp(), time.monotonic()
+        if stamp in ((), self._read_from) or (stamp == self._tried[0] and now - self._tried[1] < _AGAIN_SECONDS):
+            return False
+        self._tried = stamp, now
+        try:
+            self.read()
+        except ValueError as error:
+            self.problem = f"changed files cannot be used, the former ones stay: {error}"
+            return False
+        return True
+
+
+def _credentials(pair: Pair) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(pair.ca, pair.key, pair.certificate)
+
+
+def _dates(pair: Pair, now: float) -> str | None:
+    here = f"here it is {_moment(now)}"
+    if pair.ends_at <= now:
+        return f"ended {_moment(pair.ends_at)}, and {here}; renew it, or set the clock"
+    return f"begins {_moment(pair.begins_at)}, and {here}; set the clock, or wait" if pair.begins_at > now else None
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
 
 from master.auth.files import write
-from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, TlsFiles, Want
+from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import Papers, Pki
+from tests.chaos.lines import FAIR, Line, Weather, line_to
 from tests.support.masters import InProcess
 
 BERLIN = "projects/acme/pbxs/berlin"
@@ -54,3 +56,33 @@ def test_files_and_credentials_are_not_both_given(pki: Pki, tmp_path: Path) -> N
             tls=put(tmp_path / "pbx", papers),
             credentials=papers.credentials,
         )
+
+
+async def test_a_renewal_that_is_of_no_use_is_told_and_the_old_one_goes_on(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    tls = put(tmp_path / "pbx", pki.papers(BERLIN))
+    told: asyncio.Queue[Notice] = asyncio.Queue()
+    async with asyncio.timeout(30), line_to(secured.wire.address) as line:
+        config = ClientConfig(
+            addresses=(line.address,), pbx=BERLIN, software_version="12", tls=tls, backoff_max_seconds=0.2
+        )
+        async with SlaveClient(config, on_notice=told.put_nowait) as client:
+            await client.wait_for_state(State.CONNECTED)
+            put(tmp_path / "pbx", pki.foreign(key="P-521"))
+            await _broken(line, client)
+            notice = await told.get()
+            assert (notice.kind, "its key is secp521r1" in notice.message) == (NoticeKind.CERTIFICATE_UNUSABLE, True)
+            assert (await client.acquire(Want("port", HolderKind.USER, "anna"))).granted
+            put(tmp_path / "pbx", pki.papers(BERLIN))
+            await _broken(line, client)
+            assert not client.notices
+
+
+async def _broken(line: Line, client: SlaveClient) -> None:
+    """Break all connections, and wait until the client is back."""
+    line.weather = Weather(is_cut=True)
+    await client.wait_for_state(State.OFFLINE)
+    line.weather = FAIR
+    client.look_again()
+    await client.wait_for_state(State.CONNECTED)

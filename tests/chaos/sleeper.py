@@ -116,6 +116,7 @@ def main() -> None:
         while not ended.wait(0.2):
             client.acquire_many(wants)
         looking.join()
+        client.close()
 
 
 def _look(client: BlockingSlaveClient, wants: list[Want], ended: threading.Event) -> None:

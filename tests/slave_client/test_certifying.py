@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from licensemaster.v1 import document_pb2, license_pb2
 from slave_client import (
     BlockingSlaveClient,
+    ConfigError,
     DeviceKey,
     HolderKind,
     Lost,
@@ -188,10 +189,9 @@ async def test_a_request_that_the_known_master_did_not_sign_is_not_certified(
     await _is_not_certified(master, operator, relay, tmp_path / "astray", "forged or altered")
 
 
-async def test_a_folder_that_is_missing_is_told_with_its_remedy(
-    master: RestartableMaster, operator: Operator, relay: Relay, tmp_path: Path
-) -> None:
-    await _is_not_certified(master, operator, relay, tmp_path / "nowhere", "create the device's key first")
+async def test_a_folder_that_is_missing_is_told_with_its_remedy(master: RestartableMaster, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"device_dir: .*nowhere.*create the device's key first"):
+        await SlaveClient(master.config("hq", device_dir=tmp_path / "nowhere")).start()
 
 
 async def _is_not_certified(

@@ -59,6 +59,8 @@ async def test_seats_are_acquired_and_returned(master: RestartableMaster) -> Non
         assert returned == Returned(want=PHONES[0], held=True)
         assert len(await master.holders("berlin")) == PORTS - 1
         assert client.report().seats_held == PORTS - 1
+        assert await client.close() == PORTS - 1
+        assert client.state is State.CLOSED
     assert client.state is State.CLOSED
     assert len(await master.holders("berlin")) == 0
     assert sum(isinstance(change, Granted) for change in changes) == PORTS
@@ -317,7 +319,8 @@ async def test_leaving_by_an_exception_keeps_the_lease(master: RestartableMaster
     assert len(await master.holders("berlin")) == 1
 
 
-async def test_the_blocking_face_does_the_same(master: RestartableMaster) -> None:
+@pytest.mark.parametrize("ends_for_good", [True, False])
+async def test_the_blocking_face_does_the_same(master: RestartableMaster, ends_for_good: bool) -> None:
     def use() -> None:
         with BlockingSlaveClient(master.config()) as client:
             assert client.wait_for_state(State.CONNECTED, timeout_seconds=20) is State.CONNECTED
@@ -328,12 +331,14 @@ async def test_the_blocking_face_does_the_same(master: RestartableMaster) -> Non
             assert client.sync(PHONES[:2]).seats_returned == 3
             assert client.state is State.CONNECTED
             assert len(client.held) == 2
-        assert client.report().state is State.CLOSED
+            if ends_for_good:
+                assert client.close() == 2
+        assert client.report().state is (State.CLOSED if ends_for_good else State.STOPPED)
         with pytest.raises(RuntimeError, match="closed"):
             client.acquire(PHONES[0])
 
     await asyncio.to_thread(use)
-    assert len(await master.holders("berlin")) == 0
+    assert len(await master.holders("berlin")) == (0 if ends_for_good else 2)
 
 
 async def test_a_simulated_site_lives_through_an_outage(master: RestartableMaster) -> None:

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from licensemaster.v1 import document_pb2
-from slave_client import DeviceKey, DeviceKeyError, DocumentError, documents
+from slave_client import DeviceKey, DeviceKeyError, DocumentError, device_key, documents
+from tests.support.folders import held_by_another
 
 DEVICE = "projects/acme/devices/berlin-box"
 OTHER = "projects/acme/devices/rome-box"
@@ -312,3 +313,27 @@ def test_what_concerns_another_device_is_refused(key: DeviceKey, folder: Path, m
     with pytest.raises(DeviceKeyError, match="rome-box, not"):
         key.accept_binding(master.binding(device=OTHER))
     assert content(folder) == before
+
+
+def test_what_two_do_with_one_device_is_all_kept(master: Master, folder: Path) -> None:
+    """A client certifies while an operator's command accepts a binding: neither undoes what the other did."""
+    enrolled = DeviceKey.create(folder, device=DEVICE)
+    enrolled.accept_answer(master.answer(enrolled))
+    one, other = DeviceKey.load(folder), DeviceKey.load(folder)
+    one.certify(master.request("ports"))
+    other.accept_binding(master.binding("video"))
+    with pytest.raises(DeviceKeyError, match="certified that itself"):
+        other.accept_binding(master.binding("ports"))
+    assert [bound.license for bound in DeviceKey.load(folder).licenses] == ["video"]
+
+
+def test_a_device_that_another_process_has_is_left_alone(
+    master: Master, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_key, "_PATIENCE_SECONDS", 0.05)
+    key = DeviceKey.create(folder, device=DEVICE)
+    before = (folder / "device.json").read_bytes()
+    with held_by_another(folder) as process, pytest.raises(DeviceKeyError, match=f"in use by process {process.pid}"):
+        key.accept_answer(master.answer(key))
+    assert (folder / "device.json").read_bytes() == before
+    key.accept_answer(master.answer(key))

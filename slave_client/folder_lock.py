@@ -1,0 +1,137 @@
+"""A folder of state is used by one at a time: who opens it holds a lock, and the kernel frees it with the process.
+
+Decides: whether somebody else uses the folder, be it another process or another object of this one, and who. The folder
+itself is locked, so that nothing lies about after a crash and a folder that can only be read is locked all the same. A
+copy of a folder is another folder: what both have in common, their identity, is locked by its name (`NameLock`), for
+this host. Leaves to others: what it means for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+import sys
+import time
+import weakref
+from pathlib import Path
+from typing import Final, Self
+
+_BUSY: Final = (errno.EWOULDBLOCK, errno.EACCES)
+_CANNOT_LOCK: Final = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_LOOK_SECONDS: Final = 0.02
+_PROC_LOCKS: Final = Path("/proc/locks")
+
+
+class FolderInUseError(Exception):
+    """A folder of state cannot be had for oneself: by whom it is used, or why it cannot be locked, and what to do."""
+
+    def __init__(self, folder: Path, problem: str, remedy: str, *, process: int = 0) -> None:
+        super().__init__(f"{folder}: {problem}; {remedy}")
+        self.folder = folder
+        self.process = process
+        """Whose it is; 0 where that cannot be seen from here."""
+
+
+class FolderLock:
+    """A folder that nobody else has, until `release`, or the end of the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._closing = weakref.finalize(self, os.close, descriptor)
+
+    @classmethod
+    def take(cls, folder: Path, *, patience_seconds: float = 0.0) -> Self:
+        """Lock a folder that is there; waits so long at most for who has it now.
+
+        Raises:
+            FolderInUseError: somebody else has it, or its file system locks nothing.
+            OSError: it cannot be opened.
+        """
+        lock = cls(descriptor := os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        until = time.monotonic() + patience_seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as failure:
+                if failure.errno in _BUSY and time.monotonic() < until:
+                    time.sleep(_LOOK_SECONDS)
+                    continue
+                process = _holder(descriptor)
+                lock.release()
+                if failure.errno in _BUSY:
+                    raise in_use(folder, process) from failure
+                if failure.errno in _CANNOT_LOCK:
+                    problem = f"its file system does not lock folders ({failure.strerror}), as network file systems do"
+                    raise FolderInUseError(folder, problem, "use a folder on a disk of this host") from failure
+                raise
+            return lock
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._closing()
+
+
+class NameLock:
+    """A name that nobody else on this host has, until `release`, or the end of the process.
+
+    Hosts are network namespaces: containers with a network of their own are hosts of their own. Where the system has no
+    such names (other than Linux), everybody gets every name.
+    """
+
+    def __init__(self, listening: socket.socket | None) -> None:
+        self._listening = listening
+
+    @classmethod
+    def take(cls, name: str, folder: Path) -> Self:
+        """Take a name on behalf of a folder; raises FolderInUseError where another has it."""
+        if sys.platform != "linux":
+            return cls(None)
+        listening = socket.socket(socket.AF_UNIX)
+        try:
+            listening.bind(f"\0{name}")
+            listening.listen()
+        except OSError as failure:
+            listening.close()
+            if failure.errno != errno.EADDRINUSE:
+                return cls(None)  # sandboxes without such sockets: what cannot be looked at is let be
+            raise in_use(folder, _listener(name), is_copy=True) from failure
+        return cls(listening)
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._listening is not None:
+            self._listening.close()
+
+
+def in_use(folder: Path, process: int, *, is_copy: bool = False) -> FolderInUseError:
+    """What to raise where somebody has the folder, or that of which it is a copy."""
+    by = "another process" if not process else "this process" if process == os.getpid() else f"process {process}"
+    if is_copy:
+        remedy = "a copy is of no use: give each its own folder, and stop the other before its folder is moved"
+        return FolderInUseError(folder, f"is a copy of a folder in use by {by}", remedy, process=process)
+    return FolderInUseError(folder, f"in use by {by}", "stop that one first, or name another folder", process=process)
+
+
+def _holder(descriptor: int) -> int:
+    """Who has the lock, as far as the kernel tells; 0 where it does not."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        found = os.fstat(descriptor)
+        place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        for line in _PROC_LOCKS.read_text().splitlines():
+            words = line.split()
+            if words[1:2] == ["FLOCK"] and words[5] == place:
+                return max(int(words[4]), 0)
+    return 0
+
+
+def _listener(name: str) -> int:
+    """Who has a name; 0 where that cannot be seen."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(1)
+        asking.connect(f"\0{name}")
+        process, _, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(process)
+    return 0
