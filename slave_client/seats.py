@@ -107,6 +107,11 @@ class RemedyAction(Enum):
     ACQUIRE_FIRST = 6
     RETURN_FIRST = 7
     WAIT = 8
+    RELEASE_LICENSES = 9
+    FREE_SEATS = 10
+    RENEW_AGREEMENT = 11
+    EXPLAIN = 12
+    NONE = 13
 
 
 class LossCause(Enum):

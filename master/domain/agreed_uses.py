@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from master.domain.agreements.dates import day_of
 from master.domain.estate import AgreedUse, Estate, License
-from master.domain.refusals import MOST_NAMED, Refusal, Remedy
+from master.domain.refusals import MOST_NAMED, Refusal
 
 _DAY_SECONDS = 86_400.0
 
@@ -62,16 +62,7 @@ def with_ended_use(refusal: Refusal, estate: Estate, now: float) -> Refusal:
         refusal,
         rules=tuple(dict.fromkeys((*refusal.rules, *(policy.rules if policy is not None else ())))),
         message=f"{refusal.message}; {ended}",
-        remedy=or_renew(refusal.remedy, estate, now),
     )
-
-
-def or_renew(remedy: Remedy, estate: Estate, now: float) -> Remedy:
-    """A remedy that asks for more licenses, or for those back whose use ended."""
-    item = ended_use(estate, remedy.license_type, now)
-    if item is None or item.agreed is None:
-        return remedy
-    return replace(remedy, text=f"buy or renew {item.agreed.subject}, or {remedy.text}")
 
 
 def _titled(estate: Estate, agreed: AgreedUse) -> str:

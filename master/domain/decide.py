@@ -11,7 +11,7 @@ every seat by itself; what the ledger then holds as changed is what is to be wri
 - While a restored master learns, nothing is debited but what is counted for the PBX already (`learning.py`).
 
 Left to `terms.py`: everything that looks only at the estate. Left to `explanations.py`: how a refusal is worded. Left
-to the caller: leases, time, storage.
+to `remedies.py`: what would turn it into a grant. Left to the caller: leases, time, storage.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from master.domain import explanations
-from master.domain.agreed_uses import or_renew, with_ended_use
+from master.domain.agreed_uses import with_ended_use
 from master.domain.catalog import LicenseType, RequiredOf, Requirement
 from master.domain.estate import Pbx
 from master.domain.ledger import Ledger
 from master.domain.pools import grantable
-from master.domain.refusals import Refusal, RefusalReason, Remedy
+from master.domain.refusals import Refusal
 from master.domain.seats import Granted, Returned, Seat, SeatKey, Want
 from master.domain.terms import Source, Terms, TermsBook, application_refused
 from master.domain.versions import Version
@@ -70,11 +70,11 @@ class Decider:
         """Grant or refuse each, in request order; what others need is decided first."""
         rank = self._catalog.rank
         if len({rank.get(key, 0) for key in {want.type for want in wants}}) < 2:
-            return explanations.with_totals(wants, [self._acquire_one(want) for want in wants], self._remedy)
+            return explanations.with_totals(wants, [self._acquire_one(want) for want in wants])
         outcomes: dict[int, Outcome] = {}
         for index in sorted(range(len(wants)), key=lambda at: rank.get(wants[at].type, 0)):
             outcomes[index] = self._acquire_one(wants[index])
-        return explanations.with_totals(wants, [outcomes[index] for index in range(len(wants))], self._remedy)
+        return explanations.with_totals(wants, [outcomes[index] for index in range(len(wants))])
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each, in request order; what depends on others is returned first."""
@@ -313,7 +313,7 @@ class Decider:
                     self._ledger.remove(after)
                     self._ledger.add(before)
                 self._ledger.add(returned)
-                return explanations.still_required(whole, included, because=f"; {outcome.message}")
+                return explanations.still_required(whole, [seat], short=outcome)
             charged.append((seat, self._held[seat.key]))
         return None
 
@@ -414,14 +414,3 @@ class Decider:
             return explanations.learning(companion.type, self._pbx, self._estate)
         pools = {source.pool_id: self._ledger.pools[source.pool_id] for source in companion.sources}
         return explanations.companion_exhausted(terms.type, companion.type, self._pbx, companion.installation, pools)
-
-    def _remedy(self, want: Want, refusal: Refusal, missing: int) -> Remedy:
-        """What would help where so many seats were refused for want of licenses."""
-        terms = self._terms_of(want)
-        assert isinstance(terms, Terms)
-        if refusal.reason is RefusalReason.LOCAL_LICENSES_ONLY:
-            own = self._estate.installations[terms.pbx.device.id]
-            return explanations.add_local_licenses(terms.type, own, quantity=missing)
-        short = next(one for one in (terms, *terms.companions) if one.type.key == refusal.license_type)
-        more = explanations.add_licenses(short.type, short.installation, quantity=missing, or_wait=bool(short.sources))
-        return or_renew(more, self._estate, self._now)

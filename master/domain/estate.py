@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 
@@ -209,6 +209,11 @@ class Installation:
         """The licenses that hold its version limit down (B5)."""
         return tuple(item for item in self.licenses if limits_software(item) and item.version == self.limit)
 
+    def limiting_below(self, software: Version) -> tuple[License, ...]:
+        """All licenses that a software version is too new for, the lowest first (B5)."""
+        below = (item for item in self.licenses if limits_software(item) and (item.version or 0) < software.major)
+        return tuple(sorted(below, key=lambda item: item.version or 0))
+
     @property
     def making_local(self) -> tuple[License, ...]:
         """The licenses that make a slave on its device a locally licensed PBX (A3)."""
@@ -274,6 +279,32 @@ class Estate:
             if item.device is not None:
                 bound[item.device.id].append(item)
         return {pbx.device.id: Installation.of(pbx.device, bound[pbx.device.id]) for pbx in self.pbxs.values()}
+
+    def with_licenses(self, licenses: Iterable[License]) -> Estate:
+        """The same project with some of its licenses as they are given here, and with those that it did not have.
+
+        A pool that is new gets an id that no pool has.
+        """
+        changed = {item.id: item for item in licenses}
+        before = {item.id: item for item in self.licenses if item.id in changed}
+        kept = [changed.get(item.id, item) for item in self.licenses]
+        kept += [item for key, item in changed.items() if key not in before]
+        places = {item.device.id: item.device for item in (*before.values(), *changed.values()) if item.device}
+        ids, fresh = dict(self.pool_ids), max(self.pool_ids.values(), default=0)
+        installations = dict(self.installations)
+        for device_id, device in places.items():
+            if device_id in installations:
+                bound = (item for item in kept if item.device is not None and item.device.id == device_id)
+                installations[device_id] = Installation.of(device, bound)
+        for item in changed.values():
+            if item.device is not None and (item.device.id, item.type.key) not in ids:
+                fresh += 1
+                ids[item.device.id, item.type.key] = fresh
+        copy = replace(self, licenses=tuple(kept), pool_ids=ids)
+        # what the change does not touch is not worked out again: a refusal is answered with a few such copies
+        unchanged = {"pbx_ids": self.pbx_ids, "pbx_on": self.pbx_on, "master": self.master}
+        vars(copy).update(unchanged, installations=installations)
+        return copy
 
     @cached_property
     def master(self) -> Pbx:

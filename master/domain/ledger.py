@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from master.domain.seats import Key, Seat
 
@@ -72,6 +72,19 @@ class Ledger:
             of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
             of_pbx.by_key[key] = seat
             self._index(of_pbx, key, seat)
+
+    def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> Ledger:
+        """A ledger to try something on: what was read of one PBX, and the pools given."""
+        copy = Ledger(pbx_wide=self._pbx_wide)
+        copy.pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in pools.items()}
+        read = self.seats[pbx_id]
+        seats = copy.seats[pbx_id]
+        seats.by_key, seats.revoked = dict(read.by_key), set(read.revoked)
+        seats.by_user.update({user: set(keys) for user, keys in read.by_user.items()})
+        seats.by_type.update({key: set(keys) for key, keys in read.by_type.items()})
+        if read.shares is not None:
+            seats.shares = {pool_id: replace(share) for pool_id, share in read.shares.items()}
+        return copy
 
     def share_out(self, pbx_id: int, shares: dict[int, Share]) -> None:
         """Count a PBX by its shares from now on; what they name must be what the database has."""

@@ -91,7 +91,7 @@ def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
     features = tuple(feature_forecasts(before, after))
     in_use = tuple(_in_use(situation, after, pools, ended=then.ended))
     leaving = {before.pool_ids[_pool_of(before, one)] for one in pools if one.to_return}
-    refused = grouped(after, replay.refused, already=_already(situation, then, replay, held), leaving=leaving)
+    refused = grouped(replay, already=_already(situation, then, replay, held), leaving=leaving, now=then.now)
     obstacles = (*then.obstacles, *in_use)
     ended = [item for item in before.licenses if item.id in then.ended]
     reasons = tuple(say.reasons(limits, refused, obstacles, ended=endings_told(before, ended)))

@@ -9,13 +9,15 @@ the master cannot know that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from master.domain.versions import Version
 from master.domain.words import HolderKind
 
 MOST_NAMED = 20
-"""How many licenses or seats a refusal lists at most."""
+"""How many licenses or seats a sentence lists at most."""
 MOST_HOLDERS = 5
 """How many PBXs a refusal lists at most."""
 
@@ -51,29 +53,10 @@ TOO_FEW = frozenset(
 """The reasons that more licenses, or seats given back, would remove."""
 
 
-class RemedyAction(Enum):
-    """What kind of change would help."""
-
-    CORRECT_REQUEST = "correct_request"
-    ADD_LICENSES = "add_licenses"
-    REPLACE_LICENSES = "replace_licenses"
-    UPGRADE_SOFTWARE = "upgrade_software"
-    DOWNGRADE_SOFTWARE = "downgrade_software"
-    ACQUIRE_FIRST = "acquire_first"
-    RETURN_FIRST = "return_first"
-    WAIT = "wait"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
-    """The smallest change that would turn a refusal into a grant."""
-
-    action: RemedyAction
-    text: str
-    license_type: str = ""
-    quantity: int = 0
-    device: str = ""
-    version: str = ""
+def some(names: Sequence[object]) -> str:
+    """The first of them as a list; says how many are left out."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(str(name) for name in names[:MOST_NAMED]) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +86,78 @@ class SeatRef:
         return f"{self.type} of {self.kind.name.lower().replace('_', ' ')} {self.holder}"
 
 
+class RemedyAction(Enum):
+    """One kind of step; each says which fields of a `Step` it uses."""
+
+    CORRECT_REQUEST = "correct_request"
+    """Say in the request what `field` names, one of `accepted` where that is not empty."""
+    ADD_LICENSES = "add_licenses"
+    """Bind `quantity` more licenses of `license_type`, of `version` or newer, to `device`."""
+    REPLACE_LICENSES = "replace_licenses"
+    """Have `licenses` on `device` replaced by as many of `version` or newer."""
+    UPGRADE_SOFTWARE = "upgrade_software"
+    """Run `version` or newer on `pbx`."""
+    DOWNGRADE_SOFTWARE = "downgrade_software"
+    """Run `version` on `pbx`; where that is empty, the application at that major version or an older one (B8)."""
+    ACQUIRE_FIRST = "acquire_first"
+    """Acquire `seats` first, or in the same call."""
+    RETURN_FIRST = "return_first"
+    """Return `seats` first; where a return was refused, in the same call."""
+    WAIT = "wait"
+    """Wait until the moment `until`."""
+    RELEASE_LICENSES = "release_licenses"
+    """Take `licenses` off `device`."""
+    FREE_SEATS = "free_seats"
+    """Wait until `quantity` seats of `license_type` on `device` are given back, whoever holds them, or drain them."""
+    RENEW_AGREEMENT = "renew_agreement"
+    """Buy or renew what `subject` names, and bind `licenses` to `device` where they are free by then."""
+    EXPLAIN = "explain"
+    """What would help takes longer to find than a refusal may: `explain` finds it."""
+    NONE = "none"
+    """Nothing that can be changed here would help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do; the fields that its action does not name are empty."""
+
+    action: RemedyAction
+    license_type: str = ""
+    quantity: int = 0
+    device: str = ""
+    version: str = ""
+    pbx: str = ""
+    licenses: tuple[LicenseRef, ...] = ()
+    seats: tuple[SeatRef, ...] = ()
+    until: float | None = None
+    """UNIX time in seconds."""
+    subject: str = ""
+    field: str = ""
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Steps that grant the request, all of them taken in this order."""
+
+    steps: tuple[Step, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What turns a refusal into a grant: each way was decided on a copy, and suffices by itself; the smallest first.
+
+    Of a call that was refused several seats for the same want it is told once, for all of them.
+    """
+
+    ways: tuple[Way, ...] = ()
+    main: Step
+    """The step of the first way that answers the refusal's own reason; NONE or EXPLAIN where there is no way."""
+    text: str
+    """All ways in one sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopHolder:
     """A PBX that holds many of the seats."""
@@ -119,7 +174,6 @@ class Refusal:
     reason: RefusalReason
     rules: tuple[str, ...]
     message: str
-    remedy: Remedy
     license_type: str
     device: str = ""
     capacity: int = 0
@@ -129,4 +183,15 @@ class Refusal:
     """The pool whose biggest holders are to be named."""
     top_holders: tuple[TopHolder, ...] = ()
     licenses: tuple[LicenseRef, ...] = ()
+    """All that are meant, however many; whoever tells of them cuts the list and says so."""
     seats: tuple[SeatRef, ...] = ()
+    software: Version | None = None
+    """The PBX software that it takes, where that is too old."""
+    lacks: tuple[SeatRef, ...] = ()
+    """Seats of which one has to be held beside it; empty where the request does not say by whom."""
+    accepted: tuple[str, ...] = ()
+    """What the request may say instead, where it is wrong."""
+    short: Refusal | None = None
+    """On a return: why a seat that was included until now finds no license of its own."""
+    remedy: Remedy | None = None
+    """What would help; None until that was decided (`remedies.py`)."""

@@ -20,8 +20,10 @@ from master.domain.decide import Decider, Outcome
 from master.domain.estate import Estate
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
+from master.domain.remedies import Effort, decided
 from master.domain.seats import Key, Seat, Want
 from master.domain.terms import TermsBook
+from master.domain.trial import Case
 from master.domain.versions import Version
 from master.domain.words import Metering, VersionBasis
 
@@ -53,8 +55,16 @@ class Replay:
     """Everyone's answers, in the order in which they were given."""
 
     answers: tuple[Asked, ...]
-    used: Mapping[int, int]
-    """Seats debited in the end, by pool id."""
+    ledger: Ledger
+    """Who holds what in the end."""
+    book: TermsBook
+    """The project that decided, and its terms."""
+    software: Mapping[int, Version]
+
+    @property
+    def used(self) -> Mapping[int, int]:
+        """Seats debited in the end, by pool id."""
+        return {pool_id: pool.used for pool_id, pool in self.ledger.pools.items()}
 
     @property
     def refused(self) -> list[Asked]:
@@ -120,7 +130,7 @@ def ask_anew(
             Asked(pbx_id, question.want, outcome, question.before)
             for question, outcome in zip(asked, outcomes, strict=True)
         ]
-    return Replay(tuple(answers), {pool_id: pool.used for pool_id, pool in ledger.pools.items()})
+    return Replay(tuple(answers), ledger, book, software)
 
 
 def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Question]:
@@ -185,27 +195,27 @@ class RefusedSeats:
     """The first few."""
     message: str
     remedy: str
-    """Empty where licenses are short: how many more it would take is a matter of all seats together."""
+    """Of the biggest groups; empty where licenses are short: how many more it would take is a matter of all seats."""
 
 
 def grouped(
-    estate: Estate, refused: Iterable[Asked], *, already: Collection[SeatName], leaving: Collection[int]
+    replay: Replay, *, already: Collection[SeatName], leaving: Collection[int], now: float
 ) -> tuple[RefusedSeats, ...]:
     """Refusals by PBX, type and reason; the biggest groups first.
 
     Args:
-        estate: the project that refused.
-        refused: the answers that were a "no".
+        replay: everyone's answers.
         already: the seats that are refused without the change too.
         leaving: ids of the pools that would hold less than is in use.
+        now: UNIX time in seconds.
     """
     groups: dict[tuple[int, str, RefusalReason], list[Asked]] = {}
-    for one in refused:
+    for one in replay.refused:
         assert isinstance(one.outcome, Refusal)
         groups.setdefault((one.pbx_id, one.want.type, one.outcome.reason), []).append(one)
-    found = []
-    for (pbx_id, key, reason), members in groups.items():
-        first, pbx = members[-1].outcome, estate.pbxs[pbx_id]  # the last one was told the highest numbers
+    found: list[RefusedSeats] = []
+    for (pbx_id, key, reason), members in sorted(groups.items(), key=lambda item: -len(item[1])):
+        first, pbx = members[-1].outcome, replay.book.estate.pbxs[pbx_id]  # the last one was told the highest numbers
         assert isinstance(first, Refusal)
         found.append(
             RefusedSeats(
@@ -220,10 +230,25 @@ def grouped(
                 already=sum(one.name in already for one in members),
                 holders=tuple(one.want.holder for one in members[:MOST_NAMED]),
                 message=first.message,
-                remedy="" if reason in TOO_FEW else first.remedy.text,
+                remedy=_remedy(replay, members, now) if reason not in TOO_FEW and len(found) < MOST_NAMED else "",
             )
         )
     return tuple(sorted(found, key=lambda one: (-one.seats, one.site, one.pbx, one.license_type, one.reason)))
+
+
+def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
+    pbx = replay.book.estate.pbxs[members[0].pbx_id]
+    case = Case(
+        book=replay.book,
+        ledger=replay.ledger,
+        read_pools=lambda: replay.ledger.pools,
+        pbx=pbx,
+        software=replay.software.get(pbx.id, pbx.software),
+        now=now,
+        wants=tuple(one.want for one in members),
+    )
+    refused = [one.outcome for one in members if isinstance(one.outcome, Refusal)]
+    return decided(case, refused, Effort.of_a_batch()).text
 
 
 def _leaves(one: Asked, reason: RefusalReason, leaving: Collection[int]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from master.domain import explanations
 from master.domain.catalog import LicenseType
 from master.domain.estate import Estate, Installation, Pbx
-from master.domain.refusals import Refusal
+from master.domain.refusals import Refusal, Remedy
 from master.domain.seats import Granted
 from master.domain.versions import Version
 from master.domain.words import Basis, HolderKind, Metering, VersionBasis
@@ -58,6 +58,8 @@ class TermsBook:
         self.estate = estate
         self._terms: dict[tuple[int, Version, str, HolderKind], Terms | Refusal] = {}
         self._pools: dict[tuple[int, str], frozenset[int]] = {}
+        self.remedies: dict[object, Remedy] = {}
+        """Those that `remedies.py` found before, where they hold for anybody who is refused alike."""
 
     def of(self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
         """The terms; a refusal where the catalog has no such type."""

@@ -49,6 +49,7 @@ from master.leasing.prefetch import (
     need_for_wants,
 )
 from master.leasing.proofs import Proofs
+from master.leasing.remedies import Remedies
 from master.leasing.requests import (
     AcquireSeats,
     Answer,
@@ -111,6 +112,7 @@ class Batch:
         self._revoked: dict[int, set[Key]] = {}
         self._stand_ins = StandIns(tx, (), now=now, clock_allowance_seconds=clock_allowance_seconds)
         self._proofs = Proofs(tx, ())
+        self._remedies = Remedies(tx, self._ledger, now=now)
 
     def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """Decide and write all; each request's own answer, or the error that concerns it alone."""
@@ -177,6 +179,7 @@ class Batch:
         claims = self._stand_ins.claims
         self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands), claims)
         self._stand_ins.count_in(self._ledger)
+        self._remedies = Remedies(self._tx, self._ledger, now=self._now)
         self._proofs = Proofs(self._tx, needs.proving)
         self._revoked = {pbx_id: set(self._ledger.seats[pbx_id].revoked) for pbx_id in needs.revoked}
 
@@ -381,12 +384,17 @@ class Batch:
         return answer
 
     def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
-        decider = self._decider(errand, self._running(errand, request.epoch))
-        outcomes = decider.acquire(request.wants)
+        lease = self._running(errand, request.epoch)
+        outcomes = self._decider(errand, lease).acquire(request.wants)
+        software = self._judged_as(errand, lease)
+        outcomes = self._remedies.acquiring(errand.book, errand.pbx, software, request.wants, outcomes)
         return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
 
     def _return(self, errand: Errand, request: ReturnSeats) -> Answer:
-        outcomes = self._decider(errand, self._running(errand, request.epoch)).give_back(request.keys)
+        lease = self._running(errand, request.epoch)
+        outcomes = self._decider(errand, lease).give_back(request.keys)
+        software = self._judged_as(errand, lease)
+        outcomes = self._remedies.returning(errand.book, errand.pbx, software, request.keys, outcomes)
         gone = [
             key
             for key, out in zip(request.keys, outcomes, strict=True)
@@ -396,7 +404,10 @@ class Batch:
         return SeatsReturned(outcomes)
 
     def _sync(self, errand: Errand, request: SyncSeats) -> Answer:
-        synced = self._decider(errand, self._running(errand, request.epoch)).sync(request.wants)
+        lease = self._running(errand, request.epoch)
+        synced = self._decider(errand, lease).sync(request.wants)
+        software = self._judged_as(errand, lease)
+        synced = self._remedies.settling(errand.book, errand.pbx, software, request.wants, synced)
         self._events.returned(errand, synced.returned)
         tally = self._events.acquired(errand, request.wants, synced.outcomes)
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)

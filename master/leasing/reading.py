@@ -11,6 +11,7 @@ from master.domain.leases import Lease, software_in_use
 from master.domain.notices import Notice, notices
 from master.domain.overview import LearningView, Overview, overview
 from master.domain.pools import parts
+from master.domain.remedies import Effort
 from master.domain.seats import Want
 from master.domain.terms import Terms
 from master.domain.versions import Version
@@ -18,6 +19,7 @@ from master.domain.words import LeaseState
 from master.leasing.estates import Estates
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
+from master.leasing.remedies import Remedies
 from master.leasing.requests import PbxName
 from master.store import queries, webhooks
 from master.store.claims import claims_of
@@ -150,6 +152,8 @@ def explain(
     decider = Decider(book, ledger, pbx, runs, now)
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
+    remedies = Remedies(tx, ledger, now=now, effort=Effort.of_an_explanation())
+    outcomes = remedies.acquiring(book, pbx, runs, wants, outcomes)
     name_top_holders(tx, outcomes, {pbx.id: book}, {})
     lines = [_software_line(book.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):

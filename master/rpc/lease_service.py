@@ -12,7 +12,7 @@ from master.domain.notices import Notice
 from master.leasing import requests as ask
 from master.leasing.master import LicenseMaster
 from master.metrics import Metrics
-from master.rpc.convert import incoming, outgoing
+from master.rpc.convert import incoming, outgoing, refusals
 from master.rpc.convert.papers import Papers
 from master.rpc.errors import TooManyStreamsError
 from master.rpc.interceptors import caller_of_call
@@ -153,7 +153,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 wants=incoming.wants(request.seats, most=self._seats_max),
             )
         )
-        return lease_pb2.AcquireSeatsResponse(results=outgoing.seat_results(acquired.outcomes))
+        return lease_pb2.AcquireSeatsResponse(results=refusals.seat_results(acquired.outcomes))
 
     async def ReturnSeats(
         self, request: lease_pb2.ReturnSeatsRequest, context: Context
@@ -167,7 +167,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 keys=incoming.seat_keys(request.seats, most=self._seats_max),
             )
         )
-        return lease_pb2.ReturnSeatsResponse(results=outgoing.return_results(returned.outcomes))
+        return lease_pb2.ReturnSeatsResponse(results=refusals.return_results(returned.outcomes))
 
     async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
         """Settle the whole wanted set."""
@@ -180,10 +180,10 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             )
         )
         return lease_pb2.SyncSeatsResponse(
-            results=outgoing.seat_results(synced.outcomes),
+            results=refusals.seat_results(synced.outcomes),
             seats_returned=synced.seats_returned,
             kept=[
-                lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=outgoing.refusal(refused))
+                lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=refusals.refusal(refused))
                 for seat, refused in synced.kept
             ],
         )

@@ -12,7 +12,8 @@ from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.imports import ImportLicenses
 from master.leasing.licenses import LicenseQuery, Licenses
 from master.leasing.moves import ApproveReleases, BindLicenses, CancelReleases, Move, ReleaseLicenses
-from master.rpc.convert import incoming, outgoing, papers
+from master.rpc.convert import incoming, papers
+from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.interceptors import caller_of_call
 from master.signing import Signer
@@ -200,7 +201,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         token, ends_at = await self._licenses.open_enrollment(
             project, device, caller=caller_of_call.get(), reason=incoming.reason(request.reason)
         )
-        return license_pb2.CreateEnrollmentResponse(token=token, expire_time=outgoing.timestamp(ends_at))
+        return license_pb2.CreateEnrollmentResponse(token=token, expire_time=timestamp(ends_at))
 
     async def EnrollDevice(
         self, request: license_pb2.EnrollDeviceRequest, context: Context

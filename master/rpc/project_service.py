@@ -13,6 +13,7 @@ from master.leasing.learning import Learnings
 from master.leasing.master import LicenseMaster
 from master.leasing.removal import DeleteProject
 from master.rpc.convert import incoming, outgoing
+from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.gate import identity_of_call
 from master.rpc.interceptors import caller_of_call
@@ -69,7 +70,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         return project_pb2.GetProjectResponse(
             project=outgoing.project_message(stored.spec),
             revision=stored.revision,
-            apply_time=outgoing.timestamp(stored.applied_at),
+            apply_time=timestamp(stored.applied_at),
         )
 
     async def ListProjects(

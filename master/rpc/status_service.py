@@ -9,7 +9,7 @@ import grpc
 
 from licensemaster.v1 import status_pb2, status_pb2_grpc
 from master.leasing.master import LicenseMaster, SeatQuery
-from master.rpc.convert import incoming, outgoing
+from master.rpc.convert import incoming, outgoing, refusals
 from master.rpc.errors import InvalidArgumentError
 from master.store.queries import EventFilter, SeatPlace
 
@@ -70,7 +70,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         wants = incoming.wants(request.seats, most=self._seats_max)
         explained = await self._master.explain(name, wants, software)
         return status_pb2.ExplainSeatsResponse(
-            results=outgoing.seat_results(explained.outcomes),
+            results=refusals.seat_results(explained.outcomes, named=refusals.NAMED_TO_EXPLAIN),
             lease=outgoing.lease_status(name.project, explained.lease),
             reasoning=explained.reasoning,
         )

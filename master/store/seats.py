@@ -156,7 +156,12 @@ def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
     if not ids:
         return {}
     tx.lock("SELECT 1 FROM pool WHERE id IN {?1:int} ORDER BY id FOR NO KEY UPDATE", ids)
-    rows = tx.rows("SELECT id, capacity, used FROM pool WHERE id IN {?1:int}", ids)
+    return read_pools(tx, ids)
+
+
+def read_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
+    """How much of some pools is used, without a lock: what others do to them meanwhile may be missed."""
+    rows = tx.rows("SELECT id, capacity, used FROM pool WHERE id IN {?1:int}", sorted(pool_ids))
     return {row[0]: PoolScore(row[1], row[2]) for row in rows}
 
 

@@ -61,7 +61,7 @@ async def test_what_one_slave_returns_another_can_have(any_master: InProcess) ->
     await grant(berlin, seat("port", "alice"))
     refusal = await refuse(madrid, seat("port", "bob"))
     assert holders(refusal) == [("berlin", "site-berlin", 1)]
-    assert refusal.remedy.text.endswith("or wait until 1 seat comes back")
+    assert refusal.remedy.text.endswith("or wait until 1 PBX-Port seat on hq-box comes back")
     await give_back(berlin, seat("port", "alice"))
     await grant(madrid, seat("port", "bob"))
     assert await promised(berlin) == {}
@@ -109,7 +109,7 @@ async def test_a_local_pbx_has_its_own_licenses_and_no_others(any_master: InProc
         assert holders(refusal) == [("berlin", "site-berlin", 2)]
         assert licenses(refusal.licenses) == [("PBX-Port11", 2, "berlin-box")]
         assert (refusal.remedy.quantity, refusal.remedy.device) == (2, "berlin-box")
-        assert "releasing 2 x PBX-Port11 (license-3)" in refusal.remedy.text
+        assert "release 2 x PBX-Port11 (license-3) from berlin-box" in refusal.remedy.text
     assert await used(any_master.wire, "port") == (0, 10)
 
     for one in await grant_all(madrid, *seats("port", 3)):  # A4: its neighbour is central

@@ -94,7 +94,9 @@ async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None
     assert (none.reason, list(none.rules)) == (Reason.REFUSAL_REASON_NONE_INSTALLED, ["A1", "P6", "P8", "P1"])
     ended = "Trial of license isym-1 ended on 2026-01-29, and with it the use of 5 x iSymphony User 3 (isym-1-user)"
     assert none.message == f"no iSymphony User license is installed on hq-box; {ended}"
-    assert none.remedy.text.startswith("buy or renew license isym-1, or bind 1 more")
+    assert none.remedy.text.startswith(
+        "buy or renew license isym-1 and bind 5 x iSymphony User 3 (isym-1-user) to hq-box, or bind 1 more"
+    )
     refusal_of_bind = refusal(await bind(at.master.wire, "hq-box", "isym-1-user"))
     assert refusal_of_bind.problem == license_pb2.MOVE_PROBLEM_USE_ENDED
     assert refusal_of_bind.remedy.startswith("buy or renew license isym-1")

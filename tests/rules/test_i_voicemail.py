@@ -110,7 +110,7 @@ async def test_the_other_model_is_refused(master: InProcess, installed: str) -> 
     assert refusal.reason == Reason.REFUSAL_REASON_MODEL_EXCLUDED
     assert list(refusal.rules) == ["I3"]
     assert licenses(refusal.licenses) == [(printed, 2, "hq-box")]
-    assert refusal.remedy.action == Action.REMEDY_ACTION_REPLACE_LICENSES
+    assert refusal.remedy.action == Action.REMEDY_ACTION_RELEASE_LICENSES
     assert refusal.remedy.device == "hq-box"
 
     changed = without(estate, printed)

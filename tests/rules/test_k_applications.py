@@ -236,7 +236,7 @@ async def test_another_outside_line_is_looked_at_again(master: InProcess) -> Non
 async def test_recording_needs_v10_and_reporting_v10_sr12(master: InProcess) -> None:
     await master.wire.apply(project(RECORDING))
     hq = await opened(master.wire, "hq", "9 sr50")
-    for wish, needed in ((BASIC, "10"), (recorded("alice"), "10"), (LINE, "10 sr12")):
+    for wish, needed in ((BASIC, "10"), (recorded("alice"), "10 sr12"), (LINE, "10 sr12")):
         refusal = await refuse(hq, wish)
         assert refusal.reason == Reason.REFUSAL_REASON_SOFTWARE_TOO_OLD
         assert refusal.remedy.action == Action.REMEDY_ACTION_UPGRADE_SOFTWARE

@@ -18,7 +18,7 @@ from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
 TEXT = (Path(__file__).parents[2] / "docs" / "refusals.md").read_text(encoding="utf-8")
 MESSAGES = {
     section.split()[1]: section.rpartition("- Message: ")[2].strip()
-    for section in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
+    for section in re.split(r"^## (?=\d)", TEXT, flags=re.MULTILINE)[1:]
 }
 PBXS = {"berlin": "slave 12 gateway", "cloud": "slave 12 ipva"}
 

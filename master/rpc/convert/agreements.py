@@ -20,7 +20,7 @@ from master.domain.agreements.questions import Ending, Reminder
 from master.domain.agreements.rights import Right, Standing
 from master.leasing.ledger import Known
 from master.leasing.ordering import Placed
-from master.rpc.convert.outgoing import timestamp
+from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 
 _KINDS = {kind.value: agreement_order_pb2.SubjectKind.Value(f"SUBJECT_KIND_{kind.name}") for kind in SubjectKind}

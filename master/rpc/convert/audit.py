@@ -6,7 +6,7 @@ from licensemaster.v1 import audit_pb2
 from master.domain.audit import Defect
 from master.domain.audit_export import Checkpoint
 from master.leasing.audit import Export, Verified
-from master.rpc.convert.outgoing import timestamp_us
+from master.rpc.convert.times import timestamp_us
 from master.rpc.errors import InvalidArgumentError
 
 

@@ -3,102 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, standby_pb2, status_pb2
 from master.domain import project as spec
 from master.domain.audit import Record
-from master.domain.decide import Outcome, ReturnOutcome
 from master.domain.estate import Estate, License
 from master.domain.leases import Lease
 from master.domain.notices import Notice
 from master.domain.overview import LearningView, Overview
-from master.domain.refusals import LicenseRef, Refusal, RemedyAction
-from master.domain.seats import Granted, Key, Seat
+from master.domain.seats import Key, Seat
 from master.domain.standby import Readiness, StandbyProblem, StandbySwitch
-from master.domain.words import Basis, HolderKind, LeaseState
+from master.domain.words import Basis, LeaseState
 from master.leasing.reading import LeaseView
 from master.leasing.requests import LeaseEnded, PbxName, StandbyOffer
-
-
-def seat_results(outcomes: Sequence[Outcome]) -> list[seat_pb2.SeatResult]:
-    """One per outcome; the same one is converted once."""
-    known: dict[int, seat_pb2.SeatResult] = {}
-    results = []
-    for outcome in outcomes:
-        found = known.get(id(outcome))
-        if found is None:
-            found = known[id(outcome)] = _granted(outcome) if isinstance(outcome, Granted) else _refused(outcome)
-        results.append(found)
-    return results
-
-
-def _refused(outcome: Refusal) -> seat_pb2.SeatResult:
-    return seat_pb2.SeatResult(refused=refusal(outcome))
-
-
-def return_results(outcomes: Sequence[ReturnOutcome]) -> list[lease_pb2.ReturnResult]:
-    """One per outcome."""
-    return [
-        lease_pb2.ReturnResult(refused=refusal(outcome))
-        if isinstance(outcome, Refusal)
-        else lease_pb2.ReturnResult(returned=outcome.was_held)
-        for outcome in outcomes
-    ]
-
-
-@lru_cache(maxsize=4096)
-def _granted(granted: Granted) -> seat_pb2.SeatResult:
-    grant = seat_pb2.Grant(
-        basis=_BASIS[granted.basis],
-        already_held=granted.already_held,
-        included_in=granted.included_in,
-        device=granted.device,
-        reassignable=granted.reassignable,
-    )
-    return seat_pb2.SeatResult(granted=grant)
-
-
-_BASIS = {basis: seat_pb2.Basis.ValueType(basis.value) for basis in Basis}
-_REMEDY = {action: seat_pb2.RemedyAction.Value(f"REMEDY_ACTION_{action.name}") for action in RemedyAction}
-
-
-def refusal(refused: Refusal) -> seat_pb2.Refusal:
-    """A refusal with all it knows."""
-    remedy = refused.remedy
-    return seat_pb2.Refusal(
-        reason=seat_pb2.RefusalReason.ValueType(refused.reason.value),
-        rules=refused.rules,
-        message=refused.message,
-        license_type=refused.license_type,
-        device=refused.device,
-        capacity=refused.capacity,
-        in_use=refused.in_use,
-        wanted=refused.wanted,
-        top_holders=[seat_pb2.TopHolder(pbx=one.pbx, site=one.site, seats=one.seats) for one in refused.top_holders],
-        licenses=license_refs(refused.licenses),
-        seats=[
-            seat_pb2.Seat(license_type=one.type, holder_kind=_kind(one.kind), holder=one.holder)
-            for one in refused.seats
-        ],
-        remedy=seat_pb2.Remedy(
-            action=_REMEDY[remedy.action],
-            license_type=remedy.license_type,
-            quantity=remedy.quantity,
-            device=remedy.device,
-            version=remedy.version,
-            text=remedy.text,
-        ),
-    )
-
-
-def license_refs(refs: Sequence[LicenseRef]) -> list[seat_pb2.LicenseRef]:
-    """Licenses as refusals and limits name them."""
-    return [
-        seat_pb2.LicenseRef(license=ref.id, type=ref.printed, quantity=ref.quantity, device=ref.device) for ref in refs
-    ]
+from master.rpc.convert.refusals import BASIS, kind_message, license_refs
+from master.rpc.convert.times import timestamp, timestamp_us
 
 
 def lease_terms(name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[str, int], now: float) -> bytes:
@@ -221,7 +140,7 @@ def held_seat(estate: Estate, seat: Seat) -> status_pb2.HeldSeat:
         pbx=str(PbxName(estate.name, pbx.name)),
         site=pbx.site,
         seat=seat_message(seat),
-        basis=_BASIS[Basis.DEBITED if seat.pool_id is not None else Basis.INCLUDED],
+        basis=BASIS[Basis.DEBITED if seat.pool_id is not None else Basis.INCLUDED],
         device=device,
         included_in=seat.parent,
         acquire_time=timestamp(seat.acquired_at),
@@ -231,7 +150,7 @@ def held_seat(estate: Estate, seat: Seat) -> status_pb2.HeldSeat:
 def seat_message(seat: Seat) -> seat_pb2.Seat:
     """A seat's name."""
     return seat_pb2.Seat(
-        license_type=seat.type, holder_kind=_kind(seat.kind), holder=seat.holder, user=seat.user, line=seat.line
+        license_type=seat.type, holder_kind=kind_message(seat.kind), holder=seat.holder, user=seat.user, line=seat.line
     )
 
 
@@ -398,20 +317,6 @@ def event_message(project: str, event: Record) -> status_pb2.Event:
 def lease_state(state: LeaseState) -> status_pb2.LeaseState.ValueType:
     """A lease's state as the wire writes it."""
     return status_pb2.LeaseState.ValueType(state.value)
-
-
-def timestamp(seconds: float) -> Timestamp:
-    """UNIX seconds as a timestamp, to the microsecond."""
-    return timestamp_us(round(seconds * 1_000_000))
-
-
-def timestamp_us(micros: int) -> Timestamp:
-    """Microseconds since 1970 as a timestamp."""
-    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
-
-
-def _kind(kind: HolderKind) -> seat_pb2.HolderKind.ValueType:
-    return seat_pb2.HolderKind.ValueType(int(kind))
 
 
 def _pace_message(pace: spec.PaceSpec) -> project_pb2.LeaseSettings | None:

@@ -15,7 +15,7 @@ from master.domain.project import is_name
 from master.leasing import documents, keys
 from master.leasing.licenses import LicenseView
 from master.leasing.moves import Moved
-from master.rpc.convert.outgoing import timestamp
+from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.signing import Signer
 from master.store.licenses import StoredDevice, VendorKey

@@ -13,8 +13,9 @@ from master.domain.plan import Plan
 from master.domain.replay import RefusedSeats
 from master.leasing.requests import PbxName
 from master.rpc.convert import agreement_orders, incoming
-from master.rpc.convert.outgoing import license_refs, timestamp
 from master.rpc.convert.papers import move_refusal
+from master.rpc.convert.refusals import license_refs
+from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 
 CHANGES_MAX = 100

@@ -7,7 +7,8 @@ from master.domain.refusals import RefusalReason
 from master.domain.report import PoolReport, SilentPbx
 from master.domain.usage import DAY_SECONDS
 from master.leasing.reports import UsageReport
-from master.rpc.convert.outgoing import lease_state, timestamp
+from master.rpc.convert.outgoing import lease_state
+from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.store.usage import DenialRow, SiteRow
 

@@ -10,7 +10,7 @@ from licensemaster.v1 import webhook_pb2
 from master.domain.alarms import AlarmKind
 from master.leasing.webhooks import AddWebhook
 from master.rpc.convert import incoming
-from master.rpc.convert.outgoing import timestamp
+from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.store.webhooks import Delivery, Webhook
 

@@ -1,0 +1,80 @@
+"""What would help, put into the refusals of a batch or of a question, from what was read for it.
+
+Reads, without a lock, only the pools that a remedy may turn on and the request did not; each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from master.domain.decide import Outcome, ReturnOutcome, Synced
+from master.domain.estate import Pbx
+from master.domain.ledger import Ledger, PoolScore
+from master.domain.refusals import Refusal
+from master.domain.remedies import Effort, with_remedies
+from master.domain.seats import SeatKey, Want
+from master.domain.terms import TermsBook
+from master.domain.trial import Case, pools_of
+from master.domain.versions import Version
+from master.store.database import Tx
+from master.store.seats import read_pools
+
+
+class Remedies:
+    """The remedies of one batch."""
+
+    def __init__(self, tx: Tx, ledger: Ledger, *, now: float, effort: Effort | None = None) -> None:
+        self._tx = tx
+        self._ledger = ledger
+        self._now = now
+        self._effort = effort or Effort.of_a_batch()
+        self._pools: dict[int, PoolScore] = {}
+
+    def acquiring(
+        self, book: TermsBook, pbx: Pbx, software: Version, wants: Sequence[Want], outcomes: list[Outcome]
+    ) -> list[Outcome]:
+        """The outcomes of acquiring some seats, right after it."""
+        if not _any_refused(outcomes):
+            return outcomes
+        case = self._case(book, pbx, software)
+        return with_remedies(outcomes, case, self._effort, wants=wants)
+
+    def returning(
+        self, book: TermsBook, pbx: Pbx, software: Version, keys: Sequence[SeatKey], outcomes: list[ReturnOutcome]
+    ) -> list[ReturnOutcome]:
+        """The outcomes of returning some seats, right after it."""
+        if not _any_refused(outcomes):
+            return outcomes
+        case = self._case(book, pbx, software)
+        return with_remedies(outcomes, case, self._effort, returns=keys)
+
+    def settling(self, book: TermsBook, pbx: Pbx, software: Version, wants: Sequence[Want], synced: Synced) -> Synced:
+        """The outcomes of settling a whole wanted set, right after it."""
+        keys = [seat.key for seat, _ in synced.kept]
+        kept = self.returning(book, pbx, software, keys, [refusal for _, refusal in synced.kept])
+        return Synced(
+            self.acquiring(book, pbx, software, wants, synced.outcomes),
+            synced.returned,
+            [(seat, why) for (seat, _), why in zip(synced.kept, kept, strict=True) if isinstance(why, Refusal)],
+        )
+
+    def _case(self, book: TermsBook, pbx: Pbx, software: Version) -> Case:
+        return Case(
+            book=book,
+            ledger=self._ledger,
+            read_pools=lambda: self._read(book, pbx),
+            pbx=pbx,
+            software=software,
+            now=self._now,
+        )
+
+    def _read(self, book: TermsBook, pbx: Pbx) -> Mapping[int, PoolScore]:
+        known = self._ledger.pools
+        unread = [one for one in pools_of(book.estate, pbx) if one not in known and one not in self._pools]
+        if unread:
+            self._pools.update(read_pools(self._tx, unread))
+        return {**self._pools, **known}
+
+
+def _any_refused(outcomes: Sequence[object]) -> bool:
+    return any(isinstance(outcome, Refusal) for outcome in outcomes)

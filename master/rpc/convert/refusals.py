@@ -1,0 +1,132 @@
+"""What goes out: the answers for single seats, and what would turn a refusal into a grant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from licensemaster.v1 import lease_pb2, seat_pb2
+from master.domain.decide import Outcome, ReturnOutcome
+from master.domain.refusals import MOST_NAMED, LicenseRef, Refusal, Remedy, RemedyAction, SeatRef, Step
+from master.domain.seats import Granted
+from master.domain.words import Basis, HolderKind
+from master.rpc.convert.times import timestamp
+
+NAMED_TO_EXPLAIN = 1000
+"""How many licenses or seats an explanation lists; a call may have as many refusals, so each of those lists fewer."""
+BASIS = {basis: seat_pb2.Basis.ValueType(basis.value) for basis in Basis}
+_REMEDY = {action: seat_pb2.RemedyAction.Value(f"REMEDY_ACTION_{action.name}") for action in RemedyAction}
+
+
+def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> list[seat_pb2.SeatResult]:
+    """One per outcome; the same one is converted once. `named` is how many licenses or seats each list has."""
+    known: dict[int, seat_pb2.SeatResult] = {}
+    results = []
+    for outcome in outcomes:
+        found = known.get(id(outcome))
+        if found is None:
+            if isinstance(outcome, Granted):
+                found = _granted(outcome)
+            else:
+                found = seat_pb2.SeatResult(refused=refusal(outcome, named=named))
+            known[id(outcome)] = found
+        results.append(found)
+    return results
+
+
+def return_results(outcomes: Sequence[ReturnOutcome]) -> list[lease_pb2.ReturnResult]:
+    """One per outcome."""
+    return [
+        lease_pb2.ReturnResult(refused=refusal(outcome))
+        if isinstance(outcome, Refusal)
+        else lease_pb2.ReturnResult(returned=outcome.was_held)
+        for outcome in outcomes
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _granted(granted: Granted) -> seat_pb2.SeatResult:
+    grant = seat_pb2.Grant(
+        basis=BASIS[granted.basis],
+        already_held=granted.already_held,
+        included_in=granted.included_in,
+        device=granted.device,
+        reassignable=granted.reassignable,
+    )
+    return seat_pb2.SeatResult(granted=grant)
+
+
+def refusal(refused: Refusal, *, named: int = MOST_NAMED) -> seat_pb2.Refusal:
+    """A refusal with all it knows."""
+    message = seat_pb2.Refusal(
+        reason=seat_pb2.RefusalReason.ValueType(refused.reason.value),
+        rules=refused.rules,
+        message=refused.message,
+        license_type=refused.license_type,
+        device=refused.device,
+        capacity=refused.capacity,
+        in_use=refused.in_use,
+        wanted=refused.wanted,
+        top_holders=[seat_pb2.TopHolder(pbx=one.pbx, site=one.site, seats=one.seats) for one in refused.top_holders],
+        licenses=license_refs(refused.licenses[:named]),
+        licenses_total=len(refused.licenses),
+        seats=_seats(refused.seats[:named]),
+        seats_total=len(refused.seats),
+    )
+    if refused.remedy is not None:
+        message.remedy.CopyFrom(remedy_message(refused.remedy, named=named))
+    return message
+
+
+@lru_cache(maxsize=256)
+def remedy_message(remedy: Remedy, *, named: int = MOST_NAMED) -> seat_pb2.Remedy:
+    """Ways to a grant, each list of names as long as `named`; not to be changed, as others are answered the same."""
+    return seat_pb2.Remedy(
+        action=_REMEDY[remedy.main.action],
+        license_type=remedy.main.license_type,
+        quantity=remedy.main.quantity,
+        device=remedy.main.device,
+        version=remedy.main.version,
+        text=remedy.text,
+        ways=[
+            seat_pb2.RemedyWay(steps=[_step(step, named=named) for step in way.steps], text=way.text)
+            for way in remedy.ways
+        ],
+    )
+
+
+def _step(step: Step, *, named: int) -> seat_pb2.RemedyStep:
+    return seat_pb2.RemedyStep(
+        action=_REMEDY[step.action],
+        license_type=step.license_type,
+        quantity=step.quantity,
+        device=step.device,
+        version=step.version,
+        pbx=step.pbx,
+        licenses=license_refs(step.licenses[:named]),
+        licenses_total=len(step.licenses),
+        seats=_seats(step.seats[:named]),
+        seats_total=len(step.seats),
+        until_time=timestamp(step.until) if step.until is not None else None,
+        subject=step.subject,
+        field=step.field,
+        accepted=step.accepted,
+    )
+
+
+def license_refs(refs: Sequence[LicenseRef]) -> list[seat_pb2.LicenseRef]:
+    """Licenses as refusals and limits name them."""
+    return [
+        seat_pb2.LicenseRef(license=ref.id, type=ref.printed, quantity=ref.quantity, device=ref.device) for ref in refs
+    ]
+
+
+def _seats(seats: Sequence[SeatRef]) -> list[seat_pb2.Seat]:
+    return [
+        seat_pb2.Seat(license_type=one.type, holder_kind=kind_message(one.kind), holder=one.holder) for one in seats
+    ]
+
+
+def kind_message(kind: HolderKind) -> seat_pb2.HolderKind.ValueType:
+    """A kind of holder as the wire writes it."""
+    return seat_pb2.HolderKind.ValueType(int(kind))
