@@ -60,7 +60,8 @@ async def test_the_other_remedy_is_to_replace_the_licenses(master: InProcess) ->
     await master.wire.apply(project({"PBX-Port11": 7}))
     berlin = await opened(master.wire, "berlin", "12r1")
     assert (await refuse(berlin, seat("port", "alice"))).remedy.text == (
-        "replace 7 x PBX-Port11 (license-1) by V12 licenses, or run V11 on berlin"
+        "replace 7 x PBX-Port11 (license-1) by V12 licenses, or run V11 on berlin,"
+        " or release 7 x PBX-Port11 (license-1) from hq-box and bind 1 more PBX-Port license of V12 or newer to hq-box"
     )
     await master.wire.apply(project({"PBX-Port12": 7}))
     await grant(berlin, seat("port", "alice"))
