@@ -30,6 +30,7 @@ from master.store import schema
 from master.store.database import SqliteDatabase, StorageError, StorageProblem, open_database
 from master.store.keys import signing_key
 from master.store.projects import all_project_names
+from master.store.sqlite_file import Use
 from master.tasks import IfEnded
 
 _log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url, timeout_seconds=settings.database_timeout_seconds)
         stack.push_async_callback(database.close)
+        database.occupy(Use.SERVE)
         await schema.check(database)
         if isinstance(database, SqliteDatabase) and database.read_by_others:
             _log.warning(
@@ -153,6 +155,7 @@ async def mark_restored(
     database = open_database(settings.database_url)
     try:
         await schema.check(database)
+        database.occupy(Use.CHANGE)
         clocks = Clocks(steady=_steady_seconds, wall=time.time)
         now = clock or await started_lease_clock(database, clocks)
         learnings = learnings_of(settings, load_catalogs(settings), database, now, WatchHub())

@@ -87,6 +87,12 @@ class Metrics:
             ["problem"],
             registry=registry,
         )
+        self.storage_problem = Gauge(
+            "license_master_storage_problem",
+            "1 for why this master serves nobody, while it does not.",
+            ["problem"],
+            registry=registry,
+        )
         self.clock_offset = Gauge(
             "license_master_clock_offset_seconds", "This machine's clock less the database's.", registry=registry
         )

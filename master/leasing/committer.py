@@ -187,7 +187,7 @@ class Committer:
         self._metrics.batch_seconds.observe(seconds)
         if isinstance(failed, StorageError):
             self._metrics.storage_failures.labels(failed.problem.name).inc()
-            if failed.problem is StorageProblem.STORAGE_UNAVAILABLE:
+            if failed.problem.ends_service:
                 self._doubt(str(failed))  # and who looks then tells it once, not with every batch
             else:
                 _log.error("commit failed", problem=failed.problem.name, detail=str(failed), requests=requests)

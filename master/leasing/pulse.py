@@ -83,6 +83,7 @@ class Pulse(Periodic):
         self._tell = tell
         self._lost_at: float | None = None
         self._told = True
+        self._lost_for: StorageProblem | None = None
         self._doubted = asyncio.Event()
         self._is_off = False
         self._is_ahead = False
@@ -99,7 +100,7 @@ class Pulse(Periodic):
         try:
             reading = await self._ask(asks_for_commit)
         except StorageError as error:
-            if error.problem is not StorageProblem.STORAGE_UNAVAILABLE:
+            if not error.problem.ends_service:
                 raise
             self._doubted.set()
             self._lost(error)
@@ -133,14 +134,18 @@ class Pulse(Periodic):
         return await self._database.transact(work)
 
     def _lost(self, error: StorageError) -> None:
+        if self._lost_for is not error.problem:
+            until = " until it does" if error.problem is StorageProblem.STORAGE_UNAVAILABLE else ""
+            _log.error(f"{error.problem.value}; this master serves nobody{until}", reason=str(error))
+            self._show(error.problem)
         if self._lost_at is None:
             self._lost_at = self._clocks.steady()
-            _log.error("the database does not answer; this master serves nobody until it does", reason=str(error))
 
     def _found(self) -> None:
         if self._lost_at is not None:
             away_seconds, self._lost_at = self._clocks.steady() - self._lost_at, None
             _log.warning("the database answers again", away_seconds=round(away_seconds, 1))
+            self._show(None)
 
     async def _tell_if_new(self) -> None:
         """Whoever does not take what is told keeps nobody from looking on: it is told again the next time."""
@@ -149,6 +154,13 @@ class Pulse(Periodic):
             async with asyncio.timeout(_TELL_SECONDS):
                 await self._tell(serving)
             self._told = serving
+
+    def _show(self, problem: StorageProblem | None) -> None:
+        if self._lost_for is not None:
+            self._metrics.storage_problem.labels(self._lost_for.name).set(0)
+        if problem is not None:
+            self._metrics.storage_problem.labels(problem.name).set(1)
+        self._lost_for = problem
 
     def _compare(self, reading: Reading) -> None:
         offset = reading.wall - reading.likely

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from master.store.database import lock_file, opened_file
+from master.store.sqlite_file import Use
+
 _PAGES_AT_ONCE = 4096
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database that is in use."""
@@ -83,12 +86,15 @@ def kept_from_masters(file: Path) -> Iterator[None]:
     """Keeps every master out of a database file until the context ends; what was beside it is in the file itself then.
 
     Raises:
-        BackupError: a master, or another program, has it open.
+        BackupError: another program has it open.
+        StorageError: a master serves it.
     """
     if not file.exists():
         yield
         return
-    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
+    opened = opened_file(file)
+    with closing(opened), closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
+        lock_file(opened, Use.SERVE)
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("BEGIN IMMEDIATE")

@@ -14,6 +14,7 @@ asynchronous connection, in the greenlet bridge that SQLAlchemy provides for tha
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import re
@@ -36,6 +37,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
 from master.store.connections import Connections, Patience
+from master.store.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.urls import parse_url
 
 T = TypeVar("T")
@@ -70,8 +72,15 @@ class StorageProblem(Enum):
     STORAGE_LOCKED = "another program holds the database locked"
     STORAGE_FULL = "the disk of the database is full"
     STORAGE_SCHEMA = "the database has another schema than this version needs"
+    STORAGE_IN_USE = "another program uses the database"
+    STORAGE_REPLACED = "the database is not the one that it was"
     STORAGE_ABSENT = "there is no database"
     STORAGE_FOREIGN = "the database is none of a license master"
+
+    @property
+    def ends_service(self) -> bool:
+        """Whether a master serves nobody while it lasts; of the others, one call may fail and the next succeed."""
+        return self not in (StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
 
 
 class StorageError(Exception):
@@ -140,6 +149,14 @@ class Database(ABC):
     async def close(self) -> None:
         """Let go of all connections."""
 
+    @abstractmethod
+    def occupy(self, use: Use) -> None:
+        """Keep others out until it is closed, where it is for one master only.
+
+        Raises:
+            StorageError: somebody has it.
+        """
+
 
 def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
     """The database at a URL: `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may
@@ -158,16 +175,11 @@ def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
     )
 
 
-def sqlite_engine(url: URL, *, create: bool = False) -> Engine:
-    """An engine over a file that is there; with `create`, also over one that is not.
-
-    What it makes, its owner alone may read: keys and secrets are kept there. SQLite's own files beside it, -wal and
-    -shm, have the mode of the file. A connection raises StorageError where there is no file.
-    """
+def sqlite_engine(url: URL) -> Engine:
+    """An engine over a file that is there. A connection raises StorageError where there is none."""
 
     def connect() -> sqlite3.Connection:
-        file = _made(url) if create else existing_file(url)
-        return sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, check_same_thread=False)
+        return sqlite3.connect(f"{existing_file(url).as_uri()}?mode=rw", uri=True, check_same_thread=False)
 
     return create_engine("sqlite+pysqlite://", poolclass=NullPool, creator=connect)
 
@@ -188,7 +200,13 @@ def existing_file(url: URL) -> Path:
     return file
 
 
-def _made(url: URL) -> Path:
+def made_file(url: URL) -> Path:
+    """The file that a SQLite URL names, empty where there was none. Its owner alone may read it: keys and secrets are
+    kept there; SQLite's own files beside it, -wal and -shm, have its mode.
+
+    Raises:
+        StorageError: there is no such folder.
+    """
     file = Path(str(url.database)).absolute()
     if file.parent.is_dir():
         with suppress(FileExistsError):
@@ -235,17 +253,21 @@ class SqliteDatabase(Database):
     is_shared = False
 
     def __init__(self, url: URL) -> None:
-        assert url.database is not None
-        self.file = Path(url.database)
+        """Raises StorageError: there is no such file, or it cannot be opened."""
+        self.file = existing_file(url)
+        self._opened = opened_file(self.file)
         self._engine = sqlite_engine(url)
         _tune_sqlite(self._engine)
-        self._writer = _SqliteThread(self._engine, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
-        self._reader = _SqliteThread(self._engine, "BEGIN", "database-reader")
+        self._writer = _SqliteThread(self, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
+        self._reader = _SqliteThread(self, "BEGIN", "database-reader")
 
     @property
     def read_by_others(self) -> bool:
         """Whether others than the owner of the file may read it."""
         return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+    def occupy(self, use: Use) -> None:
+        lock_file(self._opened, use)
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         return await self._writer.run(work)
@@ -257,13 +279,15 @@ class SqliteDatabase(Database):
         self._writer.close()
         self._reader.close()
         self._engine.dispose()
+        self._opened.close()
 
 
 class _SqliteThread:
     """One thread with one connection that is opened anew after a failure."""
 
-    def __init__(self, engine: Engine, begin: str, name: str, *, prepare: str = "") -> None:
-        self._engine = engine
+    def __init__(self, database: SqliteDatabase, begin: str, name: str, *, prepare: str = "") -> None:
+        self._engine = database._engine
+        self._file = database._opened
         self._prepare = prepare
         self._begin = begin
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -278,27 +302,84 @@ class _SqliteThread:
 
     def _transaction(self, work: Callable[[Tx], T]) -> T:
         try:
-            if self._connection is None:
-                self._connection = self._engine.connect()
-                self._connection.exec_driver_sql(self._prepare)
-            tx = _SqliteTx(self._connection)
-            tx.rows(self._begin)
-            try:
-                result = work(tx)
-                tx.rows("COMMIT")
-            except BaseException:
-                if tx._raw.in_transaction:
-                    tx.rows("ROLLBACK")
-                raise
+            self._file.check()
+            result = self._committed(_SqliteTx(self._connected()), work)
+            self._file.check()  # nothing is answered for what went into a file that nobody finds again
             return result
+        except ReplacedError as error:
+            raise StorageError(StorageProblem.STORAGE_REPLACED, f"{error}; {_REPLACED}") from error
         except (sqlite3.Error, DBAPIError) as error:
             self._disconnect()
             raise _storage_error(error) from error
 
+    def _committed(self, tx: _SqliteTx, work: Callable[[Tx], T]) -> T:
+        since, changes = self._file.committed, tx._raw.total_changes
+        tx.rows(self._begin)
+        try:
+            count = int(tx.rows("PRAGMA user_version")[0][0])
+            self._file.begun(count, since=since)
+            result = work(tx)
+            new_count = self._file.commits(count) if tx._raw.total_changes != changes else None
+            if new_count is not None:
+                tx.rows(f"PRAGMA user_version = {new_count}")
+            tx.rows("COMMIT")
+            if new_count is not None:
+                self._file.has_committed()
+        except BaseException:
+            if tx._raw.in_transaction:
+                tx.rows("ROLLBACK")
+            raise
+        return result
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            self._file.connected()
+            self._connection.exec_driver_sql(self._prepare)
+        return self._connection
+
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        try:
+            self._file.check()
+        except ReplacedError:
+            _abandon(connection)
+            return
+        connection.close()
+        self._file.disconnected()
+
+
+_REPLACED = "this master serves nobody until it is back, or until it is started anew on what is there now"
+
+
+def _abandon(connection: Connection) -> None:
+    """Never close it: SQLite would write what it has into the file that is there now, or delete what belongs to it."""
+    raw = connection.connection.driver_connection
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))  # not even at the end of the program
+
+
+def opened_file(file: Path) -> SqliteFile:
+    """Raises StorageError: it cannot be opened."""
+    try:
+        return SqliteFile(file)
+    except OSError as error:
+        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error)) from error
+
+
+def lock_file(file: SqliteFile, use: Use) -> None:
+    """Raises StorageError: another program has it, or it cannot be locked."""
+    try:
+        file.lock(use)
+    except ReplacedError as error:
+        raise StorageError(StorageProblem.STORAGE_REPLACED, str(error)) from error
+    except InUseError as error:
+        remedy = "stop the master that serves it, or the command that changes it, and try again"
+        raise StorageError(StorageProblem.STORAGE_IN_USE, f"{error}; {remedy}") from error
+    except OSError as error:
+        remedy = "a disk of this machine is needed, where locks hold"
+        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{file.path}: {error}; {remedy}") from error
 
 
 class _PostgresTx(Tx):
@@ -354,6 +435,9 @@ class PostgresDatabase(Database):
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work, read_only=True)
+
+    def occupy(self, use: Use) -> None:
+        """It is for several, and its own locks keep them apart."""
 
     async def close(self) -> None:
         await asyncio.gather(*self._changing, return_exceptions=True)

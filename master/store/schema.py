@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
+from contextlib import closing, contextmanager
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -18,7 +19,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from master.shipped import shipped
-from master.store.database import Database, StorageError, StorageProblem, Tx, sqlite_engine
+from master.store.database import (
+    Database,
+    StorageError,
+    StorageProblem,
+    Tx,
+    existing_file,
+    lock_file,
+    made_file,
+    opened_file,
+    sqlite_engine,
+)
+from master.store.sqlite_file import SqliteFile, Use
 from master.store.tables import metadata
 from master.store.urls import parse_url
 
@@ -48,16 +60,20 @@ def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
         if connection.dialect.name == "postgresql":  # masters that are started together may all upgrade
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
         before = _revision(connection)
+        if before == newest():
+            return
         if before is None and not create:
             raise _absent(connection)
+        if file is not None:  # nobody serves it while its tables change; on a server other masters go on
+            lock_file(file, Use.CHANGE)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        if before != newest():
-            connection.execute(text("UPDATE database_identity SET schema_version = :version"), {"version": _VERSION})
+        connection.execute(text("UPDATE database_identity SET schema_version = :version"), {"version": _VERSION})
 
     try:
-        _with_connection(parsed, run, create=create)
+        with _opened(parsed, create=create) as file:
+            _with_connection(parsed, run)
     except (DBAPIError, OSError) as error:
         raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error)) from error
     return before, newest()
@@ -176,9 +192,19 @@ def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _with_connection(url: URL, work: Callable[[Connection], None], *, create: bool) -> None:
+@contextmanager
+def _opened(url: URL, *, create: bool) -> Iterator[SqliteFile | None]:
+    """The file of SQLite, for longer than any connection to it; None for a server."""
+    if url.get_backend_name() != "sqlite":
+        yield None
+        return
+    with closing(opened_file(made_file(url) if create else existing_file(url))) as file:
+        yield file
+
+
+def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
     if url.get_backend_name() == "sqlite":
-        engine = sqlite_engine(url, create=create)
+        engine = sqlite_engine(url)
         _upgrade_whole_or_not_at_all(engine)
         with engine.begin() as connection:
             work(connection)

@@ -41,6 +41,7 @@ from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStrea
 from master.store import database, events
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
+from master.store.sqlite_file import InUseError, ReplacedError
 
 CODE = grpc.StatusCode
 UNPROVEN = (Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED)
@@ -83,8 +84,12 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (StorageError(StorageProblem.STORAGE_LOCKED), CODE.UNAVAILABLE, "STORAGE_LOCKED", True),
     (StorageError(StorageProblem.STORAGE_FULL), CODE.UNAVAILABLE, "STORAGE_FULL", True),
     (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
+    (StorageError(StorageProblem.STORAGE_REPLACED), CODE.UNAVAILABLE, "STORAGE_REPLACED", True),
+    (StorageError(StorageProblem.STORAGE_ABSENT), CODE.UNAVAILABLE, "STORAGE_ABSENT", True),
+    (StorageError(StorageProblem.STORAGE_FOREIGN), CODE.UNAVAILABLE, "STORAGE_FOREIGN", True),
+    (StorageError(StorageProblem.STORAGE_IN_USE), CODE.UNAVAILABLE, "STORAGE_IN_USE", True),
 ]
-NEVER_LEAVE = {DryRun, DrillDone, _Failed, UnknownLicenseNameError, DatabaseOutdatedError}
+NEVER_LEAVE = {DryRun, DrillDone, _Failed, UnknownLicenseNameError, DatabaseOutdatedError, InUseError, ReplacedError}
 """Caught where they are raised."""
 MODULES = [database, errors, events] + [
     importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)

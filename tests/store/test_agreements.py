@@ -99,4 +99,4 @@ def _downgrade(database_url: str) -> None:
         config.attributes["connection"] = connection
         command.downgrade(config, "0008")
 
-    schema._with_connection(parse_url(database_url), run, create=True)
+    schema._with_connection(parse_url(database_url), run)

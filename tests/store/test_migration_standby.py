@@ -54,4 +54,4 @@ def _downgrade(database_url: str) -> None:
         config.attributes["connection"] = connection
         command.downgrade(config, BEFORE)
 
-    schema._with_connection(parse_url(database_url), run, create=True)
+    schema._with_connection(parse_url(database_url), run)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from licensemaster.v1 import audit_pb2
 from master.leasing.audit import Audit
 from master.store import schema
-from master.store.database import Database, StorageError, Tx, open_database
+from master.store.database import Database, StorageError, Tx, made_file, open_database
 from master.store.urls import parse_url
 from tests.rpc.failures import NAME
 from tests.support.estates import project
@@ -33,7 +33,9 @@ def _at(url: str, revision: str, *, down: bool = False) -> None:
         config.attributes["connection"] = connection
         (command.downgrade if down else command.upgrade)(config, revision)
 
-    schema._with_connection(parse_url(url), run, create=True)
+    if url.startswith("sqlite"):
+        made_file(parse_url(url))
+    schema._with_connection(parse_url(url), run)
 
 
 def _fill(tx: Tx) -> None:

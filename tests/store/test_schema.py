@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from master.cli.failure import CommandFailed
 from master.cli.main import app
 from master.store import schema
-from master.store.database import Database, StorageError, StorageProblem, Tx, open_database
+from master.store.database import Database, StorageError, StorageProblem, Tx, made_file, open_database
 from master.store.tables import metadata
 from master.store.urls import parse_url
 from tests.support.masters import Clock, in_process_master, sqlite_url
@@ -207,7 +207,9 @@ def _given(url: str, *statements: str) -> Set[str]:
             connection.exec_driver_sql(statement)
         found.append(schema._tables(connection))
 
-    schema._with_connection(parse_url(url), work, create=True)
+    if url.startswith("sqlite"):
+        made_file(parse_url(url))
+    schema._with_connection(parse_url(url), work)
     return found[0]
 
 

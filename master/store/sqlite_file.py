@@ -1,0 +1,251 @@
+"""The file of a SQLite database: who may use it, and whether it is still the one that was opened.
+
+One program at a time writes to it: a master while it serves, or a command. The lock is on the file itself, so it holds
+under whatever name, link or mount the file is reached, and it ends with its program, however that ends.
+
+A file can be deleted, moved, replaced, or overwritten in place under a program that has it open, and SQLite goes on
+writing into what nobody will find again. `check` compares what has the name now with what was opened: the file and what
+SQLite keeps beside it by device and number, the content by a count that each commit raises (`user_version`, in the
+file's header). A count that is not between the last one seen there and the last one committed was never ours.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+_COUNT_AT: Final = 60
+"""Where the count stands in the file, as four bytes (https://sqlite.org/fileformat.html)."""
+_COUNTS: Final = 2**32
+_LOG_HEADER, _FRAME_HEADER = 32, 24
+
+_Identity = tuple[int, int]
+
+
+class Use(Enum):
+    """What a file is locked for."""
+
+    SERVE = fcntl.LOCK_EX
+    """By one master, or by whoever puts another file in its place."""
+    CHANGE = fcntl.LOCK_SH
+    """By commands, which SQLite keeps apart."""
+
+
+class InUseError(Exception):
+    """Another program has the file; the text says which."""
+
+
+class ReplacedError(Exception):
+    """The file is not the one that was opened; the text says what became of it."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """One file of this process. Closing any descriptor of a file ends all of SQLite's locks on it in this process, so
+    there is one, kept until nobody uses the file."""
+
+    descriptor: int
+    users: int = 0
+    is_locked: bool = False
+
+
+_held: dict[_Identity, _Held] = {}
+_guard = Lock()
+
+
+class SqliteFile:
+    """A file that is there. Usable from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError: it cannot be opened."""
+        self.path = path
+        self._held, self._identity = _hold(path)
+        self._lock = Lock()
+        self._name = str(path)
+        self._log_name = f"{path}-wal"
+        self._names_beside = (self._log_name, f"{path}-shm")
+        self._beside: dict[str, _Identity] = {}
+        self._connections = 0
+        self._is_mine = self._counts = False
+        self._seen = self._attempted = 0
+        self._committed: int | None = None
+        """Counts: last seen in the file's header, of the last commit that was tried, and of the last that was done."""
+
+    # --- Who uses it ------------------------------------------------------------------------------------------------
+
+    def lock(self, use: Use) -> None:
+        """Use it, until `close`. Who serves it alone counts its commits from here on.
+
+        Raises:
+            InUseError: another program has it.
+            ReplacedError: what SQLite left beside it belongs to another content, and would spoil this one.
+            OSError: it cannot be locked where it is.
+        """
+        if use is Use.SERVE and (left := self._foreign_log()):
+            raise ReplacedError(
+                f"{left} holds changes to another content than that of {self.path}, which was put there by hand;"
+                f" to serve what is there now, remove {left} and its -shm, then `license-master db restored`"
+            )
+        with _guard:
+            if self._held.is_locked:
+                raise InUseError(f"{self.path} is in use by this process")
+            try:
+                fcntl.flock(self._held.descriptor, use.value | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InUseError(f"{self.path} is in use by {_who(self._identity)}") from error
+            self._held.is_locked = self._is_mine = True
+            self._counts = use is Use.SERVE
+
+    def close(self) -> None:
+        """Let go of it, after SQLite did."""
+        with _guard:
+            if self._is_mine:
+                fcntl.flock(self._held.descriptor, fcntl.LOCK_UN)
+                self._held.is_locked = self._is_mine = False
+            self._held.users -= 1
+            if not self._held.users:
+                del _held[self._identity]
+                os.close(self._held.descriptor)
+
+    def connected(self) -> None:
+        """SQLite opened it."""
+        with self._lock:
+            self._connections += 1
+
+    def disconnected(self) -> None:
+        """SQLite closed it, and with its last connection what is beside it."""
+        with self._lock:
+            self._connections -= 1
+            if not self._connections:
+                self._beside.clear()
+
+    # --- Whether it is the same -------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Make sure that what has the name is what was opened, and for who serves it, that nobody overwrote it.
+
+        Raises:
+            ReplacedError: it is not; writing on would be in vain, or spoil what is there now.
+        """
+        found = _identity_of(self._name)
+        if found != self._identity:
+            raise ReplacedError(f"{self.path} was {'replaced by another file' if found else 'deleted or moved away'}")
+        with self._lock:
+            if self._connections:
+                for name in self._names_beside:
+                    self._check_beside(name)
+            if self._committed is not None:
+                in_header = self._in_header()
+                self._check_count(in_header, since=self._seen)
+                self._seen = in_header
+
+    @property
+    def committed(self) -> int | None:
+        """The count of the last commit; None for who does not serve it."""
+        return self._committed
+
+    def begun(self, count: int, *, since: int | None) -> None:
+        """A transaction began on this count; `since` was the last commit before.
+
+        Raises:
+            ReplacedError: the content is not what was committed here.
+        """
+        with self._lock:
+            if not self._counts:
+                return
+            if self._committed is None:
+                self._seen, self._committed, self._attempted = self._in_header(), count % _COUNTS, count % _COUNTS
+            self._check_count(count % _COUNTS, since=self._committed if since is None else since)
+
+    def commits(self, begun_on: int) -> int | None:
+        """The count to be committed with a change; None where commits are not counted."""
+        with self._lock:
+            if not self._counts:
+                return None
+            self._committed, self._attempted = begun_on % _COUNTS, (begun_on + 1) % _COUNTS
+            return self._attempted - (_COUNTS if self._attempted >= _COUNTS // 2 else 0)  # SQLite's is signed
+
+    def has_committed(self) -> None:
+        """The change was committed, and its count with it."""
+        with self._lock:
+            self._committed = self._attempted
+
+    def _check_beside(self, name: str) -> None:
+        found = _identity_of(name)
+        known = self._beside.get(name) if found is None else self._beside.setdefault(name, found)
+        if found != known:
+            raise ReplacedError(f"{name} was {'replaced by another file' if found else 'deleted or moved away'}")
+
+    def _check_count(self, count: int, *, since: int) -> None:
+        if (count - since) % _COUNTS > (self._attempted - since) % _COUNTS:
+            raise ReplacedError(f"the content of {self.path} was overwritten")
+
+    def _foreign_log(self) -> str | None:
+        """The write-ahead log, where this content cannot be what it goes on from.
+
+        Each commit that is counted writes the first page, so the first such page in the log has a count that is at most
+        one above that of the file it began with, and checkpoints only move the file's count on to that of the last.
+        """
+        counts = _logged_counts(self._log_name)
+        if not counts:
+            return None
+        since = counts[0] - 1
+        return self._log_name if (self._in_header() - since) % _COUNTS > (counts[-1] - since) % _COUNTS else None
+
+    def _in_header(self) -> int:
+        return int.from_bytes(os.pread(self._held.descriptor, 4, _COUNT_AT), "big")
+
+
+def _logged_counts(log: str) -> list[int]:
+    """The counts in a write-ahead log, as far as it is of one piece (https://sqlite.org/walformat.html)."""
+    counts = []
+    with suppress(FileNotFoundError), open(log, "rb") as file:
+        header = file.read(_LOG_HEADER)
+        page_bytes, salt = int.from_bytes(header[8:12], "big"), header[16:24]
+        while len(frame := file.read(_FRAME_HEADER)) == _FRAME_HEADER and frame[8:16] == salt:
+            page = file.read(page_bytes)
+            if frame[:4] == b"\0\0\0\1" and len(page) == page_bytes:
+                counts.append(int.from_bytes(page[_COUNT_AT : _COUNT_AT + 4], "big"))
+    return counts
+
+
+def _identity_of(name: str) -> _Identity | None:
+    try:
+        found = os.stat(name)
+    except OSError:  # no such file; or a folder on the way to it, or its disk, is gone
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _hold(path: Path) -> tuple[_Held, _Identity]:
+    with _guard:
+        found = os.stat(path)
+        identity = found.st_dev, found.st_ino
+        if identity not in _held:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            opened = os.fstat(descriptor)
+            identity = opened.st_dev, opened.st_ino
+            _held.setdefault(identity, _Held(descriptor))
+        held = _held[identity]
+        held.users += 1
+        return held, identity
+
+
+_LOCK = re.compile(r"^\d+: FLOCK +\w+ +\w+ +([1-9]\d*) +\w+:\w+:(\d+) ", re.MULTILINE)
+"""A lock in /proc/locks: the process, where it is of this container, and the number of the file."""
+
+
+def _who(identity: _Identity) -> str:
+    """The process that locks a file, as far as this machine tells."""
+    with suppress(OSError):
+        for process, number in _LOCK.findall(Path("/proc/locks").read_text(encoding="ascii")):
+            if int(number) == identity[1]:
+                return f"process {process}"
+    return "another process"
