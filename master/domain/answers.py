@@ -115,7 +115,7 @@ class _Answering:
                     seats = tuple(dict.fromkeys(one.lacks[index] for one in self.alike))
                     key = seats[0].type
                     yield joined(self.steps, Step(action=RemedyAction.ACQUIRE_FIRST, license_type=key, seats=seats))
-            case RefusalReason.REVOKED:
+            case RefusalReason.REVOKED | RefusalReason.ONE_PER_PBX:
                 yield joined(self.steps, _returned(_all(one.seats for one in self.alike)))
             case RefusalReason.LEARNING if self.trial.estate.learning is not None:
                 until = self.trial.estate.learning.until

@@ -70,7 +70,7 @@ class LicenseType:
     includes: tuple[str, ...]
     """Types that the holder of this one needs no seat of (rule H2)."""
     includes_per_pbx: Mapping[str, int]
-    """Seats of another type that come with each seat of this one on the PBX (rule K2)."""
+    """Seats of another type that come with the PBX's one seat of this one (rule K2)."""
     requires: tuple[Requirement, ...]
     excludes: frozenset[str]
     """Types that cannot be installed beside it (rule I3)."""
@@ -81,6 +81,10 @@ class LicenseType:
     minimum_version: int
     """The lowest version such a license can have (rule I4); 0 for any."""
     minimum_software: Version | None
+    minimum_software_rules: tuple[str, ...]
+    """The rules that say so."""
+    platforms: frozenset[str]
+    """The platforms of devices that its licenses can be bound to (rule D4); empty for all."""
     releasable: bool
     """Whether it can be taken off a device again (rules C2, D4)."""
     policies: tuple[str, ...]
@@ -96,9 +100,25 @@ class LicenseType:
         return self.version_basis is not VersionBasis.NONE
 
     @property
+    def one_per_pbx(self) -> bool:
+        """Whether a PBX holds one seat of it and no second one (rule K2)."""
+        return bool(self.includes_per_pbx)
+
+    @property
     def makes_local(self) -> bool:
         """Whether one on a slave's own device makes that PBX a locally licensed one (rules A3, A6, D5)."""
         return self.drawn_from is DrawnFrom.INSTALLATION
+
+    def fits(self, platform: str) -> bool:
+        """Whether its licenses can be bound to a device of this platform (rule D4)."""
+        return not self.platforms or platform in self.platforms
+
+    def stays_on(self, platform: str) -> bool:
+        """Whether a license bound to a device of this platform stays there for good (rules C2, D4).
+
+        One that should never have been bound there can be taken off again.
+        """
+        return not self.releasable and self.fits(platform)
 
     @property
     def display_name(self) -> str:

@@ -19,8 +19,8 @@ _CATALOG_KEYS = {"name", "title", "platforms", "releases_from_software"}
 _TYPE_KEYS = {
     "name", "tier_name", "spellings", "metering", "holders", "exempt_holders", "exempt_roles", "exempt_models",
     "exempt_from_software", "version_basis", "drawn_from", "tiers", "companions", "includes", "includes_per_pbx",
-    "requires", "excludes", "matches", "enables", "minimum_version", "minimum_software", "releasable", "policies",
-    "covered_from_version", "rules",
+    "requires", "excludes", "matches", "enables", "minimum_version", "minimum_software", "minimum_software_rules",
+    "platforms", "releasable", "policies", "covered_from_version", "rules",
 }  # fmt: skip
 
 
@@ -114,6 +114,8 @@ class _Reader(TomlReader):
             enables=enables,
             minimum_version=self.whole_number(table, (*at, "minimum_version"), 0),
             minimum_software=self.version(table, (*at, "minimum_software")),
+            minimum_software_rules=tuple(self.strings(table, (*at, "minimum_software_rules"))),
+            platforms=frozenset(self.strings(table, (*at, "platforms"))),
             releasable=self.typed(table, (*at, "releasable"), bool, True),
             policies=tuple(self.strings(table, (*at, "policies"))),
             covered_from_version=self.whole_number(table, (*at, "covered_from_version"), 0),
@@ -154,9 +156,14 @@ class _Reader(TomlReader):
         for name in one.excludes:
             if one.key not in types[name].excludes:
                 raise self.error(("types", one.key, "excludes"), f"{name!r} must exclude {one.key!r} too")
+        for platform in sorted(one.platforms - platforms):
+            raise self.error(("types", one.key, "platforms"), f"there is no platform {platform!r}")
         for companion in one.companions:
             if companion.platform not in platforms:
                 raise self.error(("types", one.key, "companions"), f"there is no platform {companion.platform!r}")
+            if not types[companion.type].fits(companion.platform):
+                reason = f"{companion.type!r} cannot be bound to devices of the platform {companion.platform!r}"
+                raise self.error(("types", one.key, "companions"), reason)
             if types[companion.type].metering is not Metering.COMPANION:
                 raise self.error(("types", one.key, "companions"), f"{companion.type!r} is not metered as companion")
 

@@ -85,7 +85,7 @@ class Planned:
     software: Mapping[int, Version]
     """What PBXs are known to run then, by PBX id; the estate's word holds for the others."""
     upgraded: frozenset[int]
-    """The PBXs whose software changes."""
+    """The PBXs whose software was asked about (B7), whatever they run or are said to run today."""
     wants: Mapping[int, tuple[Want, ...]]
     """What the PBXs of new sites ask for."""
     obstacles: tuple[MoveRefusal, ...]
@@ -177,9 +177,8 @@ class _Draft:
             sites = ", ".join(sorted({pbx.site for pbx in self._estate.pbxs.values()}))
             raise _wrong((*at, "upgrade", "site"), f"no PBX stands at site {change.site!r}; name one of {sites}")
         for pbx in pbxs:
-            if self._running(pbx) != change.version:
-                self._upgraded.add(pbx.id)
-                self._software[pbx.id] = change.version
+            self._upgraded.add(pbx.id)
+            self._software[pbx.id] = change.version
 
     def release(self, change: Release, at: FieldPath) -> None:
         for item in self._named(change.licenses, (*at, "release", "licenses")):

@@ -16,7 +16,7 @@ to `remedies.py`: what would turn it into a grant. Left to the caller: leases, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from master.domain import explanations
@@ -49,10 +49,33 @@ class Synced:
     """Seats that were not wanted but had to stay."""
 
 
+@dataclass(frozen=True, slots=True)
+class SettledCompanions:
+    """What became of the companions of a PBX's seats (D1)."""
+
+    seats: int
+    """Seats of types that have companions somewhere."""
+    before: int
+    """Companions that they had."""
+    after: int
+    refused: tuple[Refusal, ...]
+    """One for each companion that is missing now."""
+
+
 class Decider:
     """Decides for one PBX that runs a given software version."""
 
-    def __init__(self, book: TermsBook, ledger: Ledger, pbx: Pbx, software: Version, now: float) -> None:
+    def __init__(
+        self,
+        book: TermsBook,
+        ledger: Ledger,
+        pbx: Pbx,
+        software: Version,
+        now: float,
+        *,
+        carrier: Pbx | None = None,
+    ) -> None:
+        """`carrier` is the standby that has the PBX's lease (F5), if one has."""
         self._book = book
         self._estate = book.estate
         self._catalog = book.estate.catalog
@@ -61,9 +84,11 @@ class Decider:
         self._revoked = ledger.seats[pbx.id].revoked
         self._shared = ledger.seats[pbx.id].shares is not None
         self._pbx = pbx
+        self._carrier = carrier
         self._software = software
         self._now = now
         self._lends = not book.estate.learns(now)
+        self._platforms = {one.device.platform for one in (pbx, carrier) if one is not None}
         self._terms: dict[tuple[str, HolderKind], Terms | Refusal] = {}
 
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
@@ -87,6 +112,7 @@ class Decider:
     def sync(self, wants: Sequence[Want]) -> Synced:
         """Make what the PBX holds equal to what it wants; the ledger must hold all its seats."""
         wanted = {want.key for want in wants}
+        self._rename_singles(wants, wanted)
         returned, kept = self._give_back_unwanted(wanted)
         outcomes = self.acquire(wants)
         if kept:  # something wanted may have taken the place of what others required (H5)
@@ -95,6 +121,17 @@ class Decider:
             outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
         self._revoked.intersection_update(wanted | {seat.key for seat, _ in kept})  # it does without the others (L5)
         return Synced(outcomes, returned, kept)
+
+    def _rename_singles(self, wants: Sequence[Want], wanted: Collection[SeatKey]) -> None:
+        """K2: a PBX's one seat of a type that is wanted under another name only is the same seat."""
+        for want in wants:
+            license_type = self._catalog.types.get(want.type)
+            if license_type is None or not license_type.one_per_pbx or want[:3] in self._held:
+                continue
+            for seat in self._ledger.of_type(self._pbx.id, want.type):
+                if seat.key not in wanted and seat.key not in self._revoked:
+                    self._ledger.remove(seat)
+                    self._ledger.add(seat._replace(kind=want.kind, holder=want.holder))
 
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
         """Return seats together with whatever depends on them (L5); all that went, what was needed last.
@@ -111,6 +148,28 @@ class Decider:
                 key = waiting.pop()
                 gone += [key] if outcome.was_held else []
         return gone
+
+    def settle_companions(self) -> SettledCompanions:
+        """D1, D2: give each seat held what the device asks for that its PBX is on by now, and nothing else.
+
+        The ledger must hold all seats of the PBX. Seats are settled oldest first; those that are refused a companion
+        have none then.
+        """
+        seats = [seat for seat in self._ledger.holdings(self._pbx.id) if seat.pool_id is not None]
+        seats = [seat for seat in seats if self._catalog.types[seat.type].companions]
+        before = sum(self._drop_companions(seat) for seat in seats)
+        after, refused = 0, list[Refusal]()
+        for seat in sorted(seats, key=lambda seat: (seat.acquired_at, seat.key)):
+            license_type, host = self._catalog.types[seat.type], self._carrier or self._pbx
+            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
+            for companion in self._book.companions(license_type, self._pbx, host, self._software, seat.kind):
+                found = None if companion.refused is not None else self._free_source(companion)
+                if found is None:
+                    refused.append(companion.refused or self._companion_used_up(license_type, companion))
+                else:
+                    self._add(companion, want, found.pool_id, license_type.key)
+                    after += 1
+        return SettledCompanions(len(seats), before, after, tuple(refused))
 
     def _give_back_unwanted(self, wanted: set[SeatKey]) -> tuple[list[SeatKey], list[tuple[Seat, Refusal]]]:
         unwanted = [
@@ -151,6 +210,8 @@ class Decider:
             return _NOT_NEEDED
         if refusal := application_refused(terms, want.application):
             return refusal
+        if license_type.one_per_pbx and (others := self._ledger.of_type(self._pbx.id, license_type.key)):  # K2
+            return explanations.one_per_pbx(license_type, self._pbx, others[0])
         if license_type.requires and (refusal := self._missing_requirement(license_type, want)):
             return refusal
         if license_type.metering is Metering.FREE:
@@ -166,7 +227,9 @@ class Decider:
         name = want[:2]
         found = self._terms.get(name)
         if found is None:
-            found = self._terms[name] = self._book.of(self._pbx, self._software, want.type, want.kind)
+            found = self._terms[name] = self._book.of(
+                self._pbx, self._software, want.type, want.kind, carrier=self._carrier
+            )
         return found
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
@@ -194,6 +257,8 @@ class Decider:
                 return refusal
             self._ledger.remove(held)
             self._ledger.add(held._replace(user=want.user, line=want.line))
+        if held.pool_id is not None and self._catalog.types[held.type].companions:
+            self._drop_companions(held, but=self._platforms)
         return self._still_granted(held)
 
     def _still_granted(self, seat: Seat) -> Granted:
@@ -221,7 +286,7 @@ class Decider:
         for companion in terms.companions:  # D1: both or neither
             found = self._free_source(companion)
             if found is None:
-                return self._companion_used_up(terms, companion)
+                return self._companion_used_up(terms.type, companion)
             companions.append((companion, found))
         self._add(terms, want, source.pool_id, "")
         for companion, found in companions:
@@ -236,10 +301,17 @@ class Decider:
     def _remove(self, seat: Seat) -> None:
         """Credit a seat and its companions."""
         self._ledger.remove(seat)
+        self._drop_companions(seat)
+
+    def _drop_companions(self, seat: Seat, *, but: Collection[str] = ()) -> int:
+        """Credit what was debited with a seat, but for what some platforms ask for; how many."""
+        dropped = 0
         for companion in self._catalog.types[seat.type].companions:
             brought_along = self._held.get(SeatKey(companion.type, seat.kind, seat.holder))
-            if brought_along is not None and brought_along.parent == seat.type:
+            if companion.platform not in but and brought_along is not None and brought_along.parent == seat.type:
                 self._ledger.remove(brought_along)
+                dropped += 1
+        return dropped
 
     def _free_source(self, terms: Terms) -> Source | None:
         pools = self._ledger.pools
@@ -409,8 +481,17 @@ class Decider:
             license_type, terms.installation, last.installation, pool, pool_id=last.pool_id
         )
 
-    def _companion_used_up(self, terms: Terms, companion: Terms) -> Refusal:
+    def _companion_used_up(self, license_type: LicenseType, companion: Terms) -> Refusal:
         if not self._lends and companion.sources:
             return explanations.learning(companion.type, self._pbx, self._estate)
         pools = {source.pool_id: self._ledger.pools[source.pool_id] for source in companion.sources}
-        return explanations.companion_exhausted(terms.type, companion.type, self._pbx, companion.installation, pools)
+        local = self._estate.installations[self._pbx.device.id] if self._estate.is_local(self._pbx) else None
+        return explanations.companion_exhausted(
+            license_type,
+            companion.type,
+            self._pbx,
+            companion.installation,
+            pools,
+            too_old=companion.too_old,
+            local=local,
+        )

@@ -7,7 +7,7 @@ lowest version limits it (B3), a slave with licenses of its own is local (A3). W
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -312,6 +312,18 @@ class Estate:
         return next(pbx for pbx in self.pbxs.values() if pbx.role is PbxRole.MASTER)
 
     @cached_property
+    def _standbys(self) -> dict[str, tuple[Pbx, ...]]:
+        found: defaultdict[str, tuple[Pbx, ...]] = defaultdict(tuple)
+        for pbx in self.pbxs.values():
+            if pbx.standby_for is not None:
+                found[pbx.standby_for] += (pbx,)
+        return dict(found)
+
+    def standbys_of(self, pbx: Pbx) -> tuple[Pbx, ...]:
+        """The PBXs that stand in for one (F1)."""
+        return self._standbys.get(pbx.name, ())
+
+    @cached_property
     def agreed(self) -> dict[str, list[License]]:
         """The licenses that the agreement ledger brought, by type."""
         found: defaultdict[str, list[License]] = defaultdict(list)
@@ -328,15 +340,28 @@ class Estate:
         """The installation whose version limit holds for a PBX (B9)."""
         return self.installations[pbx.device.id if self.is_local(pbx) else self.master.device.id]
 
-    def sources(self, pbx: Pbx, license_type: LicenseType) -> tuple[Installation, ...]:
-        """The installations that seats of a type may be debited from, in order (A1 to A3, C1, D5)."""
-        own = self.installations[pbx.device.id]
+    def sources(self, pbx: Pbx, license_type: LicenseType, *, host: Pbx | None = None) -> tuple[Installation, ...]:
+        """The installations that seats of a type may be debited from, in order (A1 to A3, C1, D5).
+
+        `host` is the PBX on whose device the seats are used: a standby that carries them (F5), else the PBX itself.
+        """
+        own = self.installations[(host or pbx).device.id]
         if license_type.drawn_from is DrawnFrom.OWN_DEVICE:
             return (own,)
         usual = self.installation_of(pbx)
         if license_type.drawn_from is DrawnFrom.OWN_DEVICE_FIRST and usual is not own:
             return (own, usual)
         return (usual,)
+
+    def place_for(self, sources: Sequence[Installation], license_type: LicenseType) -> Installation:
+        """Of the installations that seats may be debited from, the one to bind more licenses to (D4)."""
+        return next((one for one in reversed(sources) if license_type.fits(one.device.platform)), sources[-1])
+
+    def central_software_missing(self, pbx: Pbx, software: Version) -> Version | None:
+        """The software that a PBX needs at least to draw on a pool that is not its own (A5); None where it may."""
+        first = self.catalog.releases_from_software
+        is_central = pbx is not self.master and not self.is_local(pbx)
+        return first if is_central and first is not None and software < first else None
 
     def feature_is_on(self, installation: Installation, license_type: LicenseType) -> bool:
         """Whether a switch is on: at least as many licenses installed as of the type it must match (F2, I5)."""

@@ -53,9 +53,26 @@ def software_too_old(license_type: LicenseType, pbx: Pbx, software: Version) -> 
     needed = license_type.minimum_software
     return Refusal(
         reason=RefusalReason.SOFTWARE_TOO_OLD,
-        rules=license_type.rules,
+        rules=license_type.minimum_software_rules or license_type.rules,
         message=f"{license_type.display_name} needs PBX software {needed} or newer; {pbx.name} runs {software}",
         license_type=license_type.key,
+        software=needed,
+    )
+
+
+def too_old_for_pool(
+    license_type: LicenseType, pbx: Pbx, software: Version, needed: Version, installation: Installation
+) -> Refusal:
+    """A5, L4: central licensing needs newer PBX software; local licenses do not."""
+    return Refusal(
+        reason=RefusalReason.SOFTWARE_TOO_OLD,
+        rules=("A5", "L4"),
+        message=(
+            f"{pbx.name} runs {software}; drawing on the pool on {installation.device.name} needs PBX software"
+            f" {needed} or newer"
+        ),
+        license_type=license_type.key,
+        device=installation.device.name,
         software=needed,
     )
 
@@ -94,21 +111,25 @@ def above_limit(pbx: Pbx, software: Version, installation: Installation) -> str:
     return f"{pbx.name} runs {software}, but {installation.device.name} is licensed up to V{installation.limit}"
 
 
-def feature_off(license_type: LicenseType, matched: LicenseType, installation: Installation) -> Refusal:
-    """F2, I5: off, and says what is missing."""
+def feature_off(
+    license_type: LicenseType, matched: LicenseType, installation: Installation, *, local: Pbx | None = None
+) -> Refusal:
+    """F2, I5: off, and says what is missing; `local` is the PBX that asks where the pool is closed to it (A3)."""
     installed, needed = installation.capacity.get(license_type.key, 0), installation.capacity.get(matched.key, 0)
     missing = max(needed - installed, 1)
     return Refusal(
         reason=RefusalReason.FEATURE_OFF,
-        rules=license_type.rules,
+        rules=(*license_type.rules, *(("A3",) if local is not None else ())),
         message=(
             f"{license_type.display_name} is off on {installation.device.name}: {installed} installed for"
             f" {needed} {matched.display_name}, {missing} missing"
+            + (f"; {_closed_by(local, installation)}" if local is not None else "")
         ),
         license_type=license_type.key,
         device=installation.device.name,
         capacity=installed,
         wanted=needed,
+        licenses=tuple(item.ref for item in installation.making_local) if local is not None else (),
     )
 
 
@@ -223,24 +244,60 @@ def pool_exhausted(
 
 
 def companion_exhausted(
-    license_type: LicenseType, companion: LicenseType, pbx: Pbx, installation: Installation, pools: dict[int, PoolScore]
+    license_type: LicenseType,
+    companion: LicenseType,
+    pbx: Pbx,
+    installation: Installation,
+    pools: dict[int, PoolScore],
+    *,
+    too_old: Sequence[License] = (),
+    local: Installation | None = None,
 ) -> Refusal:
-    """D1, D2: the seat itself was free, its companion was not; `pools` are those tried, in order."""
+    """D1, D2: the seat itself was free, its companion was not.
+
+    Args:
+        license_type: what was asked for.
+        companion: what is debited with it.
+        pbx: who asked.
+        installation: where more of them would help.
+        pools: those tried, in order.
+        too_old: licenses that would serve it, were the software older (D3).
+        local: the PBX's own installation where the pool is closed to it (A3).
+    """
     capacity = sum(pool.capacity for pool in pools.values())
+    message = (
+        f"a {license_type.display_name} seat on {pbx.name} needs a {companion.display_name} seat with it,"
+        f" and all {capacity} of those are in use{_or_leaving(installation, companion)}"
+    )
+    rules, named = companion.rules, list(too_old)
+    if too_old:
+        rules += ("B2", "D3")
+        message += f"; too old for its software: {_named(too_old)}"
+    if local is not None:
+        rules += ("A3",)
+        message += f"; {_closed_by(pbx, local)}"
+        named += local.making_local
     return Refusal(
         reason=RefusalReason.COMPANION_EXHAUSTED,
-        rules=companion.rules,
-        message=(
-            f"a {license_type.display_name} seat on {pbx.name} needs a {companion.display_name} seat with it,"
-            f" and all {capacity} of those are in use{_or_leaving(installation, companion)}"
-        ),
+        rules=rules,
+        message=message,
         license_type=companion.key,
         device=installation.device.name,
         capacity=capacity,
         in_use=sum(pool.used for pool in pools.values()),
         wanted=1,
         pool_id=next(reversed(pools), None),
+        licenses=tuple(item.ref for item in named),
     )
+
+
+def _closed_by(pbx: Pbx, own: Installation) -> str:
+    """A3: why the pool does not help."""
+    return f"{pbx.name} is licensed locally by {_named(own.making_local)}, so the pool is closed to it"
+
+
+def _named(licenses: Sequence[License]) -> str:
+    return some([item.ref for item in licenses])
 
 
 def _or_leaving(installation: Installation, license_type: LicenseType) -> str:
@@ -301,6 +358,21 @@ def learning(license_type: LicenseType, pbx: Pbx, estate: Estate) -> Refusal:
             f" {pbx.name} gets no {license_type.display_name} seat beyond those that its signed lease proves"
         ),
         license_type=license_type.key,
+    )
+
+
+# --- What has no second one -------------------------------------------------------------------------------------------
+
+
+def one_per_pbx(license_type: LicenseType, pbx: Pbx, held: Seat) -> Refusal:
+    """K2: the PBX has its one seat under another name."""
+    seat = SeatRef(held.type, HolderKind(held.kind), held.holder)
+    return Refusal(
+        reason=RefusalReason.ONE_PER_PBX,
+        rules=license_type.rules,
+        message=f"{pbx.name} has its one {license_type.display_name} already: {seat}",
+        license_type=license_type.key,
+        seats=(seat,),
     )
 
 

@@ -31,7 +31,7 @@ class LimitForecast:
     pbxs_above: tuple[str, ...]
     """PBXs that get nothing new then (B5)."""
     is_caused: bool
-    """Whether the change puts a PBX above it, or was to upgrade one that then is; else it is so today (B10)."""
+    """Whether the change puts a PBX above it, or asks for a version that is (B7); else it is so today (B10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ def limit_forecasts(
 ) -> tuple[LimitForecast, ...]:
     """One for each installation (B9), and for a device whose licenses serve a PBX beside the pool and block it (D3)."""
     after, found, drawing = planned.estate, list[LimitForecast](), _drawing(planned.estate)
+    drew = _drawing(before)
     for device_id, installation in after.installations.items():
         software = max(planned.software.get(pbx.id, pbx.software).major for pbx in drawing[device_id])
         blocking = _blocking(installation, software)
@@ -99,7 +100,7 @@ def limit_forecasts(
             continue
         earlier = before.installations.get(device_id)
         above = _above(installation, drawing[device_id], planned.software)
-        above_before = _above(earlier, drawing[device_id], software_before) if earlier else set()
+        above_before = _above(earlier, drew[device_id], software_before) if earlier else set()
         found.append(
             LimitForecast(
                 device=installation.device.name,

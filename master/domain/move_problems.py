@@ -55,6 +55,8 @@ class MoveProblem(IntEnum):
     UNKNOWN_LICENSE = 19
     USE_ENDED = 20
     """The agreement that brought it lets it be used no longer (P1, R3)."""
+    WRONG_PLATFORM = 21
+    """D4: such licenses go onto other devices only. Told first of what the target does not take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +276,19 @@ def not_releasable(item: License, device: Device) -> MoveRefusal:
     )
 
 
+def wrong_platform(item: License, device: Device) -> MoveRefusal:
+    """D4: a device of that platform cannot have it; says which can."""
+    platforms = " or ".join(sorted(item.type.platforms))
+    return MoveRefusal(
+        problem=MoveProblem.WRONG_PLATFORM,
+        rules=("D4",),
+        message=f"{item.ref} goes onto devices of the platform {platforms} only; {device.name} is a {device.platform}",
+        remedy=f"name a device of the platform {platforms}",
+        license=item.ref,
+        device=device.name,
+    )
+
+
 def firmware_too_old(item: License, device: Device, pbx: Pbx, running: Version, *, first: Version) -> MoveRefusal:
     """L4: the firmware of its device cannot release."""
     return MoveRefusal(
@@ -322,10 +337,10 @@ def tier_too_early(item: License, device: Device, missing: int) -> MoveRefusal:
         problem=MoveProblem.TIER_TOO_EARLY,
         rules=("E4", "E5"),
         message=(
-            f"{item.ref} counts from the {tier + 1:,}. license on, but {device.name} has only {tier - missing:,}"
-            f" {name} licenses of lower tiers; {missing:,} missing"
+            f"{item.ref} counts from the {tier + 1:,}. license on, but only {tier - missing:,} {name} licenses of lower"
+            f" tiers are installed, on {device.name} or in the project; {missing:,} missing"
         ),
-        remedy=f"bind {missing:,} more {name} licenses of a lower tier to {device.name} first",
+        remedy=f"bind {missing:,} more {name} licenses of a lower tier first",
         license=item.ref,
         device=device.name,
         missing=missing,

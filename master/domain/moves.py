@@ -4,7 +4,7 @@ Judged here, for the code that moves licenses and for plans alike; `move_problem
 
 - C2, D4, L4: what can never be taken off its device, and firmware that cannot give anything back.
 - A5: what going from local to central needs, and what stays behind (A6, D5).
-- I3, E5: what a target device cannot take.
+- I3, D4, E5: what a target device cannot take.
 - L5: what is still in use.
 
 Every judgement looks at one license and the estate as it is at that moment; whoever moves several judges and applies
@@ -42,7 +42,7 @@ def release_refused(
     """
     if item.device is None:
         return move_problems.not_bound(item)
-    if not item.type.releasable:  # C2, D4
+    if item.type.stays_on(item.device.platform):  # C2, D4
         return move_problems.not_releasable(item, item.device)
     pbx = estate.pbx_on.get(item.device.name)
     first = estate.catalog.releases_from_software
@@ -89,12 +89,13 @@ def going_central_refused(
 def leaving_for_central(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
     """The licenses on a PBX's own device that go to the master when it becomes central (A5), in binding order."""
     making_local = estate.installations[pbx.device.id].making_local
-    return in_binding_order(item for item in making_local if item.type.releasable)
+    return in_binding_order(item for item in making_local if not item.type.stays_on(pbx.device.platform))
 
 
 def staying_behind(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
     """The licenses on a PBX's own device that can never leave it (C2, D4)."""
-    return tuple(item for item in estate.installations[pbx.device.id].licenses if not item.type.releasable)
+    licenses = estate.installations[pbx.device.id].licenses
+    return tuple(item for item in licenses if item.type.stays_on(pbx.device.platform))
 
 
 def use_refused(item: License, *, used: int, left: int, holders: Sequence[TopHolder] = ()) -> MoveRefusal | None:
@@ -118,10 +119,20 @@ def left_without(estate: Estate, item: License, leaving: Collection[str]) -> int
 
 
 def missing_below_tier(estate: Estate, item: License, device: Device) -> int:
-    """E5: how many licenses of its type and of lower tiers a device lacks for a `%N` license; 0 where it has enough."""
-    installed = estate.installations[device.id].of_type(item.type.key)
-    below = sum(other.quantity for other in installed if other.id != item.id and (other.tier or 0) < (item.tier or 0))
-    return max((item.tier or 0) - below, 0)
+    """E5: how many licenses of its type and of lower tiers are missing for a `%N` license on a device."""
+    below = [
+        other
+        for other in estate.licenses
+        if other.type.key == item.type.key and other.id != item.id and (other.tier or 0) < (item.tier or 0)
+    ]
+    on_device = sum(other.quantity for other in below if other.device is not None and other.device.id == device.id)
+    in_project = sum(other.quantity for other in below if other.device is not None)
+    return missing_below(item.tier or 0, on_device=on_device, in_project=in_project)
+
+
+def missing_below(tier: int, *, on_device: int, in_project: int) -> int:
+    """E4: what counts are the licenses below a tier installed on the device or in the project, whichever is more."""
+    return max(tier - max(on_device, in_project), 0)
 
 
 def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
@@ -138,6 +149,8 @@ def moved(estate: Estate, item: License, device: Device | None) -> Estate:
 
 def _unwelcome(estate: Estate, item: License, device: Device) -> MoveRefusal | None:
     """What a device cannot take."""
+    if not item.type.fits(device.platform):  # D4
+        return move_problems.wrong_platform(item, device)
     target = estate.installations[device.id]
     if rivals := [other for key in sorted(item.type.excludes) for other in target.of_type(key)]:  # I3
         return move_problems.model_excluded(item, device, rivals)

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from master.domain.catalog import Catalog, UnknownLicenseNameError
 from master.domain.estate import LeasePace, License
+from master.domain.moves import missing_below
 from master.domain.toml_lines import FieldPath
 from master.domain.versions import Version
 from master.domain.words import PbxRole
@@ -99,6 +100,14 @@ class Violation:
 
     path: FieldPath
     reason: str
+
+
+class ProjectInvalidError(Exception):
+    """A project cannot be applied; each violation says where and why."""
+
+    def __init__(self, found: list[Violation]) -> None:
+        super().__init__("; ".join(one.reason for one in found))
+        self.violations = found
 
 
 class ChangeAction(Enum):
@@ -232,9 +241,9 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
             Version.parse(pbx.software_version)
         except ValueError as error:
             yield Violation((*at, "software_version"), str(error))
-        if (pbx.role is PbxRole.STANDBY) is (pbx.standby_for == ""):
+        if pbx.role is PbxRole.STANDBY and not pbx.standby_for:
             yield Violation(
-                (*at, "standby_for"), "exactly the PBXs with the role standby name the PBX they stand in for"
+                (*at, "standby_for"), "a PBX with the role standby has to name the PBX that it stands in for"
             )
         elif pbx.standby_for and (pbx.standby_for not in names or pbx.standby_for == pbx.name):
             yield Violation((*at, "standby_for"), f"{pbx.standby_for!r} is no other PBX of this project")
@@ -246,7 +255,7 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
 
 
 def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:
-    with_pbx = {pbx.device for pbx in spec.pbxs}
+    with_pbx, platforms = {pbx.device for pbx in spec.pbxs}, {one.name: one.platform for one in spec.devices}
     installed: dict[tuple[str, str], int] = {}
     capacity: Counter[tuple[str, str]] = Counter()
     for index, item in enumerate(spec.licenses):
@@ -262,6 +271,13 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
             continue
         if not item.device:
             continue
+        platform = platforms.get(item.device, "")
+        if platform in catalog.platforms and not license_type.fits(platform):  # D4
+            named = " or ".join(sorted(license_type.platforms))
+            reason = (
+                f"{item.type} goes onto devices of the platform {named} only, {item.device} is a {platform} (rule D4)"
+            )
+            yield Violation((*at, "device"), reason)
         installed.setdefault((item.device, license_type.key), index)
         capacity[item.device, license_type.key] += min(item.quantity, QUANTITY_MAX)
         if capacity[item.device, license_type.key] > CAPACITY_MAX:
@@ -283,64 +299,16 @@ def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[Lice
     installed = [(item.device, name.type, name.tier or 0, item.quantity) for _, item, name in bound]
     installed += [(item.device.name, item.type, item.tier or 0, item.quantity) for item in imported if item.device]
     for index, item, name in bound:
-        below = sum(
-            quantity
-            for device, license_type, tier, quantity in installed
-            if (device, license_type) == (item.device, name.type) and tier < (name.tier or 0)
-        )
-        if below < (name.tier or 0):
+        tier = name.tier or 0
+        below = [one for one in installed if one[1] == name.type and one[2] < tier]
+        on_device = sum(quantity for device, _, _, quantity in below if device == item.device)
+        in_project = sum(quantity for *_, quantity in below)
+        if missing := missing_below(tier, on_device=on_device, in_project=in_project):
             reason = (
-                f"{item.type} counts from license {(name.tier or 0) + 1:,} on, and {item.device} has {below:,} of lower"
-                f" tiers; {(name.tier or 0) - below:,} are missing (rule E5)"
+                f"{item.type} counts from license {tier + 1:,} on, and {tier - missing:,} of lower tiers are installed,"
+                f" on {item.device} or in the project; {missing:,} are missing (rule E5)"
             )
             yield Violation(("licenses", index, "type"), reason)
-
-
-def standing_violations(
-    before: ProjectSpec, after: ProjectSpec, catalog: Catalog, imported: Sequence[License]
-) -> list[Violation]:
-    """What a project may not become from what it is: licenses bound for good stay, imported ones keep their place.
-
-    Args:
-        before: the project as last applied.
-        after: what it is to become; found right by itself.
-        catalog: that of `after`.
-        imported: the licenses of the project that came from vendors' files.
-    """
-    found = []
-    device_of = {item.id: item.device for item in before.licenses}
-    imported_ids = {item.id: item for item in imported}
-    for index, item in enumerate(after.licenses):
-        was_on = device_of.get(item.id, "")
-        if was_on not in ("", item.device) and not catalog.read_name(item.type).type.releasable:  # C2, D4
-            reason = f"{item.id} ({item.type}) is bound to {was_on} for good (rules C2, D4); it cannot move"
-            found.append(Violation(("licenses", index, "device"), reason))
-        if item.id in imported_ids:
-            reason = (
-                f"{item.id!r} was imported from file {imported_ids[item.id].file}; give the declared one its own id"
-            )
-            found.append(Violation(("licenses", index, "id"), reason))
-    if imported and before.catalog != after.catalog:
-        reason = f"{after.catalog!r} cannot replace {before.catalog!r}: {len(imported)} imported licenses belong to it"
-        found.append(Violation(("catalog",), reason))
-        return found
-    with_pbx = {pbx.device for pbx in after.pbxs}
-    for known in imported:
-        if known.release is not None and known.release.to_device and known.release.to_device not in with_pbx:
-            reason = f"{known.release.to_device!r} must go on running a PBX: {known.ref} is on its way to it"
-            found.append(Violation(("pbxs",), reason))
-    declared = {(item.device, catalog.read_name(item.type).type.key) for item in after.licenses if item.device}
-    for known in imported:
-        if known.device is None:
-            continue
-        if known.device.name not in with_pbx:
-            reason = f"{known.device.name!r} must go on running a PBX: {known.ref} is bound to it; release it first"
-            found.append(Violation(("pbxs",), reason))
-        for rival in sorted(known.type.excludes):
-            if (known.device.name, rival) in declared:  # I3
-                reason = f"{catalog.types[rival].display_name} cannot be combined with {known.ref} (rule I3)"
-                found.append(Violation(("licenses",), reason))
-    return found
 
 
 def _first(*values: int | None) -> int:

@@ -118,7 +118,7 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
     takes = case.estate.catalog.types[case.wants[0].type] if case.wants and first.reason in TOO_FEW else None
     if takes is None or takes.companions or shared or first.license_type in case.estate.agreed:
         return decided(case, refused, effort)
-    known, key = case.book.remedies, (case.pbx.id, case.software, first, len(refused))
+    known, key = case.book.remedies, (case.pbx.id, case.carrier, case.software, first, len(refused))
     found = known.get(key)
     if found is None:
         if len(known) >= _REMEMBERED_MAX:

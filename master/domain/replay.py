@@ -168,7 +168,8 @@ def wanted(estate: Estate, replay: Replay) -> Counter[tuple[int, str]]:
             continue
         companions = [other.type for other in license_type.companions if other.platform == pbx.device.platform]
         for key in (license_type.key, *companions):
-            found[estate.sources(pbx, estate.catalog.types[key])[-1].device.id, key] += 1
+            needed = estate.catalog.types[key]
+            found[estate.place_for(estate.sources(pbx, needed), needed).device.id, key] += 1
     return +found
 
 

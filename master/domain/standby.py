@@ -22,6 +22,7 @@ from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.estate import Estate, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease
+from master.domain.moves import missing_below_tier
 from master.domain.refusals import MOST_NAMED, LicenseRef
 from master.domain.versions import Version
 from master.domain.words import Feature, LeaseState
@@ -157,6 +158,11 @@ def primary_of(estate: Estate, pbx: Pbx) -> Pbx | None:
     return estate.pbxs[estate.pbx_ids[pbx.standby_for]] if pbx.standby_for is not None else None
 
 
+def carrier_of(estate: Estate, lease: Lease | None) -> Pbx | None:
+    """The standby that has a PBX's lease; None where the PBX has it itself."""
+    return estate.pbxs.get(lease.carrier.pbx_id) if lease is not None and lease.carrier is not None else None
+
+
 def standby_switch(estate: Estate) -> StandbySwitch:
     """The licenses on the license master, whoever uses them (F1, F2)."""
     license_type = estate.catalog.enabling(Feature.STANDBY)
@@ -187,7 +193,13 @@ def pair_problems(estate: Estate, standby: Pbx, primary: Pbx, software: Version)
                 kind=StandbyProblemKind.VERSION_LIMIT, message=message, rules=("F3", "B3", "B5"), licenses=refs
             )
         )
-    found += _tiers_not_reached(switch)
+    if (needed := estate.central_software_missing(primary, software)) is not None:
+        message = (
+            f"{standby.name} runs {software}, but the seats of {primary.name} are those of a pool, which needs PBX"
+            f" software {needed} or newer; upgrade {standby.name}"
+        )
+        found.append(StandbyProblem(kind=StandbyProblemKind.VERSION_LIMIT, message=message, rules=("A5", "F3")))
+    found += _tiers_not_reached(estate, switch)
     return tuple(found)
 
 
@@ -313,13 +325,14 @@ def _licenses_short(estate: Estate, switch: StandbySwitch) -> StandbyProblem:
     )
 
 
-def _tiers_not_reached(switch: StandbySwitch) -> list[StandbyProblem]:
+def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> list[StandbyProblem]:
     """E4: a tier's licenses are for use from the next one on, so those below it must be there."""
     found = []
-    below = sum(item.quantity for item in switch.licenses if item.tier is None)
     for tier in sorted({item.tier for item in switch.licenses if item.tier is not None}):
         items = [item for item in switch.licenses if item.tier == tier]
-        if below < tier:
+        missing = missing_below_tier(estate, items[0], estate.master.device)
+        if missing:
+            below = tier - missing
             named = ", ".join(str(item.ref) for item in items)
             found.append(
                 StandbyProblem(
@@ -331,7 +344,6 @@ def _tiers_not_reached(switch: StandbySwitch) -> list[StandbyProblem]:
                     licenses=tuple(item.ref for item in items[:MOST_NAMED]),
                 )
             )
-        below += sum(item.quantity for item in items)
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from master.domain import explanations
 from master.domain.catalog import LicenseType
-from master.domain.estate import Estate, Installation, Pbx
+from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.refusals import Refusal, Remedy
 from master.domain.seats import Granted
 from master.domain.versions import Version
@@ -47,6 +47,8 @@ class Terms:
     """Pools in order; empty where none is installed."""
     companions: tuple[Terms, ...]
     """Seats to be debited with it (D1)."""
+    too_old: tuple[License, ...] = ()
+    """Licenses that would serve it, were the software older (D3)."""
     is_plain: bool = False
     """Whether only the pools decide: nothing is required, included or held against an application."""
 
@@ -56,18 +58,35 @@ class TermsBook:
 
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
-        self._terms: dict[tuple[int, Version, str, HolderKind], Terms | Refusal] = {}
+        self._terms: dict[tuple[int, int, Version, str, HolderKind], Terms | Refusal] = {}
         self._pools: dict[tuple[int, str], frozenset[int]] = {}
         self.remedies: dict[object, Remedy] = {}
         """Those that `remedies.py` found before, where they hold for anybody who is refused alike."""
 
-    def of(self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
-        """The terms; a refusal where the catalog has no such type."""
-        name = (pbx.id, software, type_key, kind)
+    def of(
+        self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind, *, carrier: Pbx | None = None
+    ) -> Terms | Refusal:
+        """The terms; a refusal where the catalog has no such type. `carrier` is the standby that carries its seats."""
+        host = carrier or pbx
+        name = (pbx.id, host.id, software, type_key, kind)
         found = self._terms.get(name)
         if found is None:
-            found = self._terms[name] = self._settle(pbx, software, type_key, kind)
+            found = self._terms[name] = self._settle(pbx, host, software, type_key, kind)
         return found
+
+    def companions(
+        self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version, kind: HolderKind
+    ) -> tuple[Terms, ...]:
+        """D1: what is debited with a seat on the device that its PBX is on, or on that of a standby that carries it.
+
+        A seat that a standby acquires comes home with the others, so what it needs there counts as well.
+        """
+        found = []
+        for companion in license_type.companions:
+            at = next((one for one in (pbx, host) if one.device.platform == companion.platform), None)
+            if at is not None:
+                found.append(self._companion(self.estate.catalog.types[companion.type], pbx, at, software, kind))
+        return tuple(found)
 
     def pools_of(self, pbx: Pbx, type_key: str) -> frozenset[int]:
         """The pools that a seat of a type, its companions and its parts may be debited from."""
@@ -83,13 +102,16 @@ class TermsBook:
             return
         license_type = types[type_key]
         parts = (*license_type.includes, *license_type.includes_per_pbx)
-        for key in (type_key, *parts, *(companion.type for companion in license_type.companions)):
-            for installation in self.estate.sources(pbx, types[key]):
+        companions = tuple(companion.type for companion in license_type.companions)
+        named = [(pbx, key) for key in (type_key, *parts, *companions)]
+        named += [(standby, key) for standby in self.estate.standbys_of(pbx) for key in companions]
+        for host, key in named:
+            for installation in self.estate.sources(pbx, types[key], host=host):
                 pool_id = self.estate.pool_ids.get((installation.device.id, key))
                 if pool_id is not None:
                     yield pool_id
 
-    def _settle(self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
+    def _settle(self, pbx: Pbx, host: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
         license_type = self.estate.catalog.types.get(type_key)
         if license_type is None:
             return explanations.unknown_license_type(type_key, self.estate.catalog)
@@ -100,11 +122,7 @@ class TermsBook:
             refused = self._refused(license_type, pbx, software, installations)
         companions: tuple[Terms, ...] = ()
         if not exempt and refused is None:
-            companions = tuple(
-                self._companion(companion.type, pbx, software, kind)
-                for companion in license_type.companions
-                if companion.platform == pbx.device.platform
-            )
+            companions = self.companions(license_type, pbx, host, software, kind)
             refused = next((terms.refused for terms in companions if terms.refused is not None), None)
         catalog = self.estate.catalog
         needs_license = not exempt and license_type.metering in (Metering.FLOATING, Metering.FIXED, Metering.COMPANION)
@@ -127,14 +145,21 @@ class TermsBook:
             companions=companions,
         )
 
-    def _companion(self, type_key: str, pbx: Pbx, software: Version, kind: HolderKind) -> Terms:
-        license_type = self.estate.catalog.types[type_key]
-        installations = self.estate.sources(pbx, license_type)
+    def _companion(self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version, kind: HolderKind) -> Terms:
+        knows_standby = host is pbx or host.standby_for == pbx.name  # only of such are the pools read
+        installations = self.estate.sources(pbx, license_type, host=host if knows_standby else pbx)
         sources = tuple(self._sources(license_type, software, installations))
-        bound = [item for item in installations if item.capacity.get(type_key)]
+        bound = [item for item in installations if item.capacity.get(license_type.key)]
         above = bound and not sources
         refused = explanations.version_limit(license_type, pbx, software, bound[-1]) if above else None
-        return Terms(license_type, pbx, refused, True, installations[-1], sources, ())
+        too_old = tuple(
+            item
+            for installation in bound
+            if not _within_limit(license_type, software, installation)
+            for item in installation.of_type(license_type.key)
+        )
+        place = self.estate.place_for(installations, license_type)
+        return Terms(license_type, pbx, refused, True, place, sources, (), too_old=too_old)
 
     def _sources(
         self, license_type: LicenseType, software: Version, installations: tuple[Installation, ...]
@@ -163,12 +188,17 @@ class TermsBook:
     ) -> Refusal | None:
         """The first reason of the list that applies, of those that the installation gives."""
         first, catalog = sources[0], self.estate.catalog
+        needed = self.estate.central_software_missing(pbx, software)
+        if needed is not None and license_type.makes_local and license_type.metering is not Metering.FREE:  # A5
+            return explanations.too_old_for_pool(license_type, pbx, software, needed, first)
         if rivals := [item for key in sorted(license_type.excludes) for item in first.of_type(key)]:  # I3
             return explanations.model_excluded(license_type, first, rivals)
         if not any(_within_limit(license_type, software, source) for source in sources):
             return explanations.version_limit(license_type, pbx, software, sources[-1])
         if license_type.matches is not None and not self.estate.feature_is_on(first, license_type):  # F2, I5
-            return explanations.feature_off(license_type, catalog.types[license_type.matches], first)
+            matched = catalog.types[license_type.matches]
+            local = pbx if self.estate.is_local(pbx) else None
+            return explanations.feature_off(license_type, matched, first, local=local)
         return None
 
 

@@ -37,6 +37,8 @@ class Case:
     """The seats that were refused."""
     returns: tuple[SeatKey, ...] = ()
     """The seats whose return was refused; either these or `wants`."""
+    carrier: Pbx | None = None
+    """The standby that has the PBX's lease (F5), if one has."""
 
     @property
     def estate(self) -> Estate:
@@ -61,8 +63,8 @@ class Trial:
 
 
 def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
-    """The pools that a trial may debit: those on the PBX's own device and on the master's."""
-    devices = {pbx.device.id, estate.master.device.id}
+    """The pools that a trial may debit: those on the PBX's own device, on its standbys' and on the master's."""
+    devices = {pbx.device.id, estate.master.device.id, *(one.device.id for one in estate.standbys_of(pbx))}
     return tuple(pool_id for (device_id, _), pool_id in estate.pool_ids.items() if device_id in devices)
 
 
@@ -89,7 +91,8 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
                 back += [SeatKey(seat.type, seat.kind, seat.holder) for seat in step.seats]
             case _:
                 pass
-    decider = Decider(TermsBook(estate), case.ledger.copy_of(case.pbx.id, pools), case.pbx, software, now)
+    ledger = case.ledger.copy_of(case.pbx.id, pools)
+    decider = Decider(TermsBook(estate), ledger, case.pbx, software, now, carrier=case.carrier)
     wants = [want._replace(application=application) for want in case.wants] if application else list(case.wants)
     outcomes: list[object] = list(decider.give_back([*back, *case.returns])) if back or case.returns else []
     if wants:

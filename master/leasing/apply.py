@@ -11,23 +11,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from master.domain.bound_licenses import standing_violations
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, LeasePace, License
 from master.domain.leases import software_in_use
 from master.domain.project import (
     Change,
     ChangeAction,
+    ProjectInvalidError,
     ProjectSpec,
     Violation,
     capacities,
     changes,
-    standing_violations,
     tier_violations,
     violations,
 )
+from master.domain.refusals import MOST_HOLDERS
 from master.domain.standby import estate_problems, pairs
 from master.domain.versions import Version
 from master.domain.words import Feature
+from master.leasing.platforms import settle_platforms
 from master.leasing.requests import RequestIdTakenError
 from master.store import claims as claim_store
 from master.store import projects as store
@@ -35,17 +38,10 @@ from master.store.agreements import last_number
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.queries import leases_of_project
+from master.store.seats import biggest_holders
 
 Answer = TypeVar("Answer")
 _APPLIED = "project.applied"
-
-
-class ProjectInvalidError(Exception):
-    """A project cannot be applied; each violation says where and why."""
-
-    def __init__(self, found: list[Violation]) -> None:
-        super().__init__("; ".join(one.reason for one in found))
-        self.violations = found
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +92,17 @@ def apply_project(
             raise RequestIdTakenError(request.request_id, "the project of that name that was deleted")
         if forbidden := _ledger_violations(tx, gone.id, gone.catalog, spec):
             raise ProjectInvalidError(forbidden)
-    catalog, imported = catalogs[spec.catalog], tuple[License, ...]()
+    catalog, imported, known = catalogs[spec.catalog], tuple[License, ...](), None
     if before is not None:
         known = store.load_estate(tx, spec.name, catalogs, default_pace)
         assert known is not None
         imported = tuple(item for item in known.licenses if item.file is not None)
-        forbidden = standing_violations(before.spec, spec, catalog, imported)
+        running = software_in_use(leases_of_project(tx, known.project_id), now=now)
+        forbidden = standing_violations(known, spec, catalog, running)
         if known.learns(now):
             forbidden = forbidden or _unlearned_violations(known, before, spec, catalog, imported)
         forbidden = forbidden or _ledger_violations(tx, before.id, before.spec.catalog, spec)
-        if forbidden := forbidden or _in_use_violations(tx, before, spec, catalog, imported):
+        if forbidden := forbidden or _in_use_violations(tx, known, before, spec, catalog, imported):
             raise ProjectInvalidError(forbidden)
     if missing := list(tier_violations(spec, catalog, imported)):
         raise ProjectInvalidError(missing)
@@ -116,8 +113,10 @@ def apply_project(
     revision = store.write_project(tx, spec, catalog, before=before, now=now)
     estate = store.load_estate(tx, spec.name, catalogs, default_pace)
     assert estate is not None
-    software = software_in_use(leases_of_project(tx, estate.project_id), now=now)
-    applied = Applied(found_changes, revision, warnings_of(estate, software))
+    leases = leases_of_project(tx, estate.project_id)
+    software = software_in_use(leases, now=now)
+    settled = settle_platforms(tx, known, estate, spec, leases, now=now) if known is not None else ()
+    applied = Applied(found_changes, revision, (*settled, *warnings_of(estate, software)))
     if request.dry_run:
         raise DryRun(applied)
     event = Event(
@@ -157,17 +156,18 @@ def _ledger_violations(tx: Tx, project_id: int, catalog: str, spec: ProjectSpec)
 
 
 def _in_use_violations(
-    tx: Tx, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
+    tx: Tx, known: Estate, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
 ) -> list[Violation]:
     found = []
     wanted = _capacities(spec, catalog, imported)
-    for (device, license_type), (_, used) in store.pools_by_name(tx, before.id).items():
+    for (device, license_type), (pool_id, used) in store.pools_by_name(tx, before.id).items():
         left = wanted.get((device, license_type), 0)
         if left < used:
             name = catalog.types[license_type].display_name if license_type in catalog.types else license_type
             reason = (
-                f"{device} would have {left} {name} licenses, but {used} are in use (rule L5); return {used - left}"
-                f" seats first: `license-master seats --type {license_type}` lists who holds them,"
+                f"{device} would have {left} {name} licenses, but {used} are in use (rule L5)"
+                f"{_held_by(tx, known, pool_id)}; return {used - left} seats first:"
+                f" `license-master seats --type {license_type}` lists who holds them,"
                 " `license-master standby check` what is promised besides"
             )
             found.append(Violation(("licenses",), reason))
@@ -190,6 +190,13 @@ def _in_use_violations(
             reason = f"{name} cannot be removed while it carries the seats of {', '.join(primaries)} (rule F5)"
             found.append(Violation(("pbxs",), reason))
     return found
+
+
+def _held_by(tx: Tx, known: Estate, pool_id: int) -> str:
+    """Who uses most of a pool."""
+    biggest = biggest_holders(tx, pool_id)[:MOST_HOLDERS]
+    named = ", ".join(f"{known.pbxs[pbx_id].name} ({seats:,})" for pbx_id, seats in biggest)
+    return f", most by {named}" if named else ""
 
 
 def _unlearned_violations(
@@ -240,6 +247,12 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
                     f" {installation.capacity[license_type.key]} installed for {installation.capacity.get(matched, 0)}"
                     f" {estate.catalog.types[matched].display_name} ({', '.join(license_type.rules)})"
                 )
+    found += [
+        f"{pbx.name} runs {software.get(pbx.id, pbx.software)} and gets nothing new from the pool on"
+        f" {estate.master.device.name}: that needs PBX software {needed} or newer (rule A5)"
+        for pbx in estate.pbxs.values()
+        if (needed := estate.central_software_missing(pbx, software.get(pbx.id, pbx.software))) is not None
+    ]
     found += [
         f"{standby.name} {'should be looked at before it stands' if not problem.kind.blocking else 'cannot stand'} in"
         f" for {primary.name}: {problem.message} ({', '.join(problem.rules)})"

@@ -32,7 +32,7 @@ from master.domain.ledger import Ledger
 from master.domain.notices import notices
 from master.domain.refusals import Refusal, TopHolder
 from master.domain.seats import Key, Seat
-from master.domain.standby import primary_of, takeover_problems
+from master.domain.standby import carrier_of, primary_of, takeover_problems
 from master.domain.terms import TermsBook
 from master.domain.versions import Version
 from master.domain.words import LeaseState
@@ -387,14 +387,16 @@ class Batch:
         lease = self._running(errand, request.epoch)
         outcomes = self._decider(errand, lease).acquire(request.wants)
         software = self._judged_as(errand, lease)
-        outcomes = self._remedies.acquiring(errand.book, errand.pbx, software, request.wants, outcomes)
+        carrier = carrier_of(errand.book.estate, lease)
+        outcomes = self._remedies.acquiring(errand.book, errand.pbx, software, request.wants, outcomes, carrier=carrier)
         return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
 
     def _return(self, errand: Errand, request: ReturnSeats) -> Answer:
         lease = self._running(errand, request.epoch)
         outcomes = self._decider(errand, lease).give_back(request.keys)
         software = self._judged_as(errand, lease)
-        outcomes = self._remedies.returning(errand.book, errand.pbx, software, request.keys, outcomes)
+        carrier = carrier_of(errand.book.estate, lease)
+        outcomes = self._remedies.returning(errand.book, errand.pbx, software, request.keys, outcomes, carrier=carrier)
         gone = [
             key
             for key, out in zip(request.keys, outcomes, strict=True)
@@ -407,7 +409,8 @@ class Batch:
         lease = self._running(errand, request.epoch)
         synced = self._decider(errand, lease).sync(request.wants)
         software = self._judged_as(errand, lease)
-        synced = self._remedies.settling(errand.book, errand.pbx, software, request.wants, synced)
+        carrier = carrier_of(errand.book.estate, lease)
+        synced = self._remedies.settling(errand.book, errand.pbx, software, request.wants, synced, carrier=carrier)
         self._events.returned(errand, synced.returned)
         tally = self._events.acquired(errand, request.wants, synced.outcomes)
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
@@ -455,7 +458,10 @@ class Batch:
         self._stand_ins.write()
 
     def _decider(self, errand: Errand, lease: Lease) -> Decider:
-        return Decider(errand.book, self._ledger, errand.pbx, self._judged_as(errand, lease), self._now)
+        carrier = carrier_of(errand.book.estate, lease)
+        return Decider(
+            errand.book, self._ledger, errand.pbx, self._judged_as(errand, lease), self._now, carrier=carrier
+        )
 
     def _judged_as(self, errand: Errand, lease: Lease) -> Version:
         """The software that a PBX is judged by: what it held goes on above the version limit too (B10), also where it

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from master.domain.claims import Claims
 from master.domain.estate import Estate, Pbx
 from master.domain.leases import Lease
-from master.domain.standby import PairState, Readiness, covered_by, pairs, readiness
+from master.domain.standby import PairState, Readiness, carrier_of, covered_by, pairs, readiness
 from master.store import claims as store
 from master.store.database import Tx
 from master.store.seats import holdings, read_leases
@@ -50,6 +50,5 @@ def _covered(claims: Claims, standby: Pbx, type_of: Mapping[int, str]) -> dict[s
 
 def carried_by(estate: Estate, lease: Lease | None) -> str:
     """The name of the standby that carries a PBX's seats; empty where it has them itself."""
-    if lease is None or lease.carrier is None or lease.carrier.pbx_id not in estate.pbxs:
-        return ""
-    return estate.pbxs[lease.carrier.pbx_id].name
+    carrier = carrier_of(estate, lease)
+    return carrier.name if carrier is not None else ""

@@ -13,6 +13,7 @@ from master.domain.overview import LearningView, Overview, overview
 from master.domain.pools import parts
 from master.domain.remedies import Effort
 from master.domain.seats import Want
+from master.domain.standby import carrier_of
 from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
@@ -149,15 +150,16 @@ def explain(
     catalog = book.estate.catalog
     claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
     ledger = fill_ledger(tx, needs, catalog.pbx_wide_types, claims=claims)
-    decider = Decider(book, ledger, pbx, runs, now)
+    carrier = carrier_of(book.estate, view.lease)
+    decider = Decider(book, ledger, pbx, runs, now, carrier=carrier)
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
     remedies = Remedies(tx, ledger, now=now, effort=Effort.of_an_explanation())
-    outcomes = remedies.acquiring(book, pbx, runs, wants, outcomes)
+    outcomes = remedies.acquiring(book, pbx, runs, wants, outcomes, carrier=carrier)
     name_top_holders(tx, outcomes, {pbx.id: book}, {})
     lines = [_software_line(book.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
-        terms = book.of(pbx, runs, key, kind)
+        terms = book.of(pbx, runs, key, kind, carrier=carrier)
         if isinstance(terms, Terms):
             lines += _source_lines(book.estate, terms, counted, now)
     return Explained(outcomes, view, tuple(lines))

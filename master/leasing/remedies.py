@@ -31,34 +31,58 @@ class Remedies:
         self._pools: dict[int, PoolScore] = {}
 
     def acquiring(
-        self, book: TermsBook, pbx: Pbx, software: Version, wants: Sequence[Want], outcomes: list[Outcome]
+        self,
+        book: TermsBook,
+        pbx: Pbx,
+        software: Version,
+        wants: Sequence[Want],
+        outcomes: list[Outcome],
+        *,
+        carrier: Pbx | None,
     ) -> list[Outcome]:
         """The outcomes of acquiring some seats, right after it."""
         if not _any_refused(outcomes):
             return outcomes
-        case = self._case(book, pbx, software)
+        case = self._case(book, pbx, software, carrier)
         return with_remedies(outcomes, case, self._effort, wants=wants)
 
     def returning(
-        self, book: TermsBook, pbx: Pbx, software: Version, keys: Sequence[SeatKey], outcomes: list[ReturnOutcome]
+        self,
+        book: TermsBook,
+        pbx: Pbx,
+        software: Version,
+        keys: Sequence[SeatKey],
+        outcomes: list[ReturnOutcome],
+        *,
+        carrier: Pbx | None,
     ) -> list[ReturnOutcome]:
         """The outcomes of returning some seats, right after it."""
         if not _any_refused(outcomes):
             return outcomes
-        case = self._case(book, pbx, software)
+        case = self._case(book, pbx, software, carrier)
         return with_remedies(outcomes, case, self._effort, returns=keys)
 
-    def settling(self, book: TermsBook, pbx: Pbx, software: Version, wants: Sequence[Want], synced: Synced) -> Synced:
+    def settling(
+        self,
+        book: TermsBook,
+        pbx: Pbx,
+        software: Version,
+        wants: Sequence[Want],
+        synced: Synced,
+        *,
+        carrier: Pbx | None,
+    ) -> Synced:
         """The outcomes of settling a whole wanted set, right after it."""
         keys = [seat.key for seat, _ in synced.kept]
-        kept = self.returning(book, pbx, software, keys, [refusal for _, refusal in synced.kept])
+        refused = [refusal for _, refusal in synced.kept]
+        kept = self.returning(book, pbx, software, keys, list(refused), carrier=carrier)
         return Synced(
-            self.acquiring(book, pbx, software, wants, synced.outcomes),
+            self.acquiring(book, pbx, software, wants, synced.outcomes, carrier=carrier),
             synced.returned,
             [(seat, why) for (seat, _), why in zip(synced.kept, kept, strict=True) if isinstance(why, Refusal)],
         )
 
-    def _case(self, book: TermsBook, pbx: Pbx, software: Version) -> Case:
+    def _case(self, book: TermsBook, pbx: Pbx, software: Version, carrier: Pbx | None) -> Case:
         return Case(
             book=book,
             ledger=self._ledger,
@@ -66,6 +90,7 @@ class Remedies:
             pbx=pbx,
             software=software,
             now=self._now,
+            carrier=carrier,
         )
 
     def _read(self, book: TermsBook, pbx: Pbx) -> Mapping[int, PoolScore]:

@@ -22,8 +22,8 @@ from master.domain.agreements.price_file import PriceFileError
 from master.domain.changes import PlanInvalidError
 from master.domain.ending import NoLeaseToEndError
 from master.domain.leases import LeaseError
+from master.domain.project import ProjectInvalidError
 from master.domain.toml_lines import path_text
-from master.leasing.apply import ProjectInvalidError
 from master.leasing.audit import AuditBrokenError, NoSuchEventError
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError

@@ -54,7 +54,7 @@ def test_a_device_is_found_by_its_name() -> None:
     ],
 )
 def test_what_can_be_released(printed: str, expected: MoveProblem | None, rule: str) -> None:
-    item = licensed(printed, 10, BERLIN)
+    item = licensed(printed, 10, CLOUD)
     refused = release_refused(estate(item), item)
     assert problem(refused) == expected
     assert refused is None or rule in refused.rules
@@ -117,7 +117,30 @@ def test_a_tier_waits_for_those_below_it(installed: list[tuple[str, int]], print
     refused = bind_refused(found, item, HQ)
     assert problem(refused) is (MoveProblem.TIER_TOO_EARLY if missing else None)
     assert refused is None or refused.missing == missing
-    assert problem(bind_refused(found, item, BERLIN)) is (MoveProblem.TIER_TOO_EARLY if item.tier else None)
+    assert problem(bind_refused(found, item, BERLIN)) is problem(refused), "the project counts where it has more"
+
+
+@pytest.mark.parametrize(
+    ("on_target", "elsewhere", "missing"), [(0, 499, 1), (0, 500, 0), (499, 0, 1), (400, 100, 0), (300, 100, 100)]
+)
+def test_a_tier_counts_the_device_or_the_project_whichever_is_more(
+    on_target: int, elsewhere: int, missing: int
+) -> None:
+    item = licensed("PBX-Port 12%500", 10, None)
+    there = [licensed("PBX-Port12", count, at) for count, at in ((on_target, BERLIN), (elsewhere, HQ)) if count]
+    found = estate(item, *there, licensed("PBX-Port11", 500, None))  # what is free is not installed
+    assert missing_below_tier(found, item, BERLIN) == missing
+
+
+def test_ipva_licenses_go_onto_virtual_machines_only() -> None:
+    item = licensed("PBX-IPVA12", 5, None)
+    assert bind_refused(estate(item), item, CLOUD) is None
+    refused = bind_refused(estate(item), item, HQ)
+    assert problem(refused) is MoveProblem.WRONG_PLATFORM
+    assert refused is not None
+    assert "a device of the platform ipva" in refused.remedy
+    astray = licensed("PBX-IPVA12", 5, HQ)  # bound there by an older release
+    assert rebind_refused(estate(astray), astray, CLOUD) is None
 
 
 def test_in_binding_order_every_tier_finds_those_below_it() -> None:

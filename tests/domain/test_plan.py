@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from master.domain.advice import Verdict
-from master.domain.changes import GoCentral, PlannedChange, Rebind, Release, Upgrade, planned
+from master.domain.changes import AddSite, GoCentral, PlannedChange, Rebind, Release, Upgrade, planned
 from master.domain.estate import Estate, InUse, License
 from master.domain.estate import Release as ReleaseUnderWay
 from master.domain.overview import PoolUse
@@ -77,9 +77,29 @@ def test_a_license_on_its_way_or_cooling_off_has_to_wait() -> None:
     assert (pool.capacity_after, pool.wanted, [one.seats for one in answer.refused]) == (6, 8, [2])
 
 
-def test_upgrading_to_what_runs_already_concerns_nobody() -> None:
-    assert planned(ported(5), [Upgrade(Version(12))]).upgraded == frozenset()
-    assert planned(ported(5), [Upgrade(Version(12))], software={HQ.id: Version(11)}).upgraded == {HQ.id}
+def test_a_version_that_is_said_to_run_already_is_judged_like_any_other() -> None:
+    """B7: whatever the project says of its PBXs today, the question is whether that version may run."""
+    for software in ({}, {HQ.id: Version(12)}, {HQ.id: Version(10)}):
+        answer = plan(
+            replace(situation(found := estate(licensed("PBX-Port10", 5, HQ)), []), software=software),
+            [Upgrade(Version(12))],
+        )
+        assert answer.verdict is Verdict.NOT_POSSIBLE
+        (limit,) = answer.limits
+        assert (limit.is_caused, [ref.id for ref in limit.blocking]) == (True, [found.licenses[0].id])
+        assert [(one.capacity_after, one.capacity_unblocked) for one in answer.pools] == [(5, 0)]
+    assert plan(situation(ported(5), []), [Upgrade(Version(12))]).verdict is Verdict.OK
+
+
+def test_a_pbx_that_joins_a_pool_with_newer_software_puts_itself_above_its_limit() -> None:
+    """Neither a new site nor a PBX that goes central was above it before."""
+    local = licensed("PBX-Port13", 5, BERLIN)
+    found = estate(licensed("PBX-Port12", 5, HQ), local)
+    joining = replace(situation(found, []), software={BERLIN.id: Version(13)})
+    for change in (GoCentral("berlin"), AddSite("rome", {}, software=Version(13))):
+        answer = plan(joining, [change])
+        assert answer.verdict is Verdict.NOT_POSSIBLE
+        assert [limit.is_caused for limit in answer.limits if limit.device == HQ.name] == [True]
 
 
 def test_where_licenses_are_short_the_newest_seats_are_refused() -> None:

@@ -24,12 +24,14 @@ from tests.support.postgres import PostgresServer
 
 KILLS = 60 if LONG else 6
 RACES = 20 if LONG else 1
-PBXS = {f"site-{number}": f"slave 12 {'ipva' if number == 0 else 'gateway'}" for number in range(8)}
+PBXS = {"hq": "master 12 ipva"} | {
+    f"site-{number}": f"slave 12 {'ipva' if number == 0 else 'gateway'}" for number in range(8)
+}
 PORTS, IPVAS = 150, 20
 
 
 async def _opened(wire: Wire) -> list[Ledger]:
-    await wire.apply(project({"PBX-Port12": PORTS, "PBX-IPVA12": IPVAS}, pbxs=PBXS))
+    await wire.apply(project({"PBX-Port12": PORTS, "PBX-IPVA12": IPVAS}, pbxs={"hq": "master 12 ipva", **PBXS}))
     return [Ledger(await opened(wire, name)) for name in PBXS]
 
 
@@ -78,7 +80,7 @@ async def test_masters_race_for_the_last_seats_and_one_is_killed(postgres: Postg
     async with AsyncExitStack() as stack:
         processes = [await stack.enter_async_context(master_process(url)) for _ in range(3)]
         first = await stack.enter_async_context(wire_to(processes[0].address))
-        await first.apply(project({"PBX-Port12": PORTS, "PBX-IPVA12": IPVAS}, pbxs=PBXS))
+        await first.apply(project({"PBX-Port12": PORTS, "PBX-IPVA12": IPVAS}, pbxs={"hq": "master 12 ipva", **PBXS}))
         for at in range(RACES):
             await _race(processes, url, victim=1 + at % 2)
             await processes[1 + at % 2].start()

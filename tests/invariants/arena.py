@@ -32,6 +32,7 @@ PRINTED = {
     "standby": "PBX-Standby12",
 }
 _DESCRIBED = {
+    "hq": "master 12 ipva",
     "berlin": "slave 12 gateway",
     "paris": "slave 12 gateway",
     "vm": "slave 12 ipva",

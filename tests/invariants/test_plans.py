@@ -58,9 +58,10 @@ class History:
 
     def __init__(self, master: InProcess, name: str, licenses: list[tuple[str, int, int, str]]) -> None:
         self.master = master
-        self.project = project({}, pbxs={"hq": f"master {SOFTWARE_NOW} gateway", **PBXS})
+        self.project = project({}, pbxs={"hq": f"master {SOFTWARE_NOW} ipva", **PBXS})
         self.project.name = name
-        for number, (printed, version, quantity, device) in enumerate(licenses):
+        for number, (printed, version, quantity, bought_for) in enumerate(licenses):
+            device = bought_for if _fits(printed, bought_for) else "vm-box"
             self.project.licenses.add(
                 id=f"license-{number}", type=f"{printed}{version}", quantity=quantity, device=device
             )
@@ -95,7 +96,8 @@ class History:
                 item.device = "" if _movable(item) else item.device
             else:
                 asked_about.append(rebind(item.id, to=where))
-                item.device = where if _movable(item) or not item.device else item.device
+                stays = item.device and not _movable(item)
+                item.device = where if _fits(item.type, where) and not stays else item.device
         return asked_about
 
     async def ask_anew(self, seats: list[status_pb2.HeldSeat]) -> Counter[tuple[str, str, int]]:
@@ -124,6 +126,10 @@ class History:
 
 def _movable(item: project_pb2.License) -> bool:
     return not item.type.startswith("PBX-IPVA")  # D4
+
+
+def _fits(printed: str, device: str) -> bool:
+    return not printed.startswith("PBX-IPVA") or device != "berlin-box"  # D4
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

@@ -29,7 +29,11 @@ def _terms(lease: lease_pb2.Lease) -> lease_pb2.LeaseTerms:
 
 async def test_the_signed_terms(any_master: InProcess) -> None:
     wire, clock = any_master.wire, any_master.clock
-    await wire.apply(project({"PBX-Port12": 5, "PBX-IPVA12": 5}, pbxs={"vm": "slave 12 ipva"}, grace_seconds=1000))
+    await wire.apply(
+        project(
+            {"PBX-Port12": 5, "PBX-IPVA12": 5}, pbxs={"hq": "master 12 ipva", "vm": "slave 12 ipva"}, grace_seconds=1000
+        )
+    )
     vm = await opened(wire, "vm")
     granted(await vm.acquire(*seats("port", 3)))
     clock.advance(10)
@@ -199,7 +203,12 @@ async def test_expiry_that_was_interrupted_goes_on_after_a_restart(tmp_path: Pat
 async def test_a_step_of_expiry_never_parts_port_and_ipva(database_url: str, clock: Clock) -> None:
     async with in_process_master(database_url, clock, expiry_holders_max=1) as master:
         await master.wire.apply(
-            project({"PBX-Port12": 9, "PBX-IPVA12": 9}, pbxs={"vm": "slave 12 ipva"}, ttl_seconds=60, grace_seconds=0)
+            project(
+                {"PBX-Port12": 9, "PBX-IPVA12": 9},
+                pbxs={"hq": "master 12 ipva", "vm": "slave 12 ipva"},
+                ttl_seconds=60,
+                grace_seconds=0,
+            )
         )
         vm = await opened(master.wire, "vm")
         granted(await vm.acquire(*seats("port", 9)))
@@ -216,7 +225,9 @@ async def test_a_step_of_expiry_never_parts_port_and_ipva(database_url: str, clo
 async def test_a_lease_opened_while_expiry_is_half_way_has_nothing_for_free(database_url: str, clock: Clock) -> None:
     async with in_process_master(database_url, clock, expiry_holders_max=1) as master:
         licenses = {"PBX-Port12": 2, "PBX-IPVA12": 2, "PBX UC12": 2, "PBX Video12": 2}
-        await master.wire.apply(project(licenses, pbxs={"vm": "slave 12 ipva"}, ttl_seconds=60, grace_seconds=0))
+        await master.wire.apply(
+            project(licenses, pbxs={"hq": "master 12 ipva", "vm": "slave 12 ipva"}, ttl_seconds=60, grace_seconds=0)
+        )
         for _ in range(3):
             vm = await opened(master.wire, "vm")
             for user in ("first", "second"):

@@ -18,8 +18,8 @@ from master.domain.catalog import UnknownLicenseNameError
 from master.domain.changes import PlanInvalidError
 from master.domain.ending import NoLeaseToEndError
 from master.domain.leases import LeaseError, LeaseProblem
-from master.domain.project import Violation
-from master.leasing.apply import DryRun, ProjectInvalidError
+from master.domain.project import ProjectInvalidError, Violation
+from master.leasing.apply import DryRun
 from master.leasing.audit import AuditBrokenError, NoSuchEventError
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError

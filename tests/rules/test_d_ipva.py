@@ -22,7 +22,7 @@ from tests.support.estates import project
 from tests.support.masters import InProcess
 from tests.support.pbx import granted, opened, refused, seat, seats
 
-VIRTUAL = {"cloud": "slave 12 ipva", "berlin": "slave 12 gateway"}
+VIRTUAL = {"hq": "master 12 ipva", "cloud": "slave 12 ipva", "berlin": "slave 12 gateway"}
 
 
 @pytest.mark.rule("D1")
@@ -178,3 +178,29 @@ async def test_own_ones_that_are_too_old_leave_the_pools(master: InProcess) -> N
     await cloud.open("11")
     await grant(cloud, seat("port", "bob"))
     assert await used(master.wire, "ipva", "cloud-box") == (1, 5)
+
+
+# --- D3, A3: refusals name the licenses that are the reason -----------------------------------------------------------
+
+
+@pytest.mark.rule("D3", "D5")
+async def test_used_up_in_the_pool_and_too_old_on_its_own_machine(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5, "PBX-IPVA12": 1, "PBX-IPVA11": (5, "cloud-box")}, pbxs=VIRTUAL))
+    cloud = await opened(master.wire, "cloud", "12")
+    await grant(cloud, seat("port", "alice"))
+    refusal = await refuse(cloud, seat("port", "bob"))
+    assert refusal.reason == Reason.REFUSAL_REASON_COMPANION_EXHAUSTED
+    assert list(refusal.rules) == ["D1", "D2", "B2", "D3"]
+    assert licenses(refusal.licenses) == [("PBX-IPVA11", 5, "cloud-box")]
+    assert "too old for its software: 5 x PBX-IPVA11" in refusal.message
+
+
+@pytest.mark.rule("A3", "D2")
+async def test_a_local_machine_hears_that_the_pool_is_closed_to_it(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": (5, "cloud-box"), "PBX-IPVA12": 9}, pbxs=VIRTUAL))
+    cloud = await opened(master.wire, "cloud")
+    refusal = await refuse(cloud, seat("port", "alice"))
+    assert refusal.reason == Reason.REFUSAL_REASON_COMPANION_EXHAUSTED
+    assert list(refusal.rules) == ["D1", "D2", "A3"]
+    assert licenses(refusal.licenses) == [("PBX-Port12", 5, "cloud-box")]
+    assert refusal.remedy.device == "cloud-box"

@@ -60,6 +60,56 @@ async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(any_master: InPr
     assert await mismatches(database_url) == []
 
 
+@pytest.mark.rule("F1", "F5")
+@pytest.mark.parametrize("helper", ["master", "slave"])
+async def test_the_master_or_a_slave_stands_in_and_goes_on_with_its_own_role(
+    any_master: InProcess, database_url: str, helper: str
+) -> None:
+    wire, name = any_master.wire, "hq" if helper == "master" else "paris"
+    pbxs = {"hq": "master 12 gateway", "berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
+    pbxs[name] = pbxs[name].replace(helper, f"{helper}:berlin")
+    pbxs["berlin"] = f"slave:{name} 12 gateway"  # and the other way round
+    await wire.apply(project(LICENSES, pbxs=pbxs, ttl_seconds=TTL, grace_seconds=GRACE))
+    berlin, helping = await opened(wire, "berlin"), BareStandby(wire, name)
+    await helping.open()
+    granted(await berlin.acquire(*seats("port", 6)))
+    granted(await helping.acquire(*seats("port", 2, prefix="own")))
+    any_master.clock.advance(TTL + 1)
+    await helping.renew()
+    request = standby_pb2.CheckStandbyRequest(project=f"projects/{PROJECT}")
+    pairs = (await wire.standby.CheckStandby(request)).pairs
+    assert (helping.name, berlin.name) in {(pair.standby, pair.primary) for pair in pairs}
+    carried = await helping.take_over()
+    granted(await carried.acquire(seat("port", "new-phone")))
+    granted(await helping.acquire(seat("port", "own-too")))  # it goes on with what is its own
+    held_now = await held_by_pbx(wire)
+    assert (len(held_now[berlin.name]), len(held_now[helping.name])) == (7, 3)
+    assert await used(wire, "port") == (10, 10)
+    assert (await berlin.open()).seats_held == 7
+    assert (await failure(carried.acquire(seat("port", "late")))).reason == "LEASE_FENCED"
+    await helping.renew()
+    assert await mismatches(database_url) == []
+
+
+@pytest.mark.rule("F1")
+async def test_who_stands_in_for_whom_is_checked(master: InProcess) -> None:
+    for described, why in {
+        "standby 12 gateway": "a PBX with the role standby has to name the PBX that it stands in for",
+        "slave:berlin 12 gateway": "'berlin' is no other PBX of this project",
+        "slave:rome 12 gateway": "'rome' is no other PBX of this project",
+    }.items():
+        told = await failure(master.wire.apply(project(LICENSES, pbxs={"berlin": described})))
+        assert told.fields == {"pbxs[1].standby_for": why}
+
+
+@pytest.mark.rule("A5", "F3")
+async def test_a_standby_too_old_for_the_pool_does_not_stand_in(master: InProcess) -> None:
+    _, spare = await _pair(master)
+    problem = (await spare.refused(spare.takeover(software="7")))["VERSION_LIMIT"]
+    assert list(problem.rules) == ["A5", "F3"]
+    assert "needs PBX software 8 or newer" in problem.message
+
+
 @pytest.mark.rule("F5")
 async def test_whoever_loses_the_lease_is_told_at_once(any_master: InProcess) -> None:
     berlin, spare = await _pair(any_master)
@@ -616,7 +666,7 @@ async def test_a_standby_lease_of_another_master_is_no_evidence(
 @pytest.mark.rule("F6")
 async def test_a_change_that_breaks_a_pair_warns_before_and_after(any_master: InProcess) -> None:
     wire = any_master.wire
-    estate = project({**LICENSES, "PBX-IPVA12": 1}, pbxs=PAIR)
+    estate = project({**LICENSES, "PBX-Fax12": 1}, pbxs=PAIR)
     assert not (await wire.apply(estate)).warnings
     broken = without(estate, "PBX-Standby12")
     warning = (
@@ -626,7 +676,7 @@ async def test_a_change_that_breaks_a_pair_warns_before_and_after(any_master: In
     assert list((await wire.apply(broken, dry_run=True)).warnings) == [warning]
     assert (await checked(wire)).problems[0].kind != standby_pb2.STANDBY_PROBLEM_KIND_LICENSES_SHORT, "only asked"
     assert list((await wire.apply(broken)).warnings) == [warning]
-    upgraded_pbx = project({**LICENSES, "PBX-IPVA12": 1}, pbxs={**PAIR, "spare": "standby:berlin 13 gateway"})
+    upgraded_pbx = project({**LICENSES, "PBX-Fax12": 1}, pbxs={**PAIR, "spare": "standby:berlin 13 gateway"})
     warnings = list((await wire.apply(upgraded_pbx, dry_run=True)).warnings)
     assert any(one.startswith("spare cannot stand in for berlin: spare runs 13") for one in warnings)
 

@@ -118,67 +118,42 @@ async def test_basic_stays_while_users_are_recorded(any_master: InProcess) -> No
 
 
 @pytest.mark.rule("K2")
-async def test_a_second_basic_includes_a_second_user_and_no_more(any_master: InProcess) -> None:
-    estate = project({**RECORDING, "PBX-Recording12": 2})
-    await any_master.wire.apply(estate)
-    hq = await opened(any_master.wire, "hq")
-    await with_reporting(hq, "alice", "bob")
-    await grant_all(hq, BASIC, recorded("alice"), recorded("bob"))
-    assert await used(any_master.wire, "recording_user") == (1, 1)
-    await grant(hq, SPARE)
-    assert await used(any_master.wire, "recording_user") == (0, 1)
-    await give_back(hq, recorded("bob"), SPARE)
-    assert (await grant(hq, recorded("bob"))).basis == DEBITED
-
-
-@pytest.mark.rule("K2")
-async def test_returning_a_second_basic_debits_the_user_that_stays(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
-    hq = await opened(any_master.wire, "hq")
-    await with_reporting(hq, "alice", "bob")
-    await grant_all(hq, BASIC, SPARE, recorded("alice"))
-    any_master.clock.advance(1)
-    assert (await grant(hq, recorded("bob"))).basis == INCLUDED
-    await give_back(hq, SPARE)
-    assert await promised(hq) == {"recording_basic": 1, "recording_user": 1, "reporting": 3}
-    users = [one for one in await holdings(any_master.wire) if one.seat.license_type == "recording_user"]
-    assert {one.seat.holder: one.basis for one in users} == {"alice": INCLUDED, "bob": DEBITED}  # the newest pays
-    await keep(hq, BASIC)  # they need one
-
-
-@pytest.mark.rule("K2", "H5")
-async def test_a_second_basic_stays_while_its_user_finds_no_license(any_master: InProcess) -> None:
-    estate = project({**RECORDING, "PBX-Recording12": 2})
-    await any_master.wire.apply(estate)
+async def test_a_pbx_has_one_basic_and_no_second_one(any_master: InProcess) -> None:
+    await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 5}))
     hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
-    await with_reporting(hq, "alice", "bob", "carol")
-    await grant_all(hq, BASIC, SPARE, recorded("alice"), recorded("bob"), recorded("carol"))
-    assert await used(any_master.wire, "recording_user") == (1, 1)
-    refusal = await keep(hq, SPARE)
-    assert list(refusal.rules) == ["H5", "K2"]
-    assert [(one.license_type, one.holder) for one in refusal.seats] == [("recording_user", "bob")]
-    assert refusal.message == (
-        "PBX-Recording is still required by recording_user of user bob;"
-        " all 1 PBX-Recording User licenses on hq-box are in use"
-    )
-    assert (await refuse(berlin, BASIC)).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
-    await give_back(hq, *refusal.seats)  # the remedy: carol's license is free, then spare's
-    await give_back(hq, SPARE)
-    assert await promised(hq) == {"recording_basic": 1, "recording_user": 1, "reporting": 4}
-    await grant(berlin, BASIC)
+    await with_reporting(hq, "alice", "bob")
+    first, second = await ask(hq, BASIC, SPARE)
+    granted([first])
+    refusal = refused([second])[0]
+    assert refusal.reason == Reason.REFUSAL_REASON_ONE_PER_PBX
+    assert list(refusal.rules) == ["K2"]
+    assert [one.holder for one in refusal.seats] == [BASIC.holder]
+    assert refusal.remedy.action == Action.REMEDY_ACTION_RETURN_FIRST
+    assert (await grant(hq, BASIC)).already_held
+    await grant_all(hq, recorded("alice"), recorded("bob"))
+    assert await promised(hq) == {"recording_basic": 1, "recording_user": 1, "reporting": 3}
+    await grant(berlin, SPARE)  # another PBX has its own
+    assert await used(any_master.wire, "recording_basic") == (2, 5)
+    await give_back(hq, recorded("alice"), recorded("bob"), BASIC)
+    await grant(hq, SPARE)  # the remedy
 
 
 @pytest.mark.rule("K2")
-async def test_a_wanted_set_without_the_second_basic_debits_its_user(any_master: InProcess) -> None:
+async def test_a_wanted_set_may_call_the_basic_by_another_name(any_master: InProcess) -> None:
     await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
     hq = await opened(any_master.wire, "hq")
-    wanted = [LINE, *(seat("reporting", user) for user in ("alice", "bob")), BASIC, recorded("alice"), recorded("bob")]
-    assert not (await hq.sync(*wanted, SPARE)).kept
-    assert await used(any_master.wire, "recording_user") == (0, 1)
-    synced = await hq.sync(*wanted)
-    assert [one.basis for one in granted(synced.results)] == [*[DEBITED] * 4, INCLUDED, DEBITED]
-    assert await used(any_master.wire, "recording_user") == (1, 1)
+    users = [LINE, *(seat("reporting", user) for user in ("alice", "bob")), recorded("alice"), recorded("bob")]
+    synced = await hq.sync(*users, BASIC, SPARE)
+    assert [one.refused.reason for one in synced.results if one.HasField("refused")] == [
+        Reason.REFUSAL_REASON_ONE_PER_PBX
+    ]
+    synced = await hq.sync(*users, SPARE)
+    assert all(one.already_held for one in granted(synced.results))
+    assert not synced.kept
+    held_now = {holder for kind, holder in await held(any_master.wire, hq) if kind == "recording_basic"}
+    assert held_now == {SPARE.holder}
     assert await used(any_master.wire, "recording_basic") == (1, 2)
+    assert await used(any_master.wire, "recording_user") == (1, 1)
 
 
 @pytest.mark.rule("K3")
@@ -241,6 +216,7 @@ async def test_recording_needs_v10_and_reporting_v10_sr12(master: InProcess) -> 
         assert refusal.reason == Reason.REFUSAL_REASON_SOFTWARE_TOO_OLD
         assert refusal.remedy.action == Action.REMEDY_ACTION_UPGRADE_SOFTWARE
         assert refusal.remedy.version == needed
+        assert list(refusal.rules) == ["K4"]
     await hq.open("V10 SR11")
     await grant(hq, BASIC)
     assert (await refuse(hq, LINE)).message == "PBX-Reporting needs PBX software 10 sr12 or newer; hq runs 10 sr11"

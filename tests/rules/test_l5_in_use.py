@@ -265,14 +265,14 @@ async def test_force_stops_counting_silent_sites_and_tells_the_risk(any_master: 
 @pytest.mark.rule("L5", "D1")
 async def test_what_goes_along_is_at_risk_too(any_master: InProcess, tmp_path: Path) -> None:
     wire, clock = any_master.wire, any_master.clock
-    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-IPVA12": 5})
+    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-IPVA12": (5, "vm-box")})
     vm = await opened(wire, "vm")
     await grant_all(vm, *seats("port", 3))
     clock.advance(TTL + 1)
     (result,) = await release(wire, "ports", in_use=FORCE)
     assert (result.seats_revoked, result.seats_at_risk) == (3, 6)  # each Port with its IPVA
     assert await used(wire, "port") == (0, 10)
-    assert await used(wire, "ipva") == (0, 5)
+    assert await used(wire, "ipva", "vm-box") == (0, 5)
     assert await held(wire, vm) == set()
 
 

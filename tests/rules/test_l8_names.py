@@ -23,7 +23,7 @@ def bought(names: Iterable[str]) -> dict[str, int]:
 
 @pytest.mark.rule("L8")
 async def test_every_printed_name_comes_back_as_printed(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(bought(NAMES)))
+    await any_master.wire.apply(project(bought(NAMES), pbxs={"hq": "master 12 ipva"}))
     request = project_pb2.GetProjectRequest(name=f"projects/{PROJECT}")
     stored = (await any_master.wire.projects.GetProject(request)).project
     assert sorted(one.type for one in stored.licenses) == sorted(NAMES)
@@ -37,7 +37,7 @@ async def test_every_printed_name_comes_back_as_printed(any_master: InProcess) -
 @pytest.mark.rule("L8")
 async def test_other_spellings_mean_the_same_license(master: InProcess) -> None:
     spelled = {printed.replace("-", " ").upper(): printed for printed in NAMES} | OTHER_SPELLINGS
-    await master.wire.apply(project(bought(spelled)))
+    await master.wire.apply(project(bought(spelled), pbxs={"hq": "master 12 ipva"}))
     request = project_pb2.GetProjectRequest(name=f"projects/{PROJECT}")
     stored = (await master.wire.projects.GetProject(request)).project
     assert sorted(one.type for one in stored.licenses) == sorted(spelled.values())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from licensemaster.v1 import license_pb2
+from licensemaster.v1 import license_pb2, project_pb2
 from slave_client.device_key import DeviceKey
 from tests.rpc.failures import NAME, everything, failure
-from tests.rules.asking import Reason, grant, grant_all, refuse, used
+from tests.rules.asking import GROUP, Action, Reason, grant, grant_all, refuse, used
 from tests.support.estates import project
 from tests.support.masters import InProcess, Wire
 from tests.support.papers import (
@@ -185,6 +185,83 @@ async def test_old_firmware_gives_nothing_back(master: InProcess, tmp_path: Path
     assert (await _released(wire, key, "berlins")).state == FREE
 
 
+def placed(software: str, *licenses: tuple[str, str, int, str]) -> project_pb2.Project:
+    """Berlin runs that software; licenses are (id, printed name, quantity, device)."""
+    made = project({}, pbxs={"berlin": f"slave {software} gateway"})
+    for license_id, printed, quantity, device in licenses:
+        made.licenses.add(id=license_id, type=printed, quantity=quantity, device=device)
+    return made
+
+
+@pytest.mark.rule("L4", "C2")
+@pytest.mark.parametrize("printed", ["PBX-Port8", "Relay BRIs"])
+async def test_no_way_round_it_by_a_project_file(master: InProcess, printed: str) -> None:
+    """Not to another device nor into the balance, by its id, under another id, or bit by bit; not by a word either."""
+    wire, software = master.wire, "7" if printed == "PBX-Port8" else "12"
+    await wire.apply(placed(software, ("mine", printed, 5, "berlin-box"), ("other", printed, 2, "hq-box")))
+    stays = ("mine", printed, 5, "berlin-box"), ("other", printed, 2, "hq-box")
+    for moving in (
+        [("mine", printed, 5, "hq-box"), stays[1]],
+        [("mine", printed, 5, ""), stays[1]],
+        [("renamed", printed, 5, "hq-box"), stays[1]],
+        [("mine", printed, 3, "berlin-box"), stays[1], ("rest", printed, 2, "")],
+        [("mine", printed, 4, "berlin-box"), ("other", printed, 3, "hq-box")],
+    ):
+        told = await failure(wire.apply(placed(software, *moving)))
+        ((field, reason),) = told.fields.items()
+        assert field.startswith("licenses[")
+        assert "L4" in reason
+        assert "bound to berlin-box for good" in reason
+    if software == "7":  # said and moved in one breath
+        assert "L4" in (await failure(wire.apply(placed("8", ("mine", printed, 5, "hq-box"), stays[1])))).message
+    assert await used(wire, {"PBX-Port8": "port", "Relay BRIs": "relay_bri"}[printed], "berlin-box") == (0, 5)
+    await wire.apply(placed(software, stays[1], ("bought", printed, 9, "berlin-box")))  # it was 9 from the start
+    await wire.apply(placed(software, stays[1]))  # and is not there at all: a declaration is corrected
+
+
+@pytest.mark.rule("L4")
+async def test_what_a_pbx_says_it_runs_counts_for_a_project_file(master: InProcess) -> None:
+    wire = master.wire
+    await wire.apply(placed("7", ("mine", "PBX-Port8", 5, "berlin-box")))
+    await opened(wire, "berlin", "8")
+    await wire.apply(placed("8", ("mine", "PBX-Port8", 5, "hq-box")))
+    assert await used(wire, "port") == (0, 5)
+
+
+@pytest.mark.rule("A5", "A2")
+@pytest.mark.parametrize(("software", "may"), [("6", False), ("7r3", False), ("8", True)])
+async def test_old_software_draws_on_no_pool(master: InProcess, software: str, may: bool) -> None:
+    wire = master.wire
+    estate = project({"PBX-Port12": 5}, pbxs={"berlin": f"slave {software} gateway"})
+    warnings = list((await wire.apply(estate)).warnings)
+    assert any("gets nothing new from the pool" in one and "rule A5" in one for one in warnings) is not may
+    berlin, hq = await opened(wire, "berlin", software), await opened(wire, "hq", software)
+    await grant_all(hq, seat("port", "boss"))  # the master's own PBX is where its licenses are
+    await grant_all(berlin, seat("port", "sales", kind=GROUP))  # what needs no license draws on nothing
+    if may:
+        await grant(berlin, seat("port", "alice"))
+        return
+    refused = await refuse(berlin, seat("port", "alice"))
+    assert refused.reason == Reason.REFUSAL_REASON_SOFTWARE_TOO_OLD
+    assert list(refused.rules) == ["A5", "L4"]
+    assert (refused.remedy.action, refused.remedy.version) == (Action.REMEDY_ACTION_UPGRADE_SOFTWARE, "8")
+    estate.licenses.add(id="own", type="PBX-Port8", quantity=1, device="berlin-box")
+    await wire.apply(estate)  # licenses of its own need no pool
+    await grant(berlin, seat("port", "alice"))
+    await berlin.open("8")
+
+
+@pytest.mark.rule("L5")
+async def test_a_project_file_that_takes_what_is_in_use_hears_who_has_it(any_master: InProcess) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 9}))
+    berlin, hq = await opened(wire, "berlin"), await opened(wire, "hq")
+    await grant_all(berlin, *seats("port", 3))
+    await grant_all(hq, *seats("port", 4))
+    told = await failure(wire.apply(project({"PBX-Port12": 5})))
+    assert "7 are in use (rule L5), most by hq (4), berlin (3); return 2 seats first" in told.message
+
+
 # --- C2, D4, L4: for good ---------------------------------------------------------------------------------------------
 
 
@@ -199,7 +276,8 @@ async def test_old_firmware_gives_nothing_back(master: InProcess, tmp_path: Path
 )
 async def test_bound_for_good(master: InProcess, tmp_path: Path, printed: str, rule: str) -> None:
     wire = master.wire
-    await wire.apply(project({printed: (2, "vm-box")}, pbxs={"vm": "slave 12 ipva"}))
+    machines = {"hq": "master 12 ipva", "vm": "slave 12 ipva"}
+    await wire.apply(project({printed: (2, "vm-box")}, pbxs=machines))
     await imported(wire, Vendor(), {"mine": (printed, 4)}, now=master.clock.now)
     await enrolled(wire, tmp_path, "vm-box")
     assert moved(await bind(wire, "vm-box", "mine")).state == BOUND  # while it is free it may go anywhere
@@ -211,7 +289,7 @@ async def test_bound_for_good(master: InProcess, tmp_path: Path, printed: str, r
             assert rule in refused.rules
     dead = refusal(await release(wire, "mine", device_dead=True))
     assert dead.problem == license_pb2.MOVE_PROBLEM_NOT_RELEASABLE
-    for elsewhere in (project({printed: (2, "hq-box")}, pbxs={"vm": "slave 12 ipva"}), project({printed: (2, "")})):
+    for elsewhere in (project({printed: (2, "hq-box")}, pbxs=machines), project({printed: (2, "")})):
         told = await failure(wire.apply(elsewhere))
         assert told.reason == "PROJECT_INVALID"
         assert "for good" in told.message or "vm-box" in told.message
@@ -248,17 +326,17 @@ async def test_a_tier_needs_what_it_counts_from(any_master: InProcess, tmp_path:
     assert await used(wire, "port") == (0, 1010)
     await enrolled(wire, tmp_path, "berlin-box")
     await _released(wire, key, "from-1000")
-    (result,) = await bind(wire, "berlin-box", "from-1000")  # what counts is installed on that device
-    assert result.refused.quantity == 1000
+    moved(await bind(wire, "berlin-box", "from-1000"))  # 1,000 are installed in the project, none on that device
 
 
-@pytest.mark.rule("E5")
+@pytest.mark.rule("E4", "E5")
 async def test_a_rebound_tier_is_judged_where_it_goes(any_master: InProcess, tmp_path: Path) -> None:
     wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 500}))
     await imported(wire, Vendor(), {"big": ("PBX-Port 12%500", 5)}, now=any_master.clock.now)
     await enrolled(wire, tmp_path, "hq-box")
     moved(await bind(wire, "hq-box", "big"))
+    await wire.apply(project({}))  # what it counted from is gone; what is bound stays
     refused = refusal(await release(wire, "big", to_device="berlin-box"))
     assert (refused.problem, refused.quantity) == (license_pb2.MOVE_PROBLEM_TIER_TOO_EARLY, 500)
     assert (await listed(wire))["big"].state == BOUND

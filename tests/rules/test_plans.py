@@ -215,7 +215,8 @@ async def test_hardware_and_ipva_licenses_stay_behind_and_keep_nothing_local(mas
 @pytest.mark.rule("C2", "D4", "L4")
 @pytest.mark.parametrize(("printed", "rule"), [("Relay channels", "C2"), ("PBX-IPVA12", "D4")])
 async def test_what_is_bound_for_good(master: InProcess, printed: str, rule: str) -> None:
-    await master.wire.apply(project({"PBX-Port12": 5, printed: 4}))
+    machines = {"hq": "master 12 ipva", "berlin": "slave 12 ipva"}
+    await master.wire.apply(project({"PBX-Port12": 5, printed: 4}, pbxs=machines))
     for change in (release("license-2"), rebind("license-2", to="berlin-box")):
         found = await plan(master.wire, change)
         assert (found.verdict, problems(found)) == (NOT_POSSIBLE, ["NOT_RELEASABLE"])
@@ -317,16 +318,21 @@ async def test_a_license_bound_to_a_slave_closes_the_pool_to_it(master: InProces
 
 @pytest.mark.rule("A1", "D1")
 async def test_a_new_site_is_asked_for_on_top(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 20, "PBX UC12": 5, "PBX-IPVA12": 4}))
+    await any_master.wire.apply(
+        project(
+            {"PBX-Port12": 20, "PBX UC12": 5, "PBX-IPVA12": 4},
+            pbxs={"hq": "master 12 ipva", "berlin": "slave 12 gateway"},
+        )
+    )
     berlin = await opened(any_master.wire, "berlin")
     granted(await berlin.acquire(*seats("port", 8)))
     await berlin.give_back(*seats("port", 3))
 
-    fits = await plan(any_master.wire, site("paris", port=12, uc=5, mypbx=5))
+    fits = await plan(any_master.wire, site("paris", platform="gateway", port=12, uc=5, mypbx=5))
     assert (fits.verdict, pool(fits, "port").wanted, pool(fits, "uc").wanted) == (OK, 17, 5)
-    at_peak = await plan(any_master.wire, site("paris", port=15))
+    at_peak = await plan(any_master.wire, site("paris", platform="gateway", port=15))
     assert (at_peak.verdict, pool(at_peak, "port").missing, pool(at_peak, "port").missing_at_peak) == (WARNED, 0, 3)
-    found = await plan(any_master.wire, site("paris", port=18, uc=7))
+    found = await plan(any_master.wire, site("paris", platform="gateway", port=18, uc=7))
     assert found.verdict == NOT_POSSIBLE
     assert refusals(found) == {("paris", "port", "POOL_EXHAUSTED"): 3, ("paris", "uc", "POOL_EXHAUSTED"): 2}
     assert advised(found) == [("ADD", "uc", 2, 2), ("ADD", "port", 3, 6)]

@@ -20,7 +20,7 @@ MESSAGES = {
     section.split()[1]: section.rpartition("- Message: ")[2].strip()
     for section in re.split(r"^## (?=\d)", TEXT, flags=re.MULTILINE)[1:]
 }
-PBXS = {"berlin": "slave 12 gateway", "cloud": "slave 12 ipva"}
+PBXS = {"hq": "master 12 ipva", "berlin": "slave 12 gateway", "cloud": "slave 12 ipva"}
 
 
 @dataclass(frozen=True)
