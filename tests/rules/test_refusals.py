@@ -49,6 +49,11 @@ SAMPLES = {
     "COMPANION_EXHAUSTED": Sample(
         {"PBX-Port12": 5, "PBX-IPVA12": 3}, seat("port", "alice"), pbx="cloud", before=seats("port", 3)
     ),
+    "ONE_PER_PBX": Sample(
+        {"PBX-Recording12": 2},
+        seat("recording_basic", "recorder-2", kind=PBX),
+        before=[seat("recording_basic", "recorder-1", kind=PBX)],
+    ),
 }
 
 
