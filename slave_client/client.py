@@ -86,7 +86,7 @@ class SlaveClient:
         self._book = Book()
         self._board = NoticeBoard(self._callbacks.notice)
         self._standing = Standing(self._clock, self._entered)
-        self._masters = Masters(config, self._line, tell_certificates=self._tell_certificates)
+        self._masters = Masters(config, self._line, tell=self._tell_tls)
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self._state_dir = state_dir = StateDir(config.state_dir) if config.state_dir else None
         self._shelf = Shelf(
@@ -545,11 +545,11 @@ class SlaveClient:
             except DeviceKeyError as failure:
                 raise ConfigError(f"device_dir: {failure}") from failure
 
-    def _tell_certificates(self, problem: str | None) -> None:
+    def _tell_tls(self, kind: NoticeKind, problem: str | None) -> None:
         if problem is None:
-            self._board.clear_own(NoticeKind.CERTIFICATE_UNUSABLE)
+            self._board.clear_own(kind)
         else:
-            self._board.raise_own(NoticeKind.CERTIFICATE_UNUSABLE, problem)
+            self._board.raise_own(kind, problem)
 
     def _tell_disk_problem(self, problem: OSError | None) -> None:
         if problem is None:

@@ -332,6 +332,8 @@ class SeatDesk:
         state = self._standing.state
         if state is State.OFFLINE and (grant := self._book.acquire_offline(want)):
             return grant
+        if state is State.STARTING and not detail:
+            detail = self._standing.why
         reason, message = _LOCAL_REFUSALS[state]
         return Refused(want=want, reason=reason, message=f"{message}: {detail}" if detail else message)
 

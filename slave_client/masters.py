@@ -18,7 +18,9 @@ from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2
 from slave_client.channels import open_channel
 from slave_client.config import ClientConfig
 from slave_client.line import Line
+from slave_client.notices import NoticeKind
 from slave_client.tls import Certificates
+from slave_client.tls_failure import Explainer, Side
 
 Response = TypeVar("Response")
 
@@ -107,9 +109,9 @@ class Masters:
     """Calls to whichever master answers; moves on to the next address when told to."""
 
     def __init__(
-        self, config: ClientConfig, line: Line, *, tell_certificates: Callable[[str | None], None] = lambda _: None
+        self, config: ClientConfig, line: Line, *, tell: Callable[[NoticeKind, str | None], None] = lambda _, __: None
     ) -> None:
-        """`tell_certificates` hears what is wrong with the certificates' files when that may have changed."""
+        """`tell` hears what is wrong with certificates, this side's or a master's, and None when it is right again."""
         self._config = config
         self._line = line
         self._channels: dict[int, aio.Channel] = {}
@@ -117,7 +119,8 @@ class Masters:
         self._current = 0
         self._closed = False
         self._certificates = Certificates(config.tls) if config.tls is not None else None
-        self._tell_certificates = tell_certificates
+        self._tell = tell
+        self._explainer = Explainer(self._side)
         self._leaving: set[asyncio.Task[None]] = set()
         self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
         """The streams under way, and where they come from."""
@@ -145,7 +148,7 @@ class Masters:
         """Read the configured certificates, once, before anything is called; raises ValueError naming the file."""
         if self._certificates is not None:
             await asyncio.to_thread(self._certificates.read)
-            self._tell_certificates(self._certificates.problem)
+            self._tell(NoticeKind.CERTIFICATE_UNUSABLE, self._certificates.problem)
 
     def move_on(self, leaving: str = "") -> None:
         """Use the next address from now on; streams from elsewhere end. Nothing where `leaving` was left already."""
@@ -252,8 +255,14 @@ class Masters:
         return channel
 
     def _connect(self) -> aio.Channel:
-        credentials = self._config.credentials if self._certificates is None else self._certificates.credentials
+        credentials = self._config.credentials
+        if self._certificates is not None:
+            credentials = self._certificates.pair.credentials()
         return open_channel(self.address, credentials, self._options)
+
+    def _side(self) -> Side:
+        pair = None if self._certificates is None else self._certificates.pair
+        return Side(pair=pair, is_secured=pair is not None or self._config.credentials is not None)
 
     @property
     def _shown(self) -> int:
@@ -263,6 +272,10 @@ class Masters:
     async def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: int, address: str) -> MasterError:
         """What a failure means; where the certificate that was shown is renewed by now, another attempt is worth it."""
         error = _error_of(failure, address)
+        if isinstance(failure, aio.AioRpcError) and failure.code() is grpc.StatusCode.UNAVAILABLE and not error.reason:
+            if said := await self._explainer.explain(str(error), address):
+                error = MasterError(error.trouble, said, address=address)
+            self._tell(NoticeKind.NO_TLS, self._explainer.standing)
         if self._certificates is not None:
             await self._reconnect_if_renewed(self._certificates)
         if self._shown == shown or not error.reason.startswith("CERTIFICATE_"):
@@ -272,7 +285,7 @@ class Masters:
     async def _reconnect_if_renewed(self, certificates: Certificates) -> None:
         """After a failure: a channel shows for ever what it began with, so newer files need newer channels."""
         renewed = await asyncio.to_thread(certificates.look)
-        self._tell_certificates(certificates.problem)
+        self._tell(NoticeKind.CERTIFICATE_UNUSABLE, certificates.problem)
         if renewed:
             for channel in self._forget_channels():
                 self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
@@ -313,6 +326,8 @@ class Masters:
             raise
         else:
             self._answers += 1
+            if self._explainer.answered(address):
+                self._tell(NoticeKind.NO_TLS, self._explainer.standing)
             return response
         finally:
             self._line.arrived(ticket)

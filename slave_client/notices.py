@@ -61,6 +61,9 @@ class NoticeKind(Enum):
     CERTIFICATE_UNUSABLE = "certificate_unusable"
     """The files of `tls` changed and cannot be used, so that the former ones go on; or the certificate ended, or has
     not begun. The message names the file."""
+    NO_TLS = "no_tls"
+    """A master's address answers, and yet no connection comes about: another authority, another name, a certificate or
+    clock that is out of its time, plain text. The message says which."""
     CERTIFICATE_NOT_GIVEN = "certificate_not_given"
     """A release was not certified: its request is not genuine or not this device's, or the folder cannot be used."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+import grpc
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -76,6 +77,10 @@ class Pair:
     ca: bytes
     chain: Sequence[x509.Certificate]
     authorities: Sequence[x509.Certificate]
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What to open a channel with."""
+        return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
 
     @property
     def begins_at(self) -> float:

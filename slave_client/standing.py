@@ -68,6 +68,8 @@ class Standing:
         if event is Event.LEASE_ENDED and new is State.EXPIRED:
             self.judged.clear()  # the master is there, so a new lease is a moment away
         if new is old:
+            if event is Event.MASTER_LOST:
+                self.why = why  # the cause may be another by now, or the first one that is known
             return
         self._state, self.why = new, why
         if new is not State.EXPIRED:

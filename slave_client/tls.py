@@ -18,6 +18,7 @@ import grpc
 
 from slave_client import handshake
 from slave_client.pem import NamedFile, Pair, read_pair
+from slave_client.tls_failure import moment
 
 _AGAIN_SECONDS: Final = 60.0
 
@@ -35,7 +36,7 @@ class TlsFiles:
 
     def credentials(self) -> grpc.ChannelCredentials:
         """What they hold now; raises ValueError where they cannot be read or do not belong together, naming which."""
-        return _credentials(self.read())
+        return self.read().credentials()
 
     def read(self) -> Pair:
         """What they hold now; raises ValueError where they cannot be read or do not belong together, naming which."""
@@ -62,17 +63,17 @@ class Certificates:
         self._lock = threading.Lock()  # calls that fail together wait for one look
         self._read_from: tuple[int, ...] = ()
         self._tried: tuple[tuple[int, ...], float] = (), 0.0
-        self._credentials: grpc.ChannelCredentials | None = None
+        self._pair: Pair | None = None
         self.version = 0
         """Grows when other files are taken into use."""
         self.problem: str | None = None
         """What is wrong with the files as they are now."""
 
     @property
-    def credentials(self) -> grpc.ChannelCredentials:
+    def pair(self) -> Pair:
         """What to connect with."""
-        assert self._credentials is not None, "read before connecting"
-        return self._credentials
+        assert self._pair is not None, "read before connecting"
+        return self._pair
 
     def read(self) -> None:
         """Take the files into use. Blocks.
@@ -85,7 +86,7 @@ class Certificates:
         problem, file = _dates(pair, time.time()), NamedFile("tls.certificate", self._files.certificate)
         if problem is None and (useless := handshake.calls(pair)):
             raise file.wrong(useless)
-        self._read_from, self._credentials = stamp, _credentials(pair)
+        self._read_from, self._pair = stamp, pair
         self.problem = str(file.wrong(problem)) if problem else None
         self.version += 1
 
@@ -107,16 +108,8 @@ class Certificates:
         return True
 
 
-def _credentials(pair: Pair) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(pair.ca, pair.key, pair.certificate)
-
-
 def _dates(pair: Pair, now: float) -> str | None:
-    here = f"here it is {_moment(now)}"
+    here = f"here it is {moment(now)}"
     if pair.ends_at <= now:
-        return f"ended {_moment(pair.ends_at)}, and {here}; renew it, or set the clock"
-    return f"begins {_moment(pair.begins_at)}, and {here}; set the clock, or wait" if pair.begins_at > now else None
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+        return f"ended {moment(pair.ends_at)}, and {here}; renew it, or set the clock"
+    return f"begins {moment(pair.begins_at)}, and {here}; set the clock, or wait" if pair.begins_at > now else None

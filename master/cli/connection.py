@@ -26,8 +26,9 @@ from licensemaster.v1 import (
 )
 from master.cli.failure import CommandFailed
 from master.cli.rpc_failure import rpc_failure
-from master.cli.tls import channel_credentials
+from master.cli.tls import pair_to_show
 from slave_client.channels import open_blocking_channel
+from slave_client.tls_failure import Side
 
 CALL_SECONDS = 30.0
 PROJECTS_NAMED_MAX = 20
@@ -57,9 +58,9 @@ class Connection:
 
     def __init__(self, server: str) -> None:
         self.server = server
-        credentials = channel_credentials()
-        self._is_plain = credentials is None
-        self._channel = open_blocking_channel(server, credentials)
+        pair = pair_to_show()
+        self._side = Side(pair=pair, is_secured=pair is not None, ca="--tls-ca", certificate="--tls-certificate")
+        self._channel = open_blocking_channel(server, pair.credentials() if pair else None)
         self._metadata = (("caller", caller()),)
         self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)
         self.leases = lease_pb2_grpc.LeaseServiceStub(self._channel)
@@ -88,14 +89,14 @@ class Connection:
         try:
             return method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise rpc_failure(error, self.server, is_plain=self._is_plain) from error
+            raise rpc_failure(error, self.server, side=self._side) from error
 
     def stream(self, method: _StreamMethod[Request, Response], request: Request) -> Iterator[Response]:
         """One call with many answers, for as long as they come; raises RpcFailure."""
         try:
             yield from method(request, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise rpc_failure(error, self.server, is_plain=self._is_plain) from error
+            raise rpc_failure(error, self.server, side=self._side) from error
 
     def project_name(self, given: str | None) -> str:
         """The project to ask about, as projects/{project}: the one given, or the only one that the master has."""

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from master.cli.failure import CommandFailed
-from master.cli.tls import speaks_tls
+from slave_client.tls_failure import Side, TlsFailureKind, tls_failure
 
 _REMEDIES = {
     grpc.StatusCode.NOT_FOUND: "`license-master project list` and `license-master leases` show what there is",
@@ -31,6 +31,13 @@ _DOCUMENT_REMEDIES = {
     "DOCUMENT_TOKEN_INVALID": "`license-master device token DEVICE` makes a new one",
 }
 """A document is refused whoever hands it in; docs/moves.md has the whole list."""
+_TLS_REMEDIES = {
+    TlsFailureKind.TLS_WANTED: "name your certificate, its key and the authority: as options, as LICENSE_MASTER_TLS_*, "
+    "or in a profile",
+    TlsFailureKind.PLAIN_TEXT: "leave out --tls-* and unset LICENSE_MASTER_TLS_*, or name another master with --server",
+    TlsFailureKind.NAME: "name the master by one of those with --server, or issue it a certificate that has this one: "
+    "`license-master pki issue server NAME...`",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +92,13 @@ def _in_words(sentence: str) -> str:
     return _FIELD.sub(r"\1: ", _PROJECT.sub(r"project \1", named))
 
 
-def rpc_failure(error: grpc.RpcError, server: str, *, is_plain: bool = True) -> RpcFailure:
-    """Puts an error of a call to `server` into words; `is_plain` says that no certificate was shown."""
+def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
+    """Puts an error of a call to `server` into words; `side` is what was shown to it."""
     if not isinstance(error, grpc.Call):
         return RpcFailure(str(error), code=grpc.StatusCode.UNKNOWN)
     status = _status(error)
     if status is None or not status.details:
-        lost = _unreachable(error, server, is_plain=is_plain)
+        lost = _unreachable(error, server, side)
         if lost is not None:
             return lost
     details = _Details.of(status)
@@ -121,27 +128,20 @@ def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
     return _REMEDIES.get(code, "")
 
 
-def _unreachable(error: grpc.Call, server: str, *, is_plain: bool) -> RpcFailure | None:
+def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None:
     start = "start one with `license-master serve`, or name another with --server"
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
-        lines = [line for line in [error.details() or ""] if line]
-        answers = speaks_tls(server)
-        if is_plain and answers:
-            lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key), and it asks for one")
-            start = (
-                "name your certificate, its key and the authority: as options, as LICENSE_MASTER_TLS_*, or in a profile"
-            )
-        elif is_plain:
-            lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
-        elif answers is False:
-            lines.append("what listens there answers in plain text, and a certificate was shown")
-            start = "leave out --tls-* and unset LICENSE_MASTER_TLS_*, or name another master with --server"
-        else:
-            lines.append("a master that does not know the certificate shown, or has another authority's, says no more")
-        return RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return RpcFailure(f"the master at {server} did not answer in time", code=error.code(), remedy=start)
-    return None
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return None
+    said = error.details() or ""
+    if found := tls_failure(said, address=server, side=side):
+        message = f"no connection to the master at {server}: {found.message}"
+        return RpcFailure(message, code=error.code(), remedy=_TLS_REMEDIES.get(found.kind, found.remedy))
+    lines = [said] if said else []
+    if not side.is_secured:
+        lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
+    return RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
 
 
 def _status(error: grpc.Call) -> status_pb2.Status | None:

@@ -1,20 +1,18 @@
-"""TLS between a command and a master: what is shown, checked before it is, and whether the other side speaks it."""
+"""TLS between a command and a master: what is shown, checked before it is."""
 
 from __future__ import annotations
 
-import socket
-import ssl
 import time
-
-import grpc
+from typing import TYPE_CHECKING
 
 from master.cli.failure import CommandFailed
 from master.cli.options import tls_options
 
-_PATIENCE_SECONDS = 2.0
+if TYPE_CHECKING:
+    from slave_client.pem import Pair
 
 
-def channel_credentials() -> grpc.ChannelCredentials | None:
+def pair_to_show() -> Pair | None:
     """What the command line says to show; None for plain text.
 
     Raises:
@@ -28,36 +26,21 @@ def channel_credentials() -> grpc.ChannelCredentials | None:
         raise CommandFailed(
             f"{', '.join(missing)}: not given", remedy="name all three, or none to a master that serves plain text"
         )
-    from master.auth.shown import day
     from slave_client import handshake
     from slave_client.pem import CertificateFilesError, NamedFile, read_pair
+    from slave_client.tls_failure import moment
 
     ca, key, certificate = (NamedFile(name, path) for name, path in named.items() if path is not None)
     try:
         pair, now = read_pair(certificate, key, ca), time.time()
         if pair.ends_at <= now:
-            raise certificate.wrong(f"ended {day(pair.ends_at)}; ask whoever runs the authority for a new one")
+            ended = f"ended {moment(pair.ends_at)}, and here it is {moment(now)}"
+            raise certificate.wrong(f"{ended}; ask whoever runs the authority for a new one, or set the clock")
         if pair.begins_at > now:
-            raise certificate.wrong(f"begins {day(pair.begins_at)}, and here it is {day(now)}; set the clock, or wait")
+            begins = f"begins {moment(pair.begins_at)}, and here it is {moment(now)}"
+            raise certificate.wrong(f"{begins}; set the clock, or wait")
         if problem := handshake.calls(pair):
             raise certificate.wrong(f"{problem}; ask whoever runs the authority for another one")
     except CertificateFilesError as error:
         raise CommandFailed(str(error)) from error
-    return grpc.ssl_channel_credentials(pair.ca, pair.key, pair.certificate)
-
-
-def speaks_tls(server: str) -> bool | None:
-    """Whether what listens at HOST:PORT answers a TLS greeting; None where nothing says so or otherwise."""
-    host, _, port = server.rpartition(":")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is told to it, and nothing believed
-    try:
-        with (
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_SECONDS) as plain,
-            context.wrap_socket(plain),
-        ):
-            return True
-    except ssl.SSLError as error:
-        return None if error.reason is None else "ALERT" in error.reason
-    except OSError:
-        return None
+    return pair
