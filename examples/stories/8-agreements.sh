@@ -52,6 +52,12 @@ run license-master agreement publish 13 --on "$(TZ=Europe/Berlin date +%F)"
 run phones projects/acme/pbxs/branch 10 13
 expect "10 refused: VERSION_LIMIT"
 
+say "A slip is taken back by an order of its own, with a reason; the ledger shows both."
+run license-master credits add 20000
+ORDER=$(awk 'NR == 1 { print $1 }' output)
+run license-master agreement reverse "$ORDER" --reason "a zero too much"
+expect "order $ORDER reversed: 20000 credits bought"
+
 say "While the agreement runs the upgrade is free, and the pool has it at once (M1)."
 run license-master agreement upgrade ports --to 13
 expect "upgraded free of charge from version 12 to 13"
@@ -78,7 +84,7 @@ pbxs = [{ name = "shop", site = "shop", device = "shop-box", role = "master", so
 TOML
 run license-master project apply shop.toml
 export LICENSE_MASTER_PROJECT=shop
-run license-master device register shop-box --product server --delivered 2010-05-01 --release 7.0
+run license-master device register shop-box --product server --delivered 2010-05-01 --serial 0033-1107 --release 7.0
 refused license-master device check-upgrade shop-box 7.4
 expect "cannot leapfrog" "install 7.1, then buy a maintenance key (anytime), then install 7.4"
 

@@ -17,7 +17,7 @@ pbxs = [{ name = "office", site = "office", device = "office-box", role = "maste
 TOML
 run license-master project apply acme.toml
 
-say "A trial of 20 users: 14 days (P1). It comes as licenses, which are bound like any other."
+say "A trial of 20 users: 14 full days (P1). It comes as licenses, which are bound like any other."
 run license-master agreement trial isym user=20 --product isymphony --major 3 --key T1
 run license-master license list
 expect "isym-user" "isym-instance" "license isym" "use until"
@@ -25,11 +25,11 @@ run license-master license bind isym-user isym-instance --to office-box
 run phones projects/acme/pbxs/office 15 3 --type user
 expect "15 of 15"
 
-say "What is left in 13 days, what in 14, if nothing is bought?"
-run license-master plan at "$(in_days 13)"
+say "What is left in 14 days, what in 15, if nothing is bought? The day of the key is not counted."
+run license-master plan at "$(in_days 14)"
 expect "● possible"
-refused license-master plan at "$(in_days 14)"
-expect "Trial of license isym ends on $(in_days 14)" "buy or renew license isym"
+refused license-master plan at "$(in_days 15)"
+expect "Trial of license isym ends on $(in_days 15)" "buy or renew license isym"
 
 say "The purchase awaits its payment (P9). Once that is confirmed it takes the trial's place; nobody loses a seat (P2)."
 cat >prices.toml <<'TOML'
@@ -46,7 +46,7 @@ ORDER=$(awk 'NR == 1 { print $1 }' output)
 run license-master agreement confirm "$ORDER" --key K1 --prices prices.toml
 run license-master license list
 expect_not "use until"
-run license-master plan at "$(in_days 14)"
+run license-master plan at "$(in_days 15)"
 expect "● possible"
 
 say "An upgrade names the new total, and counts at once (P6)."

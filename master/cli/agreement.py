@@ -11,7 +11,7 @@ from master.cli import agreement_views
 from master.cli.connection import Connection
 from master.cli.failure import CommandFailed
 from master.cli.options import LicensesArgument
-from master.cli.ordering import CountsArgument, counts, placing, subjects
+from master.cli.ordering import NEGATIVE_NUMBERS, CountsArgument, counts, placing, subjects
 
 ORDER_PANEL = "Order"
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 credits_app = typer.Typer(help="Credits, which service agreements are paid with.", no_args_is_help=True)
 
 SubjectsArgument = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="NAME...", help="Licenses, devices, contracts; device:NAME where it is several.", show_default=False
     ),
@@ -39,15 +39,20 @@ OrderArgument = Annotated[int, typer.Argument(metavar="ORDER", help="The order's
 def extend(
     connection: Connection,
     project: str,
-    names: SubjectsArgument,
     offer: OfferOption,
+    names: SubjectsArgument = None,
+    pbx: Annotated[
+        str, typer.Option("--pbx", metavar="NAME", help="All licenses of this PBX that the offer covers.")
+    ] = "",
     months: Annotated[int, typer.Option("--months", metavar="N", help="For how long; 0: the offer's one period.")] = 0,
     key: KeyOption = "",
     serial: Annotated[str, typer.Option("--serial", metavar="TEXT", help="Must be that of the device.")] = "",
 ) -> orders.Extend:
     """Put under an agreement, extend, renew or resume it: buy time."""
-    named = subjects(connection, project, names)
-    return orders.Extend(subjects=named, offer=offer, months=months, key=key, serial=serial)
+    if not names and not pbx:
+        raise CommandFailed("nothing is named", remedy="name licenses, devices or contracts, or a PBX by --pbx")
+    named = subjects(connection, project, names) if names else []
+    return orders.Extend(subjects=named, offer=offer, months=months, key=key, serial=serial, pbx=pbx)
 
 
 @placing(app, "buy", rich_help_panel=ORDER_PANEL)
@@ -78,8 +83,13 @@ def trial(
     product: Annotated[str, typer.Option("--product", metavar="NAME", help="To begin one; else it is extended.")] = "",
     major: MajorOption = 0,
 ) -> orders.StartTrial | orders.ExtendTrial:
-    """Begin a trial (with --product), or extend one with a further key."""
+    """Begin a trial (with --product), or extend one with a further key. Reversed on the day of the key only."""
     if not product:
+        if tier or major:
+            raise CommandFailed(
+                "a further key extends what is tried; it changes no tier and no major version",
+                remedy="leave them out, or begin a trial of another license with --product",
+            )
         return orders.ExtendTrial(license=license_id, key=key)
     return orders.StartTrial(license=license_id, product=product, counts=counts(tier or []), key=key, major=major)
 
@@ -149,19 +159,39 @@ def publish(
     project: str,
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 14 or 7.4.", show_default=False)],
     day: Annotated[str, typer.Option("--on", metavar="DAY", help="Such as 2026-03-01.", show_default=False)],
+    correct: Annotated[bool, typer.Option("--correct", help="Another day was entered: put it right.")] = False,
 ) -> orders.PublishRelease:
     """Enter that the vendor published a release."""
-    return orders.PublishRelease(release=release, day=day)
+    return orders.PublishRelease(release=release, day=day, correct=correct)
 
 
-@placing(credits_app, "add")
+@placing(app, "reverse", rich_help_panel=ORDER_PANEL)
+def reverse(connection: Connection, project: str, order: OrderArgument) -> orders.Reverse:
+    """Take an order back, as if it had never been (needs --reason); the ledger shows both. Try --dry-run first."""
+    return orders.Reverse(order=order)
+
+
+@placing(credits_app, "add", context_settings=NEGATIVE_NUMBERS)
 def add_credits(
     connection: Connection,
     project: str,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="A decimal above 0.", show_default=False)],
+    amount: Annotated[
+        str, typer.Argument(metavar="AMOUNT", help="A decimal; below 0 it takes credits back.", show_default=False)
+    ],
 ) -> orders.AddCredits:
-    """Credits were bought: into the balance."""
+    """Credits were bought: into the balance; what was entered too much is taken back by -AMOUNT."""
     return orders.AddCredits(amount=amount)
+
+
+@placing(credits_app, "pay")
+def pay(
+    connection: Connection,
+    project: str,
+    license_type: Annotated[str, typer.Argument(metavar="TYPE", help="Such as PBX-Port12.", show_default=False)],
+    quantity: Annotated[int, typer.Argument(metavar="N", help="How many.", show_default=False)],
+) -> orders.PayLicenses:
+    """Pay for licenses with credits (needs --prices); the licenses come with the vendor's file."""
+    return orders.PayLicenses(type=license_type, quantity=quantity)
 
 
 agreement_views.add_to(app, credits_app)

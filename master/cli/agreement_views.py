@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -239,7 +240,11 @@ def show_credits(
     if as_json:
         print_json(agreement_pb2.ListEntriesResponse(entries=found, balance=answer.balance))
         return
-    _print_entries(found)
+    shown = table("No", "Written", "Credits", "What", "Rules", "By", numbers=["No", "Credits"])
+    for one in found:
+        rules = " ".join(one.rules)
+        add_row(shown, one.number, moment(one.record_time), _credits(one), _told(one), rules, one.caller)
+    stdout_console().print(shown if found else "no credits were added or spent")
     stdout_console().print(visible(f"{answer.balance} credits in the balance", "bold"))
 
 
@@ -278,8 +283,21 @@ def _print_entries(entries: Sequence[agreement_pb2.AgreementEntry]) -> None:
     shown = table("No", "Written", "Day", "For", "What", "Rules", "By", numbers=["No"])
     for one in entries:
         about, rules = subject_text(one.subject), " ".join(one.rules)
-        add_row(shown, one.number, moment(one.record_time), one.day, about, one.reason, rules, one.caller)
+        add_row(shown, one.number, moment(one.record_time), one.day, about, _told(one), rules, one.caller)
     stdout_console().print(shown if entries else "nothing was ordered")
+
+
+def _told(one: agreement_pb2.AgreementEntry) -> str:
+    given = f" ({one.given_reason})" if one.given_reason else ""
+    return f"{one.reason}{given}" + ("; reversed" if one.reversed else "")
+
+
+def _credits(one: agreement_pb2.AgreementEntry) -> str:
+    """What an entry adds to the balance: spending is below zero; nothing once it is reversed."""
+    if one.reversed:
+        return "0"
+    amount = json.loads(one.details)["amount"]
+    return f"-{amount}" if one.kind == "credits_spent" else str(amount)
 
 
 def _what(one: agreement_pb2.Agreement) -> str:

@@ -21,6 +21,7 @@ ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Such as
 def add_to(app: typer.Typer) -> None:
     """The commands, in the group of devices."""
     placing(app, "register", rich_help_panel=PANEL)(register)
+    placing(app, "correct", rich_help_panel=PANEL)(correct)
     placing(app, "install", rich_help_panel=PANEL)(install)
     placing(app, "allow", rich_help_panel=PANEL)(allow)
     placing(app, "feature", rich_help_panel=PANEL)(feature)
@@ -35,11 +36,31 @@ def register(
     delivered: Annotated[
         str, typer.Option("--delivered", metavar="DAY", help="The day of its purchase.", show_default=False)
     ],
-    serial: Annotated[str, typer.Option("--serial", metavar="TEXT", help="Its serial number.")] = "",
+    serial: Annotated[
+        str,
+        typer.Option("--serial", metavar="TEXT", help="Its serial number: the device, whatever its name."),
+    ] = "",
     release: Annotated[str, typer.Option("--release", metavar="RELEASE", help="What it runs.")] = "",
+    shipped: Annotated[
+        str, typer.Option("--shipped", metavar="DAY", help="The day it shipped, where that is another one.")
+    ] = "",
 ) -> orders.RegisterDevice:
     """A device was delivered: its warranty, and what came along, begins."""
-    return orders.RegisterDevice(device=device, product=product, delivered_on=delivered, serial=serial, release=release)
+    return orders.RegisterDevice(
+        device=device, product=product, delivered_on=delivered, serial=serial, release=release, shipped_on=shipped
+    )
+
+
+def correct(
+    connection: Connection,
+    project: str,
+    device: DeviceArgument,
+    delivered: Annotated[str, typer.Option("--delivered", metavar="DAY", help="The day of its purchase.")] = "",
+    shipped: Annotated[str, typer.Option("--shipped", metavar="DAY", help="The day it shipped.")] = "",
+    serial: Annotated[str, typer.Option("--serial", metavar="TEXT", help="Its serial number.")] = "",
+) -> orders.CorrectDevice:
+    """Put a registration right (needs --reason); what is counted from its days moves along. Try --dry-run first."""
+    return orders.CorrectDevice(device=device, delivered_on=delivered, shipped_on=shipped, serial=serial)
 
 
 def install(

@@ -32,6 +32,8 @@ KINDS = {
 CountsArgument = Annotated[
     list[str], typer.Argument(metavar="TYPE=N...", help="How many of each license type.", show_default=False)
 ]
+NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
+"""For a command whose argument may be a number below zero: `-50` is no option of it."""
 _WHERE = {"project", "server"}
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "prices": (
@@ -181,6 +183,10 @@ def _send(
     reason: str,
     as_json: bool,
 ) -> None:
+    if quote is not None and (prices is not None or dry_run):
+        raise CommandFailed(
+            "--quote orders nothing and goes with neither --prices nor --dry-run", remedy="leave one of them out"
+        )
     if quote is not None:
         answer = connection.call(
             connection.agreements.QuoteOrder,

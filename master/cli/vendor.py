@@ -73,7 +73,7 @@ def issue(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="Items as [[licenses]] tables in TOML: id, type, quantity, replaces, agreement_end.",
+            help=r"Items as \[\[licenses]] tables in TOML: id, type, quantity, replaces, agreement_end.",
             show_default=False,
         ),
     ] = None,

@@ -19,7 +19,6 @@ from master.domain.overview import LearningView, Overview
 
 CALM_SECONDS = 300.0
 ATTEMPTS_MAX = 12
-AGREEMENT_WARNING_SECONDS = 45 * 86_400.0
 TWO_CLAIMS_SECONDS = 3600.0
 SUBJECT_MAX = 255
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 3600.0
@@ -39,6 +38,7 @@ class AlarmKind(Enum):
     LEARNING = "learning.under_way"
     LEARNING_TOO_FEW = "learning.too_few_licenses"
     TERM_ENDS = "term.ends"
+    RENEWAL_UNPAID = "renewal.unpaid"
 
 
 TEST_KIND = "webhook.test"
@@ -88,16 +88,17 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
         if record is not None and record.two_claims_at is not None and now - record.two_claims_at < TWO_CLAIMS_SECONDS:
             text = f"{standby} and {primary} used the same seats at once"
             yield Alarm(AlarmKind.STANDBY_TWO_CLAIMS, standby, text)
-    for (device, license_type), ends_at in estate.agreement_ends.items():
-        if 0 < ends_at - now < AGREEMENT_WARNING_SECONDS:
-            days = int((ends_at - now) // 86_400)
-            place = f"on {device}" if device else "in the balance"
-            text = f"the service agreement of {license_type} {place} ends in {days} days"
-            yield Alarm(AlarmKind.AGREEMENT_ENDS, f"{device}/{license_type}", text)
     for one in estate.endings:
-        if one.remind and not one.told_by_license:
-            text = f"{one.title} of {one.subject} ends on {one.day}; what stops then: {one.what_stops}"
-            yield Alarm(AlarmKind.TERM_ENDS, f"{one.subject}/{one.policy}"[:SUBJECT_MAX], text)
+        if one.remind:
+            kind = AlarmKind.AGREEMENT_ENDS if one.license else AlarmKind.TERM_ENDS
+            text = f"{one.title} of {one.license or one.subject} ends on {one.day}; what stops then: {one.what_stops}"
+            yield Alarm(kind, f"{one.subject}/{one.policy}"[:SUBJECT_MAX], text)
+    for unpaid in estate.unpaid_renewals:
+        text = (
+            f"order {unpaid.order} of {unpaid.day}, the automatic renewal of {unpaid.subject}, awaits its payment:"
+            " confirm it with its key, or cancel it"
+        )
+        yield Alarm(AlarmKind.RENEWAL_UNPAID, unpaid.subject[:SUBJECT_MAX], text)
 
 
 def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:

@@ -159,6 +159,8 @@ class License:
     """What the vendor's file said of its agreement; `agreement_ends_at` is what the ledger makes of it."""
     agreed: AgreedUse | None = None
     """What the agreement ledger says of it; None unless the ledger brought it."""
+    imported_at: float | None = None
+    """When the vendor's file that brought it was imported; None where none did."""
 
     @property
     def ref(self) -> LicenseRef:

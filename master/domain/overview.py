@@ -90,8 +90,19 @@ class TermEnding:
     """Whether seats stop then (P1, R3), or everything goes on (P5, Q7)."""
     remind: bool
     """Whether somebody is to be reminded by now (M5), as it does not renew by itself."""
-    told_by_license: bool
-    """Whether it is the agreement of a license of the estate, which `agreement_ends` tells of."""
+    license: str
+    """The license of the estate whose agreement it is: "100 x PBX-Port12 (ports) on hq-box"; empty for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpaidRenewal:
+    """An automatic renewal that awaits its payment (P4, P9)."""
+
+    order: int
+    subject: str
+    """For people: "license crm"."""
+    day: str
+    """When it was ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +127,16 @@ class Overview:
     balance: Mapping[str, int] = field(default_factory=dict)
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """When the first service agreement ends, by (device, license type); the device is empty for the balance."""
+    """When the next service agreement ends, by (device, license type); the device is empty for the balance. Where all
+    have ended, when the last one did."""
     learning: LearningView | None = None
     """Set while the master learns what is out."""
     dead_messages: Mapping[str, int] = field(default_factory=dict)
     """Messages that could not be told in all attempts, by webhook."""
     endings: tuple[TermEnding, ...] = ()
     """What ends of agreements, the earliest first."""
+    unpaid_renewals: tuple[UnpaidRenewal, ...] = ()
+    """Renewals that ordered themselves and await their payment."""
 
 
 def overview(
@@ -139,6 +153,7 @@ def overview(
     learning: LearningView | None = None,
     dead_messages: Mapping[str, int] | None = None,
     endings: Sequence[TermEnding] = (),
+    unpaid_renewals: Sequence[UnpaidRenewal] = (),
 ) -> Overview:
     """Put it together.
 
@@ -155,6 +170,7 @@ def overview(
         learning: how far learning has come, where it is under way.
         dead_messages: messages that could not be told, by webhook.
         endings: what ends of agreements.
+        unpaid_renewals: renewals that ordered themselves and await their payment.
     """
     types = estate.catalog.types
     central = estate.master.device.id
@@ -208,10 +224,11 @@ def overview(
         pairs=tuple(pairs),
         silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=now),
         balance=_balance(estate, now),
-        agreement_ends=_agreement_ends(estate),
+        agreement_ends=_agreement_ends(estate, now),
         learning=learning,
         dead_messages=dead_messages or {},
         endings=tuple(endings),
+        unpaid_renewals=tuple(unpaid_renewals),
     )
 
 
@@ -237,10 +254,11 @@ def _balance(estate: Estate, now: float) -> dict[str, int]:
     return found
 
 
-def _agreement_ends(estate: Estate) -> dict[tuple[str, str], float]:
-    found: dict[tuple[str, str], float] = {}
+def _agreement_ends(estate: Estate, now: float) -> dict[tuple[str, str], float]:
+    """The next end of each; where all have ended, the last one: what ended long ago hides no end that lies ahead."""
+    found: dict[tuple[str, str], list[float]] = {}
     for item in estate.licenses:
         if item.agreement_ends_at is not None:
             name = (item.device.name if item.device else "", item.type.key)
-            found[name] = min(found.get(name, item.agreement_ends_at), item.agreement_ends_at)
-    return found
+            found.setdefault(name, []).append(item.agreement_ends_at)
+    return {name: min((at for at in ends if at > now), default=max(ends)) for name, ends in found.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from decimal import Decimal
 
 import structlog
 
@@ -12,6 +11,7 @@ from master.domain.agreements.decide import Quote
 from master.domain.agreements.entries import Entry, Subject
 from master.domain.agreements.orders import Order
 from master.domain.agreements.problems import AgreementRefusal
+from master.domain.agreements.state import State
 from master.domain.estate import BY_LEDGER
 from master.leasing.apply import DryRun
 from master.leasing.entitlements import is_settled, settle_project
@@ -92,21 +92,21 @@ class Agreements:
 
     async def entries(
         self, project: str, *, after: int, limit: int, subject: Subject | None = None, as_of: float | None = None
-    ) -> tuple[list[Entry], Decimal]:
-        """Some of the ledger, from behind a number on, and the credits in the balance (by `as_of`).
+    ) -> tuple[list[Entry], State]:
+        """Some of the ledger, from behind a number on, and what all of it comes to (by `as_of`).
 
         Raises:
             UnknownProjectError: there is no such project.
         """
         now = self._clock()
 
-        def look(tx: Tx) -> tuple[list[Entry], Decimal]:
+        def look(tx: Tx) -> tuple[list[Entry], State]:
             estate = read_estate(tx, self._estates, project)
             known = read_known(tx, self._estates.ledgers, estate, now=now, as_of=as_of)
             found = store.page_of_entries(
                 tx, estate.project_id, after=after, before=as_of, subject=subject, limit=limit
             )
-            return found, known.book.state.balance
+            return found, known.book.state
 
         return await self._database.read(look)
 

@@ -104,6 +104,7 @@ def _taken_in(changes: LicenseChanges, file: LicenseFile, item: FileItem) -> Lic
         file=file.id,
         agreement_ends_at=item.agreement_ends_at,
         file_agreement_ends_at=item.agreement_ends_at,
+        imported_at=changes.now,
     )
     if item.replaces:
         fresh = _converted(changes, fresh, item.replaces)

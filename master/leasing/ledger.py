@@ -15,10 +15,10 @@ from master.domain.agreements.book import Book, LicenseFacts
 from master.domain.agreements.dates import day_of, first_instant_after, first_instant_of
 from master.domain.agreements.entries import Entry, EntryKind
 from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.questions import endings, reminders
+from master.domain.agreements.questions import endings, reminders, unpaid_renewals
 from master.domain.agreements.state import State, fold, recorded_before
 from master.domain.estate import Estate, License
-from master.domain.overview import TermEnding
+from master.domain.overview import TermEnding, UnpaidRenewal
 from master.leasing.requests import PbxName, UnknownPbxError
 from master.store import agreements as store
 from master.store.database import Tx
@@ -63,9 +63,9 @@ class Ledgers:
         return self._state(tx, project_id)
 
     def endings(self, tx: Tx, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
-        """The ends that lie ahead; none where the ledger has nothing (what vendors' files said, licenses say)."""
+        """The ends that lie ahead."""
         state = self.state(tx, estate.project_id)
-        if state.last_number == 0:
+        if state.last_number == 0 and all(item.file_agreement_ends_at is None for item in estate.licenses):
             return ()
         zone = ZoneInfo(estate.time_zone)
         today = day_of(now, zone)
@@ -74,6 +74,13 @@ class Ledgers:
         if kept is None or kept[0] != known:
             kept = self._endings[estate.project_id] = (known, _term_endings(state, estate, zone, today))
         return kept[1]
+
+    def unpaid_renewals(self, tx: Tx, estate: Estate) -> tuple[UnpaidRenewal, ...]:
+        """Renewals that ordered themselves and await their payment."""
+        book = Book(catalog=estate.catalog, state=self.state(tx, estate.project_id))
+        return tuple(
+            UnpaidRenewal(order=one.number, subject=str(one.subject), day=str(one.day)) for one in unpaid_renewals(book)
+        )
 
     def _state(self, tx: Tx, project_id: int) -> State:
         last = store.last_number(tx, project_id)
@@ -118,11 +125,21 @@ def read_known(
 
 def _book(estate: Estate, state: State, zone: ZoneInfo) -> Book:
     """A ledger with the licenses of its estate; those that it brought itself it knows by their subjects."""
-    licenses = {item.id: facts_of(item, zone) for item in estate.licenses if item.agreed is None}
+    licenses = {
+        item.id: facts_of(item, zone, pbx=_pbx_of(estate, item)) for item in estate.licenses if item.agreed is None
+    }
     return Book(catalog=estate.catalog, state=state, licenses=licenses)
 
 
-def facts_of(item: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None) -> LicenseFacts:
+def _pbx_of(estate: Estate, item: License) -> str:
+    """The PBX that an agreement is ordered for as a whole; declared licenses can have none (L7)."""
+    pbx = estate.pbx_on.get(item.device.name) if item.device is not None and item.file is not None else None
+    return pbx.name if pbx is not None else ""
+
+
+def facts_of(
+    item: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None, pbx: str = ""
+) -> LicenseFacts:
     """A license as agreements see it, at a moment (`as_of`) at which it had another `version` than now."""
     bound = item.first_bound_at
     if bound is not None and as_of is not None and bound >= as_of:
@@ -136,6 +153,8 @@ def facts_of(item: License, zone: ZoneInfo, *, as_of: float | None = None, versi
         first_bound_on=None if bound is None else day_of(bound, zone),
         is_free=item.device is None,
         agreement_ends_on=None if item.file_agreement_ends_at is None else _first_day_after(item, zone),
+        imported_on=None if item.imported_at is None else day_of(item.imported_at, zone),
+        pbx=pbx,
     )
 
 
@@ -150,6 +169,11 @@ def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
 
 def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> tuple[TermEnding, ...]:
     book = _book(estate, state, zone)
+    places = {
+        item.id: f"{item.ref} {f'on {item.device.name}' if item.device else 'in the balance'}"
+        for item in estate.licenses
+        if item.agreed is None
+    }
     due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(book, today)}
     return tuple(
         TermEnding(
@@ -161,7 +185,7 @@ def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> 
             what_stops=one.what_stops,
             stops=bool(one.stops),
             remind=(one.subject, one.policy, one.day) in due and not one.renews_itself,
-            told_by_license=book.license(one.subject) is not None,
+            license=places.get(one.subject.id, "") if book.license(one.subject) is not None else "",
         )
         for one in endings(book, from_day=today + timedelta(days=1), to_day=date.max)
     )

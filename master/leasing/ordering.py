@@ -6,7 +6,7 @@ their agreement, is written with it, so that leasing sees it at once (rules M1, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -164,7 +164,7 @@ def _carried_out(
     entries = _appended(changes, decision, request_id)
     changes.state = fold(entries, changes.state)
     after = replace(known.book, state=changes.state)
-    changed = _change_licenses(changes, after, entries)
+    changed = _change_licenses(changes, after, (*entries, *_reversed_by(entries, after)))
     settled = settle(changes, after, known.day)
     placed = Placed(
         entries=entries,
@@ -181,11 +181,11 @@ def _carried_out(
 
 def _appended(changes: _Changes, decision: Decision, request_id: str) -> tuple[Entry, ...]:
     """The entries; none is of an earlier moment than the one before it, however the clocks of masters differ."""
-    project_id = changes.estate.project_id
+    project_id, first = changes.estate.project_id, changes.state.last_number + 1
     at = max(changes.now, store.last_recorded_at(changes.tx, project_id))
     entries = tuple(
-        draft.recorded(number=number, recorded_at=at, caller=changes.caller)
-        for number, draft in enumerate(decision.drafts, start=changes.state.last_number + 1)
+        draft.recorded(number=number, recorded_at=at, caller=changes.caller, order=first, given_reason=changes.reason)
+        for number, draft in enumerate(decision.drafts, start=first)
     )
     store.append(changes.tx, project_id, entries, request_id=request_id)
     return entries
@@ -197,7 +197,11 @@ def _change_licenses(
     """Licenses of the estate get the version and the end of agreement that the ledger gives them."""
     changed: dict[str, tuple[License, License]] = {}
     zone = ZoneInfo(changes.estate.time_zone)
-    versions = {one.subject: int(one.details["version"]) for one in entries if one.kind is EntryKind.VERSION_SET}
+    versions: dict[Subject, int] = {}
+    for one in entries:
+        if one.kind is EntryKind.VERSION_SET:
+            is_gone = one.number in book.state.reversed
+            versions[one.subject] = int(one.details["from_version" if is_gone else "version"])
     for subject in dict.fromkeys(entry.subject for entry in entries):
         item = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
         if item is None:
@@ -209,6 +213,13 @@ def _change_licenses(
             changes.put(after)
             changed[item.id] = (item, after)
     return changed
+
+
+def _reversed_by(entries: Sequence[Entry], book: Book) -> Iterator[Entry]:
+    """The entries that count no more, the latest first."""
+    for one in entries:
+        if one.kind is EntryKind.REVERSED:
+            yield from (book.state.history[number - 1] for number in reversed(one.details["entries"]))
 
 
 def _agreement_ends_at(book: Book, subject: Subject, zone: ZoneInfo) -> float | None:

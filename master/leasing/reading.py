@@ -94,6 +94,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
         pairs=read_pairs(tx, estate, now),
         learning=_learning_view(tx, estate, now),
         endings=estates.ledgers.endings(tx, estate, now=now),
+        unpaid_renewals=estates.ledgers.unpaid_renewals(tx, estate),
         dead_messages=webhooks.dead_counts(tx, estate.project_id),
     )
 

@@ -70,13 +70,13 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         after = _number("page_token", request.page_token)
         about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
-        found, balance = await self._agreements.entries(
+        found, state = await self._agreements.entries(
             incoming.project_name(request.project), after=after, limit=size + 1, subject=about, as_of=_as_of(request)
         )
         return agreement_pb2.ListEntriesResponse(
-            entries=[agreements.entry(one) for one in found[:size]],
+            entries=[agreements.entry(one, reversed_=one.number in state.reversed) for one in found[:size]],
             next_page_token=str(found[size - 1].number) if len(found) > size else "",
-            balance=agreements.decimal(balance),
+            balance=agreements.decimal(state.balance),
         )
 
     async def CheckUpgrade(

@@ -9,7 +9,10 @@ from datetime import date
 from master.domain.agreements.entries import Entry, EntryKind, Subject
 from master.store.database import Row, Tx
 
-_COLUMNS = "number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller"
+_COLUMNS = (
+    "number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller, order_number,"
+    " given_reason"
+)
 
 
 def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
@@ -45,7 +48,7 @@ def append(tx: Tx, project_id: int, new: Sequence[Entry], *, request_id: str) ->
     """
     tx.many(
         f"INSERT INTO agreement_entry (project_id, {_COLUMNS}, request_id)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         [
             (
                 project_id,
@@ -60,6 +63,8 @@ def append(tx: Tx, project_id: int, new: Sequence[Entry], *, request_id: str) ->
                 entry.reason,
                 " ".join(entry.rules),
                 entry.caller,
+                entry.order,
+                entry.given_reason,
                 request_id,
             )
             for entry in new
@@ -111,9 +116,11 @@ def import_moments(tx: Tx, project_id: int) -> dict[str, float]:
 
 
 def _entry(row: Row) -> Entry:
-    number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller = row
+    number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller, order, given = row
     return Entry(
         number=number,
+        order=order,
+        given_reason=given,
         recorded_at=recorded_at,
         day=date.fromisoformat(day),
         kind=EntryKind(kind),

@@ -182,6 +182,8 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
     """All licenses of a project, by id; their releases with them."""
     query = select(t.license_release).where(t.license_release.c.project_id == project_id)
     releases = {row["license_id"]: row for row in tx.connection.execute(query).mappings()}
+    files = select(t.license_file.c.id, t.license_file.c.imported_at).where(t.license_file.c.project_id == project_id)
+    imported = {row["id"]: row["imported_at"] for row in tx.connection.execute(files).mappings()}
     return tuple(
         License(
             id=one["id"],
@@ -200,6 +202,7 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
             last_proof=one["last_proof"],
             file_agreement_ends_at=one["file_agreement_ends_at"],
             agreed=_agreed(one),
+            imported_at=imported.get(one["file"]),
         )
         for one in _rows(tx, t.license_, project_id)
     )

@@ -447,8 +447,12 @@ agreement_entry = Table(
     Column("rules", String(255), nullable=False),
     Column("caller", String(255), nullable=False),
     Column("request_id", String(128), nullable=False),
+    Column("order_number", BigInteger, nullable=False),
+    Column("given_reason", Text, nullable=False),
 )
-"""The agreement ledger: numbered from 1 without gaps in each project, only ever appended to. Details are JSON."""
+"""The agreement ledger: numbered from 1 without gaps in each project, only ever appended to. Details are JSON.
+
+`order_number` is the number of the first entry that the same order wrote."""
 
 signing_key = Table(
     "signing_key",

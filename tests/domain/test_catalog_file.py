@@ -65,7 +65,7 @@ def test_every_key_refuses_a_value_of_the_wrong_kind(key: str) -> None:
     ("section", "key"),
     [("policies", key) for key in sorted(POLICY_KEYS)]
     + [("offers", key) for key in sorted(OFFER_KEYS)]
-    + [("products", key) for key in sorted(PRODUCT_KEYS - {"each_has", "features"})],
+    + [("products", key) for key in sorted(PRODUCT_KEYS - {"each_has", "features", "tiers"})],
 )
 def test_every_key_about_time_refuses_a_value_of_the_wrong_kind(section: str, key: str) -> None:
     head = '[catalog]\nname = "x"\ntitle = "x"\nplatforms = []\n[types]\n'

@@ -144,7 +144,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_every_type_of_the_rules_is_there() -> None:
-    assert {meaning[0] for meaning in PRINTED.values()} == set(INNOVAPHONE.types) - {"g729", "mypbx_mobile"}
+    assert {meaning[0] for meaning in PRINTED.values()} == set(INNOVAPHONE.types) - {
+        "g729",
+        "gsm_client",
+        "mypbx_mobile",
+    }
 
 
 def test_what_others_need_ranks_before_them() -> None:

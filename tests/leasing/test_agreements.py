@@ -10,7 +10,7 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, webhook_pb2
 from master.metrics import EstateCollector
-from tests.support.agreements import NAME, SSA_PRICES, Desk, license_, noon
+from tests.support.agreements import NAME, SSA_PRICES, Desk, license_, noon, prices_of
 from tests.support.masters import InProcess
 from tests.support.receiver import Receiver, receiving
 
@@ -34,7 +34,7 @@ async def _listen(at: Desk, receiver: Receiver) -> None:
     request = webhook_pb2.AddWebhookRequest(
         name=f"{NAME}/webhooks/pager",
         url=receiver.url,
-        kinds=["agreement.ends", "term.ends"],
+        kinds=["agreement.ends", "term.ends", "renewal.unpaid"],
         request_id=str(uuid4()),
     )
     await at.master.wire.webhooks.AddWebhook(request)
@@ -45,13 +45,13 @@ async def test_a_trials_end_is_told_before_it_stops_anything(any_master: InProce
     at = await Desk(any_master).opened("2026-01-15", catalog="isymphony")
     await at.place(orders.StartTrial(license="crm", product="isymphony", counts={"user": 20}, key="T1", major=3))
     await _listen(at, receiver)
-    at.on("2026-01-21")
-    assert await _told(any_master, receiver) == []
     at.on("2026-01-22")
+    assert await _told(any_master, receiver) == []
+    at.on("2026-01-23")
     assert await _told(any_master, receiver) == [("term.ends", "license crm/trial", "began")]
     (got,) = receiver.got
     assert got.said["message"] == (
-        "Trial of license crm ends on 2026-01-29; what stops then: its use: 1 instance, 20 user"
+        "Trial of license crm ends on 2026-01-30; what stops then: its use: 1 instance, 20 user"
     )
     await at.place(orders.ExtendTrial(license="crm", key="T2"))
     assert await _told(any_master, receiver) == []
@@ -67,18 +67,23 @@ async def test_a_service_agreement_from_the_ledger_is_told_like_one_from_a_file(
     await at.licensed("ports", "PBX-Port12", 10)
     await at.place(orders.AddCredits(amount="1000"))
     await _listen(at, receiver)
-    await at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=2))
+    await at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=3))
+    at.on("2026-02-08")  # 61 days before
     assert await _told(any_master, receiver) == []
-    at.on("2026-02-01")
-    assert await _told(any_master, receiver) == [("agreement.ends", "hq-box/port", "began")]
+    at.on("2026-02-09")
+    assert await _told(any_master, receiver) == [("agreement.ends", "license ports/ssa", "began")]
+    (got,) = receiver.got
+    assert got.said["message"].startswith(
+        "Software Service Agreement of 10 x PBX-Port12 (ports) on hq-box ends on 2026-04-10; what stops then: newer"
+    )
     await at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=12))
     assert await _told(any_master, receiver) == []
     any_master.clock.advance(600)
-    assert await _told(any_master, receiver) == [("agreement.ends", "hq-box/port", "ended")]
+    assert await _told(any_master, receiver) == [("agreement.ends", "license ports/ssa", "ended")]
 
 
 async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
-    at = await Desk(any_master).opened("2026-01-15", catalog="isymphony")
+    at = await Desk(any_master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
     for license_id, key in (("crm", "T1"), ("wall", "T2")):
         await at.place(
             orders.StartTrial(license=license_id, product="isymphony", counts={"user": 20}, key=key, major=3)
@@ -88,7 +93,7 @@ async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
     families = {one.name: one for one in EstateCollector(lambda: overviews).collect()}
     (sample,) = families["license_master_term_end_timestamp_seconds"].samples
     assert sample.labels == {"project": "acme", "policy": "trial", "stops": "true"}
-    assert sample.value == noon("2026-01-29") - 43_200
+    assert sample.value == noon("2026-01-30") - 43_200
     order = await at.place(orders.Buy(id="crm", product="isymphony", counts={"user": 20}, major=3))
     await at.place(orders.ConfirmPayment(order=order.entries[0].number, key="K1"))
     overviews = await any_master.running.master.overviews()  # what was folded before is folded on
@@ -98,7 +103,7 @@ async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
         for one in families["license_master_term_end_timestamp_seconds"].samples
     }
     assert found == {
-        ("trial", "true"): noon("2026-01-31") - 43_200,
+        ("trial", "true"): noon("2026-02-01") - 43_200,
         ("maintenance", "false"): noon("2027-01-17") - 43_200,
     }
 
@@ -115,3 +120,41 @@ async def test_any_day_of_the_calendar_can_be_asked_about(master: InProcess, day
     await at.agreements.GetRights(request)
     answer = await at.gate("hq-box", "13", day=day)
     assert answer.allowed
+
+
+@pytest.mark.rule("M5")
+@pytest.mark.parametrize("bound", [True, False])
+async def test_what_a_vendors_file_says_is_told_whether_or_not_it_was_bound(
+    master: InProcess, receiver: Receiver, bound: bool
+) -> None:
+    """Nothing was ordered: the reminder comes all the same, and an agreement that ended hides none that ends."""
+    at = await Desk(master).opened("2026-01-10")
+    await at.licensed("old", "PBX-Port12", 1, agreement="2026-01-12", bound=bound)
+    await at.licensed("ports", "PBX-Port12", 10, agreement="2027-01-10", bound=bound)
+    assert await at.cover("ports", "ssa") == (True, "2027-01-10")
+    await _listen(at, receiver)
+    at.on("2026-11-11")
+    assert await _told(master, receiver) == [("agreement.ends", "license ports/ssa", "began")]
+    overview = (await master.running.master.overviews())[0]
+    assert list(overview.agreement_ends.values()) == [noon("2027-01-10") - 43_200]
+
+
+@pytest.mark.rule("P4")
+async def test_an_automatic_renewal_that_awaits_its_payment_is_told(master: InProcess, receiver: Receiver) -> None:
+    at = await Desk(master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
+    number = (await at.place(orders.Buy(id="crm", product="isymphony", counts={"user": 20}, major=3))).entries[0].number
+    await at.place(orders.ConfirmPayment(order=number, key="K1"))
+    await at.place(orders.SetAutoRenewal(license="crm", offer="renewal", on=True))
+    await _listen(at, receiver)
+    at.on("2027-02-01")  # no master ran in the week before the end
+    assert await master.running.renewals.look() == 1
+    assert await _told(master, receiver) == [("renewal.unpaid", "license crm", "began")]
+    (got,) = receiver.got
+    assert "of 2027-02-01, the automatic renewal of license crm, awaits its payment" in got.said["message"]
+    (awaited,) = (await at.all()).awaited
+    await at.place(orders.CancelOrder(order=awaited.order))
+    at.on("2027-02-02")
+    assert await master.running.renewals.look() == 0  # what was cancelled is not ordered again
+    assert await _told(master, receiver) == []
+    master.clock.advance(600)
+    assert await _told(master, receiver) == [("renewal.unpaid", "license crm", "ended")]

@@ -76,7 +76,7 @@ async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None
     granted(await hq.acquire(*seats("user", 5)))
     assert (await refuse(hq, seat("user", "more"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     await give_back(hq, *seats("user", 2))
-    at.just_before("2026-01-29")
+    at.just_before("2026-01-30")
     await hq.open("3")
     await at.look()
     assert await used(at.master.wire, "user") == (3, 5)
@@ -92,7 +92,7 @@ async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None
     assert await used(at.master.wire, "user") == (0, 0)
     none = await refuse(hq, seat("user", "more"))
     assert (none.reason, list(none.rules)) == (Reason.REFUSAL_REASON_NONE_INSTALLED, ["A1", "P6", "P8", "P1"])
-    ended = "Trial of license isym-1 ended on 2026-01-29, and with it the use of 5 x iSymphony User 3 (isym-1-user)"
+    ended = "Trial of license isym-1 ended on 2026-01-30, and with it the use of 5 x iSymphony User 3 (isym-1-user)"
     assert none.message == f"no iSymphony User license is installed on hq-box; {ended}"
     assert none.remedy.text.startswith(
         "buy or renew license isym-1 and bind 5 x iSymphony User 3 (isym-1-user) to hq-box, or bind 1 more"
@@ -107,15 +107,15 @@ async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None
 @pytest.mark.rule("P1")
 async def test_the_end_is_told_before_and_a_second_key_moves_it(any_master: InProcess) -> None:
     at, hq = await on_trial(any_master)
-    at.on("2026-01-21")
+    at.on("2026-01-22")
     await hq.open("3")
     assert not (await hq.renew()).notices
-    at.on("2026-01-22")  # the first reminder is a week before
+    at.on("2026-01-23")  # the first reminder is a week before
     await hq.open("3")
     (soon,) = (await hq.renew()).notices
     assert (soon.kind, len(soon.licenses)) == (lease_pb2.NOTICE_KIND_LICENSES_END, 2)
-    assert soon.message.startswith("Trial of license isym-1 ends on 2026-01-29, and with it the use of 1 x")
-    assert (await listed(any_master.wire))["isym-1-user"].use_end_time.seconds == noon("2026-01-29") - 43_200
+    assert soon.message.startswith("Trial of license isym-1 ends on 2026-01-30, and with it the use of 1 x")
+    assert (await listed(any_master.wire))["isym-1-user"].use_end_time.seconds == noon("2026-01-30") - 43_200
     await at.place(orders.ExtendTrial(license="isym-1", key="T2"))
     assert not (await hq.renew()).notices
     at.on("2026-01-30")
@@ -127,7 +127,7 @@ async def test_the_end_is_told_before_and_a_second_key_moves_it(any_master: InPr
 @pytest.mark.rule("P1", "P2")
 async def test_a_purchase_while_seats_are_being_taken_gives_it_up(any_master: InProcess) -> None:
     at, hq = await on_trial(any_master)
-    at.just_before("2026-01-29")
+    at.just_before("2026-01-30")
     await hq.open("3")
     granted(await hq.acquire(*seats("user", 5)))
     at.midnight()
@@ -175,7 +175,7 @@ async def test_a_dry_run_and_a_retry_change_nothing_more(any_master: InProcess) 
 @pytest.mark.rule("P2")
 async def test_a_purchase_takes_the_place_of_a_trial_without_losing_a_seat(any_master: InProcess) -> None:
     at, hq = await on_trial(any_master)
-    at.just_before("2026-01-29")
+    at.just_before("2026-01-30")
     await hq.open("3")
     granted(await hq.acquire(*seats("user", 5)))
     await at.paid(buy(user=20), "K1")
@@ -247,18 +247,18 @@ async def test_a_plan_says_what_is_left_on_a_day(any_master: InProcess) -> None:
     at, hq = await on_trial(any_master)
     granted(await hq.acquire(*seats("user", 3)))
     wire = any_master.wire
-    assert (await plan(wire, day("2026-01-28"))).verdict == OK
-    then = await plan(wire, day("2026-01-29"))
+    assert (await plan(wire, day("2026-01-29"))).verdict == OK
+    then = await plan(wire, day("2026-01-30"))
     assert then.verdict == NOT_POSSIBLE
     assert then.reasons[0].startswith(
-        "Trial of license isym-1 ends on 2026-01-29, and with it the use of 1 x iSymphony"
+        "Trial of license isym-1 ends on 2026-01-30, and with it the use of 1 x iSymphony"
     )
     assert refusals(then) == {("hq", "user", "NONE_INSTALLED"): 3}
     assert list(then.refused[0].rules) == ["A1", "P6", "P8", "P1"]
     assert not then.obstacles
     renew = {one.text for one in then.advice if one.action == plan_pb2.ADVICE_ACTION_RENEW}
     assert "buy or renew license isym-1 in time, and 5 x iSymphony User 3 (isym-1-user) stays" in renew
-    assert (await plan(wire, day("2026-01-29"), rebind("isym-1-user", to="hq-box"))).obstacles[0].refusal.problem == (
+    assert (await plan(wire, day("2026-01-30"), rebind("isym-1-user", to="hq-box"))).obstacles[0].refusal.problem == (
         license_pb2.MOVE_PROBLEM_USE_ENDED
     )
     for wrong in ("2026-01-15", "tomorrow"):

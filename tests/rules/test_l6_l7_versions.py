@@ -8,9 +8,9 @@ import pytest
 
 from licensemaster.v1 import agreement_order_pb2 as orders
 from slave_client.device_key import DeviceKey
-from tests.support.agreements import SSA_PRICES, Desk, Problem, license_
+from tests.support.agreements import SSA_PRICES, Desk, Problem, license_, noon
 from tests.support.masters import InProcess
-from tests.support.papers import bind, certify, enrolled, listed, moved, release
+from tests.support.papers import bind, certify, enrolled, imported, item, listed, moved, release
 from tests.support.pbx import opened
 
 
@@ -106,3 +106,30 @@ async def test_a_released_license_keeps_its_agreement_in_the_balance(any_master:
     moved(await bind(at.master.wire, "hq-box", "ports"))
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
     await opened(at.master.wire, "berlin", "13")
+
+
+@pytest.mark.rule("L6", "M1")
+@pytest.mark.parametrize("way", ["an order", "a vendor's file"])
+async def test_a_conversion_ends_what_the_agreement_before_it_gave_whichever_way_it_came(
+    any_master: InProcess, way: str
+) -> None:
+    """V14 was published under the agreement before; after the conversion to V13 it is not free, either way."""
+    at = await Desk(any_master, SSA_PRICES).opened("2026-01-10")
+    await at.licensed("old", "PBX-Port12", 10, agreement="2028-01-10", bound=False)
+    for version in ("13", "14"):
+        await at.place(orders.PublishRelease(release=version, day="2026-05-01"))
+    at.on("2026-09-01")
+    if way == "an order":
+        await at.place(orders.AddCredits(amount="1000"))
+        await at.place(orders.ConvertVersion(licenses=["old"], version=13, offer="ssa"))
+        license_id = "old"
+    else:
+        license_id = "new"
+        what = item("new", "PBX-Port13", 10, replaces="old", agreement=noon("2027-09-01") - 43_200)
+        await imported(at.master.wire, at.vendor, {"new": what}, now=at.master.clock.now)
+    assert [one.subject.id for one in (await at.all()).agreements] == [license_id]  # no ghost of what was replaced
+    assert await at.cover(license_id, "ssa") == (True, "2027-09-01")
+    refused = await at.refuse(orders.UpgradeVersion(licenses=[license_id], version=14))
+    assert refused.problem == Problem.AGREEMENT_PROBLEM_RELEASED_OUTSIDE
+    gone = await at.refuse(orders.Extend(subjects=license_("elsewhere"), offer="ssa", months=12))
+    assert gone.problem == Problem.AGREEMENT_PROBLEM_UNKNOWN_SUBJECT

@@ -165,12 +165,71 @@ async def test_what_is_covered(any_master: InProcess) -> None:
     at = await desk(any_master, "2026-01-10")
     await at.licensed("phones-9", "PBX SoftwarePhones9", 1)
     await at.place(extend("phones-9"))
-    for license_id, printed in (("phones-8", "PBX SoftwarePhones8"), ("my", "PBX-myPBX12")):
+    for license_id, printed in (("phones-8", "PBX SoftwarePhones8"), ("bri", "Relay BRIs")):
         await at.licensed(license_id, printed, 1)
         refused = await at.refuse(extend("ports", license_id))
         assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_NOT_COVERED, ["M8"])
         assert refused.subject.id == license_id
     assert await at.cover("phones-9", "ssa") == (True, "2027-01-10")
+    await at.licensed("gsm", "PBX-GSMClient12", 1)
+    at.prices += 'gsm_client = "20"\nmypbx = "10"\n' if "mypbx" not in at.prices else 'gsm_client = "20"\n'
+    await at.place(extend("gsm"))
+    assert (await at.right("gsm")).counts == {"gsm_client": 1}
+
+
+@pytest.mark.rule("M8", "L6")
+async def test_what_cannot_be_released_is_converted_in_place(any_master: InProcess) -> None:
+    at = await Desk(any_master, SSA_PRICES + 'ipva = "50"\n').opened("2026-01-10", platform="ipva")
+    await at.licensed("vm", "PBX-IPVA12", 10)
+    await at.licensed("ports", "PBX-Port12", 10)
+    await at.place(credits("1000"))
+    await at.place(released("13", "2026-01-09"))
+    bound = await at.refuse(orders.ConvertVersion(licenses=["ports"], version=13, offer="ssa"))
+    assert bound.problem == Problem.AGREEMENT_PROBLEM_NOT_FREE
+    await at.place(orders.ConvertVersion(licenses=["vm"], version=13, offer="ssa"))
+    assert (await at.agreement("vm")).version == 13
+    assert await at.cover("vm", "ssa") == (True, "2027-01-10")
+
+
+@pytest.mark.rule("M2")
+async def test_credits_pay_for_licenses_too(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10", amount="1000")
+    placed = await at.place(orders.PayLicenses(type="PBX-Port12", quantity=4))
+    assert (placed.totals[0].amount, placed.balance) == ("400", "600")
+    assert "vendor's file" in placed.notes[0]
+    dear = await at.refuse(orders.PayLicenses(type="PBX-Port 12%500", quantity=10))
+    assert (dear.problem, dear.remedy) == (Problem.AGREEMENT_PROBLEM_CREDITS_SHORT, "add 200 credits or more")
+    for printed in ("Relay BRIs", "PBX-Prot12"):
+        await at.refuse(orders.PayLicenses(type=printed, quantity=1))
+
+
+@pytest.mark.rule("M4")
+async def test_for_a_whole_pbx_at_once(any_master: InProcess) -> None:
+    at = await desk(any_master, "2026-01-10")
+    await at.licensed("standbys", "PBX-Standby12", 10)
+    await at.licensed("bri", "Relay BRIs", 2)
+    await at.licensed("spare", "PBX-Port12", 10, bound=False)
+    placed = await at.place(orders.Extend(pbx="hq", offer="ssa", months=12))
+    assert [line.subject.id for line in placed.lines] == ["ports", "standbys"]
+    assert await at.cover("standbys", "ssa") == (True, "2027-01-10")
+    assert await at.cover("spare", "ssa") == (False, "")
+    none = await at.refuse(orders.Extend(pbx="berlin", offer="ssa", months=12))
+    assert (none.problem, none.field) == (Problem.AGREEMENT_PROBLEM_UNKNOWN_SUBJECT, "pbx")
+
+
+@pytest.mark.rule("M4", "M3")
+async def test_time_before_the_first_binding_is_never_charged(any_master: InProcess) -> None:
+    at = await Desk(any_master, SSA_PRICES).opened("2024-01-10")
+    await at.licensed("ports", "PBX-Port12", 10, agreement="2025-01-10", bound=False)
+    await at.place(credits("10000"))
+    assert await at.cover("ports", "ssa") == (True, "2025-01-10")
+    assert (await at.right("ports")).upgrades_until_day == "2025-01-10"
+    at.on("2026-01-10")
+    await at.bound("ports")
+    assert (await at.quote(extend("ports"))).totals[0].amount == "150"
+    at.on("2026-07-10")
+    gap, year = (await at.quote(extend("ports"))).lines
+    assert (gap.months, gap.amount, year.amount) == ("6", "150", "150")
 
 
 @pytest.mark.rule("M1", "B7")

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, seat_pb2
+from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant, refuse
 from tests.support.agreements import NAME, Desk, Problem, license_, prices_of
 from tests.support.masters import InProcess
@@ -54,22 +55,25 @@ async def bought(master: InProcess, day: str = "2026-01-15", **counts: int) -> S
 async def test_a_trial_is_14_days_and_14_more_and_no_third_key(any_master: InProcess) -> None:
     at = await shop(any_master)
     await at.place(trial("T1", user=40, queue=1))
-    right = await at.right("L1", "2026-01-28")
+    right = await at.right("L1", "2026-01-29")  # 14 x 24 hours are over at noon of that day
+    assert right.supported
     assert (right.standing, right.until_day, dict(right.counts)) == (
         RUNS,
-        "2026-01-29",
+        "2026-01-30",
         {"instance": 1, "user": 40, "queue": 1},
     )
-    assert (await at.right("L1", "2026-01-29")).standing == STOPPED
+    assert (await at.right("L1", "2026-01-30")).standing == STOPPED
+    assert not (await at.right("L1", "2026-01-30")).supported
     at.on("2026-01-20")
     assert (await at.refuse(orders.ExtendTrial(license="L1", key="T1"))).problem == Problem.AGREEMENT_PROBLEM_KEY_USED
-    await at.place(orders.ExtendTrial(license="L1", key="T2"))
-    assert (await at.right("L1")).until_day == "2026-02-12"
+    await at.place(orders.Extend(subjects=license_("L1"), offer="trial", key="T2"))  # as ExtendTrial does
+    assert (await at.right("L1")).until_day == "2026-02-13"
+    assert (await at.agreement("L1")).keys[-1].key == "T2"
     third = await at.refuse(orders.ExtendTrial(license="L1", key="T3"))
     assert (third.problem, list(third.rules)) == (Problem.AGREEMENT_PROBLEM_PURCHASED_ALREADY, ["P1"])
     await at.place(trial("S1", "staging"))  # staging servers have their own
     (first, *_) = await at.endings()
-    assert (first.day, dict(first.stops)) == ("2026-02-03", {"instance": 1, "user": 20})
+    assert (first.day, dict(first.stops)) == ("2026-02-04", {"instance": 1, "user": 20})
 
 
 @pytest.mark.rule("P2")
@@ -77,26 +81,35 @@ async def test_a_purchase_replaces_the_key_in_place(any_master: InProcess) -> No
     at = await shop(any_master)
     await at.place(trial("T1"))
     at.on("2026-01-20")
+    other = await at.refuse(orders.Buy(id="L1", product="isymphony", counts={"user": 20}, major=2))
+    assert (other.problem, list(other.rules)) == (Problem.AGREEMENT_PROBLEM_OTHER_MAJOR, ["P2", "P3"])
     await at.paid(buy(), "K1")
     found = await at.agreement("L1")
     assert [one.key for one in found.keys] == ["T1", "K1"]
     right = await at.right("L1")
     assert (right.standing, right.until_day, dict(right.counts)) == (RUNS, "", {"instance": 1, "user": 20})
     assert (await at.refuse(buy())).problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
-    assert (await at.right("L1", "2026-01-16")).until_day == "2026-01-29"  # that day answers as it was then
+    assert (await at.right("L1", "2026-01-16")).until_day == "2026-01-30"  # that day answers as it was then
 
 
 @pytest.mark.rule("P3")
 async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_version(any_master: InProcess) -> None:
     at = await bought(any_master)
-    for release, day in (("2.9", "2025-01-01"), ("3.1", "2025-06-01"), ("3.2", "2026-12-01"), ("3.3", "2027-02-01")):
+    published = {
+        "2.9": "2025-01-01",
+        "3.1": "2025-06-01",
+        "3.2": "2026-12-01",
+        "3.3": "2027-02-01",
+        "4.0": "2026-12-01",
+    }
+    for release, day in published.items():
         await at.place(orders.PublishRelease(release=release, day=day))
-    for release in ("3.1", "3.2"):
+    for release in ("2.9", "3.1", "3.2"):
         answer = await _may_run(at, release, "2030-01-01")
         assert (answer.allowed, list(answer.rules)) == (True, ["P3"])
     late = await _may_run(at, "3.3", "2030-01-01")
     assert (late.allowed, late.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_RELEASED_OUTSIDE)
-    other = await _may_run(at, "2.9", "2030-01-01")
+    other = await _may_run(at, "4.0", "2030-01-01")
     assert (other.allowed, other.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_OTHER_MAJOR)
     assert (await at.right("L1", "2030-01-01")).newest_release == "3.2"
 
@@ -144,6 +157,20 @@ async def test_renewals_order_themselves_where_switched_so(any_master: InProcess
     assert await any_master.running.renewals.look() == 0
 
 
+@pytest.mark.rule("P4")
+async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_master_ran(any_master: InProcess) -> None:
+    at = await bought(any_master)
+    await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
+    at.on("2027-01-15")  # its last day was yesterday, and an upgrade awaits its payment
+    await at.place(totals(user=40))
+    assert await any_master.running.renewals.look() == 1
+    assert {one.subject.id for one in (await at.all()).awaited} == {"L1"}
+    assert len((await at.all()).awaited) == 2
+    renewal = (await at.all()).awaited[-1].order
+    await at.place(orders.ConfirmPayment(order=renewal, key="K2"))
+    assert await at.cover("L1", "maintenance") == (True, "2028-01-15")
+
+
 @pytest.mark.rule("P5")
 async def test_after_it_ends_only_newer_versions_and_support_stop(any_master: InProcess) -> None:
     at = await bought(any_master, user=20, queue=1)
@@ -168,6 +195,10 @@ async def test_a_20_user_license_upgraded_to_40_and_a_queue(any_master: InProces
         assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_SMALLER_TIER, ["P6"])
     custom = await at.refuse(totals(user=50))
     assert custom.problem == Problem.AGREEMENT_PROBLEM_PRICE_MISSING
+    unlisted_orders: tuple[Message, ...] = (totals(user=50), buy("L2", user=37))
+    for wanted in unlisted_orders:
+        unlisted = (await at.answer(wanted, prices="")).refused  # no list at all sells no tier
+        assert (unlisted.problem, list(unlisted.rules)) == (Problem.AGREEMENT_PROBLEM_PRICE_MISSING, ["P6"])
 
 
 @pytest.mark.rule("P7")
@@ -217,6 +248,8 @@ async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: I
     assert (await at.right("L1")).standing == RUNS
     again = await at.refuse(orders.ConfirmPayment(order=number, key="K2"))
     assert (again.problem, list(again.rules)) == (Problem.AGREEMENT_PROBLEM_UNKNOWN_ORDER, ["P9"])
+    early = await failure(at.answer(orders.Extend(subjects=license_("L1"), offer="renewal", key="K9")))
+    assert list(early.fields) == ["order.extend.key"]
     renewal = await at.place(RENEW)
     assert (await at.agreement("L1")).keys[-1].key == "K1"
     await at.place(orders.ConfirmPayment(order=renewal.entries[0].number, key="K2"))

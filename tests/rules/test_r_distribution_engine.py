@@ -114,9 +114,12 @@ async def test_premier_support_is_a_share_of_the_whole_and_changes_at_renewal(an
     assert now.remedy == "give 2027-01-01, or no day"
     await at.place(orders.SetPremier(contract="C", on=True))
     assert not (await at.agreement("C")).premier
-    assert (await at.agreement("C", "2027-01-01")).premier
     assert (await at.quote(add(1))).totals[0].amount == "270.00"  # not yet
     assert (await at.quote(RENEW)).totals[0].amount == "6480.00"  # the whole, and 20 % of it
+    assert not (await at.agreement("C", "2027-01-01")).premier  # the contract ends with the year, and it with that
+    await at.place(RENEW)
+    assert (await at.agreement("C", "2027-01-01")).premier
+    assert not (await at.agreement("C", "2028-01-01")).premier
 
 
 @pytest.mark.rule("R5")

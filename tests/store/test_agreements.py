@@ -28,6 +28,8 @@ _LICENSE = (
 def entry(number: int, **details: object) -> Entry:
     return Entry(
         number=number,
+        order=number,
+        given_reason="a slip",
         recorded_at=1_800_000_000.25,
         caller="anna",
         kind=EntryKind.TERM_ADDED if number % 2 else EntryKind.CREDITS_ADDED,

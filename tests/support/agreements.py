@@ -81,11 +81,17 @@ class Desk:
         self.vendor = Vendor()
 
     async def opened(
-        self, day: str, *, catalog: str = "innovaphone", time_zone: str = "", software: str = "12"
+        self,
+        day: str,
+        *,
+        catalog: str = "innovaphone",
+        time_zone: str = "",
+        software: str = "12",
+        platform: str = "",
     ) -> Desk:
         """The project is there, on its first day."""
         self.on(day)
-        platform = _PLATFORMS.get(catalog, "server")
+        platform = platform or _PLATFORMS.get(catalog, "server")
         estate = project({}, pbxs={"hq": f"master {software} {platform}", "berlin": f"slave {software} {platform}"})
         estate.catalog, estate.time_zone = catalog, time_zone
         await self.master.wire.apply(estate)
@@ -103,7 +109,11 @@ class Desk:
         what = {license_id: item(license_id, printed, quantity, agreement=ends)}
         await imported(self.master.wire, self.vendor, what, now=self.master.clock.now)
         if bound:
-            moved(await bind(self.master.wire, "hq-box", license_id))
+            await self.bound(license_id)
+
+    async def bound(self, license_id: str) -> None:
+        """It is bound to the license master today."""
+        moved(await bind(self.master.wire, "hq-box", license_id))
 
     async def declared(self, license_id: str, printed: str, quantity: int) -> None:
         """A license of the project file, on the license master's device."""
@@ -117,7 +127,11 @@ class Desk:
     ) -> agreement_pb2.PlaceOrderResponse:
         """What placing it is answered with."""
         request = agreement_pb2.PlaceOrderRequest(
-            project=NAME, order=wanted(order), dry_run=dry_run, request_id=request_id or str(uuid4())
+            project=NAME,
+            order=wanted(order),
+            dry_run=dry_run,
+            request_id=request_id or str(uuid4()),
+            reason="a slip" if type(order).__name__ in ("Reverse", "CorrectDevice") else "",
         )
         text = self.prices if prices is None else prices
         if text:

@@ -33,6 +33,22 @@ class LicenseFacts:
     """Whether it lies in the balance."""
     agreement_ends_on: date | None = None
     """The first day without an agreement, where the vendor's file said one; the ledger goes before it."""
+    imported_on: date | None = None
+    """When the vendor's file was imported; None where that is not known."""
+    pbx: str = ""
+    """The PBX whose device it is bound to; empty for none."""
+
+    @property
+    def agreement_begins_on(self) -> date | None:
+        """The first day of what the vendor's file said; None where it said nothing.
+
+        The file cannot speak of what was before it: a license that was never bound, or that a file converted (L6),
+        is covered from its import on, any other from its first binding on (M3).
+        """
+        if self.agreement_ends_on is None:
+            return None
+        days = [day for day in (self.first_bound_on, self.imported_on) if day is not None]
+        return min(max(days, default=self.agreement_ends_on), self.agreement_ends_on)
 
     @property
     def subject(self) -> Subject:
@@ -77,12 +93,19 @@ class Book:
         facts = self.license(subject)
         if subject in self.state.holdings and policy in self.state.holding(subject).covers:
             return cover
-        if facts is None or facts.agreement_ends_on is None or policy not in facts.type.policies:
+        if facts is None or policy not in facts.type.policies:
             return cover
-        begins = min(facts.first_bound_on or facts.agreement_ends_on, facts.agreement_ends_on)
-        term = Term(begins, facts.agreement_ends_on)
+        begins, ends = facts.agreement_begins_on, facts.agreement_ends_on
+        if begins is None or ends is None:
+            return cover
+        term = Term(begins, ends)
         paid = PaidTerm(term=term, anchor=term.ends, anchor_months=0, how="vendor", offer="", entry=0)
         return Cover(policy=policy, terms=(paid,))
+
+    def has_paid_for(self, subject: Subject, policy: str, published: date) -> bool:
+        """Whether what was published on a day came within paid time (M1); a conversion ends what was before it (L6)."""
+        converted_on = self.state.holding(subject).converted_on
+        return self.cover(subject, policy).holds_on(published) and (converted_on is None or converted_on <= published)
 
     def policies_of(self, subject: Subject) -> tuple[Policy, ...]:
         """The policies that can have terms for a subject: those of its type or product, and of its trial."""
@@ -103,12 +126,12 @@ class Book:
         facts, holding = self.license(subject), self.state.holding(subject)
         if policy.begins is Begins.FIRST_BINDING:
             return facts.first_bound_on if facts is not None else None
-        return holding.delivered_on if policy.begins is Begins.DELIVERY else holding.bought_on
+        return holding.began_on if policy.begins is Begins.DELIVERY else holding.bought_on
 
     def subjects(self) -> Iterator[Subject]:
-        """Everything that is known, in order."""
+        """Everything there is, in order; a license that was replaced or left the project is not."""
         known = {facts.subject for facts in self.licenses.values()}
-        known |= {subject for subject in self.state.holdings if subject.kind}
+        known |= {subject for subject, holding in self.state.holdings.items() if holding.product}
         return iter(sorted(known))
 
     def version(self, facts: LicenseFacts) -> int | None:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from master.domain.agreements.dates import Term, add_days, add_months, months_in
 from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.forms import serial_form
 from master.domain.agreements.orders import Extend
 from master.domain.agreements.policies import Begins, Counted, Late, Offer, Policy, PriceBasis
 from master.domain.agreements.problems import AgreementProblem
@@ -41,14 +42,8 @@ class Span:
 def extend(work: Workings, order: Extend) -> None:
     """Decide an `Extend`."""
     offer = work.offer(order.offer)
-    if not order.subjects or len(set(order.subjects)) < len(order.subjects):
-        refuse(
-            AgreementProblem.MALFORMED,
-            "subjects is empty, or names one twice",
-            remedy="name each license, device or contract once",
-            field="subjects",
-        )
-    if (offer.needs_key or offer.payment_first) and len(order.subjects) > 1:
+    subjects = _subjects(work, order, offer)
+    if (offer.needs_key or offer.payment_first) and len(subjects) > 1:
         refuse(
             AgreementProblem.MALFORMED,
             f"{offer.title} comes with a key for each, so it is ordered for one at a time",
@@ -56,10 +51,20 @@ def extend(work: Workings, order: Extend) -> None:
             rules=offer.rules,
             field="subjects",
         )
+    if order.key and not offer.needs_key:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{offer.title} is ordered without a key"
+            + ("; its key comes with the confirmation of its payment" if offer.payment_first else ""),
+            remedy="leave the key out" + (", and give it when the payment is confirmed" if offer.payment_first else ""),
+            rules=offer.rules,
+            field="key",
+        )
     months = period(offer, order.months)
-    for subject in order.subjects:
+    for subject in subjects:
         _known(work, subject)
-        if order.serial and order.serial != (serial := work.book.state.holding(subject).serial):
+        serial = work.book.state.holding(subject).serial
+        if order.serial and serial_form(order.serial) != serial_form(serial):
             refuse(
                 AgreementProblem.WRONG_SERIAL,
                 f"{subject} has the serial number {serial or '(none)'}, not {order.serial}",
@@ -72,9 +77,43 @@ def extend(work: Workings, order: Extend) -> None:
             work.payment_first = (subject, offer.rules)
         buy(work, subject, offer, months)
     if offer.needs_key:
-        key = work.unused_key(order.key, rules=offer.rules)
-        reason = f"key for {offer.title}"
-        work.write(EntryKind.KEY_USED, order.subjects[0], {"key": key}, reason=reason, rules=offer.rules)
+        take_key(work, subjects[0], offer, order.key)
+
+
+def take_key(work: Workings, subject: Subject, offer: Offer, key: str) -> None:
+    """The key that comes with an offer: a trial's is in force from now on (P1, P9), others are activated once."""
+    used = work.unused_key(key, rules=offer.rules)
+    product = work.book.product(work.book.state.holding(subject))
+    is_trial = product is not None and product.trial == offer.key
+    kind = EntryKind.KEY_ISSUED if is_trial else EntryKind.KEY_USED
+    reason = f"{offer.title} put in place" if is_trial else f"key for {offer.title}"
+    work.write(kind, subject, {"key": used}, reason=reason, rules=offer.rules)
+
+
+def _subjects(work: Workings, order: Extend, offer: Offer) -> tuple[Subject, ...]:
+    """What is named, and all that a PBX has of what the offer covers (M4)."""
+    named = order.subjects
+    if order.pbx:
+        on_pbx = (one for one in work.book.licenses.values() if one.pbx == order.pbx)
+        policies = {work.book.time.policies[key] for key in offer.policies}
+        covered = [one.subject for one in on_pbx if policies <= set(work.book.policies_of(one.subject))]
+        if not covered:
+            refuse(
+                AgreementProblem.UNKNOWN_SUBJECT,
+                f"no license that {offer.title} covers is bound to a device of a PBX {order.pbx!r}",
+                remedy="check the PBX's name; licenses are bound first",
+                rules=("M4",),
+                field="pbx",
+            )
+        named = (*named, *sorted(covered))
+    if not named or len(set(named)) < len(named):
+        refuse(
+            AgreementProblem.MALFORMED,
+            "subjects is empty, or names one twice",
+            remedy="name each license, device or contract once, or a PBX",
+            field="subjects",
+        )
+    return named
 
 
 def period(offer: Offer, months: int) -> int:
@@ -145,24 +184,29 @@ def spans(work: Workings, subject: Subject, policy: Policy, offer: Offer, months
         begins = work.day
     if begins is None:
         _not_begun(work, subject, policy)
-    start = last.term.ends if last is not None else begins
+    start = max(last.term.ends, begins) if last is not None else begins  # M4: nothing before is charged
+    if last is not None and start > last.term.ends:
+        last = None  # what ended before the first binding is nothing to go on from (M3)
     if offer.counted is Counted.DELIVERY:
         return (_from_delivery(subject, offer, begins, start, months),)
     if work.day > start and offer.late is not Late.FROM_LAST_END:
-        fresh = _span(work.day, work.day, 0, offer, months)
+        fresh = _span(work.day, work.day, 0, offer, months, is_fresh=True)
         if offer.late is Late.FROM_TODAY:
             return (fresh,)
         anchor = last.anchor if last is not None else start
         return (Span(term=Term(start, work.day), anchor=anchor, anchor_months=0, is_gap=True), fresh)
     anchor, passed = (last.anchor, last.anchor_months) if last is not None else (start, 0)
-    return (_span(start, anchor, passed, offer, months),)
+    return (_span(start, anchor, passed, offer, months, is_fresh=last is None),)
 
 
-def _span(start: date, anchor: date, passed: int, offer: Offer, months: int) -> Span:
-    """A term from `start` on: months continue those already counted from the anchor."""
+def _span(start: date, anchor: date, passed: int, offer: Offer, months: int, *, is_fresh: bool) -> Span:
+    """A term from `start` on: months continue those already counted from the anchor.
+
+    Days are full ones: the day on which the key comes has begun by then, so it is on top of them (P1).
+    """
     try:
         if offer.days:
-            ends = add_days(start, offer.days)
+            ends = add_days(start, offer.days + is_fresh)
             return Span(term=Term(start, ends), anchor=ends, anchor_months=0)
         if add_months(anchor, passed + months).year > LAST_YEAR:
             raise OverflowError(f"it would end after the year {LAST_YEAR}")
@@ -185,7 +229,7 @@ def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date,
 
 
 def _known(work: Workings, subject: Subject) -> None:
-    if work.book.license(subject) is None and subject not in work.book.state.holdings:
+    if work.book.license(subject) is None and not work.book.state.holding(subject).product:
         refuse(
             AgreementProblem.UNKNOWN_SUBJECT,
             f"the project has no {subject}",

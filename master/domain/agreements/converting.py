@@ -7,11 +7,12 @@ from datetime import date
 from master.domain.agreements.book import LicenseFacts
 from master.domain.agreements.buying_time import Span, charge_span
 from master.domain.agreements.dates import Term, add_months
-from master.domain.agreements.entries import EntryKind, Subject
-from master.domain.agreements.orders import ConvertVersion, PublishRelease, UpgradeVersion
-from master.domain.agreements.policies import Grants, SubjectKind
+from master.domain.agreements.entries import PROJECT, EntryKind, Subject
+from master.domain.agreements.orders import ConvertVersion, PayLicenses, PublishRelease, UpgradeVersion
+from master.domain.agreements.policies import Grants, SubjectKind, Unit
 from master.domain.agreements.problems import AgreementProblem
-from master.domain.agreements.workings import Workings, refuse
+from master.domain.agreements.workings import COUNT_MAX, Workings, refuse
+from master.domain.catalog import UnknownLicenseNameError
 
 
 def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
@@ -49,7 +50,7 @@ def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
                 field="licenses",
             )
         published = _published(work, order.version)
-        if not cover.holds_on(published):
+        if not work.book.has_paid_for(facts.subject, policy.key, published):
             refuse(
                 AgreementProblem.RELEASED_OUTSIDE,
                 f"version {order.version} was published on {published}, outside of the {policy.title} of {facts}",
@@ -77,7 +78,7 @@ def convert_version(work: Workings, order: ConvertVersion) -> None:
         )
     for facts in _licenses(work, order.licenses):
         now = _versioned(work, facts, order.version)
-        if not facts.is_free:
+        if not facts.is_free and facts.type.releasable:  # what cannot be released is converted in place (M8)
             refuse(
                 AgreementProblem.NOT_FREE,
                 f"{facts} is bound to a device; versions are converted in the balance only",
@@ -88,7 +89,8 @@ def convert_version(work: Workings, order: ConvertVersion) -> None:
             )
         _published(work, order.version)
         details = {"from_version": now, "version": order.version, "converted": True}
-        reason = f"converted in the balance from version {now} to {order.version}"
+        where = "in the balance" if facts.is_free else "in place"
+        reason = f"converted {where} from version {now} to {order.version}"
         work.write(EntryKind.VERSION_SET, facts.subject, details, reason=reason, rules=("L6",))
         for key in offer.policies:
             policy = work.book.time.policies[key]
@@ -121,20 +123,62 @@ def convert_version(work: Workings, order: ConvertVersion) -> None:
             charge_span(work, facts.subject, offer, months, Span(term=term, anchor=work.day, anchor_months=months))
 
 
+def pay_licenses(work: Workings, order: PayLicenses) -> None:
+    """Decide a `PayLicenses`: credits pay for licenses as for their agreements (M2)."""
+    try:
+        name = work.book.catalog.read_name(order.type)
+    except UnknownLicenseNameError as error:
+        refuse(
+            AgreementProblem.UNKNOWN_TYPE,
+            str(error),
+            remedy="write it as the price list does, such as PBX-Port12",
+            field="type",
+        )
+    if not 0 < order.quantity <= COUNT_MAX:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{order.quantity} is no number of licenses",
+            remedy=f"give a whole number from 1 to {COUNT_MAX}",
+            field="quantity",
+        )
+    paid_in_credits = {
+        policy for offer in work.book.time.offers.values() if offer.unit is Unit.CREDITS for policy in offer.policies
+    }
+    if not paid_in_credits & set(name.type.policies):
+        refuse(
+            AgreementProblem.NOT_COVERED,
+            f"{name.type.display_name} licenses are not paid with credits",
+            remedy="buy them from the vendor, and import the file",
+            rules=("M2",),
+            field="type",
+        )
+    printed = name.type.printed(version=name.version, tier=name.tier)
+    details = {"type": printed, "version": name.version or 0, "quantity": order.quantity}
+    reason = f"{order.quantity} x {printed} paid with credits"
+    work.write(EntryKind.LICENSES_PAID, PROJECT, details, reason=reason, rules=("M2",))
+    values = work.prices.values if work.prices else None
+    key = name.type.key if name.tier is None else f"{name.type.key}%{name.tier}"
+    each = work.price(values, key, unit=Unit.CREDITS, section="[values]")
+    why = f"{order.quantity} x {printed}"
+    work.charge(PROJECT, printed, each, unit=Unit.CREDITS, quantity=order.quantity, why=why, rules=("M2",))
+    work.notes.append("the licenses come with the vendor's file: import it when it is there")
+
+
 def publish_release(work: Workings, order: PublishRelease) -> None:
     """Decide a `PublishRelease`."""
     release = work.release(order.release, "release")
     if (known := work.book.releases.get(release)) is not None:
-        if known != order.day:
+        if known == order.day:
+            work.notes.append(f"{release} is known already")
+            return
+        if not order.correct:
             refuse(
                 AgreementProblem.ALREADY_THERE,
                 f"{release} was published on {known}",
-                remedy="days of publication do not change: what was decided by them stands",
+                remedy="say that the day is to be corrected (--correct); what was decided by the other one stands",
                 field="release",
             )
-        work.notes.append(f"{release} is known already")
-        return
-    reason = f"{release} was published on {order.day}"
+    reason = f"{release} was published on {order.day}" + (f", not on {known}" if known is not None else "")
     work.write(EntryKind.RELEASE_PUBLISHED, Subject("", ""), {"release": str(release)}, day=order.day, reason=reason)
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from master.domain.agreements import assigning, buying_time, converting, devices, orders, selling
+from master.domain.agreements import assigning, buying_time, converting, devices, orders, reversing, selling
 from master.domain.agreements.book import Book
 from master.domain.agreements.entries import PROJECT, Draft, EntryKind
 from master.domain.agreements.orders import AddCredits, CancelOrder, ConfirmPayment, Order
@@ -92,7 +92,8 @@ def _worked_out(book: Book, order: Order, day: date, prices: PriceList | None) -
     _DECIDED_BY[type(order)](work, order)
     if work.payment_first is not None:
         subject, rules = work.payment_first
-        others = [one for one in work.book.state.awaited.values() if one.subject == subject]
+        kind = type(order).__name__
+        others = [one for one in work.book.state.awaited.values() if (one.subject, one.kind) == (subject, kind)]
         if others:
             refuse(
                 AgreementProblem.AWAITS_PAYMENT,
@@ -133,16 +134,25 @@ def _await_payment(work: Workings, order: Order) -> None:
 def _add_credits(work: Workings, order: AddCredits) -> None:
     """M2: at any time."""
     amount = order.amount
-    if not amount.is_finite() or not 0 < amount <= CREDITS_MAX or amount != round(amount, 6):
+    if not amount.is_finite() or not 0 < abs(amount) <= CREDITS_MAX or amount != round(amount, 6):
         refuse(
             AgreementProblem.MALFORMED,
             f"{amount} is no amount of credits",
-            remedy=f"give a decimal above 0, at most {CREDITS_MAX}, with at most 6 places",
+            remedy=f"give a decimal above 0, at most {CREDITS_MAX}, with at most 6 places; below 0 takes credits back",
+            rules=("M2",),
+            field="amount",
+        )
+    if work.book.state.balance + amount < 0:
+        refuse(
+            AgreementProblem.CREDITS_SHORT,
+            f"{-amount:f} credits cannot be taken back: the balance has {work.book.state.balance:f}",
+            remedy=f"take back {work.book.state.balance:f} at most, or reverse what they were spent on",
             rules=("M2",),
             field="amount",
         )
     text = f"{amount:f}"
-    work.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=f"{text} credits bought", rules=("M2",))
+    reason = f"{text} credits bought" if amount > 0 else f"{-amount:f} credits taken back"
+    work.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=reason, rules=("M2",))
     each = work.prices.credit if work.prices is not None else None
     work.charge(
         PROJECT, "credits", each, unit=Unit.MONEY, factor=Fraction(amount), why=f"{text} credits", rules=("M2",)
@@ -156,6 +166,7 @@ def _confirm_payment(work: Workings, order: ConfirmPayment) -> None:
     work.book = replace(work.book, state=replace(work.book.state, awaited=left))
     key = work.unused_key(order.key, rules=("P9",))
     inner = order_from_plain(awaited.order)
+    work.is_confirming = True
     _DECIDED_BY[type(inner)](work, inner)
     reason = f"payment of order {order.order} confirmed"
     work.write(EntryKind.ORDER_PAID, awaited.subject, {"order": order.order}, reason=reason, rules=("P9",))
@@ -206,5 +217,8 @@ _DECIDED_BY: dict[type[Any], Callable[[Workings, Any], None]] = {
     orders.UpgradeVersion: converting.upgrade_version,
     orders.ConvertVersion: converting.convert_version,
     orders.PublishRelease: converting.publish_release,
+    orders.Reverse: reversing.reverse,
+    orders.CorrectDevice: devices.correct_device,
+    orders.PayLicenses: converting.pay_licenses,
 }
 """Every kind of order, by the function that decides it."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
+from itertools import pairwise
+
+from licensemaster import values
+from licensemaster.values import BadValueError
 from master.domain.agreements.dates import Term, add_months
 from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.forms import serial_form
 from master.domain.agreements.gate import upgrade_gate
-from master.domain.agreements.orders import AddFeature, AllowBuild, InstallRelease, RegisterDevice
-from master.domain.agreements.policies import Begins, SubjectKind, Unit
+from master.domain.agreements.orders import AddFeature, AllowBuild, CorrectDevice, InstallRelease, RegisterDevice
+from master.domain.agreements.policies import Begins, Product, SubjectKind, Unit
 from master.domain.agreements.problems import AgreementProblem, RefusedError
-from master.domain.agreements.workings import NAME_MAX, Workings, refuse
+from master.domain.agreements.rights import has_feature
+from master.domain.agreements.workings import Workings, refuse
 from master.domain.toml_reader import close_to
 
 
@@ -20,20 +27,13 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
         refuse(
             AgreementProblem.ALREADY_THERE,
             f"{subject} is registered already",
-            remedy="register it once; another device needs a name of its own",
+            remedy="register it once; what is wrong about it is corrected; another device needs a name of its own",
             rules=product.rules,
             subject=subject,
             field="device",
         )
-    if order.delivered_on > work.day or len(order.serial) > NAME_MAX:
-        refuse(
-            AgreementProblem.MALFORMED,
-            f"delivered_on is {order.delivered_on}, after today, {work.day}, or the serial number is too long",
-            remedy=f"give the day of its purchase, and a serial number of at most {NAME_MAX} characters",
-            rules=product.rules,
-            subject=subject,
-            field="delivered_on",
-        )
+    _check_days(work, subject, product, delivered_on=order.delivered_on, shipped_on=order.shipped_on)
+    serial = _unused_serial(work, subject, product, order.serial)
     if product.gate_release is not None and not order.release:
         refuse(
             AgreementProblem.MALFORMED,
@@ -47,7 +47,8 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
     details = {
         "product": product.key,
         "delivered_on": str(order.delivered_on),
-        "serial": order.serial,
+        "shipped_on": str(order.shipped_on or ""),
+        "serial": serial,
         "release": release,
     }
     reason = f"{product.title} delivered on {order.delivered_on}"
@@ -55,7 +56,8 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
     for key in product.policies:
         policy = work.book.time.policies[key]
         if policy.begins is Begins.DELIVERY and policy.included_months:
-            term = Term(order.delivered_on, add_months(order.delivered_on, policy.included_months))
+            begins = order.shipped_on or order.delivered_on
+            term = Term(begins, add_months(begins, policy.included_months))
             work.add_term(
                 subject,
                 policy,
@@ -66,6 +68,79 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
                 offer="",
                 reason=f"{policy.title} that comes along: {term}",
             )
+
+
+def correct_device(work: Workings, order: CorrectDevice) -> None:
+    """Decide a `CorrectDevice`: days and serial number as they should have been registered (N1, Q3)."""
+    holding, product = work.held(order.device, "device", SubjectKind.DEVICE)
+    delivered_on = order.delivered_on or holding.delivered_on
+    assert delivered_on is not None
+    shipped_on = order.shipped_on or holding.shipped_on
+    _check_days(work, holding.subject, product, delivered_on=delivered_on, shipped_on=shipped_on)
+    serial = _unused_serial(work, holding.subject, product, order.serial) if order.serial else holding.serial
+    before = (holding.delivered_on, holding.shipped_on, holding.serial)
+    if (delivered_on, shipped_on, serial) == before:
+        work.notes.append(f"{holding.subject} is registered so already")
+        return
+    details = {"delivered_on": str(delivered_on), "shipped_on": str(shipped_on or ""), "serial": serial}
+    was = f"{holding.delivered_on}, serial number {holding.serial or '(none)'}"
+    reason = f"corrected: delivered on {delivered_on}, serial number {serial}; it said {was}"
+    work.write(EntryKind.DEVICE_CORRECTED, holding.subject, details, reason=reason, rules=product.rules)
+    work.take_note()
+    for cover in work.book.state.holding(holding.subject).covers.values():
+        rows = sorted(cover.terms, key=lambda one: one.term)
+        for one, other in pairwise(rows):
+            if one.term.ends > other.term.begins:
+                refuse(
+                    AgreementProblem.LATER_ORDER,
+                    f"with these days {one.term} of {holding.subject} would reach into {other.term}, which was bought",
+                    remedy=f"reverse order {other.entry} first, and order it again afterwards",
+                    rules=product.rules,
+                    subject=holding.subject,
+                    field="delivered_on",
+                )
+
+
+def _check_days(
+    work: Workings, subject: Subject, product: Product, *, delivered_on: date, shipped_on: date | None
+) -> None:
+    for field, day in (("delivered_on", delivered_on), ("shipped_on", shipped_on)):
+        if day is not None and day > work.day:
+            refuse(
+                AgreementProblem.MALFORMED,
+                f"{field} is {day}, after today, {work.day}",
+                remedy="give the day on which it happened",
+                rules=product.rules,
+                subject=subject,
+                field=field,
+            )
+
+
+def _unused_serial(work: Workings, subject: Subject, product: Product, given: str) -> str:
+    """The serial number, which is the device: the same box under another name is no new one (N1, N2, Q3)."""
+    try:
+        serial = values.serial(given)
+    except BadValueError as error:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"the serial number of {subject} is missing" if not given.strip() else str(error),
+            remedy="give the serial number of its label: warranty and maintenance belong to it, whatever it is called",
+            rules=product.rules,
+            subject=subject,
+            field="serial",
+        )
+    known = work.book.state.serials.get(serial_form(serial))
+    if known is not None and known != subject:
+        refuse(
+            AgreementProblem.ALREADY_THERE,
+            f"the serial number {serial} is that of {known}, registered as delivered on"
+            f" {work.book.state.holding(known).delivered_on}",
+            remedy=f"go on with {known}; where its registration was a slip, reverse it first",
+            rules=product.rules,
+            subject=known,
+            field="serial",
+        )
+    return serial
 
 
 def install_release(work: Workings, order: InstallRelease) -> None:
@@ -116,8 +191,8 @@ def add_feature(work: Workings, order: AddFeature) -> None:
             subject=holding.subject,
             field="feature",
         )
-    needed = product.features[order.feature]
-    if needed is not None and (holding.installed is None or holding.installed < needed):
+    if not has_feature(product, order.feature, holding.installed):
+        needed = product.features[order.feature]
         refuse(
             AgreementProblem.SOFTWARE_TOO_OLD,
             f"{order.feature} needs release {needed}; it has {holding.installed or 'none that is known'}",

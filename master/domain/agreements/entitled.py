@@ -23,7 +23,7 @@ from master.domain.agreements.book import Book
 from master.domain.agreements.dates import first_instant_of
 from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.rights import Standing, counts_of, standing_of, use_policy
+from master.domain.agreements.rights import Standing, counts_of, features_on, standing_of, use_policy
 from master.domain.catalog import LicenseType
 from master.domain.estate import BY_LEDGER, LEDGER_FILE, AgreedUse, Estate, InUse, License, Release
 from master.domain.words import Metering
@@ -85,7 +85,7 @@ def entitled(book: Book, day: date) -> tuple[Entitled, ...]:
         if standing is not Standing.RUNS:
             continue
         policy = use_policy(book, holding, product) if until is not None else None
-        counts = {**counts_of(holding, product, day), **dict.fromkeys(holding.features, 1)}
+        counts = {**counts_of(holding, product, day), **dict.fromkeys(features_on(holding, product), 1)}
         for key, quantity in sorted(counts.items()):
             license_type = book.catalog.types.get(key)
             if quantity > 0 and license_type is not None and license_type.metering is not Metering.FREE:

@@ -67,7 +67,7 @@ class EntryKind(IntEnum):
     AUTO_RENEWAL_SET = 12
     """`offer`: by which it renews; empty for not (P4)."""
     DEVICE_REGISTERED = 13
-    """`product`, `delivered_on`, `serial`, `release` (N1, Q3)."""
+    """`product`, `delivered_on`, `shipped_on` where it is another day, `serial`, `release` (N1, Q3)."""
     RELEASE_INSTALLED = 14
     """`release`."""
     BUILD_ALLOWED = 15
@@ -86,6 +86,12 @@ class EntryKind(IntEnum):
     """`release`; its day is the entry's."""
     KEY_USED = 22
     """`key`: an activation, maintenance or feature key that cannot be used again (N1, Q4, Q5)."""
+    REVERSED = 23
+    """`order`, `entries`: the numbers of the entries of an order that count no more, as if it had never been."""
+    DEVICE_CORRECTED = 24
+    """`delivered_on`, `shipped_on`, `serial`: what a registration should have said (N1, Q3)."""
+    LICENSES_PAID = 25
+    """`type`, `version`, `quantity`: licenses paid with credits; they come with the vendor's file (M2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +109,14 @@ class Draft:
     """For people: what was done and why."""
     rules: tuple[str, ...] = ()
 
-    def recorded(self, *, number: int, recorded_at: float, caller: str) -> Entry:
+    def recorded(
+        self, *, number: int, recorded_at: float, caller: str, order: int | None = None, given_reason: str = ""
+    ) -> Entry:
         """The entry: numbered from 1 without gaps within its project, at a UNIX time in seconds."""
         return Entry(
             number=number,
+            order=number if order is None else order,
+            given_reason=given_reason,
             recorded_at=recorded_at,
             caller=caller,
             kind=self.kind,
@@ -124,6 +134,10 @@ class Entry(Draft):
     """One line of the ledger."""
 
     number: int
+    order: int
+    """The number of the first entry of the order that wrote it: what was written together is reversed together."""
+    given_reason: str
+    """Why somebody wanted it, in their own words; may be empty."""
     recorded_at: float
     """UNIX time in seconds."""
     caller: str

@@ -19,6 +19,7 @@ class AddCredits:
     """Credits that were bought go into the balance (M2)."""
 
     amount: Decimal
+    """Below zero it takes back what was entered too much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Extend:
     key: str = ""
     serial: str = ""
     """Where given, it must be that of the device (N1)."""
+    pbx: str = ""
+    """Beside the subjects, all licenses bound to this PBX's device that the offer covers (M4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +164,11 @@ class RegisterDevice:
     device: str
     product: str
     delivered_on: date
-    """The day of its purchase; not after today."""
+    """The day of its purchase, from which the windows for buying count; not after today."""
     serial: str = ""
+    """Its serial number: the device's identity, once per project (N1)."""
+    shipped_on: date | None = None
+    """The day on which it shipped, from which warranty and what else came along count; else that of its purchase."""
     release: str = ""
     """The release that is installed, where it has one."""
 
@@ -217,6 +223,38 @@ class PublishRelease:
 
     release: str
     day: date
+    correct: bool = False
+    """Whether another day that is known is put right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverse:
+    """An order is taken back, as if it had never been; the ledger keeps both."""
+
+    order: int
+    """The number of any entry that it wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectDevice:
+    """A registration is put right; what is counted from its days moves with them (N1, Q3)."""
+
+    device: str
+    delivered_on: date | None = None
+    """None: as it is."""
+    shipped_on: date | None = None
+    """None: as it is."""
+    serial: str = ""
+    """Empty: as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayLicenses:
+    """Licenses are paid with credits; they themselves come with the vendor's file (M2, L1)."""
+
+    type: str
+    """As the documents print it, version and tier with it: `PBX-Port12`, `PBX-Port 12%500`."""
+    quantity: int
 
 
 Order = (
@@ -241,4 +279,10 @@ Order = (
     | UpgradeVersion
     | ConvertVersion
     | PublishRelease
+    | Reverse
+    | CorrectDevice
+    | PayLicenses
 )
+
+NEED_A_REASON = (Reverse, CorrectDevice)
+"""Orders that say why, for the audit."""

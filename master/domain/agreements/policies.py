@@ -198,6 +198,8 @@ class Product:
     sold_by: SoldBy
     counts: tuple[str, ...]
     """The license types whose numbers are bought (P6, R1)."""
+    tiers: Mapping[str, tuple[int, ...]]
+    """The totals that are sold, by license type; those of the price file where a type has none here (P6)."""
     each_has: Mapping[str, int]
     """License types that come with each, whatever was bought (P7: one instance)."""
     features: Mapping[str, ReleaseName | None]

@@ -46,7 +46,7 @@ OFFER_KEYS = {
     "conversion_months", "rules",
 }  # fmt: skip
 PRODUCT_KEYS = {
-    "title", "subject", "policies", "sold_by", "counts", "each_has", "features", "minimum", "payment_first",
+    "title", "subject", "policies", "sold_by", "counts", "tiers", "each_has", "features", "minimum", "payment_first",
     "trial", "one_major", "seat_for", "premier", "gate_release", "gate_policy", "rules",
 }  # fmt: skip
 
@@ -139,6 +139,7 @@ class PolicyFile:
             policies=tuple(read.strings(table, (*at, "policies"))),
             sold_by=read.choice(SoldBy, table, (*at, "sold_by"), SoldBy.PIECE),
             counts=tuple(read.strings(table, (*at, "counts"))),
+            tiers=self._tiers(table, (*at, "tiers")),
             each_has=read.counts(table, (*at, "each_has")),
             features={name: self._release(features, (*at, "features", name)) for name in features},
             minimum=read.whole_number(table, (*at, "minimum"), 0),
@@ -151,6 +152,10 @@ class PolicyFile:
             gate_policy=read.string(table, (*at, "gate_policy"), "") or None,
             rules=tuple(read.strings(table, (*at, "rules"))),
         )
+
+    def _tiers(self, table: Mapping[str, Any], at: FieldPath) -> dict[str, tuple[int, ...]]:
+        listed = self._read.typed(table, at, dict, {})
+        return {key: tuple(sorted(self._read.whole_numbers(listed, (*at, key)))) for key in listed}
 
     def _releases(self) -> dict[ReleaseName, date]:
         table = self._read.typed(self._read.document, ("releases",), dict, {})
@@ -203,6 +208,9 @@ class PolicyFile:
     def _check_product(self, product: Product, found: Policies) -> None:
         at, error = ("products", product.key), self._read.error
         self._known((*at, "policies"), product.policies, found.policies, "policy")
+        if product.tiers and product.sold_by is not SoldBy.TIER:
+            raise error((*at, "tiers"), "only a product that is sold by tier has them")
+        self._known((*at, "tiers"), product.tiers, dict.fromkeys(product.counts), "type among its counts")
         for field in ("counts", "each_has", "features"):
             self._known((*at, field), getattr(product, field), self._types, "type")
         if (product.sold_by is SoldBy.PIECE) is bool(product.counts):

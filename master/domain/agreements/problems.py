@@ -83,6 +83,10 @@ class AgreementProblem(IntEnum):
     """The price file has no price for it; custom tiers are not sold (P6)."""
     CREDITS_SHORT = 39
     """M2: the balance never goes below zero."""
+    NOT_REVERSIBLE = 40
+    """An order of this kind, or at this time, has no way back."""
+    LATER_ORDER = 41
+    """A later order rests on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.book import Book
@@ -15,7 +15,7 @@ from master.domain.agreements.dates import first_instant_after
 from master.domain.agreements.entries import Entry, Subject
 from master.domain.agreements.orders import Extend
 from master.domain.agreements.policies import Grants, Policy
-from master.domain.agreements.state import Cover, recorded_before
+from master.domain.agreements.state import AwaitedOrder, Cover, Holding, recorded_before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +79,40 @@ def reminders(book: Book, day: date) -> tuple[Reminder, ...]:
 def renewals_due(book: Book, day: date) -> tuple[Extend, ...]:
     """The renewals to order on a day because they were switched to automatic (P4).
 
-    Due from the last reminder before the end on, until ordered; what awaits a payment is not ordered again.
+    Due from the last reminder before the end on, until ordered, also after the end where nobody looked before it. What
+    awaits a payment is not ordered again, nor what was cancelled; nor what had ended when it was switched on.
     """
     due: list[Extend] = []
-    awaited = {one.subject for one in book.state.awaited.values()}
+    awaited = {one.subject for one in book.state.awaited.values() if one.kind == Extend.__name__}
     for subject in book.subjects():
-        renews_by = book.state.holding(subject).renews_by
+        holding = book.state.holding(subject)
+        renews_by = holding.renews_by
         if not renews_by or subject in awaited:
             continue
         policy = book.time.policies[book.time.offers[renews_by].policies[0]]
         ends = book.cover(subject, policy.key).ends
-        if ends is not None and 0 < (ends - day).days <= min(policy.reminder_days, default=1):
+        if ends is not None and day >= _renewal_opens(policy, ends) and _renews(holding, policy, ends):
             due.append(Extend(subjects=(subject,), offer=renews_by))
     return tuple(due)
+
+
+def _renewal_opens(policy: Policy, ends: date) -> date:
+    return ends - timedelta(days=min(policy.reminder_days, default=1))
+
+
+def _renews(holding: Holding, policy: Policy, ends: date) -> bool:
+    """Whether an automatic renewal is meant for this end: switched on before it, and not cancelled for it."""
+    switched, cancelled = holding.renews_from, holding.renewal_cancelled_on
+    return (switched is None or switched < ends) and (cancelled is None or cancelled < _renewal_opens(policy, ends))
+
+
+def unpaid_renewals(book: Book) -> tuple[AwaitedOrder, ...]:
+    """The automatic renewals that await their payment (P4, P9): somebody has to pay, or they are lost."""
+    return tuple(
+        one
+        for one in book.state.awaited.values()
+        if one.kind == Extend.__name__ and one.order["offer"] == book.state.holding(one.subject).renews_by
+    )
 
 
 def _endings_of(book: Book, subject: Subject, policy: Policy) -> Iterator[Ending]:
@@ -113,7 +134,9 @@ def _endings_of(book: Book, subject: Subject, policy: Policy) -> Iterator[Ending
             what_stops=stops,
             what_goes_on=goes_on,
             renew_by=tuple(offer.key for offer in book.time.offers_of(policy.key)),
-            renews_itself=bool(holding.renews_by) and policy.key in book.time.offers[holding.renews_by].policies,
+            renews_itself=bool(holding.renews_by)
+            and policy.key in book.time.offers[holding.renews_by].policies
+            and _renews(holding, policy, day),
             rules=policy.rules,
         )
 

@@ -79,13 +79,15 @@ def may_run(book: Book, subject: Subject, release: ReleaseName, day: date) -> Ag
     standing, _, why, rules = standing_of(book, holding, product, day)
     if standing is not Standing.RUNS:
         return _refusal(AgreementProblem.NOT_IN_FORCE, subject, f"{subject}: {why}", "buy or renew it", rules)
-    if product is None or holding.bought_on is None:
+    if product is None:
         return None
-    if product.one_major and release.major != holding.major:
+    if product.one_major and release.major > holding.major:  # lower ones are enabled, as in leasing (B2)
         why = f"{subject} is for version {holding.major}, and {release} is version {release.major}"
         return _refusal(
             AgreementProblem.OTHER_MAJOR, subject, why, f"buy a license of version {release.major}", ("P3",)
         )
+    if holding.bought_on is None:
+        return None  # a trial has everything of its version (P1)
     published = book.releases.get(release)
     if published is None or published > day:
         why = f"no release {release} is known to be published by {day}"
@@ -152,8 +154,8 @@ def _of_product(book: Book, holding: Holding, product: Product | None, day: date
         upgrades_until=upgrades,
         version=holding.major or None,
         newest=max((one for one in (newest, holding.installed) if one is not None), default=None),
-        features=holding.features if runs else (),
-        is_supported=runs and (policy is None or upgrades is not None),
+        features=features_on(holding, product) if runs and product is not None else (),
+        is_supported=runs and (policy is None or upgrades is not None or holding.is_on_trial),
         warranty_until=book.cover(subject, repair.key).end_from(day) if repair is not None else None,
         why=why,
         rules=(*rules, *(policy.rules if policy is not None else ())),
@@ -183,6 +185,23 @@ def counts_of(holding: Holding, product: Product, day: date) -> Mapping[str, int
     return {**product.each_has, **holding.counts_on(day)}
 
 
+def features_on(holding: Holding, product: Product) -> tuple[str, ...]:
+    """The features whose key was given and that the installed release has (Q5)."""
+    return tuple(one for one in holding.features if has_feature(product, one, holding.installed))
+
+
+def has_feature(product: Product, feature: str, installed: ReleaseName | None) -> bool:
+    """Whether a release has an optional feature (Q5)."""
+    needed = product.features.get(feature)
+    return needed is None or (installed is not None and installed >= needed)
+
+
+def has_premier(book: Book, holding: Holding, day: date) -> bool:
+    """Whether something has premier support on a day: it ends with what it is for (R5)."""
+    standing, _, _, _ = standing_of(book, holding, book.product(holding), day)
+    return standing is Standing.RUNS and holding.premier_on(day)
+
+
 def use_policy(book: Book, holding: Holding, product: Product) -> Policy | None:
     """The policy whose end stops the use of a product: its trial until it is bought, or its yearly seats."""
     names = product.policies
@@ -207,7 +226,7 @@ def _upgradable(book: Book, facts: LicenseFacts, policy: Policy | None, major: i
         return False
     cover = book.cover(facts.subject, policy.key)
     first = min(published for release, published in book.releases.items() if release.major == major)
-    return cover.holds_on(day) and cover.holds_on(first)
+    return cover.holds_on(day) and book.has_paid_for(facts.subject, policy.key, first)
 
 
 def _was_covered(book: Book, subject: Subject, policy: Policy, published: date) -> bool:

@@ -9,8 +9,9 @@ from fractions import Fraction
 from master.domain.agreements.dates import Term, months_in
 from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import Product, Unit
+from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.state import Holding
-from master.domain.agreements.workings import Workings
+from master.domain.agreements.workings import Workings, refuse
 
 
 def charge_seats(
@@ -84,9 +85,16 @@ def charge_months(
 
 
 def charge_tier(
-    work: Workings, subject: Subject, counts: Mapping[str, int], before: Mapping[str, int], why: str
+    work: Workings, subject: Subject, product: Product, counts: Mapping[str, int], before: Mapping[str, int], why: str
 ) -> None:
-    """Charge a tier, less what the one before it cost: an upgrade names the new total (P6)."""
+    """Charge a tier, less what the one before it cost: an upgrade names the new total (P6).
+
+    Only tiers of a list are sold, the catalog's or the price file's; an order whose payment is confirmed was held
+    against one when it was placed.
+    """
+    for key, count in counts.items():
+        if count != before.get(key, 0):
+            _check_is_sold(work, subject, product, key, count)
     for key, count in counts.items():
         had = before.get(key, 0)
         if count == had:
@@ -99,6 +107,23 @@ def charge_tier(
             each -= less
         said = f"{title}: {count} in all" + (f" instead of {had}" if had else "")
         work.charge(subject, said, each, unit=Unit.MONEY, why=why, rules=("P6",))
+
+
+def _check_is_sold(work: Workings, subject: Subject, product: Product, key: str, count: int) -> None:
+    tiers = product.tiers.get(key, ())
+    if count in tiers or (work.prices is not None and not tiers) or (work.is_confirming and work.prices is None):
+        return  # a price file that has no price for it refuses it
+    refuse(
+        AgreementProblem.PRICE_MISSING,
+        f"{count} {key} is on no list of tiers"
+        + (
+            f"; the catalog has {', '.join(map(str, tiers))}" if tiers else ": none was given, and the catalog has none"
+        ),
+        remedy="choose one of these" if tiers else "hand in the price file that lists what is sold (--prices)",
+        rules=("P6",),
+        subject=subject,
+        field="counts",
+    )
 
 
 def _parts(holding: Holding, term: Term) -> Iterator[Term]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from master.domain.agreements.buying_time import buy, period
+from master.domain.agreements.buying_time import buy, period, take_key
 from master.domain.agreements.dates import Term, add_months
 from master.domain.agreements.entries import EntryKind, Subject
 from master.domain.agreements.orders import (
@@ -72,8 +72,7 @@ def extend_trial(work: Workings, order: ExtendTrial) -> None:
 def _trial_key(work: Workings, subject: Subject, offer_key: str, key: str) -> None:
     offer = work.offer(offer_key)
     buy(work, subject, offer, period(offer, 0))
-    used = work.unused_key(key, rules=offer.rules)
-    work.write(EntryKind.KEY_ISSUED, subject, {"key": used}, reason=f"{offer.title} put in place", rules=offer.rules)
+    take_key(work, subject, offer, key)
 
 
 def buy_product(work: Workings, order: Buy) -> None:
@@ -101,6 +100,18 @@ def buy_product(work: Workings, order: Buy) -> None:
             field="id",
         )
     counts = _counts(work, product, order.counts)
+    major = _major(product, order.major)
+    if holding.is_on_trial and (holding.product, holding.major) != (product.key, major):
+        tried = work.book.time.products[holding.product].title
+        refuse(
+            AgreementProblem.OTHER_MAJOR,
+            f"{subject} is a trial of {_versioned(tried, holding.major)}, not of {_versioned(product.title, major)};"
+            " a purchase replaces the key of what was tried, and nothing else",
+            remedy=f"buy {_versioned(tried, holding.major)}, or buy it under a name of its own and let the trial end",
+            rules=("P2", "P3"),
+            subject=subject,
+            field="major" if holding.product == product.key else "product",
+        )
     if (total := sum(counts.values())) < product.minimum:
         refuse(
             AgreementProblem.BELOW_MINIMUM,
@@ -116,13 +127,13 @@ def buy_product(work: Workings, order: Buy) -> None:
         if cover.end_from(work.day) is not None:
             reason = "the bought license takes the place of the trial"
             work.write(EntryKind.TERMS_VOIDED, subject, {}, policy=policy, reason=reason, rules=("P2",))
-    details = {"product": product.key, "counts": dict(counts), "major": _major(product, order.major)}
+    details = {"product": product.key, "counts": dict(counts), "major": major}
     work.write(EntryKind.BOUGHT, subject, details, reason=f"{product.title} bought", rules=product.rules)
     if order.premier:
         work.write(EntryKind.PREMIER_SET, subject, {"on": True}, reason="bought with premier support", rules=("R5",))
     months = _include(work, subject, product)
     if product.sold_by is SoldBy.TIER:
-        charge_tier(work, subject, counts, {}, why=f"{product.title}, with {months} months of maintenance")
+        charge_tier(work, subject, product, counts, {}, why=f"{product.title}, with {months} months of maintenance")
     else:
         why = f"{months} months from {work.day}"
         charge_months(
@@ -174,9 +185,8 @@ def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
         )
     said = ", ".join(f"{count} {key}" for key, count in counts.items())
     work.write(EntryKind.COUNTS_SET, holding.subject, {"counts": counts}, reason=f"upgraded to {said}", rules=("P6",))
-    charge_tier(
-        work, holding.subject, counts, before, why="the difference to the tier before; maintenance ends as before"
-    )
+    why = "the difference to the tier before; maintenance ends as before"
+    charge_tier(work, holding.subject, product, counts, before, why=why)
     if product.payment_first:
         work.payment_first = (holding.subject, ("P9",))
 
@@ -305,6 +315,14 @@ def _counts(work: Workings, product: Product, counts: Mapping[str, int]) -> Mapp
 
 
 def _major(product: Product, major: int) -> int:
+    if major and not product.one_major:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{product.title} is for no major version, and {major} was given",
+            remedy="leave it out",
+            rules=product.rules,
+            field="major",
+        )
     if product.one_major and not 0 < major <= COUNT_MAX:
         refuse(
             AgreementProblem.MALFORMED,
@@ -314,6 +332,10 @@ def _major(product: Product, major: int) -> int:
             field="major",
         )
     return major if product.one_major else 0
+
+
+def _versioned(title: str, major: int) -> str:
+    return f"{title} {major}" if major else title
 
 
 def _no_premier(product: Product, subject: Subject) -> None:

@@ -13,8 +13,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from master.domain.agreements.dates import Term
+from licensemaster.values import key_text
+from master.domain.agreements.dates import Term, add_months
 from master.domain.agreements.entries import Entry, EntryKind, Subject
+from master.domain.agreements.forms import serial_form
 from master.domain.agreements.releases import ReleaseName
 
 
@@ -113,6 +115,12 @@ class Holding:
     """The major version that it is for; 0 for any (P3)."""
     keys: tuple[Key, ...] = ()
     """The last one is in force."""
+    shipped_on: date | None = None
+    """None where it is no device, or the same day as `delivered_on`."""
+    renews_from: date | None = None
+    """When automatic renewal was switched on or off last (P4)."""
+    renewal_cancelled_on: date | None = None
+    """When a renewal that awaited its payment was given up since."""
     renews_by: str = ""
     """The offer by which it renews automatically; empty for not (P4)."""
     delivered_on: date | None = None
@@ -126,6 +134,8 @@ class Holding:
     """Whether with premier support, from a day on (R5)."""
     version: int | None = None
     """The version that an upgrade or a conversion gave a license; None where none did."""
+    converted_on: date | None = None
+    """When it was converted last: nothing of the agreement before is left (L6)."""
 
     def cover(self, policy: str) -> Cover:
         """Its terms of a policy; without terms where it has none."""
@@ -138,6 +148,16 @@ class Holding:
     def premier_on(self, day: date) -> bool:
         """Whether it has premier support on a day."""
         return next((on for since, on in reversed(self.premier) if since <= day), False)
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether it is tried and not bought (P1, P2)."""
+        return self.bought_on is None and bool(self.product) and self.delivered_on is None
+
+    @property
+    def began_on(self) -> date | None:
+        """The day from which the warranty of a device, and what else came along, counts (Q3)."""
+        return self.shipped_on or self.delivered_on
 
     @property
     def key(self) -> str:
@@ -156,6 +176,11 @@ class AwaitedOrder:
     day: date
     reason: str
 
+    @property
+    def kind(self) -> str:
+        """Which kind of order it is: the name of its class. One of a kind can wait for a subject at a time."""
+        return str(self.order["kind"])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
@@ -167,7 +192,14 @@ class State:
     awaited: Mapping[int, AwaitedOrder] = field(default_factory=dict)
     releases: Mapping[ReleaseName, date] = field(default_factory=dict)
     keys_used: frozenset[str] = frozenset()
+    """In the form in which keys are compared (Q4)."""
+    serials: Mapping[str, Subject] = field(default_factory=dict)
+    """Registered devices by their serial number, in the form in which these are compared: that is who they are (N1)."""
     last_number: int = 0
+    history: tuple[Entry, ...] = ()
+    """All entries: a reversal folds anew without what it reverses."""
+    reversed: frozenset[int] = frozenset()
+    """The numbers of entries that count no more."""
 
     def holding(self, subject: Subject) -> Holding:
         """What is known of a subject; nothing but its name where the ledger has nothing."""
@@ -180,10 +212,18 @@ def fold(entries: Iterable[Entry], state: State | None = None) -> State:
     Raises:
         ValueError: the entries do not follow on each other by number.
     """
-    folding = _Folding(State() if state is None else state)
-    for entry in entries:
-        folding.add(entry)
-    return folding.state()
+    before, new = State() if state is None else state, tuple(entries)
+    for number, entry in enumerate(new, before.last_number + 1):
+        if entry.number != number:
+            raise ValueError(f"entry {entry.number} does not follow entry {number - 1}")
+    gone = {number for entry in new if entry.kind is EntryKind.REVERSED for number in entry.details["entries"]}
+    history, gone = (*before.history, *new), gone | before.reversed
+    is_anew = len(gone) > len(before.reversed)
+    folding = _Folding(State() if is_anew else before)
+    for entry in history if is_anew else new:
+        if entry.number not in gone:
+            folding.add(entry)
+    return replace(folding.state(), last_number=len(history), history=history, reversed=frozenset(gone))
 
 
 def recorded_before(entries: Iterable[Entry], instant: float) -> tuple[Entry, ...]:
@@ -199,8 +239,8 @@ class _Folding:
         self._awaited = dict(state.awaited)
         self._releases = dict(state.releases)
         self._keys_used = set(state.keys_used)
+        self._serials = dict(state.serials)
         self._balance = state.balance
-        self._last_number = state.last_number
 
     def state(self) -> State:
         return State(
@@ -209,13 +249,10 @@ class _Folding:
             awaited=self._awaited,
             releases=self._releases,
             keys_used=frozenset(self._keys_used),
-            last_number=self._last_number,
+            serials=self._serials,
         )
 
     def add(self, entry: Entry) -> None:
-        if entry.number != self._last_number + 1:
-            raise ValueError(f"entry {entry.number} does not follow entry {self._last_number}")
-        self._last_number = entry.number
         details = entry.details
         match entry.kind:
             case EntryKind.CREDITS_ADDED:
@@ -231,14 +268,23 @@ class _Folding:
                     reason=entry.reason,
                 )
             case EntryKind.ORDER_PAID | EntryKind.ORDER_CANCELLED:
-                self._awaited.pop(details["order"], None)
+                ended = self._awaited.pop(details["order"], None)
+                if entry.kind is EntryKind.ORDER_CANCELLED and ended is not None and ended.kind == "Extend":
+                    before = self._holdings.get(entry.subject, Holding(subject=entry.subject))
+                    self._holdings[entry.subject] = replace(before, renewal_cancelled_on=entry.day)
             case EntryKind.RELEASE_PUBLISHED:
                 self._releases[ReleaseName.parse(details["release"])] = entry.day
+            case EntryKind.REVERSED | EntryKind.LICENSES_PAID:
+                pass
             case _:
                 if "key" in details:
-                    self._keys_used.add(details["key"])
+                    self._keys_used.add(key_text(details["key"]))
                 before = self._holdings.get(entry.subject, Holding(subject=entry.subject))
-                self._holdings[entry.subject] = _held(before, entry)
+                after = self._holdings[entry.subject] = _held(before, entry)
+                if after.serial != before.serial:
+                    self._serials.pop(serial_form(before.serial), None)
+                    if form := serial_form(after.serial):
+                        self._serials[form] = entry.subject
 
 
 def _held(holding: Holding, entry: Entry) -> Holding:
@@ -265,15 +311,18 @@ def _held(holding: Holding, entry: Entry) -> Holding:
         case EntryKind.KEY_ISSUED:
             return replace(holding, keys=(*holding.keys, Key(details["key"], day)))
         case EntryKind.AUTO_RENEWAL_SET:
-            return replace(holding, renews_by=details["offer"])
+            return replace(holding, renews_by=details["offer"], renews_from=day, renewal_cancelled_on=None)
         case EntryKind.DEVICE_REGISTERED:
             return replace(
                 holding,
                 product=details["product"],
                 delivered_on=date.fromisoformat(details["delivered_on"]),
+                shipped_on=_day(details.get("shipped_on")),
                 serial=details["serial"],
                 installed=ReleaseName.parse(details["release"]) if details["release"] else None,
             )
+        case EntryKind.DEVICE_CORRECTED:
+            return _corrected(holding, entry)
         case EntryKind.RELEASE_INSTALLED:
             return replace(holding, installed=ReleaseName.parse(details["release"]))
         case EntryKind.BUILD_ALLOWED:
@@ -287,8 +336,41 @@ def _held(holding: Holding, entry: Entry) -> Holding:
         case EntryKind.PREMIER_SET:
             return replace(holding, premier=(*(one for one in holding.premier if one[0] < day), (day, details["on"])))
         case EntryKind.VERSION_SET:
-            return replace(holding, version=details["version"])
+            converted_on = day if details["converted"] else holding.converted_on
+            return replace(holding, version=details["version"], converted_on=converted_on)
     return holding
+
+
+def _corrected(holding: Holding, entry: Entry) -> Holding:
+    """The device as it should have been registered: terms that are counted from its delivery move with that day."""
+    details = entry.details
+    after = replace(
+        holding,
+        delivered_on=date.fromisoformat(details["delivered_on"]),
+        shipped_on=_day(details["shipped_on"]),
+        serial=details["serial"],
+    )
+    old, new = holding.began_on, after.began_on
+    if old is None or new is None:
+        return after
+    covers = {key: replace(cover, terms=_moved(cover.terms, old, new)) for key, cover in holding.covers.items()}
+    return replace(after, covers=covers)
+
+
+def _moved(terms: tuple[PaidTerm, ...], old: date, new: date) -> tuple[PaidTerm, ...]:
+    moved, found = {old: new}, []
+    for one in terms:
+        if one.anchor == old and one.anchor_months:
+            ends = moved[one.term.ends] = add_months(new, one.anchor_months)
+            begins = moved.get(one.term.begins, one.term.begins)
+            found.append(replace(one, term=Term(min(begins, ends), ends), anchor=new))
+        else:
+            found.append(one)
+    return tuple(found)
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
 
 
 def _covered(holding: Holding, cover: Cover) -> Holding:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
 
+from licensemaster.values import key_text
 from master.domain.agreements.book import Book
 from master.domain.agreements.dates import Term
 from master.domain.agreements.entries import PROJECT, Draft, EntryKind, Subject
@@ -51,6 +52,8 @@ class Workings:
     prices: PriceList | None
     drafts: list[Draft] = field(default_factory=list)
     lines: list[ExactLine] = field(default_factory=list)
+    is_confirming: bool = False
+    """Whether the payment of an order that was placed before is confirmed (P9)."""
     payment_first: tuple[Subject, tuple[str, ...]] | None = None
     """What awaits its payment, and the rules, where it does (P9)."""
     notes: list[str] = field(default_factory=list)
@@ -165,8 +168,8 @@ class Workings:
                 return None
             refuse(
                 AgreementProblem.PRICE_MISSING,
-                "there is no price file, and without one nobody knows how many credits it takes",
-                remedy=f"give the project a price file that has {section}",
+                "no price file was handed in, and without one nobody knows how many credits it takes",
+                remedy=f"hand in a price file that has {section} (--prices FILE)",
                 rules=("M2",),
             )
         if of is None or key not in of:
@@ -248,7 +251,8 @@ class Workings:
                 rules=rules,
                 field=field,
             )
-        if self.name(key, field) in self.book.state.keys_used:
+        key = key_text(self.name(key, field))
+        if key in self.book.state.keys_used:
             refuse(
                 AgreementProblem.KEY_USED,
                 f"the key {key!r} was used already; each can be used once",

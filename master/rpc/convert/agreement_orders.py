@@ -16,8 +16,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
+from licensemaster.values import clean
 from master.domain.agreements.entries import Subject
-from master.domain.agreements.orders import Order
+from master.domain.agreements.orders import NEED_A_REASON, Order
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.releases import ReleaseName
 from master.leasing.ordering import PlaceOrder, PriceText
@@ -53,9 +54,12 @@ def place_order(request: agreement_pb2.PlaceOrderRequest, caller: str) -> PlaceO
     Raises:
         InvalidArgumentError: a field is wrong; names it.
     """
+    wanted = order(request.order)
+    if isinstance(wanted, NEED_A_REASON) and not request.reason and not request.dry_run:
+        raise InvalidArgumentError("reason", "is empty; what is put right says why, for the audit")
     return PlaceOrder(
         project=incoming.project_name(request.project),
-        order=order(request.order),
+        order=wanted,
         prices=prices(request.prices) if request.HasField("prices") else None,
         caller=caller,
         request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
@@ -187,7 +191,8 @@ def _read(field: str, kind: Any, value: Any) -> Any:
 
 
 def _text(field: str, value: str, *, required: bool = False) -> str:
-    if len(value) > _TEXT_MAX or (required and not value) or (value and not value.isprintable()):
+    found = clean(value[: 8 * _TEXT_MAX])
+    if len(found) > _TEXT_MAX or (required and not found) or (found and not found.isprintable()):
         least = 1 if required else 0
         raise InvalidArgumentError(field, f"{value[:80]!r} must be {least} to {_TEXT_MAX} printable characters")
-    return value
+    return found

@@ -17,7 +17,7 @@ from master.domain.agreements.policies import Policy, SubjectKind
 from master.domain.agreements.pricing import QuoteLine, totals
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.questions import Ending, Reminder
-from master.domain.agreements.rights import Right, Standing
+from master.domain.agreements.rights import Right, Standing, features_on, has_premier
 from master.leasing.ledger import Known
 from master.leasing.ordering import Placed
 from master.rpc.convert.times import timestamp
@@ -100,8 +100,8 @@ def decimal(found: Decimal) -> str:
     return f"{found:f}"
 
 
-def entry(found: Entry) -> agreement_pb2.AgreementEntry:
-    """A line of the ledger."""
+def entry(found: Entry, *, reversed_: bool = False) -> agreement_pb2.AgreementEntry:
+    """A line of the ledger, and whether a later one reversed it."""
     return agreement_pb2.AgreementEntry(
         number=found.number,
         record_time=timestamp(found.recorded_at),
@@ -113,6 +113,9 @@ def entry(found: Entry) -> agreement_pb2.AgreementEntry:
         reason=found.reason,
         rules=found.rules,
         caller=found.caller,
+        order=found.order,
+        given_reason=found.given_reason,
+        reversed=reversed_,
     )
 
 
@@ -175,9 +178,9 @@ def agreement(book: Book, about: Subject, on: date) -> agreement_pb2.Agreement:
         serial=holding.serial,
         release=str(holding.installed or ""),
         allowed_builds=[str(one) for one in sorted(holding.builds)],
-        features=holding.features,
+        features=features_on(holding, product) if product is not None else (),
         seats=[agreement_pb2.AssignedSeat(user=one.user, uses=one.uses) for one in holding.seats],
-        premier=holding.premier_on(on),
+        premier=has_premier(book, holding, on),
     )
 
 

@@ -42,7 +42,10 @@ S = device("S")
 
 def server(release: str = "7.0", delivered: date = DELIVERED, catalog: Catalog = ALLWORX) -> Paper:
     made = Paper(catalog, PRICES)
-    made.do(RegisterDevice(device="S", product="server", delivered_on=delivered, release=release), delivered)
+    made.do(
+        RegisterDevice(device="S", product="server", delivered_on=delivered, release=release, serial="serial-S"),
+        delivered,
+    )
     return made
 
 
@@ -103,7 +106,7 @@ def test_a_server_that_nobody_knows_is_refused() -> None:
     answer = ask(Paper(ALLWORX), "7.1", "7.4", LAPSED)
     assert answer.refusal is not None
     assert answer.refusal.problem is AgreementProblem.UNKNOWN_SUBJECT
-    without = RegisterDevice(device="S", product="server", delivered_on=DELIVERED)
+    without = RegisterDevice(device="S", product="server", delivered_on=DELIVERED, serial="serial-S")
     assert Paper(ALLWORX).refused(without, LAPSED).field == "release"
 
 
@@ -111,9 +114,11 @@ def test_q3_twelve_months_of_warranty_and_three_of_maintenance() -> None:
     made = server()
     right = right_of(made.book, S, DELIVERED)
     assert (right.warranty_until, right.upgrades_until) == (date(2027, 1, 10), date(2026, 4, 10))
-    again = RegisterDevice(device="S", product="server", delivered_on=DELIVERED, release="7.1")
+    again = RegisterDevice(device="S", product="server", delivered_on=DELIVERED, release="7.1", serial="serial-S")
     assert made.refused(again, DELIVERED).problem is AgreementProblem.ALREADY_THERE
-    ahead = RegisterDevice(device="T", product="server", delivered_on=date(2026, 1, 11), release="7.1")
+    ahead = RegisterDevice(
+        device="T", product="server", delivered_on=date(2026, 1, 11), release="7.1", serial="serial-T"
+    )
     assert made.refused(ahead, DELIVERED).field == "delivered_on"
 
 

@@ -129,7 +129,7 @@ def test_a_trial_becomes_a_purchase_in_place() -> None:
     before, after = bought(40, 3)
     old, new = users(before)["x-user"], users(after)["x-user"]
     assert old.agreed is not None
-    assert (old.agreed.policy, old.agreed.ends_at) == ("trial", first_instant_of(FIRST + timedelta(days=14), ZONE))
+    assert (old.agreed.policy, old.agreed.ends_at) == ("trial", first_instant_of(FIRST + timedelta(days=15), ZONE))
     assert new.agreed is not None
     assert new.agreed.ends_at is None
     assert replace(new, agreed=old.agreed) == old

@@ -129,7 +129,7 @@ ONE = license("desk")
 def test_its_consoles() -> None:
     made = Paper(BEACON, PRICES)
     made.do(StartTrial(license="desk", product="consoles", counts={"console": 12}, key="E"), DAY)
-    assert right_of(made.book, ONE, DAY).until == date(2026, 3, 2)
+    assert right_of(made.book, ONE, DAY).until == date(2026, 3, 3)
     few = made.refused(Buy(id="desk", product="consoles", counts={"console": 11}), DAY)
     assert few.problem is AgreementProblem.BELOW_MINIMUM
     made.do(Buy(id="desk", product="consoles", counts={"console": 12}), DAY)
@@ -159,7 +159,7 @@ def test_more_consoles_within_the_year() -> None:
 
 def test_its_hubs() -> None:
     made = Paper(BEACON, PRICES)
-    made.do(RegisterDevice(device="hub", product="hub", delivered_on=DAY, release="3"), DAY)
+    made.do(RegisterDevice(device="hub", product="hub", delivered_on=DAY, release="3", serial="serial-hub"), DAY)
     assert right_of(made.book, device("hub"), DAY).warranty_until == date(2028, 1, 31)
     after = date(2026, 8, 1)
     three, four = ReleaseName.parse("3"), ReleaseName.parse("4")

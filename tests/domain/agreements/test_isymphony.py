@@ -69,17 +69,17 @@ def bought(**counts: int) -> Keys:
 def test_p1_a_trial_is_14_days_and_14_more_and_no_third_key() -> None:
     made = Keys(ISYMPHONY, PRICES)
     assert made.do(trial(user=40, queue=1), DAY).lines == ()
-    first = right_of(made.book, ONE, date(2026, 1, 28))
+    first = right_of(made.book, ONE, date(2026, 1, 29))
     assert (first.standing, first.counts, first.until) == (
-        Standing.RUNS, {"instance": 1, "user": 40, "queue": 1}, date(2026, 1, 29)
+        Standing.RUNS, {"instance": 1, "user": 40, "queue": 1}, date(2026, 1, 30)
     )  # fmt: skip
     made.do(ExtendTrial(license="L1", key="T2"), date(2026, 1, 20))
-    assert right_of(made.book, ONE, DAY).until == date(2026, 2, 12)  # 28 days
+    assert right_of(made.book, ONE, DAY).until == date(2026, 2, 13)  # 28 days, and the one of the key
     third = made.refused(ExtendTrial(license="L1", key="T3"), date(2026, 2, 1))
     assert (third.problem, third.rules, third.remedy) == (
         AgreementProblem.PURCHASED_ALREADY, ("P1",), "buy the product"
     )  # fmt: skip
-    over = right_of(made.book, ONE, date(2026, 2, 12))
+    over = right_of(made.book, ONE, date(2026, 2, 13))
     assert (over.standing, over.counts) == (Standing.STOPPED, {})
 
 
@@ -88,14 +88,14 @@ def test_p1_a_second_key_after_the_first_ran_out_still_gives_14_days() -> None:
     made.do(trial(), DAY)
     made.do(ExtendTrial(license="L1", key="T2"), date(2026, 3, 1))
     assert right_of(made.book, ONE, date(2026, 2, 1)).standing is Standing.STOPPED
-    assert right_of(made.book, ONE, date(2026, 3, 14)).until == date(2026, 3, 15)
+    assert right_of(made.book, ONE, date(2026, 3, 15)).until == date(2026, 3, 16)
 
 
 def test_p1_a_staging_server_has_a_trial_of_its_own() -> None:
     made = bought()
     staging = StartTrial(license="staging", product="isymphony", counts={"user": 20}, key="S1", major=3)
     made.do(staging, DAY)
-    assert right_of(made.book, license("staging"), DAY).until == date(2026, 1, 29)
+    assert right_of(made.book, license("staging"), DAY).until == date(2026, 1, 30)
     assert made.refused(trial("T9"), DAY).problem is AgreementProblem.ALREADY_THERE
     again = Extend(subjects=(ONE,), offer="trial", key="T9")
     assert made.refused(again, DAY).problem is AgreementProblem.ALREADY_THERE
@@ -112,10 +112,10 @@ def test_p1_keys_are_used_once_and_must_be_there() -> None:
 def test_p1_a_trials_end_is_told_before_it_stops_anything() -> None:
     made = Keys(ISYMPHONY)
     made.do(trial(), DAY)
-    told = reminders(made.book, date(2026, 1, 22))
+    told = reminders(made.book, date(2026, 1, 23))
     assert [(one.days_left, one.ending.stops) for one in told] == [(7, {"instance": 1, "user": 20})]
-    assert endings(made.book, from_day=DAY, to_day=date(2026, 1, 29)) == ()
-    assert endings(made.book, from_day=DAY, to_day=date(2026, 1, 30))[0].day == date(2026, 1, 29)
+    assert endings(made.book, from_day=DAY, to_day=date(2026, 1, 30)) == ()
+    assert endings(made.book, from_day=DAY, to_day=date(2026, 1, 31))[0].day == date(2026, 1, 30)
 
 
 def test_p2_a_purchase_replaces_the_key_in_place() -> None:
@@ -142,9 +142,10 @@ def test_p3_for_ever_for_what_was_released_under_maintenance_and_for_one_major_v
     outside = may_run(made.book, ONE, ReleaseName.parse("3.3"), later)
     assert outside is not None
     assert (outside.problem, outside.rules) == (AgreementProblem.RELEASED_OUTSIDE, ("P3", "P5"))
-    older = may_run(made.book, ONE, ReleaseName.parse("2.9"), later)
-    assert older is not None
-    assert (older.problem, older.rules) == (AgreementProblem.OTHER_MAJOR, ("P3",))
+    assert may_run(made.book, ONE, ReleaseName.parse("2.9"), later) is None, "what is lower is enabled (B2)"
+    higher = may_run(made.book, ONE, ReleaseName.parse("4.0"), later)
+    assert higher is not None
+    assert (higher.problem, higher.rules) == (AgreementProblem.OTHER_MAJOR, ("P3",))
     unknown = may_run(made.book, ONE, ReleaseName.parse("3.4"), later)
     assert unknown is not None
     assert unknown.problem is AgreementProblem.UNKNOWN_RELEASE
@@ -175,7 +176,7 @@ def test_p4_at_most_two_years_ahead() -> None:
 
 
 def test_p4_two_years_ahead_on_a_leap_day() -> None:
-    made = Keys(ISYMPHONY)
+    made = Keys(ISYMPHONY, PRICES)
     made.paid(buy(), date(2028, 2, 29))
     made.paid(RENEW, date(2028, 2, 29))
     made.paid(RENEW, date(2029, 3, 1))
