@@ -135,6 +135,8 @@ async def test_a_server_that_goes_and_comes_back(clock: Clock) -> None:
                     assert told.info == told.reason
                     assert told.retry_after_ms > 0
             await asyncio.to_thread(server.ensure_postgres_running)
+            async with asyncio.timeout(30):
+                await master.running.pulse.there.wait()
             assert await everything(master.wire) == before
             granted(await berlin.acquire(seat("port", "anna")))
 
