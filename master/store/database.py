@@ -85,7 +85,7 @@ class StorageProblem(Enum):
     @property
     def ends_service(self) -> bool:
         """Whether a master serves nobody while it lasts; of the others, one call may fail and the next succeed."""
-        return self not in (StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
+        return self not in (StorageProblem.STORAGE_BUSY, StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
 
 
 class StorageError(Exception):
