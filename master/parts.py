@@ -27,6 +27,7 @@ from master.leasing.expiry import Expiry
 from master.leasing.learning import LearningRound, Learnings
 from master.leasing.lease_clock import LeaseClock, never_stepped
 from master.leasing.licenses import Licenses, ReleaseRound
+from master.leasing.lines import Lines
 from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
 from master.leasing.periodic import Periodic
@@ -48,7 +49,7 @@ from master.rpc.metrics_page import MetricsPage
 from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
 from master.rpc.report_service import ReportService
-from master.rpc.server import Server
+from master.rpc.server import Keepalive, Server
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
 from master.rpc.webhook_service import WebhookService
@@ -107,8 +108,13 @@ class Parts:
             metrics=self.metrics,
             interval_seconds=self.settings.pulse_interval_seconds,
             clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
-            tell=lambda serving: self.server.set_health(serving=serving),
+            tell=self._serves,
         )
+
+    async def _serves(self, serving: bool) -> None:
+        if serving:
+            self.lines.serves_again()
+        await self.server.set_health(serving=serving)
 
     @property
     def _stepped_seconds(self) -> Callable[[], float]:
@@ -144,6 +150,7 @@ class Parts:
             self.metrics,
             stepped_seconds=self._stepped_seconds,
             doubt=self.pulse.doubt,
+            vigil=lambda: self.lines.vigil,
         )
 
     @cached_property
@@ -162,6 +169,20 @@ class Parts:
             refused=self.refused,
             stepped_seconds=self._stepped_seconds,
             learnings=self.learnings,
+            lines=self.lines,
+        )
+
+    @cached_property
+    def lines(self) -> Lines:
+        """What is seen of PBXs that have a standby."""
+        return Lines(
+            database=self.database,
+            estates=self.estates,
+            clock=self.clock,
+            token=lambda: secrets.token_hex(16),
+            interval_seconds=self.settings.watch_interval_seconds,
+            settle_seconds=self.settings.takeover_settle_seconds,
+            renew_jitter=self.settings.renew_jitter,
         )
 
     @cached_property
@@ -289,6 +310,7 @@ class Parts:
         gate = () if self.gate is None else (self.gate,)
         return (
             self.expiry,
+            self.lines,
             self.learning,
             self.releases,
             self.renewals,
@@ -345,6 +367,7 @@ class Parts:
             agreement_service=AgreementService(self.agreements),
             metrics=self.metrics,
             message_bytes_max=settings.message_bytes_max,
+            keepalive=Keepalive(settings.keepalive_seconds, settings.keepalive_timeout_seconds),
             gate=self.gate,
         )
 

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 from slave_client.book import Held
 from slave_client.callbacks import OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, call_allowed
-from slave_client.client import SlaveClient
+from slave_client.client import TAKEOVER_WAIT_SECONDS, SlaveClient
 from slave_client.config import ClientConfig
 from slave_client.line import Line
 from slave_client.report import Report
@@ -48,9 +48,12 @@ class BlockingSlaveClient:
         self._thread = threading.Thread(target=self._loop.run_forever, name="slave-client", daemon=True)
         self._client: SlaveClient | None = None
         self._ended = False
+        self._carrying: list[BlockingSlaveClient] = []
+        self._is_carried = False
 
     def __enter__(self) -> Self:
-        self.start()
+        if not self._is_carried:
+            self.start()
         return self
 
     def __exit__(
@@ -105,6 +108,41 @@ class BlockingSlaveClient:
         """Wait until one of the states is entered, or is the present one. Raises TimeoutError."""
         return self._wait(self._running.wait_for_state(*states, timeout_seconds=timeout_seconds))
 
+    def take_over(
+        self,
+        primary: str,
+        *,
+        reason: str = "",
+        force: bool = False,
+        wait_seconds: float = TAKEOVER_WAIT_SECONDS,
+        on_state: OnState | None = None,
+        on_seat: OnSeat | None = None,
+        on_notice: OnNotice | None = None,
+    ) -> BlockingSlaveClient:
+        """Carry the seats of a PBX that failed, and return a started client for them; see `SlaveClient.take_over`.
+
+        It lives in this client's thread: leaving this one stops it as well.
+        """
+        client = self._wait(
+            self._running.take_over(
+                primary,
+                reason=reason,
+                force=force,
+                wait_seconds=wait_seconds,
+                on_state=on_state,
+                on_seat=on_seat,
+                on_notice=on_notice,
+            )
+        )
+        for known in self._carrying:
+            if known._client is client:
+                return known
+        carried = BlockingSlaveClient(client.config)
+        carried._loop.close()
+        carried._loop, carried._thread, carried._client, carried._is_carried = self._loop, self._thread, client, True
+        self._carrying = [*(one for one in self._carrying if not one._ended), carried]
+        return carried
+
     def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
         """Tell whether a call may be made or go on: at once, from any thread, in any state, started or not."""
         client = self._client
@@ -152,8 +190,23 @@ class BlockingSlaveClient:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _end_thread(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        if self._ended:
+            return
+        self._ended = True
+        if self._is_carried:
+            return  # the thread is another client's
+        for carried in self._carrying:
+            carried._ended = True
+        asyncio.run_coroutine_threadsafe(_break_off_all(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _break_off_all() -> None:
+    """Calls of other threads that still wait end with CancelledError, rather than never."""
+    waiting = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        await asyncio.wait(waiting)

@@ -14,6 +14,7 @@ import logging
 import random
 import uuid
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -47,6 +48,9 @@ from slave_client.watcher import LeaseWatcher, Listener
 _log = logging.getLogger("slave_client")
 
 _AGING_SECONDS = 60.0
+TAKEOVER_WAIT_SECONDS = 30.0
+"""How long a takeover waits for evidence that the other PBX is gone, unless it is told otherwise."""
+_DECIDED = frozenset({State.CONNECTED, State.OFFLINE, *(state for state in State if state.is_final)})
 
 
 class SlaveClient:
@@ -288,6 +292,7 @@ class SlaveClient:
         *,
         reason: str = "",
         force: bool = False,
+        wait_seconds: float = TAKEOVER_WAIT_SECONDS,
         on_state: OnState | None = None,
         on_seat: OnSeat | None = None,
         on_notice: OnNotice | None = None,
@@ -299,8 +304,12 @@ class SlaveClient:
         client becomes FENCED and its seats are lost with the cause HANDED_BACK; this client is untouched, and may take
         over again. `stop` it to leave, `close` it only if the PBX's seats are to go back.
 
-        `force` takes over although the PBX is connected, as for planned work. Raises TakeoverError where the master
-        refuses, or where none answers and there is no standby lease in force.
+        A PBX that may be alive, by what the master sees, is left alone; for `wait_seconds` it is asked again and again
+        whether it is gone by now. A dead one is taken over from within seconds. `force` takes over at once, as for
+        planned work: a PBX that is alive is told; one that is alive and out of reach goes on using its seats as well,
+        until its signed end.
+
+        Raises TakeoverError where the master refuses, or where none answers and there is no standby lease in force.
         """
         before = self._carrying.get(primary)
         if before is not None and not before.state.is_final:
@@ -308,6 +317,7 @@ class SlaveClient:
         if before is not None:
             await before.stop()  # its folder is needed
         await self._shelf.load(primary)
+        await self._standing.judged.wait()  # it takes a lease of its own, or that no master answers
         takeover = Takeover(
             standby=self._config, primary=primary, reason=reason, force=force, own=self._standing, shelf=self._shelf
         )
@@ -331,6 +341,10 @@ class SlaveClient:
         await client.start()
         try:
             await client._standing.judged.wait()
+            if takeover.waits:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_seconds):
+                        await client._standing.wait_for(_DECIDED)
         except BaseException:
             await client.stop()
             raise

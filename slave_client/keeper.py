@@ -178,6 +178,9 @@ class LeaseKeeper:
                 if trouble.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
                     self._failures += 1
                     return 0.0 if self._failures == 1 else self._backoff.pause_seconds(self._failures)
+                if trouble.trouble is Trouble.TOO_SOON:  # a master answers, so nothing is used before it grants it
+                    self._standing.judged.set()
+                    return trouble.retry_after_seconds
                 self._masters.move_on(trouble.address)
             else:
                 self._failures = 0

@@ -41,6 +41,8 @@ class Trouble(Enum):
     one as proof. What is held stays in use."""
     REJECTED = "rejected"
     """The request is malformed. Nothing was done."""
+    TOO_SOON = "too_soon"
+    """A takeover is refused now, as the other PBX may be alive, and may be granted in a moment. Nothing was done."""
     DENIED = "denied"
     """The PBX is unknown, or the caller is not entitled. Nothing was done."""
 

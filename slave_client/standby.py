@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
 from licensemaster.v1 import lease_pb2, standby_pb2
@@ -42,14 +43,21 @@ class TakeoverProblem:
     kind: TakeoverProblemKind
     message: str
     missing: int
+    retry_at: datetime | None = None
+    """When it may be otherwise, where time changes it."""
 
 
 class TakeoverError(Exception):
-    """The seats of another PBX cannot be carried now. `problems` are the master's; empty where none answered."""
+    """The seats of another PBX cannot be carried now. `problems` are the master's; empty where none answered.
+
+    `retry_at` says when to ask again, where only that the other PBX may be alive stands in the way; else it is None.
+    """
 
     def __init__(self, message: str, problems: Sequence[TakeoverProblem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+        moments = [one.retry_at for one in self.problems if one.retry_at is not None]
+        self.retry_at = max(moments) if moments and len(moments) == len(self.problems) else None
 
 
 class Takeover:
@@ -77,6 +85,11 @@ class Takeover:
         """Of the last refusal."""
         self.document: StandbyLease | None = None
         """The standby lease that the client goes by until a master answers."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the last refusal may pass by itself: nothing stands in the way but that the PBX may be alive."""
+        return bool(self.problems) and all(one.retry_at is not None for one in self.problems)
 
     def find_document(self) -> tuple[StandbyLease, float] | None:
         """The standby lease in force and its end by the steady clock; the client may go by it from now on."""
@@ -134,14 +147,18 @@ class Takeover:
         known = {kind.value: kind for kind in TakeoverProblemKind}
         self.problems = tuple(
             TakeoverProblem(
-                kind=known.get(one.kind, TakeoverProblemKind.OTHER), message=one.message, missing=one.missing
+                kind=known.get(one.kind, TakeoverProblemKind.OTHER),
+                message=one.message,
+                missing=one.missing,
+                retry_at=one.retry_time.ToDatetime(UTC) if one.HasField("retry_time") else None,
             )
             for one in problems
         )
+        message = "; ".join(one.message for one in self.problems)
+        if self.waits and self._carried_since is None and not self._epoch:
+            return MasterError(Trouble.TOO_SOON, message, reason=REFUSED, retry_after_seconds=_ASK_AGAIN_SECONDS)
         lost = any(one.kind in _SOMEBODY_ELSES for one in self.problems)
-        return MasterError(
-            Trouble.FENCED if lost else Trouble.DENIED, "; ".join(one.message for one in self.problems), reason=REFUSED
-        )
+        return MasterError(Trouble.FENCED if lost else Trouble.DENIED, message, reason=REFUSED)
 
 
 class TakeoverOpener:
@@ -209,6 +226,8 @@ class OwnOpener:
 
 
 REFUSED = "TAKEOVER_REFUSED"
+_ASK_AGAIN_SECONDS = 1.0
+"""How often it is asked whether the other PBX is gone by now: its line may break at any moment."""
 _SOMEBODY_ELSES = frozenset(
     {
         TakeoverProblemKind.PRIMARY_ACTIVE,

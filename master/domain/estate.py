@@ -263,6 +263,11 @@ class Estate:
         return {pbx.name: pbx.id for pbx in self.pbxs.values()}
 
     @cached_property
+    def stood_in_for(self) -> frozenset[str]:
+        """The names of PBXs that have a standby (F1)."""
+        return frozenset(pbx.standby_for for pbx in self.pbxs.values() if pbx.standby_for is not None)
+
+    @cached_property
     def pool_devices(self) -> dict[int, Device]:
         """The device that a pool is on, by the pool's id."""
         devices = {pbx.device.id: pbx.device for pbx in self.pbxs.values()}

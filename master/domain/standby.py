@@ -7,7 +7,7 @@ Rules settled here, with no I/O and no clock:
   are told where those below them are not there.
 - F4: `readiness` judges a configured pair, with exact numbers.
 - F6: `pair_problems` needs nothing but the estate, so that every change can be judged before it is made.
-- F5: a takeover needs something to carry, and a primary that is gone, unless it is forced.
+- F5: a takeover needs something to carry, and a primary that is gone (`presence.py`), unless it is forced.
 
 Left to others: claims (`claims.py`), fencing (`leases.py`), who asks.
 """
@@ -23,6 +23,7 @@ from master.domain.estate import Estate, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease
 from master.domain.moves import missing_below_tier
+from master.domain.presence import Presence, told_at
 from master.domain.refusals import MOST_NAMED, LicenseRef
 from master.domain.versions import Version
 from master.domain.words import Feature, LeaseState
@@ -76,6 +77,8 @@ class StandbyProblem:
     installed: int = 0
     needed: int = 0
     licenses: tuple[LicenseRef, ...] = ()
+    retry_at: float | None = None
+    """When to ask again, UNIX seconds; None where time alone changes nothing."""
 
     @property
     def missing(self) -> int:
@@ -227,6 +230,7 @@ def takeover_problems(
     seats: int,
     claims: Claims,
     carried_since: float | None,
+    presence: Presence | None,
     force: bool,
     now: float,
 ) -> list[StandbyProblem]:
@@ -244,13 +248,15 @@ def takeover_problems(
         claims: the claims in the primary's name.
         carried_since: since when the standby has carried the seats while no master answered, None where it has not; a
             primary that was last heard of before that is gone, however lately that was.
+        presence: what masters see of whoever has the lease; None where nobody looked.
         force: whether a connected primary does not matter.
         now: UNIX seconds.
     """
     kind = StandbyProblemKind
     found = []
     heard_since = lease is not None and (carried_since is None or lease.renewed_at > carried_since)
-    active = heard_since and lease is not None and lease.state(now) is LeaseState.ACTIVE and not force
+    is_gone = force or (presence is not None and presence.gone is not None)
+    active = heard_since and lease is not None and lease.state(now) is LeaseState.ACTIVE and not is_gone
     if primary_of(estate, standby) is not primary:
         message = f"{standby.name} does not stand in for {primary.name}; `standby_for` in the project says who does"
         found.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
@@ -262,10 +268,11 @@ def takeover_problems(
         found.append(_never_seen(primary))
     elif active and lease.carrier is None:
         message = f"{primary.name} renewed its lease {now - lease.renewed_at:.0f} s ago; it has its seats itself"
-        found.append(StandbyProblem(kind=kind.PRIMARY_ACTIVE, message=message, rules=("F5",)))
+        found.append(_in_the_way(kind.PRIMARY_ACTIVE, message, primary, presence))
     elif active and lease.user_id not in (standby.id, primary.id):
-        message = f"{estate.pbxs[lease.user_id].name} carries the seats of {primary.name} already"
-        found.append(StandbyProblem(kind=kind.CARRIED_BY_ANOTHER, message=message, rules=("F5",)))
+        carrier = estate.pbxs[lease.user_id]
+        message = f"{carrier.name} carries the seats of {primary.name} already"
+        found.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
     elif not (lease.state(now).is_running or seats or _promised(claims, standby)):
         message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
         found.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
@@ -300,6 +307,15 @@ def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, *, n
         )
         found.append(StandbyProblem(kind=StandbyProblemKind.TWO_CLAIMS, message=message, rules=("F5",)))
     return Readiness(standby, primary, state, tuple(sorted(found, key=lambda problem: problem.kind)), carrying)
+
+
+def _in_the_way(kind: StandbyProblemKind, message: str, user: Pbx, presence: Presence | None) -> StandbyProblem:
+    """Somebody else has the seats: what is seen of it, when to ask again, and what `force` risks."""
+    if presence is None:
+        return StandbyProblem(kind=kind, message=message, rules=("F5",))
+    forced = f"`force` takes over now: {user.name} is told at once, but out of reach both use the seats until its end"
+    told = f"{message} ({presence.seen}); ask again at {told_at(presence.retry_at)}; {forced}"
+    return StandbyProblem(kind=kind, message=told, rules=("F5",), retry_at=presence.retry_at)
 
 
 def _promised(claims: Claims, standby: Pbx) -> bool:

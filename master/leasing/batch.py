@@ -13,7 +13,7 @@ import structlog
 
 from master.domain.decide import Decider
 from master.domain.ending import NoLeaseToEndError, risk_of
-from master.domain.estate import Pbx
+from master.domain.estate import Estate, Pbx
 from master.domain.learning import Proof, knows_less, what_is_new
 from master.domain.leases import (
     Carrier,
@@ -30,6 +30,7 @@ from master.domain.leases import (
 )
 from master.domain.ledger import Ledger
 from master.domain.notices import notices
+from master.domain.presence import Presence, Sign, Vigil, presence
 from master.domain.refusals import Refusal, TopHolder
 from master.domain.seats import Key, Seat
 from master.domain.standby import carrier_of, primary_of, takeover_problems
@@ -80,6 +81,7 @@ from master.leasing.stand_ins import StandIns, TwoClaims
 from master.store import seats as store
 from master.store.database import Tx
 from master.store.events import write_events
+from master.store.streams import stream_of
 
 _log = structlog.get_logger(__name__)
 
@@ -88,7 +90,7 @@ class Batch:
     """Requests to be decided and written in one transaction.
 
     `stepped_seconds` is how far `now` has run ahead of what PBXs count by, because a clock was set forward: leases end
-    so much later by it.
+    so much later by it. `vigil` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class Batch:
         now: float,
         clock_allowance_seconds: float,
         stepped_seconds: float = 0.0,
+        vigil: Vigil | None = None,
     ) -> None:
+        self._vigil = vigil
         self._tx = tx
         self._estates = estates
         self._now = now
@@ -277,8 +281,10 @@ class Batch:
         if before is not None and before.carrier is not None and before.user_id == standby.id:
             since = min(since, before.carrier.since)  # it restarted
         carrier = Carrier(standby.id, since, before.primary_heard_at if before is not None else 0.0)
+        evidence: Sign | None = None
         if before is None or not is_retry(before, request_id=request.request_id, user_id=standby.id):
             claims = self._stand_ins.claims.get(primary.id, ())
+            seen = self._presence(estate, before)
             problems = takeover_problems(
                 estate,
                 standby=standby,
@@ -290,6 +296,7 @@ class Batch:
                 seats=sum(self._stand_ins.held(estate, primary.id).values()),
                 claims=claims,
                 carried_since=since if request.carried is not None else None,
+                presence=seen,
                 force=request.force,
                 now=self._now,
             )
@@ -298,6 +305,7 @@ class Batch:
             if problems:
                 return TakeOverRefused(tuple(problems))
             assert before is not None
+            evidence = seen.gone if seen is not None else None
             if before.phase is Phase.EXPIRED:
                 self._reclaim_all(errand)  # what expiry has not come to yet; claims keep it counted
         lease = opened(
@@ -321,11 +329,20 @@ class Batch:
                 "instance": lease.instance_id,
                 "before": lease_before(before),
                 "forced": request.force,
+                "evidence": evidence.value if evidence is not None else None,
             }
             if request.carried is not None:
                 details |= {"carried_seconds": round(request.carried.carried_seconds, 3)}
             self._events.add(errand, "lease.taken_over", details, reason=request.reason)
         return self._granted(errand, lease)
+
+    def _presence(self, estate: Estate, lease: Lease | None) -> Presence | None:
+        """What masters see of whoever has a lease that counts as connected."""
+        if lease is None or self._vigil is None or lease.state(self._now) is not LeaseState.ACTIVE:
+            return None
+        renew_every_seconds = estate.pbxs[lease.pbx_id].pace.renew_every_seconds
+        stream = stream_of(self._tx, lease.pbx_id)
+        return presence(lease, stream, self._vigil, renew_every_seconds=renew_every_seconds, now=self._now)
 
     def _renew(self, errand: Errand, request: RenewLease) -> Answer:
         lease = self._running(errand, request.epoch)

@@ -15,6 +15,7 @@ from time import perf_counter
 
 import structlog
 
+from master.domain.presence import Vigil
 from master.leasing.batch import Batch
 from master.leasing.estates import Estates
 from master.leasing.lease_clock import never_stepped
@@ -36,6 +37,13 @@ class QueueFullError(Exception):
 
 class StoppedError(Exception):
     """The master is shutting down and takes no more requests."""
+
+
+class _Interrupted(StorageError):
+    """The commit was broken off; nobody knows how far it got."""
+
+    def __init__(self) -> None:
+        super().__init__(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +77,7 @@ class Committer:
     """Gathers requests and commits them in batches, one at a time.
 
     `stepped_seconds` tells how much longer than usual ends of leases wait (`lease_clock`); `doubt` hears why, when
-    the database did not answer.
+    the database did not answer; `vigil` tells what takeovers are decided by.
     """
 
     def __init__(
@@ -82,6 +90,7 @@ class Committer:
         *,
         stepped_seconds: Callable[[], float] = never_stepped,
         doubt: Callable[[str], None] = lambda reason: None,
+        vigil: Callable[[], Vigil | None] = lambda: None,
     ) -> None:
         self._database = database
         self._estates = estates
@@ -90,6 +99,7 @@ class Committer:
         self._metrics = metrics
         self._stepped_seconds = stepped_seconds
         self._doubt = doubt
+        self._vigil = vigil
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._kept: Kept | None = None
@@ -162,8 +172,7 @@ class Committer:
         """Answer a batch, whatever happens; then tell of it."""
         started = perf_counter()
         requests = [waiting.request for waiting in batch]
-        unknown = StorageError(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")
-        answers: Sequence[Answer | Exception] = [unknown] * len(batch)
+        answers: Sequence[Answer | Exception] = [_Interrupted()] * len(batch)
         failed: Exception | None = None
         try:
             answers = await self._transact(requests)
@@ -196,7 +205,7 @@ class Committer:
             return error
 
     async def _transact(self, requests: list[Request]) -> list[Answer | Exception]:
-        now, stepped_seconds = self._clock(), self._stepped_seconds()
+        now, stepped_seconds, vigil = self._clock(), self._stepped_seconds(), self._vigil()
 
         def work(tx: Tx) -> list[Answer | Exception]:
             batch = Batch(
@@ -205,6 +214,7 @@ class Committer:
                 now=now,
                 clock_allowance_seconds=self._limits.clock_allowance_seconds,
                 stepped_seconds=stepped_seconds,
+                vigil=vigil,
             )
             return batch.run(requests)
 

@@ -5,8 +5,10 @@ Changes go through the committer; questions are read from the database; streams 
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -16,7 +18,7 @@ from master.domain.audit import Record
 from master.domain.catalog import Catalog
 from master.domain.changes import PlannedChange
 from master.domain.estate import Estate, LeasePace, Pbx
-from master.domain.leases import running
+from master.domain.leases import Lease, running
 from master.domain.notices import DRAINING, Notice, notices
 from master.domain.overview import Overview
 from master.domain.plan import Plan
@@ -32,6 +34,7 @@ from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.estates import Estates
 from master.leasing.learning import Learnings
 from master.leasing.lease_clock import never_stepped
+from master.leasing.lines import Line, Lines
 from master.leasing.pairs import read_pairs
 from master.leasing.planning import plan_changes
 from master.leasing.refused import RefusedBook
@@ -98,6 +101,7 @@ class LicenseMaster:
         refused: RefusedBook,
         stepped_seconds: Callable[[], float] = never_stepped,
         learnings: Learnings,
+        lines: Lines,
     ) -> None:
         self._database = database
         self._estates = estates
@@ -111,6 +115,7 @@ class LicenseMaster:
         self._refused = refused
         self._stepped_seconds = stepped_seconds
         self._learnings = learnings
+        self._lines = lines
 
     @property
     def catalogs(self) -> dict[str, Catalog]:
@@ -204,36 +209,59 @@ class LicenseMaster:
             return done.answer_of(LeaseEnded)
         raise AssertionError("a dry run ends by raising its answer")
 
-    async def watch_lease(self, name: PbxName, epoch: int) -> AsyncIterator[tuple[Notice, ...]]:
+    async def watch_lease(
+        self, name: PbxName, epoch: int, *, watcher: PbxName | None
+    ) -> AsyncGenerator[tuple[Notice, ...]]:
         """What the holder of an epoch should know: at once, and whenever it changes; ends when the lease does.
+
+        `watcher` is who proved to ask; None in plain text.
 
         Raises:
             LeaseError, UnknownPbxError: there is nothing to watch.
         """
+        line: Line | None = None
+        try:
+            async with aclosing(self._watched(name, epoch, watcher)) as stream:
+                async for told, is_shown in stream:
+                    if line is None and is_shown:
+                        line = self._lines.opened(name, epoch)
+                    yield told
+        except (asyncio.CancelledError, GeneratorExit):  # nobody is there to be told; all else is this master's doing
+            if line is not None and not self._hub.draining:
+                self._lines.lost(line)
+            raise
+
+    async def _watched(
+        self, name: PbxName, epoch: int, watcher: PbxName | None
+    ) -> AsyncGenerator[tuple[tuple[Notice, ...], bool]]:
+        """The same, and whether the stream shows that whoever uses the lease is there."""
         told: tuple[Notice, ...] | None = None
         with self._hub.watching(name) as woken:
             while True:
                 woken.clear()
-                now_true = await self._notices(name, epoch, first=told is None)
+                now_true, is_shown = await self._notices(name, epoch, watcher, first=told is None)
                 if self._hub.draining:
                     now_true = (*now_true, DRAINING)
                 if now_true != told:
                     told = now_true
-                    yield told
+                    yield told, is_shown
                 if self._hub.draining or any(notice.kind.ends_lease for notice in told):
                     return
                 await woken.wait()
 
-    async def _notices(self, name: PbxName, epoch: int, *, first: bool) -> tuple[Notice, ...]:
+    async def _notices(
+        self, name: PbxName, epoch: int, watcher: PbxName | None, *, first: bool
+    ) -> tuple[tuple[Notice, ...], bool]:
         now = self._clock() - self._stepped_seconds()
 
-        def look(tx: Tx) -> tuple[Notice, ...]:
+        def look(tx: Tx) -> tuple[tuple[Notice, ...], bool]:
             book, pbx = self._estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if first or lease is None:
                 lease = running(lease, pbx=str(name), epoch=epoch, now=now)
             revoked = revoked_seats(tx, sorted({pbx.id} & book.estate.revoked_from)).get(pbx.id, ())
-            return notices(book.estate, pbx, lease, epoch=epoch, now=now, revoked=revoked)
+            told = notices(book.estate, pbx, lease, epoch=epoch, now=now, revoked=revoked)
+            return told, _shows_its_user(book.estate, lease, watcher)
 
         return await self._database.read(look)
 
@@ -464,6 +492,17 @@ class LicenseMaster:
         return await self._database.read(
             lambda tx: reading.explain(tx, self._estates, name, wants, software=software, now=now)
         )
+
+
+def _shows_its_user(estate: Estate, lease: Lease, watcher: PbxName | None) -> bool:
+    """Whether a stream shows that the user of a lease is there: its own stream, where somebody could stand in for it.
+
+    A standby may watch what it carries, but what becomes of its streams says nothing of the PBX that it stands in for.
+    """
+    user = estate.pbxs.get(lease.user_id)
+    if user is None or estate.pbxs[lease.pbx_id].name not in estate.stood_in_for:
+        return False
+    return watcher is None or watcher == PbxName(estate.name, user.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -15,6 +16,7 @@ from master.metrics import Metrics
 from master.rpc.convert import incoming, outgoing, refusals
 from master.rpc.convert.papers import Papers
 from master.rpc.errors import TooManyStreamsError
+from master.rpc.gate import identity_of_call
 from master.rpc.interceptors import caller_of_call
 from master.signing import Signer
 
@@ -198,8 +200,11 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._metrics.watch_streams.inc()
         try:
             name = incoming.pbx_name(request.pbx)
-            async for told in self._master.watch_lease(name, request.epoch):
-                yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, told))
+            identity = identity_of_call.get()
+            watcher = incoming.pbx_name(identity.resource) if identity is not None else None
+            async with aclosing(self._master.watch_lease(name, request.epoch, watcher=watcher)) as stream:
+                async for told in stream:
+                    yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, told))
         finally:
             self._streams -= 1
             self._metrics.watch_streams.dec()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -67,6 +68,16 @@ SERVICES = tuple(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How soon a line is found out that is half open, or a caller that hangs: a takeover waits for it (F5)."""
+
+    every_seconds: float
+    """A caller that was silent so long is pinged."""
+    timeout_seconds: float
+    """One that does not answer within so long is taken for gone, and its connection closed."""
+
+
 class Server:
     """Serves until told to stop."""
 
@@ -85,6 +96,7 @@ class Server:
         agreement_service: AgreementService,
         metrics: Metrics,
         message_bytes_max: int,
+        keepalive: Keepalive,
         gate: Gate | None,
     ) -> None:
         self._metrics = metrics
@@ -94,8 +106,8 @@ class Server:
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_time_ms", round(keepalive.every_seconds * 1000)),
+                ("grpc.keepalive_timeout_ms", round(keepalive.timeout_seconds * 1000)),
                 ("grpc.http2.max_pings_without_data", 0),  # else gRPC asks ever more rarely
                 *pings_borne(),
             ),

@@ -310,6 +310,20 @@ lease = Table(
 )
 """Each PBX's current lease; carrier_id is the standby that has it, claimed says whether to look into claim."""
 
+lease_stream = Table(
+    "lease_stream",
+    metadata,
+    Column("pbx_id", ForeignKey("pbx.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("stream", String(63), nullable=False),
+    Column("opened_at", Float(53), nullable=False),
+    Column("lost_at", Float(53)),
+)
+"""The newest stream of each PBX that has a standby, at any master; lost_at is when it broke, null while it is open.
+
+Written when a stream opens or breaks, beside the hot path.
+"""
+
 event = Table(
     "event",
     metadata,

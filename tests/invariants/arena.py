@@ -53,11 +53,13 @@ class Arena:
         self._database = open_database(database_url)
         self._stacks: list[AsyncExitStack] = []
         self.masters: list[InProcess] = []
+        self.serving_since: list[float] = []
         self._names = (f"history-{number}" for number in itertools.count(1))
         for _ in range(masters):
             stack, master = self.run(self._start())
             self._stacks.append(stack)
             self.masters.append(master)
+            self.serving_since.append(self.clock.now)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for something."""
@@ -74,6 +76,7 @@ class Arena:
         """Drop a master, whatever it does, and start another on the same database."""
         await self._stacks[at].aclose()
         self._stacks[at], self.masters[at] = await self._start()
+        self.serving_since[at] = self.clock.now
 
     async def mismatches(self, project_name: str) -> list[str]:
         """Counters that do not agree with the seats, and what is wrong with the project's audit."""

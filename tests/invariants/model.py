@@ -15,6 +15,9 @@ from tests.invariants.balance import Balance, HeldSeat, Key, PoolName
 TTL_SECONDS = 60
 GRACE_SECONDS = 60
 ALLOWANCE_SECONDS = 5
+RENEW_SECONDS = 20 * 1.1
+"""A third of the ttl, and the jitter."""
+RECONNECT_SECONDS, SETTLE_SECONDS = 15, 3
 
 RANK = {"port": 0, "uc": 0, "mypbx": 1, "video": 2}
 PARTS = ("mypbx", "video")
@@ -84,6 +87,8 @@ class Papers:
 
     serial: int = 0
     acknowledged: int = 0
+    ends_at: float = 0.0
+    """Of the newest one sent."""
     known: Promise = field(default_factory=Promise)
     offered: Promise = field(default_factory=Promise)
 
@@ -99,6 +104,9 @@ class Model(Balance):
     fenced: dict[str, Promise] = field(default_factory=dict)
     """By who may not have heard that PRIMARY's lease was taken from it."""
     papers: Papers = field(default_factory=Papers)
+    broken_at: float = 0.0
+    """When the newest stream of PRIMARY broke, under `broken_epoch`."""
+    broken_epoch: int = 0
 
     def copy(self) -> Model:
         """A copy to try something on."""
@@ -186,13 +194,38 @@ class Model(Balance):
             self._take_receipt(serial, discarded=discarded, released=released)
             self._send_papers(now)
 
-    def refuses_takeover(self, now: float, *, force: bool) -> bool:
+    def is_gone(self, now: float, *, serving_since: float) -> bool:
+        """Whether a master that has served since then sees that PRIMARY is gone before its lease says so."""
+        lease, known = self.leases[PRIMARY], serving_since + RECONNECT_SECONDS
+        late = lease.renewed_at + RENEW_SECONDS + RECONNECT_SECONDS
+        broke = self.broken_epoch == lease.epoch and self.broken_at >= lease.renewed_at
+        return now >= max(late, known) or (broke and now >= max(self.broken_at + SETTLE_SECONDS, known))
+
+    def end(self, pbx: str, now: float) -> tuple[int, int] | None:
+        """An operator's word: seats that went back and seats at risk; None where there is nothing to end."""
+        lease, held = self.leases[pbx], self.debited(pbx)
+        counted = sum(max(held.get(pool, 0), self.floor(pbx, pool)) for pool in self.capacity())
+        if lease.phase == "none" or (lease.phase != "open" and not counted):
+            return None
+        promises = [*self.fenced.values(), self.papers.known, self.papers.offered] if pbx == PRIMARY else []
+        ends = [promise.ends_at for promise in promises if promise.seats]
+        ends += [lease.ends_at] if lease.phase == "open" else []
+        at_risk = counted if now <= max(ends, default=0.0) else 0
+        returned = self.close(pbx)
+        if pbx == PRIMARY:
+            self.fenced, self.papers.known, self.papers.offered = {}, Promise(), Promise()
+            self.papers.serial += 1 if self.papers.serial else 0
+            self.papers.acknowledged = 0
+        return returned, at_risk
+
+    def refuses_takeover(self, now: float, *, force: bool, serving_since: float) -> bool:
         """Whether STANDBY may not carry PRIMARY's seats."""
         own, lease = self.leases[STANDBY], self.leases[PRIMARY]
         if own.phase != "open" or now > own.ends_at or lease.phase == "none":
             return True
         is_open = lease.phase == "open" and now <= lease.ends_at
-        if is_open and lease.user == PRIMARY and now <= lease.renewed_at + TTL_SECONDS and not force:
+        is_connected = is_open and lease.user == PRIMARY and now <= lease.renewed_at + TTL_SECONDS
+        if is_connected and not force and not self.is_gone(now, serving_since=serving_since):
             return True
         promised = any(promise.seats for promise in (self.papers.known, self.papers.offered))
         return not (is_open or self.debited(PRIMARY) or promised)
@@ -210,11 +243,14 @@ class Model(Balance):
 
     def _send_papers(self, now: float) -> None:
         papers, lease = self.papers, self.leases[PRIMARY]
-        if lease.phase == "none" or lease.user == STANDBY:
+        is_open = lease.phase == "open" and now <= lease.ends_at
+        if lease.phase == "none" or (is_open and lease.user == STANDBY):
             return
-        seats = self.debited(PRIMARY) if lease.phase == "open" and now <= lease.ends_at else {}
-        if seats or papers.known.seats or papers.offered.seats:
+        seats = self.debited(PRIMARY) if is_open else {}
+        unheard = papers.serial > papers.acknowledged and now <= papers.ends_at
+        if seats or papers.known.seats or papers.offered.seats or unheard:
             papers.serial += 1
+            papers.ends_at = self.leases[STANDBY].ends_at
             papers.offered.raise_to(seats, self.leases[STANDBY].ends_at)
 
     def close(self, pbx: str) -> int:

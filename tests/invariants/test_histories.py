@@ -145,7 +145,8 @@ class Lending(Moving):
             retry = lease.phase == "open" and (lease.request_id, lease.user) == (request.request_id, STANDBY)
             stale = request.standby_epoch != self._epoch(STANDBY)
             response = self._call(lambda: self._leases(at).TakeOverLease(request))
-            if not retry and (stale or self.model.refuses_takeover(now, force=force)):
+            since = self.arena.serving_since[at % len(self.arena.masters)]
+            if not retry and (stale or self.model.refuses_takeover(now, force=force, serving_since=since)):
                 assert response.problems
                 return
             assert not response.problems, response.problems
@@ -154,6 +155,25 @@ class Lending(Moving):
             assert response.seats_held == sum(self._debited(PRIMARY).values())
 
         self._do(call)
+
+    @precondition(lambda self: self.model.leases[PRIMARY].user == PRIMARY)
+    @rule(at=masters)
+    def the_line_of_the_primary_breaks(self, at: int) -> None:
+        """Its stream is opened and breaks."""
+        epoch, master = self._epoch(PRIMARY), self._master(at)
+        request = lease_pb2.WatchLeaseRequest(pbx=self._name(PRIMARY), epoch=epoch)
+
+        async def broken() -> bool:
+            stream = master.wire.leases.WatchLease(request)
+            await stream.read()
+            stream.cancel()
+            while len(master.running.hub):  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.001)
+            await master.running.lines.look()
+            return True
+
+        if self._under_lease(PRIMARY, broken):
+            self.model.broken_at, self.model.broken_epoch = self.arena.clock.now, epoch
 
     @precondition(lambda self: self.model.leases[PRIMARY].user != STANDBY)
     @rule()
@@ -172,6 +192,23 @@ class Lending(Moving):
                 assert response.seats_returned == self.model.close(pbx)
 
         self._do(call)
+
+    @rule(pbx=pbxs, at=masters, dry_run=st.booleans())
+    def an_operator_ends_its_lease(self, pbx: str, at: int, dry_run: bool) -> None:
+        request = lease_pb2.EndLeaseRequest(
+            pbx=self._name(pbx), reason="gone", request_id=str(uuid4()), dry_run=dry_run
+        )
+        model = self.model.copy() if dry_run else self.model
+        expected = model.end(pbx, self.arena.clock.now)
+        if expected is None:
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                self._call(lambda: self._leases(at).EndLease(request))
+            assert reason_of(failed.value) == "NO_LEASE_TO_END"
+            return
+        ended = self._call(lambda: self._leases(at).EndLease(request))
+        assert (ended.seats_returned, ended.seats_at_risk) == expected
+        if not dry_run:
+            assert self._call(lambda: self._leases(at).EndLease(request)) == ended, "a retry is answered alike"
 
     @rule(pbx=pbxs, at=masters, step=st.sampled_from((-1, 1)), keys=wanted)
     def call_under_another_epoch(self, pbx: str, at: int, step: int, keys: list[Key]) -> None:
@@ -269,7 +306,7 @@ class Lending(Moving):
 
     # --- Time and faults --------------------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from((1, 59, 61, 119, 121, 126)))
+    @rule(seconds=st.sampled_from((1, 4, 20, 59, 61, 119, 121, 126)))
     def let_time_pass(self, seconds: int) -> None:
         self._advance(seconds)
 

@@ -48,7 +48,7 @@ class RestartableMaster:
             release_interval_seconds=0.05,
             clock_allowance_seconds=0,
         )
-        serving = await self._stack.enter_async_context(running(settings, self.clock))
+        self.running = serving = await self._stack.enter_async_context(running(settings, self.clock))
         self.address = f"127.0.0.1:{serving.port}"
 
     async def stop(self) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, standby_pb2
+from master.domain.presence import RECONNECT_SECONDS
 from slave_client import (
+    BlockingSlaveClient,
+    ClientConfig,
     Granted,
     HolderKind,
     LossCause,
@@ -75,8 +79,9 @@ async def test_takes_over_from_a_pbx_that_died_and_hands_back(pair: RestartableM
         await berlin.sync(PHONES)
         await _ready(pair, berlin, spare)
         with pytest.raises(TakeoverError) as refused:
-            await spare.take_over(BERLIN)
+            await spare.take_over(BERLIN, wait_seconds=0)
         assert [problem.kind for problem in refused.value.problems] == [TakeoverProblemKind.PRIMARY_ACTIVE]
+        assert refused.value.retry_at is not None
         await berlin.crash()
         pair.clock.advance(31)
         spare.look_again()
@@ -99,6 +104,67 @@ async def test_takes_over_from_a_pbx_that_died_and_hands_back(pair: RestartableM
         again = await spare.take_over(BERLIN)
         assert again is not carried
         assert again.state is State.CONNECTED
+
+
+class _Blocking:
+    """A blocking client, driven from this test's loop: each call in a thread."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._client = BlockingSlaveClient(config)
+
+    async def __aenter__(self) -> _Blocking:
+        await asyncio.to_thread(self._client.start)
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await asyncio.to_thread(self._client.stop)
+
+    async def take_over(self, primary: str) -> tuple[State, set[str]]:
+        def work() -> tuple[State, set[str]]:
+            carried = self._client.take_over(primary)
+            assert self._client.take_over(primary) is carried
+            carried.sync(PHONES)
+            return carried.state, {one.want.holder for one in carried.held}
+
+        return await asyncio.to_thread(work)
+
+
+class _Async(SlaveClient):
+    async def carries(self, primary: str) -> tuple[State, set[str]]:
+        carried = await self.take_over(primary)
+        await carried.sync(PHONES)
+        return carried.state, {one.want.holder for one in carried.held}
+
+
+@pytest.mark.rule("F5")
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+async def test_waits_for_a_primary_that_may_be_alive_and_takes_over_when_it_dies(
+    pair: RestartableMaster, tmp_path: Path, blocking: bool
+) -> None:
+    await pair.apply(project(LICENSES, pbxs=PAIR, ttl_seconds=180, grace_seconds=300))  # renewals every minute
+    berlin = SlaveClient(pair.config(state_dir=tmp_path / "berlin"))
+    await berlin.start()
+    await berlin.sync(PHONES)
+    config = pair.config("spare", state_dir=tmp_path / "spare")
+    pair.clock.advance(RECONNECT_SECONDS)  # the master has served for long enough to know
+    async with AsyncExitStack() as stack:
+        if blocking:
+            waiting = asyncio.create_task((await stack.enter_async_context(_Blocking(config))).take_over(BERLIN))
+        else:
+            waiting = asyncio.create_task((await stack.enter_async_context(_Async(config))).carries(BERLIN))
+        refused = pair.running.metrics.takeovers.labels("refused")
+        while not refused._value.get() and not waiting.done():  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0.01)
+        assert not waiting.done(), await waiting
+        await berlin.crash()
+        async with asyncio.timeout(60):
+            while not waiting.done():
+                pair.clock.advance(0.1)  # far from the ttl when the settle time is over
+                await asyncio.sleep(0.05)
+        assert await waiting == (State.CONNECTED, {want.holder for want in PHONES})
+        async with wire_to(pair.address) as wire:
+            (event,) = await all_events(wire, "lease.taken_over")
+        assert '"evidence":"stream_lost"' in event.details
 
 
 @pytest.mark.rule("F5")

@@ -62,6 +62,7 @@ def standby_problems(problems: Sequence[StandbyProblem]) -> list[standby_pb2.Sta
             needed=problem.needed,
             missing=problem.missing,
             licenses=license_refs(problem.licenses),
+            retry_time=timestamp(problem.retry_at) if problem.retry_at is not None else None,
         )
         for problem in problems
     ]
