@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from licensemaster.values import bare
@@ -30,17 +30,29 @@ def _way(
     """Declares the options that every command which asks a master gets."""
 
 
+def _with_way(params: list[Any] | None) -> list[Any]:
+    """The parameters of a command; if it has a `--server`, with the profile and the certificate too."""
+    declared = list(params or [])
+    if any(param.name == "server" for param in declared):
+        way = get_command(_WAY).params
+        for param in way:
+            param.expose_value = False
+        declared += way
+    return declared
+
+
 class MasterCommand(TyperCommand):
-    """A command; if it has a `--server`, it takes the profile and the certificate too."""
+    """A command that takes the whole way to a master if it takes a part."""
 
     def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
-        declared = list(params or [])
-        if any(param.name == "server" for param in declared):
-            way = get_command(_WAY).params
-            for param in way:
-                param.expose_value = False
-            declared += way
-        super().__init__(*arguments, params=declared, **options)
+        super().__init__(*arguments, params=_with_way(params), **options)
+
+
+class MasterGroup(TyperGroup):
+    """The same for a group that does something without one of its commands."""
+
+    def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, params=_with_way(params), **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; no value keeps the white space that it was pasted, or kept as a variable, with."""
@@ -61,9 +73,10 @@ def _as_meant(value: Any, *, from_variable: bool) -> Any:
 
 
 def give_every_command_its_way(app: typer.Typer) -> None:
-    """Make all commands below `app` such commands."""
+    """Make all commands and groups below `app` such ones."""
     for command in app.registered_commands:
         command.cls = MasterCommand
     for group in app.registered_groups:
+        group.cls = MasterGroup
         if group.typer_instance is not None:
             give_every_command_its_way(group.typer_instance)

@@ -13,13 +13,22 @@ ROOT = Path(__file__).parents[2]
 TREE = typer.main.get_command(app)
 
 
-def commands(page: str) -> list[str]:
-    """What is typed in a page's blocks, and named in its sentences."""
-    text = (ROOT / page).read_text(encoding="utf-8")
+def commands(text: str) -> list[str]:
+    """What is typed in the blocks of a text, and named in its sentences."""
     blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     typed = re.findall(r"^(?:\w*\$ +)?license-master (.+?)(?: {2,}.*)?$", "".join(blocks), re.MULTILINE)
     named = re.findall(r"`license-master ([^`]+)`", text)
     return [*typed, *named]
+
+
+def command_of(words: list[str]) -> str:
+    """The command that words begin with: "license bind"."""
+    command, names = TREE, []
+    while words and hasattr(command, "commands") and words[0] in command.commands:
+        command = command.commands[words[0]]
+        names.append(words[0])
+        words = words[1:]
+    return " ".join(names)
 
 
 PAGES = ("operations", "monitoring", "backup", "agreements")
@@ -27,7 +36,7 @@ PAGES = ("operations", "monitoring", "backup", "agreements")
 
 @pytest.mark.parametrize("page", [*(f"docs/{name}.md" for name in PAGES), "README.md"])
 def test_shown_commands_exist(page: str) -> None:
-    shown = commands(page)
+    shown = commands((ROOT / page).read_text(encoding="utf-8"))
     assert shown
     for line in shown:
         words = shlex.split(line.replace("...", ""), comments=True)

@@ -101,8 +101,7 @@ def test_every_command_that_asks_a_master_takes_the_whole_way_and_no_other_does(
     def leaves(command: object, path: str = "") -> Iterator[tuple[str, set[str]]]:
         for name, below in getattr(command, "commands", {}).items():
             yield from leaves(below, f"{path} {name}")
-        if not hasattr(command, "commands"):
-            yield path, {option for param in getattr(command, "params", ()) for option in param.opts}
+        yield path, {option for param in getattr(command, "params", ()) for option in param.opts}
 
     way = {"--server", "--profile", "--tls-ca", "--tls-certificate", "--tls-key"}
     for path, options in leaves(typer.main.get_command(app)):

@@ -30,7 +30,9 @@ def _refused(line: str) -> str:
     return f"if {command}; then echo 'this should have been refused'; exit 3; else [ $? = 1 ]; fi"
 
 
-def play(shell: str, script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def play(
+    shell: str, script: str, folder: Path, *, patience_seconds: float = PATIENCE_SECONDS, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script in a folder, its master on ports of its own; whatever it left running is ended."""
     server, metrics = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     process = subprocess.Popen(
@@ -42,11 +44,14 @@ def play(shell: str, script: str, folder: Path) -> subprocess.CompletedProcess[s
         text=True,
         start_new_session=True,
         env=surroundings(
-            LICENSE_MASTER_SERVER=server, LICENSE_MASTER_LISTEN=server, LICENSE_MASTER_METRICS_LISTEN=metrics
+            LICENSE_MASTER_SERVER=server,
+            LICENSE_MASTER_LISTEN=server,
+            LICENSE_MASTER_METRICS_LISTEN=metrics,
+            **variables,
         ),
     )
     try:
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        out, err = process.communicate(timeout=patience_seconds)
     finally:
         left_behind = _end_group(process.pid)
     assert not left_behind, "the script left processes behind"
