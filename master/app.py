@@ -104,7 +104,7 @@ async def _start(master: Running, stack: AsyncExitStack) -> None:
     stack.push_async_callback(master.teller.close)
     for one in master.rounds:
         stack.push_async_callback(one.stop)
-        one.start(master.tasks)
+        one.start(master.tasks, master.pulse.there)
     stack.push_async_callback(master.pulse.stop)
     stack.push_async_callback(master.server.stop, master.settings.drain_seconds)
     stack.callback(master.hub.drain)

@@ -39,13 +39,6 @@ class StoppedError(Exception):
     """The master is shutting down and takes no more requests."""
 
 
-class _Interrupted(StorageError):
-    """The commit was broken off; nobody knows how far it got."""
-
-    def __init__(self) -> None:
-        super().__init__(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitLimits:
     """How much is gathered, and for how long."""
@@ -172,7 +165,8 @@ class Committer:
         """Answer a batch, whatever happens; then tell of it."""
         started = perf_counter()
         requests = [waiting.request for waiting in batch]
-        answers: Sequence[Answer | Exception] = [_Interrupted()] * len(batch)
+        unknown = StorageError(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")
+        answers: Sequence[Answer | Exception] = [unknown] * len(batch)
         failed: Exception | None = None
         try:
             answers = await self._transact(requests)

@@ -19,19 +19,23 @@ _log = structlog.get_logger(__name__)
 
 
 class Periodic(ABC):
-    """Calls `look` at an interval, first at once."""
+    """Calls `look` at an interval, first at once; where it needs the database, not while that is away."""
+
+    needs_database = True
 
     def __init__(self, *, interval_seconds: float) -> None:
         self._interval_seconds = interval_seconds
         self._kept: Kept | None = None
+        self._there: asyncio.Event | None = None
         self._waits = False
 
     @abstractmethod
     async def look(self) -> object:
         """Do it once."""
 
-    def start(self, tasks: Tasks) -> None:
-        """Begin."""
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
+        """Begin; `there` is set while the database is there, None leaves it to the round to find out."""
+        self._there = there if self.needs_database else None
         self._kept = tasks.keep(type(self).__name__, self._run)
 
     async def stop(self) -> None:
@@ -41,6 +45,8 @@ class Periodic(ABC):
 
     async def _run(self) -> None:
         while True:
+            if self._there is not None:
+                await self._there.wait()
             await self._look_safely()
             await self._rest()
 

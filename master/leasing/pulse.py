@@ -23,7 +23,8 @@ from master.store.database import Database, StorageError, StorageProblem, Tx
 
 _log = structlog.get_logger(__name__)
 _DOWN_INTERVAL_SECONDS = 0.5
-"""How often a database that is away is asked: often, so that sites are served as soon as it is back."""
+"""How often a database that is away is asked for: often, so that sites are served as soon as it is back. How often that
+means an attempt, `Attempts` says."""
 
 _TELL_SECONDS = 5.0
 """How long it may take to tell of a change."""
@@ -81,6 +82,9 @@ class Pulse(Periodic):
         self._metrics = metrics
         self._clock_offset_max_seconds = clock_offset_max_seconds
         self._tell = tell
+        self.there = asyncio.Event()
+        """Set while the database answers."""
+        self.there.set()
         self._lost_at: float | None = None
         self._told = True
         self._lost_for: StorageProblem | None = None
@@ -140,10 +144,12 @@ class Pulse(Periodic):
             self._show(error.problem)
         if self._lost_at is None:
             self._lost_at = self._clocks.steady()
+            self.there.clear()
 
     def _found(self) -> None:
         if self._lost_at is not None:
             away_seconds, self._lost_at = self._clocks.steady() - self._lost_at, None
+            self.there.set()
             _log.warning("the database answers again", away_seconds=round(away_seconds, 1))
             self._show(None)
 

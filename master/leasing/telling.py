@@ -1,9 +1,10 @@
 """Tells webhooks what is to be told, at least once; what that is, `alarms.py` notes.
 
 Each webhook is told by itself, one message after the other in the order in which they are due: one that does not answer
-keeps nobody waiting but itself. Several masters may tell: a message is taken by one of them for a while. What was not
-taken by its receiver is tried again, ever more rarely, then it is dead: listed, and tried again when an operator says
-so.
+keeps nobody waiting but itself. A receiver that is lost is tried by one message at a time, whichever webhook's it is,
+and the others wait without that counting as an attempt of theirs. Several masters may tell: a message is taken by one
+of them for a while. What was not taken by its receiver is tried again, ever more rarely, then it is dead: listed, and
+tried again when an operator says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from master.attempts import Attempts, StillLostError
 from master.domain.alarms import signature, wait_seconds
 from master.leasing.periodic import Periodic
 from master.metrics import Metrics
@@ -29,6 +31,14 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _WEBHOOKS_AT_ONCE_MAX = 500
 """Each takes a socket; of more than that, those wait that are due for the shortest time."""
+
+
+_RECEIVER_WAIT_MAX_SECONDS = 30.0
+"""The longest that passes between two attempts to reach a receiver that is lost, while messages to it are due."""
+
+
+class ReceiverLostError(Exception):
+    """A receiver did not answer."""
 
 
 class Teller:
@@ -54,7 +64,11 @@ class Teller:
         return self._timeout_seconds
 
     async def post(self, webhook: store.Webhook, body: str) -> str:
-        """Send it; what went wrong, empty where the receiver took it. The URL and the secret are in no answer."""
+        """Send it; why the receiver did not take it, empty where it did. The URL and the secret are in no answer.
+
+        Raises:
+            ReceiverLostError: it did not answer; says how.
+        """
         import aiohttp  # 7 MiB, for masters that have somebody to tell
 
         if self._session is None:
@@ -77,10 +91,10 @@ class Teller:
                 webhook.url, data=body.encode(), headers=headers, allow_redirects=False
             ) as answer:
                 return "" if 200 <= answer.status < 300 else f"the receiver answered {answer.status}"
-        except TimeoutError:
-            return f"the receiver did not answer within {self._timeout_seconds:g} s"
+        except TimeoutError as error:
+            raise ReceiverLostError(f"the receiver did not answer within {self._timeout_seconds:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return f"the receiver could not be reached: {type(error).__name__}"
+            raise ReceiverLostError(f"the receiver could not be reached: {type(error).__name__}") from error
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -117,6 +131,8 @@ class TellRound(Periodic):
         self._teller = teller
         self._clock = clock
         self._metrics = metrics
+        self._lost: dict[str, Attempts] = {}
+        """Receivers that did not answer, by scheme and address."""
         self._under_way: dict[int, asyncio.Task[None]] = {}
         """What tells a webhook now, by its id."""
 
@@ -161,12 +177,31 @@ class TellRound(Periodic):
         one = await self._database.transact(lambda tx: store.take_due(tx, webhook_id, now=now, until=until))
         if one is None:
             return False
-        problem = await self._teller.post(one.webhook, one.body)
+        try:
+            problem = await self._attempt(one)
+        except StillLostError as error:
+            due_at = self._clock() + error.wait_seconds
+            await self._database.transact(lambda tx: store.put_off(tx, one.id, due_at=due_at))
+            return False
         await self._database.transact(lambda tx: self._settle(tx, one, problem))
         self._metrics.webhook_messages.labels("failed" if problem else "taken").inc()
         if problem:
             _log.warning("webhook failed", webhook=one.webhook.name, attempt=one.attempts + 1, problem=problem)
         return not problem
+
+    async def _attempt(self, one: store.Delivery) -> str:
+        """What went wrong, empty where nothing did. Raises StillLostError: it is not the time to try."""
+        target = one.webhook.target
+        new = Attempts(wait_max_seconds=_RECEIVER_WAIT_MAX_SECONDS, now=self._clock)
+        receiver = self._lost.setdefault(target, new)
+        try:
+            with receiver.attempt(ReceiverLostError):
+                return await self._teller.post(one.webhook, one.body)
+        except ReceiverLostError as error:
+            return str(error)
+        finally:
+            if not receiver.failing:
+                self._lost.pop(target, None)
 
     def _settle(self, tx: Tx, one: store.Delivery, problem: str) -> None:
         if not problem:

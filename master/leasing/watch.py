@@ -66,10 +66,10 @@ class LookRound(Periodic):
         self._hub = hub
         self._seen: dict[PbxName, tuple[object, ...]] = {}
 
-    def start(self, tasks: Tasks) -> None:
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
         """Begin, where the database is shared at all."""
         if self._database.is_shared:
-            super().start(tasks)
+            super().start(tasks, there)
 
     async def look(self) -> None:
         """Wake the watchers of every PBX whose lease or project is no longer what it was at the last look."""

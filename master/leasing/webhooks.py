@@ -12,7 +12,7 @@ from master.leasing.estates import Estates
 from master.leasing.moves import operator_of
 from master.leasing.reading import read_estate
 from master.leasing.requests import RequestIdTakenError
-from master.leasing.telling import Teller
+from master.leasing.telling import ReceiverLostError, Teller
 from master.store import webhooks as store
 from master.store.database import Database, Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
@@ -158,7 +158,10 @@ class Webhooks:
             began_at=now,
             told_at=now,
         )
-        problem = await self._teller.post(webhook, body)
+        try:
+            problem = await self._teller.post(webhook, body)
+        except ReceiverLostError as error:
+            problem = str(error)
         details = {"name": name, "target": webhook.target, "taken": not problem, "problem": problem}
         await self._database.transact(
             lambda tx: self._note(tx, webhook.project_id, _TESTED, details, caller, None, "", self._clock())

@@ -152,6 +152,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.UNAVAILABLE, "DRAINING", str(error), _RETRY_STORAGE_SECONDS)
         case StorageError(problem=StorageProblem.STORAGE_SCHEMA):
             return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
+        case StorageError(problem=StorageProblem.STORAGE_BUSY):
+            return Failure(code.RESOURCE_EXHAUSTED, error.problem.name, str(error), _RETRY_STORAGE_SECONDS)
         case StorageError():
             return Failure(code.UNAVAILABLE, error.problem.name, str(error), _RETRY_STORAGE_SECONDS)
         case _:

@@ -43,6 +43,8 @@ identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", d
 class Gate(Periodic):
     """Lets calls in."""
 
+    needs_database = False
+
     def __init__(
         self,
         certificates: Certificates,

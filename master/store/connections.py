@@ -10,26 +10,48 @@ to others: transactions (`database`).
   never got.
 - When a connection breaks, the idle ones are dropped with it, and those that the server closed are not used: an outage
   is found out once, not once for each connection.
+- New connections are made one after the other, and while the last one could not be made, seldom: who asks meanwhile is
+  told at once. A server may keep each for a minute that it cannot answer, and takes a limited number.
+- Who waits in vain until one of the connections is free is told just that: it does not mean that the server is away.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from master.attempts import Attempts
 
 if TYPE_CHECKING:
     Raw = asyncpg.Connection[Any]
 _CONNECT_SECONDS = 3.0
 """How long one server may take to let us in."""
+_WAIT_MAX_SECONDS = 2.0
+"""The longest that passes between two attempts to reach a server that is away."""
 _IDLE_MAX = 4
 _MORE_MAX = 4
+_REFUSALS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+_STATEMENT_LATER_SECONDS = 1.0
+"""How much later than we the server gives up a statement that waits for a lock."""
+_TRANSACTION_TIMES = 3
+"""How many times as long as a statement a whole transaction may take."""
+_KNOWS_TRANSACTION_TIMEOUT = (17,)
+COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
+"""A commit that waits for a synchronous replica is never broken off: it would be visible without it."""
+
+
+class AllInUseError(Exception):
+    """None of the connections became free in time."""
+
 
 SERVER_SETTINGS: Mapping[str, str] = {
     # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
@@ -58,15 +80,48 @@ class Connections:
             isolation_level="AUTOCOMMIT",
             pool_size=_IDLE_MAX,
             max_overflow=_MORE_MAX,
-            pool_timeout=timeout_seconds,
             async_creator=self._connect,
         )
+        self._free = asyncio.Semaphore(_IDLE_MAX + _MORE_MAX)
+        self._connecting = asyncio.Lock()
+        self._attempts = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
         self._servers = _servers(self.engine, url)
         self._watch_pool()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """One of the connections.
+
+        Raises:
+            AllInUseError: none became free in time.
+            OSError, asyncpg.PostgresError: no server lets us in.
+        """
+        try:
+            # Longer than they may be silent: where they are, it is told, and not that they are in use.
+            async with asyncio.timeout(self._timeout_seconds + _CONNECT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise AllInUseError from error
+        try:
+            async with self.engine.connect() as connection:
+                yield connection
+        finally:
+            self._free.release()
 
     def patience(self, raw: Raw) -> Patience:
         """To be kept while a connection is used."""
         return Patience(raw, self._timeout_seconds)
+
+    def begin_to_change(self, raw: Raw) -> str:
+        """Begins a transaction that takes locks, which are let go whatever becomes of us.
+
+        Where something between the two keeps the connection open, the server never hears that it was given up: it waits
+        for a lock, and then for us to go on, even in the middle of a statement, where it does not count as idle.
+        """
+        begin = f"BEGIN; SET LOCAL statement_timeout = '{self._timeout_seconds + _STATEMENT_LATER_SECONDS:.1f}s'"
+        if raw.get_server_version() >= _KNOWS_TRANSACTION_TIMEOUT:
+            begin += f"; SET LOCAL transaction_timeout = '{self._timeout_seconds * _TRANSACTION_TIMES:.1f}s'"
+        return begin
 
     def distrust(self) -> None:
         """A connection broke: drop the idle ones."""
@@ -75,13 +130,19 @@ class Connections:
         self._idle.clear()
 
     async def _connect(self) -> Raw:
+        self._attempts.check()  # before waiting for others
+        async with self._connecting:
+            with self._attempts.attempt(*_REFUSALS):
+                return await self._connect_to_any()
+
+    async def _connect_to_any(self) -> Raw:
         failure: Exception | None = None
         for server in list(self._servers):
             try:
                 connection: Raw = await asyncpg.connect(
                     **server, server_settings=dict(SERVER_SETTINGS), timeout=_CONNECT_SECONDS
                 )
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            except _REFUSALS as error:
                 failure = error
                 self._servers.append(self._servers.pop(0))
             else:

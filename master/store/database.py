@@ -23,7 +23,7 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -33,10 +33,11 @@ import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
-from master.store.connections import Connections, Patience
+from master.attempts import Attempts
+from master.store.connections import COMMIT, AllInUseError, Connections, Patience
 from master.store.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.urls import parse_url
 
@@ -49,16 +50,19 @@ _FAILURES = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     DBAPIError,
-    PoolTimeoutError,
+    AllInUseError,
     OSError,
 )
-_BROKEN = (
+_LOST = (
     asyncpg.InterfaceError,
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.ReadOnlySQLTransactionError,  # it was the one to write to, and is no more
-    asyncio.CancelledError,
 )
+_BROKEN = (*_LOST, asyncio.CancelledError)
+_BEGIN_TO_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WAIT_MAX_SECONDS = 2.0
+"""The longest that passes between two attempts to commit where none comes through."""
 
 
 _WRITE_AHEAD = "PRAGMA journal_mode=WAL"
@@ -69,6 +73,7 @@ class StorageProblem(Enum):
     """What is wrong with the database, in the words of the API's ErrorInfo."""
 
     STORAGE_UNAVAILABLE = "the database does not answer"
+    STORAGE_BUSY = "all connections to the database are in use"
     STORAGE_LOCKED = "another program holds the database locked"
     STORAGE_FULL = "the disk of the database is full"
     STORAGE_SCHEMA = "the database has another schema than this version needs"
@@ -80,7 +85,7 @@ class StorageProblem(Enum):
     @property
     def ends_service(self) -> bool:
         """Whether a master serves nobody while it lasts; of the others, one call may fail and the next succeed."""
-        return self not in (StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
+        return self not in (StorageProblem.STORAGE_BUSY, StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
 
 
 class StorageError(Exception):
@@ -424,17 +429,19 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: URL, *, timeout_seconds: float) -> None:
         self._connections = Connections(url, timeout_seconds=timeout_seconds)
+        self._commits = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
+        """A commit that waits for a replica that is gone keeps its connection's place at the server."""
         self._changing: set[asyncio.Task[Any]] = set()
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         # Whoever gives up waiting does not break off a commit: the driver would cancel it (see `connections`).
-        task = asyncio.create_task(self._run("BEGIN", work, read_only=False))
+        task = asyncio.create_task(self._run(work, read_only=False))
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        return await self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work, read_only=True)
+        return await self._run(work, read_only=True)
 
     def occupy(self, use: Use) -> None:
         """It is for several, and its own locks keep them apart."""
@@ -443,22 +450,27 @@ class PostgresDatabase(Database):
         await asyncio.gather(*self._changing, return_exceptions=True)
         await self._connections.engine.dispose()
 
-    async def _run(self, begin: str, work: Callable[[Tx], T], *, read_only: bool) -> T:
+    async def _run(self, work: Callable[[Tx], T], *, read_only: bool) -> T:
         try:
-            async with self._connections.engine.connect() as connection:
-                try:
-                    return await connection.run_sync(lambda plain: self._transaction(plain, begin, work, read_only))
-                except _BROKEN as error:
-                    await connection.invalidate()
-                    if not isinstance(error, asyncio.CancelledError):
-                        self._connections.distrust()
-                    raise
+            async with self._connections.connection() as connection:
+                with nullcontext() if read_only else self._commits.attempt(*_LOST):
+                    return await self._run_on(connection, work, read_only)
         except _FAILURES as error:
             raise _storage_error(error) from error
 
-    def _transaction(self, plain: Connection, begin: str, work: Callable[[Tx], T], read_only: bool) -> T:
+    async def _run_on(self, connection: AsyncConnection, work: Callable[[Tx], T], read_only: bool) -> T:
+        try:
+            return await connection.run_sync(lambda plain: self._transaction(plain, work, read_only))
+        except _BROKEN as error:
+            await connection.invalidate()
+            if not isinstance(error, asyncio.CancelledError):
+                self._connections.distrust()
+            raise
+
+    def _transaction(self, plain: Connection, work: Callable[[Tx], T], read_only: bool) -> T:
         raw = plain.connection.driver_connection
         assert raw is not None
+        begin = _BEGIN_TO_READ if read_only else self._connections.begin_to_change(raw)
         patience = self._connections.patience(raw)
         try:
             return _transaction(_PostgresTx(plain, patience, read_only=read_only), begin, work)
@@ -477,7 +489,7 @@ def _transaction(tx: _PostgresTx, begin: str, work: Callable[[Tx], T]) -> T:
     except BaseException:
         tx.await_(_rollback)
         raise
-    tx.await_(lambda raw: raw.execute("COMMIT"))
+    tx.await_(lambda raw: raw.execute(COMMIT))
     return result
 
 
@@ -520,6 +532,8 @@ def _storage_error(error: BaseException) -> Exception:
     text = str(original)
     if isinstance(cause, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
         return cause if isinstance(cause, Exception) else RuntimeError(text)
+    if isinstance(error, AllInUseError):
+        return StorageError(StorageProblem.STORAGE_BUSY)
     if isinstance(cause, asyncpg.DiskFullError) or "disk is full" in text or "No space left" in text:
         return StorageError(StorageProblem.STORAGE_FULL)
     if "locked" in text or isinstance(cause, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError):

@@ -170,6 +170,11 @@ def delivered(tx: Tx, delivery_id: int) -> None:
     tx.rows("DELETE FROM webhook_delivery WHERE id = ?1", delivery_id)
 
 
+def put_off(tx: Tx, delivery_id: int, *, due_at: float) -> None:
+    """It was not sent at all."""
+    tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", delivery_id, due_at)
+
+
 def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, problem: str) -> None:
     """It was not; dead where `due_at` is None."""
     tx.rows(

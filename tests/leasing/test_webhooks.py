@@ -372,3 +372,32 @@ async def test_an_authority_that_is_none(
     with pytest.raises(ValueError, match=f"webhook_ca_file: .*{problem}"):
         async with in_process_master(sqlite_database_url, clock, webhook_ca_file=file):
             pass
+
+
+async def test_a_receiver_that_is_lost_is_tried_by_one_message_at_a_time(master: InProcess) -> None:
+    """Whichever webhook's it is; that the others wait costs them no attempt, and when it is back all are told."""
+    tried = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tried
+        tried += 1
+        writer.close()
+
+    await _short(master)
+    lost = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = lost.sockets[0].getsockname()[1]
+    async with lost:
+        for number in range(6):
+            await _add(master, f"http://127.0.0.1:{port}/{number}", name=f"pager-{number}")
+        await _look(master)
+        assert 1 <= tried <= 6
+        for _ in range(8):
+            tried = 0
+            await _look(master, seconds=700)
+            assert tried == 1
+    listed = await master.wire.webhooks.ListDeadMessages(webhook_pb2.ListDeadMessagesRequest(project=NAME))
+    assert not listed.messages
+    async with receiving(port=port) as back:
+        for _ in range(3):
+            await _look(master, seconds=700)
+        assert {one.path for one in back.got} == {f"/{number}" for number in range(6)}

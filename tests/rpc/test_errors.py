@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from master import leasing
+from master.attempts import StillLostError
 from master.auth.limits import CallerLimitError
 from master.auth.permissions import AccessDeniedError, Denial
 from master.domain.agreements.price_file import PriceFileError
@@ -35,10 +36,12 @@ from master.leasing.requests import (
     UnknownNameError,
     UnknownPbxError,
 )
+from master.leasing.telling import ReceiverLostError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
 from master.store import database, events
+from master.store.connections import AllInUseError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 from master.store.sqlite_file import InUseError, ReplacedError
@@ -81,6 +84,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (TooManyStreamsError("many"), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
     (StoppedError("stopped"), CODE.UNAVAILABLE, "DRAINING", True),
     (StorageError(StorageProblem.STORAGE_UNAVAILABLE), CODE.UNAVAILABLE, "STORAGE_UNAVAILABLE", True),
+    (StorageError(StorageProblem.STORAGE_BUSY), CODE.RESOURCE_EXHAUSTED, "STORAGE_BUSY", True),
     (StorageError(StorageProblem.STORAGE_LOCKED), CODE.UNAVAILABLE, "STORAGE_LOCKED", True),
     (StorageError(StorageProblem.STORAGE_FULL), CODE.UNAVAILABLE, "STORAGE_FULL", True),
     (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
@@ -89,7 +93,18 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (StorageError(StorageProblem.STORAGE_FOREIGN), CODE.UNAVAILABLE, "STORAGE_FOREIGN", True),
     (StorageError(StorageProblem.STORAGE_IN_USE), CODE.UNAVAILABLE, "STORAGE_IN_USE", True),
 ]
-NEVER_LEAVE = {DryRun, DrillDone, _Failed, UnknownLicenseNameError, DatabaseOutdatedError, InUseError, ReplacedError}
+NEVER_LEAVE = {
+    AllInUseError,
+    StillLostError,
+    ReceiverLostError,
+    DryRun,
+    DrillDone,
+    _Failed,
+    UnknownLicenseNameError,
+    DatabaseOutdatedError,
+    InUseError,
+    ReplacedError,
+}
 """Caught where they are raised."""
 MODULES = [database, errors, events] + [
     importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)

@@ -135,6 +135,8 @@ async def test_a_server_that_goes_and_comes_back(clock: Clock) -> None:
                     assert told.info == told.reason
                     assert told.retry_after_ms > 0
             await asyncio.to_thread(server.ensure_postgres_running)
+            async with asyncio.timeout(30):
+                await master.running.pulse.there.wait()
             assert await everything(master.wire) == before
             granted(await berlin.acquire(seat("port", "anna")))
 
@@ -149,13 +151,15 @@ async def test_a_server_that_goes_and_comes_back(clock: Clock) -> None:
 
 
 async def _until_it_serves(berlin: BarePbx) -> None:
-    """A restart that nobody noticed is found out by the connections that it broke, each once at most."""
+    """A restart that nobody noticed is found out by the connections it broke; who comes back when told is served."""
     reasons = []
     for _ in range(10):
         try:
             granted(await berlin.acquire(seat("port", "ben")))
             break
         except grpc.aio.AioRpcError as error:
-            reasons.append(seen(error).reason)
+            told = seen(error)
+            reasons.append(told.reason)
+            await asyncio.sleep(told.retry_after_ms / 1000)
     assert len(reasons) < 10
     assert set(reasons) <= {"STORAGE_UNAVAILABLE"}
