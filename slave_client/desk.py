@@ -24,6 +24,7 @@ from slave_client.keepsake import Keepsake
 from slave_client.masters import MasterError, Masters, Trouble
 from slave_client.patience import Patience
 from slave_client.revoking import Revoker
+from slave_client.seat_messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.seats import (
     Granted,
     Outcome,
@@ -35,9 +36,6 @@ from slave_client.seats import (
     Source,
     Synced,
     Want,
-    outcome_from_result,
-    outcome_from_return,
-    seat_from_want,
 )
 from slave_client.settling import Ask, Settler
 from slave_client.standing import Standing

@@ -12,7 +12,8 @@ from enum import Enum
 from typing import Final
 
 from licensemaster.v1 import lease_pb2
-from slave_client.seats import LicenseRef, SeatKey, keys_from_seats, licenses_from_refs
+from slave_client.seat_messages import keys_from_seats, licenses_from_refs
+from slave_client.seats import LicenseRef, SeatKey
 
 
 class NoticeKind(Enum):

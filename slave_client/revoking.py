@@ -22,19 +22,8 @@ from slave_client.config import ClientConfig
 from slave_client.keepsake import Keepsake
 from slave_client.masters import MasterError, Masters
 from slave_client.patience import Patience
-from slave_client.seats import (
-    LossCause,
-    Lost,
-    Outcome,
-    Reason,
-    Refused,
-    SeatChange,
-    SeatKey,
-    Want,
-    outcome_from_result,
-    outcome_from_return,
-    seat_from_want,
-)
+from slave_client.seat_messages import outcome_from_result, outcome_from_return, seat_from_want
+from slave_client.seats import LossCause, Lost, Outcome, Reason, Refused, SeatChange, SeatKey, Want
 from slave_client.standing import Standing
 from slave_client.states import State
 

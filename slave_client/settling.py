@@ -15,6 +15,12 @@ from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.book import Book, Settlement
 from slave_client.keepsake import Keepsake
 from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.seat_messages import (
+    outcome_from_result,
+    refused_from_refusal,
+    seat_from_want,
+    want_from_seat,
+)
 from slave_client.seats import (
     Basis,
     Granted,
@@ -26,10 +32,6 @@ from slave_client.seats import (
     Source,
     Synced,
     Want,
-    outcome_from_result,
-    refused_from_refusal,
-    seat_from_want,
-    want_from_seat,
 )
 from slave_client.standing import Standing
 

@@ -11,6 +11,8 @@ from licensemaster.v1 import seat_pb2
 from master.cli.enum_names import in_words
 from master.cli.output import add_row, joined, short_name, table, visible
 
+_LISTED_MAX = 20
+
 
 def result_view(title: str, result: seat_pb2.SeatResult) -> RenderableType:
     """A panel with the whole answer; green for a grant, red for a refusal."""
@@ -55,15 +57,17 @@ def refusal_parts(refusal: seat_pb2.Refusal) -> list[RenderableType]:
             add_row(holders, short_name(holder.pbx), holder.site, holder.seats)
         parts += ["", holders]
     if refusal.licenses:
-        parts += ["", licenses_view(refusal.licenses, "Licenses that decide it")]
+        listed = refusal.licenses[:_LISTED_MAX]
+        parts += ["", licenses_view(listed, "Licenses that decide it")]
+        parts += _left_out(len(listed), refusal.licenses_total)
     if refusal.seats:
         depending = table("Type", "Holder", title="Seats that depend on it")
-        for seat in refusal.seats:
+        listed_seats = refusal.seats[:_LISTED_MAX]
+        for seat in listed_seats:
             add_row(depending, seat.license_type, holder_text(seat))
-        parts += ["", depending]
-    remedy = remedy_text(refusal.remedy)
-    if remedy:
-        parts += ["", Text.assemble(("→ ", "bold yellow"), visible(remedy, "bold yellow"))]
+        parts += ["", depending, *_left_out(len(listed_seats), refusal.seats_total)]
+    if ways := _ways(refusal.remedy):
+        parts += ["", *ways]
     return parts
 
 
@@ -75,31 +79,18 @@ def licenses_view(licenses: Iterable[seat_pb2.LicenseRef], title: str) -> Table:
     return shown
 
 
-def remedy_text(remedy: seat_pb2.Remedy) -> str:
-    """The remedy's sentence, or one made from its parts where the master sent none."""
-    if remedy.text:
-        return remedy.text
-    where = f" on {remedy.device}" if remedy.device else ""
-    version = f" {remedy.version}" if remedy.version else ""
-    match remedy.action:
-        case seat_pb2.REMEDY_ACTION_CORRECT_REQUEST:
-            return "correct the request"
-        case seat_pb2.REMEDY_ACTION_ADD_LICENSES:
-            return f"install {remedy.quantity:,} more licenses of {remedy.license_type}{where}"
-        case seat_pb2.REMEDY_ACTION_REPLACE_LICENSES:
-            return f"replace the licenses named with ones of version{version} or newer"
-        case seat_pb2.REMEDY_ACTION_UPGRADE_SOFTWARE:
-            return f"run version{version} or newer"
-        case seat_pb2.REMEDY_ACTION_DOWNGRADE_SOFTWARE:
-            return f"run version{version} or older"
-        case seat_pb2.REMEDY_ACTION_ACQUIRE_FIRST:
-            return f"acquire {remedy.license_type} first"
-        case seat_pb2.REMEDY_ACTION_RETURN_FIRST:
-            return "return the seats named first"
-        case seat_pb2.REMEDY_ACTION_WAIT:
-            return "wait"
-        case _:
-            return ""
+def _ways(remedy: seat_pb2.Remedy) -> list[RenderableType]:
+    """Each way on lines of its own; each is enough by itself."""
+    told = [way.text for way in remedy.ways] or [remedy.text]
+    return [
+        Text.assemble(("→ " if number == 0 else "  or ", "bold yellow"), visible(text, "bold yellow"))
+        for number, text in enumerate(told)
+        if text
+    ]
+
+
+def _left_out(shown: int, total: int) -> list[RenderableType]:
+    return [visible(f"and {total - shown:,} more; --json lists them", "dim")] if total > shown else []
 
 
 def holder_text(seat: seat_pb2.Seat) -> str:

@@ -96,12 +96,12 @@ class _Answering:
         first, takes = self.alike[0], self.trial.estate.catalog.types[self.alike[0].license_type]
         newer = takes.exempt_from_software
         if newer is not None and self.trial.software < newer:  # G1: nobody is told to buy one
-            yield self._upgrade(newer)
+            yield from self._upgrade(newer)
             yield from self._free(takes, first)
             return
         match first.reason:
             case RefusalReason.SOFTWARE_TOO_OLD if first.software is not None:
-                yield self._upgrade(first.software)
+                yield from self._upgrade(first.software)
             case RefusalReason.MODEL_EXCLUDED:
                 yield from self._release(first.device, self._named(first.licenses))
             case RefusalReason.VERSION_LIMIT:
@@ -181,7 +181,7 @@ class _Answering:
             return  # whoever buys need not wait as well
         device = self.case.estate.pool_devices[first.pool_id].name
         quantity = len(self.alike) + over(self.trial, device, takes.key)
-        if quantity <= self.trial.pool(device, takes.key).used:
+        if quantity <= self.trial.pool(device, takes.key, after=True).used:
             step = Step(action=RemedyAction.FREE_SEATS, license_type=takes.key, quantity=quantity, device=device)
             yield joined(self.steps, step)
 
@@ -207,9 +207,10 @@ class _Answering:
 
     # --- Versions -------------------------------------------------------------------------------------------------
 
-    def _upgrade(self, version: Version) -> Steps:
-        step = Step(action=RemedyAction.UPGRADE_SOFTWARE, pbx=self.case.pbx.name, version=str(version))
-        return joined(self.steps, step)
+    def _upgrade(self, version: Version) -> Iterator[Steps]:
+        if not any(step.action is RemedyAction.DOWNGRADE_SOFTWARE and step.pbx for step in self.steps):
+            step = Step(action=RemedyAction.UPGRADE_SOFTWARE, pbx=self.case.pbx.name, version=str(version))
+            yield joined(self.steps, step)
 
     def _lift_limit(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
         """B5, B6: newer licenses in the place of all that are too old, or none, or software that they allow."""

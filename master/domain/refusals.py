@@ -115,7 +115,7 @@ class RemedyAction(Enum):
     EXPLAIN = "explain"
     """What would help takes longer to find than a refusal may: `explain` finds it."""
     NONE = "none"
-    """Nothing that can be changed here would help."""
+    """The master knows of nothing that would help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

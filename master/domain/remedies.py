@@ -11,7 +11,7 @@ Left to `remedy_words.py`: how steps are worded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from master.domain.answers import Steps, answers, kind_of
@@ -38,7 +38,6 @@ _TURNS_MUCH = frozenset(
         RemedyAction.WAIT,
     }
 )
-_OTHER_REQUEST = frozenset({RefusalReason.UNKNOWN_LICENSE_TYPE, RefusalReason.HOLDER_KIND})
 _ORDER = {action: number for number, action in enumerate((
     RemedyAction.WAIT,
     RemedyAction.RENEW_AGREEMENT,
@@ -135,29 +134,30 @@ def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
         refused: why it was refused, one for each seat.
         effort: what finding it may take.
     """
-    first = refused[0]
-    if first.reason in _OTHER_REQUEST:
-        step = Step(
-            action=RemedyAction.CORRECT_REQUEST,
-            license_type=first.license_type if first.reason is RefusalReason.HOLDER_KIND else "",
-            field="license_type" if first.reason is RefusalReason.UNKNOWN_LICENSE_TYPE else "holder_kind",
-            accepted=first.accepted,
-        )
-        return _told([((step,), step)], case)
-    if first.reason is RefusalReason.REQUIREMENT_MISSING and not first.lacks:
-        field, accepted = first.accepted
-        step = Step(
-            action=RemedyAction.CORRECT_REQUEST,
-            license_type=first.license_type,
-            field=field,
-            accepted=(accepted,),
-        )
-        return _told([((step,), step)], case)
-    found, all_tried = _search(case, refused, effort)
+    search = _Search(case, effort)
+    wrong = _correction(refused[0])
+    found = search.ways(refused) if wrong is None else []
+    wrong = wrong or search.wrong
+    if not found and wrong is not None:
+        found = [((wrong,), wrong)]
     if found:
         return _told(found, case)
-    action = RemedyAction.NONE if all_tried else RemedyAction.EXPLAIN
-    return _told([], case, instead=Step(action=action, license_type=first.license_type))
+    action = RemedyAction.NONE if effort.left > 0 else RemedyAction.EXPLAIN
+    return _told([], case, instead=Step(action=action, license_type=refused[0].license_type))
+
+
+def _correction(refusal: Refusal) -> Step | None:
+    """What the request says wrongly, or leaves out: what it says then is another request, with an answer of its own."""
+    match refusal.reason:
+        case RefusalReason.UNKNOWN_LICENSE_TYPE:
+            name, key, accepted = "license_type", "", refusal.accepted
+        case RefusalReason.HOLDER_KIND:
+            name, key, accepted = "holder_kind", refusal.license_type, refusal.accepted
+        case RefusalReason.REQUIREMENT_MISSING if not refusal.lacks:
+            name, key, accepted = refusal.accepted[0], refusal.license_type, refusal.accepted[1:]
+        case _:
+            return None
+    return Step(action=RemedyAction.CORRECT_REQUEST, license_type=key, field=name, accepted=accepted)
 
 
 def _told(found: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | None = None) -> Remedy:
@@ -171,42 +171,51 @@ def _told(found: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | No
 # --- The search -------------------------------------------------------------------------------------------------------
 
 
-def _search(case: Case, refused: Sequence[Refusal], effort: Effort) -> tuple[list[tuple[Steps, Step]], bool]:
-    """Ways with the step that answers the first reason, the shortest first; and whether all there is was tried."""
-    found: list[tuple[Steps, Step]] = []
-    seen: set[Steps] = set()
-    for begun in answers(case, (), Trial(case.estate, case.read_pools(), case.software, tuple(refused))):
-        if (steps := _to_its_end(case, begun, seen, effort)) is not None:
-            found.append((tuple(sorted(steps, key=lambda step: _ORDER[step.action])), steps[0]))
-    found.sort(key=lambda way: len(way[0]))
-    return found[:_WAYS_MAX], effort.left > 0
+@dataclass(slots=True)
+class _Search:
+    """What is tried for one case."""
 
+    case: Case
+    effort: Effort
+    seen: set[Steps] = field(default_factory=set)
+    wrong: Step | None = None
+    """What the request was found to leave out on the way."""
 
-def _to_its_end(case: Case, begun: Steps, seen: set[Steps], effort: Effort) -> Steps | None:
-    """The first way that begins so: whatever is refused still is answered in turn, until nothing is."""
-    waiting = [begun]
-    while waiting and effort.left > 0:
-        steps = waiting.pop()
-        if steps in seen or len(steps) > _STEPS_MAX:
-            continue
-        seen.add(steps)
-        trial = _tried(case, steps, effort)
-        if not trial.refused:
-            return _without_needless(case, steps, effort)
-        waiting += reversed(list(answers(case, steps, trial)))
-    return None
+    def ways(self, refused: Sequence[Refusal]) -> list[tuple[Steps, Step]]:
+        """Ways with the step that answers the first reason, the shortest first."""
+        case, found = self.case, list[tuple[Steps, Step]]()
+        pools = case.read_pools()
+        for begun in answers(case, (), Trial(case.estate, pools, case.software, tuple(refused), pools)):
+            if (steps := self._to_its_end(begun)) is not None:
+                found.append((tuple(sorted(steps, key=lambda step: _ORDER[step.action])), steps[0]))
+        found.sort(key=lambda way: len(way[0]))
+        return found[:_WAYS_MAX]
 
+    def _to_its_end(self, begun: Steps) -> Steps | None:
+        """The first way that begins so: whatever is refused still is answered in turn, until nothing is."""
+        waiting = [begun]
+        while waiting and self.effort.left > 0:
+            steps = waiting.pop()
+            if steps in self.seen or len(steps) > _STEPS_MAX:
+                continue
+            self.seen.add(steps)
+            trial = self._tried(steps)
+            if not trial.refused:
+                return self._without_needless(steps)
+            self.wrong = self.wrong or _correction(trial.refused[0])
+            waiting += reversed(list(answers(self.case, steps, trial)))
+        return None
 
-def _tried(case: Case, steps: Steps, effort: Effort) -> Trial:
-    effort.left -= _TRIAL_COSTS + len(case.wants) + len(case.returns) + sum(len(step.seats) for step in steps)
-    return tried(case, steps)
+    def _tried(self, steps: Steps) -> Trial:
+        asked = len(self.case.wants) + len(self.case.returns) + sum(len(step.seats) for step in steps)
+        self.effort.left -= _TRIAL_COSTS + asked
+        return tried(self.case, steps)
 
-
-def _without_needless(case: Case, steps: Steps, effort: Effort) -> Steps:
-    """The first step and those that it takes beside it: one that turns much may have made an earlier one needless."""
-    if len(steps) > 2 and any(step.action in _TURNS_MUCH for step in steps):
-        for step in steps[1:]:
-            fewer = tuple(one for one in steps if one is not step)
-            if not _tried(case, fewer, effort).refused:
-                steps = fewer
-    return steps
+    def _without_needless(self, steps: Steps) -> Steps:
+        """The first step and those that it takes beside it: what turns much may have made an earlier one needless."""
+        if len(steps) > 2 and any(step.action in _TURNS_MUCH for step in steps):
+            for step in steps[1:]:
+                fewer = tuple(one for one in steps if one is not step)
+                if not self._tried(fewer).refused:
+                    steps = fewer
+        return steps

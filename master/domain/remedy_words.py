@@ -49,7 +49,7 @@ def step_in_words(step: Step, catalog: Catalog) -> str:
         case RemedyAction.EXPLAIN:
             return "ask `license-master explain`: what would help takes longer to find than a refusal may"
         case RemedyAction.NONE:
-            return "nothing that can be changed here would grant it"
+            return "the license master knows of nothing that would grant it"
 
 
 def moment(at: float) -> str:

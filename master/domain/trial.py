@@ -55,11 +55,13 @@ class Trial:
     software: Version
     refused: tuple[Refusal, ...]
     """What is refused still; what others need stands first."""
+    left: Mapping[int, PoolScore]
+    """The pools after it, with what was returned and granted."""
 
-    def pool(self, device: str, license_type: str) -> PoolScore:
-        """How much of a pool is used before the request is decided."""
+    def pool(self, device: str, license_type: str, *, after: bool = False) -> PoolScore:
+        """How much of a pool is used before the request is decided, or after it."""
         at = self.estate.pbx_on[device].device.id, license_type
-        return self.pools[self.estate.pool_ids[at]]
+        return (self.left if after else self.pools)[self.estate.pool_ids[at]]
 
 
 def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
@@ -102,7 +104,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
     refused.sort(key=lambda one: rank.get(one.license_type, 0))
     if software > case.software and (above := _above_limit(estate, case, software)):
         refused.insert(0, above)
-    return Trial(estate, pools, software, tuple(refused))
+    return Trial(estate, pools, software, tuple(refused), ledger.pools)
 
 
 def added_license(estate: Estate, step: Step) -> License:
@@ -169,8 +171,8 @@ def _want(seat: SeatRef) -> Want:
 
 
 def over(trial: Trial, device: str, license_type: str) -> int:
-    """By how much a pool is short before the first seat is granted: what is used and leaving beyond what is there."""
-    pool = trial.pool(device, license_type)
+    """By how much a pool is short before one more seat is granted: what is used and leaving beyond what is there."""
+    pool = trial.pool(device, license_type, after=True)
     installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
     return max(pool.used + installation.leaving.get(license_type, 0) - pool.capacity, 0)
 

@@ -19,7 +19,7 @@ from master.cli.paging import PAGE_SIZE_MAX, read_pages
 from master.cli.past_moment import past_moment
 from master.cli.project import CHANGES_SHOWN_MAX, print_changes
 from master.cli.status import ROWS_SHOWN_MAX, status_view
-from master.cli.verdict import remedy_text, result_view
+from master.cli.verdict import result_view
 from tests.cli.screen import plain_console, rendered, shown
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -82,9 +82,15 @@ def test_a_reason_of_a_newer_master_is_shown_by_number() -> None:
     assert "reason  99" in rendered(result_view("x", newer))
 
 
-@pytest.mark.parametrize("action", seat_pb2.RemedyAction.values()[1:])
-def test_every_remedy_has_words_without_a_text(action: seat_pb2.RemedyAction.ValueType) -> None:
-    assert remedy_text(seat_pb2.Remedy(action=action, license_type="port", quantity=3, version="12", device="box"))
+def test_each_way_stands_by_itself_and_long_lists_say_what_is_left_out() -> None:
+    bad = refusal()
+    bad.remedy.ways.add(text="bind one more")
+    bad.remedy.ways.add(text="wait for one")
+    bad.licenses_total = 1 + len(bad.licenses)
+    screen = rendered(result_view("x", seat_pb2.SeatResult(refused=bad)))
+    assert "→ bind one more" in screen
+    assert "  or wait for one" in screen
+    assert "and 1 more; --json lists them" in screen
 
 
 @pytest.mark.parametrize(

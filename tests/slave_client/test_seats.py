@@ -9,7 +9,12 @@ import pytest
 from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client import Basis, Granted, HolderKind, Reason, Refused, RemedyAction, SeatKey, Source, Want
 from slave_client.notices import NoticeKind, notices_from_proto
-from slave_client.seats import outcome_from_result, outcome_from_return, seat_from_want, want_from_seat
+from slave_client.seat_messages import (
+    outcome_from_result,
+    outcome_from_return,
+    seat_from_want,
+    want_from_seat,
+)
 
 
 def _names(values: Sequence[tuple[str, int]]) -> list[str]:

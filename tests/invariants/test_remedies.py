@@ -1,0 +1,228 @@
+"""Every remedy that a random history produces is carried out, and then the very same request is granted.
+
+Carried out by code of its own: licenses come and go, PBXs run other software, seats are acquired and returned by
+whoever holds them. Only what is asked for in the end is decided by the code that found the remedy.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from master.domain.decide import Decider
+from master.domain.estate import InUse, License, Release
+from master.domain.refusals import Refusal, RemedyAction, Step, Way
+from master.domain.seats import Granted, SeatKey, Want
+from master.domain.terms import TermsBook
+from master.domain.versions import Version
+from master.domain.words import HolderKind, Metering
+from tests.domain.catalogs import INNOVAPHONE
+from tests.domain.remedying import Site, want
+
+Action = RemedyAction
+USERS = ("anna", "bert", "cleo")
+PRINTED = {key: one.name for key, one in INNOVAPHONE.types.items() if one.metering is not Metering.FREE}
+NO_GRANT = {Action.EXPLAIN, Action.NONE}
+OTHER_REQUEST = ("license_type", "holder_kind", "user", "line")
+RELEASE = Release(
+    in_use=InUse.DRAIN,
+    to_device="",
+    requested_by="operator",
+    requested_at=0.0,
+    reason="",
+    nonce=b"",
+    certified=False,
+    device_dead=False,
+    approved_by="",
+)
+
+versions = st.sampled_from(["12"] * 6 + ["9", "10", "11", "13"])
+software = st.sampled_from(["12"] * 8 + ["9", "10", "10sr12", "11", "12r2", "13"])
+described = st.fixed_dictionaries(
+    {
+        "hq": st.builds("master {} {}".format, software, st.sampled_from(["gateway", "ipva"])),
+        "berlin": st.builds("slave {} gateway".format, software),
+        "cloud": st.builds("slave {} ipva".format, software),
+    }
+)
+bought = st.lists(
+    st.tuples(
+        st.sampled_from(["port", "port", "port", "ipva", "uc", "mypbx", "video", "webrtc", *PRINTED]),
+        versions,
+        st.integers(1, 3),
+        st.sampled_from(["hq-box"] * 6 + ["berlin-box", "cloud-box", ""]),
+        st.sampled_from([False] * 9 + [True]),
+    ),
+    max_size=12,
+)
+
+
+@st.composite
+def wants(draw: st.DrawFn) -> Want:
+    key = draw(st.sampled_from(["port", "mypbx", "uc", "video", "webrtc", *INNOVAPHONE.types]))
+    kinds = sorted(INNOVAPHONE.types[key].holders) or [HolderKind.USER]
+    kind = draw(st.sampled_from(kinds))
+    user = draw(st.sampled_from(USERS))
+    more: dict[str, str] = {}
+    if not kind.is_user:
+        more["user"] = draw(st.sampled_from([user, user, ""]))
+    if any(needed.of.value == "line" for needed in INNOVAPHONE.types[key].requires):
+        more["line"] = draw(st.sampled_from(["line", ""]))
+    if draw(st.booleans()):
+        more["app"] = draw(st.sampled_from(["9", "12", "13"]))
+    return want(key, user if kind.is_user else f"{user}-{draw(st.integers(1, 2))}", kind, **more)
+
+
+calls = st.lists(
+    st.tuples(
+        st.sampled_from(["hq", "berlin", "cloud"]),
+        st.sampled_from(["acquire", "acquire", "acquire", "return", "revoke"]),
+        st.lists(wants(), min_size=1, max_size=5, unique_by=lambda one: one.key),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def described_site(pbxs: dict[str, str], items: Sequence[tuple[str, str, int, str, bool]]) -> Site:
+    licenses = {}
+    for number, (key, version, quantity, device, _) in enumerate(items):
+        version = str(max(int(version), INNOVAPHONE.types[key].minimum_version))
+        licenses[PRINTED[key].format(version=version) + " " * number] = (quantity, device)
+    site = Site(licenses, pbxs)
+    for number, (key, _, _, device, leaves) in enumerate(items, start=1):
+        if leaves and device and INNOVAPHONE.types[key].releasable:
+            site.leave(f"license-{number}", RELEASE)
+    return site
+
+
+class CarriedOut:
+    """A copy of the site with the steps of one way taken."""
+
+    def __init__(self, site: Site, pbx: str, way: Way) -> None:
+        self.site = copy.copy(site)
+        self.site.ledger = copy.deepcopy(site.ledger)
+        self.site.software = dict(site.software)
+        self.pbx = self.site.estate.pbxs[self.site.estate.pbx_ids[pbx]]
+        self.application: Version | None = None
+        self.returned: list[SeatKey] = []
+        self.possible = self.prepared = True
+        for step in way.steps:
+            self._take(step)
+
+    def decider(self) -> Decider:
+        estate = self.site.estate
+        return Decider(TermsBook(estate), self.site.ledger, self.pbx, self.site.software[self.pbx.id], 0.0)
+
+    def _take(self, step: Step) -> None:
+        estate = self.site.estate
+        by_id = {item.id: item for item in estate.licenses}
+        named = [by_id[ref.id] for ref in step.licenses]
+        match step.action:
+            case Action.ADD_LICENSES:
+                found = INNOVAPHONE.types[step.license_type]
+                version = int(step.version) if step.version else None
+                assert (version is not None) == found.versioned
+                assert version is None or version >= found.minimum_version
+                device = estate.pbx_on[step.device].device
+                fresh = License(f"bought-{len(by_id)}", found, version, None, step.quantity, device)
+                self.site.estate = estate.with_licenses([fresh])
+            case Action.REPLACE_LICENSES:
+                assert all(item.version is not None and item.version < int(step.version) for item in named)
+                self.site.estate = estate.with_licenses([replace(item, version=int(step.version)) for item in named])
+            case Action.RELEASE_LICENSES:
+                assert all(item.type.releasable for item in named)
+                self.site.estate = estate.with_licenses([replace(item, device=None, release=None) for item in named])
+            case Action.UPGRADE_SOFTWARE | Action.DOWNGRADE_SOFTWARE if step.pbx:
+                self.site.software[estate.pbx_ids[step.pbx]] = Version.parse(step.version)
+            case Action.DOWNGRADE_SOFTWARE:
+                self.application = Version.parse(step.version)
+            case Action.CORRECT_REQUEST:
+                assert step.field == "application_version"
+                self.application = Version.parse(step.version)
+            case Action.FREE_SEATS:
+                self._free(step)
+            case Action.ACQUIRE_FIRST:
+                self.site.fit()
+                first = [Want(seat.type, seat.kind, seat.holder) for seat in step.seats]
+                self.prepared &= all(isinstance(one, Granted) for one in self.decider().acquire(first))
+            case Action.RETURN_FIRST:
+                self.returned += [SeatKey(seat.type, seat.kind, seat.holder) for seat in step.seats]
+            case _:
+                raise AssertionError(step)
+        self.site.fit()
+
+    def _free(self, step: Step) -> None:
+        """Whoever holds them gives them back, as far as nothing else needs them."""
+        estate, left = self.site.estate, step.quantity
+        pool_id = estate.pool_ids[estate.pbx_on[step.device].device.id, step.license_type]
+        for pbx in estate.pbxs.values():
+            decider = Decider(TermsBook(estate), self.site.ledger, pbx, self.site.software[pbx.id], 0.0)
+            for seat in self.site.ledger.holdings(pbx.id):
+                if left and seat.pool_id == pool_id and not seat.is_companion:
+                    left -= not isinstance(decider.give_back([seat.key])[0], Refusal)
+        self.possible &= not left
+
+    def must_acquire(self, wants: Sequence[Want]) -> None:
+        assert self.acquires(wants), wants
+
+    def acquires(self, wants: Sequence[Want]) -> bool:
+        if self.returned:
+            self.decider().give_back(self.returned)
+        asked = [one._replace(application=self.application) if self.application else one for one in wants]
+        return self.prepared and all(isinstance(one, Granted) for one in self.decider().acquire(asked))
+
+    def must_return(self, keys: Sequence[SeatKey]) -> None:
+        outcomes = self.decider().give_back([*self.returned, *keys])
+        assert not any(isinstance(one, Refusal) for one in outcomes), outcomes
+
+
+def with_one_less(way: Way) -> Iterator[Way]:
+    for at, step in enumerate(way.steps):
+        if step.quantity > 1:
+            yield Way((*way.steps[:at], replace(step, quantity=step.quantity - 1), *way.steps[at + 1 :]), "")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pbxs=described, items=bought, history=calls)
+def test_remedies_are_true(
+    pbxs: dict[str, str],
+    items: list[tuple[str, str, int, str, bool]],
+    history: list[tuple[str, str, list[Want]]],
+) -> None:
+    site = described_site(pbxs, items)
+    for pbx, what, asked in history:
+        keys = [one.key for one in asked]
+        if what == "revoke":
+            seats = site.ledger.seats[site.estate.pbx_ids[pbx]]
+            seats.revoked |= {key for key in keys if key in seats.by_key and not seats.by_key[key].is_companion}
+            continue
+        outcomes = site.acquire(pbx, *asked) if what == "acquire" else site.give_back(pbx, *keys)
+        alike: dict[int, list[int]] = {}
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, Refusal):
+                assert outcome.remedy is not None
+                alike.setdefault(id(outcome.remedy), []).append(index)
+        for members in alike.values():
+            outcome = outcomes[members[0]]
+            assert isinstance(outcome, Refusal)
+            assert outcome.remedy is not None
+            event(f"{outcome.reason.name}: {outcome.remedy.main.action.name}")
+            assert outcome.remedy.main.action is not Action.EXPLAIN
+            assert bool(outcome.remedy.ways) is (outcome.remedy.main.action not in NO_GRANT)
+            for way in outcome.remedy.ways:
+                if way.steps[0].field in OTHER_REQUEST:
+                    continue
+                done = CarriedOut(site, pbx, way)
+                if not done.possible:
+                    event("seats that nobody can give back")
+                elif what == "return":
+                    done.must_return([keys[at] for at in members])
+                else:
+                    done.must_acquire([asked[at] for at in members])
+                    for fewer in with_one_less(way):
+                        assert not CarriedOut(site, pbx, fewer).acquires([asked[at] for at in members])
