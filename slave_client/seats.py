@@ -68,6 +68,8 @@ class Reason(Enum):
     """This very seat was taken away (rules L5, P1); once it was given back it can be asked for like any other."""
     LEARNING = "learning"
     """The master was restored from a backup and grants nothing beyond what was proven until it has learned."""
+    ONE_PER_PBX = "one_per_pbx"
+    """The PBX has its one seat of the type under another name (rule K2)."""
     UNKNOWN = "unknown"
     """A reason of the master's that this version of the client does not know; the message has it in words."""
     OFFLINE = "offline"

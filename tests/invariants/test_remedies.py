@@ -135,7 +135,7 @@ class CarriedOut:
                 assert all(item.version is not None and item.version < int(step.version) for item in named)
                 self.site.estate = estate.with_licenses([replace(item, version=int(step.version)) for item in named])
             case Action.RELEASE_LICENSES:
-                assert all(item.type.releasable for item in named)
+                assert not any(item.type.stays_on(item.device.platform) for item in named if item.device is not None)
                 self.site.estate = estate.with_licenses([replace(item, device=None, release=None) for item in named])
             case Action.UPGRADE_SOFTWARE | Action.DOWNGRADE_SOFTWARE if step.pbx:
                 self.site.software[estate.pbx_ids[step.pbx]] = Version.parse(step.version)
