@@ -27,6 +27,7 @@ from master.parts import VERSION, Parts, learnings_of
 from master.settings import Settings
 from master.signing import Signer
 from master.store import schema
+from master.store.clock import write_nothing
 from master.store.database import SqliteDatabase, StorageError, StorageProblem, open_database
 from master.store.keys import signing_key
 from master.store.projects import all_project_names
@@ -70,6 +71,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             _log.warning(
                 "others can read the database, and it holds keys and secrets", remedy=f"chmod 600 {database.file}*"
             )
+        await database.transact(write_nothing)  # it can be written to, and by this user
         clocks = Clocks(steady=_steady_seconds, wall=clock or time.time)
         lease_clock = None if clock is not None else await started_lease_clock(database, clocks)
         now = clock or lease_clock

@@ -7,16 +7,17 @@ import ssl
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from socket import socket
+from socket import IPPROTO_IPV6, IPV6_V6ONLY, SOCK_STREAM, AddressFamily, getaddrinfo, socket
 from threading import Thread
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
 from cryptography import x509
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from licensemaster.values.addresses import address as host_and_port
 from master.auth.certificates import Certificates
 from master.auth.identity import IdentityError
 from master.auth.permissions import may_read_metrics
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _HANDSHAKE_SECONDS = 5.0
+_BY_WAY_OF_IPV6 = "::ffff:"
+"""Stands before an IPv4 address that reaches a socket of both families."""
 _CERTIFICATE = "license_master.certificate"
 _LINES_MAX, _LINES_SECONDS = 5, 60.0
 """How many lines of a kind scrapers may cost the log."""
@@ -40,7 +43,6 @@ class MetricsPage:
         self, address: str, metrics: Metrics, *, certificates: Certificates | None, clock: Callable[[], float]
     ) -> None:
         """Raises OSError: the address cannot be listened on."""
-        host, _, port = address.rpartition(":")
         page: WSGIApplication = make_wsgi_app(metrics.registry)
 
         told = SparingLog(structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS)
@@ -67,8 +69,8 @@ class MetricsPage:
             log = told
 
         try:
-            self._server = make_server(host or "127.0.0.1", int(port), guarded, Server, _Handler)
-        except (OSError, ValueError) as error:
+            self._server = _listening(address, guarded, Server)
+        except OSError as error:
             raise OSError(f"metrics_listen: {address!r} cannot be listened on: {error}") from error
         self.port = self._server.server_port
 
@@ -96,10 +98,33 @@ class MetricsPage:
         self._server.server_close()
 
 
+def _listening(address: str, application: WSGIApplication, server: type[_Server]) -> WSGIServer:
+    """A server on an address of either family; one that means every address is of both, as gRPC has it.
+
+    Raises OSError: the address cannot be listened on.
+    """
+    host, port = host_and_port(address, any_port=True)
+    if host in ("0.0.0.0", "::"):
+        places = [(AddressFamily.AF_INET6, "::"), (AddressFamily.AF_INET, "0.0.0.0")]  # a machine may lack the first
+    else:
+        places = [(found[0], host) for found in getaddrinfo(host, port, type=SOCK_STREAM)]
+    for server.address_family, place in places[:-1]:
+        with suppress(OSError):
+            return make_server(place, port, application, server, _Handler)
+    server.address_family, place = places[-1]
+    return make_server(place, port, application, server, _Handler)
+
+
 class _Server(ThreadingWSGIServer):
     tls: Certificates | None
     refused: Any
     log: SparingLog
+
+    def server_bind(self) -> None:
+        """Also for IPv4, where it is to be every address."""
+        if self.address_family == AddressFamily.AF_INET6:
+            self.socket.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, self.server_address[0] != "::")
+        super().server_bind()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self.tls is None:
@@ -127,6 +152,7 @@ class _Server(ThreadingWSGIServer):
 class _Handler(WSGIRequestHandler):
     def get_environ(self) -> WSGIEnvironment:
         found = super().get_environ()
+        found["REMOTE_ADDR"] = str(found.get("REMOTE_ADDR", "")).removeprefix(_BY_WAY_OF_IPV6)
         connection: socket = self.connection
         if isinstance(connection, ssl.SSLSocket):
             found[_CERTIFICATE] = connection.getpeercert(binary_form=True) or b""

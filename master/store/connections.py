@@ -8,6 +8,8 @@ to others: transactions (`database`).
 - A statement that makes no progress for `timeout_seconds` costs the connection. It is dropped, not cancelled: a commit
   that waits for a synchronous replica would be visible once cancelled, and an answer could go out for what the replica
   never got.
+- Settings are made after connecting, and what answers is looked at: it must be UTF-8, the same database as before, and,
+  where a pooler stands between, a session of our own, or settings and prepared statements would not hold.
 - When a connection breaks, the idle ones are dropped with it, and those that the server closed are not used: an outage
   is found out once, not once for each connection.
 - New connections are made one after the other, and while the last one could not be made, seldom: who asks meanwhile is
@@ -29,6 +31,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from master.attempts import Attempts
+from master.store.problems import AllInUseError, StorageError, StorageProblem, storage_error
 
 if TYPE_CHECKING:
     Raw = asyncpg.Connection[Any]
@@ -38,7 +41,7 @@ _WAIT_MAX_SECONDS = 2.0
 """The longest that passes between two attempts to reach a server that is away."""
 _IDLE_MAX = 4
 _MORE_MAX = 4
-_REFUSALS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _STATEMENT_LATER_SECONDS = 1.0
 """How much later than we the server gives up a statement that waits for a lock."""
@@ -49,17 +52,16 @@ COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 """A commit that waits for a synchronous replica is never broken off: it would be visible without it."""
 
 
-class AllInUseError(Exception):
-    """None of the connections became free in time."""
-
-
-SERVER_SETTINGS: Mapping[str, str] = {
+_NAME = {"application_name": "license-master"}
+"""The only setting that goes along with the start-up: poolers refuse all but a few."""
+_SESSION = "license_master.session"
+"""Set in each session, so that whoever is handed it next finds it used."""
+SESSION_SETTINGS: Mapping[str, str] = {
     # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
     # table was empty would scan it for ever after.
     "enable_seqscan": "off",
     "jit": "off",
     "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
-    "application_name": "license-master",
     # The locks of a master that hangs, or whose machine died, are let go within seconds, not hours.
     "idle_in_transaction_session_timeout": "5s",
     "tcp_keepalives_idle": "5",
@@ -67,6 +69,9 @@ SERVER_SETTINGS: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+
+
+_LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regclass('database_identity')::text"
 
 
 class Connections:
@@ -80,12 +85,14 @@ class Connections:
             isolation_level="AUTOCOMMIT",
             pool_size=_IDLE_MAX,
             max_overflow=_MORE_MAX,
-            async_creator=self._connect,
+            async_creator=self._connect_in_turn,
         )
         self._free = asyncio.Semaphore(_IDLE_MAX + _MORE_MAX)
         self._connecting = asyncio.Lock()
         self._attempts = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
         self._servers = _servers(self.engine, url)
+        self._identity: str | None = None
+        self._pooler_looked_at = False
         self._watch_pool()
 
     @asynccontextmanager
@@ -94,7 +101,7 @@ class Connections:
 
         Raises:
             AllInUseError: none became free in time.
-            OSError, asyncpg.PostgresError: no server lets us in.
+            StorageError, OSError: no server lets us in.
         """
         try:
             # Longer than they may be silent: where they are, it is told, and not that they are in use.
@@ -129,26 +136,64 @@ class Connections:
             raw.terminate()
         self._idle.clear()
 
-    async def _connect(self) -> Raw:
+    async def _connect_in_turn(self) -> Raw:
         self._attempts.check()  # before waiting for others
         async with self._connecting:
-            with self._attempts.attempt(*_REFUSALS):
-                return await self._connect_to_any()
+            with self._attempts.attempt(StorageError):
+                return await self.connect()
 
-    async def _connect_to_any(self) -> Raw:
-        failure: Exception | None = None
+    async def connect(self, settings: Mapping[str, str] = SESSION_SETTINGS) -> Raw:
+        """A connection to the server that takes writes, or else what the servers say.
+
+        Raises:
+            StorageError: none will do. That all refuse is said only where all do: another one may still come back.
+        """
+        failures: list[StorageError] = []
         for server in list(self._servers):
             try:
-                connection: Raw = await asyncpg.connect(
-                    **server, server_settings=dict(SERVER_SETTINGS), timeout=_CONNECT_SECONDS
-                )
-            except _REFUSALS as error:
-                failure = error
+                return await self._connect(server, settings)
+            except (StorageError, *_FAILURES) as error:
+                failures.append(_told(error))
                 self._servers.append(self._servers.pop(0))
-            else:
-                return connection
-        assert failure is not None
-        raise failure
+        silent = [one for one in failures if one.problem is StorageProblem.STORAGE_UNAVAILABLE]
+        raise (silent or failures)[-1]
+
+    async def _connect(self, server: dict[str, Any], settings: Mapping[str, str]) -> Raw:
+        connection: Raw = await asyncpg.connect(**server, server_settings=_NAME, timeout=_CONNECT_SECONDS)
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await self._look_at(connection, server)
+                made = {**settings, _SESSION: "used"}
+                await connection.execute(";".join(f"SET {name} = '{value}'" for name, value in made.items()))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _look_at(self, connection: Raw, server: dict[str, Any]) -> None:
+        """Make sure that it is what a master can keep everything in.
+
+        Raises:
+            StorageError: it is not; says what helps.
+        """
+        encoding = connection.get_settings().server_encoding
+        if encoding != "UTF8":
+            remedy = "move it into one made with createdb --encoding=UTF8 --template=template0 NAME"
+            raise StorageError(StorageProblem.STORAGE_REFUSED, f"its encoding is {encoding}, not UTF8; {remedy}")
+        process, session, table = await _looked(connection)
+        if session:
+            raise _shared_session()
+        if process != connection.get_server_pid() and not self._pooler_looked_at:
+            await _look_at_pooler(server, connection)
+            self._pooler_looked_at = True
+        identity = await connection.fetchval(f"SELECT id FROM {table}") if table else None
+        if self._identity is not None and identity != self._identity:
+            raise StorageError(
+                StorageProblem.STORAGE_REPLACED,
+                f"another database answers ({identity or 'an empty one'}) than the one that was opened"
+                f" ({self._identity}); to serve it, start this master anew",
+            )
+        self._identity = identity
 
     def _watch_pool(self) -> None:
         @event.listens_for(self.engine.sync_engine, "checkin")
@@ -184,6 +229,38 @@ class Patience:
     def stop(self) -> None:
         """The connection is not used any more."""
         self._end.cancel()
+
+
+async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:
+    """Make sure that each client has a session of its own: another one must not be handed that of the first."""
+    await first.execute(f"SET {_SESSION} = 'used'")
+    second: Raw = await asyncpg.connect(**server, server_settings=_NAME, timeout=_CONNECT_SECONDS)
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS / 2):
+            if (await _looked(second))[1]:
+                raise _shared_session()
+    except TimeoutError as error:
+        remedy = "raise default_pool_size: a master takes up to eight"
+        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"the pooler has one session only; {remedy}") from error
+    finally:
+        second.terminate()
+
+
+async def _looked(connection: Raw) -> tuple[int, str | None, str | None]:
+    """The process that serves a connection, what its session was used for, and the table of its identity."""
+    found = await connection.fetchrow(_LOOK)
+    assert found is not None
+    return found[0], found[1], found[2]
+
+
+def _shared_session() -> StorageError:
+    remedy = "set pool_mode = session and server_reset_query = DISCARD ALL, or name the server itself in database_url"
+    return StorageError(StorageProblem.STORAGE_REFUSED, f"a pooler hands one session to several clients; {remedy}")
+
+
+def _told(error: BaseException) -> StorageError:
+    found = storage_error(error)
+    return found if isinstance(found, StorageError) else StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error))
 
 
 def _servers(engine: AsyncEngine, url: URL) -> list[dict[str, Any]]:

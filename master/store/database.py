@@ -24,7 +24,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,15 +36,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from master.attempts import Attempts
-from master.store.connections import COMMIT, AllInUseError, Connections, Patience
+from master.store.connections import COMMIT, Connections, Patience
+from master.store.problems import AllInUseError, StorageError, StorageProblem, storage_error
 from master.store.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.urls import parse_url
 
+__all__ = ["Database", "SqliteDatabase", "StorageError", "StorageProblem", "Tx", "open_database"]
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _LOCKING = re.compile(r" FOR UPDATE OF \w+$")
 Row = Sequence[Any]
 _FAILURES = (
+    StorageError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -67,33 +69,6 @@ _WAIT_MAX_SECONDS = 2.0
 
 _WRITE_AHEAD = "PRAGMA journal_mode=WAL"
 """Changes the file: for who writes to it, not for who looks whose it is."""
-
-
-class StorageProblem(Enum):
-    """What is wrong with the database, in the words of the API's ErrorInfo."""
-
-    STORAGE_UNAVAILABLE = "the database does not answer"
-    STORAGE_BUSY = "all connections to the database are in use"
-    STORAGE_LOCKED = "another program holds the database locked"
-    STORAGE_FULL = "the disk of the database is full"
-    STORAGE_SCHEMA = "the database has another schema than this version needs"
-    STORAGE_IN_USE = "another program uses the database"
-    STORAGE_REPLACED = "the database is not the one that it was"
-    STORAGE_ABSENT = "there is no database"
-    STORAGE_FOREIGN = "the database is none of a license master"
-
-    @property
-    def ends_service(self) -> bool:
-        """Whether a master serves nobody while it lasts; of the others, one call may fail and the next succeed."""
-        return self not in (StorageProblem.STORAGE_BUSY, StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
-
-
-class StorageError(Exception):
-    """The database could not do it; nothing was changed, or the caller cannot know and may safely try again."""
-
-    def __init__(self, problem: StorageProblem, detail: str = "") -> None:
-        super().__init__(f"{problem.value}{': ' + detail if detail else ''}")
-        self.problem = problem
 
 
 class Tx(ABC):
@@ -315,7 +290,7 @@ class _SqliteThread:
             raise StorageError(StorageProblem.STORAGE_REPLACED, f"{error}; {_REPLACED}") from error
         except (sqlite3.Error, DBAPIError) as error:
             self._disconnect()
-            raise _storage_error(error) from error
+            raise storage_error(error) from error
 
     def _committed(self, tx: _SqliteTx, work: Callable[[Tx], T]) -> T:
         since, changes = self._file.committed, tx._raw.total_changes
@@ -456,7 +431,7 @@ class PostgresDatabase(Database):
                 with nullcontext() if read_only else self._commits.attempt(*_LOST):
                     return await self._run_on(connection, work, read_only)
         except _FAILURES as error:
-            raise _storage_error(error) from error
+            raise storage_error(error) from error
 
     async def _run_on(self, connection: AsyncConnection, work: Callable[[Tx], T], read_only: bool) -> T:
         try:
@@ -523,22 +498,3 @@ def _tune_sqlite(engine: Engine) -> None:
             "wal_autocheckpoint=4000",
         ):
             connection.execute(f"PRAGMA {pragma}")
-
-
-def _storage_error(error: BaseException) -> Exception:
-    """Say what is wrong in our words; a broken constraint is a defect of ours and stays what it is."""
-    original = getattr(error, "orig", None) or error
-    cause = getattr(original, "__cause__", None) or original
-    text = str(original)
-    if isinstance(cause, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
-        return cause if isinstance(cause, Exception) else RuntimeError(text)
-    if isinstance(error, AllInUseError):
-        return StorageError(StorageProblem.STORAGE_BUSY)
-    if isinstance(cause, asyncpg.DiskFullError) or "disk is full" in text or "No space left" in text:
-        return StorageError(StorageProblem.STORAGE_FULL)
-    if "locked" in text or isinstance(cause, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError):
-        return StorageError(StorageProblem.STORAGE_LOCKED)
-    undefined = isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
-    if undefined or "no such table" in text or "no such column" in text:
-        return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; `license-master db check` says what is wrong")
-    return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from master.shipped import shipped
+from master.store.connections import Connections
 from master.store.database import (
     Database,
     StorageError,
@@ -30,12 +31,14 @@ from master.store.database import (
     opened_file,
     sqlite_engine,
 )
+from master.store.problems import storage_error
 from master.store.sqlite_file import SqliteFile, Use
 from master.store.tables import metadata
 from master.store.urls import parse_url
 
 _UPGRADE_LOCK = 0x1CE45E
 """One number that all masters of a PostgreSQL database agree on."""
+_CONNECT_SECONDS = 10.0
 _VERSION = installed_version("license-master")
 _REVISIONS, _IDENTITY = "alembic_version", "database_identity"
 _OURS = {_REVISIONS, "project", "pbx", "lease", "seat", "event"}
@@ -75,7 +78,7 @@ def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
         with _opened(parsed, create=create) as file:
             _with_connection(parsed, run)
     except (DBAPIError, OSError) as error:
-        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error)) from error
+        raise storage_error(error) from error
     return before, newest()
 
 
@@ -212,7 +215,8 @@ def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
         return
 
     async def on_server() -> None:
-        server = create_async_engine(url, poolclass=NullPool)
+        connections = Connections(url, timeout_seconds=_CONNECT_SECONDS)
+        server = create_async_engine(url, poolclass=NullPool, async_creator=lambda: connections.connect({}))
         async with server.begin() as connection:
             await connection.run_sync(work)
         await server.dispose()

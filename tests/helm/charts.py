@@ -64,6 +64,7 @@ EVERYTHING: Values = {
         "annotations": {"example.com/internal": "true"},
         "loadBalancerClass": "example.com/inner",
         "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "ipFamilyPolicy": "PreferDualStack",
         "externalTrafficPolicy": "Local",
     },
     "metrics": {

@@ -164,6 +164,7 @@ def test_a_load_balancer() -> None:
     assert service["spec"] | {"selector": None} == {
         "type": "LoadBalancer",
         "externalTrafficPolicy": "Local",
+        "ipFamilyPolicy": "PreferDualStack",
         "loadBalancerClass": "example.com/inner",
         "loadBalancerSourceRanges": ["10.0.0.0/8"],
         "ports": [{"name": "grpc", "port": 443, "targetPort": "grpc", "nodePort": 30760}],

@@ -120,7 +120,7 @@ def test_the_master_understands_what_it_is_told(values: Values, monkeypatch: pyt
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     settings = load_settings(None)
-    assert (settings.listen, settings.metrics_listen) == ("0.0.0.0:7600", "0.0.0.0:7601")
+    assert (settings.listen, settings.metrics_listen) == ("[::]:7600", "[::]:7601")
     for name, value in merged(values)["settings"].items():
         assert getattr(settings, name) == value
     if merged(values)["database"]["type"] == "sqlite":
@@ -208,7 +208,7 @@ def test_the_certificate_is_for_every_name_that_is_called() -> None:
         "licenses.bank.example",
         "localhost",
     } <= set(spec["dnsNames"])
-    assert spec["ipAddresses"] == ["127.0.0.1", "192.0.2.7"]
+    assert spec["ipAddresses"] == ["127.0.0.1", "::1", "192.0.2.7"]
     assert {"server auth", "client auth"} <= set(spec["usages"])
 
 

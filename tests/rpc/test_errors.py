@@ -41,9 +41,9 @@ from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
 from master.store import database, events
-from master.store.connections import AllInUseError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
+from master.store.problems import AllInUseError
 from master.store.sqlite_file import InUseError, ReplacedError
 
 CODE = grpc.StatusCode
@@ -88,6 +88,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (StorageError(StorageProblem.STORAGE_LOCKED), CODE.UNAVAILABLE, "STORAGE_LOCKED", True),
     (StorageError(StorageProblem.STORAGE_FULL), CODE.UNAVAILABLE, "STORAGE_FULL", True),
     (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
+    (StorageError(StorageProblem.STORAGE_REFUSED), CODE.UNAVAILABLE, "STORAGE_REFUSED", True),
     (StorageError(StorageProblem.STORAGE_REPLACED), CODE.UNAVAILABLE, "STORAGE_REPLACED", True),
     (StorageError(StorageProblem.STORAGE_ABSENT), CODE.UNAVAILABLE, "STORAGE_ABSENT", True),
     (StorageError(StorageProblem.STORAGE_FOREIGN), CODE.UNAVAILABLE, "STORAGE_FOREIGN", True),

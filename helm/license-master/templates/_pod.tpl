@@ -108,9 +108,9 @@ args: [serve]
 env:
   {{- include "license-master.databaseEnv" . | nindent 2 }}
   - name: LICENSE_MASTER_LISTEN
-    value: 0.0.0.0:7600
+    value: "[::]:7600"
   - name: LICENSE_MASTER_METRICS_LISTEN
-    value: 0.0.0.0:7601
+    value: "[::]:7601"
   - name: LICENSE_MASTER_TLS_CERTIFICATE_FILE
     value: /etc/license-master/tls/tls.crt
   - name: LICENSE_MASTER_TLS_KEY_FILE

@@ -1,0 +1,116 @@
+"""What can be wrong with a database, and which failure of a driver is which.
+
+A server that says no is told from one that says nothing: it says so with a SQLSTATE
+(https://www.postgresql.org/docs/current/errcodes-appendix.html). Nobody mends the first by waiting.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import ssl
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+import asyncpg
+
+
+class StorageProblem(Enum):
+    """What is wrong with the database, in the words of the API's ErrorInfo."""
+
+    STORAGE_UNAVAILABLE = "the database does not answer"
+    STORAGE_REFUSED = "the database refuses this master"
+    STORAGE_BUSY = "all connections to the database are in use"
+    STORAGE_LOCKED = "another program holds the database locked"
+    STORAGE_FULL = "the disk of the database is full"
+    STORAGE_SCHEMA = "the database has another schema than this version needs"
+    STORAGE_IN_USE = "another program uses the database"
+    STORAGE_REPLACED = "the database is not the one that it was"
+    STORAGE_ABSENT = "there is no database"
+    STORAGE_FOREIGN = "the database is none of a license master"
+
+    @property
+    def ends_service(self) -> bool:
+        """Whether a master serves nobody while it lasts; of the others, one call may fail and the next succeed."""
+        return self not in (StorageProblem.STORAGE_BUSY, StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
+
+
+class StorageError(Exception):
+    """The database could not do it; nothing was changed, or the caller cannot know and may safely try again."""
+
+    def __init__(self, problem: StorageProblem, detail: str = "") -> None:
+        super().__init__(f"{problem.value}{': ' + detail if detail else ''}")
+        self.problem = problem
+        self.detail = detail
+
+
+class AllInUseError(Exception):
+    """None of the connections became free in time."""
+
+
+_OWN_SESSION: Final = "a pooler must be in session mode: pool_mode = session, server_reset_query = DISCARD ALL"
+_REFUSALS: Final[Mapping[str, str]] = {
+    "28": "correct the user or the password in database_url, or pg_hba.conf on the server",
+    "26000": _OWN_SESSION,
+    "42P05": _OWN_SESSION,
+    "3D": "correct the name in database_url, or make it with createdb --encoding=UTF8 --template=template0 NAME",
+    "3F": "correct the search_path of the user, or make the schema",
+    "42501": "the user of database_url must own the tables, or be granted them",
+    "42704": "name the server itself in database_url",
+    "0A": "name the server itself in database_url",
+}
+"""By SQLSTATE or its class, which is its first two characters: what helps."""
+_REFUSALS_OF_POOLERS: Final[Mapping[str, str]] = {
+    "unsupported startup parameter": "name the server itself in database_url",
+    "bouncer config error": _REFUSALS["3D"],
+    "no such database": _REFUSALS["3D"],
+    "no such user": _REFUSALS["28"],
+    "authentication failed": _REFUSALS["28"],
+    "transaction blocks not allowed": _OWN_SESSION,
+}
+"""A pooler says everything with the SQLSTATE of a broken protocol, 08P01; these are its words for no."""
+
+
+def storage_error(error: BaseException) -> Exception:
+    """Say what is wrong in our words; a broken constraint is a defect of ours and stays what it is."""
+    original = getattr(error, "orig", None) or error
+    cause = getattr(original, "__cause__", None) or original
+    if isinstance(error, StorageError):
+        return error
+    if isinstance(cause, StorageError):  # and for the time being nobody tries again
+        return StorageError(cause.problem, cause.detail)
+    if isinstance(error, AllInUseError):
+        return StorageError(StorageProblem.STORAGE_BUSY)
+    text = str(original)
+    if isinstance(cause, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
+        return cause if isinstance(cause, Exception) else RuntimeError(text)
+    if isinstance(cause, asyncpg.DiskFullError) or _said_by_sqlite(cause, "disk is full") or "No space left" in text:
+        return StorageError(StorageProblem.STORAGE_FULL)
+    waits = isinstance(cause, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError)
+    if waits or _said_by_sqlite(cause, "locked"):
+        return StorageError(StorageProblem.STORAGE_LOCKED)
+    undefined = isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
+    if undefined or _said_by_sqlite(cause, "no such table", "no such column"):
+        return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; `license-master db check` says what is wrong")
+    if remedy := _remedy(cause):
+        return StorageError(StorageProblem.STORAGE_REFUSED, f"{text}; {remedy}")
+    if isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
+        return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}; name the server that takes writes")
+    return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)
+
+
+def _said_by_sqlite(cause: BaseException, *words: str) -> bool:
+    """SQLite has words of its own; those of a server hold names that people chose."""
+    return isinstance(cause, sqlite3.Error) and any(one in str(cause) for one in words)
+
+
+def _remedy(cause: BaseException) -> str | None:
+    """What helps where the server, or what is known of it, says no; None for silence."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "name the authority of the server's certificate in PGSSLROOTCERT"
+    if "rejected SSL upgrade" in str(cause):
+        return "switch TLS on in the server, or take another sslmode"
+    state = getattr(cause, "sqlstate", None) or ""
+    if state == asyncpg.ProtocolViolationError.sqlstate:
+        return next((remedy for words, remedy in _REFUSALS_OF_POOLERS.items() if words in str(cause)), None)
+    return _REFUSALS.get(state) or _REFUSALS.get(state[:2])
