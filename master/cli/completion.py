@@ -1,4 +1,7 @@
-"""What a shell offers behind Tab where a name of the project is typed; nothing where no master answers."""
+"""What a shell offers behind Tab where a name of the project is typed; nothing where no master answers.
+
+Every command declares such names, so nothing that is slow to load is loaded before Tab is pressed.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from licensemaster.v1 import license_pb2, project_pb2, status_pb2
 from master.cli.failure import CommandFailed
 
 if TYPE_CHECKING:
+    from licensemaster.v1 import project_pb2
     from master.cli.connection import Connection
 
 PATIENCE_SECONDS = 2.0
@@ -22,7 +25,7 @@ Completer = Callable[[typer.Context, str], list[str]]
 
 def _completer(names: Callable[[Connection, str | None], Iterable[str]]) -> Completer:
     def complete(context: typer.Context, incomplete: str) -> list[str]:
-        from master.cli.connection import Connection  # it takes its options from where these names are declared
+        from master.cli.connection import Connection  # it takes its options from where these names are declared; slow
 
         with suppress(CommandFailed, OSError), Connection(context.params["server"]) as connection:
             return [name for name in names(connection, context.params.get("project")) if name.startswith(incomplete)]
@@ -32,23 +35,31 @@ def _completer(names: Callable[[Connection, str | None], Iterable[str]]) -> Comp
 
 
 def _project(connection: Connection, project: str | None) -> project_pb2.Project:
+    from licensemaster.v1 import project_pb2
+
     request = project_pb2.GetProjectRequest(name=connection.project_name(project))
     return connection.call(connection.projects.GetProject, request, timeout_seconds=PATIENCE_SECONDS).project
 
 
 def _projects(connection: Connection, project: str | None) -> Iterable[str]:
+    from licensemaster.v1 import project_pb2
+
     request = project_pb2.ListProjectsRequest()
     answer = connection.call(connection.projects.ListProjects, request, timeout_seconds=PATIENCE_SECONDS)
     return (name.removeprefix("projects/") for name in answer.names)
 
 
 def _licenses(connection: Connection, project: str | None) -> Iterable[str]:
+    from licensemaster.v1 import license_pb2
+
     request = license_pb2.ListLicensesRequest(project=connection.project_name(project), page_size=1000)
     answer = connection.call(connection.licenses.ListLicenses, request, timeout_seconds=PATIENCE_SECONDS)
     return (found.license for found in answer.licenses)
 
 
 def _types(connection: Connection, project: str | None) -> Iterable[str]:
+    from licensemaster.v1 import status_pb2
+
     request = status_pb2.GetStatusRequest(project=connection.project_name(project))
     answer = connection.call(connection.status.GetStatus, request, timeout_seconds=PATIENCE_SECONDS)
     return dict.fromkeys(pool.license_type for pool in answer.pools)

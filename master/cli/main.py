@@ -15,34 +15,8 @@ from typing import Annotated
 import typer
 
 from licensemaster.files import FileError
-from master.cli import (
-    agreement,
-    audit,
-    catalog,
-    contract,
-    db,
-    demo,
-    device,
-    docs,
-    explain,
-    health,
-    leases,
-    license,
-    listings,
-    pki,
-    plan,
-    profile,
-    project,
-    report,
-    serve,
-    settings,
-    standby,
-    status,
-    vendor,
-    webhook,
-)
+from master.cli.command_table import RootGroup
 from master.cli.failure import CommandFailed, print_failure
-from master.cli.master_command import give_every_command_its_way
 from master.cli.options import (
     DEFAULT_SERVER,
     ProfileOption,
@@ -56,39 +30,12 @@ from master.cli.output import stderr_console
 
 app = typer.Typer(
     name="license-master",
+    cls=RootGroup,
     help="The open license master for multi-site PBX estates.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serve.serve)
-app.add_typer(settings.app, name="settings")
-app.command("health")(health.health)
-app.add_typer(db.app, name="db")
-app.add_typer(project.app, name="project")
-app.add_typer(plan.app, name="plan")
-app.add_typer(catalog.app, name="catalog")
-app.command("status")(status.status)
-app.command("pools")(status.pools)
-app.command("seats")(listings.seats)
-app.add_typer(leases.app, name="leases")
-app.command("events")(listings.events)
-app.add_typer(audit.app, name="audit")
-app.command("explain")(explain.explain)
-app.command("report")(report.report)
-app.add_typer(standby.app, name="standby")
-app.add_typer(license.app, name="license")
-app.add_typer(device.app, name="device")
-app.add_typer(agreement.app, name="agreement")
-app.add_typer(agreement.credits_app, name="credits")
-app.add_typer(contract.app, name="contract")
-app.add_typer(vendor.app, name="vendor")
-app.add_typer(pki.app, name="pki")
-app.add_typer(webhook.app, name="webhook")
-app.add_typer(profile.app, name="profile")
-app.command("docs")(docs.docs)
-app.command("demo")(demo.demo)
-give_every_command_its_way(app)
 
 
 def _print_version(wanted: bool) -> None:
