@@ -23,6 +23,7 @@ from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 from master.leasing.pulse import Clocks, started_lease_clock
 from master.leasing.watch import WatchHub
+from master.open_files import allow_open_files
 from master.parts import VERSION, Parts, learnings_of
 from master.settings import Settings
 from master.signing import Signer
@@ -127,6 +128,7 @@ async def serve(settings: Settings) -> None:
     Raises:
         TaskLostError: a task ended and could not be kept going; nobody is served any more.
     """
+    allow_open_files(settings.streams_max)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

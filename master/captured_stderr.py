@@ -10,6 +10,7 @@ import fcntl
 import io
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -24,6 +25,8 @@ from master.sparing_log import SparingLog
 _STDERR = 2
 _PIPE_BYTES = 1_048_576
 _LINE_BYTES_MAX = 4_096
+_TOLD_AS_INFO = re.compile(r"I\d{4} \d\d:")
+"""How gRPC begins a line that is to be known, such as that of a failed handshake."""
 _LINES_MAX, _LINES_SECONDS = 20, 10.0
 """How many lines others may cost the log."""
 _DRAIN_SECONDS = 1.0
@@ -36,7 +39,8 @@ def captured_stderr() -> Iterator[None]:
 
     def tell(text: str) -> None:
         if text := text.strip():
-            log.warning("written to standard error", text=text[:_LINE_BYTES_MAX])
+            told = log.info if _TOLD_AS_INFO.match(text) else log.warning
+            told("written to standard error", text=text[:_LINE_BYTES_MAX])
 
     with _descriptor_captured(tell), _replaced(sys, "stderr", _Printed(tell)), python_captured():
         yield

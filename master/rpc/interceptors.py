@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -18,11 +18,15 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from master.auth.identity import SCHEME, Identity
+from master.leasing.requests import UnknownPbxError
 from master.metrics import Metrics
 from master.rpc.errors import InvalidArgumentError, abort, failure_of
 from master.rpc.gate import Gate, identity_of_call
+from master.sparing_log import SparingLog
 
 _log = structlog.get_logger(__name__)
+_STRANGERS_MAX, _STRANGERS_SECONDS = 10, 60.0
+"""How many lines callers who name unknown PBXs may cost the log."""
 
 _CALLER_MAX = 128
 caller_of_call: ContextVar[str] = ContextVar("caller_of_call", default="unknown")
@@ -41,6 +45,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._metrics = metrics
         self._gate = gate
         self._handlers: dict[str, Handler] = {}
+        self._strangers = SparingLog(_log, clock=monotonic, lines_max=_STRANGERS_MAX, seconds=_STRANGERS_SECONDS)
 
     async def intercept_service(
         self,
@@ -59,7 +64,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
-        count = _Counts(self._metrics, service, name)
+        count = _Counts(self._metrics, service, name, self._strangers)
         read = _reader(plain.request_deserializer)
         if plain.request_streaming:  # reflection only; its requests name nobody
             return grpc.stream_stream_rpc_method_handler(
@@ -95,9 +100,10 @@ def _reader(plain: Any) -> Any:
 
 
 class _Counts:
-    """The metrics of one method."""
+    """The metrics of one method, and the log of who named unknown PBXs to it or others."""
 
-    def __init__(self, metrics: Metrics, service: str, method: str) -> None:
+    def __init__(self, metrics: Metrics, service: str, method: str, strangers: SparingLog) -> None:
+        self.strangers = strangers
         self.method = f"{service}/{method}"
         self._handled = metrics.rpc_handled
         self._labels = (service, method)
@@ -173,11 +179,22 @@ async def _failed(context: Context, error: BaseException, count: _Counts, starte
     if isinstance(error, asyncio.CancelledError):
         count.failed(started, grpc.StatusCode.CANCELLED)
         return
+    if isinstance(error, grpc.aio.AbortError):  # whoever serves it has told already: health of an unknown service
+        count.failed(started, _code_of(context))
+        return
     failure = failure_of(error)
     if failure.code is grpc.StatusCode.INTERNAL:
         _log.error("an RPC failed", method=count.method, exc_info=error)
+    elif isinstance(error, UnknownPbxError):  # with a good certificate, it may be, and nobody else would tell
+        caller = caller_of_call.get()
+        count.strangers.warning("an unknown PBX was named", method=count.method, caller=caller, why=str(error))
     count.failed(started, failure.code)
     await abort(context, failure)
+
+
+def _code_of(context: Context) -> grpc.StatusCode:
+    code: Any = context.code()
+    return next((one for one in grpc.StatusCode if one is code or one.value[0] == code), grpc.StatusCode.UNKNOWN)
 
 
 def _self_named(context: Context) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from socket import IPPROTO_IPV6, IPV6_V6ONLY, SOCK_STREAM, AddressFamily, getaddrinfo, socket
+from socket import IPPROTO_IPV6, IPV6_V6ONLY, MSG_PEEK, SOCK_STREAM, AddressFamily, getaddrinfo, socket
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _HANDSHAKE_SECONDS = 5.0
+"""How long a caller may say nothing."""
+_NO_FILES_SECONDS = 0.1
 _BY_WAY_OF_IPV6 = "::ffff:"
 """Stands before an IPv4 address that reaches a socket of both families."""
 _CERTIFICATE = "license_master.certificate"
@@ -127,10 +130,12 @@ class _Server(ThreadingWSGIServer):
         super().server_bind()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
+        request.settimeout(_HANDSHAKE_SECONDS)  # in this connection's own thread: a silent caller keeps nobody waiting
+        if not _says_something(request):
+            return
         if self.tls is None:
             super().finish_request(request, client_address)
             return
-        request.settimeout(_HANDSHAKE_SECONDS)  # in this connection's own thread: a silent caller keeps nobody waiting
         try:
             secured = self.tls.look().page.wrap_socket(request, server_side=True)
         except OSError as error:  # an ssl.SSLError is one
@@ -142,11 +147,27 @@ class _Server(ThreadingWSGIServer):
         finally:
             secured.close()
 
+    def get_request(self) -> Any:
+        """The next connection; where no more files may be open, it is waited for instead of asked for on and on."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_NO_FILES_SECONDS)
+            raise
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell what failed; a scraper that went away is no error of ours."""
         error = sys.exception()
         if not isinstance(error, ConnectionError | TimeoutError):
             self.log.error("the metrics page failed", peer=client_address[0], exc_info=error)
+
+
+def _says_something(connection: socket) -> bool:
+    """Whether a caller says anything at all; one that does not looks whether we listen, as balancers do."""
+    try:
+        return bool(connection.recv(1, MSG_PEEK))
+    except OSError:  # it went away, or says nothing for long
+        return False
 
 
 class _Handler(WSGIRequestHandler):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,6 +65,38 @@ async def test_a_revoked_certificate_reads_nothing(secured: InProcess, pki: Pki,
     papers = pki.papers("metrics/prometheus")
     pki.authority.revoke([papers.issued], now=time.time())
     assert (await _scrape(secured, papers, pki, tmp_path))[0] == 403
+
+
+def _closed(connection: socket.socket) -> None:
+    """It was only looked whether anybody listens."""
+
+
+def _torn(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _half_closed(connection: socket.socket) -> None:
+    connection.shutdown(socket.SHUT_WR)
+    assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("look", [_closed, _torn, _half_closed])
+async def test_who_connects_and_says_nothing_is_nobody_turned_away(
+    secured: InProcess, pki: Pki, tmp_path: Path, look: Callable[[socket.socket], None]
+) -> None:
+    def check(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            look(connection)
+
+    with capture_logs() as logs:
+        for port in (secured.running.metrics_port, secured.running.port):
+            for _ in range(3):
+                with suppress(TimeoutError):  # gRPC says something itself, or waits
+                    await asyncio.to_thread(check, port)
+        _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
+    denied = {line for line in page.splitlines() if line.startswith("license_master_calls_denied_total{")}
+    assert {line.rpartition(" ")[2] for line in denied} == {"0.0"}
+    assert not [line for line in logs if line["event"] == "a caller was turned away"]
 
 
 async def test_without_a_certificate_there_is_no_page(secured: InProcess, pki: Pki, tmp_path: Path) -> None:

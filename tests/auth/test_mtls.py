@@ -303,3 +303,17 @@ async def test_a_masters_own_certificate_asks_for_health_and_nothing_else(secure
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         found = await failure(wire.projects.ListProjects(project_pb2.ListProjectsRequest()))
     assert found.reason == "ROLE_FORBIDDEN"
+
+
+async def test_an_unknown_pbx_with_a_good_certificate_leaves_a_line_and_no_flood(secured: InProcess, pki: Pki) -> None:
+    """Its site is offline for good, and only the master knows why."""
+    papers = pki.papers("projects/acme/pbxs/mistyped")
+    async with shown_to(secured.wire.address, papers.credentials) as wire:
+        with capture_logs() as logs:
+            for _ in range(30):
+                assert (await failure(opened(wire, "mistyped"))).reason == "UNKNOWN_PBX"
+    lines = [one for one in logs if one["event"] == "an unknown PBX was named"]
+    assert 1 <= len(lines) <= 10
+    assert "license-master://projects/acme/pbxs/mistyped" in lines[0]["caller"]
+    assert "projects/acme/pbxs/mistyped is unknown" in lines[0]["why"]
+    assert lines[0]["method"].endswith("/OpenLease")

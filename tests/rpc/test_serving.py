@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
@@ -52,9 +53,16 @@ async def test_health_of_each_service(master: InProcess) -> None:
     for service in ("", *SERVICES):
         response = await stub.Check(health_pb2.HealthCheckRequest(service=service))
         assert response.status == health_pb2.HealthCheckResponse.SERVING
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
+    with structlog.testing.capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as failed:
         await stub.Check(health_pb2.HealthCheckRequest(service="licensemaster.v1.Nothing"))
     assert failed.value.code() is grpc.StatusCode.NOT_FOUND
+    labels = {"grpc_service": "grpc.health.v1.Health", "grpc_method": "Check", "grpc_code": "NOT_FOUND"}
+    async with asyncio.timeout(10):
+        while True:
+            if master.running.metrics.registry.get_sample_value("grpc_server_handled_total", labels) == 1:
+                break
+            await asyncio.sleep(0.01)
+    assert logs == [], "a question that has an answer is no failure"
 
 
 @pytest.mark.parametrize("service", ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"])

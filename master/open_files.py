@@ -1,0 +1,32 @@
+"""How many files this process may have open: every PBX that is connected takes one."""
+
+from __future__ import annotations
+
+import resource
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+_BESIDES = 200
+"""Files for all but the streams: databases, the log, scrapes, webhooks, calls of commands."""
+
+
+def allow_open_files(streams_max: int) -> None:
+    """Raise the soft limit to the hard one, and tell where that is too low for so many streams."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = soft
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:  # a hard limit that the system does not allow as a soft one
+            _log.warning("the limit of open files stays as it is", files=soft, hard=hard, reason=str(error))
+        else:
+            allowed = hard
+            _log.info("the limit of open files was raised", files=hard, before=soft)
+    if allowed != resource.RLIM_INFINITY and allowed < streams_max + _BESIDES:
+        _log.warning(
+            "streams_max cannot be reached: too few open files are allowed",
+            files=allowed,
+            streams_max=streams_max,
+            remedy=f"allow {streams_max + _BESIDES} (LimitNOFILE=, ulimit -Hn), or lower streams_max",
+        )
