@@ -29,6 +29,7 @@ _ALL: Final[tuple[Option, ...]] = (
     # A line that is half open, or a master that hangs, is found out; gRPC would become rarer after the second ping.
     ("grpc.keepalive_time_ms", round(PING_SECONDS * 1000)),
     ("grpc.keepalive_timeout_ms", round(_PING_TIMEOUT_SECONDS * 1000)),
+    ("grpc.http2.ping_timeout_ms", round(_PING_TIMEOUT_SECONDS * 1000)),  # by itself gRPC waits a minute for the answer
     ("grpc.http2.max_pings_without_data", 0),
 )
 

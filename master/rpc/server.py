@@ -108,6 +108,8 @@ class Server:
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_time_ms", round(keepalive.every_seconds * 1000)),
                 ("grpc.keepalive_timeout_ms", round(keepalive.timeout_seconds * 1000)),
+                # the one above is not heeded for a ping that stays unanswered: by itself gRPC waits a minute for it
+                ("grpc.http2.ping_timeout_ms", round(keepalive.timeout_seconds * 1000)),
                 ("grpc.http2.max_pings_without_data", 0),  # else gRPC asks ever more rarely
                 *pings_borne(),
             ),

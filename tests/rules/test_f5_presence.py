@@ -11,6 +11,7 @@ import pytest
 from licensemaster.v1 import lease_pb2, standby_pb2
 from master.domain.presence import RECONNECT_SECONDS
 from master.leasing.requests import PbxName
+from tests.chaos.lines import Line, Way, Weather
 from tests.faults.truth import all_events, held_by_pbx, mismatches
 from tests.rpc.failures import failure
 from tests.rules.asking import used
@@ -193,3 +194,23 @@ async def test_what_one_master_sees_counts_at_the_other(postgres: PostgresServer
             assert "its stream is open" in (await _active(spare)).message
         clock.advance(SETTLE)
         await spare.take_over()
+
+
+@pytest.mark.rule("F5")
+async def test_a_line_that_no_longer_answers_is_found_out(sqlite_database_url: str, clock: Clock) -> None:
+    """Half-open, as when the power fails: nobody closes the connection, and pings stay unanswered."""
+    pings = {"keepalive_seconds": 0.2, "keepalive_timeout_seconds": 0.5}
+    async with in_process_master(sqlite_database_url, clock, **pings) as master:
+        berlin, spare = await _pair(master)
+        line = Line(master.wire.address, seed=0)
+        await line.start()
+        async with wire_to(line.address) as wire:
+            stream = wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
+            await stream.read()
+            line.weather = Weather(silent=Way.BOTH)
+            while len(master.running.hub):  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.01)
+            await master.running.lines.look()
+            clock.advance(SETTLE)
+            await spare.take_over()
+        await line.stop()
