@@ -215,6 +215,16 @@ license-master agreement extend shop-box --project shop --offer anytime --key M-
 license-master device install shop-box 7.1 --project shop
 license-master device check-upgrade shop-box 7.4 --project shop
 
+## A slip in the ledger
+order=$(license-master credits add 20000 | sed -n '1s/ .*//p')
+license-master agreement reverse "$order" --reason "a zero too much" --dry-run
+license-master agreement reverse "$order" --reason "a zero too much"
+license-master credits add 100
+license-master credits add -50 --reason "fifty too many"
+license-master credits pay PBX-Port12 1 --quote prices.toml
+license-master device correct shop-box --project shop --delivered 2010-06-01 --reason "read wrongly"
+license-master agreement publish 13 --on "$(date +%Y-%m-%d)" --correct --reason "the same day" || true
+
 ## Delete a project
 sed 's/name = "acme"/name = "acmee"/' acme.toml > acmee.toml
 license-master project apply acmee.toml --yes
