@@ -83,7 +83,7 @@ class Arena:
         defect = (await Audit(self._database).verify(project_name)).defect
         return await self._database.read(counter_mismatches) + ([defect.message] if defect else [])
 
-    def new_project(self) -> str:
+    def new_project(self) -> project_pb2.Project:
         """A project as the model knows it, under a name that nobody used before."""
         message = project(
             {
@@ -96,7 +96,7 @@ class Arena:
         )
         message.name = next(self._names)
         self.run(self._founded(message))
-        return message.name
+        return message
 
     async def _founded(self, message: project_pb2.Project) -> None:
         wire, name = self.masters[0].wire, f"projects/{message.name}"

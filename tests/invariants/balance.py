@@ -44,6 +44,7 @@ class ModelLicense:
 
     kind: str
     quantity: int
+    version: int = 12
     device: str = ""
     binding: int = 0
     first_bound: float | None = None
@@ -62,6 +63,14 @@ class Balance:
 
     def capacity(self) -> dict[PoolName, int]:
         """What is installed, by pool."""
+        raise NotImplementedError
+
+    def declared(self) -> dict[PoolName, int]:
+        """What the project file declares, by pool."""
+        raise NotImplementedError
+
+    def gives_nothing_back(self, device: str) -> bool:
+        """Whether the firmware of a device is too old to release anything (L4)."""
         raise NotImplementedError
 
     def used(self) -> dict[PoolName, int]:
@@ -104,7 +113,7 @@ class Balance:
         if not item.device:
             return None
         if item.release is None:
-            if asked.to_device == item.device:
+            if asked.to_device == item.device or self.gives_nothing_back(item.device):
                 return None
             item.release = asked
             left = self.capacity()[item.device, item.kind] - self.leaving()[item.device, item.kind]

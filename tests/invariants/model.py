@@ -10,7 +10,8 @@ import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.invariants.balance import Balance, HeldSeat, Key, PoolName
+from tests.invariants.balance import HeldSeat, Key, PoolName
+from tests.invariants.standing import CENTRAL_FROM, SOFTWARE, Standing
 
 TTL_SECONDS = 60
 GRACE_SECONDS = 60
@@ -63,6 +64,7 @@ class ModelLease:
     renewed_at: float = 0.0
     user: str = ""
     """Who uses the seats: the PBX itself, or its standby."""
+    software: int = SOFTWARE
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Papers:
 
 
 @dataclass
-class Model(Balance):
+class Model(Standing):
     """All leases and seats of one project."""
 
     leases: dict[str, ModelLease] = field(default_factory=lambda: {pbx: ModelLease() for pbx in PBXS})
@@ -141,6 +143,24 @@ class Model(Balance):
         promises = [*self.fenced.values(), self.papers.known, self.papers.offered]
         return max((promise.seats.get(pool, 0) for promise in promises), default=0)
 
+    def declared(self) -> dict[PoolName, int]:
+        """What the project file declares, by pool."""
+        return MODEL_CAPACITY
+
+    def user_of(self, pbx: str) -> str:
+        """Who uses a PBX's seats: itself, or its standby."""
+        return self.leases[pbx].user or pbx
+
+    def running(self, pbx: str) -> int:
+        """The software that a PBX's calls are judged by."""
+        return self.leases[pbx].software
+
+    def gives_nothing_back(self, device: str) -> bool:
+        """L4: what its PBX says it runs counts as long as its lease runs, else what the project says."""
+        lease = self.leases.get(device.removesuffix("-box"))
+        runs = lease is not None and lease.phase == "open" and self.now <= lease.ends_at
+        return lease is not None and runs and lease.software < CENTRAL_FROM
+
     def capacity(self) -> dict[PoolName, int]:
         """What is installed, by pool: declared, and bound by now."""
         found = dict(MODEL_CAPACITY)
@@ -170,7 +190,7 @@ class Model(Balance):
             return "LEASE_EXPIRED"
         return ""
 
-    def open(self, pbx: str, request_id: str, now: float, *, user: str = "") -> None:
+    def open(self, pbx: str, request_id: str, now: float, *, user: str = "", software: int = SOFTWARE) -> None:
         """Open, or repeat the opening that made the current lease; a standby opens it as its `user`."""
         lease = self.leases[pbx]
         user = user or pbx
@@ -179,6 +199,7 @@ class Model(Balance):
             if lease.phase == "open" and lease.user != user and now <= lease.ends_at + ALLOWANCE_SECONDS:
                 self.fenced.setdefault(lease.user, Promise()).raise_to(self.debited(pbx), lease.ends_at, lease.epoch)
             lease.epoch += 1
+            lease.software = software
         lease.phase, lease.request_id, lease.user = "open", request_id, user
         lease.ends_at, lease.renewed_at = max(promised, now + TTL_SECONDS + GRACE_SECONDS), now
         if pbx == STANDBY:
@@ -221,7 +242,7 @@ class Model(Balance):
     def refuses_takeover(self, now: float, *, force: bool, serving_since: float) -> bool:
         """Whether STANDBY may not carry PRIMARY's seats."""
         own, lease = self.leases[STANDBY], self.leases[PRIMARY]
-        if own.phase != "open" or now > own.ends_at or lease.phase == "none":
+        if own.phase != "open" or now > own.ends_at or lease.phase == "none" or self.standby_is_too_new():
             return True
         is_open = lease.phase == "open" and now <= lease.ends_at
         is_connected = is_open and lease.user == PRIMARY and now <= lease.renewed_at + TTL_SECONDS
@@ -229,6 +250,10 @@ class Model(Balance):
             return True
         promised = any(promise.seats for promise in (self.papers.known, self.papers.offered))
         return not (is_open or self.debited(PRIMARY) or promised)
+
+    def standby_is_too_new(self) -> bool:
+        """F3: its software is above the limit of the installation that it would join; it always runs the same."""
+        return self.limit(self.installation(PRIMARY)) < SOFTWARE
 
     def _take_receipt(self, serial: int, *, discarded: bool, released: int) -> None:
         papers, fenced = self.papers, self.fenced.get(STANDBY)
@@ -244,7 +269,7 @@ class Model(Balance):
     def _send_papers(self, now: float) -> None:
         papers, lease = self.papers, self.leases[PRIMARY]
         is_open = lease.phase == "open" and now <= lease.ends_at
-        if lease.phase == "none" or (is_open and lease.user == STANDBY):
+        if lease.phase == "none" or (is_open and lease.user == STANDBY) or self.standby_is_too_new():
             return
         seats = self.debited(PRIMARY) if is_open else {}
         unheard = papers.serial > papers.acknowledged and now <= papers.ends_at
@@ -322,17 +347,21 @@ class Model(Balance):
             return No()
         if key in seats:
             seat = seats[key]
+            if license_type == "port" and not self.needs_ipva(pbx):
+                seats.pop(("ipva", holder), None)  # it is back from a virtual standby
             return Yes(already_held=True, device=seat.pool[0] if seat.pool else "", included_in=seat.parent)
+        if self.gets_nothing_new(pbx):
+            return No()
         if license_type == "video" and ("mypbx", holder) not in seats and ("uc", holder) not in seats:
             return No()
         if license_type in PARTS and ("uc", holder) in seats:
             seats[key] = HeldSeat(None, "uc", at=self.now)
             return Yes(already_held=False, device="", included_in="uc")
-        pool = self._free(pbx, license_type)
+        pool = self.take(pbx, license_type)
         if pool is None:
             return No()
-        if license_type == "port" and pbx == "vm":
-            companion = self._free(pbx, "ipva")
+        if license_type == "port" and self.needs_ipva(pbx):
+            companion = self.take(pbx, "ipva")
             if companion is None:
                 return No()
             seats["ipva", holder] = HeldSeat(companion, "port", at=self.now)
@@ -360,24 +389,17 @@ class Model(Balance):
         if license_type == "uc":
             for part in PARTS:
                 if (part, holder) in seats:
-                    pool = self._free(pbx, part)
-                    if pool is None:
+                    pool = self.take(pbx, part)
+                    if pool is None or self.gets_nothing_new(pbx):
                         self.held[pbx] = before
                         return None
                     seats[part, holder] = HeldSeat(pool, at=self.now)
         return True
 
-    def is_local(self, pbx: str) -> bool:
-        """Whether it has licenses of its own."""
-        return any(device == f"{pbx}-box" and kind != "ipva" for device, kind in self.capacity())
-
-    def _free(self, pbx: str, license_type: str) -> PoolName | None:
-        own, capacity, used, leaving = f"{pbx}-box", self.capacity(), self.used(), self.leaving()
-        devices = [own if self.is_local(pbx) else "hq-box"]
-        if license_type == "ipva":
-            devices.insert(0, own)
-        held = self.debited(pbx)
-        for pool in ((device, license_type) for device in devices):
+    def take(self, pbx: str, kind: str) -> PoolName | None:
+        """The pool that one seat more may be debited from; None where none has any left."""
+        capacity, used, leaving, held = self.capacity(), self.used(), self.leaving(), self.debited(pbx)
+        for pool in ((device, kind) for device in self.places(pbx, kind)):
             within = used.get(pool, 0) + leaving.get(pool, 0) < capacity.get(pool, 0)
             if within or held.get(pool, 0) < self.floor(pbx, pool):
                 return pool

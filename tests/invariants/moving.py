@@ -68,18 +68,27 @@ class Moving(RuleBasedStateMachine):
     def _advance(self, seconds: int) -> None:
         raise NotImplementedError
 
-    @initialize(kinds=st.tuples(st.sampled_from(("port", "uc", "mypbx")), st.just("port")))
-    def begin_with_some(self, kinds: tuple[str, str]) -> None:
-        self._import(0, *((kind, 2) for kind in kinds))
-        for number in range(len(self.model.licenses)):
-            self.bind(number, "hq-box", at=0)
+    @initialize(
+        kinds=st.tuples(st.sampled_from(("port", "uc", "mypbx")), st.just("port")),
+        version=st.sampled_from((12, 12, 12, 13, 11, 7)),
+        device=st.sampled_from(("hq-box", "hq-box", "paris-box")),
+    )
+    def begin_with_some(self, kinds: tuple[str, str], version: int, device: str) -> None:
+        for number, kind in enumerate(kinds):
+            self._import(0, (kind, 2), version=12 if number else version)
+            self.bind(number, "hq-box" if number else device, at=0)
 
     # --- Arriving ---------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.model.licenses) < LICENSES_MAX)
-    @rule(at=masters, kind=st.sampled_from(("port", "uc", "mypbx")), quantity=st.integers(1, 3))
-    def import_one(self, at: int, kind: str, quantity: int) -> None:
-        self._import(at, (kind, quantity))
+    @rule(
+        at=masters,
+        kind=st.sampled_from(("port", "uc", "mypbx")),
+        quantity=st.integers(1, 3),
+        version=st.sampled_from((12, 12, 13, 11, 7)),
+    )
+    def import_one(self, at: int, kind: str, quantity: int, version: int) -> None:
+        self._import(at, (kind, quantity), version=version)
 
     @rule(at=masters)
     def import_again(self, at: int) -> None:
@@ -259,17 +268,17 @@ class Moving(RuleBasedStateMachine):
 
     # --- The wire ---------------------------------------------------------------------------------------------------
 
-    def _import(self, at: int, *items: tuple[str, int]) -> None:
+    def _import(self, at: int, *items: tuple[str, int], version: int = 12) -> None:
         first = len(self.model.licenses)
         named = {f"l-{first + number}": what for number, what in enumerate(items)}
         self.file = self.arena.vendor.issue(
-            {name: (PRINTED[kind], quantity) for name, (kind, quantity) in named.items()},
+            {name: (PRINTED[kind].replace("12", str(version)), quantity) for name, (kind, quantity) in named.items()},
             now=self.arena.clock.now,
             project=self.project,
         )
         request = license_pb2.ImportLicensesRequest(project=f"projects/{self.project}", file=self.file)
         assert not self._call(lambda: self._licenses(at).ImportLicenses(request)).already_imported
-        self.model.licenses |= {name: ModelLicense(kind, quantity) for name, (kind, quantity) in named.items()}
+        self.model.licenses |= {name: ModelLicense(kind, quantity, version) for name, (kind, quantity) in named.items()}
 
     def _note(self, request: document_pb2.SignedDocument) -> bytes:
         asked = document_pb2.ReleaseRequest.FromString(request.payload)
