@@ -507,7 +507,7 @@ def arena(database_url: str) -> Iterator[Arena]:
     made.close()
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.rule(
     "A1",
     "A2",
@@ -537,7 +537,7 @@ def arena(database_url: str) -> Iterator[Arena]:
 )
 def test_master_and_model_agree_at_every_step(arena: Arena) -> None:
     profile = settings(
-        max_examples=400 if LONG else 11,
+        max_examples=400 if LONG else 9,
         stateful_step_count=60 if LONG else 40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
