@@ -98,9 +98,9 @@ class Paper:
 
     def write(self, decision: Decision, day: date) -> None:
         """Append what was decided, at noon."""
-        noon = datetime.combine(day, time(12), ZONE).timestamp()
+        noon, first = datetime.combine(day, time(12), ZONE).timestamp(), len(self.entries) + 1
         for draft in decision.drafts:
-            entry = draft.recorded(number=len(self.entries) + 1, recorded_at=noon, caller="test")
+            entry = draft.recorded(number=len(self.entries) + 1, recorded_at=noon, caller="test", order=first)
             self.entries.append(entry)
 
     def refused(self, order: Order, day: date) -> AgreementRefusal:

@@ -13,24 +13,33 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from master.domain.agreements.checking import free_upgrades
 from master.domain.agreements.dates import add_months
 from master.domain.agreements.decide import Decision, Quote, decide, quote
+from master.domain.agreements.entitled import entitled
 from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.gate import upgrade_gate
 from master.domain.agreements.orders import (
     AddCredits,
+    AddFeature,
     AddSeats,
+    AllowBuild,
     AssignSeat,
     Buy,
     CancelOrder,
     ConfirmPayment,
     ConvertVersion,
+    CorrectDevice,
     Extend,
     ExtendTrial,
     InstallRelease,
     Order,
+    PayLicenses,
     PublishRelease,
     ReassignSeat,
     RegisterDevice,
+    Reverse,
+    SetAutoRenewal,
     SetPremier,
     StartTrial,
     UnassignSeat,
@@ -40,9 +49,11 @@ from master.domain.agreements.orders import (
 from master.domain.agreements.plain import order_from_plain, order_to_plain
 from master.domain.agreements.policies import Grants
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.questions import endings, known_on, reminders
-from master.domain.agreements.rights import Standing, right_of, what_may_run
+from master.domain.agreements.questions import endings, known_on, reminders, renewals_due
+from master.domain.agreements.releases import ReleaseName
+from master.domain.agreements.rights import Standing, may_run, right_of, what_may_run
 from master.domain.agreements.state import fold
+from master.domain.words import Metering
 from tests.domain.agreements.paper import (
     ALLWORX,
     DISTRIBUTION_ENGINE,
@@ -90,10 +101,13 @@ def distribution_engine() -> Paper:
     return Paper(DISTRIBUTION_ENGINE, prices(DISTRIBUTION_ENGINE, text))
 
 
+REVERSALS = st.builds(Reverse, order=st.integers(-1, 30))  # 0 and below: counted from the last entry
 TIERS = st.fixed_dictionaries({"user": st.sampled_from([20, 40])}, optional={"queue": st.sampled_from([0, 1])})
 ORDERS: dict[str, st.SearchStrategy[Order]] = {
     "innovaphone": st.one_of(
-        st.builds(AddCredits, amount=st.integers(1, 3000).map(Decimal)),
+        st.builds(AddCredits, amount=st.integers(-500, 3000).map(Decimal)),
+        st.builds(PayLicenses, type=st.sampled_from(["PBX-Port12", "PBX-Prot12"]), quantity=st.integers(0, 5)),
+        REVERSALS,
         st.builds(
             Extend,
             subjects=st.lists(st.sampled_from("abcd"), min_size=1, max_size=3).map(
@@ -141,6 +155,14 @@ ORDERS: dict[str, st.SearchStrategy[Order]] = {
         st.builds(ConfirmPayment, order=st.just(-1), key=KEYS),  # the last one that awaits its payment
         st.builds(ConfirmPayment, order=st.just(-1), key=KEYS),
         st.builds(CancelOrder, order=NUMBERS),
+        st.builds(
+            PublishRelease,
+            release=st.sampled_from(["2.9", "3.1", "3.2", "4.0"]),
+            day=st.integers(0, 900).map(lambda days: FIRST + timedelta(days=days)),
+            correct=st.booleans(),
+        ),
+        st.builds(SetAutoRenewal, license=st.sampled_from("xy"), offer=st.just("renewal"), on=st.booleans()),
+        REVERSALS,
     ),
     "allworx": st.one_of(
         st.builds(
@@ -158,6 +180,21 @@ ORDERS: dict[str, st.SearchStrategy[Order]] = {
             key=KEYS,
         ),
         st.builds(InstallRelease, device=st.sampled_from("st"), release=st.sampled_from(["7.1", "7.2", "7.4"])),
+        st.builds(AllowBuild, device=st.sampled_from("st"), release=st.just("7.4")),
+        st.builds(AddFeature, device=st.sampled_from("st"), feature=st.just("feature"), key=KEYS),
+        st.builds(
+            CorrectDevice,
+            device=st.sampled_from("st"),
+            delivered_on=st.integers(0, 300).map(lambda days: FIRST + timedelta(days=days)),
+            shipped_on=st.none() | st.integers(0, 300).map(lambda days: FIRST + timedelta(days=days)),
+            serial=st.sampled_from(["S-1", "S2", ""]),
+        ),
+        st.builds(
+            PublishRelease,
+            release=st.sampled_from(["7.1", "7.2", "7.4"]),
+            day=st.integers(0, 900).map(lambda days: FIRST + timedelta(days=days)),
+        ),
+        REVERSALS,
     ),
     "distribution_engine": st.one_of(
         st.builds(
@@ -175,6 +212,7 @@ ORDERS: dict[str, st.SearchStrategy[Order]] = {
             ReassignSeat, contract=st.sampled_from("pq"), from_user=USERS, to_user=USERS, uses=st.just(("configures",))
         ),
         st.builds(UnassignSeat, contract=st.sampled_from("pq"), user=USERS),
+        REVERSALS,
     ),
 }
 LEDGERS = {
@@ -191,14 +229,15 @@ def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
     before, known = made.book, known_on(made.entries, day - timedelta(days=1), ZONE)
     if isinstance(order, ConfirmPayment) and order.order == -1:
         order = ConfirmPayment(order=max(before.state.awaited, default=0), key=order.key)
+    if isinstance(order, Reverse) and order.order < 1:
+        order = Reverse(order=len(made.entries) + order.order)
     assert order_from_plain(order_to_plain(order)) == order
     answer = decide(before, order, day, made.prices)
     assert made.prices is not None
     asked = quote(before, order, day, made.prices)
     if isinstance(answer, AgreementRefusal):
-        assert isinstance(asked, Quote) is (answer.problem is AgreementProblem.CREDITS_SHORT), (
-            "a quote needs no credits"
-        )
+        lacks = answer.problem is AgreementProblem.CREDITS_SHORT and not isinstance(order, AddCredits | Reverse)
+        assert isinstance(asked, Quote) is lacks, "a quote needs no credits; what is taken back is there or not"
         return answer
     assert isinstance(asked, Quote)
     assert asked.lines == answer.lines
@@ -214,11 +253,11 @@ def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
 
 def check_cover(made: Paper, ended: date | None, subject: Subject, policy_key: str, order: Order, day: date) -> None:
     policy, cover = made.catalog.time.policies[policy_key], made.book.cover(subject, policy_key)
-    is_void = isinstance(order, ConvertVersion) or policy_key == "trial"
+    is_void = isinstance(order, ConvertVersion | Reverse | CorrectDevice) or policy_key == "trial"
     if ended is not None and not is_void:
         assert cover.ends is not None
         assert cover.ends >= ended, "a renewal shortens nothing"
-    if policy.ahead_months_max and cover.ends is not None and cover.ends != ended:
+    if policy.ahead_months_max and cover.ends is not None and cover.ends != ended and not isinstance(order, Reverse):
         assert cover.ends <= add_months(day, policy.ahead_months_max)
     if policy.purchases_max:
         assert cover.purchases <= policy.purchases_max
@@ -238,6 +277,7 @@ def check_sums(made: Paper) -> None:
         Decimal(entry.details["amount"]) * (1 if entry.kind is EntryKind.CREDITS_ADDED else -1)
         for entry in made.entries
         if entry.kind in (EntryKind.CREDITS_ADDED, EntryKind.CREDITS_SPENT)
+        and entry.number not in made.book.state.reversed
     ]
     assert made.book.state.balance == sum(amounts, Decimal(0)) >= 0
 
@@ -260,9 +300,55 @@ def test_whatever_is_ordered_the_rules_hold(vendor: str, data: st.DataObject) ->
         day += timedelta(days=days)
         step(made, order, day)
         check_seats(made, day)
+        check_views(made, day + timedelta(days=data.draw(st.integers(0, 500))))
     cut = data.draw(st.integers(0, len(made.entries)))
     assert fold(made.entries[cut:], fold(made.entries[:cut])) == fold(made.entries)
     check_lapses(made, day)
+
+
+def check_views(made: Paper, day: date) -> None:
+    """However the same right is asked for, the answer is one: rights, may-run, the gate, leasing, endings, quotes."""
+    book = made.book
+    lent: dict[Subject, dict[str, int]] = {}
+    for one in entitled(book, day):
+        lent.setdefault(one.subject, {})[one.type.key] = one.quantity
+        right = right_of(book, one.subject, day)
+        assert one.ends == right.until, "leasing and people are told one end"
+        assert right.standing is Standing.RUNS
+        holding = book.state.holding(one.subject)
+        for release, published in book.releases.items():
+            if one.subject.kind == "license" and published <= day and one.version is not None:
+                refused = may_run(book, one.subject, release, day)
+                is_other = refused is not None and refused.problem is AgreementProblem.OTHER_MAJOR
+                assert is_other is (release.major > one.version), "may-run and leasing agree on the major version"
+                if refused is None:
+                    assert right.newest is not None
+                    assert right.newest >= release
+        if right.until is not None:
+            ends = endings(book, from_day=day + timedelta(days=1), to_day=right.until + timedelta(days=1))
+            assert any(end.subject == one.subject and end.stops for end in ends), "what stops is among the endings"
+        if one.type.key in right.features:
+            assert one.type.key in holding.features
+    for subject in book.subjects():
+        right, product = right_of(book, subject, day), book.product(book.state.holding(subject))
+        if product is None:
+            free = free_upgrades(book, day).get(subject.id, frozenset())
+            newest = right.newest.major if right.newest is not None else 0
+            assert newest >= max(free, default=0), "what is free is shown as within reach"
+            continue
+        seats = {**right.counts, **dict.fromkeys(right.features, 1)}
+        metered = {key: n for key, n in seats.items() if n and book.catalog.types[key].metering is not Metering.FREE}
+        assert lent.get(subject, {}) == metered, "leasing has what the rights say"
+        if (installed := book.state.holding(subject).installed) is not None:
+            for release in map(ReleaseName.parse, ("7.1", "7.2", "7.4")):
+                gate = upgrade_gate(book, subject, from_release=installed, to_release=release, day=day)
+                asked = decide(book, InstallRelease(device=subject.id, release=str(release)), day)
+                assert gate.allowed is isinstance(asked, Decision), "the gate and the order agree"
+    due = {one.subjects[0] for one in renewals_due(book, day)}
+    for ending in endings(book, from_day=day, to_day=day + timedelta(days=8)):
+        is_meant = ending.renews_itself and ending.day > day
+        waits = any(one.subject == ending.subject and one.kind == "Extend" for one in book.state.awaited.values())
+        assert not is_meant or waits or (ending.subject in due) is ((ending.day - day).days <= 7)
 
 
 def check_lapses(made: Paper, day: date) -> None:
