@@ -319,3 +319,17 @@ def test_p9_an_order_can_be_cancelled_before_it_is_paid() -> None:
 def test_what_means_nothing_is_refused_by_field(order: Order, problem: AgreementProblem, field: str) -> None:
     refusal = Keys(ISYMPHONY, PRICES).refused(order, DAY)
     assert (refusal.problem, refusal.field) == (problem, field)
+
+
+def test_p6_a_tier_is_on_the_list_of_the_catalog_or_of_the_price_file() -> None:
+    product = replace(ISYMPHONY.time.products["isymphony"], tiers={"user": (20, 40)})
+    own = replace(ISYMPHONY.time, products={"isymphony": product})
+    listed = copy(ISYMPHONY)
+    object.__setattr__(listed, "time", own)
+    made = Keys(listed)
+    made.paid(buy(user=20), DAY)
+    wrong = made.refused(UpgradeTier(license="L1", counts={"user": 37}), DAY)
+    assert (wrong.problem, wrong.rules) == (AgreementProblem.PRICE_MISSING, ("P6",))
+    assert "20, 40" in wrong.message
+    unlisted = made.refused(UpgradeTier(license="L1", counts={"queue": 1}), DAY)
+    assert "--prices" in unlisted.remedy, "the catalog lists no queues"
