@@ -1,5 +1,7 @@
 """Trials, tiers, maintenance and payments as the iSymphony document says (rules P1 to P9)."""
 
+from copy import copy
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -323,9 +325,8 @@ def test_what_means_nothing_is_refused_by_field(order: Order, problem: Agreement
 
 def test_p6_a_tier_is_on_the_list_of_the_catalog_or_of_the_price_file() -> None:
     product = replace(ISYMPHONY.time.products["isymphony"], tiers={"user": (20, 40)})
-    own = replace(ISYMPHONY.time, products={"isymphony": product})
     listed = copy(ISYMPHONY)
-    object.__setattr__(listed, "time", own)
+    listed.time = replace(ISYMPHONY.time, products={"isymphony": product})
     made = Keys(listed)
     made.paid(buy(user=20), DAY)
     wrong = made.refused(UpgradeTier(license="L1", counts={"user": 37}), DAY)
