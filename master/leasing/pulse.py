@@ -128,6 +128,7 @@ class Pulse(Periodic):
             return
 
     async def _ask(self, for_commit: bool) -> Reading:
+        await self._database.verify()
         if not for_commit:
             return await self._database.read(lambda tx: _read(tx, self._clocks))
 

@@ -71,6 +71,8 @@ SESSION_SETTINGS: Mapping[str, str] = {
 }
 
 
+WHICH = "SELECT id || '/' || tableoid FROM database_identity"
+"""Which database answers; a table that was dropped and restored has another number, a replica has the same."""
 _LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regclass('database_identity')::text"
 
 
@@ -186,12 +188,20 @@ class Connections:
         if process != connection.get_server_pid() and not self._pooler_looked_at:
             await _look_at_pooler(server, connection)
             self._pooler_looked_at = True
-        identity = await connection.fetchval(f"SELECT id FROM {table}") if table else None
+        self.recognise(await connection.fetchval(WHICH) if table else None)
+
+    def recognise(self, identity: str | None) -> None:
+        """Make sure that what answers is what was opened: the same database, and its tables not made anew since.
+
+        Raises:
+            StorageError: it is not.
+        """
         if self._identity is not None and identity != self._identity:
             raise StorageError(
                 StorageProblem.STORAGE_REPLACED,
                 f"another database answers ({identity or 'an empty one'}) than the one that was opened"
-                f" ({self._identity}); to serve it, start this master anew",
+                f" ({self._identity}); to serve it, `license-master db restored` if it was restored from a backup,"
+                " then start this master anew",
             )
         self._identity = identity
 

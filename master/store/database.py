@@ -36,7 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from master.attempts import Attempts
-from master.store.connections import COMMIT, Connections, Patience
+from master.store.connections import COMMIT, WHICH, Connections, Patience
 from master.store.problems import AllInUseError, StorageError, StorageProblem, storage_error
 from master.store.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.urls import parse_url
@@ -128,6 +128,14 @@ class Database(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of all connections."""
+
+    @abstractmethod
+    async def verify(self) -> None:
+        """Make sure that it is still the one that was opened, as far as `transact` and `read` do not see to it.
+
+        Raises:
+            StorageError: it is not, or does not answer.
+        """
 
     @abstractmethod
     def occupy(self, use: Use) -> None:
@@ -245,6 +253,9 @@ class SqliteDatabase(Database):
     def read_by_others(self) -> bool:
         """Whether others than the owner of the file may read it."""
         return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+    async def verify(self) -> None:
+        """Each transaction does."""
 
     def occupy(self, use: Use) -> None:
         lock_file(self._opened, use)
@@ -417,6 +428,14 @@ class PostgresDatabase(Database):
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._run(work, read_only=True)
+
+    async def verify(self) -> None:
+        identity = await self.read(lambda tx: str(tx.rows(WHICH)[0][0]))
+        try:
+            self._connections.recognise(identity)
+        except StorageError:
+            self._connections.distrust()  # new ones are refused, so nothing more is done there
+            raise
 
     def occupy(self, use: Use) -> None:
         """It is for several, and its own locks keep them apart."""

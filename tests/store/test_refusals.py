@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 
 import asyncpg
+import grpc
 import pytest
 
 from master.app import serve
@@ -17,6 +19,7 @@ from tests.support.estates import project
 from tests.support.masters import Clock, in_process_master, upgraded
 from tests.support.pbx import granted, opened, seats
 from tests.support.pgbouncer import pgbouncer
+from tests.support.postgres import PostgresServer
 
 REFUSED, SILENT = StorageProblem.STORAGE_REFUSED, StorageProblem.STORAGE_UNAVAILABLE
 
@@ -93,7 +96,7 @@ async def test_another_database_is_not_gone_on_with() -> None:
         try:
             await database.read(lambda tx: None)
             for change, other in (
-                ("UPDATE database_identity SET id = 'another'", "another database answers (another)"),
+                ("UPDATE database_identity SET id = 'another'", "another database answers (another/"),
                 ("DROP TABLE database_identity", "another database answers (an empty one)"),
             ):
                 await server.execute(change)
@@ -104,6 +107,44 @@ async def test_another_database_is_not_gone_on_with() -> None:
                 assert other in str(failed.value)
         finally:
             await database.close()
+
+
+async def test_tables_that_were_restored_under_a_master_are_not_gone_on_with(
+    postgres: PostgresServer, postgres_template: str
+) -> None:
+    """What `pg_restore --clean` does while its connections go on: the same names, other tables."""
+    url = await postgres.new_database(like=postgres_template)
+    async with in_process_master(url, Clock(), pulse_interval_seconds=0.05) as master:
+        await master.wire.apply(project({"PBX-Port12": 5}))
+        berlin = await opened(master.wire, "berlin")
+        await _by_hand(
+            url,
+            "CREATE TABLE copy AS SELECT * FROM database_identity",
+            "DROP TABLE database_identity",
+            "ALTER TABLE copy RENAME TO database_identity",
+        )
+        async with asyncio.timeout(60):
+            while (told := await _refusal(berlin.acquire(*seats("port", 1)))) != "STORAGE_REPLACED":
+                assert told in ("", "STORAGE_UNAVAILABLE", "STORAGE_SCHEMA")
+                await asyncio.sleep(0.05)
+
+
+async def _refusal(call: Awaitable[object]) -> str:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return str(dict(error.trailing_metadata())["error-reason"])
+    return ""
+
+
+async def _by_hand(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            for statement in statements:
+                await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def _cut(server: Node) -> None:
