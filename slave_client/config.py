@@ -9,7 +9,7 @@ from typing import Final
 
 import grpc
 
-from licensemaster.values import BadValueError, target
+from licensemaster.values import BadValueError, clean, resource, target
 from slave_client.promise import PUBLIC_KEY_LENGTH
 from slave_client.tls import TlsFiles
 
@@ -68,6 +68,8 @@ class ClientConfig:
             object.__setattr__(self, "addresses", tuple(target(one) for one in self.addresses))
         except BadValueError as error:
             raise ConfigError(f"addresses: {error}") from error
+        object.__setattr__(self, "pbx", resource(self.pbx))
+        object.__setattr__(self, "software_version", clean(self.software_version))
         if not _PBX.fullmatch(self.pbx):
             raise ConfigError(f"pbx must read projects/{{project}}/pbxs/{{pbx}}, not {self.pbx!r}")
         if self.tls is not None and self.credentials is not None:

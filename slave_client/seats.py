@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
+from licensemaster import values
+
 NAME_LENGTH_MAX: Final = 128
 
 
@@ -70,6 +72,8 @@ class Reason(Enum):
     """The master was restored from a backup and grants nothing beyond what was proven until it has learned."""
     ONE_PER_PBX = "one_per_pbx"
     """The PBX has its one seat of the type under another name (rule K2)."""
+    MALFORMED_SEAT = "malformed_seat"
+    """A field of the seat cannot be read; the message names it. The rest of the call was decided without it."""
     UNKNOWN = "unknown"
     """A reason of the master's that this version of the client does not know; the message has it in words."""
     OFFLINE = "offline"
@@ -145,6 +149,9 @@ class Want:
     on whose behalf a channel or login is opened, `line` the outside line of a recorded user (rule K3),
     `application_version` the application's own version where the type is held against it (rule B8).
 
+    Names are kept in the master's normal form: spellings of one name, such as composed and decomposed umlauts or white
+    space around it, are one holder. Capitals, accents and punctuation tell holders apart.
+
     Raises ValueError unless type and holder are 1 to 128 printable characters and the others 0 to 128.
     """
 
@@ -158,13 +165,15 @@ class Want:
     """The seat's name within the PBX."""
 
     def __post_init__(self) -> None:
-        for name in ("license_type", "holder"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} must not be empty")
         for name in ("license_type", "holder", "user", "line", "application_version"):
             text = getattr(self, name)
-            if len(text) > NAME_LENGTH_MAX or not text.isprintable():
-                raise ValueError(f"{name} must be at most {NAME_LENGTH_MAX} printable characters")
+            if not text and name not in ("license_type", "holder"):
+                continue
+            try:
+                meant = values.license_name(text) if name == "license_type" else values.short_text(text)
+            except values.BadValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            object.__setattr__(self, name, meant)
         object.__setattr__(self, "key", SeatKey(self.license_type, self.holder_kind, self.holder))
 
 

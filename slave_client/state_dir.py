@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from licensemaster.v1 import lease_pb2
+from licensemaster.values import short_text
 from slave_client.book import Held
 from slave_client.folder_lock import FolderLock, NameLock
 from slave_client.promise import Promise, PromiseError, verify
@@ -300,10 +301,7 @@ def _lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[byte
         terms=_bytes(fields["terms"]), signature=_bytes(fields["signature"]), key_id=_text(fields["key_id"])
     )
     promise = verify(signed, pbx=pbx, public_key=_bytes(fields["public_key"]), trusted_keys=trusted_keys)
-    held = tuple(_held_of(seat) for seat in fields["held"])
-    idle = tuple(_held_of(seat) for seat in fields["idle"])
-    if len({seat.counted_as for seat in (*held, *idle)}) != len(held) + len(idle):
-        raise ValueError("a seat is listed twice")
+    held, idle = _seats_of(fields)
     return KeptLease(
         promise=promise,
         remaining_seconds=float(fields["remaining_seconds"]),
@@ -311,6 +309,19 @@ def _lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[byte
         held=held,
         idle=idle,
     )
+
+
+def _seats_of(fields: dict[str, Any]) -> tuple[tuple[Held, ...], tuple[Held, ...]]:
+    """What is held and what is idle; a seat that was kept under several spellings of its holder is one."""
+    kept = [(seat, name) for name in ("held", "idle") for seat in fields[name]]
+    if len({json.dumps([seat[:3], seat[10:]]) for seat, _ in kept}) != len(kept):
+        raise ValueError("a seat is listed twice")
+    found: dict[str, dict[SeatKey, Held]] = {"held": {}, "idle": {}}
+    for fields_of_seat, name in kept:
+        seat = _held_of(fields_of_seat)
+        if not any(seat.counted_as in known for known in found.values()):
+            found[name][seat.counted_as] = seat
+    return tuple(found["held"].values()), tuple(found["idle"].values())
 
 
 def _seat_fields(held: Held) -> list[object]:
@@ -333,8 +344,12 @@ def _held_of(fields: list[Any]) -> Held:
         included_in=_text(fields[7]),
         device=_text(fields[8]),
         reassignable=bool(fields[9]),
-        counted_as=SeatKey(want.license_type, HolderKind[fields[10]], _text(fields[11])) if passed_on else want.key,
+        counted_as=_counted_as(want, *fields[10:12]) if passed_on else want.key,
     )
+
+
+def _counted_as(want: Want, kind: str, holder: object) -> SeatKey:
+    return SeatKey(want.license_type, HolderKind[kind], short_text(_text(holder)))
 
 
 def _text(value: object) -> str:

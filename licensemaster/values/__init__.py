@@ -20,7 +20,7 @@ from licensemaster.values.kinds import (
     token,
     whole_number,
 )
-from licensemaster.values.text import BadValueError, clean, free_text, plain, short_text
+from licensemaster.values.text import BadValueError, clean, free_text, is_shown, plain, short_text
 
 __all__ = [
     "Address",
@@ -30,6 +30,7 @@ __all__ = [
     "clean",
     "free_text",
     "holder",
+    "is_shown",
     "key_text",
     "license_name",
     "mac",

@@ -76,7 +76,7 @@ def target(text: str) -> str:
 
 
 def url(text: str, *, schemes: Collection[str]) -> str:
-    """A URL with one of these schemes and a host.
+    """A URL with one of these schemes and a host. What is said of it does not show it: it may hold a password.
 
     Raises:
         BadValueError: says what is missing or wrong.
@@ -87,15 +87,15 @@ def url(text: str, *, schemes: Collection[str]) -> str:
         parts = urlsplit(found)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        raise BadValueError(f"{found[:80]!r} is no URL: {str(error).lower()}") from error
+        raise BadValueError(f"it is no URL: {str(error).lower()}") from error
     if parts.scheme.lower() not in schemes:
-        raise BadValueError(f"{found[:80]!r} must begin with {known}")
+        raise BadValueError(f"it must begin with {known}")
     if not host:
-        raise BadValueError(f"no host in {found[:80]!r}")
+        raise BadValueError("it names no host")
     if port == 0:
-        raise BadValueError(f"port 0 in {found[:80]!r} is none to connect to")
+        raise BadValueError("port 0 is none to connect to")
     if not found.isascii() or not found.isprintable() or " " in found:
-        raise BadValueError(f"{found[:80]!r} has a character that no URL has; write it as %XX")
+        raise BadValueError("it has a character that no URL has; write it as %XX")
     return found
 
 

@@ -70,7 +70,7 @@ def short_text(text: str, *, most: int = TEXT_MAX) -> str:
         BadValueError: it is empty, longer than `most` characters, or has one that cannot be shown.
     """
     found = clean(text[: 8 * most])
-    if 0 < len(found) <= most and len(text) <= 8 * most and (found.isprintable() or not _refused(found)):
+    if 0 < len(found) <= most and len(text) <= 8 * most and is_shown(found):
         return found
     raise BadValueError(f"{text[:_SHOWN]!r} must be 1 to {most} printable characters{_seen(found)}")
 
@@ -82,9 +82,14 @@ def free_text(text: str, *, most: int = REASON_MAX) -> str:
         BadValueError: it is longer than `most` characters, or has one that cannot be shown.
     """
     found = clean(text[: 8 * most])
-    if len(found) <= most and len(text) <= 8 * most and (found.isprintable() or not _refused(found)):
+    if len(found) <= most and len(text) <= 8 * most and is_shown(found):
         return found
     raise BadValueError(f"{text[:_SHOWN]!r} must be at most {most} printable characters, in one line{_seen(found)}")
+
+
+def is_shown(text: str) -> bool:
+    """Whether every character can stand in a text, so that it can be shown as it is."""
+    return text.isprintable() or not _refused(text)
 
 
 def _joins(text: str, at: int) -> bool:

@@ -21,6 +21,8 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from licensemaster.values import is_shown
+
 PIPE_WIDTH = 200
 _LONG_TYPES = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 
@@ -38,7 +40,7 @@ def stderr_console() -> Console:
 
 def visible(text: str, style: str = "") -> Text:
     """The text as it stands, with control characters spelled out."""
-    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
+    shown = "".join(c if is_shown(c) or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
     return Text(shown, style=style)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from licensemaster.values import plain
 from master.domain.agreements.policies import Policies
 from master.domain.versions import Version
 from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
@@ -264,8 +265,8 @@ class Catalog:
 
 
 def folded_name(text: str) -> str:
-    """The form in which two spellings of one name are equal: no spaces, hyphens or capitals."""
-    return _IGNORED.sub("", text).casefold()
+    """The form in which two spellings of one name are equal: no spaces, no hyphens of any kind, no capitals (L8)."""
+    return _IGNORED.sub("", plain(text)).casefold()
 
 
 def _compiled(spelling: str) -> re.Pattern[str]:

@@ -376,6 +376,21 @@ def one_per_pbx(license_type: LicenseType, pbx: Pbx, held: Seat) -> Refusal:
     )
 
 
+# --- What cannot be read ----------------------------------------------------------------------------------------------
+
+
+def malformed_seat(field: str, reason: str) -> Refusal:
+    """A field of a wanted seat is wrong; the rest of the call is decided without it."""
+    step, text = Step(action=RemedyAction.CORRECT_REQUEST, field=field), f"correct {field}"
+    return Refusal(
+        reason=RefusalReason.MALFORMED_SEAT,
+        rules=(),
+        message=f"{field}: {reason}",
+        license_type="",
+        remedy=Remedy(ways=(Way((step,), text),), main=step, text=text),
+    )
+
+
 # --- What a whole call is short of ------------------------------------------------------------------------------------
 
 

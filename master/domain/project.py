@@ -13,11 +13,12 @@ from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from licensemaster.values import BadValueError, free_text
 from master.domain.catalog import Catalog, UnknownLicenseNameError
 from master.domain.estate import LeasePace, License
 from master.domain.moves import missing_below
 from master.domain.toml_lines import FieldPath
-from master.domain.versions import Version
+from master.domain.versions import TEXT_MAX, Version
 from master.domain.words import PbxRole
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -26,6 +27,7 @@ _PACE_LIMITS = {"ttl_seconds": (5, 86_400), "grace_seconds": (0, 2_592_000), "re
 QUANTITY_MAX = 1_000_000
 FILE_ITEMS_MAX = 1000
 """Licenses in a vendor's file."""
+DISPLAY_NAME_MAX = 255
 CAPACITY_MAX = 1_000_000_000
 
 
@@ -178,9 +180,19 @@ def changes(before: ProjectSpec | None, after: ProjectSpec) -> list[Change]:
     return found
 
 
+def _text_violations(text: str, at: FieldPath, *, most: int = DISPLAY_NAME_MAX) -> Iterator[Violation]:
+    try:
+        free_text(text, most=most)
+    except BadValueError as error:
+        yield Violation(at, str(error))
+
+
 def _name_violations(spec: ProjectSpec) -> Iterator[Violation]:
     if not is_name(spec.name):
         yield Violation(("name",), f"{spec.name!r} {NAME_RULE}")
+    yield from _text_violations(spec.display_name, ("display_name",))
+    for index, site in enumerate(spec.sites):
+        yield from _text_violations(site.display_name, ("sites", index, "display_name"))
     for group in ("sites", "devices", "pbxs", "licenses"):
         items: Sequence[Any] = getattr(spec, group)
         field = "id" if group == "licenses" else "name"
@@ -220,8 +232,7 @@ def _device_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violatio
         if device.platform not in catalog.platforms:
             known = ", ".join(sorted(catalog.platforms))
             yield Violation(("devices", index, "platform"), f"{device.platform!r} is no platform; use one of {known}")
-        if len(device.model) > 63:
-            yield Violation(("devices", index, "model"), "must be at most 63 characters")
+        yield from _text_violations(device.model, ("devices", index, "model"), most=TEXT_MAX)
 
 
 def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
@@ -239,6 +250,7 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
             yield Violation((*at, "device"), f"{pbx.device!r} runs another PBX already; one PBX per device")
         try:
             Version.parse(pbx.software_version)
+            yield from _text_violations(pbx.software_version, (*at, "software_version"), most=TEXT_MAX)
         except ValueError as error:
             yield Violation((*at, "software_version"), str(error))
         if pbx.role is PbxRole.STANDBY and not pbx.standby_for:

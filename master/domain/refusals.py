@@ -1,9 +1,9 @@
 """Why a seat is refused: one closed list in order of precedence, and what a refusal carries.
 
 Where several reasons apply, the one that stands first here is given: first what is wrong with the question, then what
-the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. The four
+the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. The five
 at the end stand apart: two concern a seat that is held, or was; LEARNING takes the place of what is used up while the
-master cannot know that; ONE_PER_PBX goes before what the PBX lacks.
+master cannot know that; ONE_PER_PBX goes before what the PBX lacks. Of a MALFORMED_SEAT nothing is decided.
 `docs/refusals.md` explains each to operators; a test keeps the two alike.
 """
 
@@ -41,6 +41,7 @@ class RefusalReason(IntEnum):
     REVOKED = 14
     LEARNING = 15
     ONE_PER_PBX = 16
+    MALFORMED_SEAT = 17
 
 
 TOO_FEW = frozenset(

@@ -114,7 +114,7 @@ class TomlReader:
         if not text:
             return None
         try:
-            return Version.parse(text)
+            return Version.exact(text)
         except ValueError as error:
             raise self.error(at, str(error)) from error
 

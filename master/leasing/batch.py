@@ -242,7 +242,7 @@ class Batch:
                 "lease.opened",
                 {
                     "epoch": lease.epoch,
-                    "software": str(lease.software),
+                    "software": lease.software.reported,
                     "instance": lease.instance_id,
                     "fenced": fenced,
                     "before": lease_before(before),
@@ -325,7 +325,7 @@ class Batch:
             details: dict[str, Any] = {
                 "epoch": lease.epoch,
                 "standby": standby.name,
-                "software": str(lease.software),
+                "software": lease.software.reported,
                 "instance": lease.instance_id,
                 "before": lease_before(before),
                 "forced": request.force,

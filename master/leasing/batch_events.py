@@ -88,7 +88,7 @@ def lease_before(lease: Lease | None) -> dict[str, Any] | None:
     return {
         "epoch": lease.epoch,
         "phase": lease.phase.value,
-        "software": str(lease.software),
+        "software": lease.software.reported,
         "instance": lease.instance_id,
     }
 

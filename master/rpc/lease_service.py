@@ -13,7 +13,7 @@ from master.domain.notices import Notice
 from master.leasing import requests as ask
 from master.leasing.master import LicenseMaster
 from master.metrics import Metrics
-from master.rpc.convert import incoming, outgoing, refusals
+from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.convert.papers import Papers
 from master.rpc.errors import TooManyStreamsError
 from master.rpc.gate import identity_of_call
@@ -147,42 +147,45 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self, request: lease_pb2.AcquireSeatsRequest, context: Context
     ) -> lease_pb2.AcquireSeatsResponse:
         """Acquire seats."""
+        asked = seats_asked.wants(request.seats, most=self._seats_max)
         acquired = await self._master.acquire_seats(
             ask.AcquireSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                wants=incoming.wants(request.seats, most=self._seats_max),
+                wants=asked.items,
             )
         )
-        return lease_pb2.AcquireSeatsResponse(results=refusals.seat_results(acquired.outcomes))
+        return lease_pb2.AcquireSeatsResponse(results=refusals.seat_results(asked.in_order(acquired.outcomes)))
 
     async def ReturnSeats(
         self, request: lease_pb2.ReturnSeatsRequest, context: Context
     ) -> lease_pb2.ReturnSeatsResponse:
         """Return seats."""
+        asked = seats_asked.seat_keys(request.seats, most=self._seats_max)
         returned = await self._master.return_seats(
             ask.ReturnSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                keys=incoming.seat_keys(request.seats, most=self._seats_max),
+                keys=asked.items,
             )
         )
-        return lease_pb2.ReturnSeatsResponse(results=refusals.return_results(returned.outcomes))
+        return lease_pb2.ReturnSeatsResponse(results=refusals.return_results(asked.in_order(returned.outcomes)))
 
     async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
         """Settle the whole wanted set."""
+        asked = seats_asked.wants(request.seats, least=0, most=self._seats_max)
         synced = await self._master.sync_seats(
             ask.SyncSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 epoch=request.epoch,
-                wants=incoming.wants(request.seats, least=0, most=self._seats_max),
+                wants=asked.items,
             )
         )
         return lease_pb2.SyncSeatsResponse(
-            results=refusals.seat_results(synced.outcomes),
+            results=refusals.seat_results(asked.in_order(synced.outcomes)),
             seats_returned=synced.seats_returned,
             kept=[
                 lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=refusals.refusal(refused))

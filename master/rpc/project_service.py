@@ -33,7 +33,6 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         self, request: project_pb2.ApplyProjectRequest, context: Context
     ) -> project_pb2.ApplyProjectResponse:
         """Make the stored project equal to the one given."""
-        _check_texts(request.project)
         applied = await self._master.apply_project(
             ApplyProject(
                 spec=incoming.project_spec(request.project),
@@ -101,17 +100,3 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
             caller=caller_of_call.get(),
         )
         return project_pb2.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)
-
-
-def _check_texts(project: project_pb2.Project) -> None:
-    """Free texts must be printable; names are judged with the rest of the project.
-
-    Raises:
-        InvalidArgumentError: one is not; names which.
-    """
-    texts = [("display_name", project.display_name)]
-    texts += [(f"sites[{index}].display_name", site.display_name) for index, site in enumerate(project.sites)]
-    texts += [(f"devices[{index}].model", device.model) for index, device in enumerate(project.devices)]
-    for field, value in texts:
-        if not value.isprintable():
-            raise InvalidArgumentError(field, f"{value[:80]!r} must be printable, in one line")

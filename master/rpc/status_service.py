@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from licensemaster.v1 import status_pb2, status_pb2_grpc
+from licensemaster.values import is_shown
 from master.leasing.master import LicenseMaster, SeatQuery
-from master.rpc.convert import incoming, outgoing, refusals
+from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
 from master.store.queries import EventFilter, SeatPlace
 
@@ -67,10 +68,10 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         """What AcquireSeats would answer, and why."""
         name = incoming.pbx_name(request.pbx)
         software = incoming.software("software_version", request.software_version) if request.software_version else None
-        wants = incoming.wants(request.seats, most=self._seats_max)
-        explained = await self._master.explain(name, wants, software)
+        asked = seats_asked.wants(request.seats, most=self._seats_max)
+        explained = await self._master.explain(name, asked.items, software)
         return status_pb2.ExplainSeatsResponse(
-            results=refusals.seat_results(explained.outcomes, named=refusals.NAMED_TO_EXPLAIN),
+            results=refusals.seat_results(asked.in_order(explained.outcomes), named=refusals.NAMED_TO_EXPLAIN),
             lease=outgoing.lease_status(name.project, explained.lease),
             reasoning=explained.reasoning,
         )
@@ -114,7 +115,7 @@ def _seat_place(token: str) -> SeatPlace | None:
         raise _bad_token() from error
     match place:
         case [int(pbx_id), str(holder), str(license_type), int(kind)] if (
-            0 <= pbx_id <= _INT4_MAX and 0 <= kind <= _INT4_MAX and (holder + license_type).isprintable()
+            0 <= pbx_id <= _INT4_MAX and 0 <= kind <= _INT4_MAX and is_shown(holder + license_type)
         ):
             return pbx_id, holder, license_type, kind
     raise _bad_token()

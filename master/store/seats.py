@@ -213,7 +213,7 @@ def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:
     """Write leases that were opened, renewed or ended."""
     rows = [
         (
-            lease.pbx_id, lease.epoch, lease.phase.value, lease.instance_id, lease.request_id, str(lease.software),
+            lease.pbx_id, lease.epoch, lease.phase.value, lease.instance_id, lease.request_id, lease.software.reported,
             lease.opened_at, lease.renewed_at, lease.ttl_seconds, lease.ends_at, lease.takeovers, lease.takeovers_since,
             *_carrier_columns(lease.carrier), lease.claimed,
         )

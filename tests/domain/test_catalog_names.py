@@ -171,3 +171,14 @@ def test_rules_that_types_name_are_rules() -> None:
 def test_what_can_never_be_released(key: str) -> None:
     assert not INNOVAPHONE.types[key].releasable
     assert sum(not one.releasable for one in INNOVAPHONE.types.values()) == 4
+
+
+@pytest.mark.rule("L8")
+@pytest.mark.parametrize(
+    "dash",
+    ["-", " ", "\u00a0", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212", "\u00ad", "\u200b", "\uff0d", ""],
+)
+def test_dashes_from_word_processors_and_full_width_signs(dash: str) -> None:
+    found = INNOVAPHONE.read_name(f"\ufeffPBX{dash}Port 1\uff12\uff05500\r\n")
+    assert (found.type.key, found.version, found.tier) == ("port", 12, 500)
+    assert INNOVAPHONE.key_of(f"PBX{dash}Port") == "port"

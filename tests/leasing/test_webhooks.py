@@ -235,7 +235,7 @@ async def test_adding_and_removing_are_safe_to_retry(any_master: InProcess, rece
     "url",
     [
         "", "ftp://x/", "http://", "https://user:pass@x.example/", "http://x.example/ y", "http://x:0/", "http://x:99999/",
-        "http://x/\n", "http://ä.example/", "http://x/#part", "http://x/" + "y" * 2000, "x.example/hook",
+        "http://x/\ny", "http://ä.example/", "http://x/#part", "http://x/" + "y" * 2000, "x.example/hook",
     ],
 )  # fmt: skip
 async def test_urls_that_are_none(master: InProcess, url: str) -> None:

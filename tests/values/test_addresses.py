@@ -80,7 +80,7 @@ def test_urls() -> None:
     assert url(" https://example.com:8443/x?y=1\n", schemes=("https",)) == "https://example.com:8443/x?y=1"
     for bad, said in (
         ("example.com", "must begin with https://"),
-        ("https://", "no host"),
+        ("https://", "names no host"),
         ("https://x:99999/", "port out of range"),
         ("https://x/a b", "no URL has"),
         ("https://[::1/", "no URL"),

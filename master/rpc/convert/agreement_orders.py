@@ -15,6 +15,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from licensemaster import values
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from licensemaster.values import clean
 from master.domain.agreements.entries import Subject
@@ -94,9 +95,7 @@ def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText
     Raises:
         InvalidArgumentError: it is missing, too large, or has no usable name.
     """
-    name = message.name
-    if not name or len(name) > 255 or not name.isprintable():
-        raise InvalidArgumentError(f"{field}.name", f"{name[:80]!r} must be 1 to 255 printable characters")
+    name = _text(f"{field}.name", message.name, required=True, most=255)
     if not message.text or len(message.text.encode()) > _PRICES_BYTES_MAX:
         raise InvalidArgumentError(f"{field}.text", f"must be a price file of at most {_PRICES_BYTES_MAX:,} bytes")
     return PriceText(name, message.text)
@@ -147,8 +146,8 @@ def server(text: str) -> tuple[str, str, str]:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    found = _SERVER.fullmatch(text)
-    if found is None or not text.isprintable():
+    found = _SERVER.fullmatch(values.resource(text[:_TEXT_MAX]))
+    if found is None or not values.is_shown(found[0]):
         raise InvalidArgumentError(
             "server", f"{text[:80]!r} must be projects/PROJECT/ and devices/DEVICE, pbxs/PBX or licenses/LICENSE"
         )
@@ -190,9 +189,9 @@ def _read(field: str, kind: Any, value: Any) -> Any:
     return {_text(field, key): int(count) for key, count in sorted(value.items())}
 
 
-def _text(field: str, value: str, *, required: bool = False) -> str:
-    found = clean(value[: 8 * _TEXT_MAX])
-    if len(found) > _TEXT_MAX or (required and not found) or (found and not found.isprintable()):
-        least = 1 if required else 0
-        raise InvalidArgumentError(field, f"{value[:80]!r} must be {least} to {_TEXT_MAX} printable characters")
-    return found
+def _text(field: str, value: str, *, required: bool = False, most: int = _TEXT_MAX) -> str:
+    read = values.short_text if required else values.free_text
+    try:
+        return read(value, most=most)
+    except values.BadValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error

@@ -8,20 +8,17 @@ from collections.abc import Callable, Sequence
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
+from licensemaster import values
+from licensemaster.v1 import lease_pb2, project_pb2
 from master.domain import project as spec
 from master.domain.learning import Proof
-from master.domain.seats import SeatKey, Want
 from master.domain.versions import Version
-from master.domain.words import HolderKind, PbxRole
+from master.domain.words import PbxRole
 from master.leasing.requests import CarriedOffline, PbxName, Receipt
 from master.rpc.errors import InvalidArgumentError
 
-_KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
-_NAME_MAX = 128
+_RESOURCE_MAX = 1024
 _NANOSECONDS = 1_000_000_000
-_TEXT_MAX = 255
-_REASON_MAX = 500
 _RECEIPTS_MAX = 100
 _TYPES_MAX = 1000
 _SEATS_MAX = 1_000_000_000
@@ -36,13 +33,8 @@ def pbx_name(text: str, field: str = "pbx") -> PbxName:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    parts = text.split("/")
-    if (
-        len(parts) != 4
-        or parts[0] != "projects"
-        or parts[2] != "pbxs"
-        or not (_is_name(parts[1]) and _is_name(parts[3]))
-    ):
+    parts = _parts(text)
+    if len(parts) != 4 or parts[0] != "projects" or parts[2] != "pbxs":
         raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/pbxs/PBX")
     return PbxName(parts[1], parts[3])
 
@@ -53,56 +45,18 @@ def project_name(text: str, field: str = "project") -> str:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    parts = text.split("/")
-    if len(parts) != 2 or parts[0] != "projects" or not _is_name(parts[1]):
+    parts = _parts(text)
+    if len(parts) != 2 or parts[0] != "projects":
         raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT")
     return parts[1]
 
 
-def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> list[Want]:
-    """The seats asked for; what their types mean is for the project's catalog to say.
-
-    Raises:
-        InvalidArgumentError: too many, too few, or one is malformed; names which.
-    """
-    _check_count(len(seats), least=least, most=most)
-    found: list[Want] = []
-    places: dict[tuple[str, int, str], int] = {}
-    types: set[str] = set()
-    for index, seat in enumerate(seats):
-        license_type, kind, holder, user, line = (
-            seat.license_type, seat.holder_kind, seat.holder, seat.user, seat.line,
-        )  # fmt: skip
-        if license_type not in types and _is_name(license_type):
-            types.add(license_type)
-        if (
-            not (0 < len(holder) <= _NAME_MAX and holder.isprintable())
-            or license_type not in types
-            or kind not in _KINDS
-            or (user and not _is_name(user))
-            or (line and not _is_name(line))
-        ):
-            raise _seat_error(index, seat)
-        first = places.setdefault((license_type, kind, holder), index)
-        if first != index:
-            raise InvalidArgumentError(f"seats[{index}]", f"is the same seat as seats[{first}]; ask for it once")
-        application = seat.application_version
-        version = _version(f"seats[{index}].application_version", application) if application else None
-        found.append(Want(license_type, _KINDS[kind], holder, user, line, version))
-    return found
-
-
-def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> list[SeatKey]:
-    """The seats to be returned.
-
-    Raises:
-        InvalidArgumentError: too many, none, or one is malformed; names which.
-    """
-    _check_count(len(seats), least=1, most=most)
-    for index, seat in enumerate(seats):
-        if not (_is_name(seat.holder) and _is_name(seat.license_type)) or seat.holder_kind not in _KINDS:
-            raise _seat_error(index, seat)
-    return [SeatKey(seat.license_type, _KINDS[seat.holder_kind], seat.holder) for seat in seats]
+def _parts(text: str) -> list[str]:
+    """The parts of a resource's name; none where one is empty or cannot be shown."""
+    try:
+        return [values.short_text(part) for part in values.resource(text[:_RESOURCE_MAX]).split("/")]
+    except values.BadValueError:
+        return []
 
 
 def receipts(found: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tuple[Receipt, ...]:
@@ -205,9 +159,10 @@ def text(field: str, value: str, *, required: bool = True) -> str:
     Raises:
         InvalidArgumentError: it is missing, too long or has control characters.
     """
-    if (required and not value) or len(value) > _NAME_MAX or (value and not value.isprintable()):
-        raise InvalidArgumentError(field, f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters")
-    return value
+    try:
+        return values.short_text(value) if required or value else ""
+    except values.BadValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
 
 
 def reason(value: str, field: str = "reason") -> str:
@@ -216,11 +171,10 @@ def reason(value: str, field: str = "reason") -> str:
     Raises:
         InvalidArgumentError: it is too long or has control characters.
     """
-    if len(value) > _REASON_MAX or (value and not value.isprintable()):
-        raise InvalidArgumentError(
-            field, f"{value[:80]!r} must be at most {_REASON_MAX} printable characters, in one line"
-        )
-    return value
+    try:
+        return values.free_text(value)
+    except values.BadValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
 
 
 def given_reason(value: str, field: str = "reason") -> str:
@@ -229,9 +183,10 @@ def given_reason(value: str, field: str = "reason") -> str:
     Raises:
         InvalidArgumentError: it is missing, too long or has control characters.
     """
-    if not value.strip():
+    said = reason(value, field)
+    if not said:
         raise InvalidArgumentError(field, "must say why; the audit keeps it")
-    return reason(value, field)
+    return said
 
 
 def software(field: str, value: str) -> Version:
@@ -244,28 +199,35 @@ def software(field: str, value: str) -> Version:
 
 
 def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
-    """A project as it was sent; `domain/project.py` judges it."""
+    """A project as it was sent, in normal forms; `domain/project.py` judges it."""
+    named, shown = values.resource, values.clean
     return spec.ProjectSpec(
-        name=project.name,
-        display_name=project.display_name[:_TEXT_MAX],
-        catalog=project.catalog,
+        name=named(project.name),
+        display_name=shown(project.display_name),
+        catalog=named(project.catalog),
         lease=_pace(project.lease),
-        sites=tuple(spec.SiteSpec(site.name, site.display_name[:_TEXT_MAX]) for site in project.sites),
-        devices=tuple(spec.DeviceSpec(device.name, device.platform, device.model) for device in project.devices),
+        sites=tuple(spec.SiteSpec(named(site.name), shown(site.display_name)) for site in project.sites),
+        devices=tuple(
+            spec.DeviceSpec(named(device.name), named(device.platform), shown(device.model))
+            for device in project.devices
+        ),
         pbxs=tuple(
             spec.PbxSpec(
-                pbx.name,
-                pbx.site,
-                pbx.device,
+                named(pbx.name),
+                named(pbx.site),
+                named(pbx.device),
                 _role(pbx.role, index),
-                pbx.software_version,
-                pbx.standby_for,
+                shown(pbx.software_version),
+                named(pbx.standby_for),
                 _pace(pbx.lease),
             )
             for index, pbx in enumerate(project.pbxs)
         ),
-        licenses=tuple(spec.LicenseSpec(one.id, one.type, one.quantity, one.device) for one in project.licenses),
-        time_zone=project.time_zone,
+        licenses=tuple(
+            spec.LicenseSpec(named(one.id), named(one.type), one.quantity, named(one.device))
+            for one in project.licenses
+        ),
+        time_zone=named(project.time_zone),
     )
 
 
@@ -291,30 +253,9 @@ def page_size(value: int, *, default: int) -> int:
     return min(value or default, 1000)
 
 
-def _is_name(value: str) -> bool:
-    return 0 < len(value) <= _NAME_MAX and value.isprintable()
-
-
-def _check_count(count: int, *, least: int, most: int) -> None:
-    if not least <= count <= most:
-        raise InvalidArgumentError("seats", f"{count} seats in one call; send {least} to {most} at a time")
-
-
-def _seat_error(index: int, seat: seat_pb2.Seat) -> InvalidArgumentError:
-    if seat.holder_kind not in _KINDS:
-        kinds = ", ".join(kind.name for kind in HolderKind)
-        return InvalidArgumentError(f"seats[{index}].holder_kind", f"{seat.holder_kind} must be one of {kinds}")
-    for field in ("license_type", "holder", "user", "line"):
-        value = getattr(seat, field)
-        if (value or field in ("license_type", "holder")) and not _is_name(value):
-            reason = f"{value[:80]!r} must be 1 to {_NAME_MAX} printable characters"
-            return InvalidArgumentError(f"seats[{index}].{field}", reason)
-    raise AssertionError("the seat is well formed")
-
-
 def _version(field: str, value: str) -> Version:
     try:
-        return Version.parse(value[:_NAME_MAX])
+        return Version.parse(value)
     except ValueError as error:
         raise InvalidArgumentError(field, str(error)) from error
 

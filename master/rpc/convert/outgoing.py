@@ -161,7 +161,7 @@ def lease_status(project: str, view: LeaseView) -> status_pb2.LeaseStatus:
         pbx=str(PbxName(project, view.pbx.name)),
         site=view.pbx.site,
         state=lease_state(view.state),
-        software_version=str(view.lease.software if view.lease else view.pbx.software),
+        software_version=(view.lease.software if view.lease else view.pbx.software).reported,
         seats=view.seats,
         notices=notice_messages(view.notices),
         carried_by=str(PbxName(project, view.carried_by)) if view.carried_by else "",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from licensemaster import values
 from licensemaster.v1 import webhook_pb2
 from master.domain.alarms import AlarmKind
 from master.leasing.webhooks import AddWebhook
@@ -53,22 +54,15 @@ def add_request(request: webhook_pb2.AddWebhookRequest, caller: str) -> AddWebho
 
 def _url(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        port_is_fine = parts.port != 0
-    except ValueError:
-        parts, port_is_fine = urlsplit(""), False
-    if (
-        not port_is_fine
-        or parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or len(text) > _URL_MAX
-        or not (text.isascii() and text.isprintable())
-        or " " in text
-    ):
-        raise InvalidArgumentError("url", f"must be http://HOST/... or https://HOST/..., at most {_URL_MAX} characters")
+        read = values.url(text[: 2 * _URL_MAX], schemes=("http", "https"))
+    except values.BadValueError as error:
+        raise InvalidArgumentError("url", f"must be http://HOST/... or https://HOST/...: {error}") from error
+    if len(read) > _URL_MAX:
+        raise InvalidArgumentError("url", f"must have at most {_URL_MAX} characters")
+    parts = urlsplit(read)
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise InvalidArgumentError("url", "must have no user name, password or fragment; put a token into the path")
-    return text
+    return read
 
 
 def _kinds(names: Sequence[str]) -> tuple[AlarmKind, ...]:

@@ -1,0 +1,131 @@
+"""Seats as a call asks for them: each is read by itself, and one that is malformed is refused alone.
+
+The rest of its call is decided as if it had not been there; the answers stand in the order of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from licensemaster import values
+from licensemaster.v1 import seat_pb2
+from master.domain import explanations
+from master.domain.refusals import Refusal
+from master.domain.seats import SeatKey, Want
+from master.domain.versions import Version
+from master.domain.words import HolderKind
+from master.rpc.errors import InvalidArgumentError
+
+_KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
+Item = TypeVar("Item", Want, SeatKey)
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[Item]):
+    """What a call asks for."""
+
+    items: list[Item]
+    """What is to be decided, each once."""
+    answers: list[int | Refusal]
+    """For each seat of the call, which of `items` answers it, or why it is not decided."""
+
+    def in_order(self, outcomes: Sequence[Outcome]) -> list[Outcome | Refusal]:
+        """The answers of a call, from what was decided on `items`."""
+        return [outcomes[one] if isinstance(one, int) else one for one in self.answers]
+
+
+def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked[Want]:
+    """The seats asked for; what their types mean is for the project's catalog to say.
+
+    Raises:
+        InvalidArgumentError: too many or too few.
+    """
+    _check_count(len(seats), least=least, most=most)
+    read = _Reader()
+    found: list[Want] = []
+    answers: list[int | Refusal] = []
+    places: dict[tuple[str, HolderKind, str], tuple[int, int]] = {}
+    for index, seat in enumerate(seats):
+        try:
+            want = read.want(seat)
+            place, first = places.setdefault((want.type, want.kind, want.holder), (len(found), index))
+            if place == len(found):
+                found.append(want)
+            elif found[place] != want:
+                reason = f"is the same seat as seats[{first}], with another user, line or version"
+                raise _MalformedError("holder", reason)
+            answers.append(place)
+        except _MalformedError as error:
+            answers.append(explanations.malformed_seat(f"seats[{index}].{error.field}", error.reason))
+    return Asked(found, answers)
+
+
+def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> Asked[SeatKey]:
+    """The seats to be returned.
+
+    Raises:
+        InvalidArgumentError: too many or none.
+    """
+    _check_count(len(seats), least=1, most=most)
+    read = _Reader()
+    found: list[SeatKey] = []
+    answers: list[int | Refusal] = []
+    for index, seat in enumerate(seats):
+        try:
+            found.append(read.key(seat))
+            answers.append(len(found) - 1)
+        except _MalformedError as error:
+            answers.append(explanations.malformed_seat(f"seats[{index}].{error.field}", error.reason))
+    return Asked(found, answers)
+
+
+class _MalformedError(Exception):
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+        self.reason = reason
+
+
+class _Reader:
+    """Reads the seats of one call; types and versions are few, so each is looked at once."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, str] = {}
+        self._versions: dict[str, Version | None] = {"": None}
+
+    def key(self, seat: seat_pb2.Seat) -> SeatKey:
+        license_type = self._types.get(seat.license_type)
+        if license_type is None:
+            license_type = self._types[seat.license_type] = _read("license_type", seat.license_type)
+        kind = _KINDS.get(seat.holder_kind)
+        if kind is None:
+            kinds = ", ".join(one.name for one in HolderKind)
+            raise _MalformedError("holder_kind", f"{seat.holder_kind} must be one of {kinds}")
+        return SeatKey(license_type, kind, _read("holder", seat.holder))
+
+    def want(self, seat: seat_pb2.Seat) -> Want:
+        license_type, kind, holder = self.key(seat)
+        user = _read("user", seat.user) if seat.user else ""
+        line = _read("line", seat.line) if seat.line else ""
+        application = seat.application_version
+        if application not in self._versions:
+            try:
+                self._versions[application] = Version.parse(application)
+            except ValueError as error:
+                raise _MalformedError("application_version", str(error)) from error
+        return Want(license_type, kind, holder, user, line, self._versions[application])
+
+
+def _read(field: str, value: str) -> str:
+    try:
+        return values.license_name(value) if field == "license_type" else values.holder(value)
+    except values.BadValueError as error:
+        raise _MalformedError(field, str(error)) from error
+
+
+def _check_count(count: int, *, least: int, most: int) -> None:
+    if not least <= count <= most:
+        raise InvalidArgumentError("seats", f"{count} seats in one call; send {least} to {most} at a time")
