@@ -61,7 +61,7 @@ def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
     if stat.S_ISFIFO(mode) and not content:
         raise FileError(f"cannot read {path}: it is a pipe, and nobody writes into it")
     if len(content) > most:
-        raise FileError(f"cannot read {path}: it is larger than {_size(most)}; check that it is the file you meant")
+        raise FileError(f"{path} is larger than {_size(most)}; check that it is the file you meant")
     return content
 
 
@@ -129,8 +129,8 @@ def _not_text(content: bytes, encoding: str, error: UnicodeDecodeError, source: 
     line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
     byte = content[error.start : error.start + 1]
     meant = byte.decode("cp1252", "replace")
-    guess = f", {meant!r} in Latin-1 or Windows-1252" if meant.isprintable() and meant != "\ufffd" else ""
-    return f"{source}:{line}: not UTF-8 text (byte 0x{byte.hex()} in column {column}{guess}); save the file as UTF-8"
+    guess = f": {meant!r} in Latin-1 or Windows-1252" if meant.isprintable() and meant != "\ufffd" else ""
+    return f"{source}:{line}: not UTF-8 text (byte 0x{byte.hex()}) in column {column}{guess}; save the file as UTF-8"
 
 
 def _size(count: int) -> str:

@@ -18,6 +18,7 @@ from importlib import resources
 
 import structlog
 
+from licensemaster.files import read_text
 from master.auth.certificates import Certificates
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
@@ -208,5 +209,5 @@ def load_catalogs(settings: Settings) -> dict[str, Catalog]:
         for file in resources.files("master.domain.catalogs").iterdir()
         if file.name.endswith(".toml")
     }
-    texts |= {str(path): path.read_text(encoding="utf-8") for path in settings.catalog_files}
+    texts |= {str(path): read_text(path) for path in settings.catalog_files}
     return {catalog.name: catalog for catalog in (read_catalog(text, file=file) for file, text in texts.items())}

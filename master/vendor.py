@@ -27,7 +27,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from licensemaster.files import FileError, read_text
 from licensemaster.v1 import document_pb2
+from licensemaster.values import BadValueError, key_text, license_name, plain, resource, whole_number
 from master.domain.catalog import Catalog, UnknownLicenseNameError
 from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 from master.domain.toml_lines import TomlLines, path_text
@@ -95,9 +97,9 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
     """
     content = _read(file)
     try:
-        key = load_pem_private_key(content, password=None)
+        key = load_pem_private_key(content.encode(), password=None)
     except (ValueError, TypeError) as error:
-        hint = "it is the public half" if b"PUBLIC KEY" in content else "it is no private key in PEM form"
+        hint = "it is the public half" if "PUBLIC KEY" in content else "it is no private key in PEM form"
         raise VendorError(f"{file}: {hint}; name the file that `vendor keygen` made") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise VendorError(f"{file}: it is a private key, but no Ed25519 key; make one with `vendor keygen`")
@@ -110,15 +112,15 @@ def read_public_key(file_or_hex: str) -> bytes:
     Raises:
         VendorError: there is none, or it is none.
     """
-    if _HEX.fullmatch(file_or_hex):
-        return bytes.fromhex(file_or_hex)
+    if _HEX.fullmatch(in_hex := key_text(file_or_hex)):
+        return bytes.fromhex(in_hex)
     content = _read(Path(file_or_hex))
-    if b"PRIVATE KEY" in content:
+    if "PRIVATE KEY" in content:
         raise VendorError(f"{file_or_hex}: it is a private key, which stays with its owner; name the .pub file")
     try:
-        key = load_pem_public_key(content)
+        key = load_pem_public_key(content.encode())
     except ValueError as error:
-        if _HEX.fullmatch(text := content.decode(errors="replace").strip()):
+        if _HEX.fullmatch(text := key_text(content)):
             return bytes.fromhex(text)
         raise VendorError(f"{file_or_hex}: it is no public key in PEM form, nor 64 hexadecimal digits") from error
     if not isinstance(key, Ed25519PublicKey):
@@ -193,6 +195,9 @@ def issue(
     return documents.sign(document_pb2.DOCUMENT_KIND_LICENSE_FILE, said, key)
 
 
+_ITEM_FORM: Final = "ID=TYPE:QUANTITY, e.g. ports=PBX-Port12:100"
+
+
 def parse_item(text: str) -> Item:
     """An item written as ID=TYPE:QUANTITY, e.g. "ports=PBX-Port 12%500:100".
 
@@ -201,9 +206,12 @@ def parse_item(text: str) -> Item:
     """
     name, equals, rest = text.partition("=")
     printed, colon, quantity = rest.rpartition(":")
-    if not (equals and colon and name and printed and quantity.isascii() and quantity.isdigit()):
-        raise VendorError(f"{text!r} is not ID=TYPE:QUANTITY, e.g. ports=PBX-Port12:100")
-    return Item(name.strip(), printed.strip(), int(quantity))
+    try:
+        if equals and colon and name and printed:
+            return Item(resource(name), license_name(printed), whole_number(quantity))
+    except BadValueError as error:
+        raise VendorError(f"{text!r} is not {_ITEM_FORM}: {error}") from error
+    raise VendorError(f"{text!r} is not {_ITEM_FORM}")
 
 
 def read_items(file: Path) -> list[Item]:
@@ -213,9 +221,9 @@ def read_items(file: Path) -> list[Item]:
         VendorError: it cannot be read; says where.
     """
     try:
-        text = _read(file).decode()
+        text = _read(file)
         found = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise VendorError(f"{file}: {error}") from error
     if unknown := sorted(found.keys() - {"licenses"}):
         raise VendorError(f"{file}: unknown key {unknown[0]!r}; only [[licenses]] tables may be")
@@ -247,7 +255,8 @@ def _item_problems(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _item(table: dict[str, Any]) -> Item:
     end = table.get("agreement_end")
     ends = None if end is None else last_moment(end)
-    return Item(table["id"], table["type"], table["quantity"], table.get("replaces", ""), ends)
+    replaces = resource(table.get("replaces", ""))
+    return Item(resource(table["id"]), plain(table["type"]), table["quantity"], replaces, ends)
 
 
 def last_moment(day: date) -> datetime:
@@ -287,15 +296,11 @@ def _timestamp(at: datetime) -> Timestamp:
     return found
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise VendorError(f"{file}: {error.strerror or error}") from error
-    if len(content) > _FILE_BYTES_MAX:
-        raise VendorError(f"{file}: it is longer than {_FILE_BYTES_MAX:,} bytes")
-    return content
+        return read_text(file, most=_FILE_BYTES_MAX)
+    except FileError as error:
+        raise VendorError(str(error)) from error
 
 
 def _write_new(file: Path, content: bytes, *, mode: int) -> None:

@@ -8,6 +8,7 @@ to others: whose key it is and whether it is trusted, and what the payload means
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final, TypeAlias, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -16,10 +17,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
+from licensemaster.files import FileError, decoded
 from licensemaster.v1 import document_pb2
 
 PAYLOAD_BYTES_MAX: Final = 1_048_576
 _FILE_BYTES_MAX: Final = 2 * PAYLOAD_BYTES_MAX
+_SOFT_BREAK: Final = re.compile(r"=\n(?=[^\s\"=])")
+_QUOTED: Final = re.compile(r"=22|=7B|=0A")
+_ENTITY: Final = re.compile(r"&quot;|&#34;")
+_TYPOGRAPHIC: Final = re.compile("[\u201c-\u201f\u00ab\u00bb]")
+_REPLY: Final = re.compile(r"^\s*>", re.MULTILINE)
 Payload = TypeVar("Payload", bound=Message)
 Kind: TypeAlias = document_pb2.DocumentKind.ValueType
 
@@ -111,7 +118,7 @@ def to_text(document: document_pb2.SignedDocument) -> str:
 
 
 def from_text(text: str | bytes) -> document_pb2.SignedDocument:
-    """A document from a file's text.
+    """A document from a file's text: in any encoding with a byte order mark, and broken into lines by a mail program.
 
     Raises:
         DocumentError: UNREADABLE.
@@ -119,9 +126,27 @@ def from_text(text: str | bytes) -> document_pb2.SignedDocument:
     if len(text) > _FILE_BYTES_MAX:
         raise DocumentError("UNREADABLE", f"the file is longer than {_FILE_BYTES_MAX:,} bytes")
     try:
-        return json_format.Parse(text, document_pb2.SignedDocument())
-    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as failure:
+        plain = text if isinstance(text, str) else decoded(text, source="the file")
+        if damage := _mail_damage(plain):
+            raise DocumentError("UNREADABLE", f"a mail program has damaged it ({damage}); ask for it as an attachment")
+        # No value of a document has white space, and it is not signed: a mail program may have broken it anywhere.
+        return json_format.Parse("".join(plain.removeprefix("\ufeff").split()), document_pb2.SignedDocument())
+    except (FileError, RecursionError, json_format.ParseError) as failure:
         raise DocumentError("UNREADABLE", f"this is no signed document: {failure}") from failure
+
+
+def _mail_damage(text: str) -> str:
+    """What a mail program has done to a document so that its text is another; empty where nothing is seen."""
+    for sign, what in (
+        (_SOFT_BREAK, "quoted-printable: lines end with '='"),
+        (_QUOTED, "quoted-printable: '=22' stands for a quotation mark"),
+        (_ENTITY, "HTML: '&quot;' stands for a quotation mark"),
+        (_TYPOGRAPHIC, "typographic quotation marks"),
+        (_REPLY, "lines begin with '>' as in a reply"),
+    ):
+        if sign.search(text):
+            return what
+    return ""
 
 
 def _words(kind: int) -> str:

@@ -10,7 +10,9 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from licensemaster.files import decoded
 from licensemaster.v1 import audit_pb2, status_pb2
+from licensemaster.values import key_text
 from master.cli.connection import Connection
 from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
@@ -273,9 +275,9 @@ def _key(given: str) -> bytes:
             raise typer.BadParameter(reason, param_hint="--key") from error
         if len(read) == 32:
             return read
-        text = read.decode("ascii", errors="replace").strip()
+        text = decoded(read, source=given)
     try:
-        found = bytes.fromhex(text)
+        found = bytes.fromhex(key_text(text))
     except ValueError:
         found = b""
     if len(found) != 32:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from licensemaster.files import FileError, read_text
 from master.cli.failure import CommandFailed
 from master.cli.output import stdout_console
 from master.domain.catalog import Catalog
@@ -30,8 +31,8 @@ def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "inn
 def check(file: Annotated[Path, typer.Argument(help="A catalog file.", exists=True, dir_okay=False)]) -> None:
     """Check a catalog file."""
     try:
-        catalog = read_catalog(file.read_text(encoding="utf-8"), file=str(file))
-    except (CatalogError, UnicodeDecodeError) as error:
+        catalog = read_catalog(read_text(file), file=str(file))
+    except (CatalogError, FileError) as error:
         raise CommandFailed(str(error)) from error
     typer.echo(f"{file}: {len(catalog.types)} license types, no mistake")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from licensemaster import files
+from licensemaster.files import FileError, read_bytes
 from licensemaster.v1 import document_pb2
 from master.cli.failure import CommandFailed
 
@@ -26,10 +25,9 @@ def read_document(file: Path, kind: Kind | None = None) -> document_pb2.SignedDo
     from slave_client import documents
 
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_BYTES_MAX + 1)
-    except OSError as error:
-        raise CommandFailed(f"cannot read {file}: {error.strerror or error}") from error
+        content = read_bytes(file, most=_BYTES_MAX)
+    except FileError as error:
+        raise CommandFailed(str(error)) from error
     try:
         document = documents.from_text(content)
         if kind is not None:
@@ -56,19 +54,10 @@ def write_text(file: Path, text: str) -> None:
     Raises:
         CommandFailed: it cannot be written.
     """
-    temporary = ""
     try:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
-            temporary = stream.name
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise CommandFailed(f"cannot write {file}: {error.strerror or error}") from error
+        files.write_text(file, text)
+    except FileError as error:
+        raise CommandFailed(str(error)) from error
 
 
 def folder_for(out: Path) -> Path:

@@ -16,7 +16,9 @@ import typer
 from google.protobuf.message import Message
 from rich.text import Text
 
+from licensemaster.files import read_text
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
+from licensemaster.values import BadValueError, license_name, whole_number
 from master.cli.connection import Connection
 from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
@@ -94,9 +96,11 @@ def counts(given: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for one in given:
         key, _, number = one.partition("=")
-        if not key or not (number.isascii() and number.isdigit()) or int(number) >= 2**31:
-            raise CommandFailed(f"{one!r} is no number of a license type", remedy="write it like user=20")
-        found[key] = int(number)
+        try:
+            found[license_name(key)] = whole_number(number)
+        except BadValueError as error:
+            reason = f"{one!r} is no number of a license type: {error}"
+            raise CommandFailed(reason, remedy="write it like user=20") from error
     return found
 
 
@@ -257,13 +261,5 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 
 def _price_file(path: Path) -> agreement_pb2.PriceFile:
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise CommandFailed(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise CommandFailed(f"{path}: not UTF-8 text", remedy="save the file as UTF-8") from error
-    if len(content) > PRICES_BYTES_MAX:
-        raise CommandFailed(f"{path} is larger than 1 MiB, the limit for a price file")
+    text = read_text(path, most=PRICES_BYTES_MAX)
     return agreement_pb2.PriceFile(name=str(path)[-255:], text=text)

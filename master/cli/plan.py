@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from licensemaster.v1 import plan_pb2
+from licensemaster.values import BadValueError, license_name, whole_number
 from master.cli.connection import Connection
 from master.cli.failure import CommandFailed
 from master.cli.options import (
@@ -133,9 +134,14 @@ def _release(licenses: Sequence[str]) -> plan_pb2.PlannedChange:
 
 def _demand(text: str) -> plan_pb2.SeatDemand:
     license_type, equals, seats = text.rpartition("=")
-    if not equals or not license_type or not seats.isascii() or not seats.isdigit() or len(seats) > 9:
-        raise CommandFailed(f"--need {text!r} is not of the form TYPE=SEATS", remedy="write it like --need port=50")
-    return plan_pb2.SeatDemand(license_type=license_type, seats=int(seats))
+    try:
+        if equals:
+            return plan_pb2.SeatDemand(
+                license_type=license_name(license_type), seats=whole_number(seats, most=999_999_999)
+            )
+    except BadValueError:
+        pass
+    raise CommandFailed(f"--need {text!r} is not of the form TYPE=SEATS", remedy="write it like --need port=50")
 
 
 def _answer(

@@ -18,6 +18,7 @@ from typing import cast
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from licensemaster.files import FileError, read_text
 from licensemaster.v1 import project_pb2
 from master.cli.enum_names import short_names
 from master.cli.failure import CommandFailed
@@ -25,6 +26,7 @@ from master.domain.toml_lines import FieldPath, TomlLines, path_text
 
 FILE_SIZE_MAX = 10 * 1024 * 1024
 PROBLEMS_SHOWN_MAX = 20
+_REMEDY = "a project file is TOML, saved as UTF-8; an estate of 1,000 sites takes less than 1 MiB"
 _WHOLE_NUMBERS = {
     FieldDescriptor.CPPTYPE_INT32: range(-(2**31), 2**31),
     FieldDescriptor.CPPTYPE_INT64: range(-(2**63), 2**63),
@@ -64,7 +66,7 @@ class ProjectFile:
 def read_project_file(path: Path) -> ProjectFile:
     """Reads a project file, or raises ProjectFileError with everything that is wrong with its form."""
     source = str(path)
-    text = _decode(source, _read_bytes(path))
+    text = _read_text(path)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -100,28 +102,11 @@ def _place(source: str, lines: TomlLines, path: FieldPath) -> str:
     return f"{where}: {path_text(path)}" if path else where
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(FILE_SIZE_MAX + 1)
-    except OSError as error:
-        raise ProjectFileError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(content) > FILE_SIZE_MAX:
-        raise ProjectFileError(
-            f"{path} is larger than {FILE_SIZE_MAX // 1024**2} MiB, the limit for a project file",
-            remedy="check that this is the file you meant; an estate of 1,000 sites takes less than 1 MiB",
-        )
-    return content
-
-
-def _decode(source: str, content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ProjectFileError(
-            f"{source}:{line}: not UTF-8 text (byte 0x{content[error.start]:02x})", remedy="save the file as UTF-8"
-        ) from error
+        return read_text(path, most=FILE_SIZE_MAX)
+    except FileError as error:
+        raise ProjectFileError(str(error), remedy=_REMEDY) from error
 
 
 def _syntax_error(source: str, text: str, message: str) -> ProjectFileError:

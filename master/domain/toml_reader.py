@@ -31,7 +31,7 @@ class TomlReader:
     """
 
     def __init__(self, text: str, *, file: str, failure: type[Exception]) -> None:
-        self._text = text
+        self._text = text = text.removeprefix("\ufeff")
         self._file = file
         self._failure = failure
         try:

@@ -16,7 +16,7 @@ BEFORE = "0003"
 
 
 async def test_what_is_out_stays_counted(database: Database, database_url: str) -> None:
-    await asyncio.to_thread(_downgrade, database_url)
+    await asyncio.to_thread(downgrade, database_url, BEFORE)
     statements = (
         "INSERT INTO project (id, name, display_name, catalog, revision, applied_at, epoch_floor)"
         " VALUES (1, 'acme', '', 'innovaphone', 1, 0, 0)",
@@ -48,10 +48,12 @@ async def test_what_is_out_stays_counted(database: Database, database_url: str) 
     assert found == ([(1, 1)], [(None, False)], [])
 
 
-def _downgrade(database_url: str) -> None:
+def downgrade(database_url: str, revision: str) -> None:
+    """Back to an earlier schema."""
+
     def run(connection: Connection) -> None:
         config = schema._config()
         config.attributes["connection"] = connection
-        command.downgrade(config, BEFORE)
+        command.downgrade(config, revision)
 
     schema._with_connection(parse_url(database_url), run)

@@ -25,8 +25,8 @@ def test_text_of_any_encoding_with_a_mark(tmp_path: Path, encoding: str, ending:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (TEXT.replace("Łódź", "x").encode("latin-1"), "a:2: not UTF-8 text (byte 0xfc in column 10, 'ü' in Latin-1"),
-        (b"a\rb\r\xff", "a:3: not UTF-8 text (byte 0xff in column 1"),
+        (TEXT.replace("Łódź", "x").encode("latin-1"), "a:2: not UTF-8 text (byte 0xfc) in column 10: 'ü' in Latin-1"),
+        (b"a\rb\r\xff", "a:3: not UTF-8 text (byte 0xff) in column 1"),
         ("ab\n".encode("utf-16-le"), "a:1: has a NUL character (UTF-16 without a byte order mark?)"),
         (b"\xff\xfea", "begins with the byte order mark of UTF-16"),
         (b"PK\x03\x04", "a: this is a ZIP archive, or a Word or Excel file"),
