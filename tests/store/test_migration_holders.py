@@ -18,7 +18,7 @@ NFD = unicodedata.normalize("NFD", JURGEN)
 
 @pytest.mark.rule("E3")
 async def test_holders_are_respelt_and_nothing_is_freed(database: Database, database_url: str) -> None:
-    await asyncio.to_thread(downgrade, database_url, "0012")
+    await asyncio.to_thread(downgrade, database_url, "0014")
     seats = [
         (1, "anna ", "port", NFD, 1), (1, NFD, "port", "", 1), (1, f"{JURGEN} ", "port", "", 1),
         (2, NFD, "video", "", 1), (2, JURGEN, "video", "", 1), (2, NFD, "fax", "", 1), (3, "otto", "port", "", 1),

@@ -17,7 +17,6 @@ from google.protobuf.message import Message
 
 from licensemaster import values
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
-from licensemaster.values import clean
 from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import NEED_A_REASON, Order
 from master.domain.agreements.policies import SubjectKind
