@@ -77,12 +77,20 @@ async def test_still_required_and_its_message(master: InProcess) -> None:
     berlin = await opened(master.wire, "berlin")
     await grant_all(berlin, seat("mypbx", "alice"), seat("video", "alice"), seat("app_sharing", "alice"))
     assert (await keep(berlin, seat("mypbx", "alice"))).message == MESSAGES["STILL_REQUIRED"]
-    assert set(MESSAGES) == {*SAMPLES, "STILL_REQUIRED", "REVOKED", "LEARNING"}
+    assert set(MESSAGES) == {*SAMPLES, "STILL_REQUIRED", "REVOKED", "LEARNING", "MALFORMED_SEAT"}
 
 
 async def reasons(pbx: BarePbx, *wanted: seat_pb2.Seat) -> list[str]:
     found = refused(await ask(pbx, *wanted))
     return [Reason.Name(one.reason).removeprefix("REFUSAL_REASON_") for one in found]
+
+
+async def test_a_malformed_seat_and_its_message(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(master.wire, "berlin")
+    fine, malformed = await berlin.acquire(seat("port", "alice"), seat("port", "a\nb"))
+    assert fine.HasField("granted")
+    assert malformed.refused.message == MESSAGES["MALFORMED_SEAT"]
 
 
 async def test_the_lowest_number_is_given(master: InProcess) -> None:
