@@ -148,6 +148,7 @@ def test_every_type_of_the_rules_is_there() -> None:
         "g729",
         "gsm_client",
         "mypbx_mobile",
+        "recording_target",
     }
 
 

@@ -207,6 +207,28 @@ async def test_another_outside_line_is_looked_at_again(master: InProcess) -> Non
     await keep(hq, seat("reporting", "1", kind=TRUNK))
 
 
+@pytest.mark.rule("K3")
+async def test_who_a_recorded_call_is_connected_to_needs_reporting_too(any_master: InProcess) -> None:
+    await any_master.wire.apply(project(RECORDING))
+    hq = await opened(any_master.wire, "hq")
+    await with_reporting(hq, "alice")
+    target = seat("recording_target", "carol")
+    refusal = await refuse(hq, target)
+    assert refusal.message == "Recording of a connected call needs PBX-Recording for PBX hq"
+    await grant_all(hq, BASIC, recorded("alice"))
+    refusal = await refuse(hq, target)
+    assert refusal.reason == Reason.REFUSAL_REASON_REQUIREMENT_MISSING
+    assert list(refusal.rules) == ["K3"]
+    assert refusal.message == "Recording of a connected call needs PBX-Reporting for user carol"
+    assert refusal.remedy.license_type == "reporting"
+    before = await held(any_master.wire, hq)
+    await grant(hq, seat("reporting", "carol"))
+    assert (await grant(hq, target)).basis == NOT_NEEDED
+    assert await held(any_master.wire, hq) == before | {("reporting", "carol")}, "it is no seat of its own"
+    await give_back(hq, seat("reporting", "carol"))  # the call is over
+    assert (await refuse(hq, target)).reason == Reason.REFUSAL_REASON_REQUIREMENT_MISSING
+
+
 @pytest.mark.rule("K4")
 async def test_recording_needs_v10_and_reporting_v10_sr12(master: InProcess) -> None:
     await master.wire.apply(project(RECORDING))
