@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 from grpc import aio
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2_grpc
+from slave_client.attempts import OF_THIS_PROCESS, Outcome, TriedJustNowError
+from slave_client.backoff import Backoff
 from slave_client.channels import open_channel
 from slave_client.config import ClientConfig
 from slave_client.line import Line
@@ -22,7 +24,15 @@ from slave_client.notices import NoticeKind
 from slave_client.tls import Certificates
 from slave_client.tls_failure import Explainer, Side
 
+Request = TypeVar("Request")
 Response = TypeVar("Response")
+_LOST: Final = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.IDLE)
+_READY: Final = grpc.ChannelConnectivity.READY
+
+
+if TYPE_CHECKING:
+    _Stub = lease_pb2_grpc.LeaseServiceAsyncStub
+    _Method = aio.UnaryUnaryMultiCallable
 
 
 class Trouble(Enum):
@@ -93,6 +103,7 @@ class MasterError(Exception):
         reason: str = "",
         retry_after_seconds: float = 0.0,
         address: str = "",
+        outcome: Outcome = Outcome.GIVEN_UP,
     ) -> None:
         super().__init__(message)
         self.trouble = trouble
@@ -100,6 +111,8 @@ class MasterError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.address = address
         """Whose answer it is, or whose silence; empty where nobody was asked."""
+        self.outcome = outcome
+        """What it says about the connection."""
 
     @property
     def is_local(self) -> bool:
@@ -127,6 +140,7 @@ class Masters:
         self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
         """The streams under way, and where they come from."""
         self._answers = 0  # to calls; what a stream brings does not show that the master hears this client
+        self._pauses = Backoff(base_seconds=config.backoff_base_seconds, max_seconds=config.backoff_max_seconds)
         self._metadata = (("caller", config.caller_name),)
         self._options = (
             ("grpc.initial_reconnect_backoff_ms", 100),
@@ -163,42 +177,35 @@ class Masters:
 
     async def open_lease(self, request: lease_pb2.OpenLeaseRequest) -> lease_pb2.OpenLeaseResponse:
         """Open a lease; raises MasterError."""
-        self._check_open()
-        return await self._answer(self._stub.OpenLease(request, timeout=self._timeout, metadata=self._metadata))
+        return await self._answer(lambda stub: stub.OpenLease, request)
 
     async def take_over_lease(self, request: lease_pb2.TakeOverLeaseRequest) -> lease_pb2.TakeOverLeaseResponse:
         """Open the lease of a PBX that failed; raises MasterError."""
-        self._check_open()
-        return await self._answer(self._stub.TakeOverLease(request, timeout=self._timeout, metadata=self._metadata))
+        return await self._answer(lambda stub: stub.TakeOverLease, request)
 
     async def renew_lease(self, request: lease_pb2.RenewLeaseRequest) -> lease_pb2.RenewLeaseResponse:
         """Renew a lease; raises MasterError."""
-        self._check_open()
-        return await self._answer(self._stub.RenewLease(request, timeout=self._timeout, metadata=self._metadata))
+        return await self._answer(lambda stub: stub.RenewLease, request)
 
     async def close_lease(self, request: lease_pb2.CloseLeaseRequest) -> lease_pb2.CloseLeaseResponse:
         """Close a lease; raises MasterError."""
-        self._check_open()
-        return await self._answer(self._stub.CloseLease(request, timeout=self._timeout, metadata=self._metadata))
+        return await self._answer(lambda stub: stub.CloseLease, request)
 
     async def acquire_seats(self, request: lease_pb2.AcquireSeatsRequest) -> lease_pb2.AcquireSeatsResponse:
         """Acquire seats; raises MasterError."""
-        self._check_open()
-        response = await self._answer(self._stub.AcquireSeats(request, timeout=self._timeout, metadata=self._metadata))
+        response = await self._answer(lambda stub: stub.AcquireSeats, request)
         _check_count(len(request.seats), len(response.results))
         return response
 
     async def return_seats(self, request: lease_pb2.ReturnSeatsRequest) -> lease_pb2.ReturnSeatsResponse:
         """Return seats; raises MasterError."""
-        self._check_open()
-        response = await self._answer(self._stub.ReturnSeats(request, timeout=self._timeout, metadata=self._metadata))
+        response = await self._answer(lambda stub: stub.ReturnSeats, request)
         _check_count(len(request.seats), len(response.results))
         return response
 
     async def sync_seats(self, request: lease_pb2.SyncSeatsRequest) -> lease_pb2.SyncSeatsResponse:
         """Settle the whole wanted set; raises MasterError."""
-        self._check_open()
-        response = await self._answer(self._stub.SyncSeats(request, timeout=self._timeout, metadata=self._metadata))
+        response = await self._answer(lambda stub: stub.SyncSeats, request)
         _check_count(len(request.seats), len(response.results))
         return response
 
@@ -206,13 +213,18 @@ class Masters:
         self, request: license_pb2.SubmitCertificateRequest
     ) -> license_pb2.SubmitCertificateResponse:
         """Hand in a security certificate; raises MasterError."""
-        self._check_open()
-        stub: license_pb2_grpc.LicenseServiceAsyncStub = license_pb2_grpc.LicenseServiceStub(self._channel)
-        return await self._answer(stub.SubmitCertificate(request, timeout=self._timeout, metadata=self._metadata))
+
+        def method(_: _Stub) -> _Method[license_pb2.SubmitCertificateRequest, license_pb2.SubmitCertificateResponse]:
+            stub: license_pb2_grpc.LicenseServiceAsyncStub = license_pb2_grpc.LicenseServiceStub(self._channel)
+            return stub.SubmitCertificate
+
+        return await self._answer(method, request)
 
     async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
         """Yield what the master tells about a lease until the stream ends; raises MasterError."""
         self._check_open()
+        if self._channel.get_state() is not _READY:  # to connect is up to those who can tell what it brought
+            raise MasterError(Trouble.UNREACHABLE, "the connection is gone", address=self.address)
         call, shown, address = self._stub.WatchLease(request, metadata=self._metadata), self._shown, self.address
         ticket = self._line.carry(call.cancel)
         self._streams[call] = address
@@ -292,19 +304,26 @@ class Masters:
             for channel in self._forget_channels():
                 self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
 
-    def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> None:
-        """After a call that ran out of time while none was answered: the connection may be half-open. Nobody
-        would ever close it then, so the next call makes a new one; whatever else waits on this one waits in vain.
+    def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> bool:
+        """Whether there is a connection after a failure.
+
+        A call that ran out of time while none was answered: the connection may be half-open. Nobody would ever close
+        it then, so the next call makes a new one; whatever else waits on this one waits in vain. And where there is no
+        connection, gRPC would go on trying by itself, at a pace of its own.
         """
-        if not isinstance(failure, aio.AioRpcError) or failure.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-            return
         channel = self._channels.get(current)
-        if channel is not None and self._answers == answers:
+        if channel is None or not isinstance(failure, aio.AioRpcError):
+            return False
+        state = channel.get_state()
+        ran_out = failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._answers == answers
+        if ran_out or state in _LOST:
             del self._channels[current]
             self._stubs.pop(current, None)
             self._leave(channel, grace_seconds=None)
+        return state is _READY
 
     def _leave(self, channel: aio.Channel, *, grace_seconds: float | None) -> None:
+        """Close a channel. gRPC goes on connecting it for as long as anybody remembers one of its calls."""
         leaving = asyncio.create_task(channel.close(grace_seconds))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
@@ -315,14 +334,44 @@ class Masters:
         self._stubs.clear()
         return channels
 
-    async def _answer(self, call: aio.UnaryUnaryCall[Any, Response]) -> Response:
+    async def _answer(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
+        self._check_open()
+        if self._channel.get_state() is _READY:
+            return await self._asked(method, request)
+        address = self.address
+        try:
+            tries = await OF_THIS_PROCESS.begin(address)
+        except TriedJustNowError as failure:
+            raise MasterError(Trouble.UNREACHABLE, str(failure), address=address) from failure
+        outcome, said = Outcome.GIVEN_UP, ""
+        try:
+            if address != self.address:
+                raise MasterError(Trouble.UNREACHABLE, "another master is in use by now", address=address)
+            response = await self._asked(method, request)
+            outcome = Outcome.CONNECTED
+            return response
+        except MasterError as failure:
+            outcome, said = failure.outcome, str(failure)
+            raise
+        finally:
+            if tries:
+                OF_THIS_PROCESS.end(address, outcome, pauses=self._pauses, said=said)
+
+    async def _asked(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
+        self._check_open()
+        call = method(self._stub)(request, timeout=self._timeout, metadata=self._metadata)
         ticket, shown, current, answers = self._line.carry(call.cancel), self._shown, self._current, self._answers
         address = self._config.addresses[current]
         try:
             response = await call
         except (aio.AioRpcError, aio.UsageError) as failure:
-            self._reconnect_if_silent(failure, current, answers)
-            raise await self._error_after(failure, shown, address) from failure
+            connected = self._reconnect_if_silent(failure, current, answers)
+            error = await self._error_after(failure, shown, address)
+            if connected or error.reason:
+                error.outcome = Outcome.CONNECTED
+            elif not self._explainer.stands_for(address):  # what is wrong with one's certificates concerns oneself
+                error.outcome = Outcome.FAILED
+            raise error from failure.with_traceback(None)  # its frames hold the call, and so does ours: see `_leave`
         except asyncio.CancelledError:
             self._raise_if_broken_off(address)
             raise
@@ -333,6 +382,7 @@ class Masters:
             return response
         finally:
             self._line.arrived(ticket)
+            del call
 
     def _check_open(self) -> None:
         if self._closed:

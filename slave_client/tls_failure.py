@@ -118,6 +118,10 @@ class Explainer:
         """Note that there is a connection; whether something stood in the way before."""
         return self._standing.pop(address, None) is not None
 
+    def stands_for(self, address: str) -> bool:
+        """Whether a known cause stands in the way of connections to an address."""
+        return address in self._standing
+
     async def explain(self, said: str, address: str) -> str | None:
         """What gRPC's words mean; None where that is not for TLS, or takes longer than a moment to find out."""
         now = time.monotonic()
