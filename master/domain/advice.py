@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from master.domain.estate import Estate, License
+from master.domain.estate import Estate, License, Pbx
 from master.domain.forecast import FeatureForecast, LimitForecast, PoolForecast
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.moves import missing_below_tier
@@ -71,13 +71,19 @@ def reasons(
     refused: Sequence[RefusedSeats],
     obstacles: Sequence[MoveRefusal],
     *,
+    too_old: Sequence[Pbx] = (),
     ended: str = "",
 ) -> Iterator[str]:
-    """Why it cannot be done; nothing where it can. `ended` says which uses have ended by then."""
+    """Why it cannot be done; nothing where it can.
+
+    `too_old` are PBXs with software that draws on no pool; `ended` says which uses have ended by then.
+    """
     hopeless = [one for one in obstacles if one.problem is not MoveProblem.IN_USE]
     new = [one for one in refused if one.seats > one.already]
     yield from (_sentence(one) for one in hopeless)
     yield from (_above(limit) for limit in limits if limit.is_caused and limit.pbxs_above)
+    if too_old:
+        yield f"{_some([pbx.name for pbx in too_old])} would run software too old to draw on the pool (rules A5, L4)"
     if new:
         yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
         yield from (ended,) if ended else ()
@@ -177,7 +183,9 @@ def advice(
     """
     yield from _renew(ended)
     ending = {(item.device.name, item.type.key) for item in ended if item.device is not None}
-    releasable = {item.id for item in after.licenses if item.type.releasable}
+    releasable = {
+        item.id for item in after.licenses if item.device is not None and not item.type.stays_on(item.device.platform)
+    }
     for limit in limits:
         if limit.is_caused:
             yield from _upgrade(limit, upgrades)

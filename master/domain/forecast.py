@@ -115,6 +115,20 @@ def limit_forecasts(
     return tuple(sorted(found, key=lambda one: (one.device != after.master.device.name, one.device)))
 
 
+def too_old_for_the_pool(
+    before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
+) -> tuple[Pbx, ...]:
+    """The PBXs that a change leaves with software that draws on no pool, or that it asks about such software (A5)."""
+    after, found = planned.estate, list[Pbx]()
+    for pbx in after.pbxs.values():
+        earlier, runs = before.pbxs.get(pbx.id), planned.software.get(pbx.id, pbx.software)
+        ran = software_before.get(pbx.id, pbx.software)
+        was = earlier is not None and before.central_software_missing(earlier, ran) is not None
+        if after.central_software_missing(pbx, runs) is not None and (pbx.id in planned.upgraded or not was):
+            found.append(pbx)
+    return tuple(found)
+
+
 def pool_forecasts(
     before: Estate,
     after: Estate,

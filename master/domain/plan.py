@@ -23,6 +23,7 @@ from master.domain.forecast import (
     feature_forecasts,
     limit_forecasts,
     pool_forecasts,
+    too_old_for_the_pool,
 )
 from master.domain.move_problems import MoveRefusal
 from master.domain.overview import PoolUse
@@ -94,7 +95,8 @@ def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
     refused = grouped(replay, already=_already(situation, then, replay, held), leaving=leaving, now=then.now)
     obstacles = (*then.obstacles, *in_use)
     ended = [item for item in before.licenses if item.id in then.ended]
-    reasons = tuple(say.reasons(limits, refused, obstacles, ended=endings_told(before, ended)))
+    too_old = too_old_for_the_pool(before, then, software_before=situation.software)
+    reasons = tuple(say.reasons(limits, refused, obstacles, too_old=too_old, ended=endings_told(before, ended)))
     warnings = tuple(
         say.warnings(before, after, limits=limits, pools=pools, features=features, refused=refused, obstacles=obstacles)
     )

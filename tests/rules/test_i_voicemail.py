@@ -71,6 +71,17 @@ async def test_with_none_it_is_off(master: InProcess) -> None:
     await grant(hq, VOICEMAIL)
 
 
+@pytest.mark.rule("A3", "I5")
+async def test_a_local_pbx_hears_that_the_pools_voicemail_is_not_for_it(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": (2, "berlin-box"), "PBX-Voicemail12": 9}))
+    berlin = await opened(master.wire, "berlin")
+    refusal = await refuse(berlin, VOICEMAIL)
+    assert refusal.reason == Reason.REFUSAL_REASON_FEATURE_OFF
+    assert list(refusal.rules) == ["I1", "I5", "A3"]
+    assert [(one.type, one.device) for one in refusal.licenses] == [("PBX-Port12", "berlin-box")]
+    assert "the pool is closed to it" in refusal.message
+
+
 @pytest.mark.rule("I1", "I5")
 async def test_each_installation_counts_for_itself(master: InProcess) -> None:
     await master.wire.apply(
@@ -143,6 +154,7 @@ async def test_voicemail_user_needs_software_from_v10_on(master: InProcess) -> N
     hq = await opened(master.wire, "hq", "9")
     refusal = await refuse(hq, seat("voicemail_user", "alice"))
     assert refusal.reason == Reason.REFUSAL_REASON_SOFTWARE_TOO_OLD
+    assert list(refusal.rules) == ["I4"]
     assert refusal.message == "PBX-VoicemailUser needs PBX software 10 or newer; hq runs 9"
     assert refusal.remedy.action == Action.REMEDY_ACTION_UPGRADE_SOFTWARE
     await hq.open(refusal.remedy.version)

@@ -129,6 +129,31 @@ async def test_an_upgrade_within_the_limit_and_one_of_a_single_site(master: InPr
     assert [name.rpartition("/")[2] for name in found.version_limits[0].pbxs_above] == ["berlin"]
 
 
+@pytest.mark.rule("B7")
+@pytest.mark.parametrize("connected", [False, True])
+async def test_an_upgrade_to_what_the_file_says_already(master: InProcess, connected: bool) -> None:
+    """The answer is the rule's, whatever the file says and whoever runs it: V12 may not run on V10 licenses."""
+    says_so = {"hq": "master 12r1 gateway", "berlin": "slave 12r1 gateway"}
+    await master.wire.apply(project({"PBX-Port10": 5, "PBX-Port12": 5}, pbxs=says_so))
+    if connected:
+        await opened(master.wire, "berlin", "12r1")
+    found = await plan(master.wire, upgrade("12r1"))
+    assert found.verdict == NOT_POSSIBLE
+    assert licenses(found.version_limits[0].blocking) == [("PBX-Port10", 5, "hq-box")]
+    assert "rules B3, B5" in found.reasons[0]
+    assert pool(found, "port").capacity_unblocked == 5
+
+
+@pytest.mark.rule("B7", "A5")
+async def test_a_plan_knows_what_software_draws_on_the_pool(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
+    assert (await plan(master.wire, upgrade("8"))).verdict == OK
+    for changes in (upgrade("7"), site("rome", software="7", port=1)):
+        found = await plan(master.wire, changes)
+        assert found.verdict == NOT_POSSIBLE
+        assert any("too old to draw on the pool (rules A5, L4)" in one for one in found.reasons)
+
+
 @pytest.mark.rule("B7", "B8")
 async def test_operator_licenses_do_not_stand_in_the_way(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port13": 10, "PBX-Operator9": 2}))
