@@ -21,7 +21,7 @@ from tests.support.masters import Wire, wire_to
 from tests.support.papers import bind, listed
 
 USERS = [Want("user", HolderKind.USER, f"user-{number}") for number in range(3)]
-START, TRIAL_ENDS, MAINTENANCE_ENDS = "2026-01-15", "2026-01-29", "2027-01-15"
+START, TRIAL_ENDS, MAINTENANCE_ENDS = "2026-01-15", "2026-01-30", "2027-01-15"
 
 
 async def ordered(wire: Wire, order: Message) -> agreement_pb2.PlacedOrder:
