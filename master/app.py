@@ -30,9 +30,10 @@ from master.settings import Settings
 from master.signing import Signer
 from master.store import schema
 from master.store.clock import write_nothing
-from master.store.database import SqliteDatabase, StorageError, StorageProblem, open_database
+from master.store.database import StorageError, StorageProblem, open_database
 from master.store.keys import signing_key
 from master.store.projects import all_project_names
+from master.store.sqlite import SqliteDatabase
 from master.store.sqlite_file import Use
 from master.tasks import IfEnded
 

@@ -72,7 +72,8 @@ def backup(
     """Copy a SQLite database while masters serve it, and check the copy. Of PostgreSQL, say which commands do."""
     from master.store import backup as copies
     from master.store import schema
-    from master.store.database import StorageError, existing_file
+    from master.store.database import StorageError
+    from master.store.sqlite import existing_file
     from master.store.urls import parse_url
 
     settings = settings_from(file, database_url=database_url)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from master.store.database import lock_file, opened_file
+from master.store.sqlite import lock_file, opened_file
 from master.store.sqlite_file import Use
 
 _PAGES_AT_ONCE = 4096

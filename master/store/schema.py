@@ -20,18 +20,9 @@ from sqlalchemy.pool import NullPool
 
 from master.shipped import shipped
 from master.store.connections import Connections
-from master.store.database import (
-    Database,
-    StorageError,
-    StorageProblem,
-    Tx,
-    existing_file,
-    lock_file,
-    made_file,
-    opened_file,
-    sqlite_engine,
-)
+from master.store.database import Database, StorageError, StorageProblem, Tx
 from master.store.problems import storage_error
+from master.store.sqlite import existing_file, lock_file, made_file, opened_file, sqlite_engine
 from master.store.sqlite_file import SqliteFile, Use
 from master.store.tables import metadata
 from master.store.urls import parse_url

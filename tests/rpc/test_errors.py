@@ -40,7 +40,7 @@ from master.leasing.telling import ReceiverLostError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
-from master.store import database, events
+from master.store import database, events, postgres, problems, sqlite
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 from master.store.problems import AllInUseError
@@ -107,7 +107,7 @@ NEVER_LEAVE = {
     ReplacedError,
 }
 """Caught where they are raised."""
-MODULES = [database, errors, events] + [
+MODULES = [database, errors, events, postgres, problems, sqlite] + [
     importlib.import_module(f"master.leasing.{module.name}") for module in pkgutil.iter_modules(leasing.__path__)
 ]
 

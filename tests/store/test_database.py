@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from master.store.database import Database, PostgresDatabase, StorageError, StorageProblem, Tx, open_database
+from master.store.database import Database, StorageError, StorageProblem, Tx, open_database
+from master.store.postgres import PostgresDatabase
 from master.store.urls import parse_url
 from tests.store.rows import add, bump, names
 from tests.support.postgres import PostgresServer

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from licensemaster.v1 import audit_pb2
 from master.leasing.audit import Audit
 from master.store import schema
-from master.store.database import Database, StorageError, Tx, made_file, open_database
+from master.store.database import Database, StorageError, Tx, open_database
+from master.store.sqlite import made_file
 from master.store.urls import parse_url
 from tests.rpc.failures import NAME
 from tests.support.estates import project

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from master.cli.failure import CommandFailed
 from master.cli.main import app
 from master.store import schema
-from master.store.database import Database, StorageError, StorageProblem, Tx, made_file, open_database
+from master.store.database import Database, StorageError, StorageProblem, Tx, open_database
+from master.store.sqlite import made_file
 from master.store.tables import metadata
 from master.store.urls import parse_url
 from tests.support.masters import Clock, in_process_master, sqlite_url
