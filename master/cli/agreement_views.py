@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,7 +16,7 @@ from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
 from master.cli.ordering import all_agreements, print_refusal, subject_text, subjects
-from master.cli.output import add_row, moment, print_json, stderr_console, stdout_console, table, visible
+from master.cli.output import add_row, moment, print_json, stderr_console, stdout_console, table, visible, write_out
 from master.cli.paging import read_pages
 
 QUESTION_PANEL = "Ask"
@@ -184,8 +183,7 @@ def calendar(
     with Connection(server) as connection:
         name = connection.project_name(project)
         answer = _endings(connection, name, day, days)
-    sys.stdout.write(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
-    sys.stdout.flush()
+    write_out(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
 
 
 def may_run(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from master.cli.failure import CommandFailed
-from master.cli.output import add_row, stdout_console, table, visible
+from master.cli.output import add_row, stdout_console, table, visible, write_out
 from master.domain.similar import closest
 from master.shipped import shipped
 
@@ -36,7 +36,7 @@ def docs(
     text = pages[name].read_text(encoding="utf-8")
     console = stdout_console()
     if plain or not console.is_terminal:
-        typer.echo(text, nl=False)
+        write_out(text)
     elif len(text.splitlines()) > console.height:
         with console.pager(styles=True):
             _print(console, text)

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed or refused, 2 not a valid command line. What went w
 words, or with `--json` as one JSON object `{"error": {...}}` on a line of its own.
 """
 
+import codecs
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from master.cli.options import (
     TlsCertificateOption,
     TlsKeyOption,
 )
-from master.cli.output import stderr_console
+from master.cli.output import in_its_characters, stderr_console
 
 app = typer.Typer(
     name="license-master",
@@ -63,9 +64,10 @@ def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     if sys.stdout is None:  # closed by whoever started the command, who wants to read nothing
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # as long as the process
+    codecs.register_error("in_its_characters", in_its_characters)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows everything
+            stream.reconfigure(errors="in_its_characters")  # a terminal without UTF-8 still shows everything
     try:
         code, failure = _run(asks_for_json="--json" in sys.argv[1:])
         sys.stdout.flush()
@@ -100,7 +102,7 @@ def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
 def _say(failure: CommandFailed, *, as_json: bool) -> None:
     with suppress(OSError):  # nobody can be told
         if as_json:
-            print(json.dumps({"error": failure.json_object()}, ensure_ascii=False), file=sys.stderr, flush=True)
+            print(json.dumps({"error": failure.json_object()}), file=sys.stderr, flush=True)
         else:
             print_failure(failure, stderr_console())
 

@@ -38,6 +38,34 @@ def stderr_console() -> Console:
     return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
 
 
+def write_out(text: str) -> None:
+    """What programs read, on standard output: UTF-8 and lines as they are, whatever the terminal is set to."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+_IN_ASCII = {
+    "●": "*",
+    "○": "o",
+    "→": "->",
+    "←": "<-",
+    "·": "-",
+    "…": "...",
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u2019": "'",
+}
+
+
+def in_its_characters(failed: UnicodeError) -> tuple[str, int]:
+    """For people whose terminal lacks characters: our own signs in ASCII, those of names as their code points."""
+    assert isinstance(failed, UnicodeEncodeError)
+    lacking = failed.object[failed.start : failed.end]
+    shown = (_IN_ASCII.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking)
+    return "".join(shown), failed.end
+
+
 def visible(text: str, style: str = "") -> Text:
     """The text as it stands, with control characters spelled out."""
     shown = "".join(c if is_shown(c) or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -122,14 +150,12 @@ def print_json(message: Message) -> None:
 
 def print_json_line(message: Message) -> None:
     """A message as JSON on a line of its own, for a stream of them."""
-    sys.stdout.write(json.dumps(json_object(message), ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    write_out(json.dumps(json_object(message), ensure_ascii=False) + "\n")
 
 
 def print_json_object(value: object) -> None:
     """Any JSON value on standard output, one document, ending in a newline."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    write_out(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def json_object(message: Message) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from master.cli.output import (
     stdout_console,
     table,
     visible,
+    write_out,
 )
 from master.cli.paging import read_pages
 from master.cli.project_file import ProjectFile, problems_error, read_project_file
@@ -118,8 +119,8 @@ def show(
     if as_json:
         print_json(response)
         return
-    sys.stdout.write(f"# Revision {response.revision}, applied {moment(response.apply_time)}.\n\n")
-    sys.stdout.write(project_toml(response.project))
+    heading = f"# Revision {response.revision}, applied {moment(response.apply_time)}.\n\n"
+    write_out(heading + project_toml(response.project))
 
 
 @app.command("list")
@@ -159,7 +160,7 @@ def example(
         raise CommandFailed(
             f"there is no example {name!r}{closest(name, files)}", remedy="`license-master project example` lists them"
         )
-    typer.echo(files[name].read_text(encoding="utf-8"), nl=False)
+    write_out(files[name].read_text(encoding="utf-8"))
 
 
 def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, *, show_all: bool = False) -> None:

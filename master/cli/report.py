@@ -1,7 +1,7 @@
 """`license-master report`: what the usage history says, as tables, as CSV for spreadsheets, as JSON for programs."""
 
 import csv
-import sys
+import io
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,7 +17,17 @@ from master.cli.connection import Connection
 from master.cli.enum_names import in_words, short_name_of
 from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
-from master.cli.output import add_row, distance, moment, print_json, short_name, stdout_console, table, visible
+from master.cli.output import (
+    add_row,
+    distance,
+    moment,
+    print_json,
+    short_name,
+    stdout_console,
+    table,
+    visible,
+    write_out,
+)
 
 COLUMNS = (
     "section", "site", "device", "pbx", "license_type", "peak_seven_days", "peak", "peak_time", "refused", "denied",
@@ -54,9 +64,11 @@ def report(
     if as_json or as_format is Format.JSON:
         print_json(response)
     elif as_format is Format.CSV:
-        writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(csv_rows(response))
+        write_out(lines.getvalue())
     else:
         stdout_console().print(report_view(response, holders=holders))
 

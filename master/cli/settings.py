@@ -16,7 +16,7 @@ import typer
 
 from licensemaster.files import read_text
 from master.cli.options import JsonOption
-from master.cli.output import add_row, print_json_object, stdout_console, table, visible
+from master.cli.output import add_row, print_json_object, stdout_console, table, visible, write_out
 from master.cli.serve import DatabaseUrl, SettingsFile, settings_from
 from master.variables import PREFIX
 
@@ -71,7 +71,7 @@ def list_settings(
     if as_json:
         print_json_object({"settings": [asdict(setting) for setting in described()]})
     elif markdown:
-        typer.echo(page(), nl=False)
+        write_out(page())
     else:
         shown = table("Setting", "Default", "Limits", "Meaning")
         for setting in described():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ from master.cli import vendor_keys
 from master.cli.document_files import write_document
 from master.cli.failure import CommandFailed
 from master.cli.options import JsonOption
-from master.cli.output import print_json_object, stdout_console, visible
+from master.cli.output import print_json_object, stdout_console, visible, write_out
 
 if TYPE_CHECKING:
     from master.domain.catalog import Catalog
@@ -107,7 +106,7 @@ def issue(
     except vendor.VendorError as error:
         raise _failed("nothing was issued", str(error)) from error
     if out is None:
-        sys.stdout.write(documents.to_text(document))
+        write_out(documents.to_text(document))
         return
     write_document(out, document)
     stdout_console().print(visible(_issued(out, items, project, valid_days)))
