@@ -9,13 +9,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    values,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from master.domain.overview import Overview
 from master.logs import lines_lost
 
+values.ValueClass = values.MutexValue  # in memory, where PROMETHEUS_MULTIPROC_DIR of another program would have files
 SITES_MAX = 1000
 """Sites with series of their own; seats of the others are summed up under the site `_other`."""
 

@@ -61,6 +61,8 @@ from master.tasks import Tasks
 VERSION = metadata.version("license-master")
 _SCRAPE_TIMEOUT_SECONDS = 5.0
 _BURST_SECONDS = 10.0
+_LATE_TIMES, _PATIENCE_TIMES = 2, 3
+"""After how many times as long as the database may take a commit is doubted, and the database taken for away."""
 
 
 @dataclass(kw_only=True)
@@ -107,6 +109,7 @@ class Parts:
             lease_clock=self.lease_clock,
             metrics=self.metrics,
             interval_seconds=self.settings.pulse_interval_seconds,
+            patience_seconds=self.settings.database_timeout_seconds * _PATIENCE_TIMES,
             clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
             tell=self._serves,
         )
@@ -141,6 +144,7 @@ class Parts:
             hold_seconds=self.settings.hold_seconds,
             retry_after_seconds=self.settings.retry_after_seconds,
             clock_allowance_seconds=self.settings.clock_allowance_seconds,
+            late_seconds=self.settings.database_timeout_seconds * _LATE_TIMES,
         )
         return Committer(
             self.database,

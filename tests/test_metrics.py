@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -189,3 +192,10 @@ async def test_a_real_prometheus_scrapes_and_answers(process: MasterProcess, tmp
         assert float(answer["value"][1]) == 0.8
         (refusals,) = await prometheus.until_answered('sum(license_master_refusals_total{reason="POOL_EXHAUSTED"})')
         assert float(refusals["value"][1]) == 2
+
+
+def test_metrics_are_kept_in_memory_whatever_the_environment_says() -> None:
+    """Files of metrics would be another way in which what is told beside the work can fail it."""
+    code = "from master.metrics import Metrics; Metrics().leases_opened.inc()"
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": "/nowhere"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)

@@ -49,6 +49,8 @@ class CommitLimits:
     """The longest a batch is held back under load."""
     retry_after_seconds: float
     clock_allowance_seconds: float
+    late_seconds: float = 60.0
+    """After so long it is doubted that the database answers at all."""
 
 
 @dataclass(slots=True)
@@ -212,4 +214,9 @@ class Committer:
             )
             return batch.run(requests)
 
-        return await self._database.transact(work)
+        why = f"a commit has no answer for {self._limits.late_seconds:g} s"
+        late = asyncio.get_running_loop().call_later(self._limits.late_seconds, self._doubt, why)
+        try:
+            return await self._database.transact(work)
+        finally:
+            late.cancel()

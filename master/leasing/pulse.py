@@ -72,6 +72,7 @@ class Pulse(Periodic):
         lease_clock: LeaseClock | None,
         metrics: Metrics,
         interval_seconds: float,
+        patience_seconds: float,
         clock_offset_max_seconds: float,
         tell: Callable[[bool], Awaitable[None]],
     ) -> None:
@@ -80,6 +81,7 @@ class Pulse(Periodic):
         self._clocks = clocks
         self._lease_clock = lease_clock
         self._metrics = metrics
+        self._patience_seconds = patience_seconds
         self._clock_offset_max_seconds = clock_offset_max_seconds
         self._tell = tell
         self.there = asyncio.Event()
@@ -128,15 +130,18 @@ class Pulse(Periodic):
             return
 
     async def _ask(self, for_commit: bool) -> Reading:
-        await self._database.verify()
-        if not for_commit:
-            return await self._database.read(lambda tx: _read(tx, self._clocks))
-
         def work(tx: Tx) -> Reading:
-            write_nothing(tx)
+            if for_commit:
+                write_nothing(tx)
             return _read(tx, self._clocks)
 
-        return await self._database.transact(work)
+        try:
+            async with asyncio.timeout(self._patience_seconds):  # a disk that hangs says nothing, either
+                await self._database.verify()
+                return await (self._database.transact if for_commit else self._database.read)(work)
+        except TimeoutError as error:
+            why = f"no answer for {self._patience_seconds:g} s"
+            raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, why) from error
 
     def _lost(self, error: StorageError) -> None:
         if self._lost_for is not error.problem:

@@ -45,8 +45,8 @@ _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Int
 
 _STATEMENT_LATER_SECONDS = 1.0
 """How much later than we the server gives up a statement that waits for a lock."""
-_TRANSACTION_TIMES = 3
-"""How many times as long as a statement a whole transaction may take."""
+_TRANSACTION_TIMES = 1.5
+"""How many times as long as a statement a whole change may take: who waits for its locks gives up before it does."""
 _KNOWS_TRANSACTION_TIMEOUT = (17,)
 COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 """A commit that waits for a synchronous replica is never broken off: it would be visible without it."""
