@@ -23,7 +23,17 @@ from tests.support.pbx import granted, opened, seat
 from tests.support.postgres import PostgresServer
 
 KEPT = {"committer", "metrics page", "gRPC", "Gate", "Pulse", "LookRound"} | {
-    *("Expiry", "LearningRound", "ReleaseRound", "RenewalRound", "UseRound", "UsageRound", "TellRound", "AlarmRound")
+    *(
+        "Expiry",
+        "LearningRound",
+        "ReleaseRound",
+        "RenewalRound",
+        "UseRound",
+        "UsageRound",
+        "TellRound",
+        "AlarmRound",
+        "Lines",
+    )
 }
 
 
