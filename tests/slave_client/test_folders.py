@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -74,3 +76,17 @@ def test_a_folder_that_can_only_be_read_is_locked_all_the_same(tmp_path: Path) -
         FolderLock.take(tmp_path)
     lock.release()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP])
+async def test_a_file_system_that_does_not_lock_is_told_as_that(
+    master: RestartableMaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As network file systems answer."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(FolderInUseError, match=r"its file system does not lock folders .* use a folder on a disk"):
+        await SlaveClient(master.config(state_dir=tmp_path)).start()
