@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,16 @@ from master.auth.shown import CertificateId, day, shown
 from slave_client import handshake
 from slave_client.pem import CertificateFilesError, NamedFile, Pair, read_pair
 
-__all__ = ["CertificateFiles", "CertificateFilesError", "NamedFile", "Pair", "Read", "read_files", "read_pair"]
+__all__ = [
+    "CertificateFiles",
+    "CertificateFilesError",
+    "NamedFile",
+    "Pair",
+    "Read",
+    "read_files",
+    "read_pair",
+    "with_revocations",
+]
 
 _END = b"-----END X509 CRL-----"
 
@@ -63,12 +72,28 @@ def read_files(files: CertificateFiles, now: float) -> Read:
     pair = read_pair(certificate, key, NamedFile("tls_ca_file", files.ca))
     _check_serves(certificate, pair, now)
     page, known = _page_context(certificate, pair), handshake.is_known_to(pair)
+    revoked, due = _revocations(files, pair.authorities)
+    return Read(pair.certificate, pair.key, pair.ca, pair.ends_at, revoked, due, page, known)
+
+
+def with_revocations(read: Read, files: CertificateFiles) -> Read:
+    """The same certificates, and the lists of revoked ones as they are now.
+
+    Raises:
+        CertificateFilesError: the lists cannot be read, or are not by an authority that is believed.
+    """
+    revoked, due = _revocations(files, x509.load_pem_x509_certificates(read.ca))
+    return replace(read, revoked=revoked, revocations_due=due)
+
+
+def _revocations(
+    files: CertificateFiles, authorities: Sequence[x509.Certificate]
+) -> tuple[frozenset[CertificateId], float | None]:
     lists: list[x509.CertificateRevocationList] = []
     if files.revocations:
-        lists = _lists(NamedFile("tls_revocations_file", files.revocations), pair.authorities)
+        lists = _lists(NamedFile("tls_revocations_file", files.revocations), authorities)
     revoked = frozenset((found.issuer.public_bytes(), one.serial_number) for found in lists for one in found)
-    due = min((found.next_update_utc.timestamp() for found in lists if found.next_update_utc), default=None)
-    return Read(pair.certificate, pair.key, pair.ca, pair.ends_at, revoked, due, page, known)
+    return revoked, min((found.next_update_utc.timestamp() for found in lists if found.next_update_utc), default=None)
 
 
 def _check_serves(file: NamedFile, pair: Pair, now: float) -> None:

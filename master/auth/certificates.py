@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
-from master.auth.certificate_files import CertificateFiles, CertificateFilesError, Read, read_files
+from master.auth.certificate_files import CertificateFiles, CertificateFilesError, Read, read_files, with_revocations
 from master.auth.shown import day
 from master.sparing_log import SparingLog
 
@@ -54,6 +55,8 @@ class Certificates:
             except CertificateFilesError as error:
                 self.problem = str(error)
                 self._failed = (stamp, now)  # else each connection would have it proven anew
+                with suppress(CertificateFilesError):  # a bad renewal keeps no revocation from taking effect
+                    self.current = with_revocations(self.current, self._files)
             else:
                 self._read_from, self.problem, self._failed = stamp, None, None
                 self._tell_what_was_read()

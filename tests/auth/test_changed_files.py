@@ -100,3 +100,13 @@ def test_a_certificate_that_cannot_serve_is_refused_at_the_start_and_later(pki: 
 def test_what_a_ca_file_says_besides_is_no_concern(pki: Pki) -> None:
     (pki.folder / "ca.crt").write_bytes("# Behörde\n".encode() + pki.ca)
     assert _read(pki, pki.server_papers(), Clock(time.time())).current.ca.startswith(b"-----BEGIN CERTIFICATE")
+
+
+def test_a_renewal_of_no_use_keeps_no_revocation_from_taking_effect(pki: Pki) -> None:
+    certificates = _read(pki, pki.server_papers(), Clock(time.time()))
+    papers = pki.papers(BERLIN)
+    pki.serve(pki.foreign(key="Ed25519"))
+    pki.authority.revoke([papers.issued], now=time.time())
+    found = certificates.look()
+    assert [serial for _, serial in found.revoked] == [papers.issued.certificate.serial_number]
+    assert "Ed25519" in (certificates.problem or "")
