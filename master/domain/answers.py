@@ -181,7 +181,12 @@ class _Answering:
             return  # whoever buys need not wait as well
         device = self.case.estate.pool_devices[first.pool_id].name
         quantity = len(self.alike) + over(self.trial, device, takes.key)
-        if quantity <= self.trial.pool(device, takes.key, after=True).used:
+        waited_for = sum(
+            step.quantity
+            for step in self.steps
+            if step.action is RemedyAction.FREE_SEATS and (step.device, step.license_type) == (device, takes.key)
+        )
+        if waited_for + quantity <= self.trial.pool(device, takes.key, after=True).used:
             step = Step(action=RemedyAction.FREE_SEATS, license_type=takes.key, quantity=quantity, device=device)
             yield joined(self.steps, step)
 

@@ -17,6 +17,7 @@ from master.domain.agreements.dates import first_instant_of
 from master.domain.catalog import Catalog, RequiredOf
 from master.domain.estate import Device, Estate, License, Pbx
 from master.domain.move_problems import MoveRefusal
+from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.project import Violation
 from master.domain.seats import Want
 from master.domain.toml_lines import FieldPath
@@ -182,7 +183,8 @@ class _Draft:
 
     def release(self, change: Release, at: FieldPath) -> None:
         for item in self._named(change.licenses, (*at, "release", "licenses")):
-            self._move(item, None, moves.release_refused(self._estate, item, software=self._software))
+            refused = moves.release_refused(self._estate, item, software=self._software)
+            self._move(item, None, refused, MoveKind.RELEASE)
 
     def rebind(self, change: Rebind, at: FieldPath) -> None:
         device = moves.target_device(self._estate, change.device, devices=self._devices)
@@ -190,9 +192,10 @@ class _Draft:
             raise _wrong((*at, "rebind", "device"), f"{device.message}; {device.remedy}")
         for item in moves.in_binding_order(self._named(change.licenses, (*at, "rebind", "licenses"))):
             if item.device is None:
-                self._move(item, device, moves.bind_refused(self._estate, item, device))
+                self._move(item, device, moves.bind_refused(self._estate, item, device), MoveKind.BIND)
             else:
-                self._move(item, device, moves.rebind_refused(self._estate, item, device, software=self._software))
+                refused = moves.rebind_refused(self._estate, item, device, software=self._software)
+                self._move(item, device, refused, MoveKind.REBIND)
 
     def go_central(self, change: GoCentral, at: FieldPath) -> None:
         pbx_id = self._estate.pbx_ids.get(change.pbx)
@@ -205,7 +208,8 @@ class _Draft:
             return
         self._staying += moves.staying_behind(self._estate, pbx)
         for item in moves.leaving_for_central(self._estate, pbx):
-            self._move(item, master, moves.rebind_refused(self._estate, item, master, software=self._software))
+            refused = moves.rebind_refused(self._estate, item, master, software=self._software)
+            self._move(item, master, refused, MoveKind.REBIND)
 
     def add_site(self, change: AddSite, at: FieldPath) -> None:
         at, estate = (*at, "add_site"), self._estate
@@ -250,7 +254,10 @@ class _Draft:
             demand[found.key] = seats
         return demand
 
-    def _move(self, item: License, device: Device | None, refused: MoveRefusal | None) -> None:
+    def _move(self, item: License, device: Device | None, refused: MoveRefusal | None, kind: MoveKind) -> None:
+        if refused is not None:
+            asked = AskedMove(kind=kind, license=item.id, device=device)
+            refused = with_way(refused, asked, self._estate, software=self._software)
         refused = refused or self._not_yet(item, device)
         if refused is not None:
             self._obstacles.append(refused)

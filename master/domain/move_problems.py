@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 from master.domain.estate import Device, Estate, License, Pbx
-from master.domain.refusals import MOST_HOLDERS, MOST_NAMED, LicenseRef, TopHolder
+from master.domain.refusals import MOST_HOLDERS, MOST_NAMED, LicenseRef, TopHolder, Way
 from master.domain.versions import Version
 
 
@@ -67,7 +67,7 @@ class MoveRefusal:
     rules: tuple[str, ...]
     message: str
     remedy: str
-    """The smallest change that would help."""
+    """What would help, in words."""
     license: LicenseRef | None = None
     """The license that was to move; None where the question was not about one."""
     device: str = ""
@@ -78,6 +78,8 @@ class MoveRefusal:
     """Other licenses that stand in the way (I3)."""
     top_holders: tuple[TopHolder, ...] = ()
     """Who holds what is in use (L5), most first."""
+    ways: tuple[Way, ...] = ()
+    """The steps that let it move, decided by `move_remedies.py`; empty where the words are all there is."""
 
 
 # --- Words for what only the code that moves licenses can find --------------------------------------------------------
@@ -235,7 +237,7 @@ def already_bound(item: License, device: Device) -> MoveRefusal:
         problem=MoveProblem.ALREADY_BOUND,
         rules=("L1",),
         message=f"{item.ref} is bound to {device.name}; only what is free can be bound",
-        remedy=f"rebind it, or release it from {device.name} first",
+        remedy=f"nothing takes it off {device.name}; bind another license",
         license=item.ref,
         device=device.name,
     )
@@ -270,7 +272,7 @@ def not_releasable(item: License, device: Device) -> MoveRefusal:
         problem=MoveProblem.NOT_RELEASABLE,
         rules=("L4", "D4" if item.type.versioned else "C2"),  # C3: hardware has no version
         message=f"{item.ref} is bound to {device.name} for good: {item.type.display_name} licenses are never released",
-        remedy=f"leave it on {device.name}, and buy {item.type.display_name} licenses for the other device",
+        remedy=f"nothing takes it off {device.name}; bind other {item.type.display_name} licenses to the other device",
         license=item.ref,
         device=device.name,
     )
@@ -323,10 +325,10 @@ def model_excluded(item: License, device: Device, rivals: Sequence[License]) -> 
         message=(
             f"{device.name} is licensed by {other.display_name}; {item.type.display_name} cannot be combined with it"
         ),
-        remedy=f"stay with {other.display_name} on {device.name}, or take those licenses off it first",
+        remedy=f"stay with {other.display_name} on {device.name}: nothing takes those licenses off it",
         license=item.ref,
         device=device.name,
-        licenses=tuple(rival.ref for rival in rivals[:MOST_NAMED]),
+        licenses=tuple(rival.ref for rival in rivals),
     )
 
 
@@ -340,7 +342,7 @@ def tier_too_early(item: License, device: Device, missing: int) -> MoveRefusal:
             f"{item.ref} counts from the {tier + 1:,}. license on, but only {tier - missing:,} {name} licenses of lower"
             f" tiers are installed, on {device.name} or in the project; {missing:,} missing"
         ),
-        remedy=f"bind {missing:,} more {name} licenses of a lower tier first",
+        remedy=f"bind {missing:,} more {name} licenses without a tier first",
         license=item.ref,
         device=device.name,
         missing=missing,

@@ -14,7 +14,7 @@ from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease, Phase
-from master.domain.refusals import MOST_NAMED, LicenseRef
+from master.domain.refusals import MOST_NAMED, LicenseRef, some
 from master.domain.seats import Key
 from master.domain.words import LeaseState
 
@@ -83,7 +83,7 @@ def notices(
     installation = estate.installation_of(pbx)
     if installation.limit is not None and lease.software.major > installation.limit:  # B10
         message = f"{above_limit(pbx, lease.software, installation)}: seats held stay, new ones are refused"
-        refs = tuple(item.ref for item in installation.limiting[:MOST_NAMED])
+        refs = tuple(item.ref for item in installation.limiting_below(lease.software)[:MOST_NAMED])
         found.append(Notice(NoticeKind.VERSION_LIMIT, message, refs))
     if lease.suspected_clone(now):
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
@@ -103,13 +103,13 @@ def notices(
 def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:
     leaving = [item for source in drawn_on for item in source.licenses if item.release is not None]
     if leaving:  # L5
-        named = ", ".join(str(item.ref) for item in leaving[:MOST_NAMED])
+        named = some([item.ref for item in leaving])
         message = f"{named}: to be released; seats held stay, fewer new ones are granted"
         refs = tuple(item.ref for item in leaving[:MOST_NAMED])
         yield Notice(NoticeKind.LICENSES_LEAVING, message, refs)
     asked = [item for item in own.licenses if item.release is not None and item.release.awaits_certificate]
     if asked:  # L2
-        message = f"certify that {pbx.device.name} no longer uses {', '.join(item.id for item in asked[:MOST_NAMED])}"
+        message = f"certify that {pbx.device.name} no longer uses {some([item.id for item in asked])}"
         yield Notice(NoticeKind.CERTIFY_RELEASE, message, releases=tuple(asked[:MOST_RELEASES]))
 
 

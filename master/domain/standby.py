@@ -24,7 +24,7 @@ from master.domain.explanations import above_limit
 from master.domain.leases import Lease
 from master.domain.moves import missing_below_tier
 from master.domain.presence import Presence, told_at
-from master.domain.refusals import MOST_NAMED, LicenseRef
+from master.domain.refusals import MOST_NAMED, LicenseRef, some
 from master.domain.versions import Version
 from master.domain.words import Feature, LeaseState
 
@@ -189,11 +189,16 @@ def pair_problems(estate: Estate, standby: Pbx, primary: Pbx, software: Version)
         found.append(_licenses_short(estate, switch))
     installation = estate.installation_of(primary)
     if installation.limit is not None and software.major > installation.limit:
-        refs = tuple(item.ref for item in installation.limiting[:MOST_NAMED])
-        message = f"{above_limit(standby, software, installation)}; run V{installation.limit} on it or replace them"
+        refs = tuple(item.ref for item in installation.limiting_below(software))
+        message = (
+            f"{above_limit(standby, software, installation)}; run V{installation.limit} on it or replace {some(refs)}"
+        )
         found.append(
             StandbyProblem(
-                kind=StandbyProblemKind.VERSION_LIMIT, message=message, rules=("F3", "B3", "B5"), licenses=refs
+                kind=StandbyProblemKind.VERSION_LIMIT,
+                message=message,
+                rules=("F3", "B3", "B5"),
+                licenses=refs[:MOST_NAMED],
             )
         )
     if (needed := estate.central_software_missing(primary, software)) is not None:
@@ -328,11 +333,13 @@ def _licenses_short(estate: Estate, switch: StandbySwitch) -> StandbyProblem:
     device = estate.master.device.name
     missing = max(switch.needed - switch.installed, 0)
     matched = types[license_type.matches or ""].display_name
+    limit = estate.installations[estate.master.device.id].limit
+    of_version = f" of V{limit} or newer" if limit is not None else ""
     return StandbyProblem(
         kind=StandbyProblemKind.LICENSES_SHORT,
         message=(
             f"{license_type.display_name} is off on {device}: {switch.installed} installed for {switch.needed}"
-            f" {matched}; bind {missing} more to {device}"
+            f" {matched}; bind {missing} more{of_version} to {device}"
         ),
         rules=("F1", "F2"),
         installed=switch.installed,

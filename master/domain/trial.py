@@ -67,12 +67,13 @@ class Trial:
 def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
     """The pools that a trial may debit: those on the PBX's own device, on its standbys' and on the master's."""
     devices = {pbx.device.id, estate.master.device.id, *(one.device.id for one in estate.standbys_of(pbx))}
-    return tuple(pool_id for (device_id, _), pool_id in estate.pool_ids.items() if device_id in devices)
+    ids = (estate.pool_ids.get((device_id, key)) for device_id in devices for key in estate.catalog.types)
+    return tuple(pool_id for pool_id in ids if pool_id is not None)
 
 
 def tried(case: Case, steps: Sequence[Step]) -> Trial:
     """Take all steps on a copy, and decide the request again."""
-    estate = _estate_after(case.estate, steps)
+    estate = estate_after(case.estate, steps)
     pools = _pools_after(case, estate, steps)
     software, application, now = case.software, None, case.now
     first: list[Want] = []
@@ -119,7 +120,8 @@ def added_license(estate: Estate, step: Step) -> License:
     )
 
 
-def _estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
+def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
+    """The project with the licenses that the steps bring, take away and change."""
     changed: list[License] = []
     by_id = {item.id: item for item in estate.licenses} if any(step.licenses for step in steps) else {}
     for step in steps:
@@ -153,7 +155,7 @@ def _pools_after(case: Case, estate: Estate, steps: Sequence[Step]) -> Mapping[i
     for step in steps:
         if step.action is RemedyAction.FREE_SEATS:
             at = case.estate.pbx_on[step.device].device.id, step.license_type
-            pools[case.estate.pool_ids[at]].used -= step.quantity
+            pools[case.estate.pool_ids[at]].capacity += step.quantity  # whose seats come back is not known
     return pools
 
 

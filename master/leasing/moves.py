@@ -16,6 +16,7 @@ from master.domain import balance, move_problems, moves
 from master.domain.agreements.entitled import is_apart
 from master.domain.estate import Estate, InUse, License, Release
 from master.domain.move_problems import MoveProblem, MoveRefusal
+from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.refusals import LicenseRef, TopHolder
 from master.leasing.apply import DryRun, warnings_of
 from master.leasing.estates import Estates
@@ -194,7 +195,8 @@ def _bind(changes: LicenseChanges, item: License, request: BindLicenses, rules: 
     if isinstance(device, MoveRefusal):
         return device
     if refused := moves.bind_refused(changes.estate, item, device):
-        return refused
+        asked = AskedMove(kind=MoveKind.BIND, license=item.id, device=device)
+        return with_way(refused, asked, changes.estate, software=changes.software)
     if item.held_until is not None and changes.now < item.held_until:
         return move_problems.cooling_off(item, until=item.held_until)
     if item.use_is_over(changes.now):
@@ -234,21 +236,24 @@ def _release(changes: LicenseChanges, item: License, request: ReleaseLicenses, r
 
 
 def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLicenses) -> MoveRefusal | None:
+    asked = AskedMove(kind=MoveKind.RELEASE, license=item.id)
     if request.to_device:
         device = moves.target_device(changes.estate, request.to_device, devices=_device_names(changes))
         if isinstance(device, MoveRefusal):
             return device
+        asked = replace(asked, kind=MoveKind.REBIND, device=device)
         refused = moves.rebind_refused(changes.estate, item, device, software=changes.software)
     else:
         refused = moves.release_refused(changes.estate, item, software=changes.software)
-    if refused is not None:
-        return refused
-    assert item.device is not None
-    if request.in_use is InUse.REFUSE:
+    if item.device is not None and request.in_use is InUse.REFUSE:
         leaving = {one.id for one in changes.estate.licenses if one.release is not None} | {item.id}
-        left = moves.left_without(changes.estate, item, leaving)
-        if refused := moves.use_refused(item, used=changes.used(item), left=left, holders=changes.holders(item)):
-            return refused
+        asked = replace(asked, used=changes.used(item), leaving=leaving)
+        if refused is None:
+            left = moves.left_without(changes.estate, item, leaving)
+            refused = moves.use_refused(item, used=asked.used, left=left, holders=changes.holders(item))
+    if refused is not None:
+        return with_way(refused, asked, changes.estate, software=changes.software)
+    assert item.device is not None
     if item.device.public_key is None and not request.device_dead:
         return move_problems.device_not_enrolled(item, item.device)
     return None
@@ -317,7 +322,7 @@ def _when_all_is_done(estate: Estate) -> Estate:
 def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
     found: dict[str, Any] = {"license": result.license_id}
     if result.refused is not None:
-        found["refused"] = asdict(result.refused)
+        found["refused"] = asdict(replace(result.refused, ways=()))  # the words tell it all to a retry
     elif before is not None and result.item is not None:
         found |= {"before": plain(before), "after": plain(result.item)}
     if result.revoked != NOTHING_REVOKED:

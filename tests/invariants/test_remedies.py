@@ -13,8 +13,11 @@ from dataclasses import replace
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from master.domain import moves
 from master.domain.decide import Decider
 from master.domain.estate import InUse, License, Release
+from master.domain.move_problems import MoveRefusal
+from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.refusals import Refusal, RemedyAction, Step, Way
 from master.domain.seats import Granted, SeatKey, Want
 from master.domain.terms import TermsBook
@@ -226,3 +229,84 @@ def test_remedies_are_true(
                     done.must_acquire([asked[at] for at in members])
                     for fewer in with_one_less(way):
                         assert not CarriedOut(site, pbx, fewer).acquires([asked[at] for at in members])
+
+
+moving = st.lists(
+    st.tuples(
+        st.sampled_from(["port", "port", "voicemail", "voicemail_user", "ipva", "relay_bri", "mypbx"]),
+        st.sampled_from([None, None, 250, 500, 1000]),
+        st.sampled_from(["7", "9", "12"]),
+        st.integers(1, 600),
+        st.sampled_from(["hq-box", "berlin-box", "cloud-box", ""]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+old_software = st.fixed_dictionaries(
+    {
+        "hq": st.sampled_from(["master 7 gateway", "master 12 ipva"]),
+        "berlin": st.sampled_from(["slave 7 gateway", "slave 12 gateway"]),
+        "cloud": st.sampled_from(["slave 7 ipva", "slave 12 ipva"]),
+    }
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pbxs=old_software, items=moving, target=st.sampled_from(["hq-box", "berlin-box", "cloud-box"]))
+def test_remedies_of_moves_are_true(
+    pbxs: dict[str, str], items: list[tuple[str, int | None, str, int, str]], target: str
+) -> None:
+    licenses = {}
+    for number, (key, tier, version, quantity, box) in enumerate(items):
+        found = INNOVAPHONE.types[key]
+        version = str(max(int(version), found.minimum_version))
+        name = found.tier_name if tier in found.tiers else found.name
+        licenses[name.format(version=version, tier=tier) + " " * number] = (quantity, box)
+    site = Site(licenses, pbxs)
+    device = site.estate.pbx_on[target].device
+    for item in site.estate.licenses:
+        pool = item.quantity // 2 if item.device is not None else 0
+        kinds = [MoveKind.RELEASE, MoveKind.REBIND] if item.device is not None else [MoveKind.BIND]
+        for kind in [*kinds, MoveKind.BIND]:
+            asked = AskedMove(
+                kind=kind,
+                license=item.id,
+                device=device if kind is not MoveKind.RELEASE else None,
+                used=0 if kind is MoveKind.BIND else pool,
+                leaving={item.id},
+            )
+            refused = move_refused(site, asked, pool)
+            if refused is None:
+                continue
+            told = with_way(refused, asked, site.estate)
+            event(f"{refused.problem.name}: {'steps' if told.ways else 'words'}")
+            for way in told.ways:
+                done, back = CarriedOut(site, "hq", Way((), "")), 0
+                for step in way.steps:
+                    if step.action is Action.FREE_SEATS:
+                        back += step.quantity
+                        continue
+                    if step.action is Action.RELEASE_LICENSES:
+                        assert not any(released(done.site, ref.id) for ref in step.licenses)
+                    done._take(step)
+                assert move_refused(done.site, asked, pool - back) is None
+
+
+def released(site: Site, license_id: str) -> MoveRefusal | None:
+    item = next(one for one in site.estate.licenses if one.id == license_id)
+    return moves.release_refused(site.estate, item, software=site.software)
+
+
+def move_refused(site: Site, asked: AskedMove, used: int) -> MoveRefusal | None:
+    estate, device = site.estate, asked.device
+    item = next(one for one in estate.licenses if one.id == asked.license)
+    if asked.kind is MoveKind.BIND:
+        assert device is not None
+        return moves.bind_refused(estate, item, device)
+    if asked.kind is MoveKind.RELEASE:
+        refused = moves.release_refused(estate, item, software=site.software)
+    else:
+        assert device is not None
+        refused = moves.rebind_refused(estate, item, device, software=site.software)
+    left = moves.left_without(estate, item, asked.leaving)
+    return refused or (moves.use_refused(item, used=used, left=left) if asked.used else None)

@@ -15,6 +15,7 @@ from master.domain.project import is_name
 from master.leasing import documents, keys
 from master.leasing.licenses import LicenseView
 from master.leasing.moves import Moved
+from master.rpc.convert.refusals import ways
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.signing import Signer
@@ -316,6 +317,7 @@ def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:
             for one in refused.licenses
         ],
         top_holders=[seat_pb2.TopHolder(pbx=one.pbx, site=one.site, seats=one.seats) for one in refused.top_holders],
+        ways=ways(refused.ways),
     )
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from licensemaster.v1 import lease_pb2, seat_pb2
 from master.domain.decide import Outcome, ReturnOutcome
-from master.domain.refusals import MOST_NAMED, LicenseRef, Refusal, Remedy, RemedyAction, SeatRef, Step
+from master.domain.refusals import MOST_NAMED, LicenseRef, Refusal, Remedy, RemedyAction, SeatRef, Step, Way
 from master.domain.seats import Granted
 from master.domain.words import Basis, HolderKind
 from master.rpc.convert.times import timestamp
@@ -88,11 +88,13 @@ def remedy_message(remedy: Remedy, *, named: int = MOST_NAMED) -> seat_pb2.Remed
         device=remedy.main.device,
         version=remedy.main.version,
         text=remedy.text,
-        ways=[
-            seat_pb2.RemedyWay(steps=[_step(step, named=named) for step in way.steps], text=way.text)
-            for way in remedy.ways
-        ],
+        ways=ways(remedy.ways, named=named),
     )
+
+
+def ways(found: Sequence[Way], *, named: int = MOST_NAMED) -> list[seat_pb2.RemedyWay]:
+    """Ways with their steps."""
+    return [seat_pb2.RemedyWay(steps=[_step(step, named=named) for step in way.steps], text=way.text) for way in found]
 
 
 def _step(step: Step, *, named: int) -> seat_pb2.RemedyStep:
