@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,7 +73,7 @@ def backup(
     from master.store import backup as copies
     from master.store import schema
     from master.store.database import StorageError
-    from master.store.sqlite import existing_file
+    from master.store.sqlite import existing_file, opened_file
     from master.store.urls import parse_url
 
     settings = settings_from(file, database_url=database_url)
@@ -82,8 +82,11 @@ def backup(
         source = copies.sqlite_file(url)
         if source is None:
             raise CommandFailed("PostgreSQL is backed up by its own tools", lines=_ON_A_SERVER, remedy=_GUIDE)
-        existing_file(url)
-        with _shown_progress() as progress, copies.copied(source, target, progress=progress) as copy:
+        with (
+            closing(opened_file(existing_file(url))),
+            _shown_progress() as progress,
+            copies.copied(source, target, progress=progress) as copy,
+        ):
             _undamaged(copy)
             try:
                 asyncio.run(_has_this_schema(_url_of(copy)))

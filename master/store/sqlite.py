@@ -221,9 +221,11 @@ def _abandon(connection: Connection) -> None:
 
 
 def opened_file(file: Path) -> SqliteFile:
-    """Raises StorageError: it cannot be opened."""
+    """Raises StorageError: it cannot be opened, or SQLite would spoil it."""
     try:
         return SqliteFile(file)
+    except ReplacedError as error:
+        raise StorageError(StorageProblem.STORAGE_REPLACED, str(error)) from error
     except OSError as error:
         raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error)) from error
 
@@ -232,8 +234,6 @@ def lock_file(file: SqliteFile, use: Use) -> None:
     """Raises StorageError: another program has it, or it cannot be locked."""
     try:
         file.lock(use)
-    except ReplacedError as error:
-        raise StorageError(StorageProblem.STORAGE_REPLACED, str(error)) from error
     except InUseError as error:
         remedy = "stop the master that serves it, or the command that changes it, and try again"
         raise StorageError(StorageProblem.STORAGE_IN_USE, f"{error}; {remedy}") from error

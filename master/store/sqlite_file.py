@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +25,8 @@ from typing import Final
 _COUNT_AT: Final = 60
 """Where the count stands in the file, as four bytes (https://sqlite.org/fileformat.html)."""
 _COUNTS: Final = 2**32
+_PATIENCE_SECONDS, _LOOK_SECONDS = 1.0, 0.05
+"""Who only looks has it for a moment."""
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
 _Identity = tuple[int, int]
@@ -64,7 +67,12 @@ class SqliteFile:
     """A file that is there. Usable from any thread."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError: it cannot be opened."""
+        """Open it.
+
+        Raises:
+            ReplacedError: what SQLite left beside it belongs to another content, and would spoil this one.
+            OSError: it cannot be opened.
+        """
         self.path = path
         self._held, self._identity = _hold(path)
         self._lock = Lock()
@@ -77,6 +85,11 @@ class SqliteFile:
         self._seen = self._attempted = 0
         self._committed: int | None = None
         """Counts: last seen in the file's header, of the last commit that was tried, and of the last that was done."""
+        try:
+            self._check_log()
+        except BaseException:
+            self.close()
+            raise
 
     # --- Who uses it ------------------------------------------------------------------------------------------------
 
@@ -85,23 +98,25 @@ class SqliteFile:
 
         Raises:
             InUseError: another program has it.
-            ReplacedError: what SQLite left beside it belongs to another content, and would spoil this one.
             OSError: it cannot be locked where it is.
         """
-        if use is Use.SERVE and (left := self._foreign_log()):
-            raise ReplacedError(
-                f"{left} holds changes to another content than that of {self.path}, which was put there by hand;"
-                f" to serve what is there now, remove {left} and its -shm, then `license-master db restored`"
-            )
         with _guard:
             if self._held.is_locked:
                 raise InUseError(f"{self.path} is in use by this process")
-            try:
-                fcntl.flock(self._held.descriptor, use.value | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InUseError(f"{self.path} is in use by {_who(self._identity)}") from error
+            until = time.monotonic() + _PATIENCE_SECONDS
+            while not self._has_lock(use):
+                if time.monotonic() > until:
+                    raise InUseError(f"{self.path} is in use by {_who(self._identity)}")
+                time.sleep(_LOOK_SECONDS)
             self._held.is_locked = self._is_mine = True
             self._counts = use is Use.SERVE
+
+    def _has_lock(self, use: Use) -> bool:
+        try:
+            fcntl.flock(self._held.descriptor, use.value | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of it, after SQLite did."""
@@ -186,6 +201,22 @@ class SqliteFile:
     def _check_count(self, count: int, *, since: int) -> None:
         if (count - since) % _COUNTS > (self._attempted - since) % _COUNTS:
             raise ReplacedError(f"the content of {self.path} was overwritten")
+
+    def _check_log(self) -> None:
+        """Before SQLite goes on from the log, and unless somebody has the file, who then looks after it."""
+        left = None
+        with _guard, suppress(OSError):  # where nothing can be locked, nobody serves it either
+            if self._held.is_locked or not self._has_lock(Use.CHANGE):
+                return
+            try:
+                left = self._foreign_log()
+            finally:
+                fcntl.flock(self._held.descriptor, fcntl.LOCK_UN)
+        if left:
+            raise ReplacedError(
+                f"{left} holds changes to another content than that of {self.path}, which was put there by hand;"
+                f" to go on with what is there now, remove {left} and its -shm, then `license-master db restored`"
+            )
 
     def _foreign_log(self) -> str | None:
         """The write-ahead log, where this content cannot be what it goes on from.

@@ -150,6 +150,8 @@ async def test_what_was_put_there_by_hand_is_not_spoilt(sqlite_database_url: str
     assert _content(file) == backup
     with pytest.raises(RuntimeError, match="holds changes to another content"):
         await process.start()
+    for command in (["upgrade"], ["check"], ["restored"], ["backup", f"{file}.copy"]):
+        assert "holds changes to another content" in await asyncio.to_thread(_refusal, sqlite_database_url, *command)
     assert _content(file) == backup
     for suffix in ("-wal", "-shm"):
         os.unlink(f"{file}{suffix}")
