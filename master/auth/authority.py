@@ -357,7 +357,7 @@ def _issued(certificate: x509.Certificate, revoked: Collection[int]) -> Issued:
 
 def _host(name: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ip_address(name))
+        return x509.IPAddress(ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name))
     except ValueError:
         pass
     labels = name.removeprefix("*.").split(".")

@@ -170,3 +170,13 @@ async def test_many_tokens_at_once_or_none(pki: Pki, tmp_path: Path) -> None:
     before = (pki.folder / "tokens.json").read_bytes()
     found = await run(pki.folder, "token", "pbx", "--file", names)
     assert (found.code, (pki.folder / "tokens.json").read_bytes() == before) == (1, True)
+
+
+def test_addresses_of_both_families_are_named(tmp_path: Path) -> None:
+    """An IPv6 address also as it stands before a port."""
+    authority = Authority.create(tmp_path / "pki", name="test", days=1, now=time.time())
+    hosts = ["192.0.2.7", "2001:db8::10", "[2001:db8::11]", "localhost"]
+    certificate = authority.issue_server(hosts, new_key().public_key(), days=1, now=time.time()).certificate
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = [str(one) for one in names.get_values_for_type(x509.IPAddress)]
+    assert addresses == ["192.0.2.7", "2001:db8::10", "2001:db8::11"]
