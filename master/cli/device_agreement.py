@@ -10,6 +10,7 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from master.cli.agreement_views import DayOption, end_check
 from master.cli.connection import Connection
+from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, DeviceArgument, JsonOption, ProjectOption, ServerOption
 from master.cli.ordering import placing
 
@@ -97,6 +98,11 @@ def check_upgrade(
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Ask whether a device may install a release. Exits with 1 where it may not; shows the path that works."""
+    if phones and (start or day):
+        raise CommandFailed(
+            "the firmware of phones goes by what their server runs, whatever the day",
+            remedy="leave --from and --day out",
+        )
     with Connection(server) as connection:
         name = f"{connection.project_name(project)}/devices/{device}"
         request = agreement_pb2.CheckUpgradeRequest(

@@ -211,6 +211,7 @@ async def test_what_is_typed_wrong(master: InProcess, type_: Typed, tmp_path: Pa
         ),
         ("agreement trial crm --key T2 user=20", "a further key extends what is tried"),
         ("agreement reverse 1", "reason: is empty"),
+        ("device check-upgrade S 7.4 --phones --day 2026-01-01", "leave --from and --day out"),
         (f"credits add 5 --quote {tmp_path}/none.toml --dry-run", "--quote orders nothing"),
         (f"credits add 5 --prices {tmp_path}/none.toml", "cannot read"),
     ):

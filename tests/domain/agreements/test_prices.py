@@ -54,3 +54,12 @@ def test_the_sum_of_parts_is_the_whole(whole: Fraction, cuts: list[Fraction]) ->
     assert totals(one) == totals(many)
     assert all(abs(Fraction(each.amount) - part) <= PRICES.quantum for each, part in zip(many, parts, strict=True))
     assert all(each.amount >= 0 and each.amount % PRICES.quantum == 0 for each in many)
+
+
+def test_the_example_prices_have_whatever_an_agreement_covers() -> None:
+    """M4: an agreement can be ordered for a whole PBX, whatever it has."""
+    known = catalog("innovaphone")
+    text = (Path(__file__).parents[3] / "examples" / "prices" / "innovaphone.toml").read_text(encoding="utf-8")
+    covered = {key: one for key, one in known.types.items() if "ssa" in one.policies}
+    valued = set(covered) | {f"{key}%{tier}" for key, one in covered.items() for tier in one.tiers}
+    assert set(read_prices(text, file="innovaphone.toml", catalog=known).values) == valued
