@@ -88,6 +88,7 @@ def list_endings(
     for one in answer.endings:
         style = "bold red" if one.stops else "yellow" if one.reminder_due else ""
         by = "renews itself" if one.renews_itself else " or ".join(one.renew_by)
+        by = f"order {one.awaited_order} awaits its payment" if one.awaited_order else by
         ends = visible(one.day, style)
         add_row(shown, ends, one.days_left, subject_text(one.subject), one.title, one.what_stops, one.what_goes_on, by)
     nothing = f"nothing ends from {answer.from_day} to {answer.to_day}"

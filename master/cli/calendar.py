@@ -48,4 +48,6 @@ def _event(project: str, one: agreement_pb2.Ending, now: datetime) -> Event:
 
 def _description(one: agreement_pb2.Ending) -> str:
     renew = "It renews by itself." if one.renews_itself else f"Renew by {' or '.join(one.renew_by)}."
+    if one.awaited_order:
+        renew = f"Its renewal, order {one.awaited_order}, awaits its payment."
     return f"From this day on without it. Stops: {one.what_stops}. Goes on: {one.what_goes_on}. {renew}"

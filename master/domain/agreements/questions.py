@@ -35,6 +35,8 @@ class Ending:
     renew_by: tuple[str, ...]
     """Offers of the policy."""
     renews_itself: bool
+    awaited_order: int
+    """The renewal that awaits its payment, by its number: unpaid, it is none; 0 where none does (P9)."""
     rules: tuple[str, ...]
 
 
@@ -137,6 +139,15 @@ def _endings_of(book: Book, subject: Subject, policy: Policy) -> Iterator[Ending
             renews_itself=bool(holding.renews_by)
             and policy.key in book.time.offers[holding.renews_by].policies
             and _renews(holding, policy, day),
+            awaited_order=next(
+                (
+                    one.number
+                    for one in book.state.awaited.values()
+                    if (one.kind, one.subject) == (Extend.__name__, subject)
+                    and policy.key in book.time.offers[one.order["offer"]].policies
+                ),
+                0,
+            ),
             rules=policy.rules,
         )
 

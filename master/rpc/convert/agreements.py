@@ -222,6 +222,7 @@ def endings(
                 what_goes_on=one.what_goes_on,
                 renew_by=one.renew_by,
                 renews_itself=one.renews_itself,
+                awaited_order=one.awaited_order,
                 rules=one.rules,
                 days_left=(one.day - from_day).days,
                 reminder_due=(one.subject, one.policy, one.day) in reminded,
