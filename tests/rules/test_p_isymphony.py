@@ -167,7 +167,7 @@ async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_mast
     assert {one.subject.id for one in (await at.all()).awaited} == {"L1"}
     assert len((await at.all()).awaited) == 2
     renewal = (await at.all()).awaited[-1].order
-    assert [one.awaited_order for one in await at.endings("2027-01-14") if one.policy == "maintenance"] == [renewal]
+    assert [one.awaited_order for one in await at.endings("2027-01-15") if one.policy == "maintenance"] == [renewal]
     await at.place(orders.ConfirmPayment(order=renewal, key="K2"))
     assert await at.cover("L1", "maintenance") == (True, "2028-01-15")
 
