@@ -28,7 +28,7 @@ def holder(text: str) -> str:
 
 def resource(text: str) -> str:
     """A name that programs use: `acme`, `projects/acme/devices/hq-box`; whether it is one is for the reader to say."""
-    return plain(text)
+    return plain(text) if len(text) <= _LONG else text
 
 
 def license_name(text: str) -> str:

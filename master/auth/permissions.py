@@ -13,6 +13,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
+from licensemaster.values import resource
 from master.auth.identity import Identity, Role
 
 
@@ -136,7 +137,7 @@ def denial(identity: Identity, method: str, request: object) -> Denial | None:
     named = [attrgetter(field)(request) for field in access.about]
     if any(project_in(name) != identity.project for name in named):
         return Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT
-    if identity.role is Role.PBX and named and named[0] != identity.resource:
+    if identity.role is Role.PBX and named and resource(named[0]) != identity.resource:
         return Denial.NOT_YOUR_PBX
     return None
 
@@ -147,14 +148,14 @@ def stood_in_for(identity: Identity, method: str, request: object) -> str | None
     access = TABLE.get(method)
     if access is None or not access.by_standby or identity.role is not Role.PBX:
         return None
-    named: str = attrgetter(access.about[0])(request)
+    named = resource(attrgetter(access.about[0])(request))
     return named if project_in(named) == identity.project else None
 
 
 def project_in(name: str) -> str:
-    """The project that a resource name begins with; a bare name is a project's own."""
-    parts = name.split("/")
-    return parts[1] if len(parts) > 1 and parts[0] == "projects" else name
+    """The project that a resource name begins with; a bare name is a project's own. Read as those who act on it do."""
+    parts = resource(name).split("/")
+    return parts[1] if len(parts) > 1 and parts[0] == "projects" else "/".join(parts)
 
 
 def may_read_metrics(identity: Identity) -> bool:

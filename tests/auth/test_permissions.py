@@ -114,6 +114,26 @@ def test_every_method_that_names_something_keeps_the_confined_to_their_project(m
         assert denial(confined, method, foreign) is Denial.NOT_YOUR_PROJECT
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "projects\uff0fglobex\uff0fpbxs/acme",
+        "projects/globex\u200b/pbxs/acme",
+        "projects\uff0fglobex/acme",
+        "globex/acme",
+    ],
+)
+def test_a_name_is_judged_as_it_is_read_by_those_who_act_on_it(sent: str) -> None:
+    method = "licensemaster.v1.LeaseService/RenewLease"
+    assert denial(BERLIN, method, request_of(method, sent)) is Denial.NOT_YOUR_PBX
+    assert denial(BERLIN, method, request_of(method, f" {BERLIN.resource}\u00a0\n")) is None
+    for confined_to in ("projects/acme/pbxs/berlin\n", "\ufeffprojects\uff0facme/pbxs/x"):
+        anna = Identity(Role.OPERATOR, "anna", "acme")
+        method = "licensemaster.v1.StatusService/ExplainSeats"
+        assert denial(anna, method, request_of(method, confined_to, "acme")) is None
+        assert denial(anna, method, request_of(method, sent, "globex")) is Denial.NOT_YOUR_PROJECT
+
+
 def test_a_standby_takes_over_within_its_project_only() -> None:
     request = lease_pb2.TakeOverLeaseRequest(standby=BERLIN.resource, primary="projects/globex/pbxs/hq")
     assert denial(BERLIN, "licensemaster.v1.LeaseService/TakeOverLease", request) is Denial.NOT_YOUR_PBX

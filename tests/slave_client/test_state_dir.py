@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -206,6 +208,21 @@ def test_a_seat_listed_twice_is_not_believed(state_dir: StateDir) -> None:
     found = recover(state_dir, pbx=PBX)
     assert found.lease is None
     assert "twice" in found.problems[0]
+
+
+def test_a_holder_that_was_kept_in_several_spellings_is_one(state_dir: StateDir) -> None:
+    def respell(fields: dict[str, object]) -> None:
+        held, idle = cast(list[list[object]], fields["held"]), cast(list[list[object]], fields["idle"])
+        held[0][2] = unicodedata.normalize("NFD", "Jürgen")
+        held.append([*held[0][:2], "Jürgen ", *held[0][3:]])
+        idle.append([*held[0][:2], "\ufeffJürgen", *held[0][3:]])
+
+    _rewrite(state_dir.path / "lease", respell)
+    found = recover(state_dir, pbx=PBX)
+    assert found.problems == ()
+    assert found.lease is not None
+    assert [seat.want.holder for seat in found.lease.held] == ["Jürgen", "bob"]
+    assert [seat.counted_as.holder for seat in (*found.lease.held, *found.lease.idle)] == ["Jürgen", "carol", "dave"]
 
 
 def test_a_directory_in_the_files_place_is_reported_not_raised(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from master.domain.agreements.entries import PROJECT, EntryKind, Subject
 from master.domain.agreements.orders import ConvertVersion, PayLicenses, PublishRelease, UpgradeVersion
 from master.domain.agreements.policies import Grants, SubjectKind, Unit
 from master.domain.agreements.problems import AgreementProblem
+from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.workings import COUNT_MAX, Workings, refuse
 from master.domain.catalog import UnknownLicenseNameError
 
@@ -166,7 +167,7 @@ def pay_licenses(work: Workings, order: PayLicenses) -> None:
 
 def publish_release(work: Workings, order: PublishRelease) -> None:
     """Decide a `PublishRelease`."""
-    release = work.release(order.release, "release")
+    release = work.release(order.release, "release", read=ReleaseName.exact)
     if (known := work.book.releases.get(release)) is not None:
         if known == order.day:
             work.notes.append(f"{release} is known already")

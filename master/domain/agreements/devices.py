@@ -14,6 +14,7 @@ from master.domain.agreements.gate import upgrade_gate
 from master.domain.agreements.orders import AddFeature, AllowBuild, CorrectDevice, InstallRelease, RegisterDevice
 from master.domain.agreements.policies import Begins, Product, SubjectKind, Unit
 from master.domain.agreements.problems import AgreementProblem, RefusedError
+from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.rights import has_feature
 from master.domain.agreements.workings import Workings, refuse
 from master.domain.toml_reader import close_to
@@ -162,7 +163,7 @@ def install_release(work: Workings, order: InstallRelease) -> None:
 def allow_build(work: Workings, order: AllowBuild) -> None:
     """Decide an `AllowBuild`: one build passes without maintenance (Q7)."""
     holding, _ = work.held(order.device, "device", SubjectKind.DEVICE)
-    release = work.release(order.release, "release")
+    release = work.release(order.release, "release", read=ReleaseName.exact)
     if release in holding.builds:
         work.notes.append(f"{release} is let through for {holding.subject} already")
         return

@@ -174,7 +174,7 @@ class PolicyFile:
 
     def _parsed(self, text: str, at: FieldPath) -> ReleaseName:
         try:
-            return ReleaseName.parse(text)
+            return ReleaseName.exact(text)
         except ValueError as error:
             raise self._read.error(at, str(error)) from error
 

@@ -9,8 +9,12 @@ import re
 from dataclasses import dataclass
 from functools import total_ordering
 
+from licensemaster.values import clean, plain
+
 _DOTTED = re.compile(r"v?\s*\d{1,6}(\.\d{1,6}){0,5}", re.IGNORECASE)
 _LETTERED = re.compile(r"v?\s*(\d{1,3})(?:\s*r\s*(\d{1,3}))?(?:\s*\.?\s*sr\s*(\d{1,3}))?", re.IGNORECASE)
+_BEHIND = re.compile(r"(?:[\s_,+-]*[a-z(\[].*)?", re.IGNORECASE | re.DOTALL)
+"""What may stand behind a release: "7.1b", "7.1.2-hotfix3", "12r1 sr4 [12.5416]"; no further number."""
 
 
 @total_ordering
@@ -41,18 +45,33 @@ class ReleaseName:
 
     @classmethod
     def parse(cls, text: str) -> ReleaseName:
-        """Read a release name.
+        """Read what something runs: its release, and whatever stands behind it, which is kept and tells none apart.
+
+        Raises:
+            ValueError: the text does not begin with a release; says which forms are.
+        """
+        whole = clean(text)
+        found = plain(whole)
+        begins = max(filter(None, (_DOTTED.match(found), _LETTERED.match(found))), key=re.Match.end, default=None)
+        if begins is None or not _BEHIND.fullmatch(found, begins.end()):
+            raise ValueError(f"{text!r} is not a release; write it like 7.1, 7.4.2, 12 or 12r1 sr4")
+        return cls(cls.exact(begins[0]).numbers, whole)
+
+    @classmethod
+    def exact(cls, text: str) -> ReleaseName:
+        """Read the name of a release that is published or that a rule names, with nothing behind it.
 
         Raises:
             ValueError: the text is none; says which forms are.
         """
-        stripped = text.strip()
-        if _DOTTED.fullmatch(stripped):
-            numbers = [int(part) for part in re.findall(r"\d+", stripped)]
-        elif match := _LETTERED.fullmatch(stripped):
+        whole = clean(text)
+        found = plain(whole)
+        if _DOTTED.fullmatch(found):
+            numbers = [int(part) for part in re.findall(r"\d+", found)]
+        elif match := _LETTERED.fullmatch(found):
             numbers = [int(part or 0) for part in match.groups()]
         else:
             raise ValueError(f"{text!r} is not a release; write it like 7.1, 7.4.2, 12 or 12r1 sr4")
         while numbers and numbers[-1] == 0:
             numbers.pop()
-        return cls(tuple(numbers), stripped)
+        return cls(tuple(numbers), whole)

@@ -5,7 +5,7 @@ The deciding modules write drafts and charges into it and refuse through it; `de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -234,10 +234,10 @@ class Workings:
             field=field,
         )
 
-    def release(self, text: str, field: str) -> ReleaseName:
+    def release(self, text: str, field: str, *, read: Callable[[str], ReleaseName] = ReleaseName.parse) -> ReleaseName:
         """A release name as given."""
         try:
-            return ReleaseName.parse(self.name(text, field))
+            return read(self.name(text, field))
         except ValueError as error:
             refuse(AgreementProblem.MALFORMED, f"{field}: {error}", remedy="write it like 7.1 or 12r1 sr4", field=field)
 

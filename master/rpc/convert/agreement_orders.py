@@ -145,7 +145,7 @@ def server(text: str) -> tuple[str, str, str]:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    found = _SERVER.fullmatch(values.resource(text[:_TEXT_MAX]))
+    found = _SERVER.fullmatch(values.resource(text))
     if found is None or not values.is_shown(found[0]):
         raise InvalidArgumentError(
             "server", f"{text[:80]!r} must be projects/PROJECT/ and devices/DEVICE, pbxs/PBX or licenses/LICENSE"

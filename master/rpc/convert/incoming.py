@@ -17,7 +17,6 @@ from master.domain.words import PbxRole
 from master.leasing.requests import CarriedOffline, PbxName, Receipt
 from master.rpc.errors import InvalidArgumentError
 
-_RESOURCE_MAX = 1024
 _NANOSECONDS = 1_000_000_000
 _RECEIPTS_MAX = 100
 _TYPES_MAX = 1000
@@ -54,7 +53,7 @@ def project_name(text: str, field: str = "project") -> str:
 def _parts(text: str) -> list[str]:
     """The parts of a resource's name; none where one is empty or cannot be shown."""
     try:
-        return [values.short_text(part) for part in values.resource(text[:_RESOURCE_MAX]).split("/")]
+        return [values.short_text(part) for part in values.resource(text).split("/")]
     except values.BadValueError:
         return []
 

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import document_pb2, license_pb2, seat_pb2
+from licensemaster.values import resource
 from master.domain.estate import InUse, License
 from master.domain.move_problems import MoveRefusal
 from master.domain.project import is_name
@@ -162,7 +163,7 @@ def device_name(text: str, field: str = "device") -> tuple[str, str]:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    parts = text.split("/")
+    parts = resource(text).split("/")
     well_formed = len(parts) == 4 and parts[0] == "projects" and parts[2] == "devices"
     if not (well_formed and is_name(parts[1]) and is_name(parts[3])):
         raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/devices/DEVICE")

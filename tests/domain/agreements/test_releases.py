@@ -19,7 +19,29 @@ def test_equal_spellings() -> None:
     assert (ReleaseName.parse("7.1").major, ReleaseName.parse("0").major) == (7, 0)
 
 
-@pytest.mark.parametrize("text", ["", "seven", "7.", ".1", "7..1", "7.1b", "1.2.3.4.5.6.7", "-1", "7 1"])
+@pytest.mark.parametrize("text", ["", "seven", "7.", ".1", "7..1", "1.2.3.4.5.6.7", "-1", "7 1", "7.x"])
 def test_what_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a release; write it like"):
-        ReleaseName.parse(text)
+    for read in (ReleaseName.parse, ReleaseName.exact):
+        with pytest.raises(ValueError, match="is not a release; write it like"):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [
+        ("7.1b", "7.1"),
+        ("7.1.2-hotfix3", "7.1.2"),
+        ("7.4 (build 1234)", "7.4"),
+        ("12r1 sr4-hotfix10", "12r1 sr4"),
+        ("12r1 [12.5416]", "12r1"),
+        (" V3\u00a0beta\r\n", "3"),
+        ("\uff17.\uff11", "7.1"),
+    ],
+)
+def test_what_stands_behind_is_kept_and_tells_none_apart(text: str, release: str) -> None:
+    read = ReleaseName.parse(text)
+    assert read == ReleaseName.exact(release)
+    assert ReleaseName.parse(str(read)) == read
+    if release != "7.1" or "b" in text:
+        with pytest.raises(ValueError, match="is not a release"):
+            ReleaseName.exact(text)  # what is published has no more than its name
