@@ -214,7 +214,9 @@ def _greet(address: str) -> tuple[bool | None, x509.Certificate | None]:
         with _secured(address, _open_minded()) as secured:
             return True, x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
     except ssl.SSLError as error:
-        return (None if error.reason is None else "ALERT" in error.reason), None
+        if error.reason is None or "EOF" in error.reason:  # it went away, and has said nothing
+            return None, None
+        return "ALERT" in error.reason, None
     except (OSError, ValueError):
         return None, None
 

@@ -26,7 +26,7 @@ def test_plain_text_is_asked_for_and_stays_on_this_machine() -> None:
         ({}, "license-master pki init"),
         ({"plaintext": True, "listen": "0.0.0.0:7600"}, "listen: '0.0.0.0:7600' is not a loopback address"),
         ({"plaintext": True, "listen": "[::]:7600"}, "is not a loopback address"),
-        ({"plaintext": True, "listen": ":7600"}, "is not a loopback address"),
+        ({"plaintext": True, "listen": ":7600"}, "no host in ':7600'"),
         ({"plaintext": True, "listen": "192.0.2.7:7600"}, "is not a loopback address"),
         ({"plaintext": True, "metrics_listen": "0.0.0.0:1"}, "metrics_listen: '0.0.0.0:1' is not a loopback address"),
         ({"plaintext": True, "tls_ca_file": Path("x")}, "tls_ca_file is set as well"),

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from slave_client import HolderKind, Notice, NoticeKind, Refused, SlaveClient, TlsFiles, Want
+from slave_client.pem import Pair
+from slave_client.tls_failure import Side, tls_failure
 from tests.cli.command import run
 from tests.slave_client.conftest import client_config
 from tests.support.bare_servers import bare_server
@@ -103,6 +105,24 @@ async def test_a_command_tells_the_cause(tmp_path: Path, case: str) -> None:
     _assert_says(says, found.err)
     assert "no master answers" not in found.err
     assert "license-master serve" not in found.err
+
+
+@pytest.mark.parametrize("is_secured", [True, False])
+async def test_who_only_hangs_up_is_not_said_to_speak_plain_text(is_secured: bool) -> None:
+    """As a balancer does whose masters are away."""
+    ca = Made.authority()
+    made = Made.by(ca)
+    pair = Pair(made.pem, made.key, ca.pem, [made.certificate], [ca.certificate]) if is_secured else None
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        side = Side(pair=pair, is_secured=is_secured)
+        said = "failed to connect to all addresses; last error: UNAVAILABLE: Socket closed"
+        assert await asyncio.to_thread(tls_failure, said, address=address, side=side) is None
 
 
 def _assert_says(says: str, text: str) -> None:
