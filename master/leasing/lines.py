@@ -57,6 +57,7 @@ class Lines(Periodic):
         self._serving_since = clock()
         self._news: dict[PbxName, Line] = {}
         self._happened = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     @property
     def vigil(self) -> Vigil:
@@ -80,7 +81,11 @@ class Lines(Periodic):
         self._note(line._replace(lost_at=self._clock()))
 
     async def look(self) -> None:
-        """Write what happened."""
+        """Write what happened; one at a time, so that what is older is never written last."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         news = list(self._news.values())
         if not news:
             return
