@@ -20,6 +20,7 @@ from master.cli.output import add_row, moment, print_json, stderr_console, stdou
 from master.cli.paging import read_pages
 
 QUESTION_PANEL = "Ask"
+_DAYS = "Days are those of the project's time zone; what ends on a day is over when that day begins."
 
 DayOption = Annotated[str, typer.Option("--day", metavar="DAY", help="On this day, such as 2026-03-01; else today.")]
 AsOfOption = Annotated[
@@ -58,7 +59,7 @@ def list_agreements(
     if as_json:
         print_json(answer)
         return
-    shown = table("For", "What", "Policy", "State", "Until", "Then", "")
+    shown = table("For", "What", "Policy", "State", "Until", "Then", "", note=_DAYS)
     for one in answer.agreements:
         first = True
         for cover in one.covers or [agreement_pb2.AgreementCover()]:
@@ -84,7 +85,7 @@ def list_endings(
     if as_json:
         print_json(answer)
         return
-    shown = table("Ends", "In days", "For", "What", "Stops", "Goes on", "Renew by", numbers=["In days"])
+    shown = table("Ends", "In days", "For", "What", "Stops", "Goes on", "Renew by", numbers=["In days"], note=_DAYS)
     for one in answer.endings:
         style = "bold red" if one.stops else "yellow" if one.reminder_due else ""
         by = "renews itself" if one.renews_itself else " or ".join(one.renew_by)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from licensemaster.v1 import license_pb2
 from master.cli.enum_names import in_words
-from master.cli.output import add_row, moment, short_name, stdout_console, table, visible
+from master.cli.output import add_row, day_there, moment, short_name, stdout_console, table, visible
 
 FREE = license_pb2.LICENSE_STATE_FREE
 COOLING_OFF = license_pb2.LICENSE_STATE_COOLING_OFF
@@ -45,11 +45,11 @@ def note(one: license_pb2.LicenseStatus) -> str:
     if one.state == COOLING_OFF:
         return f"to be bound from {moment(one.hold_end_time)} on"
     if one.state == ENDED:
-        return f"{one.agreement} ended at {moment(one.use_end_time)}; buy or renew it"
+        return f"{one.agreement} ended on {day_there(one.use_end_time, one.time_zone)}; buy or renew it"
     if one.HasField("use_end_time"):
-        return f"use until {moment(one.use_end_time)}"
+        return f"use until {day_there(one.use_end_time, one.time_zone)}"
     if one.HasField("agreement_end_time"):
-        return f"agreement until {moment(one.agreement_end_time)}"
+        return f"agreement until {day_there(one.agreement_end_time, one.time_zone)}"
     return ""
 
 

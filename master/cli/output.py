@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -107,6 +108,8 @@ class WordTable(Table):
             if index:
                 yield Text()
             yield record
+        if self.caption:
+            yield Text(str(self.caption), style="dim")
 
     def _measured(self, console: Console, options: ConsoleOptions) -> tuple[list[Measurement], int]:
         """Each column from its longest word to its longest line, and the room that there is for all of them."""
@@ -117,10 +120,13 @@ class WordTable(Table):
         return widths, options.max_width - _APART * (len(widths) - 1)
 
 
-def table(*headings: str, title: str = "", numbers: Sequence[str] = ()) -> Table:
-    """An empty table; the columns named in `numbers` stand right."""
+def table(*headings: str, title: str = "", note: str = "", numbers: Sequence[str] = ()) -> Table:
+    """An empty table with a title above and a note below; the columns named in `numbers` stand right."""
     made = WordTable(
         title=title or None,
+        caption=note or None,
+        caption_style="dim",
+        caption_justify="left",
         title_style="bold",
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -191,6 +197,13 @@ def moment(timestamp: Timestamp) -> str:
     if not timestamp.seconds:
         return ""
     return timestamp.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def day_there(timestamp: Timestamp, zone: str) -> str:
+    """The day of a moment in a time zone, which it names: "2027-11-22 (Europe/Berlin)"; with its time unless it is the
+    beginning of that day, as ends are."""
+    there = timestamp.ToDatetime(tzinfo=UTC).astimezone(ZoneInfo(zone or "UTC"))
+    return f"{there:%Y-%m-%d}{'' if there.time() == time() else f' {there:%H:%M:%S}'} ({zone or 'UTC'})"
 
 
 def distance(timestamp: Timestamp, now: datetime) -> str:

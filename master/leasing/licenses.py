@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -40,6 +40,8 @@ class LicenseView:
     seats_unreachable: int = 0
     unreachable_until: float | None = None
     """When the last lease behind those seats ends, UNIX seconds."""
+    time_zone: str = "UTC"
+    """In which the days of its agreement are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,15 +252,18 @@ def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[Lic
     def cooling_off(item: License) -> bool:
         return item.held_until is not None and now < item.held_until
 
+    def view(item: License) -> LicenseView:
+        return LicenseView(item, cooling_off(item), item.use_is_over(now), time_zone=estate.time_zone)
+
     if all(item.release is None for item in items):
-        return [LicenseView(item, cooling_off(item), item.use_is_over(now)) for item in items]
+        return [view(item) for item in items]
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
     silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(now) is not LeaseState.ACTIVE}
     views = []
     for item in items:
         if item.release is None or item.device is None:
-            views.append(LicenseView(item, cooling_off(item), item.use_is_over(now)))
+            views.append(view(item))
             continue
         pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
         left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
@@ -266,5 +271,5 @@ def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[Lic
         away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
         unreachable = min(sum(away.values()), to_go)
         until = max(silent[pbx] for pbx in away) if unreachable else None
-        views.append(LicenseView(item, False, item.use_is_over(now), to_go, unreachable, until))
+        views.append(replace(view(item), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))
     return views

@@ -14,7 +14,7 @@ from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from master.cli.enum_names import in_words, short_names
 from master.cli.explain import Kind, holder_kind, print_explanation
 from master.cli.listings import LEASE_STYLES, State, details_text, events_view, lease_state, leases_view, seats_view
-from master.cli.output import add_row, json_object, print_json, table
+from master.cli.output import add_row, day_there, json_object, print_json, table
 from master.cli.paging import PAGE_SIZE_MAX, read_pages
 from master.cli.past_moment import past_moment
 from master.cli.project import CHANGES_SHOWN_MAX, print_changes
@@ -334,6 +334,13 @@ def test_a_table_without_room_loses_empty_columns_first_and_then_stands_row_by_r
     assert "Nothing" not in _narrow(62)
     assert len([line for line in _narrow(62).splitlines() if "Epoch" in line]) == 1
     assert len([line for line in _narrow(40).splitlines() if line.startswith("Epoch")]) == 2
+
+
+def test_ends_are_days_of_the_projects_time_zone() -> None:
+    midnight = Timestamp()
+    midnight.FromJsonString("2027-11-21T23:00:00Z")
+    assert day_there(midnight, "Europe/Berlin") == "2027-11-22 (Europe/Berlin)"
+    assert day_there(midnight, "") == "2027-11-21 23:00:00 (UTC)"
 
 
 def test_details_of_events_say_which() -> None:

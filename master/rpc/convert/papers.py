@@ -237,6 +237,7 @@ class Papers:
             agreement_end_time=_optional(item.agreement_ends_at),
             agreement=str(item.agreed.subject) if item.agreed else "",
             use_end_time=_optional(item.agreed.ends_at if item.agreed else None),
+            time_zone=view.time_zone,
         )
         if item.release is not None:
             message.release.CopyFrom(self._release(project, view, signed=signed))
