@@ -13,7 +13,7 @@ from master.domain.estate import Estate, License, Pbx
 from master.domain.forecast import FeatureForecast, LimitForecast, PoolForecast
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.moves import missing_below_tier
-from master.domain.refusals import MOST_NAMED, LicenseRef
+from master.domain.refusals import LicenseRef, some
 from master.domain.replay import RefusedSeats
 from master.domain.words import VersionBasis
 
@@ -83,7 +83,7 @@ def reasons(
     yield from (_sentence(one) for one in hopeless)
     yield from (_above(limit) for limit in limits if limit.is_caused and limit.pbxs_above)
     if too_old:
-        yield f"{_some([pbx.name for pbx in too_old])} would run software too old to draw on the pool (rules A5, L4)"
+        yield f"{some([pbx.name for pbx in too_old])} would run software too old to draw on the pool (rules A5, L4)"
     if new:
         yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
         yield from (ended,) if ended else ()
@@ -97,14 +97,14 @@ def _sentence(refused: MoveRefusal) -> str:
 def _above(limit: LimitForecast) -> str:
     return (
         f"{limit.device} would run V{limit.software}, but is licensed up to V{limit.after} by"
-        f" {_named(limit.blocking)}: {_some(limit.pbxs_above)} would get nothing new (rules B3, B5)"
+        f" {some(limit.blocking)}: {some(limit.pbxs_above)} would get nothing new (rules B3, B5)"
     )
 
 
 def _refusals(refused: Sequence[RefusedSeats]) -> str:
     seats = sum(one.seats - one.already for one in refused)
     sites = dict.fromkeys(one.site for one in refused)
-    return f"{_count(seats, 'seat')} at {_some(list(sites))} would be refused, were everyone to ask anew"
+    return f"{_count(seats, 'seat')} at {some(list(sites))} would be refused, were everyone to ask anew"
 
 
 # --- What to watch ----------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def _upgrade(limit: LimitForecast, upgrades: Mapping[str, Collection[int]]) -> I
         rest = "" if able == limit.blocking else "; that leaves the others"
         yield Advice(
             action=AdviceAction.UPGRADE,
-            text=f"upgrade {_named(able)} to V{limit.software} under their agreement, free of charge (rule M1){rest}",
+            text=f"upgrade {some(able)} to V{limit.software} under their agreement, free of charge (rule M1){rest}",
             device=limit.device,
             version=limit.software,
             licenses=able,
@@ -242,7 +242,7 @@ def _unblock(limit: LimitForecast, releasable: set[str]) -> Iterator[Advice]:
     if free:
         yield Advice(
             action=AdviceAction.RELEASE,
-            text=f"release {_named(free)} from {limit.device}, or replace by V{limit.software} licenses",
+            text=f"release {some(free)} from {limit.device}, or replace by V{limit.software} licenses",
             device=limit.device,
             version=limit.software,
             licenses=free,
@@ -250,7 +250,7 @@ def _unblock(limit: LimitForecast, releasable: set[str]) -> Iterator[Advice]:
     if fixed:
         yield Advice(
             action=AdviceAction.REPLACE,
-            text=f"have {_named(fixed)} on {limit.device} replaced by V{limit.software} licenses; never released (D4)",
+            text=f"have {some(fixed)} on {limit.device} replaced by V{limit.software} licenses; never released (D4)",
             device=limit.device,
             version=limit.software,
             licenses=fixed,
@@ -295,15 +295,6 @@ def _add(pool: PoolForecast, version: int | None) -> Advice:
         quantity_at_peak=pool.missing_at_peak,
         version=version,
     )
-
-
-def _named(refs: Sequence[LicenseRef]) -> str:
-    return _some([str(ref) for ref in refs])
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _rules(rules: Iterable[str]) -> str:
