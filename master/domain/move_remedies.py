@@ -67,9 +67,12 @@ def with_way(
         left = _judged(asked, copy, running, steps)
     ordered = tuple(sorted(steps, key=lambda step: _ORDER.index(step.action)))
     text = in_words([ordered], estate.catalog)
-    if refused.problem is MoveProblem.IN_USE:
-        text += ", or ask to drain or to revoke them"
-    return replace(refused, remedy=text, ways=(Way(ordered, in_words([ordered], estate.catalog)),))
+    return replace(
+        refused,
+        # what is merely in use can be drained or revoked as well, and the words of the problem say so
+        remedy=refused.remedy if refused.problem is MoveProblem.IN_USE else text,
+        ways=(Way(ordered, text),),
+    )
 
 
 def _judged(
