@@ -115,9 +115,8 @@ def ask_anew(
         now: UNIX time in seconds, for what is said of uses that have ended.
     """
     ledger = Ledger(pbx_wide=estate.catalog.pbx_wide_types)
-    for device_id, installation in estate.installations.items():
-        for key, capacity in installation.capacity.items():
-            ledger.pools[estate.pool_ids[device_id, key]] = PoolScore(capacity, 0)
+    for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
+        ledger.pools[pool_id] = PoolScore(estate.installations[device_id].capacity.get(key, 0), 0)
     book, deciders, answers = TermsBook(replace(estate, learning=None)), dict[int, Decider](), list[Asked]()
     on_top = _on_top(estate.catalog, wants or {})
     for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):

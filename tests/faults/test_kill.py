@@ -24,9 +24,7 @@ from tests.support.postgres import PostgresServer
 
 KILLS = 60 if LONG else 6
 RACES = 20 if LONG else 1
-PBXS = {"hq": "master 12 ipva"} | {
-    f"site-{number}": f"slave 12 {'ipva' if number == 0 else 'gateway'}" for number in range(8)
-}
+PBXS = {f"site-{number}": f"slave 12 {'ipva' if number == 0 else 'gateway'}" for number in range(8)}
 PORTS, IPVAS = 150, 20
 
 
