@@ -46,7 +46,7 @@ run phones projects/acme/pbxs/branch 160 12
 expect "150 of 160 phones" "10 refused: VERSION_LIMIT"
 
 say "What would it take? A plan answers, and changes nothing (B7)."
-run license-master plan upgrade --to 12 --release ports-v10
+refused license-master plan upgrade --to 12 --release ports-v10
 expect "have 50 PBX-Port seats on hq-box returned"
 
 say "Releasing them is refused as long as more than 100 ports are in use: nobody is cut off by mistake (L5)."
