@@ -123,6 +123,8 @@ def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
 
 def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
     """What helps where the master did not say."""
+    if reason == "UNKNOWN_NAME":  # it says what there is
+        return ""
     if reason.startswith("DOCUMENT_"):
         return _DOCUMENT_REMEDIES.get(reason, "")
     return _REMEDIES.get(code, "")

@@ -127,7 +127,12 @@ async def test_seats_leases_events_and_status(cli: Cli, master: InProcess) -> No
     assert token == ""
     cut = await cli("seats", "--limit", "2")
     assert "the first 2; --limit 0 shows all" in cut.err
-    assert (await cli("seats", "--site", "nowhere")).err == "no seats are held\n"
+    assert (await cli("seats", "--holder", "nobody")).err == "no seats are held\n"
+    elsewhere = await cli("seats", "--site", "nowhere")
+    assert elsewhere.err.splitlines() == [
+        "error: 'nowhere' is no site of the project; there are site-berlin, site-hq",
+        "  reason: UNKNOWN_NAME",
+    ]
 
     leases = json.loads((await cli("leases", "--state", "active", "--json")).out)["leases"]
     assert [(lease["pbx"], lease["seats"], lease["epoch"]) for lease in leases] == [("projects/acme/pbxs/berlin", 4, 1)]

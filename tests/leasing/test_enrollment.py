@@ -58,7 +58,11 @@ async def test_a_token_opens_one_device_once_and_for_a_while(any_master: InProce
     berlin = DeviceKey.create(tmp_path / "berlin", device=f"{NAME}/devices/berlin-box")
     token = await _token(wire)
     before = await everything(wire)
-    for document in (first.enrollment("wrong"), first.enrollment(""), berlin.enrollment(token)):
+    with pytest.raises(ValueError, match="the token is empty"):
+        first.enrollment("")
+    without_token = document_pb2.Enrollment(device=HQ, public_key=first.public_key)
+    bare = documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, without_token, first._key)
+    for document in (first.enrollment("wrong"), bare, berlin.enrollment(token)):
         assert (await failure(_enroll(wire, document))).reason == "DOCUMENT_TOKEN_INVALID"
     assert await everything(wire) == before
     newer = await _token(wire)
