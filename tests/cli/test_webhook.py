@@ -33,5 +33,5 @@ async def test_a_webhook_from_adding_to_removing(master: InProcess) -> None:
     assert (await webhook("remove", "pager")).code == 0
     gone = await webhook("test", "pager")
     assert gone.code == 1
-    assert "projects/acme/webhooks/pager is unknown" in gone.err
+    assert "webhook pager is unknown" in gone.err
     assert (await webhook("list")).out == "nobody is told\n"

@@ -273,7 +273,7 @@ async def test_with_fewer_standby_than_port_licenses_nothing_is_carried(any_mast
     short = (await spare.refused())["LICENSES_SHORT"]
     assert (short.installed, short.needed, short.missing) == (10, 13, 3)
     assert list(short.rules) == ["F1", "F2"]
-    assert short.message == "PBX-Standby is off on hq-box: 10 installed for 13 PBX-Port; bind 3 more to hq-box"
+    assert short.message == "PBX-Standby is off on hq-box: 10 installed for 13 PBX-Port; bind 3 more of V12 or newer to hq-box"
     assert licenses(short.licenses) == [("PBX-Standby12", 10, "hq-box")]
     await spare.renew()
     assert [problem.kind for problem in spare.problems] == [standby_pb2.STANDBY_PROBLEM_KIND_LICENSES_SHORT]
@@ -671,7 +671,7 @@ async def test_a_change_that_breaks_a_pair_warns_before_and_after(any_master: In
     broken = without(estate, "PBX-Standby12")
     warning = (
         "spare cannot stand in for berlin: PBX-Standby is off on hq-box: 0 installed for 10 PBX-Port;"
-        " bind 10 more to hq-box (F1, F2)"
+        " bind 10 more of V12 or newer to hq-box (F1, F2)"
     )
     assert list((await wire.apply(broken, dry_run=True)).warnings) == [warning]
     assert (await checked(wire)).problems[0].kind != standby_pb2.STANDBY_PROBLEM_KIND_LICENSES_SHORT, "only asked"
@@ -699,7 +699,7 @@ async def test_a_license_that_moves_and_breaks_a_pair_warns(any_master: InProces
     assert "LICENSES_SHORT" not in by_kind((await checked(wire)).problems)
     for dry_run in (True, False):
         (warning,) = await binding("more-ports", dry_run=dry_run)
-        assert "4 installed for 7 PBX-Port; bind 3 more to hq-box" in warning
+        assert "4 installed for 7 PBX-Port; bind 3 more of V12 or newer to hq-box" in warning
     assert by_kind((await checked(wire)).problems)["LICENSES_SHORT"].missing == 3
 
 
