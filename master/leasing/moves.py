@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import Any
 
 from master.auth.identity import SCHEME
@@ -17,7 +18,8 @@ from master.domain.agreements.entitled import is_apart
 from master.domain.estate import Estate, InUse, License, Release
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
-from master.domain.refusals import LicenseRef, TopHolder
+from master.domain.refusals import LicenseRef, RemedyAction, SeatRef, Step, TopHolder, Way
+from master.domain.words import HolderKind
 from master.leasing.apply import DryRun, warnings_of
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain
@@ -177,10 +179,10 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
 
 # --- Each step judged and done ----------------------------------------------------------------------------------------
 
-Step = Callable[[LicenseChanges, License, Any, MoveRules], "Moved | MoveRefusal"]
+Act = Callable[[LicenseChanges, License, Any, MoveRules], "Moved | MoveRefusal"]
 
 
-def _moved(changes: LicenseChanges, license_id: str, request: Move, rules: MoveRules, step: Step) -> Moved:
+def _moved(changes: LicenseChanges, license_id: str, request: Move, rules: MoveRules, step: Act) -> Moved:
     item = changes.find(license_id)
     if item is None:
         return Moved(license_id, None, move_problems.unknown_license(changes.estate, license_id))
@@ -279,7 +281,7 @@ def _approve(changes: LicenseChanges, item: License, request: ApproveReleases, r
     return Moved(item.id, try_to_complete(changes, after, rules) or after)
 
 
-_STEPS: dict[type[Move], tuple[Step, str]] = {
+_STEPS: dict[type[Move], tuple[Act, str]] = {
     BindLicenses: (_bind, "licenses.bound"),
     ReleaseLicenses: (_release, "licenses.release_requested"),
     CancelReleases: (_cancel, "licenses.release_cancelled"),
@@ -322,7 +324,7 @@ def _when_all_is_done(estate: Estate) -> Estate:
 def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
     found: dict[str, Any] = {"license": result.license_id}
     if result.refused is not None:
-        found["refused"] = asdict(replace(result.refused, ways=()))  # the words tell it all to a retry
+        found["refused"] = asdict(result.refused, dict_factory=_values)
     elif before is not None and result.item is not None:
         found |= {"before": plain(before), "after": plain(result.item)}
     if result.revoked != NOTHING_REVOKED:
@@ -362,4 +364,22 @@ def _refusal(stored: dict[str, Any]) -> MoveRefusal:
         missing=stored["missing"],
         licenses=tuple(LicenseRef(**one) for one in stored["licenses"]),
         top_holders=tuple(TopHolder(**one) for one in stored["top_holders"]),
+        ways=tuple(
+            Way(tuple(_step(step) for step in way["steps"]), way["text"]) for way in stored.get("ways", ())
+        ),  # none in what was written before there were ways
     )
+
+
+def _step(stored: dict[str, Any]) -> Step:
+    kept = {
+        "action": RemedyAction(stored["action"]),
+        "licenses": tuple(LicenseRef(**one) for one in stored["licenses"]),
+        "seats": tuple(SeatRef(**{**one, "kind": HolderKind(one["kind"])}) for one in stored["seats"]),
+        "accepted": tuple(stored["accepted"]),
+    }
+    return Step(**{**stored, **kept})
+
+
+def _values(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a dataclass as JSON takes them."""
+    return {name: value.value if isinstance(value, Enum) else value for name, value in fields}

@@ -25,7 +25,8 @@ async def test_check_says_what_is_missing_and_ends_with_1(master: InProcess) -> 
     for said in (
         "standby is off: 10 standby licenses on hq-box, 12 needed",
         "not ready",
-        "spare: PBX-Standby is off on hq-box: 10 installed for 12 PBX-Port; bind 2 more of V12 or newer to hq-box (F1, F2)",
+        "spare: PBX-Standby is off on hq-box: 10 installed for 12 PBX-Port;"
+        " bind 2 more of V12 or newer to hq-box (F1, F2)",
         "berlin never opened a lease",
     ):
         assert said in done.out

@@ -254,3 +254,13 @@ async def test_two_masters_move_one_license_once(postgres: PostgresServer, clock
 
 async def _result(call: Awaitable[license_pb2.BindLicensesResponse]) -> license_pb2.BindLicensesResponse:
     return await call
+
+
+async def test_the_steps_of_a_refusal_are_told_to_a_retry_as_well(any_master: InProcess) -> None:
+    wire = any_master.wire
+    await wire.apply(project({}))
+    await imported(wire, Vendor(), {"cheap": ("PBX-Port12%500", 10)}, now=any_master.clock.now)
+    binding = license_pb2.BindLicensesRequest(project=NAME, licenses=["cheap"], device="hq-box", request_id="b")
+    told = await wire.licenses.BindLicenses(binding)
+    assert told.results[0].refused.ways[0].steps
+    await _twice(lambda: wire.licenses.BindLicenses(binding), wire)
