@@ -228,6 +228,7 @@ class Parts:
             timeout_seconds=self.settings.webhook_timeout_seconds,
             agent=f"license-master/{VERSION}",
             ca_file=self.settings.webhook_ca_file,
+            networks=self.settings.webhook_networks,
         )
 
     # --- What happens by itself -------------------------------------------------------------------------------------

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import tomllib
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from licensemaster.files import read_text
 from licensemaster.values import address, plain, setting
 from master.auth.certificate_files import CertificateFiles
 from master.domain.estate import LeasePace
+from master.domain.receiver_addresses import Network
 from master.variables import PREFIX
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -122,6 +129,9 @@ class Settings(BaseSettings):
     """How long a webhook's receiver may take to answer."""
     webhook_ca_file: Path | None = None
     """Authorities of receivers' certificates, PEM, besides those that the system trusts; read at the start."""
+    webhook_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks whose receivers may be told although their addresses are not public, `10.1.0.0/16,fd00:1::/48`:
+    an operator may name every receiver in them."""
 
     agreement_interval_seconds: Seconds = 3600
     """How often renewals that are due are looked for; they are ordered by the day."""
@@ -142,6 +152,15 @@ class Settings(BaseSettings):
         if not found and field.field_name != "metrics_listen":
             raise ValueError("must not be empty")
         return found
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        """A variable has commas between them, a file a list."""
+        given = [one for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+        if not isinstance(given, list | tuple):
+            raise ValueError("must be networks, like 10.1.0.0/16")
+        return [_network(setting(one)) if isinstance(one, str) else one for one in given]
 
     @field_validator("listen", "metrics_listen")
     @classmethod
@@ -204,6 +223,13 @@ class Settings(BaseSettings):
 class _SettingsFile(TomlConfigSettingsSource):
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         return tomllib.loads(read_text(Path(file_path)))
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"no network like 10.1.0.0/16 or fd00:1::/48: {error}") from error
 
 
 def _is_loopback(listened_on: str) -> bool:

@@ -10,8 +10,10 @@ tried again when an operator says so.
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ import structlog
 
 from master.attempts import Attempts, StillLostError
 from master.domain.alarms import signature, wait_seconds
+from master.domain.receiver_addresses import Network, may_be_told
 from master.leasing.periodic import Periodic
 from master.metrics import Metrics
 from master.store import webhooks as store
@@ -27,6 +30,7 @@ from master.store.database import Database, StorageError, Tx
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohappyeyeballs import AddrInfoType
 
 _log = structlog.get_logger(__name__)
 _WEBHOOKS_AT_ONCE_MAX = 500
@@ -41,13 +45,32 @@ class ReceiverLostError(Exception):
     """A receiver did not answer."""
 
 
+_NOWHERE = (
+    "the receiver's address is unknown, or it is neither public nor in a network of `webhook_networks`, which whoever"
+    " runs the master sets"
+)
+"""One answer for all of these: it tells nobody what names and addresses there are inside."""
+
+
+class _AddressRefusedError(OSError):
+    """Nothing was sent: it may not be told there."""
+
+
 class Teller:
     """Sends one message to one receiver."""
 
     def __init__(
-        self, *, clock: Callable[[], float], timeout_seconds: float, agent: str, ca_file: Path | None = None
+        self,
+        *,
+        clock: Callable[[], float],
+        timeout_seconds: float,
+        agent: str,
+        ca_file: Path | None = None,
+        networks: Sequence[Network] = (),
     ) -> None:
         """Receivers' certificates are signed by who the system trusts, or by an authority in `ca_file`.
+
+        Receivers are told at public addresses, and at those in `networks`.
 
         Raises:
             ValueError: the file cannot be read, or holds no certificate.
@@ -56,6 +79,7 @@ class Teller:
         self._trust = None if ca_file is None else _trusting(ca_file)
         self._timeout_seconds = timeout_seconds
         self._agent = agent
+        self._networks = networks
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -78,8 +102,10 @@ class Teller:
                 trust_env=False,  # neither a proxy for browsing nor ~/.netrc has a say in where alarms go
                 cookie_jar=aiohttp.DummyCookieJar(),
                 connector=aiohttp.TCPConnector(
-                    limit=0, ssl=self._trust or True
-                ),  # waiting for others would count as not answering
+                    limit=0,  # waiting for others would count as not answering
+                    ssl=self._trust or True,
+                    socket_factory=self._socket,
+                ),
             )
         headers = {
             "Content-Type": "application/json",
@@ -93,8 +119,19 @@ class Teller:
                 return "" if 200 <= answer.status < 300 else f"the receiver answered {answer.status}"
         except TimeoutError as error:
             raise ReceiverLostError(f"the receiver did not answer within {self._timeout_seconds:g} s") from error
+        except aiohttp.ClientConnectorDNSError as error:
+            raise ReceiverLostError(_NOWHERE) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(getattr(error, "os_error", None), _AddressRefusedError):
+                raise ReceiverLostError(_NOWHERE) from error
             raise ReceiverLostError(f"the receiver could not be reached: {type(error).__name__}") from error
+
+    def _socket(self, to: AddrInfoType) -> socket.socket:
+        """A socket for a connection that begins now: judged is what it goes to, whatever the name led to before."""
+        family, kind, protocol, _, address = to
+        if not may_be_told(str(address[0]), self._networks):
+            raise _AddressRefusedError(errno.EACCES, "not allowed")
+        return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
         """Let go of connections."""

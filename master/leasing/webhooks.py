@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from master.domain.alarms import TEST_KIND, AlarmKind, body_of
@@ -20,11 +22,22 @@ from master.store.projects import lock_for_apply
 
 WEBHOOKS_MAX = 20
 """In one project."""
+_TESTS_MAX = 20
+_TESTS_OF_PROJECT_MAX = 4
+"""Tests under way at once: each holds a connection for as long as its receiver likes, up to the time limit."""
 _ADDED, _REMOVED, _TESTED = "webhook.added", "webhook.removed", "webhook.tested"
 
 
 class WebhookExistsError(Exception):
     """There is one of that name, or as many as there may be."""
+
+
+class WebhookTestUnderWayError(Exception):
+    """This webhook is being tested already, or as many are as may be at once; later it may be tested again."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnknownWebhookError(LookupError):
@@ -65,6 +78,8 @@ class Webhooks:
         self._teller = teller
         self._clock = clock
         self._secret = secret
+        self._tested: dict[int, int] = {}
+        """Webhooks that are being tested, by id, and whose project's."""
 
     async def add(self, request: AddWebhook) -> store.Webhook:
         """Add one, with a fresh secret, and tell it what stands; the same request again gives the same answer.
@@ -142,6 +157,7 @@ class Webhooks:
 
         Raises:
             UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
+            WebhookTestUnderWayError: another test of it has not ended, or too many of others.
         """
         now = self._clock()
 
@@ -158,15 +174,32 @@ class Webhooks:
             began_at=now,
             told_at=now,
         )
-        try:
-            problem = await self._teller.post(webhook, body)
-        except ReceiverLostError as error:
-            problem = str(error)
+        with self._alone(webhook):
+            try:
+                problem = await self._teller.post(webhook, body)
+            except ReceiverLostError as error:
+                problem = str(error)
         details = {"name": name, "target": webhook.target, "taken": not problem, "problem": problem}
         await self._database.transact(
             lambda tx: self._note(tx, webhook.project_id, _TESTED, details, caller, None, "", self._clock())
         )
         return problem
+
+    @contextmanager
+    def _alone(self, webhook: store.Webhook) -> Iterator[None]:
+        of_project = Counter(self._tested.values())[webhook.project_id]
+        problem = ""
+        if webhook.id in self._tested:
+            problem = f"name: a test of {webhook.name!r} is under way; wait for its answer"
+        elif of_project >= _TESTS_OF_PROJECT_MAX or len(self._tested) >= _TESTS_MAX:
+            problem = "as many webhooks are being tested as may be at once; wait for an answer"
+        if problem:
+            raise WebhookTestUnderWayError(problem, self._teller.timeout_seconds)
+        self._tested[webhook.id] = webhook.project_id
+        try:
+            yield
+        finally:
+            del self._tested[webhook.id]
 
     async def dead(self, project: str, *, limit: int) -> Sequence[store.Delivery]:
         """What could not be told, the latest first.

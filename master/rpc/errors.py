@@ -33,7 +33,7 @@ from master.leasing.learning import NotLearningError
 from master.leasing.reading import UnknownProjectError
 from master.leasing.removal import ProjectInUseError
 from master.leasing.requests import RequestIdTakenError, UnknownNameError, UnknownPbxError
-from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
+from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 
@@ -144,6 +144,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
         case CallerLimitError():
             return Failure(code.RESOURCE_EXHAUSTED, "CALLER_LIMIT", str(error), error.retry_after_seconds)
+        case WebhookTestUnderWayError():
+            return Failure(code.RESOURCE_EXHAUSTED, "TEST_UNDER_WAY", str(error), error.retry_after_seconds)
         case QueueFullError():
             return Failure(code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), error.retry_after_seconds)
         case TooManyStreamsError():

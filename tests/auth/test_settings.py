@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,16 @@ def test_files_that_do_not_fit_are_named(
     assert says in str(refused.value)
     assert file in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+def test_networks_of_receivers_are_a_list_or_have_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(None).webhook_networks == ()
+    file = tmp_path / "settings.toml"
+    file.write_text('webhook_networks = ["10.1.0.0/16", "fd00:1::/48"]\n')
+    from_file = load_settings(file).webhook_networks
+    monkeypatch.setenv("LICENSE_MASTER_WEBHOOK_NETWORKS", " 10.1.0.0/16 , fd00:1::/48")
+    assert load_settings(None).webhook_networks == from_file == (ip_network("10.1.0.0/16"), ip_network("fd00:1::/48"))
+    for wrong in ("10.1.2.0/16", "inside", "[10.1.0.0/16]"):
+        monkeypatch.setenv("LICENSE_MASTER_WEBHOOK_NETWORKS", wrong)
+        with pytest.raises(ValueError, match=re.escape("no network like 10.1.0.0/16")):
+            load_settings(None)

@@ -55,7 +55,13 @@ EVERYTHING: Values = {
         "revocations": {"existingSecret": "pbx-crl"},
     },
     "webhooks": {"ca": {"existingSecret": "bank-ca", "key": "root.pem"}},
-    "settings": {"ttl_seconds": 3600, "grace_seconds": 2_592_000, "renew_jitter": 0.25, "drain_seconds": 42.5},
+    "settings": {
+        "ttl_seconds": 3600,
+        "grace_seconds": 2_592_000,
+        "renew_jitter": 0.25,
+        "drain_seconds": 42.5,
+        "webhook_networks": ["10.1.0.0/16", "fd00:1::/48"],
+    },
     "catalogs": {"b.toml": 'name = "b"\n', "a.toml": 'name = "a"\n'},
     "service": {
         "type": "LoadBalancer",

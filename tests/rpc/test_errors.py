@@ -36,8 +36,8 @@ from master.leasing.requests import (
     UnknownNameError,
     UnknownPbxError,
 )
-from master.leasing.telling import ReceiverLostError
-from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError
+from master.leasing.telling import ReceiverLostError, _AddressRefusedError
+from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
 from master.rpc import errors
 from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
 from master.store import database, events, postgres, problems, sqlite
@@ -80,6 +80,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (AuditBrokenError("event 9"), CODE.FAILED_PRECONDITION, "AUDIT_BROKEN", False),
     (AuditHeadMissingError("acme"), CODE.FAILED_PRECONDITION, "AUDIT_BROKEN", False),
     (CallerLimitError("many", 0.5), CODE.RESOURCE_EXHAUSTED, "CALLER_LIMIT", True),
+    (WebhookTestUnderWayError("pager", 10), CODE.RESOURCE_EXHAUSTED, "TEST_UNDER_WAY", True),
     (QueueFullError(0.25), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
     (TooManyStreamsError("many"), CODE.RESOURCE_EXHAUSTED, "OVERLOADED", True),
     (StoppedError("stopped"), CODE.UNAVAILABLE, "DRAINING", True),
@@ -98,6 +99,7 @@ NEVER_LEAVE = {
     AllInUseError,
     StillLostError,
     ReceiverLostError,
+    _AddressRefusedError,
     DryRun,
     DrillDone,
     _Failed,

@@ -125,6 +125,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "drain_seconds": 0.5,
         "listen": "127.0.0.1:0",
         "metrics_listen": "",
+        "webhook_networks": ["127.0.0.0/8"],  # where receivers of tests listen
         "plaintext": "tls_certificate_file" not in settings,
         **settings,
     }

@@ -19,10 +19,12 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* A whole number without exponent, which is how large numbers would be written otherwise. */}}
+{{/* A whole number without exponent, which is how large numbers would be written otherwise; a list with commas. */}}
 {{- define "license-master.plain" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) -}}
 {{ int64 . }}
+{{- else if kindIs "slice" . -}}
+{{ join "," . }}
 {{- else -}}
 {{ . }}
 {{- end -}}
