@@ -58,7 +58,7 @@ _READS: Final = Access(_READERS, ("project",))
 _CHANGES: Final = Access(_OPERATORS, ("project",))
 _NAMES_WEBHOOK: Final = Access(_OPERATORS, ("name",))
 _PAPER: Final = Access(frozenset({Role.PBX, Role.OPERATOR}))
-"""A signed document says for itself whose it is."""
+"""A signed document says for itself whose it is; who may hand it in is judged once it is read (`check_confined`)."""
 
 TABLE: Final[Mapping[str, Access]] = MappingProxyType(
     {
@@ -150,6 +150,18 @@ def stood_in_for(identity: Identity, method: str, request: object) -> str | None
         return None
     named = resource(attrgetter(access.about[0])(request))
     return named if project_in(named) == identity.project else None
+
+
+def check_confined(identity: Identity | None, project: str) -> None:
+    """See that somebody may act on a project that only a signed paper names.
+
+    Raises:
+        AccessDeniedError: the caller is confined to another.
+    """
+    if identity is None or identity.project in (None, project):
+        return
+    found = Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT
+    raise AccessDeniedError(found, f"{identity.uri} is confined to its project; the paper must be of that one")
 
 
 def project_in(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How a lease is opened, renewed, closed and ends: one per PBX, fenced by its epoch.
+"""How a lease is opened, renewed, closed and ends: one per PBX, fenced by its epoch and by who has it.
 
 Pure arithmetic on one frozen `Lease`; time comes in as UNIX seconds. Three moments matter:
 
@@ -176,8 +176,11 @@ def ended(lease: Lease, phase: Phase) -> Lease:
     return replace(lease, phase=phase)
 
 
-def running(lease: Lease | None, *, pbx: str, epoch: int, now: float) -> Lease:
+def running(lease: Lease | None, *, pbx: str, epoch: int, now: float, caller_id: int | None = None) -> Lease:
     """The lease, if a call under `epoch` may be served.
+
+    `caller_id` is the PBX that proved to call, None where nothing is proven. An epoch is no secret between a PBX and
+    its standby: to whoever has not got the lease each is an old one, and the answer tells nothing of the real one.
 
     Raises:
         LeaseError: it was never opened, is fenced, carried by a standby, closed, past its end or to be shown.
@@ -186,10 +189,12 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, now: float) -> Lease:
         raise LeaseError(LeaseProblem.LEASE_NOT_OPEN, pbx=pbx, epoch=epoch)
     if lease.phase is Phase.UNPROVEN:
         raise LeaseError(LeaseProblem.LEASE_UNPROVEN, pbx=pbx, epoch=epoch)
-    if epoch != lease.epoch:
+    is_theirs = caller_id in (None, lease.user_id)
+    if epoch != lease.epoch or not is_theirs:
         problem = LeaseProblem.LEASE_NOT_OPEN
-        if epoch < lease.epoch:
-            carried = lease.carrier is not None and lease.state(now).is_running
+        if epoch < lease.epoch or not is_theirs:
+            is_known = caller_id in (None, lease.pbx_id)  # a standby takes nothing back by opening
+            carried = is_known and lease.carrier is not None and lease.state(now).is_running
             problem = LeaseProblem.LEASE_CARRIED if carried else LeaseProblem.LEASE_FENCED
         raise LeaseError(problem, pbx=pbx, epoch=epoch)
     if lease.phase is Phase.CLOSED:

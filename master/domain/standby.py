@@ -266,7 +266,8 @@ def takeover_problems(
         message = f"{standby.name} does not stand in for {primary.name}; `standby_for` in the project says who does"
         found.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
     found += [one for one in pair_problems(estate, standby, primary, software) if one.kind.blocking]
-    if own_lease is None or own_lease.epoch != own_epoch or not own_lease.state(now).is_running:
+    own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == own_epoch
+    if own_lease is None or not own or not own_lease.state(now).is_running:
         message = f"{standby.name} must have a lease of its own, and name its epoch"
         found.append(StandbyProblem(kind=kind.NOT_CONNECTED, message=message, rules=("F4",)))
     if lease is None:
@@ -442,6 +443,8 @@ def covered_by(claims: Claims, standby: Pbx) -> dict[int, int]:
     return {claim.pool_id: claim.seats for claim in mine}
 
 
-def fenced_epoch(claims: Claims, epoch: int) -> Claim | None:
-    """A claim of whoever was fenced under this epoch, and has not been heard of since."""
-    return next((one for one in claims if one.kind is ClaimKind.FENCED and one.serial == epoch), None)
+def fenced_epoch(claims: Claims, epoch: int, *, caller_id: int | None) -> Claim | None:
+    """A claim of whoever was fenced under this epoch, and has not been heard of since; where it is known who calls, its
+    own alone: nobody makes it seem that another used the seats."""
+    fenced = (one for one in claims if one.kind is ClaimKind.FENCED and one.serial == epoch)
+    return next((one for one in fenced if caller_id in (None, one.holder_id)), None)

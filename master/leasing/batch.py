@@ -75,6 +75,7 @@ from master.leasing.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
+    UnderLease,
     UnknownPbxError,
 )
 from master.leasing.stand_ins import StandIns, TwoClaims
@@ -345,7 +346,7 @@ class Batch:
         return presence(lease, stream, self._vigil, renew_every_seconds=renew_every_seconds, now=self._now)
 
     def _renew(self, errand: Errand, request: RenewLease) -> Answer:
-        lease = self._running(errand, request.epoch)
+        lease = self._running(errand, request)
         if knows_less(lease, request.knows_end):
             raise LeaseError(LeaseProblem.LEASE_UNPROVEN, pbx=str(request.pbx), epoch=request.epoch)
         lease = renewed(lease, pace=errand.pbx.pace, now=self._now)
@@ -368,9 +369,10 @@ class Batch:
 
     def _close(self, errand: Errand, request: CloseLease) -> Answer:
         lease = self._leases.get(errand.pbx.id)
-        if lease is not None and lease.epoch == request.epoch and lease.phase is Phase.CLOSED:
+        is_theirs = lease is not None and errand.caller_id in (None, lease.user_id)
+        if lease is not None and is_theirs and lease.epoch == request.epoch and lease.phase is Phase.CLOSED:
             return LeaseClosed(0)  # a retry
-        lease = self._running(errand, request.epoch)
+        lease = self._running(errand, request)
         returned = self._take_all(errand.pbx)
         self._put(ended(lease, Phase.CLOSED))
         self._events.add(errand, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
@@ -401,7 +403,7 @@ class Batch:
         return answer
 
     def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
-        lease = self._running(errand, request.epoch)
+        lease = self._running(errand, request)
         outcomes = self._decider(errand, lease).acquire(request.wants)
         software = self._judged_as(errand, lease)
         carrier = carrier_of(errand.book.estate, lease)
@@ -409,7 +411,7 @@ class Batch:
         return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
 
     def _return(self, errand: Errand, request: ReturnSeats) -> Answer:
-        lease = self._running(errand, request.epoch)
+        lease = self._running(errand, request)
         outcomes = self._decider(errand, lease).give_back(request.keys)
         software = self._judged_as(errand, lease)
         carrier = carrier_of(errand.book.estate, lease)
@@ -423,7 +425,7 @@ class Batch:
         return SeatsReturned(outcomes)
 
     def _sync(self, errand: Errand, request: SyncSeats) -> Answer:
-        lease = self._running(errand, request.epoch)
+        lease = self._running(errand, request)
         synced = self._decider(errand, lease).sync(request.wants)
         software = self._judged_as(errand, lease)
         carrier = carrier_of(errand.book.estate, lease)
@@ -455,12 +457,14 @@ class Batch:
             lease, now=self._now, clock_allowance_seconds=self._clock_allowance_seconds
         )
 
-    def _running(self, errand: Errand, epoch: int) -> Lease:
-        lease = self._leases.get(errand.pbx.id)
+    def _running(self, errand: Errand, request: UnderLease) -> Lease:
+        lease, epoch, caller_id = self._leases.get(errand.pbx.id), request.epoch, errand.caller_id
         if lease is not None and lease.claimed and epoch < lease.epoch:
-            found = self._stand_ins.called_when_fenced(errand.book.estate, errand.pbx, lease, epoch)
+            found = self._stand_ins.called_when_fenced(
+                errand.book.estate, errand.pbx, lease, epoch, caller_id=caller_id
+            )
             self._report(errand, found)
-        return running(lease, pbx=str(errand.request.pbx), epoch=epoch, now=self._ending_now)
+        return running(lease, pbx=str(request.pbx), epoch=epoch, now=self._ending_now, caller_id=caller_id)
 
     def _report(self, errand: Errand, found: TwoClaims | None) -> None:
         if found is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from master.domain import balance
 from master.domain.estate import License
-from master.leasing.documents import Certificate, DocumentProblem, DocumentRefusedError
+from master.leasing.documents import Certificate, DocumentProblem, DocumentRefusedError, check_own_device
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain
 from master.leasing.moves import MoveRules, try_to_complete
@@ -24,6 +24,7 @@ def certify(
         DocumentRefusedError: it is not that device's to give, or belongs to a release that is over.
     """
     changes = LicenseChanges(tx, estates, certificate.project, caller=caller, reason="", now=now)
+    check_own_device(changes.estate, certificate.handed_in_by, certificate.device)
     item = changes.find(certificate.license)
     if item is None or item.file is None:
         raise DocumentRefusedError(

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from master.domain.estate import Estate
+from master.leasing.requests import PbxName
+
 
 class DocumentProblem(Enum):
     """Why a document changes nothing; the names are those of the API's ErrorInfo."""
@@ -35,6 +38,21 @@ class DocumentRefusedError(Exception):
     def __init__(self, problem: DocumentProblem, detail: str) -> None:
         super().__init__(f"{problem.value}: {detail}")
         self.problem = problem
+
+
+def check_own_device(estate: Estate, proven: PbxName | None, device: str) -> None:
+    """See that a PBX, where one proved to call, hands in papers of the device that it runs on.
+
+    Raises:
+        DocumentRefusedError: it is of another.
+    """
+    if proven is None:
+        return
+    pbx_id = estate.pbx_ids.get(proven.pbx) if proven.project == estate.name else None
+    if pbx_id is None or estate.pbxs[pbx_id].device.name != device:
+        raise DocumentRefusedError(
+            DocumentProblem.OTHER_DEVICE, f"{proven} hands in papers of the device that it runs on, not of {device}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +92,8 @@ class Certificate:
     nonce: bytes
     public_key: bytes
     """That it was verified with."""
+    handed_in_by: PbxName | None = None
+    """The PBX that proved to call; None where it is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +105,5 @@ class Enrollment:
     token: str
     key_id: str
     public_key: bytes
+    handed_in_by: PbxName | None = None
+    """The PBX that proved to call; None where it is none."""

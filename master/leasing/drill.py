@@ -160,7 +160,7 @@ class _Drill:
         self._begin("fence")
         self._fence()
         self._begin("renew")
-        renewed = self._run(RenewLease(pbx=self._primary, caller=self._caller, epoch=epoch))
+        renewed = self._run(RenewLease(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch))
         if not isinstance(renewed, LeaseGranted):
             raise _Failed(f"the lease taken over could not be renewed: {renewed}")
         self._done(f"epoch {epoch} is renewed by {self._standby.pbx}")
@@ -222,14 +222,16 @@ class _Drill:
     def _fence(self) -> None:
         lease = self._pair.state.primary_lease
         assert lease is not None
-        answer = self._run(RenewLease(pbx=self._primary, caller=self._caller, epoch=lease.epoch))
+        answer = self._run(RenewLease(pbx=self._primary, caller=self._caller, proven=self._primary, epoch=lease.epoch))
         if not (isinstance(answer, LeaseError) and answer.problem is LeaseProblem.LEASE_CARRIED):
             raise _Failed(f"{self._primary.pbx} could still use its own epoch {lease.epoch}")
         self._done(f"epoch {lease.epoch} of {self._primary.pbx} is fenced, and told who carries its seats")
 
     def _settle(self, epoch: int, seats: Sequence[Seat]) -> None:
         wants = [Want(*seat.key, seat.user, seat.line) for seat in seats if not seat.is_companion]
-        synced = self._run(SyncSeats(pbx=self._primary, caller=self._caller, epoch=epoch, wants=wants))
+        synced = self._run(
+            SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
+        )
         if not isinstance(synced, SeatsSynced):
             raise _Failed(f"the seats could not be settled: {synced}")
         new = sum(not isinstance(one, Refusal) and not one.already_held for one in synced.outcomes)

@@ -13,11 +13,13 @@ from master.leasing.prefetch import canonical
 from master.leasing.requests import (
     AcquireSeats,
     OpenLease,
+    PbxName,
     RenewLease,
     Request,
     ReturnSeats,
     SyncSeats,
     TakeOverLease,
+    UnderLease,
     UnknownPbxError,
 )
 from master.store.database import Tx
@@ -33,6 +35,13 @@ class Errand:
     also: tuple[Pbx, ...] = ()
     """Other PBXs that it concerns: a standby's primary, a primary's standby (F5)."""
 
+    @property
+    def caller_id(self) -> int | None:
+        """The PBX that proved to ask for something under a lease; None where nothing is proven."""
+        if not isinstance(self.request, UnderLease) or self.request.proven is None:
+            return None
+        return caller_id(self.book.estate, self.request.proven)
+
 
 def errands_of(tx: Tx, estates: Estates, requests: Sequence[Request]) -> list[Errand | UnknownPbxError]:
     """The errands of some requests, in their order, or that there is no such PBX; locks their projects, shared."""
@@ -47,6 +56,11 @@ def errands_of(tx: Tx, estates: Estates, requests: Sequence[Request]) -> list[Er
             pbx = book.estate.pbxs[pbx_id]
             errands.append(Errand(_in_catalog_words(request, book), book, pbx, _also(request, book.estate, pbx)))
     return errands
+
+
+def caller_id(estate: Estate, proven: PbxName) -> int:
+    """A PBX that proved who it is; 0, which is no PBX, where the project has none of that name."""
+    return estate.pbx_ids.get(proven.pbx, 0) if proven.project == estate.name else 0
 
 
 def _also(request: Request, estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from licensemaster.values import key_text
 from master.domain.refusals import MOST_NAMED
-from master.leasing.documents import DocumentProblem, DocumentRefusedError, Enrollment
+from master.leasing.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges
 from master.store import licenses as store
@@ -160,6 +160,7 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: f
         DeviceKeptError: it has another key by now, and licenses that only that one can certify.
     """
     changes = LicenseChanges(tx, estates, request.project, caller=caller, reason="", now=now)
+    check_own_device(changes.estate, request.handed_in_by, request.device)
     device = _device(changes, request.device)
     if device.token_hash is None or not hmac.compare_digest(device.token_hash, _hash(request.token)):
         raise DocumentRefusedError(

@@ -31,6 +31,7 @@ from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
 from master.leasing.batch import Batch
 from master.leasing.committer import Committer
 from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
+from master.leasing.errands import caller_id
 from master.leasing.estates import Estates
 from master.leasing.learning import Learnings
 from master.leasing.lease_clock import never_stepped
@@ -258,10 +259,11 @@ class LicenseMaster:
             book, pbx = self._estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if first or lease is None:
-                lease = running(lease, pbx=str(name), epoch=epoch, now=now)
+                watcher_id = caller_id(book.estate, watcher) if watcher is not None else None
+                lease = running(lease, pbx=str(name), epoch=epoch, now=now, caller_id=watcher_id)
             revoked = revoked_seats(tx, sorted({pbx.id} & book.estate.revoked_from)).get(pbx.id, ())
             told = notices(book.estate, pbx, lease, epoch=epoch, now=now, revoked=revoked)
-            return told, _shows_its_user(book.estate, lease, watcher)
+            return told, _shows_its_user(book.estate, lease)
 
         return await self._database.read(look)
 
@@ -494,15 +496,9 @@ class LicenseMaster:
         )
 
 
-def _shows_its_user(estate: Estate, lease: Lease, watcher: PbxName | None) -> bool:
-    """Whether a stream shows that the user of a lease is there: its own stream, where somebody could stand in for it.
-
-    A standby may watch what it carries, but what becomes of its streams says nothing of the PBX that it stands in for.
-    """
-    user = estate.pbxs.get(lease.user_id)
-    if user is None or estate.pbxs[lease.pbx_id].name not in estate.stood_in_for:
-        return False
-    return watcher is None or watcher == PbxName(estate.name, user.name)
+def _shows_its_user(estate: Estate, lease: Lease) -> bool:
+    """Whether it matters that a stream shows the user of a lease to be there: where somebody could stand in for it."""
+    return lease.user_id in estate.pbxs and estate.pbxs[lease.pbx_id].name in estate.stood_in_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

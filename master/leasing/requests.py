@@ -130,6 +130,7 @@ class RenewLease:
 
     pbx: PbxName
     caller: str
+    proven: PbxName | None
     epoch: int
     receipts: tuple[Receipt, ...] = ()
     knows_end: float = 0.0
@@ -142,6 +143,7 @@ class CloseLease:
 
     pbx: PbxName
     caller: str
+    proven: PbxName | None
     epoch: int
 
 
@@ -161,6 +163,7 @@ class AcquireSeats:
 
     pbx: PbxName
     caller: str
+    proven: PbxName | None
     epoch: int
     wants: Sequence[Want]
 
@@ -171,6 +174,7 @@ class ReturnSeats:
 
     pbx: PbxName
     caller: str
+    proven: PbxName | None
     epoch: int
     keys: Sequence[SeatKey]
 
@@ -181,6 +185,7 @@ class SyncSeats:
 
     pbx: PbxName
     caller: str
+    proven: PbxName | None
     epoch: int
     wants: Sequence[Want]
 
@@ -202,18 +207,10 @@ class EndClaims:
     caller: str
 
 
-Request = (
-    OpenLease
-    | TakeOverLease
-    | RenewLease
-    | CloseLease
-    | EndLease
-    | AcquireSeats
-    | ReturnSeats
-    | SyncSeats
-    | ReclaimSeats
-    | EndClaims
-)
+UnderLease = RenewLease | CloseLease | AcquireSeats | ReturnSeats | SyncSeats
+"""What is asked under an epoch; `proven` is the PBX that proved to ask, None in plain text, where nobody proves a name.
+"""
+Request = OpenLease | TakeOverLease | EndLease | ReclaimSeats | EndClaims | UnderLease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

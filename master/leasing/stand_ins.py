@@ -200,11 +200,13 @@ class StandIns:
         held = self.held(estate, primary.id)
         return self._two_claims(estate, primary, standby, lease.renewed_at - since, held, carried.in_use)
 
-    def called_when_fenced(self, estate: Estate, primary: Pbx, lease: Lease, epoch: int) -> TwoClaims | None:
+    def called_when_fenced(
+        self, estate: Estate, primary: Pbx, lease: Lease, epoch: int, *, caller_id: int | None
+    ) -> TwoClaims | None:
         """Whether a call under an older epoch shows that its caller used the seats beside the one that has them now,
         for longer than a renewal takes to tell it; told once.
         """
-        claim = fenced_epoch(self._claims.get(primary.id, ()), epoch)
+        claim = fenced_epoch(self._claims.get(primary.id, ()), epoch, caller_id=caller_id)
         if claim is None or claim.holder_id == lease.user_id:
             return None
         standby = estate.pbxs.get(lease.user_id if claim.holder_id == primary.id else claim.holder_id)

@@ -19,11 +19,12 @@ from cryptography import x509
 
 from master.auth.certificate_files import Read
 from master.auth.certificates import Certificates
-from master.auth.identity import Identity, IdentityError
+from master.auth.identity import Identity, IdentityError, Role
 from master.auth.limits import CallerLimitError, Shares
 from master.auth.permissions import AccessDeniedError, Denial, denial, stood_in_for
 from master.auth.shown import Shown, shown
 from master.leasing.periodic import Periodic
+from master.leasing.requests import PbxName
 from master.metrics import Metrics
 from master.sparing_log import SparingLog
 
@@ -38,6 +39,14 @@ _LINES_MAX, _LINES_SECONDS = 20, 10.0
 
 identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
 """Who proved to make the call that is being served; None in plain text."""
+
+
+def proven_pbx() -> PbxName | None:
+    """The PBX that proved to make the call that is being served; None where it is none, and in plain text."""
+    identity = identity_of_call.get()
+    if identity is None or identity.role is not Role.PBX or identity.project is None:
+        return None
+    return PbxName(identity.project, identity.name)
 
 
 class Gate(Periodic):

@@ -16,7 +16,7 @@ from master.metrics import Metrics
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.convert.papers import Papers
 from master.rpc.errors import TooManyStreamsError
-from master.rpc.gate import identity_of_call
+from master.rpc.gate import proven_pbx
 from master.rpc.interceptors import caller_of_call
 from master.signing import Signer
 
@@ -115,6 +115,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             ask.RenewLease(
                 pbx=name,
                 caller=caller_of_call.get(),
+                proven=proven_pbx(),
                 epoch=request.epoch,
                 receipts=incoming.receipts(request.standby_receipts, name.project),
                 knows_end=incoming.moment("end_time", request.end_time),
@@ -129,7 +130,12 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
         """End a lease."""
         closed = await self._master.close_lease(
-            ask.CloseLease(pbx=incoming.pbx_name(request.pbx), caller=caller_of_call.get(), epoch=request.epoch)
+            ask.CloseLease(
+                pbx=incoming.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                proven=proven_pbx(),
+                epoch=request.epoch,
+            )
         )
         return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
 
@@ -152,6 +158,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             ask.AcquireSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
+                proven=proven_pbx(),
                 epoch=request.epoch,
                 wants=asked.items,
             )
@@ -167,6 +174,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             ask.ReturnSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
+                proven=proven_pbx(),
                 epoch=request.epoch,
                 keys=asked.items,
             )
@@ -180,6 +188,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             ask.SyncSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
+                proven=proven_pbx(),
                 epoch=request.epoch,
                 wants=asked.items,
             )
@@ -203,9 +212,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._metrics.watch_streams.inc()
         try:
             name = incoming.pbx_name(request.pbx)
-            identity = identity_of_call.get()
-            watcher = incoming.pbx_name(identity.resource) if identity is not None else None
-            async with aclosing(self._master.watch_lease(name, request.epoch, watcher=watcher)) as stream:
+            async with aclosing(self._master.watch_lease(name, request.epoch, watcher=proven_pbx())) as stream:
                 async for told in stream:
                     yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, told))
         finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from licensemaster.v1 import document_pb2, license_pb2, license_pb2_grpc
+from master.auth.permissions import check_confined
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.imports import ImportLicenses
 from master.leasing.licenses import LicenseQuery, Licenses
@@ -15,6 +17,7 @@ from master.leasing.moves import ApproveReleases, BindLicenses, CancelReleases, 
 from master.rpc.convert import incoming, papers
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.gate import identity_of_call, proven_pbx
 from master.rpc.interceptors import caller_of_call
 from master.signing import Signer
 
@@ -127,7 +130,8 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         keys = sorted({key for _, _, key in known})
         if not keys:
             raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"no device enrolled key {paper.key_id[:80]!r}")
-        certificate = papers.certificate(paper, keys[0])
+        certificate = replace(papers.certificate(paper, keys[0]), handed_in_by=proven_pbx())
+        check_confined(identity_of_call.get(), certificate.project)
         item = await self._licenses.certify(certificate, caller=caller_of_call.get())
         view = (await self._licenses.view(certificate.project, [item]))[0]
         bound = item.device is not None and item.release is None
@@ -207,7 +211,8 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         self, request: license_pb2.EnrollDeviceRequest, context: Context
     ) -> license_pb2.EnrollDeviceResponse:
         """Take a device's key, against its one-time token."""
-        enrollment = papers.enrollment(request.enrollment)
+        enrollment = replace(papers.enrollment(request.enrollment), handed_in_by=proven_pbx())
+        check_confined(identity_of_call.get(), enrollment.project)
         await self._licenses.enroll(enrollment, caller=caller_of_call.get())
         return license_pb2.EnrollDeviceResponse(answer=self._papers.enrollment_answer(enrollment))
 

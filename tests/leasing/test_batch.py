@@ -45,7 +45,7 @@ async def test_a_lease_that_expires_and_is_opened_in_one_batch_starts_with_nothi
         await database.transact(lambda tx: apply_project(tx, applied, catalogs, settings.pace, 0.0))
         await run(100, opening("first"))
         wants = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(3)]
-        await run(101, AcquireSeats(pbx=BERLIN, caller="test", epoch=1, wants=wants))
+        await run(101, AcquireSeats(pbx=BERLIN, caller="test", proven=None, epoch=1, wants=wants))
         reclaim = ReclaimSeats(pbx=BERLIN, caller="test", holders_max=1)
         reclaimed, granted = await run(200, reclaim, opening("second"))
         assert isinstance(reclaimed, SeatsReclaimed)

@@ -80,7 +80,7 @@ def _opening(name: str) -> OpenLease:
 
 def _wanting(name: str, *holders: str, epoch: int = 1) -> AcquireSeats:
     wants = [Want("port", HolderKind.USER, holder) for holder in holders]
-    return AcquireSeats(pbx=PbxName(PROJECT, name), caller="test", epoch=epoch, wants=wants)
+    return AcquireSeats(pbx=PbxName(PROJECT, name), caller="test", proven=None, epoch=epoch, wants=wants)
 
 
 async def _submitted(bench: Bench, *requests: object) -> list[asyncio.Task[object]]:
@@ -116,7 +116,7 @@ async def test_requests_of_a_batch_see_what_those_before_them_left(bench: Bench)
         _wanting("berlin", *(f"phone-{n}" for n in range(8))),
         _wanting("paris", *(f"phone-{n}" for n in range(8))),
         _wanting("berlin", *(f"phone-{n}" for n in range(8))),
-        CloseLease(pbx=PbxName(PROJECT, "berlin"), caller="test", epoch=1),
+        CloseLease(pbx=PbxName(PROJECT, "berlin"), caller="test", proven=None, epoch=1),
         _wanting("paris", *(f"phone-{n}" for n in range(8))),
         _wanting("berlin", "late"),
     )
@@ -190,7 +190,7 @@ async def test_only_the_culprit_of_a_batch_fails(bench: Bench) -> None:
         _wanting("berlin", "anna"),
         _wanting("rome", "ben"),
         _wanting("paris", "cleo"),
-        RenewLease(pbx=PbxName(PROJECT, "rome"), caller="test", epoch=1),
+        RenewLease(pbx=PbxName(PROJECT, "rome"), caller="test", proven=None, epoch=1),
     )
     third.committer.start(Tasks(bench.metrics))
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -213,7 +213,7 @@ async def test_a_counter_that_would_go_below_nothing_fails_the_request_alone(ben
     await bench.database.transact(lambda tx: _set_used(tx, 0))
     again = Bench(_like(bench.committer), bench.database, bench.metrics)
     keys = [SeatKey("port", HolderKind.USER, "anna")]
-    giving_back = ReturnSeats(pbx=PbxName(PROJECT, "rome"), caller="test", epoch=1, keys=keys)
+    giving_back = ReturnSeats(pbx=PbxName(PROJECT, "rome"), caller="test", proven=None, epoch=1, keys=keys)
     tasks = await _submitted(again, _wanting("berlin", "ben"), giving_back, _wanting("paris", "cleo"))
     again.committer.start(Tasks(bench.metrics))
     answers = await asyncio.gather(*tasks, return_exceptions=True)

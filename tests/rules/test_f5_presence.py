@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from licensemaster.v1 import lease_pb2, standby_pb2
+from master.domain.leases import LeaseError
 from master.domain.presence import RECONNECT_SECONDS
 from master.leasing.requests import PbxName
 from tests.chaos.lines import Line, Way, Weather
@@ -173,7 +174,8 @@ async def test_a_standby_cannot_make_evidence(master: InProcess) -> None:
     name = PbxName(PROJECT, "berlin")
     for watcher in (PbxName(PROJECT, "spare"), PbxName(PROJECT, "paris"), PbxName("other", "berlin")):
         async with aclosing(master.running.master.watch_lease(name, berlin.epoch, watcher=watcher)) as stream:
-            await anext(stream)
+            with pytest.raises(LeaseError):
+                await anext(stream)
         await master.running.lines.look()
         master.clock.advance(SETTLE)
         assert "no master has seen a stream of it" in (await _active(spare)).message
