@@ -90,6 +90,9 @@ class Metrics:
             registry=registry,
         )
         self.queue_length = Gauge("license_master_queue_length", "Requests waiting for a commit.", registry=registry)
+        self.queue_seats = Gauge(
+            "license_master_queue_seats", "Seats that requests waiting for a commit are about.", registry=registry
+        )
         self.storage_failures = Counter(
             "license_master_storage_failures_total",
             "Batches the database failed, by problem.",

@@ -24,6 +24,7 @@ from master.leasing.audit import Audit
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
+from master.leasing.fair_queue import QueueLimits
 from master.leasing.learning import LearningRound, Learnings
 from master.leasing.lease_clock import LeaseClock, never_stepped
 from master.leasing.licenses import Licenses, ReleaseRound
@@ -89,6 +90,7 @@ class Parts:
         metrics = Metrics()
         metrics.build.labels(VERSION).set(1)
         metrics.queue_length.set_function(lambda: len(self.committer))
+        metrics.queue_seats.set_function(lambda: self.committer.seats_waiting)
         if (certificates := self.certificates) is not None:
             metrics.certificate_end.set_function(lambda: certificates.current.ends_at)
             metrics.certificate_files_usable.set_function(lambda: certificates.problem is None)
@@ -139,7 +141,11 @@ class Parts:
     def committer(self) -> Committer:
         """Group commit."""
         limits = CommitLimits(
-            queue_length_max=self.settings.queue_length_max,
+            queue=QueueLimits(
+                length_max=self.settings.queue_length_max,
+                seats_max=self.settings.queue_seats_max,
+                bytes_max=self.settings.queue_bytes_max,
+            ),
             batch_seats_max=self.settings.batch_seats_max,
             hold_seconds=self.settings.hold_seconds,
             retry_after_seconds=self.settings.retry_after_seconds,

@@ -80,9 +80,13 @@ class Settings(BaseSettings):
     """Open streams of one certificate's name. Not in plain text."""
 
     queue_length_max: Annotated[int, Field(ge=1)] = 10_000
-    """Requests that may wait for a commit; more are told to come back."""
+    """Requests that may wait for a commit; of more, the newest of whoever has most waiting are told to come back."""
+    queue_seats_max: Annotated[int, Field(ge=1000)] = 400_000
+    """Seats that those requests may be about, in the same way."""
+    queue_bytes_max: Annotated[int, Field(ge=1_048_576)] = 268_435_456
+    """Memory that they may take, about, in the same way."""
     batch_seats_max: Annotated[int, Field(ge=1)] = 4_000
-    """Seats decided in one commit; a larger request is a batch of its own."""
+    """Seats decided in one commit, besides the first that want leases, return seats, or acquire seats."""
     hold_seconds: Annotated[float, Field(ge=0, le=0.1)] = 0.002
     """How long a batch may be held back under load, so that it grows."""
     retry_after_seconds: Seconds = 0.25

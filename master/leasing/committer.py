@@ -1,14 +1,14 @@
 """Group commit: requests that arrive while a commit runs form the next batch; nobody is answered before its commit.
 
-The queue is bounded: beyond it callers are told to come back (`QueueFullError`). A batch that fails as a whole is tried
-again request by request, so that one bad request never harms its neighbours. Under load the next batch is held back for
-a moment, because two small commits cost more than one; a lone caller never waits for that.
+The queue is bounded and fair between PBXs (`fair_queue`): beyond its bounds whoever has most waiting is told to come
+back (`QueueFullError`), and who is in the next batch does not depend on how much others ask. A batch that fails as a
+whole is tried again request by request, so that one bad request never harms its neighbours. Under load the next batch
+is held back for a moment, because two small commits cost more than one; a lone caller never waits for that.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -18,8 +18,9 @@ import structlog
 from master.domain.presence import Vigil
 from master.leasing.batch import Batch
 from master.leasing.estates import Estates
+from master.leasing.fair_queue import FairQueue, QueueLimits
 from master.leasing.lease_clock import never_stepped
-from master.leasing.requests import Answer, Request, weight
+from master.leasing.requests import Answer, Request, lane_of, load_of, urgency_of
 from master.metrics import Metrics
 from master.store.database import Database, StorageError, StorageProblem, Tx
 from master.tasks import Kept, Tasks
@@ -28,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 
 class QueueFullError(Exception):
-    """More requests wait than the queue may hold; `retry_after_seconds` says when to come back."""
+    """More waits than the queue may hold, most of it from this PBX; `retry_after_seconds` says when to come back."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(f"too many requests are waiting; try again in {retry_after_seconds:g} s")
@@ -43,7 +44,7 @@ class StoppedError(Exception):
 class CommitLimits:
     """How much is gathered, and for how long."""
 
-    queue_length_max: int
+    queue: QueueLimits
     batch_seats_max: int
     hold_seconds: float
     """The longest a batch is held back under load."""
@@ -53,7 +54,7 @@ class CommitLimits:
     """After so long it is doubted that the database answers at all."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     request: Request
     answer: asyncio.Future[Answer]
@@ -95,7 +96,7 @@ class Committer:
         self._stepped_seconds = stepped_seconds
         self._doubt = doubt
         self._vigil = vigil
-        self._queue: deque[_Waiting] = deque()
+        self._queue: FairQueue[_Waiting] = FairQueue(limits.queue)
         self._arrived = asyncio.Event()
         self._kept: Kept | None = None
         self._stopping = False
@@ -103,6 +104,11 @@ class Committer:
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._queue)
+
+    @property
+    def seats_waiting(self) -> int:
+        """How many seats they are about."""
+        return self._queue.seats
 
     def start(self, tasks: Tasks) -> None:
         """Begin to commit."""
@@ -114,26 +120,29 @@ class Committer:
         self._arrived.set()
         if self._kept is not None:
             await self._kept.finish()
-        for waiting in self._queue:  # where it could not be kept going
+        for waiting in self._queue.take(self._queue.seats):  # where it could not be kept going
             waiting.settle(StoppedError("the master is shutting down"))
 
     async def submit(self, request: Request) -> Answer:
         """Have a request decided and committed.
 
         Raises:
-            QueueFullError: too many wait already.
+            QueueFullError: too much waits already.
             StoppedError: the master is shutting down.
             StorageError: the database could not do it.
             LeaseError, UnknownPbxError: the request cannot be served.
         """
         if self._stopping:
             raise StoppedError("the master is shutting down")
-        if len(self._queue) >= self._limits.queue_length_max:
-            raise QueueFullError(self._limits.retry_after_seconds)
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+        lane, urgency, load = lane_of(request), urgency_of(request), load_of(request)
+        for one in self._queue.put(waiting, lane=lane, urgency=urgency, load=load):
+            one.settle(QueueFullError(self._limits.retry_after_seconds))
         self._arrived.set()
-        return await waiting.answer
+        try:
+            return await waiting.answer
+        finally:
+            self._queue.discard(waiting)  # whoever gave up leaves room for others
 
     async def _run(self) -> None:
         last_length = 0
@@ -141,27 +150,17 @@ class Committer:
             if not self._queue:
                 if self._stopping:
                     return
+                self._queue.rest()
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
             if last_length > 1 and len(self._queue) < last_length / 2 and not self._stopping:
                 await asyncio.sleep(self._limits.hold_seconds)
-            batch = self._next_batch()
+            taken = self._queue.take(self._limits.batch_seats_max)
+            batch = [waiting for waiting in taken if not waiting.answer.cancelled()]
             last_length = len(batch)
             if batch:
                 await self._commit(batch)
-
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        seats = 0
-        while self._queue:
-            seats += weight(self._queue[0].request)
-            if batch and seats > self._limits.batch_seats_max:
-                break
-            waiting = self._queue.popleft()
-            if not waiting.answer.cancelled():
-                batch.append(waiting)
-        return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Answer a batch, whatever happens; then tell of it."""

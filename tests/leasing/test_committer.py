@@ -15,12 +15,15 @@ from master.domain.versions import Version
 from master.domain.words import HolderKind
 from master.leasing.committer import CommitLimits, Committer, QueueFullError, StoppedError
 from master.leasing.estates import Estates
+from master.leasing.fair_queue import QueueLimits
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
+    LeaseGranted,
     OpenLease,
     PbxName,
     RenewLease,
+    Request,
     ReturnSeats,
     SeatsAcquired,
     UnknownPbxError,
@@ -53,7 +56,7 @@ async def bench(database_url: str, clock: Clock) -> AsyncIterator[Bench]:
         await master.wire.apply(project(licenses, pbxs=dict.fromkeys(NAMES, "slave 12 gateway")))
     database, settings, metrics = open_database(database_url), Settings(), Metrics()
     limits = CommitLimits(
-        queue_length_max=8,
+        queue=QueueLimits(length_max=8, seats_max=1_000, bytes_max=1_000_000),
         batch_seats_max=100,
         hold_seconds=0,
         retry_after_seconds=0.5,
@@ -152,6 +155,48 @@ async def test_a_full_queue_turns_callers_away(bench: Bench) -> None:
     bench.committer.start(Tasks(bench.metrics))
     assert [_granted(answer) for answer in await asyncio.gather(*tasks[:8])] == [1] * 8
     assert _granted(await bench.committer.submit(_wanting("berlin", "later"))) == 1
+
+
+async def test_one_pbx_fills_the_queue_for_itself_alone(bench: Bench) -> None:
+    """Its newest request goes, and the other's renewal is let in."""
+    flood = await _submitted(bench, *(_wanting("berlin", f"phone-{n}") for n in range(8)))
+    renewal = RenewLease(pbx=PbxName(PROJECT, "paris"), caller="test", proven=None, epoch=1)
+    (renewed,) = await _submitted(bench, renewal)
+    with pytest.raises(QueueFullError):
+        await flood[7]
+    bench.committer.start(Tasks(bench.metrics))
+    assert isinstance(await renewed, LeaseGranted)
+    assert [_granted(answer) for answer in await asyncio.gather(*flood[:7])] == [1] * 7
+
+
+async def test_a_pbx_is_served_with_the_next_batch_whatever_another_asks(bench: Bench) -> None:
+    """Berlin asks for much, each a batch of its own; what Paris asks later is done before Berlin's next."""
+    order: list[str] = []
+
+    async def asked(request: Request) -> None:
+        await bench.committer.submit(request)
+        order.append(f"{request.pbx.pbx} {type(request).__name__}")
+
+    paris = PbxName(PROJECT, "paris")
+    requests: list[Request] = [
+        *[_wanting("berlin", *(f"n-{n}" for n in range(120)))] * 4,
+        _wanting("paris", "anna"),
+        ReturnSeats(pbx=paris, caller="test", proven=None, epoch=1, keys=[SeatKey("port", HolderKind.USER, "anna")]),
+        RenewLease(pbx=paris, caller="test", proven=None, epoch=1),
+        CloseLease(pbx=paris, caller="test", proven=None, epoch=1),
+    ]
+    tasks = [asyncio.create_task(asked(request)) for request in requests]
+    await asyncio.sleep(0)
+    bench.committer.start(Tasks(bench.metrics))
+    await asyncio.gather(*tasks)
+    assert order == [
+        "berlin AcquireSeats",
+        "paris RenewLease",
+        "paris AcquireSeats",
+        "paris ReturnSeats",
+        "paris CloseLease",
+        *["berlin AcquireSeats"] * 3,
+    ]
 
 
 async def test_a_cancelled_request_does_no_harm(bench: Bench) -> None:

@@ -1,0 +1,212 @@
+"""Who is served next where many wait, and who is told to come back: arithmetic only.
+
+Every item waits in a lane, in the order of its arrival; lanes take turns by what they cost, in seats (start-time fair
+queueing: a lane's next turn comes after what it was served so far, so that one who asks for much waits for the others,
+and one who asks for little is served at once). Leases come first, then what gives seats back, then who wants new ones;
+of each of these at least one item is served each time, so that none starves another.
+
+What waits is bounded. When it becomes too much, the newest item goes of the lane that has most waiting: nobody can fill
+the queue for others.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+_SPARE = 1024
+"""How many entries that are no use any more may be kept before they are looked for."""
+
+
+class Urgency(IntEnum):
+    """What comes first."""
+
+    LEASE = 0
+    """Leases are opened, renewed, closed, taken over."""
+    RETURN = 1
+    """Seats are given back."""
+    ACQUIRE = 2
+    """Seats are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an item costs while it waits, and when it is served."""
+
+    seats: int
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much may wait in all. A single item is let in whatever it costs."""
+
+    length_max: int
+    seats_max: int
+    bytes_max: int
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[T]):
+    item: T
+    lane: Hashable
+    urgency: Urgency
+    number: int
+    load: Load
+
+
+@dataclass(slots=True, eq=False)
+class _Sum:
+    length: int = 0
+    seats: int = 0
+    bytes: int = 0
+
+    def add(self, load: Load, sign: int) -> None:
+        self.length += sign
+        self.seats += sign * load.seats
+        self.bytes += sign * load.bytes
+
+
+@dataclass(slots=True, eq=False)
+class _Lane(Generic[T]):
+    waiting: OrderedDict[T, _Waiting[T]] = field(default_factory=OrderedDict)
+    total: _Sum = field(default_factory=_Sum)
+
+    @property
+    def first(self) -> _Waiting[T]:
+        return next(iter(self.waiting.values()))
+
+    @property
+    def newest(self) -> _Waiting[T]:
+        return next(reversed(self.waiting.values()))
+
+
+class FairQueue(Generic[T]):
+    """Items that wait, each once."""
+
+    def __init__(self, limits: QueueLimits) -> None:
+        self._limits = limits
+        self._waiting: dict[T, _Waiting[T]] = {}
+        self._lanes: dict[Hashable, _Lane[T]] = {}
+        self._total = _Sum()
+        self._arrived = 0
+        self._turns: dict[Urgency, list[tuple[int, int, Hashable]]] = {urgency: [] for urgency in Urgency}
+        """The first of each lane: when its turn is, its number, its lane. Those that are first no more are left in."""
+        self._now = dict.fromkeys(Urgency, 0)
+        """The turn that was served last."""
+        self._served: dict[tuple[Hashable, Urgency], int] = {}
+        """Where a lane's next turn is, if that is still to come."""
+
+    def __len__(self) -> int:
+        """How many items wait."""
+        return len(self._waiting)
+
+    @property
+    def seats(self) -> int:
+        """How many seats they are about."""
+        return self._total.seats
+
+    def put(self, item: T, *, lane: Hashable, urgency: Urgency, load: Load) -> list[T]:
+        """Have an item wait behind those of its lane; what there is no room for any more, maybe itself."""
+        self._arrived += 1
+        entry = self._waiting[item] = _Waiting(item, lane, urgency, self._arrived, load)
+        found = self._lanes.setdefault(lane, _Lane())
+        found.waiting[item] = entry
+        found.total.add(load, 1)
+        self._total.add(load, 1)
+        if len(found.waiting) == 1:
+            self._take_turn(entry)
+        gone: list[T] = []
+        while len(self._waiting) > 1 and (measure := self._exceeded()) is not None:
+            gone.append(self._greediest(measure, found).newest.item)
+            self.discard(gone[-1])
+        return gone
+
+    def take(self, seats_max: int) -> list[T]:
+        """What is served next, in the order of arrival: the first item of each urgency, and others while they fit."""
+        taken: list[_Waiting[T]] = []
+        begun: set[Urgency] = set()
+        still = list(Urgency)
+        while (entry := self._next(still)) is not None:
+            if entry.urgency in begun and entry.load.seats > seats_max:
+                still.remove(entry.urgency)  # and those behind it do not overtake it
+                continue
+            begun.add(entry.urgency)
+            seats_max -= entry.load.seats
+            turn, _, lane = heappop(self._turns[entry.urgency])
+            self._now[entry.urgency] = turn
+            self._served[lane, entry.urgency] = turn + entry.load.seats
+            self.discard(entry.item)
+            taken.append(entry)
+        self._tidy()
+        return [entry.item for entry in sorted(taken, key=lambda entry: entry.number)]
+
+    def discard(self, item: T) -> None:
+        """Let an item go that waits no more, if it is still there."""
+        entry = self._waiting.pop(item, None)
+        if entry is None:
+            return
+        lane = self._lanes[entry.lane]
+        was_first = lane.first is entry
+        del lane.waiting[item]
+        lane.total.add(entry.load, -1)
+        self._total.add(entry.load, -1)
+        if not lane.waiting:
+            del self._lanes[entry.lane]
+        elif was_first:
+            self._take_turn(lane.first)
+
+    def rest(self) -> None:
+        """Nobody waits and nobody is served: who was served before counts no more."""
+        if not self._waiting:
+            self._served.clear()
+            self._turns = {urgency: [] for urgency in Urgency}
+
+    def _take_turn(self, entry: _Waiting[T]) -> None:
+        turn = max(self._now[entry.urgency], self._served.get((entry.lane, entry.urgency), 0))
+        heappush(self._turns[entry.urgency], (turn, entry.number, entry.lane))
+
+    def _next(self, urgencies: list[Urgency]) -> _Waiting[T] | None:
+        for urgency in urgencies:
+            turns = self._turns[urgency]
+            while turns:
+                if self._is_first(turns[0]):
+                    return self._lanes[turns[0][2]].first
+                heappop(turns)
+        return None
+
+    def _is_first(self, turn: tuple[int, int, Hashable]) -> bool:
+        lane = self._lanes.get(turn[2])
+        return lane is not None and lane.first.number == turn[1]
+
+    def _exceeded(self) -> str | None:
+        limits, total = self._limits, self._total
+        if total.length > limits.length_max:
+            return "length"
+        if total.seats > limits.seats_max:
+            return "seats"
+        return "bytes" if total.bytes > limits.bytes_max else None
+
+    def _greediest(self, measure: str, newcomer: _Lane[T]) -> _Lane[T]:
+        """The lane that has most of something; or else a newcomer's, where it has no less than the average."""
+        of_newcomer = getattr(newcomer.total, measure)
+        if newcomer.waiting and of_newcomer * len(self._lanes) >= getattr(self._total, measure):
+            return newcomer
+        greediest: _Lane[T] = max(self._lanes.values(), key=lambda lane: getattr(lane.total, measure))
+        return greediest
+
+    def _tidy(self) -> None:
+        """Forget what counts no more, now and then."""
+        for turns in self._turns.values():
+            if len(turns) > 2 * len(self._lanes) + _SPARE:
+                turns[:] = filter(self._is_first, turns)
+                heapify(turns)
+        if len(self._served) > 2 * len(self._lanes) + _SPARE:  # who was served most is remembered longest
+            later = [(turn, key) for key, turn in self._served.items() if turn > self._now[key[1]]]
+            later.sort(key=lambda one: one[0])
+            self._served = {key: turn for turn, key in later[-len(self._lanes) - _SPARE // 2 :]}
