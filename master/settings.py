@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from pydantic_settings import (
 
 from licensemaster.files import read_text
 from licensemaster.values import address, plain, setting
+from licensemaster.values.bounded import OF_SETTINGS, read_toml
 from master.auth.certificate_files import CertificateFiles
 from master.domain.estate import LeasePace
 from master.domain.receiver_addresses import Network
@@ -226,7 +226,7 @@ class Settings(BaseSettings):
 
 class _SettingsFile(TomlConfigSettingsSource):
     def _read_file(self, file_path: Any) -> dict[str, Any]:
-        return tomllib.loads(read_text(Path(file_path)))
+        return read_toml(read_text(Path(file_path)), OF_SETTINGS)
 
 
 def _network(text: str) -> Network:

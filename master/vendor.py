@@ -30,6 +30,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from licensemaster.files import FileError, read_text
 from licensemaster.v1 import document_pb2
 from licensemaster.values import BadValueError, key_text, license_name, plain, resource, whole_number
+from licensemaster.values.bounded import Limits, OverLimitError, read_toml
 from master.domain.catalog import Catalog, UnknownLicenseNameError
 from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 from master.domain.toml_lines import TomlLines, path_text
@@ -38,6 +39,7 @@ from slave_client import documents
 KEY_NAME: Final = "vendor.key"
 PUBLIC_SUFFIX: Final = ".pub"
 _FILE_BYTES_MAX: Final = 1_048_576
+_LIMITS: Final = Limits(size=_FILE_BYTES_MAX, depth=4, items=200_000)
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ITEM_KEYS: Final = {"id", "type", "quantity", "replaces", "agreement_end"}
 
@@ -222,9 +224,9 @@ def read_items(file: Path) -> list[Item]:
     """
     try:
         text = _read(file)
-        found = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise VendorError(f"{file}: {error}") from error
+        found = read_toml(text, _LIMITS)
+    except (tomllib.TOMLDecodeError, OverLimitError) as error:
+        raise VendorError(f"{file}: it {error}" if isinstance(error, OverLimitError) else f"{file}: {error}") from error
     if unknown := sorted(found.keys() - {"licenses"}):
         raise VendorError(f"{file}: unknown key {unknown[0]!r}; only [[licenses]] tables may be")
     tables = found.get("licenses")

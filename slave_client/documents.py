@@ -19,14 +19,18 @@ from google.protobuf.message import DecodeError, Message
 
 from licensemaster.files import FileError, decoded
 from licensemaster.v1 import document_pb2
+from licensemaster.values.bounded import Limits, OverLimitError, check_json
 
 PAYLOAD_BYTES_MAX: Final = 1_048_576
-_FILE_BYTES_MAX: Final = 2 * PAYLOAD_BYTES_MAX
+_SMALL_PAYLOAD_BYTES_MAX: Final = 16_384
+ELEMENTS_MAX: Final = 20_000
+"""Fields and licenses of a payload: an empty license takes two bytes, and fifty times as many once it is read."""
+_FILE: Final = Limits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
 _SOFT_BREAK: Final = re.compile(r"=\n(?=[^\s\"=])")
 _QUOTED: Final = re.compile(r"=22|=7B|=0A")
 _ENTITY: Final = re.compile(r"&quot;|&#34;")
 _TYPOGRAPHIC: Final = re.compile("[\u201c-\u201f\u00ab\u00bb]")
-_REPLY: Final = re.compile(r"^\s*>", re.MULTILINE)
+_REPLY: Final = re.compile(r"^[^\S\n]*+>", re.MULTILINE)  # looks at each character once
 Payload = TypeVar("Payload", bound=Message)
 Kind: TypeAlias = document_pb2.DocumentKind.ValueType
 
@@ -104,8 +108,11 @@ def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) 
     Raises:
         DocumentError: UNREADABLE.
     """
-    if len(document.payload) > PAYLOAD_BYTES_MAX:
-        raise DocumentError("UNREADABLE", f"the payload is longer than {PAYLOAD_BYTES_MAX:,} bytes")
+    most = PAYLOAD_BYTES_MAX if payload is document_pb2.LicenseFile else _SMALL_PAYLOAD_BYTES_MAX
+    if len(document.payload) > most:
+        raise DocumentError("UNREADABLE", f"the payload is longer than {most:,} bytes")
+    if _has_more_elements(document.payload, ELEMENTS_MAX):
+        raise DocumentError("UNREADABLE", f"the payload has more than {ELEMENTS_MAX:,} elements")
     try:
         return payload.FromString(document.payload)
     except DecodeError as failure:
@@ -123,16 +130,58 @@ def from_text(text: str | bytes) -> document_pb2.SignedDocument:
     Raises:
         DocumentError: UNREADABLE.
     """
-    if len(text) > _FILE_BYTES_MAX:
-        raise DocumentError("UNREADABLE", f"the file is longer than {_FILE_BYTES_MAX:,} bytes")
+    if len(text) > _FILE.size:
+        raise DocumentError("UNREADABLE", f"the file is longer than {_FILE.size:,} bytes")
     try:
         plain = text if isinstance(text, str) else decoded(text, source="the file")
         if damage := _mail_damage(plain):
             raise DocumentError("UNREADABLE", f"a mail program has damaged it ({damage}); ask for it as an attachment")
         # No value of a document has white space, and it is not signed: a mail program may have broken it anywhere.
-        return json_format.Parse("".join(plain.removeprefix("\ufeff").split()), document_pb2.SignedDocument())
-    except (FileError, RecursionError, json_format.ParseError) as failure:
+        joined = "".join(plain.removeprefix("\ufeff").split())
+        check_json(joined, _FILE)
+        return json_format.Parse(joined, document_pb2.SignedDocument())
+    except (FileError, OverLimitError, json_format.ParseError) as failure:
         raise DocumentError("UNREADABLE", f"this is no signed document: {failure}") from failure
+
+
+def _has_more_elements(payload: bytes, most: int) -> bool:
+    """Whether a serialized message has more fields than that, each element of a list counted as one.
+
+    What follows where it cannot be read is not counted: its parser gets no further either.
+    """
+    at, count = 0, 0
+    while at < len(payload) and count <= most:
+        tag, at = _varint(payload, at)
+        count += 1
+        match tag & 7:
+            case 0:
+                _, at = _varint(payload, at)
+            case 1:
+                at += 8
+            case 2:
+                length, at = _varint(payload, at)
+                at += length
+            case 5:
+                at += 4
+            case 3 | 4:  # a group begins or ends: what is in it counts too
+                pass
+            case _:
+                break
+    return count > most
+
+
+def _varint(payload: bytes, at: int) -> tuple[int, int]:
+    """A number of up to ten bytes, and where it ends."""
+    found = 0
+    for shift in range(0, 70, 7):
+        if at >= len(payload):
+            break
+        byte = payload[at]
+        at += 1
+        found |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return found, at
 
 
 def _mail_damage(text: str) -> str:

@@ -20,6 +20,7 @@ from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, Server
 from master.cli.output import print_json_object, short_name, stderr_console, stdout_console, visible
 from master.domain.audit import ChainEnd, Record
 from master.domain.audit_export import (
+    LINE_BYTES_MAX,
     Checkpoint,
     ExportVerdict,
     Header,
@@ -31,7 +32,6 @@ from master.domain.audit_export import (
 )
 
 VERIFY_SECONDS = 3600.0
-LINE_BYTES_MAX = 64 * 1024 * 1024
 _LOOK = "docs/audit.md tells what to do; keep the database and every export as they are until then"
 
 app = typer.Typer(help="The audit: export it, verify it.", no_args_is_help=True)

@@ -24,8 +24,8 @@ from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
 from master.cli.output import add_row, print_json, stderr_console, stdout_console, table, visible
+from master.domain.toml_reader import LIMITS
 
-PRICES_BYTES_MAX = 1 << 20
 KINDS = {
     "license": agreement_order_pb2.SUBJECT_KIND_LICENSE,
     "device": agreement_order_pb2.SUBJECT_KIND_DEVICE,
@@ -261,5 +261,5 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 
 def _price_file(path: Path) -> agreement_pb2.PriceFile:
-    text = read_text(path, most=PRICES_BYTES_MAX)
+    text = read_text(path, most=LIMITS.size)
     return agreement_pb2.PriceFile(name=str(path)[-255:], text=text)

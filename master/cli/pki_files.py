@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from licensemaster.files import FileError, read_bytes
 from master.cli.failure import CommandFailed
 from master.cli.pki_terms import (
     FOLDER,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write the files.")]
 _HERE = Path()
+_REQUEST_BYTES_MAX = 16_384
 _REVOKE_IT = "revoke it, and look at the authority's own certificate with `openssl x509 -text`"
 
 
@@ -111,7 +113,9 @@ def enrol(
 
     with refusals():
         try:
-            sent = x509.load_pem_x509_csr(csr.read_bytes())
+            sent = x509.load_pem_x509_csr(read_bytes(csr, most=_REQUEST_BYTES_MAX))
+        except FileError as error:
+            raise CommandFailed(str(error)) from error
         except ValueError as error:
             raise CommandFailed(f"{csr}: is no certificate request in PEM", remedy="`pki request` makes one") from error
         authority, now = open_authority(folder), time.time()

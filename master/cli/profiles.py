@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,6 +24,7 @@ import typer
 
 from licensemaster.files import read_text, write_text
 from licensemaster.values import setting
+from licensemaster.values.bounded import OF_SETTINGS, read_toml
 from master.cli.failure import CommandFailed
 from master.domain.similar import closest
 from master.variables import PROFILES
@@ -79,7 +79,7 @@ def read_profiles() -> Profiles:
     if not file.exists():
         return Profiles({})
     try:
-        read = tomllib.loads(read_text(file))
+        read = read_toml(read_text(file), OF_SETTINGS)
     except ValueError as error:
         raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
     default = read.pop(_DEFAULT, "")

@@ -20,11 +20,13 @@ from google.protobuf.message import Message
 
 from licensemaster.files import FileError, read_text
 from licensemaster.v1 import project_pb2
+from licensemaster.values.bounded import Limits, OverLimitError, read_toml
 from master.cli.enum_names import short_names
 from master.cli.failure import CommandFailed
 from master.domain.toml_lines import FieldPath, TomlLines, path_text
 
-FILE_SIZE_MAX = 10 * 1024 * 1024
+LIMITS = Limits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
+"""An estate of 10,000 sites has half of that."""
 PROBLEMS_SHOWN_MAX = 20
 _REMEDY = "a project file is TOML, saved as UTF-8; an estate of 1,000 sites takes less than 1 MiB"
 _WHOLE_NUMBERS = {
@@ -68,11 +70,11 @@ def read_project_file(path: Path) -> ProjectFile:
     source = str(path)
     text = _read_text(path)
     try:
-        document = tomllib.loads(text)
+        document = read_toml(text, LIMITS)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(source, text, str(error)) from error
-    except RecursionError as error:
-        raise ProjectFileError(f"{source}: tables or lists are nested too deeply") from error
+    except OverLimitError as error:
+        raise ProjectFileError(f"{source}:{error.line}: the file {error}") from error
     project = project_pb2.Project()
     problems = list(_fill(project, document, ()))
     if problems:
@@ -104,7 +106,7 @@ def _place(source: str, lines: TomlLines, path: FieldPath) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_text(path, most=FILE_SIZE_MAX)
+        return read_text(path, most=LIMITS.size)
     except FileError as error:
         raise ProjectFileError(str(error), remedy=_REMEDY) from error
 

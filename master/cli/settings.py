@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from licensemaster.files import read_text
+from licensemaster.values.bounded import OF_SETTINGS, read_toml
 from master.cli.options import JsonOption
 from master.cli.output import add_row, print_json_object, stdout_console, table, visible, write_out
 from master.cli.serve import DatabaseUrl, SettingsFile, settings_from
@@ -83,7 +83,7 @@ def list_settings(
 def show(file: SettingsFile = None, database_url: DatabaseUrl = None, as_json: JsonOption = False) -> None:
     """Show what each setting is here, and who says so: `serve` started here would go by it."""
     settings = settings_from(file, database_url=database_url)
-    in_file = set(tomllib.loads(read_text(file))) if file else set()
+    in_file = set(read_toml(read_text(file), OF_SETTINGS)) if file else set()
     rows = []
     for setting in described():
         value = _text(getattr(settings, setting.name))

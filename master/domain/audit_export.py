@@ -11,9 +11,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from licensemaster.values.bounded import Limits, read_json
 from master.domain.audit import ChainEnd, ChainWalk, Defect, DefectKind, Record, checkpoint_message, genesis
 
 FORMAT = 1
+LINE_BYTES_MAX = 64 * 1024 * 1024
+"""More than any event has: what it tells came in one message."""
+_LINE = Limits(size=LINE_BYTES_MAX, depth=1, items=16)
 _HASH_BYTES = 32
 _NUMBER_MAX = 2**63 - 1
 
@@ -108,8 +112,8 @@ def read_line(line: bytes) -> Header | Record | Checkpoint:
         raise ValueError("it does not end with a newline, so something may be missing")
     try:
         text = line[:-1].decode()
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        fields = read_json(text, _LINE)
+    except ValueError as error:
         raise ValueError("it is no JSON") from error
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")

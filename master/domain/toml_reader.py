@@ -14,11 +14,14 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Any, TypeVar
 
+from licensemaster.values.bounded import Limits, OverLimitError, read_toml
 from master.domain.toml_lines import FieldPath, TomlLines, path_text
 from master.domain.versions import Version
 
 E = TypeVar("E", bound=Enum)
 
+LIMITS = Limits(size=256 * 1024, depth=8, items=20_000)
+"""Of a catalog or price file: ten times what the largest has."""
 _KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,6})?")
 
@@ -35,11 +38,11 @@ class TomlReader:
         self._file = file
         self._failure = failure
         try:
-            self.document: Mapping[str, Any] = tomllib.loads(text)
+            self.document: Mapping[str, Any] = read_toml(text, LIMITS)
         except tomllib.TOMLDecodeError as error:
             raise failure(f"{file}:{_line_of(error, text)}: not TOML: {error}") from error
-        except RecursionError as error:
-            raise failure(f"{file}:1: not usable: tables or lists are nested too deeply") from error
+        except OverLimitError as error:
+            raise failure(f"{file}:{error.line}: not usable: {error}") from error
 
     def known_keys(self, table: Mapping[str, Any], at: FieldPath, known: set[str]) -> None:
         """Refuse a key that is not known."""

@@ -9,6 +9,7 @@ import grpc
 
 from licensemaster.v1 import status_pb2, status_pb2_grpc
 from licensemaster.values import is_shown
+from licensemaster.values.bounded import Limits, read_json
 from master.leasing.master import LicenseMaster, SeatQuery
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
@@ -97,7 +98,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         )
 
 
-_TOKEN_MAX = 4000
+_TOKEN = Limits(size=4000, depth=1, items=4)
 _INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
 
 
@@ -110,8 +111,8 @@ def _seat_place(token: str) -> SeatPlace | None:
     if not token:
         return None
     try:
-        place = json.loads(token) if len(token) <= _TOKEN_MAX else None
-    except (ValueError, RecursionError) as error:
+        place = read_json(token, _TOKEN)
+    except ValueError as error:
         raise _bad_token() from error
     match place:
         case [int(pbx_id), str(holder), str(license_type), int(kind)] if (

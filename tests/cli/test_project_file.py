@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import project_pb2
-from master.cli.project_file import FILE_SIZE_MAX, ProjectFileError, parse_field, read_project_file
+from master.cli.project_file import LIMITS, ProjectFileError, parse_field, read_project_file
 from master.cli.project_toml import project_toml
 from master.domain.toml_lines import path_text
 
@@ -121,8 +121,8 @@ def test_nested_too_deeply(tmp_path: Path) -> None:
 
 
 def test_too_large(tmp_path: Path) -> None:
-    assert "acme.toml is larger than 10 MiB" in refused(tmp_path, b"#" * (FILE_SIZE_MAX + 1))
-    assert read_project_file(written(tmp_path, b"#" * FILE_SIZE_MAX)).project == project_pb2.Project()
+    assert "acme.toml is larger than 10 MiB" in refused(tmp_path, b"#" * (LIMITS.size + 1))
+    assert read_project_file(written(tmp_path, b"#" * LIMITS.size)).project == project_pb2.Project()
 
 
 @pytest.mark.parametrize(("name", "said"), [("missing.toml", "No such file"), ("", "Is a directory")])

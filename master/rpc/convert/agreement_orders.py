@@ -21,6 +21,7 @@ from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import NEED_A_REASON, Order
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.releases import ReleaseName
+from master.domain.toml_reader import LIMITS
 from master.leasing.ordering import PlaceOrder, PriceText
 from master.rpc.convert import incoming
 from master.rpc.errors import InvalidArgumentError
@@ -28,7 +29,6 @@ from master.rpc.errors import InvalidArgumentError
 NAMED_MAX = 1000
 """Subjects, licenses or counts in one order."""
 _TEXT_MAX = 200
-_PRICES_BYTES_MAX = 1 << 20
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,9})?")
 _SERVER = re.compile(r"projects/([^/]{1,128})/(devices|pbxs|licenses)/([^/]{1,200})")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -95,8 +95,8 @@ def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText
         InvalidArgumentError: it is missing, too large, or has no usable name.
     """
     name = _text(f"{field}.name", message.name, required=True, most=255)
-    if not message.text or len(message.text.encode()) > _PRICES_BYTES_MAX:
-        raise InvalidArgumentError(f"{field}.text", f"must be a price file of at most {_PRICES_BYTES_MAX:,} bytes")
+    if not message.text or len(message.text.encode()) > LIMITS.size:
+        raise InvalidArgumentError(f"{field}.text", f"must be a price file of at most {LIMITS.size:,} bytes")
     return PriceText(name, message.text)
 
 

@@ -1,0 +1,126 @@
+"""Texts in formats that nest, read only after a look at what reading them would cost.
+
+A parser's cost is not its text's length: a TOML key of 20,000 dots takes gigabytes, and so may lists in lists and empty
+tables. So size, depth and counts are found in one pass first, and what is over a limit is refused before any parser
+sees it. Nothing else here calls `tomllib` or `json` on a text that it did not write itself; a test looks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any, Final
+
+_JSON_TEXTS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|".*+', re.DOTALL)
+_TOML_TEXTS: Final = re.compile(
+    r"""
+      \#[^\n]*+
+    | \"\"\"[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+\"{3,5}+
+    | '''[^']*+(?:'(?!'')[^']*+)*+'{3,5}+
+    | (?!\"\"\"|''')(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+" | '[^'\n]*+')
+    | ["'].*+  # not closed: no parser gets further
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BRACKET: Final = re.compile(r"[\[\]{}]")
+_ENDS_WORD: Final = r"\s\[\]{}=:,.\""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a text may have; the parser's time and memory stay in proportion to these."""
+
+    size: int
+    """Bytes in UTF-8."""
+    depth: int
+    """Lists, tables and objects within each other."""
+    items: int
+    """Lists, tables, objects and what they have, in all."""
+    parts: int = 8
+    """Of a TOML key, between its dots."""
+    word: int = 256
+    """Characters of a number or of another word without quotes."""
+
+
+OF_SETTINGS: Final = Limits(size=256 * 1024, depth=8, items=5_000)
+"""Of a file of settings."""
+
+
+class OverLimitError(ValueError):
+    """A text is over a limit; says which, what the text has, and where."""
+
+    def __init__(self, told: str, line: int) -> None:
+        super().__init__(told)
+        self.line = line
+        """Counted from 1."""
+
+
+def read_toml(text: str, limits: Limits) -> dict[str, Any]:
+    """What a TOML text says.
+
+    Raises:
+        OverLimitError: it is over a limit; no parser has seen it.
+        tomllib.TOMLDecodeError: it is no TOML.
+    """
+    _check_size(text, limits)
+    bare = _TOML_TEXTS.sub(_emptied, text)
+    _check(bare, limits, items="=,[{")
+    if found := re.search(rf"(?:\.[^\n=,\[\]{{}}.]*+){{{limits.parts}}}", bare):
+        raise _over("dots in one key", limits.parts, limits.parts - 1, bare, found.start())
+    return tomllib.loads(text)
+
+
+def read_json(text: str, limits: Limits) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        OverLimitError: it is over a limit; no parser has seen it.
+        ValueError: it is no JSON.
+    """
+    check_json(text, limits)
+    return json.loads(text)
+
+
+def check_json(text: str, limits: Limits) -> None:
+    """See that a JSON text may be handed to a parser of somebody else's.
+
+    Raises:
+        OverLimitError: it is over a limit.
+    """
+    _check_size(text, limits)
+    _check(_JSON_TEXTS.sub(_emptied, text), limits, items=",[{")
+
+
+def _emptied(found: re.Match[str]) -> str:
+    """What stands for a string or comment: nothing that counts, and as many lines."""
+    lines = "\n" * found[0].count("\n")
+    return lines if found[0][0] == "#" else f'""{lines}'
+
+
+def _check_size(text: str, limits: Limits) -> None:
+    size = len(text) if len(text) > limits.size else len(text.encode("utf-8", "surrogatepass"))
+    if size > limits.size:
+        raise OverLimitError(f"has {size:,} bytes; at most {limits.size:,} may be", 1)
+
+
+def _check(bare: str, limits: Limits, *, items: str) -> None:
+    """Check what formats have in common, on a text without its strings."""
+    count = sum(bare.count(one) for one in items)
+    if count > limits.items:
+        raise OverLimitError(f"has {count:,} values, lists and tables; at most {limits.items:,} may be", 1)
+    depth = 0
+    for found in _BRACKET.finditer(bare):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > limits.depth:
+            at = bare.count("\n", 0, found.start()) + 1
+            raise OverLimitError(f"is nested too deeply: {depth} or more levels; at most {limits.depth} may be", at)
+    word = re.search(rf"(?<![^{_ENDS_WORD}])[^{_ENDS_WORD}]{{{limits.word + 1}}}", bare)
+    if word:
+        raise _over("characters in a number or word", limits.word + 1, limits.word, bare, word.start())
+
+
+def _over(what: str, found: int, most: int, text: str, at: int) -> OverLimitError:
+    line = text.count("\n", 0, at) + 1
+    return OverLimitError(f"has {found:,} or more {what}; at most {most:,} may be", line)
