@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from licensemaster.file_writer import Readers, write_file
 
 BYTES_MAX: Final = 1_048_576
 """What a file may have where nothing else is said."""
@@ -100,24 +100,15 @@ def decoded(content: bytes, *, source: str) -> str:
     return text
 
 
-def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_text(path: Path, text: str, *, readers: Readers = Readers.OWNER) -> None:
     """Write a file for programs, whole or not at all, over what was there.
 
     Raises:
         FileError: it cannot be written; what was there is there still.
     """
-    temporary = ""
     try:
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            temporary = stream.name
-            stream.write(text.encode("utf-8", "backslashreplace"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        write_file(path, text.encode("utf-8", "backslashreplace"), readers=readers)
     except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 
 

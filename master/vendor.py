@@ -7,7 +7,6 @@ others: whether a project trusts the key and takes the file (`leasing/imports.py
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from licensemaster.file_writer import Before, Readers, write_file
 from licensemaster.files import FileError, read_text
 from licensemaster.v1 import document_pb2
 from licensemaster.values import BadValueError, key_text, license_name, plain, resource, whole_number
@@ -86,8 +86,8 @@ def generate(out: Path) -> KeyFiles:
     private.parent.mkdir(parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     raw = documents.public_key_of(key)
-    _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-    _write_new(public, public_pem(raw), mode=0o644)
+    write_file(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), before=Before.KEPT)
+    write_file(public, public_pem(raw), readers=Readers.ALL, before=Before.KEPT)
     return KeyFiles(private, public, documents.key_id_of(raw))
 
 
@@ -303,11 +303,3 @@ def _read(file: Path) -> str:
         return read_text(file, most=_FILE_BYTES_MAX)
     except FileError as error:
         raise VendorError(str(error)) from error
-
-
-def _write_new(file: Path, content: bytes, *, mode: int) -> None:
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())

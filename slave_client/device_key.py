@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from licensemaster import values
+from licensemaster.file_writer import write_file
 from licensemaster.v1 import document_pb2
 from slave_client import documents
 from slave_client.documents import DocumentError
@@ -84,7 +83,7 @@ class DeviceKey:
         device = values.resource(device)
         if not _DEVICE.fullmatch(device):
             raise values.BadValueError(f"{device[:200]!r} is not projects/PROJECT/devices/DEVICE")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file, key = folder / KEY_FILE, Ed25519PrivateKey.generate()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         made = cls(folder, key, _Known(device))
@@ -92,7 +91,7 @@ class DeviceKey:
             if file.exists():
                 raise DeviceKeyError(f"{file} exists; a device keeps its key. Use another folder for another device")
             made._save()
-            _write(file, pem)  # last: a folder with a key is whole
+            write_file(file, pem)  # last: a folder with a key is whole
         return made
 
     @classmethod
@@ -238,7 +237,7 @@ class DeviceKey:
             },
             "ended": dict(sorted(self._known.ended.items())),
         }
-        _write(self._folder / STATE_FILE, (json.dumps(fields, indent=2) + "\n").encode())
+        write_file(self._folder / STATE_FILE, (json.dumps(fields, indent=2) + "\n").encode())
 
 
 @contextlib.contextmanager
@@ -264,26 +263,6 @@ def _known_of(fields: dict[str, Any]) -> _Known:
     }
     ended = {str(name): int(number) for name, number in fields["ended"].items()}
     return _Known(str(fields["device"]), bytes.fromhex(fields["master_key"]), bound, ended)
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all, on disk when it returns, readable by the owner only."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 __all__ = ["BoundLicense", "DeviceKey", "DeviceKeyError", "DocumentError"]

@@ -21,12 +21,12 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from licensemaster.file_writer import write_file
 from licensemaster.v1 import lease_pb2
 from licensemaster.values import short_text
 from slave_client.book import Held
@@ -215,18 +215,7 @@ class StateDir:
         body = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
         header = f"{FORMAT} {VERSION} {name} {hashlib.sha256(body).hexdigest()}\n".encode()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(header + body)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path / name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        self._sync_directory()
+        write_file(self.path / name, header + body)
 
     def _sync_directory(self) -> None:
         handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)

@@ -23,6 +23,7 @@ from typing import Final
 
 from cryptography import x509
 
+from licensemaster.file_writer import write_file
 from licensemaster.values import address as parsed
 from slave_client.handshake import server_names
 from slave_client.pem import Pair
@@ -227,8 +228,7 @@ def _is_turned_away(address: str, pair: Pair) -> bool:
         context = _open_minded()
         with tempfile.TemporaryDirectory(prefix="license-master-") as folder:  # Python takes a key from a file only
             path = Path(folder, "pair.pem")
-            path.touch(mode=0o600)
-            path.write_bytes(pair.key + pair.certificate)
+            write_file(path, pair.key + pair.certificate)
             context.load_cert_chain(path)
         with _secured(address, context) as secured:
             return not secured.recv(1)

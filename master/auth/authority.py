@@ -30,8 +30,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from licensemaster.file_writer import Readers, write_file
 from licensemaster.values import key_text
-from master.auth.files import locked, write
+from master.auth.files import locked
 from master.auth.identity import MASTER, Identity, IdentityError, identity_of
 from master.auth.keys import Key, PublicKey, common_name, key_pem, new_key, pem
 from master.auth.shown import day, identity_in, serial_text
@@ -113,8 +114,8 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
-        write(folder / "ca.key", key_pem(key), mode=0o600)
-        write(folder / "ca.crt", pem(certificate))
+        write_file(folder / "ca.key", key_pem(key))
+        write_file(folder / "ca.crt", pem(certificate), readers=Readers.ALL)
         (folder / "issued").mkdir(exist_ok=True)
         authority = cls(folder, certificate, key)
         authority._write_revoked((), now)
@@ -293,7 +294,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         issued = _issued(certificate, frozenset())
-        write(self.folder / "issued" / f"{issued.serial}.crt", pem(certificate))
+        write_file(self.folder / "issued" / f"{issued.serial}.crt", pem(certificate), readers=Readers.ALL)
         return issued
 
     def _kept(self) -> dict[Path, x509.Certificate | None]:
@@ -326,7 +327,7 @@ class Authority:
             one = x509.RevokedCertificateBuilder(serial, _moment(now)).build()
             builder = builder.add_revoked_certificate(one)
         listed = builder.sign(self._key, hashes.SHA256())
-        write(self.folder / "revoked.crl", listed.public_bytes(Encoding.PEM))
+        write_file(self.folder / "revoked.crl", listed.public_bytes(Encoding.PEM), readers=Readers.ALL)
 
     def _tokens(self, now: float) -> dict[str, dict[str, str | float]]:
         path = self.folder / "tokens.json"
@@ -339,7 +340,7 @@ class Authority:
             raise AuthorityError(f"{path} is damaged; remove it: open tokens are void then, make new ones") from error
 
     def _write_tokens(self, tokens: dict[str, dict[str, str | float]]) -> None:
-        write(self.folder / "tokens.json", json.dumps(tokens, indent=1).encode(), mode=0o600)
+        write_file(self.folder / "tokens.json", json.dumps(tokens, indent=1).encode())
 
 
 def _issued(certificate: x509.Certificate, revoked: Collection[int]) -> Issued:

@@ -15,6 +15,7 @@ from typing import Any
 
 from cryptography import x509
 
+from licensemaster.file_writer import write_file
 from master.auth.identity import MASTER, IdentityError
 from master.auth.shown import CertificateId, day, shown
 from slave_client import handshake
@@ -144,8 +145,7 @@ def _page_context(file: NamedFile, pair: Pair) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_REQUIRED
         with tempfile.TemporaryDirectory(prefix="license-master-") as folder:  # Python takes a key from a file only
             path = Path(folder, "pair.pem")
-            path.touch(mode=0o600)
-            path.write_bytes(pair.key + b"\n" + pair.certificate)
+            write_file(path, pair.key + b"\n" + pair.certificate)
             context.load_cert_chain(path)
     except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
         raise file.wrong(f"TLS does not take it: {error}") from error

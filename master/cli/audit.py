@@ -1,6 +1,5 @@
 """`license-master audit`: what happened, kept where nobody can change it unseen, and verified by anyone."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from licensemaster.file_writer import Before, file_written
 from licensemaster.files import decoded
 from licensemaster.v1 import audit_pb2, status_pb2
 from licensemaster.values import key_text
@@ -248,19 +248,13 @@ def _written_to(out: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = out.with_name(f"{out.name}.part")
-    if out.exists():
-        raise CommandFailed(f"{out} exists, and an export may be evidence", remedy="name another file")
     try:
-        with part.open("wb") as file:
+        with file_written(out, before=Before.KEPT) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(out)
+    except FileExistsError as error:
+        raise CommandFailed(f"{out} exists, and an export may be evidence", remedy="name another file") from error
     except OSError as error:
         raise CommandFailed(f"{out} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _key(given: str) -> bytes:

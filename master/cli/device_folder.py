@@ -67,7 +67,7 @@ def enroll(
         typer.Option(
             "--token",
             envvar=DEVICE_TOKEN,
-            help="What `license-master device token` gave the operator.",
+            help="What `license-master device token` gave the operator; in the variable it shows in no `ps`.",
             show_default=False,
         ),
     ],

@@ -47,7 +47,7 @@ def issue(
     folder: FolderOption = FOLDER,
 ) -> None:
     """Make a key and a certificate: NAME.crt and NAME.key, and ca.crt beside them."""
-    from master.auth.files import write
+    from licensemaster.file_writer import Readers, write_file
     from master.auth.keys import key_pem, new_key, pem
     from master.auth.shown import day
 
@@ -61,7 +61,7 @@ def issue(
             issued_to = identity_from(kind, names, project)
             stem = issued_to.name
         certificate_file, key_file = _free(out, stem, ("crt", "key"), authority)
-        write(key_file, key_pem(key), mode=0o600)  # first: no certificate is good whose key could not be kept
+        write_file(key_file, key_pem(key))  # first: no certificate is good whose key could not be kept
         try:
             if issued_to is None:
                 issued = authority.issue_server(names, key.public_key(), days=days, now=now)
@@ -71,7 +71,7 @@ def issue(
         except BaseException:
             key_file.unlink()
             raise
-        write(certificate_file, pem(issued.certificate))
+        write_file(certificate_file, pem(issued.certificate), readers=Readers.ALL)
         _hand_out_ca(authority, out)
     tell(f"{certificate_file} and {key_file} are for {issued.name}, until {day(issued.ends_at)}")
 
@@ -83,14 +83,14 @@ def request(
     out: OutOption = _HERE,
 ) -> None:
     """On a device: make its key, which stays, and NAME.csr, which goes to the authority."""
-    from master.auth.files import write
+    from licensemaster.file_writer import Readers, write_file
     from master.auth.keys import key_pem, new_key, pem, signing_request
 
     with refusals():
         subject, key = identity_from(kind, [name], project), new_key()
         request_file, key_file = _free(out, subject.name, ("csr", "key"), None)
-        write(key_file, key_pem(key), mode=0o600)
-        write(request_file, pem(signing_request(subject, key)))
+        write_file(key_file, key_pem(key))
+        write_file(request_file, pem(signing_request(subject, key)), readers=Readers.ALL)
     tell(f"send {request_file} to the authority; {key_file} stays here")
 
 
@@ -107,7 +107,7 @@ def enrol(
     """Sign a device's request against its token: NAME.crt, for whom the token was made, and ca.crt go back to it."""
     from cryptography import x509
 
-    from master.auth.files import write
+    from licensemaster.file_writer import Readers, write_file
     from master.auth.keys import pem
     from master.auth.shown import day
 
@@ -121,7 +121,7 @@ def enrol(
         authority, now = open_authority(folder), time.time()
         [path] = _free(out, authority.holder(token, now=now).name, ("crt",), authority)
         issued = authority.enrol(sent, token, days=days, now=now)
-        write(path, pem(issued.certificate))
+        write_file(path, pem(issued.certificate), readers=Readers.ALL)
         _hand_out_ca(authority, out)
     tell(f"{path} is for {issued.name}, until {day(issued.ends_at)}")
 
@@ -156,7 +156,7 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
     """Renew one if it is time; what was done."""
     from cryptography import x509
 
-    from master.auth.files import write
+    from licensemaster.file_writer import Readers, write_file
     from master.auth.keys import pem
     from master.auth.shown import day
 
@@ -170,7 +170,7 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
     if issued.ends_at - now > left * (issued.ends_at - issued.begins_at):
         return f"good until {day(issued.ends_at)}, not renewed"
     renewed = authority.renew(issued, now=now)
-    write(path, pem(renewed.certificate))
+    write_file(path, pem(renewed.certificate), readers=Readers.ALL)
     return f"renewed until {day(renewed.ends_at)}"
 
 
@@ -210,11 +210,11 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
 
 def _hand_out_ca(authority: Authority, out: Path) -> None:
     """The authority's certificate goes along; beside others it stays as it is."""
-    from master.auth.files import write
+    from licensemaster.file_writer import Readers, write_file
     from master.auth.keys import pem
 
     if not (out / "ca.crt").exists():
-        write(out / "ca.crt", pem(authority.certificate))
+        write_file(out / "ca.crt", pem(authority.certificate), readers=Readers.ALL)
 
 
 def _holds(ca: Path, authority: Authority) -> bool:

@@ -1,7 +1,5 @@
 """`license-master report`: what the usage history says, as tables, as CSV for spreadsheets, as JSON for programs."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,6 +12,7 @@ from rich.text import Text
 
 from licensemaster.v1 import report_pb2, seat_pb2, status_pb2
 from master.cli.connection import Connection
+from master.cli.csv_table import csv_table
 from master.cli.enum_names import in_words, short_name_of
 from master.cli.failure import CommandFailed
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
@@ -34,7 +33,6 @@ COLUMNS = (
     "capacity", "used", "unused", "outlook", "run_out_date", "state", "contact_time", "seats", "holder", "reason",
     "refuse_time",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Format(StrEnum):
@@ -64,11 +62,7 @@ def report(
     if as_json or as_format is Format.JSON:
         print_json(response)
     elif as_format is Format.CSV:
-        lines = io.StringIO()
-        writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(csv_rows(response))
-        write_out(lines.getvalue())
+        write_out(csv_table(COLUMNS, csv_rows(response)))
     else:
         stdout_console().print(report_view(response, holders=holders))
 
@@ -156,16 +150,6 @@ def _state(one: report_pb2.SilentPbx) -> str:
 
 def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, str | int]]:
     """One row for each line of each section; columns that a section does not have stay empty. Times are UTC."""
-    for row in _plain_rows(response):
-        yield {name: _cell(value) for name, value in row.items()}
-
-
-def _cell(value: str | int) -> str | int:
-    """Names come from PBXs; a spreadsheet must not take one for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _plain_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, str | int]]:
     for pool in response.pools:
         yield {
             "section": "pool" if pool.device else "balance", "device": pool.device, "license_type": pool.license_type,

@@ -6,6 +6,7 @@ What runs a master is imported by the commands that do: the others, which ask on
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ import typer
 
 from licensemaster.files import FileError
 from master.cli.failure import CommandFailed
+from master.variables import PREFIX
 
 if TYPE_CHECKING:
     from master.settings import Settings
@@ -20,9 +22,31 @@ if TYPE_CHECKING:
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="TOML file with settings.", exists=True, dir_okay=False)
 ]
+_PASSWORD = re.compile(r"^[^/?#]*//[^/?#@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\s*=", re.IGNORECASE)
+
+
+def without_password(url: str | None) -> str | None:
+    """The same URL, as an option gave it.
+
+    Raises:
+        typer.BadParameter: it holds a password; everybody on the machine can read what commands were called with.
+    """
+    if url is not None and _PASSWORD.search(url):
+        raise typer.BadParameter(
+            "holds a password, which the list of processes and the shell's history would show; give the URL in the"
+            f" variable {PREFIX}DATABASE_URL, or as database_url in a file that is yours alone: --settings FILE"
+        )
+    return url
+
+
 DatabaseUrl = Annotated[
     str | None,
-    typer.Option("--database-url", help="sqlite:///FILE or postgresql://USER@HOST/NAME.", show_default=False),
+    typer.Option(
+        "--database-url",
+        help=f"sqlite:///FILE or postgresql://USER@HOST/NAME; with a password in {PREFIX}DATABASE_URL only.",
+        show_default=False,
+        callback=without_password,
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """`license-master webhook`: who is told what is wrong."""
 
+import sys
 from typing import Annotated
 from uuid import uuid4
 
@@ -7,6 +8,7 @@ import typer
 from rich.text import Text
 
 from licensemaster.v1 import webhook_pb2
+from licensemaster.values import bare
 from master.cli.connection import Connection
 from master.cli.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
 from master.cli.output import (
@@ -27,7 +29,14 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The webhook's
 @app.command()
 def add(
     name: NameArgument,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where to send, http or https.", show_default=False)],
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL",
+            help="Where to send, http or https; - reads it from standard input: a token in it shows in no `ps`.",
+            show_default=False,
+        ),
+    ],
     kinds: Annotated[
         list[str] | None, typer.Option("--kind", metavar="KIND", help="Only of this kind; may be repeated.")
     ] = None,
@@ -40,7 +49,7 @@ def add(
     with Connection(server) as connection:
         request = webhook_pb2.AddWebhookRequest(
             name=f"{connection.project_name(project)}/webhooks/{name}",
-            url=url,
+            url=bare(sys.stdin.readline()) if url == "-" else url,
             kinds=kinds or [],
             request_id=str(uuid4()),
             reason=reason,

@@ -24,9 +24,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from licensemaster.file_writer import Readers, write_file
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
 from master.auth.authority import Authority
-from master.auth.files import write
 from master.auth.identity import SCHEME, identity_of
 from master.auth.keys import key_pem, new_key, pem
 from master.demo.screen import PoolLine, Screen, SiteLine
@@ -104,12 +104,12 @@ class Demo:
         for name, subject in ({"operator": "operators/demo"} | pbxs).items():
             key = new_key()
             issued = authority.issue(identity_of(f"{SCHEME}{subject}"), key.public_key(), days=1, now=now)
-            write(folder / f"{name}.key", key_pem(key), mode=0o600)
-            write(folder / f"{name}.crt", pem(issued.certificate))
+            write_file(folder / f"{name}.key", key_pem(key))
+            write_file(folder / f"{name}.crt", pem(issued.certificate), readers=Readers.ALL)
         key = new_key()
         issued = authority.issue_server(["127.0.0.1", "localhost"], key.public_key(), days=1, now=now)
-        write(folder / "server.key", key_pem(key), mode=0o600)
-        write(folder / "server.crt", pem(issued.certificate))
+        write_file(folder / "server.key", key_pem(key))
+        write_file(folder / "server.crt", pem(issued.certificate), readers=Readers.ALL)
         files = {"certificate": "server.crt", "key": "server.key", "ca": "ca.crt", "revocations": "revoked.crl"}
         return {f"tls_{setting}_file": folder / file for setting, file in files.items()}
 

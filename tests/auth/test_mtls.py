@@ -13,8 +13,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
+from licensemaster.file_writer import write_file
 from licensemaster.v1 import lease_pb2, license_pb2, plan_pb2, project_pb2, status_pb2
-from master.auth.files import write
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure, seen
 from tests.support.estates import project
@@ -227,7 +227,7 @@ async def test_a_new_certificate_serves_without_a_restart_and_a_broken_one_does_
         await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
     newer = _counter(secured, "license_master_certificate_end_timestamp_seconds")
     assert newer - ends == pytest.approx(60 * 86_400, abs=60)
-    write(pki.folder / "server.crt", b"half a certifi")
+    write_file(pki.folder / "server.crt", b"half a certifi")
     async with shown_to(secured.wire.address, pki.papers("operators/anna").credentials) as wire:
         await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
     assert _counter(secured, "license_master_certificate_end_timestamp_seconds") == newer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from master.auth.files import write
+from licensemaster.file_writer import write_file
 from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import Papers, Pki
 from tests.chaos.lines import FAIR, Line, Weather, line_to
@@ -20,7 +20,7 @@ BERLIN = "projects/acme/pbxs/berlin"
 def put(folder: Path, papers: Papers) -> TlsFiles:
     folder.mkdir(exist_ok=True)
     for name, data in (("ca.crt", papers.ca), ("pbx.crt", papers.certificate), ("pbx.key", papers.key)):
-        write(folder / name, data)
+        write_file(folder / name, data)
     return TlsFiles(ca=folder / "ca.crt", certificate=folder / "pbx.crt", key=folder / "pbx.key")
 
 

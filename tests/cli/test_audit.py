@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -42,7 +43,12 @@ async def cli(master: InProcess) -> Cli:
 async def exported(cli: Cli, tmp_path: Path) -> Path:
     """An export of everything."""
     path = tmp_path / "acme.jsonl"
-    done = await cli("audit", "export", "--out", str(path))
+    before = os.umask(0)
+    try:
+        done = await cli("audit", "export", "--out", str(path))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert (done.code, done.out) == (0, "")
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ async def test_a_device_without_a_line(today: Cli, today_master: InProcess, tmp_
     secret = await token(today)
     written = await today("device", "enroll", "--folder", folder, "--token", secret, "--request-out", stick / "e.json")
     assert "device admit" in written.out
+    assert stat.S_IMODE((stick / "e.json").stat().st_mode) == 0o600, "the token is in it"
     assert (await today("device", "admit", stick / "e.json", "--answer-out", stick / "a.json")).code == 0
     assert (await today("device", "answer", "--folder", folder, stick / "a.json")).out == f"{NAME} is enrolled\n"
     await today("license", "papers", "--out", stick)

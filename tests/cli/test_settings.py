@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from master.cli.failure import CommandFailed
 from master.cli.main import app
-from master.cli.serve import settings_from
+from master.cli.serve import settings_from, without_password
 from master.cli.settings import described
 from tests.cli.command import run
 from tests.support.masters import Clock, in_process_master, sqlite_url, upgraded
@@ -74,8 +74,37 @@ def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
     ],
 )
 async def test_a_password_is_in_no_message(url: str, says: str) -> None:
-    found = await run("db", "upgrade", "--database-url", url)
+    found = await run("db", "upgrade", LICENSE_MASTER_DATABASE_URL=url)
     assert (found.code, says in found.err, SECRET in found.err) == (1, True, False), found.err
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u:{SECRET}@h/d",
+        f"postgresql://u:{SECRET}@h1:5432,h2:5432/d?sslmode=require",
+        f"postgres://u:{SECRET}@[::1]:5432/d",
+        f"postgresql://:{SECRET}@h/d",
+        f"postgresql://u@h/d?sslmode=require&password={SECRET}",
+        f"//u:{SECRET}@h",
+        f"host=h user=u PASSWORD = {SECRET}",
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [("serve",), ("settings", "show"), ("db", "check"), ("db", "upgrade")], ids=" ".join
+)
+def test_a_password_is_not_given_where_the_list_of_processes_shows_it(command: tuple[str, ...], url: str) -> None:
+    found = CliRunner().invoke(app, [*command, "--database-url", url])
+    assert (found.exit_code, SECRET in found.output) == (2, False), found.output
+    assert "LICENSE_MASTER_DATABASE_URL" in found.output
+    assert "--settings FILE" in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///a:b@c/d.db", "postgresql://u@h:5432/d", "postgresql://h:5432,h2:5432/d?sslmode=require"]
+)
+def test_a_url_without_a_password_is_taken(url: str) -> None:
+    assert without_password(url) == url
 
 
 async def test_a_database_is_its_owners_alone(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 
 from tests.cli.command import Done, run
 from tests.support.estates import project
@@ -13,11 +15,15 @@ from tests.support.receiver import receiving
 async def test_a_webhook_from_adding_to_removing(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port12": 1}))
 
-    async def webhook(*arguments: str) -> Done:
-        return await run("webhook", *arguments, "--server", master.wire.address)
+    async def webhook(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL) -> Done:
+        return await run("webhook", *arguments, "--server", master.wire.address, stdin=stdin)
 
     async with receiving() as receiver:
-        added = await webhook("add", "pager", receiver.url, "--kind", "pool.used_up", "--reason", "night shift")
+        reading, writing = os.pipe()
+        os.write(writing, f"{receiver.url}\n".encode())
+        os.close(writing)
+        added = await webhook("add", "pager", "-", "--kind", "pool.used_up", "--reason", "night shift", stdin=reading)
+        os.close(reading)
         assert (added.code, len(added.out.strip())) == (0, 43)
         listed = await webhook("list")
         assert "pool.used_up" in listed.out

@@ -1,0 +1,83 @@
+"""The one way in which files are written: whole or not at all, on disk, and their owner's alone unless they are public.
+
+A file appears under its name when it is whole. What the name stood for before is replaced or kept, never written into:
+a symbolic link is not followed. The mode is that of the first byte, and the user's umask can only narrow it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+
+class Readers(Enum):
+    """Who may read a file; the value is its mode."""
+
+    OWNER = 0o600
+    """Secrets, and what is exported or handed in: it tells of an estate."""
+    ALL = 0o644
+    """Certificates, public keys, lists of revoked ones: programs of other users read them, and they tell no secret."""
+
+
+class Before(Enum):
+    """What becomes of what has the name already."""
+
+    REPLACED = "replaced"
+    KEPT = "kept"
+
+
+@contextmanager
+def file_written(
+    path: Path, *, readers: Readers = Readers.OWNER, before: Before = Before.REPLACED
+) -> Iterator[BinaryIO]:
+    """Something to write into; it becomes the file when the context ends well, and is gone when it does not.
+
+    Raises:
+        FileExistsError: there is something of that name, and it is to be kept.
+        OSError: it cannot be written; what was there is there still.
+    """
+    if before is Before.KEPT and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    unfinished = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(unfinished, flags, readers.value)
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        if before is Before.KEPT:  # claims the name: a rename would replace what somebody else made meanwhile
+            os.close(os.open(path, flags, readers.value))
+        os.replace(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(unfinished)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_file(
+    path: Path, content: bytes, *, readers: Readers = Readers.OWNER, before: Before = Before.REPLACED
+) -> None:
+    """Write all of a file.
+
+    Raises:
+        FileExistsError, OSError: as `file_written`.
+    """
+    with file_written(path, readers=readers, before=before) as file:
+        file.write(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(PermissionError):  # may be written into and not read: the file is there all the same
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
