@@ -64,9 +64,9 @@ def waits_for(one: license_pb2.LicenseStatus) -> str:
         missing.append(seats)
     if one.HasField("use_end_time") and release.certified and missing:
         return f"its use has ended; waits for {missing[0]}"
-    if release.device_dead and not release.approved_by:
+    if release.awaits_approval:
         missing.append("a second operator's approval")
-    elif not release.device_dead and not release.certified:
+    if not release.device_dead and not release.certified:
         missing.append(f"the certificate of {one.device}")
     given = (
         "certified; " if release.certified else f"approved by {release.approved_by}; " if release.approved_by else ""

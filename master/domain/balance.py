@@ -22,6 +22,7 @@ def bound(item: License, device: Device, now: float) -> License:
         bound_at=now,
         held_until=None,
         release=None,
+        key_on_word_of=(),
     )
 
 
@@ -50,13 +51,18 @@ def staying(item: License) -> License:
     return replace(item, release=None, binding=item.binding + 1)
 
 
+def key_shown(item: License, *, on_word_of: tuple[str, ...]) -> License:
+    """Its device's first key came while it was bound already, on the word of these callers alone."""
+    return replace(item, key_on_word_of=on_word_of)
+
+
 def freed(item: License, *, held_until: float | None) -> License:
     """Back in the project balance; `held_until` where its device could not certify that."""
     device, nonce = item.device, _release(item).nonce
     proof = None
-    if device is not None and device.public_key is not None:
+    if device is not None and device.public_key is not None and not item.key_on_word_of:
         proof = proof_of(device=device.name, public_key=device.public_key, number=item.binding, nonce=nonce)
-    return replace(item, device=None, release=None, held_until=held_until, last_proof=proof)
+    return replace(item, device=None, release=None, held_until=held_until, last_proof=proof, key_on_word_of=())
 
 
 def proof_of(*, device: str, public_key: bytes, number: int, nonce: bytes) -> bytes:

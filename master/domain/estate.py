@@ -106,11 +106,6 @@ class Release:
         return not self.certified
 
     @property
-    def is_vouched_for(self) -> bool:
-        """Whether somebody answers for it that the device no longer uses the license (L2)."""
-        return self.certified or bool(self.approved_by)
-
-    @property
     def ends_use(self) -> bool:
         """Whether the agreement ledger took the license away: nothing comes back that could be bound elsewhere."""
         return self.requested_by == BY_LEDGER
@@ -161,12 +156,32 @@ class License:
     """What the agreement ledger says of it; None unless the ledger brought it."""
     imported_at: float | None = None
     """When the vendor's file that brought it was imported; None where none did."""
+    key_on_word_of: tuple[str, ...] = ()
+    """Who alone say that its device's key is the device's, where that came while the license was bound already: who
+    made the token, and who brought the key. What it certifies needs a second operator (L2); empty where
+    none is needed."""
 
     @property
     def ref(self) -> LicenseRef:
         """As refusals and limits name it."""
         printed = self.type.printed(version=self.version, tier=self.tier)
         return LicenseRef(self.id, printed, self.quantity, self.device.name if self.device else "")
+
+    @property
+    def waits_for_operator(self) -> bool:
+        """Whether its release needs somebody's approval: its device is dead, or has its key on others' word (L2)."""
+        release = self.release
+        if release is None or release.ends_use or release.approved_by:
+            return False
+        return bool(self.key_on_word_of) or (release.device_dead and not release.certified)
+
+    @property
+    def release_is_vouched_for(self) -> bool:
+        """Whether somebody answers for it that the device no longer uses the license (L2)."""
+        release = self.release
+        if release is None or self.waits_for_operator:
+            return False
+        return release.certified or release.device_dead
 
     def use_is_over(self, now: float) -> bool:
         """Whether the agreement that brought it lets it be used no longer (P1, R3)."""

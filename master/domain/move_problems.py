@@ -177,7 +177,7 @@ def same_operator(item: License) -> MoveRefusal:
     return MoveRefusal(
         problem=MoveProblem.SAME_OPERATOR,
         rules=("L2",),
-        message=f"who asked for the release of {item.ref} cannot approve it as well",
+        message=f"who asked for the release of {item.ref}, or enrolled its device's key, cannot approve it as well",
         remedy="have a second operator approve it",
         license=item.ref,
         device=_on(item),

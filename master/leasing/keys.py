@@ -1,7 +1,8 @@
 """Whose signatures count: vendors' keys per project, devices' keys against one-time tokens.
 
 A vendor's first key is trusted on an operator's word; the next ones may be introduced by a key that is trusted already.
-A device that holds licenses keeps its key: a new one could certify what only the old device can know (L2).
+A device that holds licenses keeps its key: a new one could certify what only the old device can know (L2). Its first
+key certifies those alone that were bound after it came, unless its own PBX brought it, or a second operator agrees.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from licensemaster.values import key_text
+from master.domain import balance
 from master.domain.refusals import MOST_NAMED
 from master.leasing.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
 from master.leasing.estates import Estates
@@ -146,7 +148,7 @@ def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, now: floa
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
     device = _device(changes, request.device)
     _check_replaceable(changes, device)
-    store.write_token(tx, device.id, token_hash=_hash(request.token), ends_at=request.ends_at)
+    store.write_token(tx, device.id, token_hash=_hash(request.token), ends_at=request.ends_at, by=request.caller)
     changes.event("device.enrollment_opened", {"device": request.device})
     changes.write()
 
@@ -174,6 +176,11 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: f
         raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "it is out of date; make a new one")
     if device.public_key != request.public_key:
         _check_replaceable(changes, device)
+    if device.public_key is None and request.handed_in_by is None:  # else its own PBX proved who brings it
+        on_word_of = tuple(filter(None, (device.token_by, caller)))
+        for item in changes.estate.licenses:
+            if item.file is not None and item.device is not None and item.device.id == device.id:
+                changes.put(balance.key_shown(item, on_word_of=on_word_of))
     store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=now)
     changes.told()
     changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})

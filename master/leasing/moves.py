@@ -146,21 +146,22 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
     if changes.estate.learns(changes.now):  # who uses it is not known yet
         return None
     installed = changes.estate.installations[item.device.id].capacity[item.type.key]
-    if not release.is_vouched_for or changes.used(item) > installed - item.quantity:
+    if not item.release_is_vouched_for or changes.used(item) > installed - item.quantity:
         return None
-    held_until = None if release.certified else changes.now + rules.cooling_off_seconds
+    is_certain = release.certified and (release.ends_use or not item.key_on_word_of)
+    held_until = None if is_certain else changes.now + rules.cooling_off_seconds
     now_free = balance.freed(item, held_until=held_until)
     changes.put(now_free)
     after = now_free
     if release.ends_use and is_apart(changes.estate, now_free):
         changes.remove(now_free.id)
-    elif release.to_device:
+    elif release.to_device and is_certain:
         device = moves.target_device(changes.estate, release.to_device)
         if not isinstance(device, MoveRefusal) and moves.bind_refused(changes.estate, now_free, device) is None:
             after = balance.bound(now_free, device, changes.now)
             changes.put(after)
     kind = "license.rebound" if after.device else "license.released"
-    vouched_by = item.device.name if release.certified else release.approved_by
+    vouched_by = item.device.name if is_certain else release.approved_by
     if release.ends_use:
         vouched_by = release.requested_by
     changes.event(
@@ -272,9 +273,10 @@ def _cancel(changes: LicenseChanges, item: License, request: CancelReleases, rul
 
 
 def _approve(changes: LicenseChanges, item: License, request: ApproveReleases, rules: MoveRules) -> Moved | MoveRefusal:
-    if item.release is None or not item.release.device_dead:
+    release = item.release
+    if release is None or release.ends_use or not (release.device_dead or item.key_on_word_of):
         return move_problems.no_release_under_way(item)
-    if operator_of(item.release.requested_by) == operator_of(request.caller):
+    if operator_of(request.caller) in {operator_of(one) for one in (release.requested_by, *item.key_on_word_of)}:
         return move_problems.same_operator(item)
     after = balance.approved(item, request.caller)
     changes.put(after)

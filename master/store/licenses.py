@@ -49,6 +49,7 @@ class StoredDevice:
     token_hash: str | None
     token_ends_at: float | None
     licenses: int
+    token_by: str | None
 
 
 def lock_project(tx: Tx, name: str) -> bool:
@@ -77,6 +78,7 @@ def write_licenses(tx: Tx, project_id: int, items: Iterable[License], *, fresh: 
             "device_id": item.device.id if item.device else None, "file": item.file, "binding": item.binding,
             "first_bound_at": item.first_bound_at, "bound_at": item.bound_at, "held_until": item.held_until,
             "agreement_ends_at": item.agreement_ends_at, "last_proof": item.last_proof,
+            "key_on_word_of": "\n".join(item.key_on_word_of) or None,
             "file_agreement_ends_at": item.file_agreement_ends_at,
             "agreed_kind": item.agreed.subject.kind if item.agreed else None,
             "agreed_id": item.agreed.subject.id if item.agreed else None,
@@ -135,7 +137,7 @@ def projects_with_releases_to_complete(tx: Tx) -> list[str]:
         .join(release, release.c.project_id == t.project.c.id)
         .join(license_, (license_.c.project_id == release.c.project_id) & (license_.c.id == release.c.license_id))
         .join(pool, (pool.c.device_id == license_.c.device_id) & (pool.c.type == license_.c.type))
-        .where(release.c.certified | (release.c.device_dead & (release.c.approved_by != "")))
+        .where(release.c.certified | (release.c.approved_by != ""))
         .where(pool.c.used <= pool.c.capacity - license_.c.quantity)
     )
     return list(tx.connection.execute(query).scalars())
@@ -253,7 +255,7 @@ def devices(tx: Tx, project_id: int) -> list[StoredDevice]:
     query = (
         select(
             device.id, device.name, device.key_id, device.public_key, device.enrolled_at, device.token_hash,
-            device.token_ends_at, licenses,
+            device.token_ends_at, licenses, device.token_by,
         )
         .where(device.project_id == project_id)
         .order_by(device.name)
@@ -261,10 +263,12 @@ def devices(tx: Tx, project_id: int) -> list[StoredDevice]:
     return [StoredDevice(*row) for row in tx.connection.execute(query)]
 
 
-def write_token(tx: Tx, device_id: int, *, token_hash: str, ends_at: float) -> None:
+def write_token(tx: Tx, device_id: int, *, token_hash: str, ends_at: float, by: str) -> None:
     """A device may show its key with this token; one given before no longer counts."""
     tx.connection.execute(
-        update(t.device).where(t.device.c.id == device_id).values(token_hash=token_hash, token_ends_at=ends_at)
+        update(t.device)
+        .where(t.device.c.id == device_id)
+        .values(token_hash=token_hash, token_ends_at=ends_at, token_by=by)
     )
 
 

@@ -203,6 +203,7 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
             file_agreement_ends_at=one["file_agreement_ends_at"],
             agreed=_agreed(one),
             imported_at=imported.get(one["file"]),
+            key_on_word_of=tuple((one["key_on_word_of"] or "").splitlines()),
         )
         for one in _rows(tx, t.license_, project_id)
     )

@@ -77,6 +77,7 @@ device = Table(
     Column("enrolled_at", Float(53)),
     Column("token_hash", String(64)),
     Column("token_ends_at", Float(53)),
+    Column("token_by", String(255)),
     UniqueConstraint("project_id", "name"),
 )
 """A box or virtual machine; its key once it has shown one, the hash of its one-time token while one waits for it."""
@@ -120,6 +121,7 @@ license_ = Table(
     Column("agreed_id", String(255)),
     Column("use_policy", String(63)),
     Column("use_ends_at", Float(53)),
+    Column("key_on_word_of", Text),
     CheckConstraint("quantity > 0", name="quantity"),
 )
 """Purchased items; free in the project balance while device_id is null; declared in the project file while file is.

@@ -257,6 +257,7 @@ class Papers:
             certified=release.certified,
             device_dead=release.device_dead,
             approved_by=release.approved_by,
+            awaits_approval=view.item.waits_for_operator,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
             request=self.release_request(project, view.item) if signed and not release.ends_use else None,
