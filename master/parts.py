@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 
+from master.auth.budgets import Budgets
 from master.auth.certificates import Certificates
-from master.auth.limits import CallerLimits, Shares
+from master.auth.limits import Buckets, CallerLimits, Shares
 from master.domain.catalog import Catalog
 from master.domain.overview import Overview
 from master.leasing.agreements import Agreements, RenewalRound, UseRound
@@ -50,7 +51,7 @@ from master.rpc.metrics_page import MetricsPage
 from master.rpc.plan_service import PlanService
 from master.rpc.project_service import ProjectService
 from master.rpc.report_service import ReportService
-from master.rpc.server import Keepalive, Server
+from master.rpc.server import CallBounds, Keepalive, Server
 from master.rpc.standby_service import StandbyService
 from master.rpc.status_service import StatusService
 from master.rpc.webhook_service import WebhookService
@@ -62,6 +63,8 @@ from master.tasks import Tasks
 VERSION = metadata.version("license-master")
 _SCRAPE_TIMEOUT_SECONDS = 5.0
 _BURST_SECONDS = 10.0
+_CALLER_MESSAGES, _ALL_MESSAGES = 8, 32
+"""Of how many messages of full length one caller, and all together, may have the bytes under way."""
 _LATE_TIMES, _PATIENCE_TIMES = 2, 3
 """After how many times as long as the database may take a commit is doubted, and the database taken for away."""
 
@@ -340,13 +343,27 @@ class Parts:
         """Lets calls in; None in plain text."""
         if self.certificates is None:
             return None
-        share = CallerLimits(self.settings.caller_calls_per_second, _BURST_SECONDS, self.settings.caller_streams_max)
+        settings = self.settings
+        share = CallerLimits(
+            calls_per_second=settings.caller_calls_per_second,
+            burst_seconds=_BURST_SECONDS,
+            streams_max=settings.caller_streams_max,
+            calls_max=settings.caller_calls_max,
+            bytes_max=settings.message_bytes_max * _CALLER_MESSAGES,
+            all_bytes_max=settings.message_bytes_max * _ALL_MESSAGES,
+        )
         return Gate(
             self.certificates,
             clock=self.clocks.wall,
             metrics=self.metrics,
             stands_in=self._stands_in,
             shares=Shares(share, time.monotonic),
+            refusals=Buckets(
+                per_second=settings.refused_calls_per_second,
+                burst_seconds=_BURST_SECONDS,
+                clock=time.monotonic,
+                what="calls a second of a certificate that is refused",
+            ),
         )
 
     async def _stands_in(self, standby: str, primary: str) -> bool:
@@ -377,7 +394,12 @@ class Parts:
             webhook_service=WebhookService(self._webhooks),
             agreement_service=AgreementService(self.agreements),
             metrics=self.metrics,
-            message_bytes_max=settings.message_bytes_max,
+            bounds=CallBounds(
+                budgets=Budgets(settings.message_bytes_max, settings.seats_per_call_max),
+                message_seconds=settings.message_timeout_seconds,
+                handshake_seconds=settings.handshake_timeout_seconds,
+                connection_calls_max=None if settings.plaintext else settings.connection_calls_max,
+            ),
             keepalive=Keepalive(settings.keepalive_seconds, settings.keepalive_timeout_seconds),
             gate=self.gate,
         )

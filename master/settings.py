@@ -78,6 +78,17 @@ class Settings(BaseSettings):
     """Calls of one certificate's name, on average over ten seconds; a healthy PBX makes a few. Not in plain text."""
     caller_streams_max: Annotated[int, Field(ge=1)] = 50
     """Open streams of one certificate's name. Not in plain text."""
+    caller_calls_max: Annotated[int, Field(ge=1)] = 100
+    """Calls of one certificate's name at a time, besides streams. Not in plain text."""
+    refused_calls_per_second: Annotated[float, Field(ge=0.1)] = 5
+    """Calls that are refused for a certificate alone, on average over ten seconds: of one that was revoked or ended, or
+    from one address where it names nobody. Further ones are told when to come back. Not in plain text."""
+    connection_calls_max: Annotated[int, Field(ge=10)] = 200
+    """Calls at a time over one connection, streams among them; more wait at the caller's. Not in plain text."""
+    message_timeout_seconds: Seconds = 10
+    """How long a call's message may take to arrive."""
+    handshake_timeout_seconds: Seconds = 10
+    """How long a new connection may take to prove itself."""
 
     queue_length_max: Annotated[int, Field(ge=1)] = 10_000
     """Requests that may wait for a commit; of more, the newest of whoever has most waiting are told to come back."""

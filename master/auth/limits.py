@@ -1,4 +1,4 @@
-"""How much one caller may ask, so that one mad PBX cannot starve the others: a token bucket and a count of streams.
+"""How much one caller may ask, so that one mad PBX cannot starve the others: token buckets, and counts of what is open.
 
 Arithmetic only: the clock is handed in, any that only goes forward. Callers silent until their bucket was full again
 are forgotten.
@@ -6,8 +6,12 @@ are forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+_COME_BACK_SECONDS = 0.25
+_STREAM_SECONDS = 5.0
 
 
 class CallerLimitError(Exception):
@@ -26,6 +30,12 @@ class CallerLimits:
     burst_seconds: float
     """For so long it may save up what it did not use."""
     streams_max: int
+    calls_max: int
+    """Calls under way, those whose message is still to come among them."""
+    bytes_max: int
+    """Bytes of the larger messages of its calls under way."""
+    all_bytes_max: int
+    """The same of all callers together."""
 
 
 @dataclass(slots=True)
@@ -34,20 +44,91 @@ class _Bucket:
     at: float
 
 
+class Buckets:
+    """So many calls a second for each key, and what was saved up."""
+
+    def __init__(self, *, per_second: float, burst_seconds: float, clock: Callable[[], float], what: str) -> None:
+        """`what` is counted, as those are told who had too many."""
+        self._rate = per_second
+        self._burst_seconds = burst_seconds
+        self._clock = clock
+        self._what = what
+        self._full = max(per_second * burst_seconds, 1.0)
+        self._buckets: dict[Hashable, _Bucket] = {}
+        self._swept_at = clock()
+
+    def __len__(self) -> int:
+        """Keys that are remembered."""
+        return len(self._buckets)
+
+    def take(self, key: Hashable) -> None:
+        """One more.
+
+        Raises:
+            CallerLimitError: too many of late; this one counts for nothing.
+        """
+        now, rate = self._clock(), self._rate
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            self._forget_the_silent(now)
+            bucket = self._buckets[key] = _Bucket(self._full, now)
+        bucket.calls = min(self._full, bucket.calls + (now - bucket.at) * rate)
+        bucket.at = now
+        if bucket.calls < 1:
+            raise CallerLimitError(f"more than {rate:g} {self._what}", (1 - bucket.calls) / rate)
+        bucket.calls -= 1
+
+    def _forget_the_silent(self, now: float) -> None:
+        if now - self._swept_at < self._burst_seconds:
+            return
+        self._swept_at = now
+        ago = now - self._full / self._rate
+        for key in [key for key, bucket in self._buckets.items() if bucket.at < ago]:
+            del self._buckets[key]
+
+
+@dataclass(slots=True)
+class _Open:
+    calls: int = 0
+    bytes: int = 0
+    streams: int = 0
+
+
+class Share:
+    """What one call under way has of its caller's share."""
+
+    def __init__(self, shares: Shares, caller: str) -> None:
+        self._shares = shares
+        self._caller = caller
+        self._bytes = 0
+
+    def bring(self, count: int) -> None:
+        """So many bytes its message may have, or has.
+
+        Raises:
+            CallerLimitError: the caller, or all callers, bring too many at a time; as before.
+        """
+        self._shares._weigh(self._caller, count - self._bytes)
+        self._bytes = count
+
+
 class Shares:
     """What every caller has left."""
 
     def __init__(self, limits: CallerLimits, clock: Callable[[], float]) -> None:
         self._limits = limits
-        self._clock = clock
-        self._full = max(limits.calls_per_second * limits.burst_seconds, 1.0)
-        self._buckets: dict[str, _Bucket] = {}
-        self._streams: dict[str, int] = {}
-        self._swept_at = clock()
+        self._calls = Buckets(
+            per_second=limits.calls_per_second,
+            burst_seconds=limits.burst_seconds,
+            clock=clock,
+            what="calls a second from this caller",
+        )
+        self._open: dict[str, _Open] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         """Callers that are remembered."""
-        return len(self._buckets)
+        return len(self._calls)
 
     def take_call(self, caller: str) -> None:
         """One call more.
@@ -55,38 +136,53 @@ class Shares:
         Raises:
             CallerLimitError: too many of late; the call counts for nothing.
         """
-        now, rate = self._clock(), self._limits.calls_per_second
-        bucket = self._buckets.get(caller)
-        if bucket is None:
-            self._forget_the_silent(now)
-            bucket = self._buckets[caller] = _Bucket(self._full, now)
-        bucket.calls = min(self._full, bucket.calls + (now - bucket.at) * rate)
-        bucket.at = now
-        if bucket.calls < 1:
-            raise CallerLimitError(f"more than {rate:g} calls a second from this caller", (1 - bucket.calls) / rate)
-        bucket.calls -= 1
+        self._calls.take(caller)
 
-    def open_stream(self, caller: str) -> None:
-        """One stream more, until `close_stream`.
+    @contextmanager
+    def call(self, caller: str) -> Iterator[Share]:
+        """A call is under way.
 
         Raises:
-            CallerLimitError: it has as many as it may have.
+            CallerLimitError: the caller has as many under way as it may have.
         """
-        found = self._streams.get(caller, 0)
-        if found >= self._limits.streams_max:
-            raise CallerLimitError(f"{found} streams of this caller are open; close one first", 5.0)
-        self._streams[caller] = found + 1
+        found = self._open.setdefault(caller, _Open())
+        if found.calls >= self._limits.calls_max:
+            raise CallerLimitError(f"{found.calls} calls of this caller are under way", _COME_BACK_SECONDS)
+        found.calls += 1
+        share = Share(self, caller)
+        try:
+            yield share
+        finally:
+            share.bring(0)
+            found.calls -= 1
+            self._forget(caller)
 
-    def close_stream(self, caller: str) -> None:
-        """One stream less."""
-        self._streams[caller] -= 1
-        if not self._streams[caller]:
-            del self._streams[caller]
+    @contextmanager
+    def stream(self, caller: str) -> Iterator[None]:
+        """A stream is open.
 
-    def _forget_the_silent(self, now: float) -> None:
-        if now - self._swept_at < self._limits.burst_seconds:
-            return
-        self._swept_at = now
-        ago = now - self._full / self._limits.calls_per_second
-        for caller in [caller for caller, bucket in self._buckets.items() if bucket.at < ago]:
-            del self._buckets[caller]
+        Raises:
+            CallerLimitError: the caller has as many as it may have.
+        """
+        found = self._open.setdefault(caller, _Open())
+        if found.streams >= self._limits.streams_max:
+            raise CallerLimitError(f"{found.streams} streams of this caller are open; close one first", _STREAM_SECONDS)
+        found.streams += 1
+        try:
+            yield
+        finally:
+            found.streams -= 1
+            self._forget(caller)
+
+    def _weigh(self, caller: str, more: int) -> None:
+        found, limits = self._open[caller], self._limits
+        if more > 0 and found.bytes + more > limits.bytes_max:
+            raise CallerLimitError(f"{found.bytes} bytes of this caller's are under way", _COME_BACK_SECONDS)
+        if more > 0 and self._bytes + more > limits.all_bytes_max:
+            raise CallerLimitError("too many large requests at a time", _COME_BACK_SECONDS)
+        found.bytes += more
+        self._bytes += more
+
+    def _forget(self, caller: str) -> None:
+        if self._open.get(caller) == _Open():
+            del self._open[caller]

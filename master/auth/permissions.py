@@ -124,17 +124,22 @@ METRICS_PAGE: Final = frozenset({Role.METRICS, Role.OPERATOR, Role.VIEWER})
 """Who may read the metrics page; those confined to a project may not, as it shows all."""
 
 
+def forbidden(identity: Identity, method: str) -> bool:
+    """Whether a method is not for a caller's role, whatever its request says: known before there is a request."""
+    access = TABLE.get(method)
+    return access is None or identity.role not in access.roles
+
+
 def denial(identity: Identity, method: str, request: object) -> Denial | None:
     """Why a call is refused; None where it is the caller's to make.
 
     What the request names need not exist: the verdict is the same, so that it tells nobody what there is.
     """
-    access = TABLE.get(method)
-    if access is None or identity.role not in access.roles:
+    if forbidden(identity, method):
         return Denial.ROLE_FORBIDDEN
     if identity.project is None:
         return None
-    named = [attrgetter(field)(request) for field in access.about]
+    named = [attrgetter(field)(request) for field in TABLE[method].about]
     if any(project_in(name) != identity.project for name in named):
         return Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT
     if identity.role is Role.PBX and named and resource(named[0]) != identity.resource:

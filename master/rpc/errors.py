@@ -48,6 +48,14 @@ class InvalidArgumentError(Exception):
         self.violations = [(field, reason)]
 
 
+class MessageLateError(Exception):
+    """A call whose message did not come."""
+
+
+class UnknownMethodError(Exception):
+    """A call of a method that there is none of."""
+
+
 class TooManyStreamsError(Exception):
     """More WatchLease streams are open than this master serves."""
 
@@ -93,6 +101,10 @@ def failure_of(error: BaseException) -> Failure:
     match error:
         case InvalidArgumentError():
             return Failure(code.INVALID_ARGUMENT, "INVALID_ARGUMENT", str(error), violations=error.violations)
+        case MessageLateError():
+            return Failure(code.DEADLINE_EXCEEDED, "MESSAGE_LATE", str(error))
+        case UnknownMethodError():
+            return Failure(code.UNIMPLEMENTED, "UNKNOWN_METHOD", str(error))
         case AccessDeniedError(denial=denial):
             denied = code.UNAUTHENTICATED if denial in _UNPROVEN else code.PERMISSION_DENIED
             return Failure(denied, denial.name, str(error))
@@ -170,6 +182,18 @@ async def abort(context: grpc.aio.ServicerContext[object, object], failure: Fail
     if failure.retry_after_seconds:
         trailing.append(("retry-after-ms", str(int(failure.retry_after_seconds * 1000))))
     await context.abort(failure.code, failure.message, tuple(trailing))
+
+
+def let_go(error: BaseException) -> None:
+    """Have a failure that was told keep nothing alive: a traceback holds every frame that it went through, with the
+    request in it, and an abort is held by the call that it holds, until the garbage collector looks, which is rarely.
+    """
+    left = [error]
+    while left:
+        one = left.pop()
+        one.__traceback__ = None
+        left += [other for other in (one.__cause__, one.__context__) if other is not None]
+        one.__cause__ = one.__context__ = None
 
 
 def _status(failure: Failure) -> status_pb2.Status:

@@ -2,7 +2,8 @@
 
 Decides nothing itself: `auth/permissions.py` has the table, `auth/certificates.py` reads the certificate. It is looked
 at again with every call, so that one that ended or was revoked is good for nothing on an open connection either, and
-streams that it opened are ended as soon as that is known. Who is turned away is counted, and named in the log.
+streams that it opened are ended as soon as that is known. Who is turned away is counted, named in the log, and may not
+ask as often as it likes either: by its certificate, or by its address where that names nobody.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from cryptography import x509
 from master.auth.certificate_files import Read
 from master.auth.certificates import Certificates
 from master.auth.identity import Identity, IdentityError, Role
-from master.auth.limits import CallerLimitError, Shares
-from master.auth.permissions import AccessDeniedError, Denial, denial, stood_in_for
+from master.auth.limits import Buckets, CallerLimitError, Share, Shares
+from master.auth.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
 from master.auth.shown import Shown, shown
 from master.leasing.periodic import Periodic
 from master.leasing.requests import PbxName
@@ -62,6 +63,7 @@ class Gate(Periodic):
         metrics: Metrics,
         stands_in: Callable[[str, str], Awaitable[bool]],
         shares: Shares,
+        refusals: Buckets,
     ) -> None:
         """`stands_in` says whether one PBX, by its resource name, is configured to stand in for another."""
         super().__init__(interval_seconds=LOOK_SECONDS)
@@ -70,6 +72,7 @@ class Gate(Periodic):
         self._metrics = metrics
         self._stands_in = stands_in
         self._shares = shares
+        self._refusals = refusals
         self._known: dict[bytes, Shown] = {}
         self._log = SparingLog(
             structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS
@@ -78,8 +81,9 @@ class Gate(Periodic):
         """By the task that serves it: whose it is, its method, and where from."""
         self._ended: set[asyncio.Task[Any]] = set()
 
-    async def admit(self, method: str, request: Any, context: Context) -> Shown:
-        """Who makes a call that may be made. Calls that may not count as well, against whoever makes them.
+    def enter(self, method: str | None, context: Context) -> Shown:
+        """Who makes a call of a method that its role may call; None is a method that nobody has. Asked before there is
+        a request: nothing of it has been read. Calls that may not be made count as well, against whoever makes them.
 
         Raises:
             AccessDeniedError: it may not.
@@ -87,14 +91,45 @@ class Gate(Periodic):
         """
         found: Shown | None = None
         try:
-            found = self._shown(context)
-            self.check(found)
+            try:
+                found = self._shown(context)
+                self.check(found)
+            except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
+                self._refusals.take(_address(context) if found is None else found.id)
+                raise
             self._shares.take_call(found.identity.uri)
-            await self._check_call(found.identity, method, request)
+            if method is not None and forbidden(found.identity, method):
+                raise _denied(Denial.ROLE_FORBIDDEN, found.identity, method)
         except (AccessDeniedError, CallerLimitError) as error:
             self._turned_away(error, found, method, context.peer())
             raise
         return found
+
+    async def judge(self, found: Shown, method: str, request: Any, context: Context) -> None:
+        """Look at whom a request names.
+
+        Raises:
+            AccessDeniedError: they are not the caller's to name.
+        """
+        try:
+            await self._check_call(found.identity, method, request)
+        except AccessDeniedError as error:
+            self._turned_away(error, found, method, context.peer())
+            raise
+
+    @contextmanager
+    def call(self, found: Shown, method: str, peer: str) -> Iterator[Share]:
+        """A call is under way.
+
+        Raises:
+            CallerLimitError: the caller has too many, or brings too much.
+        """
+        try:
+            with self._shares.call(found.identity.uri) as share:
+                yield share
+        except CallerLimitError as error:
+            self._turned_away(error, found, method, peer)
+            raise
 
     def check(self, found: Shown) -> None:
         """Look at a certificate's state, now.
@@ -117,14 +152,13 @@ class Gate(Periodic):
         """
         task = asyncio.current_task()
         assert task is not None
+        self._streams[task] = found, method, peer
         try:
-            self._shares.open_stream(found.identity.uri)
+            with self._shares.stream(found.identity.uri):
+                yield
         except CallerLimitError as error:
             self._turned_away(error, found, method, peer)
             raise
-        self._streams[task] = found, method, peer
-        try:
-            yield
         except asyncio.CancelledError:
             if task not in self._ended:
                 raise
@@ -132,7 +166,6 @@ class Gate(Periodic):
             self.check(found)
             raise
         finally:
-            self._shares.close_stream(found.identity.uri)
             self._ended.discard(task)
             self._streams.pop(task, None)
 
@@ -150,13 +183,13 @@ class Gate(Periodic):
         return current
 
     def _turned_away(
-        self, error: AccessDeniedError | CallerLimitError, found: Shown | None, method: str, peer: str
+        self, error: AccessDeniedError | CallerLimitError, found: Shown | None, method: str | None, peer: str
     ) -> None:
-        if isinstance(error, AccessDeniedError):
-            self._metrics.calls_denied.labels(error.denial.name).inc()
+        reason = error.denial.name if isinstance(error, AccessDeniedError) else "CALLER_LIMIT"
+        self._metrics.calls_denied.labels(reason).inc()
         self._log.warning(
             "a caller was turned away",
-            reason=error.denial.name if isinstance(error, AccessDeniedError) else "CALLER_LIMIT",
+            reason=reason,
             caller=found.identity.uri if found else None,
             serial=found.serial if found else None,
             method=method,
@@ -171,7 +204,7 @@ class Gate(Periodic):
             other = stood_in_for(identity, method, request)
             if other is not None and await self._stands_in(identity.resource, other):
                 return
-        raise AccessDeniedError(found, _MESSAGES[found].format(caller=identity.uri, method=method.rpartition("/")[2]))
+        raise _denied(found, identity, method)
 
     def _shown(self, context: Context) -> Shown:
         found = context.auth_context().get("x509_pem_cert")
@@ -194,3 +227,12 @@ _MESSAGES = {
     Denial.NOT_YOUR_PBX: "{caller} acts for itself only; the request must name it and no other",
     Denial.NOT_YOUR_PROJECT: "{caller} is confined to its project; the request must name that one",
 }
+
+
+def _denied(found: Denial, identity: Identity, method: str) -> AccessDeniedError:
+    return AccessDeniedError(found, _MESSAGES[found].format(caller=identity.uri, method=method.rpartition("/")[2]))
+
+
+def _address(context: Context) -> str:
+    """Where a call comes from, whatever the port."""
+    return context.peer().rpartition(":")[0]

@@ -31,6 +31,7 @@ from licensemaster.v1 import (
     webhook_pb2,
     webhook_pb2_grpc,
 )
+from master.auth.budgets import Budgets
 from master.auth.certificates import Certificates
 from master.metrics import Metrics
 from master.rpc.agreement_service import AgreementService
@@ -78,6 +79,19 @@ class Keepalive:
     """One that does not answer within so long is taken for gone, and its connection closed."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallBounds:
+    """What calls and connections may cost before anything is known of them."""
+
+    budgets: Budgets
+    message_seconds: float
+    """After so long a call whose message has not come is ended."""
+    handshake_seconds: float
+    """After so long a connection that has not proven itself is closed."""
+    connection_calls_max: int | None
+    """Calls at a time over one connection, streams among them; more wait at the caller's. None: any number."""
+
+
 class Server:
     """Serves until told to stop."""
 
@@ -95,15 +109,17 @@ class Server:
         webhook_service: WebhookService,
         agreement_service: AgreementService,
         metrics: Metrics,
-        message_bytes_max: int,
+        bounds: CallBounds,
         keepalive: Keepalive,
         gate: Gate | None,
     ) -> None:
         self._metrics = metrics
         self._server = grpc.aio.server(
-            interceptors=(CallInterceptor(metrics, gate),),
+            interceptors=(
+                CallInterceptor(metrics, gate, budgets=bounds.budgets, message_seconds=bounds.message_seconds),
+            ),
             options=(
-                ("grpc.max_receive_message_length", message_bytes_max),
+                ("grpc.max_receive_message_length", bounds.budgets.message_bytes_max),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_time_ms", round(keepalive.every_seconds * 1000)),
@@ -112,6 +128,8 @@ class Server:
                 ("grpc.http2.ping_timeout_ms", round(keepalive.timeout_seconds * 1000)),
                 ("grpc.http2.max_pings_without_data", 0),  # else gRPC asks ever more rarely
                 *pings_borne(),
+                ("grpc.server_handshake_timeout_ms", round(bounds.handshake_seconds * 1000)),
+                *_streams_at_most(bounds.connection_calls_max),
             ),
         )
         lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)
@@ -168,3 +186,7 @@ class Server:
 
     def _names(self) -> Sequence[str]:
         return ("", *SERVICES)
+
+
+def _streams_at_most(count: int | None) -> tuple[tuple[str, int], ...]:
+    return () if count is None else (("grpc.max_concurrent_streams", count),)

@@ -14,9 +14,20 @@ from tests.rpc.failures import failure
 from tests.support.masters import Clock, in_process_master
 
 
+def limits(*, streams_max: int = 1, calls_max: int = 9, bytes_max: int = 1, all_bytes_max: int = 1) -> CallerLimits:
+    return CallerLimits(
+        calls_per_second=10,
+        burst_seconds=2,
+        streams_max=streams_max,
+        calls_max=calls_max,
+        bytes_max=bytes_max,
+        all_bytes_max=all_bytes_max,
+    )
+
+
 def test_a_burst_and_then_the_rate() -> None:
     clock = Clock()
-    shares = Shares(CallerLimits(calls_per_second=10, burst_seconds=2, streams_max=1), clock)
+    shares = Shares(limits(), clock)
     for _ in range(20):
         shares.take_call("a")
     with pytest.raises(CallerLimitError) as refused:
@@ -36,7 +47,7 @@ def test_a_burst_and_then_the_rate() -> None:
 
 def test_the_silent_are_forgotten() -> None:
     clock = Clock()
-    shares = Shares(CallerLimits(calls_per_second=10, burst_seconds=2, streams_max=1), clock)
+    shares = Shares(limits(), clock)
     for number in range(1000):
         shares.take_call(f"caller-{number}")
     clock.advance(10)
@@ -44,15 +55,29 @@ def test_the_silent_are_forgotten() -> None:
     assert len(shares) == 1
 
 
-def test_streams_are_given_back() -> None:
-    shares = Shares(CallerLimits(calls_per_second=10, burst_seconds=2, streams_max=2), Clock())
-    shares.open_stream("a")
-    shares.open_stream("a")
-    shares.open_stream("b")
-    with pytest.raises(CallerLimitError, match="2 streams"):
-        shares.open_stream("a")
-    shares.close_stream("a")
-    shares.open_stream("a")
+def test_streams_and_calls_are_given_back() -> None:
+    shares = Shares(limits(streams_max=2, calls_max=2), Clock())
+    for opened, told in ((shares.stream, "2 streams"), (shares.call, "2 calls")):
+        with opened("b"), opened("a"):
+            with opened("a"), pytest.raises(CallerLimitError, match=told), opened("a"):
+                pass
+            with opened("a"):
+                pass
+
+
+def test_bytes_under_way_are_bounded_for_one_and_for_all() -> None:
+    shares = Shares(limits(bytes_max=100, all_bytes_max=150), Clock())
+    with shares.call("a") as first, shares.call("a") as second, shares.call("b") as other:
+        first.bring(90)
+        with pytest.raises(CallerLimitError, match="of this caller"):
+            second.bring(20)
+        first.bring(30)
+        second.bring(70)
+        with pytest.raises(CallerLimitError, match="too many large requests"):
+            other.bring(60)
+        other.bring(50)
+    with shares.call("a") as again:
+        again.bring(100)
 
 
 async def _first(stream: AsyncIterable[object]) -> None:

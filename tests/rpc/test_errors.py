@@ -39,7 +39,14 @@ from master.leasing.requests import (
 from master.leasing.telling import ReceiverLostError, _AddressRefusedError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
 from master.rpc import errors
-from master.rpc.errors import DOCUMENT_CODES, InvalidArgumentError, TooManyStreamsError, failure_of
+from master.rpc.errors import (
+    DOCUMENT_CODES,
+    InvalidArgumentError,
+    MessageLateError,
+    TooManyStreamsError,
+    UnknownMethodError,
+    failure_of,
+)
 from master.store import database, events, postgres, problems, sqlite
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
@@ -50,6 +57,8 @@ CODE = grpc.StatusCode
 UNPROVEN = (Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED)
 TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
+    (MessageLateError("none came"), CODE.DEADLINE_EXCEEDED, "MESSAGE_LATE", False),
+    (UnknownMethodError("none"), CODE.UNIMPLEMENTED, "UNKNOWN_METHOD", False),
     *((AccessDeniedError(one, "no"), CODE.UNAUTHENTICATED, one.name, False) for one in UNPROVEN),
     *((AccessDeniedError(one, "no"), CODE.PERMISSION_DENIED, one.name, False) for one in Denial if one not in UNPROVEN),
     (PlanInvalidError([Violation(("changes", 0), "no")]), CODE.INVALID_ARGUMENT, "PLAN_INVALID", False),

@@ -1,0 +1,273 @@
+"""What a call may bring: every RPC has a budget for every role that may call it, and who exceeds it costs no more."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
+from master.auth.budgets import BUDGETS, BY_ROLE, Budget, Budgets
+from master.auth.identity import Role
+from master.auth.permissions import TABLE, AccessDeniedError
+from master.domain.leases import LeaseError
+from master.leasing.requests import UnknownPbxError
+from master.rpc.elements import MalformedError, excess
+from master.rpc.errors import InvalidArgumentError
+from tests.auth.pki import Pki, shown_to
+from tests.auth.test_permissions import METHODS
+from tests.rpc.failures import Seen, failure
+from tests.support.masters import Clock, InProcess, Wire, in_process_master
+from tests.support.pbx import opened
+
+MEGABYTES_4 = 4_194_304
+ACME = "projects/acme"
+ACQUIRE = "licensemaster.v1.LeaseService/AcquireSeats"
+RENEW = "licensemaster.v1.LeaseService/RenewLease"
+APPLY = "licensemaster.v1.ProjectService/ApplyProject"
+HOLLOW = b"\x1a\x00" * 1_900_000
+"""Seats with nothing in them: two bytes each, and more than a hundred once they are parsed."""
+
+
+def budgets(*, seats: int = 10_000) -> Budgets:
+    return Budgets(message_bytes_max=MEGABYTES_4, seats_per_call_max=seats)
+
+
+def named(pbx: str, rest: bytes) -> bytes:
+    return lease_pb2.AcquireSeatsRequest(pbx=f"{ACME}/pbxs/{pbx}").SerializeToString() + rest
+
+
+def ten_thousand_seats() -> list[seat_pb2.Seat]:
+    return [
+        seat_pb2.Seat(license_type="port", holder_kind=seat_pb2.HOLDER_KIND_USER, holder=f"phone-{n}", user=f"user {n}")
+        for n in range(10_000)
+    ]
+
+
+# --- The table ------------------------------------------------------------------------------------------------------
+
+
+def test_every_method_has_a_budget_for_every_role_that_may_call_it_and_for_no_other() -> None:
+    assert set(BUDGETS) == set(TABLE) == set(METHODS)
+    for method, access in TABLE.items():
+        for role in Role:
+            found = budgets().of(method, role)
+            assert (found == Budget(0, 0)) == (role not in access.roles), (method, role)
+            assert 0 <= found.bytes_max <= MEGABYTES_4
+        assert budgets().of(method, None).bytes_max > 0
+    assert budgets().of("licensemaster.v1.LeaseService/StealSeats", Role.OPERATOR) == Budget(0, 0)
+    for method, role in BY_ROLE:
+        assert role in TABLE[method].roles
+
+
+def test_the_page_tells_the_same_as_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    told = {}
+    for line in page.split("## Budgets")[1].split("\n## ")[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and cells[0].startswith("`"):
+            for name in cells[0].replace("`", "").split(", "):
+                told[name, cells[1]] = cells[2], cells[3]
+    expected = {}
+    for method in BUDGETS:
+        name, found = method.rpartition("/")[2], budgets().of(method, None)
+        expected[name, "every"] = f"{found.bytes_max // 1024:,} KiB", f"{found.elements_max:,}"
+    for (method, role), found in BY_ROLE.items():
+        expected[method.rpartition("/")[2], role.name] = f"{found.bytes_max // 1024:,} KiB", f"{found.elements_max:,}"
+    assert told == expected
+
+
+def test_honest_requests_of_full_size_fit() -> None:
+    site = project_pb2.Project(name="acme", catalog="innovaphone")
+    for number in range(10_000):
+        site.sites.add(name=f"site-{number}", display_name=f"Site {number}")
+        site.devices.add(name=f"site-{number}-box", platform="gateway")
+        site.pbxs.add(name=f"pbx-{number}", site=f"site-{number}", device=f"site-{number}-box", role=2)
+        site.licenses.add(id=f"license-{number}", type="PBX-Port12", quantity=10, device=f"site-{number}-box")
+    for method, request in (
+        (APPLY, project_pb2.ApplyProjectRequest(project=site)),
+        (ACQUIRE, lease_pb2.AcquireSeatsRequest(pbx=f"{ACME}/pbxs/berlin", seats=ten_thousand_seats())),
+    ):
+        data, budget = request.SerializeToString(), budgets().of(method, None)
+        assert len(data) <= budget.bytes_max
+        assert excess(data, request.DESCRIPTOR, budget.elements_max) is None
+
+
+# --- What is counted ------------------------------------------------------------------------------------------------
+
+
+def test_elements_are_counted_at_every_depth_and_the_field_is_named() -> None:
+    request = project_pb2.ApplyProjectRequest()
+    request.project.sites.extend([project_pb2.Site()] * 1000)
+    kind = request.DESCRIPTOR
+    assert excess(request.SerializeToString(), kind, 1001) is None
+    assert excess(request.SerializeToString(), kind, 1000) == "project"
+    acquire = lease_pb2.AcquireSeatsRequest.DESCRIPTOR
+    assert excess(HOLLOW, acquire, 10_000) == "seats"
+    unknown = b"\xc2\x3e\x00" * 1000
+    assert (excess(unknown, acquire, 999), excess(unknown, acquire, 1000)) == ("request", None)
+    filled = lease_pb2.AcquireSeatsRequest(seats=ten_thousand_seats()).SerializeToString()
+    assert (excess(filled, acquire, 9_999), excess(filled, acquire, 10_000)) == ("seats", None)
+    packed = b"\x6a\xe8\x07" + b"\x01" * 1000  # reminder_days of an Ending
+    ending = METHODS["licensemaster.v1.AgreementService/ListEndings"].output_type.fields_by_name["endings"].message_type
+    assert excess(packed, ending, 1000) == "reminder_days"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x0a\x7fabc", b"\xff" * 12, b"\x09\x00\x00\x00", b"\x0b\x0c\x0b", b"\x1a\x05\x0a\x09", b"\x80" * 40],
+    ids=bytes.hex,
+)
+def test_bytes_that_are_no_message_are_told_or_left_to_be_parsed(data: bytes) -> None:
+    kind = project_pb2.ApplyProjectRequest.DESCRIPTOR
+    try:
+        assert excess(data, kind, 1) is None
+    except MalformedError:
+        return
+    project_pb2.ApplyProjectRequest.FromString(data)
+
+
+# --- Over the wire --------------------------------------------------------------------------------------------------
+
+
+def raw(wire: Wire, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    return wire.channel.unary_unary(f"/{method}", request_serializer=bytes, response_deserializer=bytes)
+
+
+@pytest.mark.parametrize(
+    ("who", "method", "data", "field", "told"),
+    [
+        (f"{ACME}/pbxs/berlin", ACQUIRE, named("berlin", HOLLOW), "seats", "10,100"),
+        (f"{ACME}/pbxs/paris", ACQUIRE, named("berlin", HOLLOW), "seats", "10,100"),
+        (f"{ACME}/pbxs/berlin", RENEW, named("berlin", b"\x12\xff\x7f" + b"x" * 100_000), "request", "65,536"),
+        ("operators/anna", APPLY, b"\x0a\xfc\xff\x7f" + b"\x2a\x00" * 1_048_574, "project", "250,000"),
+        ("viewers/vera", "licensemaster.v1.StatusService/GetStatus", b"\x0a\x00" * 1_000, "project", "200"),
+        ("metrics/scraper", "grpc.health.v1.Health/Check", b"\x0a\x00" * 1_900_000, "request", "4,096"),
+    ],
+    ids=["seats", "seats of another", "bytes", "project", "names", "health"],
+)
+async def test_who_brings_too_much_is_told_which_field_and_how_much_it_may_be(
+    secured: InProcess, pki: Pki, who: str, method: str, data: bytes, field: str, told: str
+) -> None:
+    async with shown_to(secured.wire.address, pki.papers(who).credentials) as wire:
+        found = await failure(raw(wire, method)(data))
+    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert told in found.fields[field]
+
+
+async def test_a_site_of_ten_thousand_phones_comes_in_one_call(secured: InProcess, berlin: Wire) -> None:
+    pbx = await opened(berlin, "berlin")
+    answer = await berlin.leases.SyncSeats(
+        lease_pb2.SyncSeatsRequest(pbx=pbx.name, epoch=pbx.epoch, seats=ten_thousand_seats())
+    )
+    assert len(answer.results) == 10_000
+
+
+async def _silent() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+def silent_call(wire: Wire, method: str) -> Awaitable[object]:
+    """A call whose message never comes."""
+    call = wire.channel.stream_unary(f"/{method}", request_serializer=bytes, response_deserializer=bytes)
+    return call(_silent())
+
+
+async def test_who_may_not_call_is_told_so_before_anything_is_read(secured: InProcess, pki: Pki) -> None:
+    address = secured.wire.address
+    revoked = pki.papers(f"{ACME}/pbxs/berlin")
+    pki.authority.revoke([revoked.issued], now=time.time())
+    async with shown_to(address, revoked.credentials) as wire:  # a new connection has the files read again
+        assert (await failure(silent_call(wire, ACQUIRE))).reason == "CERTIFICATE_REVOKED"
+        assert (await failure(silent_call(wire, "licensemaster.v1.LeaseService/None"))).reason == "CERTIFICATE_REVOKED"
+    async with shown_to(address, pki.papers("metrics/p").credentials) as wire:
+        assert (await failure(silent_call(wire, ACQUIRE))).reason == "ROLE_FORBIDDEN"
+        assert (await failure(silent_call(wire, "a.b/C"))).code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
+    sqlite_database_url: str, pki: Pki
+) -> None:
+    settings = {**pki.serve(pki.server_papers()), "message_timeout_seconds": 0.5, "caller_calls_max": 5}
+    async with (
+        in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master,
+        shown_to(f"127.0.0.1:{master.running.port}", pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire,
+    ):
+        found = await asyncio.gather(*(failure(silent_call(wire, RENEW)) for _ in range(9)))
+        assert sorted(one.reason for one in found) == ["CALLER_LIMIT"] * 4 + ["MESSAGE_LATE"] * 5
+        assert {one.retry_after_ms > 0 for one in found if one.reason == "CALLER_LIMIT"} == {True}
+        request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
+        assert (await failure(wire.leases.RenewLease(request))).reason == "UNKNOWN_PBX"
+
+
+async def test_who_is_refused_may_not_ask_as_often_as_it_likes(sqlite_database_url: str, pki: Pki) -> None:
+    settings = {**pki.serve(pki.server_papers()), "refused_calls_per_second": 0.1}
+    stolen, renewed = pki.papers(f"{ACME}/pbxs/berlin"), pki.papers(f"{ACME}/pbxs/berlin")
+    pki.authority.revoke([stolen.issued], now=time.time())
+    request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
+
+    async def asked(wire: Wire) -> Seen:
+        return await failure(wire.leases.RenewLease(request))
+
+    async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
+        address = f"127.0.0.1:{master.running.port}"
+        async with shown_to(address, stolen.credentials) as thief, shown_to(address, renewed.credentials) as berlin:
+            found = [await asked(thief)]
+            while found[-1].reason == "CERTIFICATE_REVOKED":
+                found.append(await asked(thief))
+            assert (found[-1].code, found[-1].reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLER_LIMIT")
+            assert 0 < found[-1].retry_after_ms <= 10_000
+            assert (await asked(berlin)).reason == "UNKNOWN_PBX"  # of the same name, with a good certificate
+
+
+_FAILURES = (AccessDeniedError, InvalidArgumentError, UnknownPbxError, LeaseError, grpc.aio.AbortError)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("who", "data", "reason"),
+    [
+        ("metrics/p", named("berlin", HOLLOW), "ROLE_FORBIDDEN"),
+        (f"{ACME}/pbxs/berlin", named("berlin", HOLLOW), "INVALID_ARGUMENT"),
+        (f"{ACME}/pbxs/berlin", named("berlin", b"\x1a\x7f" * 100_000), "INVALID_ARGUMENT"),
+        (f"{ACME}/pbxs/paris", named("berlin", b"\x1a\x00" * 10_000), "NOT_YOUR_PBX"),
+        (f"{ACME}/pbxs/berlin", named("berlin", b"\x1a\x00" * 10_001), "INVALID_ARGUMENT"),
+        (f"{ACME}/pbxs/berlin", named("berlin", b"\x1a\x06\x0a\x04port" * 1_000), "LEASE_NOT_OPEN"),
+        (f"{ACME}/pbxs/rome", named("rome", b"\x1a\x06\x0a\x04port" * 1_000), "UNKNOWN_PBX"),
+    ],
+    ids=["role", "elements", "malformed", "another's", "too many seats", "no lease", "unknown"],
+)
+async def test_nothing_of_a_refused_request_stays(
+    secured: InProcess, pki: Pki, who: str, data: bytes, reason: str
+) -> None:
+    """The collector is off: what it would have to find is what would stay."""
+    async with shown_to(secured.wire.address, pki.papers(who).credentials) as wire:
+        call = raw(wire, ACQUIRE)
+        assert (await failure(call(data))).reason == reason  # whatever is made once is made
+        with _no_collector():
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(10):
+                assert (await failure(call(data))).reason == reason
+            grown = tracemalloc.get_traced_memory()[0] - before
+            kept = [one for one in gc.get_objects() if isinstance(one, _FAILURES) and one.__traceback__ is not None]
+            assert len(kept) <= 1  # gRPC is about to finish the last call
+    assert grown < 2 * len(data) + 500_000  # of ten
