@@ -1,9 +1,12 @@
 """A small certificate authority in a folder: it issues, renews and revokes certificates, and enrols against tokens.
 
     ca.crt, ca.key     the authority; the key never leaves this folder and is readable by its owner only
-    revoked.crl        for the masters' setting tls_revocations_file; copied to them after each change
+    revoked.crl        for the masters' setting tls_revocations_file, copied to them after each change; names keys too
     issued/SERIAL.crt  every certificate that was issued; no keys of others
     tokens.json        one-time tokens that are open, by their SHA-256
+
+The serial number of a certificate that was enrolled is its token's hash: while the certificate is there, or in
+revoked.crl, the token was used, whatever an older tokens.json says that is put back.
 
 Masters need none of it but ca.crt and revoked.crl: who breaks into a master can issue nothing. Callers hand in the time
 (UNIX seconds). Every change is written whole, to a file that takes the old one's place; one program at a time changes
@@ -17,7 +20,7 @@ import json
 import re
 import secrets
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -35,6 +38,7 @@ from licensemaster.values import key_text
 from master.auth.files import locked
 from master.auth.identity import MASTER, Identity, IdentityError, identity_of
 from master.auth.keys import Key, PublicKey, common_name, key_pem, new_key, pem
+from master.auth.revoked_keys import extension_of, hash_of, key_hash, revoked_key
 from master.auth.shown import day, identity_in, serial_text
 
 _SKEW = timedelta(minutes=5)
@@ -118,7 +122,7 @@ class Authority:
         write_file(folder / "ca.crt", pem(certificate), readers=Readers.ALL)
         (folder / "issued").mkdir(exist_ok=True)
         authority = cls(folder, certificate, key)
-        authority._write_revoked((), now)
+        authority._write_revoked({}, now)
         return authority
 
     @classmethod
@@ -155,16 +159,15 @@ class Authority:
         """A certificate for a caller.
 
         Raises:
-            AuthorityError: the authority has ended.
+            AuthorityError: the key was revoked, or the authority has ended.
         """
-        names = [x509.UniformResourceIdentifier(subject.uri)]
-        return self._issue(subject.name, names, public_key, serves=False, days=days, now=now)
+        return self._issue_to(subject, public_key, days=days, now=now)
 
     def issue_server(self, names: Sequence[str], public_key: PublicKey, *, days: float, now: float) -> Issued:
         """A certificate for a master, by the host names and addresses that callers use; good for its probes too.
 
         Raises:
-            AuthorityError: no name, or one is none; the authority has ended.
+            AuthorityError: no name, or one is none; the key was revoked, or the authority has ended.
         """
         if not names:
             raise AuthorityError("a master's certificate needs at least one host name or address")
@@ -212,7 +215,9 @@ class Authority:
         keys = {one.public_key for one in certificates}
         with locked(self.folder):
             chosen = [one for one in self.issued() if one.public_key in keys]
-            self._write_revoked(self._revoked() | {one.certificate.serial_number for one in chosen}, now)
+            self._write_revoked(
+                self._revoked_keys() | {one.certificate.serial_number: key_hash(one.certificate) for one in chosen}, now
+            )
         return chosen
 
     def open_token(self, subject: Identity, *, seconds: float, now: float) -> str:
@@ -231,7 +236,9 @@ class Authority:
             AuthorityError: it is unknown, used or too old.
         """
         found = self._tokens(now).get(_hash(token))
-        if found is None:
+        serial = _serial_of(token)
+        used = (self.folder / "issued" / f"{serial_text(serial)}.crt").exists() or serial in self._revoked()
+        if found is None or used:
             raise AuthorityError("this token is unknown, was used, or is too old; `pki token` makes another")
         return identity_of(str(found["subject"]))
 
@@ -258,9 +265,20 @@ class Authority:
             if wished not in (MASTER, subject):  # one that names nobody leaves it to the token
                 raise AuthorityError(f"the request is for {wished.resource}, the token for {subject.resource}")
             self._check_end(now)
+            self._check_key(key)
             kept = {key: one for key, one in self._tokens(now).items() if key != _hash(token)}
             self._write_tokens(kept)  # first: a crash costs a token and never gives two certificates
-            return self.issue(subject, key, days=days, now=now)
+            return self._issue_to(subject, key, days=days, now=now, serial=_serial_of(token))
+
+    def _issue_to(
+        self, subject: Identity, public_key: PublicKey, *, days: float, now: float, serial: int | None = None
+    ) -> Issued:
+        names = [x509.UniformResourceIdentifier(subject.uri)]
+        return self._issue(subject.name, names, public_key, serves=False, days=days, now=now, serial=serial)
+
+    def _check_key(self, key: PublicKey) -> None:
+        if hash_of(key) in self._revoked_keys().values():
+            raise AuthorityError("this key was revoked, with a certificate that it had; make a new key and ask again")
 
     def _check_end(self, now: float) -> None:
         if self.ends_at <= now:
@@ -275,16 +293,17 @@ class Authority:
         serves: bool,
         days: float,
         now: float,
+        serial: int | None = None,
     ) -> Issued:
         self._check_end(now)
+        self._check_key(public_key)
+        serial = serial or x509.random_serial_number()
         begins = _moment(now) - _SKEW
         ends = min(_moment(now) + timedelta(days=days), self.certificate.not_valid_after_utc)
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if serves else [])]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
-            x509.CertificateBuilder(
-                self.certificate.subject, common_name(name), public_key, x509.random_serial_number(), begins, ends
-            )
+            x509.CertificateBuilder(self.certificate.subject, common_name(name), public_key, serial, begins, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -306,26 +325,42 @@ class Authority:
             found = x509.load_pem_x509_certificate(path.read_bytes())
             found.verify_directly_issued_by(self.certificate)
             identity_in(found.extensions)
-        except (IsADirectoryError, ValueError, TypeError, InvalidSignature):
+        except (FileNotFoundError, IsADirectoryError, ValueError, TypeError, InvalidSignature):
             return None
         return found
 
     def _revoked(self) -> frozenset[int]:
+        return frozenset(one.serial_number for one in self._revocations())
+
+    def _revoked_keys(self) -> dict[int, bytes | None]:
+        """The hash of each revoked certificate's key, by serial number; None where neither the list has it, as one that
+        was written before lists had keys, nor the certificate is there."""
+        found: dict[int, bytes | None] = {}
+        for one in self._revocations():
+            key = revoked_key(one)
+            if key is None:
+                kept = self._certificate(self.folder / "issued" / f"{serial_text(one.serial_number)}.crt")
+                key = key_hash(kept) if kept is not None else None
+            found[one.serial_number] = key
+        return found
+
+    def _revocations(self) -> x509.CertificateRevocationList:
         path = self.folder / "revoked.crl"
         try:
-            listed = x509.load_pem_x509_crl(path.read_bytes())
+            return x509.load_pem_x509_crl(path.read_bytes())
         except (FileNotFoundError, ValueError) as error:
             remedy = "put a copy from a master or the backup in its place, or who was revoked is trusted again"
             raise AuthorityError(f"{path} is lost or damaged; {remedy}") from error
-        return frozenset(one.serial_number for one in listed)
 
-    def _write_revoked(self, serials: Collection[int], now: float) -> None:
+    def _write_revoked(self, keys: Mapping[int, bytes | None], now: float) -> None:
         builder = x509.CertificateRevocationListBuilder(
             self.certificate.subject, _moment(now), _moment(now) + timedelta(days=_CRL_DAYS)
         )
-        for serial in sorted(serials):
-            one = x509.RevokedCertificateBuilder(serial, _moment(now)).build()
-            builder = builder.add_revoked_certificate(one)
+        for serial, key in sorted(keys.items()):
+            one = x509.RevokedCertificateBuilder(serial, _moment(now))
+            if key is not None:
+                one = one.add_extension(extension_of(key), critical=False)
+            builder = builder.add_revoked_certificate(one.build())
         listed = builder.sign(self._key, hashes.SHA256())
         write_file(self.folder / "revoked.crl", listed.public_bytes(Encoding.PEM), readers=Readers.ALL)
 
@@ -388,3 +423,8 @@ def _moment(seconds: float) -> datetime:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(key_text(token).encode()).hexdigest()
+
+
+def _serial_of(token: str) -> int:
+    """The serial number of the certificate that a token is for: a positive one of 20 bytes at most, never 0."""
+    return int.from_bytes(bytes.fromhex(_hash(token))[:20]) >> 1 or 1

@@ -17,7 +17,8 @@ from cryptography import x509
 
 from licensemaster.file_writer import write_file
 from master.auth.identity import MASTER, IdentityError
-from master.auth.shown import CertificateId, day, shown
+from master.auth.revoked_keys import revoked_key
+from master.auth.shown import CertificateId, Shown, day, shown
 from slave_client import handshake
 from slave_client.pem import CertificateFilesError, NamedFile, Pair, read_pair
 
@@ -55,12 +56,18 @@ class Read:
     ends_at: float
     """When the master's own certificate ends, UNIX seconds."""
     revoked: frozenset[CertificateId]
+    revoked_keys: frozenset[bytes]
+    """Of certificates that were revoked, where the lists say them: no other certificate with such a key is good."""
     revocations_due: float | None
     """When the first of the lists says that a newer one is due, UNIX seconds; None where none says so."""
     page: ssl.SSLContext
     """For the metrics page, which does not speak gRPC."""
     is_known: bool
     """Whether who believes `ca` alone believes the certificate."""
+
+    def is_revoked(self, found: Shown) -> bool:
+        """Whether somebody's certificate, or its key, is in a list of revoked ones."""
+        return found.id in self.revoked or found.key in self.revoked_keys
 
 
 def read_files(files: CertificateFiles, now: float) -> Read:
@@ -73,8 +80,8 @@ def read_files(files: CertificateFiles, now: float) -> Read:
     pair = read_pair(certificate, key, NamedFile("tls_ca_file", files.ca))
     _check_serves(certificate, pair, now)
     page, known = _page_context(certificate, pair), handshake.is_known_to(pair)
-    revoked, due = _revocations(files, pair.authorities)
-    return Read(pair.certificate, pair.key, pair.ca, pair.ends_at, revoked, due, page, known)
+    revoked, keys, due = _revocations(files, pair.authorities)
+    return Read(pair.certificate, pair.key, pair.ca, pair.ends_at, revoked, keys, due, page, known)
 
 
 def with_revocations(read: Read, files: CertificateFiles) -> Read:
@@ -83,18 +90,23 @@ def with_revocations(read: Read, files: CertificateFiles) -> Read:
     Raises:
         CertificateFilesError: the lists cannot be read, or are not by an authority that is believed.
     """
-    revoked, due = _revocations(files, x509.load_pem_x509_certificates(read.ca))
-    return replace(read, revoked=revoked, revocations_due=due)
+    revoked, keys, due = _revocations(files, x509.load_pem_x509_certificates(read.ca))
+    return replace(read, revoked=revoked, revoked_keys=keys, revocations_due=due)
 
 
 def _revocations(
     files: CertificateFiles, authorities: Sequence[x509.Certificate]
-) -> tuple[frozenset[CertificateId], float | None]:
+) -> tuple[frozenset[CertificateId], frozenset[bytes], float | None]:
     lists: list[x509.CertificateRevocationList] = []
     if files.revocations:
         lists = _lists(NamedFile("tls_revocations_file", files.revocations), authorities)
     revoked = frozenset((found.issuer.public_bytes(), one.serial_number) for found in lists for one in found)
-    return revoked, min((found.next_update_utc.timestamp() for found in lists if found.next_update_utc), default=None)
+    keys = frozenset(key for found in lists for one in found if (key := revoked_key(one)) is not None)
+    return (
+        revoked,
+        keys,
+        min((found.next_update_utc.timestamp() for found in lists if found.next_update_utc), default=None),
+    )
 
 
 def _check_serves(file: NamedFile, pair: Pair, now: float) -> None:

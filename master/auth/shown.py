@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from master.auth.identity import MASTER, SCHEME, Identity, IdentityError, identity_of
+from master.auth.revoked_keys import key_hash
 
 CertificateId = tuple[bytes, int]
 """The issuer's name (DER) and the serial number, which is one issuer's own: together they name one certificate."""
@@ -21,6 +22,8 @@ class Shown:
     id: CertificateId
     ends_at: float
     """UNIX seconds."""
+    key: bytes
+    """The hash of its public key (`revoked_keys.key_hash`)."""
 
     @property
     def serial(self) -> str:
@@ -35,7 +38,8 @@ def shown(certificate: x509.Certificate) -> Shown:
         IdentityError: it names several, or somebody whose name cannot be.
     """
     name = certificate.issuer.public_bytes(), certificate.serial_number
-    return Shown(identity_in(certificate.extensions), name, certificate.not_valid_after_utc.timestamp())
+    ends_at = certificate.not_valid_after_utc.timestamp()
+    return Shown(identity_in(certificate.extensions), name, ends_at, key_hash(certificate))
 
 
 def identity_in(extensions: x509.Extensions) -> Identity:

@@ -137,7 +137,7 @@ class Gate(Periodic):
         Raises:
             AccessDeniedError: it was revoked or ended.
         """
-        if found.id in self._certificates.current.revoked:
+        if self._certificates.current.is_revoked(found):
             raise AccessDeniedError(Denial.CERTIFICATE_REVOKED, "this certificate was revoked; ask for a new one")
         if found.ends_at <= self._clock():
             raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")

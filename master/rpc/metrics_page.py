@@ -191,4 +191,4 @@ def _shown(certificate: bytes) -> Shown | None:
 
 
 def _may_read(found: Shown, certificates: Certificates, now: float) -> bool:
-    return may_read_metrics(found.identity) and found.id not in certificates.current.revoked and found.ends_at > now
+    return may_read_metrics(found.identity) and not certificates.current.is_revoked(found) and found.ends_at > now

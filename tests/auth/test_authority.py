@@ -52,6 +52,40 @@ def test_a_token_is_used_once_by_many_at_once(pki: Pki) -> None:
         assert sum(pool.map(enrol, range(16))) == 1
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_revoked_key_gets_no_certificate_under_any_name(pki: Pki, is_listed: bool) -> None:
+    key, now = new_key(), time.time()
+    berlin, paris = (identity_of(f"license-master://projects/acme/pbxs/{name}") for name in ("berlin", "paris"))
+    issued = pki.authority.issue(berlin, key.public_key(), days=30, now=now)
+    if is_listed:
+        pki.authority.revoke([issued], now=now)
+        (pki.folder / "issued" / f"{issued.serial}.crt").unlink()  # the list itself names the key
+    else:  # a list from before lists named keys
+        pki.authority._write_revoked({issued.certificate.serial_number: None}, now)
+    token = pki.authority.open_token(paris, seconds=60, now=now)
+    with pytest.raises(AuthorityError, match="this key was revoked"):
+        pki.authority.issue(paris, key.public_key(), days=1, now=now)
+    with pytest.raises(AuthorityError, match="this key was revoked"):
+        pki.authority.issue_server(["localhost"], key.public_key(), days=1, now=now)
+    with pytest.raises(AuthorityError, match="this key was revoked"):
+        pki.authority.enrol(signing_request(paris, key), token, days=1, now=now)
+    assert pki.authority.enrol(signing_request(paris, new_key()), token, days=1, now=now), "the token was not spent"
+
+
+@pytest.mark.parametrize("left", ["the certificate", "its revocation"])
+def test_an_older_file_of_tokens_opens_no_used_one(pki: Pki, left: str) -> None:
+    berlin, now = identity_of(f"license-master://{BERLIN}"), time.time()
+    token = pki.authority.open_token(berlin, seconds=60, now=now)
+    backup = (pki.folder / "tokens.json").read_bytes()
+    issued = pki.authority.enrol(signing_request(berlin, new_key()), token, days=1, now=now)
+    if left == "its revocation":
+        pki.authority.revoke([issued], now=now)
+        (pki.folder / "issued" / f"{issued.serial}.crt").unlink()
+    (pki.folder / "tokens.json").write_bytes(backup)
+    with pytest.raises(AuthorityError, match="was used"):
+        pki.authority.enrol(signing_request(berlin, new_key()), token, days=1, now=now)
+
+
 async def test_who_lost_a_key_lost_what_it_was_renewed_to(pki: Pki) -> None:
     first = pki.papers(BERLIN).issued
     second = pki.authority.renew(first, now=time.time() + 60)

@@ -15,6 +15,8 @@ from structlog.testing import capture_logs
 
 from licensemaster.file_writer import write_file
 from licensemaster.v1 import lease_pb2, license_pb2, plan_pb2, project_pb2, status_pb2
+from master.auth.identity import identity_of
+from master.auth.keys import key_pem, new_key, pem
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure, seen
 from tests.support.estates import project
@@ -193,6 +195,20 @@ async def test_a_revoked_certificate_is_good_for_nothing_at_once(secured: InProc
         assert (await failure(opened(wire, "berlin"))).reason == "CERTIFICATE_REVOKED"
     async with shown_to(secured.wire.address, pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire:
         await opened(wire, "berlin")
+
+
+async def test_a_revoked_key_is_good_for_nothing_under_another_certificate_either(secured: InProcess, pki: Pki) -> None:
+    """One that was issued by a copy of the authority, which knows of no revocation."""
+    key, now = new_key(), time.time()
+    berlin, anna = (identity_of(f"license-master://{one}") for one in (f"{ACME}/pbxs/berlin", "operators/anna"))
+    issued = pki.authority.issue(berlin, key.public_key(), days=30, now=now)
+    other = pki.authority.issue(anna, key.public_key(), days=30, now=now)
+    (pki.folder / "issued" / f"{other.serial}.crt").unlink()
+    assert [one.serial for one in pki.authority.revoke([issued], now=now)] == [issued.serial]
+    credentials = grpc.ssl_channel_credentials(pki.ca, key_pem(key), pem(other.certificate))
+    async with shown_to(secured.wire.address, credentials) as wire:
+        found = await failure(wire.projects.ListProjects(project_pb2.ListProjectsRequest()))
+    assert found.reason == "CERTIFICATE_REVOKED"
 
 
 async def _read_to_its_end(stream: AsyncIterable[object]) -> None:

@@ -1,0 +1,44 @@
+"""Keys that are revoked with their certificates: in each entry of a list of revoked certificates, the key's hash.
+
+Whoever has a stolen key could else have it certified anew, under any name. Programs that do not know the extension see
+an ordinary list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+_KEY_HASH: Final = x509.ObjectIdentifier("2.25.97136384170394276830245116803247359213")
+"""Of this project alone: an arc made of a UUID, as anybody may make one (ITU-T X.667); its value an OCTET STRING."""
+_OCTETS: Final = b"\x04\x20"
+"""What stands before 32 bytes in DER."""
+
+
+def key_hash(certificate: x509.Certificate) -> bytes:
+    """SHA-256 of a certificate's public key, with its kind (SubjectPublicKeyInfo, DER)."""
+    return hash_of(certificate.public_key())
+
+
+def hash_of(key: CertificatePublicKeyTypes) -> bytes:
+    """The same of a key that has no certificate yet."""
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def extension_of(revoked: bytes) -> x509.UnrecognizedExtension:
+    """What says in an entry that the key with this hash is revoked."""
+    return x509.UnrecognizedExtension(_KEY_HASH, _OCTETS + revoked)
+
+
+def revoked_key(entry: x509.RevokedCertificate) -> bytes | None:
+    """The hash of an entry's key; None where the list does not say it, as other authorities' lists do not."""
+    try:
+        found = entry.extensions.get_extension_for_oid(_KEY_HASH).value
+    except x509.ExtensionNotFound:
+        return None
+    assert isinstance(found, x509.UnrecognizedExtension)
+    return found.value.removeprefix(_OCTETS)
