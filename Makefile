@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard proto/licensemaster/v1/*.proto)
 GENERATED := proto/licensemaster/v1/.generated
 
-.PHONY: help setup demo test lint breaking audit bench chaos format clean
+.PHONY: help setup demo test test-slow lint breaking audit bench chaos format clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -33,6 +33,9 @@ demo: setup ## a live estate: master, sites, outage, recovery (under a minute)
 
 test: setup ## the whole suite, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n auto
+
+test-slow: setup ## what tries inputs by chance, at length and with other seeds: every RPC, documents, histories
+	TESTS_LONG=1 $(BIN)/python -m pytest -n auto tests/rpc/test_every_rpc.py tests/rpc/test_document_fuzz.py tests/invariants
 
 lint: setup ## formatting, types, architecture, protos
 	$(BIN)/ruff check .

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
+_CALLERS_MAX = 1_000
+_SHARE = 5
+
 
 class SparingLog:
     """A log of what others can cause as often as they like: so many lines of a kind in a while, the rest only counted.
@@ -17,15 +20,31 @@ class SparingLog:
     """
 
     def __init__(
-        self, log: structlog.stdlib.BoundLogger, *, clock: Callable[[], float], lines_max: int, seconds: float
+        self,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        clock: Callable[[], float],
+        lines_max: int,
+        seconds: float,
+        each: tuple[str, ...] = (),
     ) -> None:
-        """At most `lines_max` lines of one event in `seconds`, by `clock`."""
+        """At most `lines_max` lines of one event in `seconds`, by `clock`.
+
+        Args:
+            log: where they go.
+            clock: seconds.
+            lines_max: how many lines.
+            seconds: in how long.
+            each: the fields that tell apart who causes them, and why: each of those has so many lines, all together
+                five times as many, so that a noisy one hides nobody else.
+        """
         self._log = log
         self._clock = clock
         self._lines_max = lines_max
         self._seconds = seconds
+        self._each = each
         self._lock = threading.Lock()
-        self._kinds: dict[str, _Lines] = {}
+        self._kinds: dict[tuple[str, ...], _Lines] = {}
 
     def info(self, event: str, **what: object) -> None:
         """What is to be known."""
@@ -41,15 +60,36 @@ class SparingLog:
 
     def _tell(self, write: Callable[..., object], event: str, what: dict[str, object]) -> None:
         with self._lock:
-            now, kind = self._clock(), self._kinds.setdefault(event, _Lines())
-            if not 0 <= now - kind.since < self._seconds:
-                kind.since, kind.told = now, 0
-            if kind.told >= self._lines_max:
-                kind.left_out += 1
+            now = self._clock()
+            kinds = [self._lines((event,), now)]
+            most = [self._lines_max]
+            if self._each:
+                kinds.append(self._lines((event, *(str(what.get(name)) for name in self._each)), now))
+                most = [_SHARE * self._lines_max, self._lines_max]
+            if any(kind.told >= limit for kind, limit in zip(kinds, most, strict=True)):
+                for kind in kinds:
+                    kind.left_out += 1
                 return
-            kind.told += 1
-            left_out, kind.left_out = kind.left_out, 0
+            left_out = kinds[-1].left_out
+            for kind in kinds:
+                kind.told += 1
+                kind.left_out = 0
         write(event, **what, **({"left_out": left_out} if left_out else {}))
+
+    def _lines(self, key: tuple[str, ...], now: float) -> _Lines:
+        found = self._kinds.get(key)
+        if found is None:
+            if len(self._kinds) >= _CALLERS_MAX:
+                self._kinds = {one: lines for one, lines in self._kinds.items() if self._lasts(lines, now)}
+            if len(self._kinds) >= _CALLERS_MAX:
+                key = (key[0], "others")
+            found = self._kinds.setdefault(key, _Lines())
+        if not self._lasts(found, now):
+            found.since, found.told = now, 0
+        return found
+
+    def _lasts(self, lines: _Lines, now: float) -> bool:
+        return 0 <= now - lines.since < self._seconds
 
 
 @dataclass(slots=True)

@@ -22,10 +22,12 @@ from master.leasing.fair_queue import FairQueue, QueueLimits
 from master.leasing.lease_clock import never_stepped
 from master.leasing.requests import Answer, Request, lane_of, load_of, urgency_of
 from master.metrics import Metrics
+from master.sparing_log import SparingLog
 from master.store.database import Database, StorageError, StorageProblem, Tx
 from master.tasks import Kept, Tasks
 
-_log = structlog.get_logger(__name__)
+_LINES_MAX, _LINES_SECONDS = 10, 60.0
+"""How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
 
 
 class QueueFullError(Exception):
@@ -96,6 +98,13 @@ class Committer:
         self._stepped_seconds = stepped_seconds
         self._doubt = doubt
         self._vigil = vigil
+        self._told = SparingLog(
+            structlog.get_logger(__name__),
+            clock=perf_counter,
+            lines_max=_LINES_MAX,
+            seconds=_LINES_SECONDS,
+            each=("request", "pbx", "problem"),
+        )
         self._queue: FairQueue[_Waiting] = FairQueue(limits.queue)
         self._arrived = asyncio.Event()
         self._kept: Kept | None = None
@@ -188,15 +197,17 @@ class Committer:
             if failed.problem.ends_service:
                 self._doubt(str(failed))  # and who looks then tells it once, not with every batch
             else:
-                _log.error("commit failed", problem=failed.problem.name, detail=str(failed), requests=requests)
+                self._told.error("commit failed", problem=failed.problem.name, detail=str(failed), requests=requests)
         elif failed is not None:
-            _log.error("a batch failed and was tried again request by request", requests=requests, exc_info=failed)
+            self._told.error(
+                "a batch failed and was tried again request by request", requests=requests, exc_info=failed
+            )
 
     async def _alone(self, request: Request) -> Answer | Exception:
         try:
             return (await self._transact([request]))[0]
         except Exception as error:
-            _log.exception("a request failed", request=type(request).__name__, pbx=str(request.pbx))
+            self._told.error("a request failed", request=type(request).__name__, pbx=str(request.pbx), exc_info=error)
             return error
 
     async def _transact(self, requests: list[Request]) -> list[Answer | Exception]:

@@ -36,6 +36,7 @@ from master.leasing.requests import RequestIdTakenError, UnknownNameError, Unkno
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
+from master.store.problems import UnstorableError
 
 DOMAIN = "license-master"
 
@@ -88,6 +89,7 @@ DOCUMENT_CODES = {
     DocumentProblem.REPLAYED: grpc.StatusCode.FAILED_PRECONDITION,
 }
 _UNPROVEN = {Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED}
+_UNSTORABLE = "a number or text of the request is one that no database keeps; correct it"
 _RETRY_STORAGE_SECONDS = 1.0
 _MESSAGE_BYTES_MAX = 700
 _REASON_BYTES_MAX = 500
@@ -164,12 +166,17 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), 5.0)
         case StoppedError():
             return Failure(code.UNAVAILABLE, "DRAINING", str(error), _RETRY_STORAGE_SECONDS)
-        case StorageError(problem=StorageProblem.STORAGE_SCHEMA):
-            return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
-        case StorageError(problem=StorageProblem.STORAGE_BUSY):
-            return Failure(code.RESOURCE_EXHAUSTED, error.problem.name, str(error), _RETRY_STORAGE_SECONDS)
-        case StorageError():
-            return Failure(code.UNAVAILABLE, error.problem.name, str(error), _RETRY_STORAGE_SECONDS)
+        case UnstorableError():
+            return Failure(
+                code.INVALID_ARGUMENT, "INVALID_ARGUMENT", _UNSTORABLE, violations=[("request", _UNSTORABLE)]
+            )
+        case StorageError(problem=problem):
+            told = f"{problem.value}; the master's log says more"  # what a driver says is not for callers
+            if problem is StorageProblem.STORAGE_SCHEMA:
+                return Failure(code.FAILED_PRECONDITION, problem.name, told)
+            busy = problem is StorageProblem.STORAGE_BUSY
+            status = code.RESOURCE_EXHAUSTED if busy else code.UNAVAILABLE
+            return Failure(status, problem.name, told, _RETRY_STORAGE_SECONDS)
         case _:
             return Failure(code.INTERNAL, "INTERNAL", "the master failed to serve this request; its log says why")
 

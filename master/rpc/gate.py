@@ -36,7 +36,7 @@ LOOK_SECONDS = 1.0
 """How often the files are looked at, and with them the streams: how long a revoked certificate may keep one."""
 _KNOWN_MAX = 10_000
 _LINES_MAX, _LINES_SECONDS = 20, 10.0
-"""How many lines callers that are turned away may cost the log."""
+"""How many lines one caller that is turned away for one reason may cost the log."""
 
 identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
 """Who proved to make the call that is being served; None in plain text."""
@@ -75,7 +75,11 @@ class Gate(Periodic):
         self._refusals = refusals
         self._known: dict[bytes, Shown] = {}
         self._log = SparingLog(
-            structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS
+            structlog.get_logger(__name__),
+            clock=clock,
+            lines_max=_LINES_MAX,
+            seconds=_LINES_SECONDS,
+            each=("caller", "reason"),
         )
         self._streams: dict[asyncio.Task[Any], tuple[Shown, str, str]] = {}
         """By the task that serves it: whose it is, its method, and where from."""

@@ -8,6 +8,7 @@ are a stream, which looks the same to callers: it is asked first, and reads its 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
@@ -24,11 +25,12 @@ from master.rpc.admission import Admission, caller_of_call, turn_away
 from master.rpc.errors import Failure, abort, failure_of, let_go
 from master.rpc.gate import Gate
 from master.sparing_log import SparingLog
+from master.store.problems import UnstorableError
 
 __all__ = ["CallInterceptor", "caller_of_call"]
 _log = structlog.get_logger(__name__)
-_STRANGERS_MAX, _STRANGERS_SECONDS = 10, 60.0
-"""How many lines callers who name unknown PBXs may cost the log."""
+_LINES_MAX, _LINES_SECONDS = 10, 60.0
+"""How many lines what one caller sends to one method may cost the log."""
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -45,7 +47,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._budgets = budgets
         self._message_seconds = message_seconds
         self._handlers: dict[str, Handler] = {}
-        self._strangers = SparingLog(_log, clock=monotonic, lines_max=_STRANGERS_MAX, seconds=_STRANGERS_SECONDS)
+        self._told = SparingLog(
+            _log, clock=monotonic, lines_max=_LINES_MAX, seconds=_LINES_SECONDS, each=("method", "caller")
+        )
 
     async def intercept_service(
         self,
@@ -64,7 +68,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
-        count = _Counts(self._metrics, service, name, self._strangers)
+        count = _Counts(self._metrics, service, name, self._told)
         admission = Admission(
             count.method, plain, gate=self._gate, budgets=self._budgets, message_seconds=self._message_seconds
         )
@@ -80,10 +84,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 class _Counts:
-    """The metrics of one method, and the log of who named unknown PBXs to it or others."""
+    """The metrics of one method, and the log of what is wrong with its calls."""
 
-    def __init__(self, metrics: Metrics, service: str, method: str, strangers: SparingLog) -> None:
-        self.strangers = strangers
+    def __init__(self, metrics: Metrics, service: str, method: str, told: SparingLog) -> None:
+        self.told = told
         self.method = f"{service}/{method}"
         self._handled = metrics.rpc_handled
         self._labels = (service, method)
@@ -158,11 +162,13 @@ async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
 
 def _told(error: Exception, count: _Counts) -> Failure:
     failure = failure_of(error)
+    caller = _without_port(caller_of_call.get())
     if failure.code is grpc.StatusCode.INTERNAL:
-        _log.error("an RPC failed", method=count.method, exc_info=error)
+        count.told.error("an RPC failed", method=count.method, caller=caller, exc_info=error)
+    elif isinstance(error, UnstorableError):
+        count.told.error("no database keeps a value", method=count.method, caller=caller, why=str(error))
     elif isinstance(error, UnknownPbxError):  # with a good certificate, it may be, and nobody else would tell
-        caller = caller_of_call.get()
-        count.strangers.warning("an unknown PBX was named", method=count.method, caller=caller, why=str(error))
+        count.told.warning("an unknown PBX was named", method=count.method, caller=caller, why=str(error))
     return failure
 
 
@@ -171,6 +177,11 @@ async def _refuse(context: Context, failure: Failure) -> None:
         await abort(context, failure)
     except grpc.aio.AbortError as error:  # gRPC raises it itself once the call's handler has returned
         let_go(error)
+
+
+def _without_port(caller: str) -> str:
+    """The caller, whichever connection it has: a new one for each call is no new caller."""
+    return re.sub(r":\d+(?=\)?$)", "", caller)
 
 
 def _code_of(context: Context) -> grpc.StatusCode:

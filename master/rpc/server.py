@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -92,6 +93,30 @@ class CallBounds:
     """Calls at a time over one connection, streams among them; more wait at the caller's. None: any number."""
 
 
+class _Health(health.aio.HealthServicer):
+    """As gRPC has it, which leaves out `List`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, Any] = {}
+
+    async def set(self, service: str, status: Any) -> None:
+        """Tell of a service from now on."""
+        self._told[service] = status
+        await super().set(service, status)
+
+    async def enter_graceful_shutdown(self) -> None:
+        """Tell that none is served any more."""
+        self._told = dict.fromkeys(self._told, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await super().enter_graceful_shutdown()
+
+    async def List(self, request: Any, context: object) -> Any:
+        """How every service is."""
+        found = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._told.items()}
+        answer: Any = health_pb2
+        return answer.HealthListResponse(statuses=found)
+
+
 class Server:
     """Serves until told to stop."""
 
@@ -143,7 +168,7 @@ class Server:
         webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_service, self._server)
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreement_service, self._server)
         self._serving: set[asyncio.Task[object]] = set()
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection(self._server, (*SERVICES, health.SERVICE_NAME))
 

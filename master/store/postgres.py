@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from master.attempts import Attempts
 from master.store.connections import COMMIT, WHICH, Connections, Patience
 from master.store.database import Database, Row, Tx
-from master.store.problems import AllInUseError, StorageError, storage_error
+from master.store.problems import AllInUseError, StorageError, UnstorableError, is_of_value, storage_error
 from master.store.sqlite_file import Use
 
 T = TypeVar("T")
@@ -142,6 +142,8 @@ class PostgresDatabase(Database):
         except Exception as error:
             if raw.is_closed():  # given up between two statements, the driver fails as it happens to
                 raise asyncpg.InterfaceError("the connection was given up") from error
+            if is_of_value(error):  # the connection is as good as before
+                raise UnstorableError(str(error)) from error
             raise
         finally:
             patience.stop()

@@ -44,6 +44,10 @@ class StorageError(Exception):
         self.detail = detail
 
 
+class UnstorableError(Exception):
+    """A value cannot be kept; the request that brought it fails, and the database is as well as ever."""
+
+
 class AllInUseError(Exception):
     """None of the connections became free in time."""
 
@@ -82,6 +86,8 @@ def storage_error(error: BaseException) -> Exception:
     if isinstance(error, AllInUseError):
         return StorageError(StorageProblem.STORAGE_BUSY)
     text = str(original)
+    if is_of_value(cause):
+        return UnstorableError(text)
     if isinstance(cause, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
         return cause if isinstance(cause, Exception) else RuntimeError(text)
     if isinstance(cause, asyncpg.DiskFullError) or _said_by_sqlite(cause, "disk is full") or "No space left" in text:
@@ -97,6 +103,13 @@ def storage_error(error: BaseException) -> Exception:
     if isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
         return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}; name the server that takes writes")
     return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)
+
+
+def is_of_value(cause: BaseException) -> bool:
+    """Whether a driver or server refuses a value, not the work: asyncpg does so with an InterfaceError, too."""
+    return isinstance(cause, asyncpg.DataError | OverflowError | UnicodeEncodeError | sqlite3.DataError) or (
+        isinstance(cause, asyncpg.InterfaceError) and isinstance(cause, ValueError)
+    )
 
 
 def _said_by_sqlite(cause: BaseException, *words: str) -> bool:

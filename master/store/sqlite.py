@@ -168,6 +168,8 @@ class _SqliteThread:
             return result
         except ReplacedError as error:
             raise StorageError(StorageProblem.STORAGE_REPLACED, f"{error}; {_REPLACED}") from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise storage_error(error) from error
         except (sqlite3.Error, DBAPIError) as error:
             self._disconnect()
             raise storage_error(error) from error

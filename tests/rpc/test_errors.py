@@ -50,7 +50,7 @@ from master.rpc.errors import (
 from master.store import database, events, postgres, problems, sqlite
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
-from master.store.problems import AllInUseError
+from master.store.problems import AllInUseError, UnstorableError
 from master.store.sqlite_file import InUseError, ReplacedError
 
 CODE = grpc.StatusCode
@@ -65,6 +65,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
     (RequestIdTakenError("r-1", "licenses.bound"), CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", False),
     (PriceFileError("prices.toml:1: no"), CODE.INVALID_ARGUMENT, "PRICE_FILE_INVALID", False),
+    (UnstorableError("$1: no"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
     (UnknownPbxError(PbxName("acme", "x")), CODE.NOT_FOUND, "UNKNOWN_PBX", False),
     (NotLearningError("acme"), CODE.FAILED_PRECONDITION, "NOT_LEARNING", False),
     (NoLeaseToEndError("x never opened a lease"), CODE.FAILED_PRECONDITION, "NO_LEASE_TO_END", False),
@@ -147,3 +148,10 @@ def _own_exceptions() -> Iterator[type[Exception]]:
         for _, found in inspect.getmembers(module, inspect.isclass):
             if issubclass(found, Exception) and found.__module__.startswith("master."):
                 yield found
+
+
+def test_what_a_driver_says_is_not_for_callers() -> None:
+    said = "<class 'asyncpg.UndefinedTableError'>: relation seat [SQL: SELECT 1] in /var/lib/license-master.db"
+    for problem in StorageProblem:
+        told = failure_of(StorageError(problem, said)).message
+        assert told == f"{problem.value}; the master's log says more"

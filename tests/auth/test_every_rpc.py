@@ -1,0 +1,41 @@
+"""Whatever anybody sends to an RPC over TLS, theirs to call or not, is answered, and the answer tells of no insides."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+from structlog.testing import capture_logs
+
+from licensemaster.v1 import project_pb2
+from tests.auth.pki import Pki, shown_to
+from tests.rpc.fuzzing import Chance, Told, answer, every_rpc, request
+from tests.support.estates import project
+from tests.support.masters import InProcess
+
+ROUNDS = 3
+
+
+@pytest.mark.parametrize(
+    "who", ["projects/acme/pbxs/berlin", "projects/other/viewers/eve", "viewers/eve", "metrics/scraper", "revoked"]
+)
+async def test_whatever_anybody_sends_is_answered(
+    secured: InProcess, pki: Pki, who: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    papers = pki.papers("viewers/mallory" if who == "revoked" else who)
+    if who == "revoked":
+        pki.authority.revoke([papers.issued], now=time.time())
+        assert secured.running.gate is not None
+        await secured.running.gate.look()
+    chance = Chance(7, {"ApplyProjectRequest": project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 5}))})
+    told = Told()
+    async with shown_to(secured.wire.address, papers.credentials) as wire:
+        with capture_logs() as lines:
+            for _ in range(ROUNDS):
+                for rpc in every_rpc():
+                    sent = request(chance, rpc)
+                    told.take(rpc, sent, *await answer(rpc, wire.channel, sent))
+    assert not told.wrong, "\n".join(told.wrong[:20])
+    assert [line for line in lines if line["log_level"] in ("error", "critical")] == []
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
