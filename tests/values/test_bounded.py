@@ -215,14 +215,12 @@ PARSERS: dict[str, dict[str, str]] = {
         "x509.load_pem_x509_crl": "at most 4 MiB, each byte looked at once",
     },
     "master/cli/agreement_views.py": {"json.loads": _OWN},
-    "master/cli/audit.py": {"bytes.fromhex": "at most 1,000 bytes"},
     "master/cli/listings.py": {"json.loads": _OWN},
     "master/cli/pki_files.py": {
         "x509.load_pem_x509_certificate": _OWN,
         "x509.load_pem_x509_certificates": _OWN,
         "x509.load_pem_x509_csr": "at most 16 KiB",
     },
-    "master/domain/audit_export.py": {"bytes.fromhex": "part of a line that was counted"},
     "master/domain/toml_lines.py": {"tomllib.loads": "one quoted part of a key, of a text that was counted"},
     "master/launch.py": {"json.loads": _OWN},
     "master/leasing/apply.py": {"json.loads": _OWN},
@@ -243,11 +241,10 @@ PARSERS: dict[str, dict[str, str]] = {
     },
     "master/store/agreements.py": {"json.loads": _OWN},
     "master/vendor.py": {
-        "bytes.fromhex": "64 digits",
         "load_pem_private_key": "at most 1 MiB, one key",
         "load_pem_public_key": "at most 1 MiB, one key",
     },
-    "slave_client/device_key.py": {"bytes.fromhex": _OWN, "json.loads": _OWN, "load_pem_private_key": _OWN},
+    "slave_client/device_key.py": {"json.loads": _OWN, "load_pem_private_key": _OWN},
     "slave_client/documents.py": {
         "json_format.Parse": "`check_json` before",
         "payload.FromString": "bytes and elements counted before",
@@ -274,7 +271,7 @@ def _parser_calls(tree: ast.AST) -> Iterator[str]:
 def _is_parser(called: str) -> bool:
     module, _, name = called.rpartition(".")
     return (
-        name in {"FromString", "ParseFromString", "MergeFromString", "fromhex", "a2b_base64", "unhexlify"}
+        name in {"FromString", "ParseFromString", "MergeFromString", "a2b_base64"}
         or name.startswith(("load_pem_", "load_der_", "b64decode", "urlsafe_b64decode", "decompress", "from_ical"))
         or (module in {"json", "tomllib", "pickle", "marshal", "yaml"} and name.startswith(("load", "safe_load")))
         or (module == "csv" and "eader" in name)
