@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from slave_client.signatures import has_signed
+
+__all__ = ["Signer", "has_signed"]
 
 _STANDBY_LEASE = b"license-master standby lease v1\n"
 """Goes before what is signed, so that a standby lease never passes for a lease, nor a lease for one."""
@@ -46,12 +50,3 @@ class Signer:
         key = Ed25519PrivateKey.generate()
         public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return hashlib.sha256(public).hexdigest()[:16], key.private_bytes_raw()
-
-
-def has_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether a raw public key has signed exactly these bytes; one that is no key has signed nothing."""
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True

@@ -29,7 +29,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from licensemaster.file_writer import Before, Readers, write_file
 from licensemaster.files import FileError, read_text
 from licensemaster.v1 import document_pb2
-from licensemaster.values import BadValueError, key_text, license_name, plain, resource, whole_number
+from licensemaster.values import BadValueError, key_text, license_name, plain, public_key, resource, whole_number
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
 from master.domain.catalog import Catalog, UnknownLicenseNameError
 from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
@@ -115,7 +115,7 @@ def read_public_key(file_or_hex: str) -> bytes:
         VendorError: there is none, or it is none.
     """
     if _HEX.fullmatch(in_hex := key_text(file_or_hex)):
-        return bytes.fromhex(in_hex)
+        return _checked(file_or_hex, bytes.fromhex(in_hex))
     content = _read(Path(file_or_hex))
     if "PRIVATE KEY" in content:
         raise VendorError(f"{file_or_hex}: it is a private key, which stays with its owner; name the .pub file")
@@ -123,11 +123,18 @@ def read_public_key(file_or_hex: str) -> bytes:
         key = load_pem_public_key(content.encode())
     except ValueError as error:
         if _HEX.fullmatch(text := key_text(content)):
-            return bytes.fromhex(text)
+            return _checked(file_or_hex, bytes.fromhex(text))
         raise VendorError(f"{file_or_hex}: it is no public key in PEM form, nor 64 hexadecimal digits") from error
     if not isinstance(key, Ed25519PublicKey):
         raise VendorError(f"{file_or_hex}: it is a public key, but no Ed25519 key")
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return _checked(file_or_hex, key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+
+def _checked(file_or_hex: str, key: bytes) -> bytes:
+    try:
+        return public_key(key)
+    except BadValueError as error:
+        raise VendorError(f"{file_or_hex}: {error}") from error
 
 
 def public_pem(raw: bytes) -> bytes:

@@ -9,8 +9,7 @@ from typing import Final
 
 import grpc
 
-from licensemaster.values import BadValueError, clean, resource, target
-from slave_client.promise import PUBLIC_KEY_LENGTH
+from licensemaster.values import BadValueError, clean, public_key, resource, target
 from slave_client.tls import TlsFiles
 
 
@@ -76,8 +75,11 @@ class ClientConfig:
             raise ConfigError("tls and credentials are two ways to say the same; give one")
         if not self.software_version:
             raise ConfigError("software_version must not be empty")
-        if any(len(key) != PUBLIC_KEY_LENGTH for key in self.trusted_keys):
-            raise ConfigError(f"trusted_keys must be raw Ed25519 public keys of {PUBLIC_KEY_LENGTH} bytes")
+        for key in self.trusted_keys:
+            try:
+                public_key(key)
+            except BadValueError as error:
+                raise ConfigError(f"trusted_keys must be raw Ed25519 public keys: {error}") from error
         if not 1 <= self.seats_per_call_max <= 10_000:
             raise ConfigError("seats_per_call_max must be 1 to 10,000")
         for name in ("call_timeout_seconds", "give_up_after_seconds", "backoff_base_seconds", "save_every_seconds"):

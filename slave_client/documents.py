@@ -11,8 +11,7 @@ import hashlib
 import re
 from typing import Final, TypeAlias, TypeVar
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
@@ -20,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from licensemaster.files import FileError, decoded
 from licensemaster.v1 import document_pb2
 from licensemaster.values.bounded import Limits, OverLimitError, check_json
+from slave_client.signatures import has_signed
 
 PAYLOAD_BYTES_MAX: Final = 1_048_576
 _SMALL_PAYLOAD_BYTES_MAX: Final = 16_384
@@ -82,13 +82,11 @@ def verified(
         DocumentError: WRONG_KIND, BAD_SIGNATURE or UNREADABLE.
     """
     check_kind(document, kind)
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(document.signature, signed_bytes(kind, document.payload))
-    except (InvalidSignature, ValueError) as failure:
+    if not has_signed(public_key, signed_bytes(kind, document.payload), document.signature):
         raise DocumentError(
             "BAD_SIGNATURE",
             f"the signature is not that of key {key_id_of(public_key)}: the document is forged or altered",
-        ) from failure
+        )
     return read_payload(document, payload)
 
 

@@ -14,13 +14,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 
 from licensemaster.v1 import lease_pb2
+from slave_client.signatures import has_signed
 
-PUBLIC_KEY_LENGTH = 32
 _NANOSECONDS = 1_000_000_000
 
 
@@ -58,10 +56,8 @@ def verify(
         raise PromiseError(
             f"the lease is signed with key {signed.key_id or public_key.hex()[:16]!r}, which this PBX does not trust"
         )
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signed.signature, signed.terms)
-    except (InvalidSignature, ValueError) as failure:
-        raise PromiseError("the lease's signature does not verify") from failure
+    if not has_signed(public_key, signed.terms, signed.signature):
+        raise PromiseError("the lease's signature does not verify")
     try:
         terms = lease_pb2.LeaseTerms.FromString(signed.terms)
         issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()

@@ -13,14 +13,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 
 from licensemaster.v1 import lease_pb2
 from slave_client.clocks import Clock
 from slave_client.notices import NoticeBoard, NoticeKind
 from slave_client.promise import Promise, PromiseError, remaining_after_restart
+from slave_client.signatures import has_signed
 from slave_client.state_dir import StateDir, StateDirError
 
 _SIGNED_AS: Final = b"license-master standby lease v1\n"
@@ -208,11 +207,7 @@ class NoShelf:
 
 
 def _signed_by(key: bytes, signed: lease_pb2.SignedStandbyLease) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signed.signature, _SIGNED_AS + signed.terms)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    return has_signed(key, _SIGNED_AS + signed.terms, signed.signature)
 
 
 def _signed(fields: Mapping[str, Any]) -> lease_pb2.SignedStandbyLease:

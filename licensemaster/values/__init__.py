@@ -8,6 +8,7 @@ Decides: how a value is spelt. Leaves to others: what it means, and which field 
 """
 
 from licensemaster.values.addresses import Address, address, target, url
+from licensemaster.values.keys import PUBLIC_KEY_BYTES, public_key
 from licensemaster.values.kinds import (
     bare,
     holder,
@@ -23,6 +24,7 @@ from licensemaster.values.kinds import (
 from licensemaster.values.text import BadValueError, clean, free_text, is_shown, plain, short_text
 
 __all__ = [
+    "PUBLIC_KEY_BYTES",
     "Address",
     "BadValueError",
     "address",
@@ -35,6 +37,7 @@ __all__ = [
     "license_name",
     "mac",
     "plain",
+    "public_key",
     "resource",
     "serial",
     "setting",

@@ -12,7 +12,7 @@ import typer
 from licensemaster.file_writer import Before, file_written
 from licensemaster.files import decoded
 from licensemaster.v1 import audit_pb2, status_pb2
-from licensemaster.values import key_text
+from licensemaster.values import PUBLIC_KEY_BYTES, BadValueError, key_text, public_key
 from master.cli.connection import Connection
 from master.cli.enum_names import in_words
 from master.cli.failure import CommandFailed
@@ -267,17 +267,24 @@ def _key(given: str) -> bytes:
         except OSError as error:
             reason = f"{given!r} is neither a key of 64 hexadecimal digits nor a file that can be read"
             raise typer.BadParameter(reason, param_hint="--key") from error
-        if len(read) == 32:
-            return read
+        if len(read) == PUBLIC_KEY_BYTES:
+            return _checked(read)
         text = decoded(read, source=given)
     try:
         found = bytes.fromhex(key_text(text))
     except ValueError:
         found = b""
-    if len(found) != 32:
+    if len(found) != PUBLIC_KEY_BYTES:
         reason = f"{given!r} holds no public key; one has 32 bytes, or 64 hexadecimal digits"
         raise typer.BadParameter(reason, param_hint="--key")
-    return found
+    return _checked(found)
+
+
+def _checked(key: bytes) -> bytes:
+    try:
+        return public_key(key)
+    except BadValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--key") from error
 
 
 def _has_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:

@@ -5,7 +5,7 @@ That a signature is genuine was found before anything was read; whether its key 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -79,6 +79,8 @@ class LicenseFile:
     key_id: str
     document: bytes
     """The whole signed document."""
+    is_said_by: Callable[[bytes], bool]
+    """Whether a document as it is kept says the same: what is signed makes a file, not the envelope around it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

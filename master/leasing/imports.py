@@ -50,7 +50,7 @@ def import_licenses(tx: Tx, estates: Estates, request: ImportLicenses, now: floa
     if not is_name(file.id):
         raise _refused(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
     if (known := store.imported_file(tx, project_id, file.id)) is not None:
-        if known.document != file.document:
+        if not file.is_said_by(known.document):
             raise _refused(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
         return Imported(file.id, True, tuple(item for item in changes.estate.licenses if item.file == file.id))
     _check_whom_it_is_for(changes, file)

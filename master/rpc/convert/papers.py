@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import document_pb2, license_pb2, seat_pb2
-from licensemaster.values import resource
+from licensemaster.values import BadValueError, public_key, resource
 from master.domain.estate import InUse, License
 from master.domain.move_problems import MoveRefusal
 from master.domain.project import is_name
@@ -71,8 +71,17 @@ def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> do
             for item in file.licenses
         ],
         key_id=paper.key_id_of(public_key),
-        document=document.SerializeToString(deterministic=True),
+        document=_without_strays(document),
+        is_said_by=lambda stored: document_pb2.SignedDocument.FromString(stored).payload == document.payload,
     )
+
+
+def _without_strays(document: document_pb2.SignedDocument) -> bytes:
+    """The document as it is kept: nothing that its signature does not vouch for stands beside it."""
+    kept = document_pb2.SignedDocument()
+    kept.CopyFrom(document)
+    kept.DiscardUnknownFields()
+    return kept.SerializeToString(deterministic=True)
 
 
 def introduction(
@@ -146,7 +155,7 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
         brought = paper.read_payload(document, document_pb2.Enrollment)
     except paper.DocumentError as error:
         raise _refused(error) from error
-    said = _verified(document, kind, brought.public_key, document_pb2.Enrollment)
+    said = _verified(document, kind, _public_key("public_key", brought.public_key), document_pb2.Enrollment)
     project, device = device_name(said.device)
     return documents.Enrollment(
         project=project,
@@ -197,9 +206,10 @@ def _refused(error: paper.DocumentError) -> documents.DocumentRefusedError:
 
 
 def _public_key(field: str, value: bytes) -> bytes:
-    if len(value) != 32:
-        raise InvalidArgumentError(field, f"{len(value)} bytes; an Ed25519 public key has 32")
-    return value
+    try:
+        return public_key(value)
+    except BadValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
 
 
 def _seconds(field: str, value: Timestamp) -> float:
