@@ -6,19 +6,21 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard proto/licensemaster/v1/*.proto)
 GENERATED := proto/licensemaster/v1/.generated
 
-.PHONY: help setup demo test test-slow lint breaking audit bench chaos format clean
+.PHONY: help setup demo test test-slow lint breaking audit pins sbom bench chaos format clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(GENERATED) ## virtual environment, dependencies, generated code
 	@echo "setup: done; '. $(VENV)/bin/activate' brings license-master into this shell"
 
-$(READY): pyproject.toml slave_client/pyproject.toml constraints.txt
+$(READY): pyproject.toml slave_client/pyproject.toml requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	@test -x $(BIN)/python || { echo "setup: a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: the dependencies, in the versions of constraints.txt (about 750 MB, a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt -e slave_client -e . --group dev
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/development.txt
+	@# Our own two have no hash, being these sources. Built with what was just installed, they bring nothing in.
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --check-build-dependencies -e slave_client -e .
+	@$(BIN)/python -m pip check
 	@touch $@
 
 $(GENERATED): $(PROTOS) $(READY) Makefile
@@ -50,8 +52,26 @@ breaking: setup ## whether the API on this branch breaks that of main
 
 audit: setup ## known vulnerabilities of the pinned dependencies, as the package index tells them; needs one that does
 	test -x build/audit/bin/pip-audit || $(PYTHON) -m venv build/audit
-	build/audit/bin/python -m pip install --quiet pip-audit
-	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+	build/audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements/development.txt
+
+pins: setup ## requirements/*.txt anew from constraints.txt, with the hashes that the package index gives
+	test -x build/pins/bin/pip-compile || { $(PYTHON) -m venv build/pins; \
+		build/pins/bin/python -m pip install --quiet pip-tools==7.6.2; }
+	$(BIN)/python requirements/renew.py build/pins/bin/pip-compile
+
+sbom: $(READY) ## build/sbom.cdx.json: what a master is made of, as CycloneDX, from what an installation of it has
+	test -x build/sbom/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom; \
+		build/sbom/bin/python -m pip install --quiet cyclonedx-bom==7.5.0; }
+	$(PYTHON) -m venv --clear --without-pip build/shipped
+	$(BIN)/python -m pip --python build/shipped install --quiet --require-hashes --no-deps -r requirements/runtime.txt
+	@# From a copy: building writes code of the API beside the protos, without the types that development has.
+	rm -rf build/source build/wheels && git checkout-index --all --prefix=build/source/
+	cd build/source && $(CURDIR)/$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
+		--wheel-dir ../wheels ./slave_client .
+	$(BIN)/python -m pip --python build/shipped install --quiet --no-deps --no-index build/wheels/license_master*.whl
+	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.cdx.json build/shipped
 
 format: setup ## rewrite sources in the project's format
 	$(BIN)/ruff check --fix .

@@ -56,7 +56,12 @@ def test_the_wheels_hold_all_that_the_commands_need(wheels: dict[str, set[str]])
         "master/examples/demo.toml",
         "master/domain/catalogs/innovaphone.toml",
     } <= wheels["license_master"]
-    assert {"slave_client/client.py", "licensemaster/v1/lease_pb2_grpc.py"} <= wheels["license_master_slave_client"]
+    assert {
+        "slave_client/client.py",
+        "licensemaster/v1/lease_pb2_grpc.py",
+        "licensemaster/files.py",
+        "licensemaster/values/__init__.py",
+    } <= wheels["license_master_slave_client"]
 
 
 def test_tests_and_secrets_stay_out(wheels: dict[str, set[str]]) -> None:

@@ -6,8 +6,7 @@ Known vulnerabilities need a service to ask: `make audit` does, where there is o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import cache
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from requirements import renew
+
 ROOT = Path(__file__).parent.parent
-OURS = {"license-master", "license-master-slave-client"}
 PERMISSIVE = re.compile(r"apache|\bmit\b|bsd|\bpsf\b|psf-2|python software foundation|\bisc\b|mpl-2\.0|unlicense", re.I)
 
 
@@ -25,32 +25,9 @@ def _pinned() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
 
 
-@cache
-def _needed(distribution: str) -> frozenset[str]:
-    """What a distribution needs here, extras that were asked for included, and what that needs."""
-    found: set[str] = set()
-    _walk(distribution, frozenset(), found)
-    return frozenset(found)
-
-
-def _walk(distribution: str, extras: frozenset[str], found: set[str]) -> None:
-    for requirement in _requirements(distribution, extras):
-        name = canonicalize_name(requirement.name)
-        key = f"{name}[{','.join(sorted(requirement.extras))}]"
-        if key not in found:
-            found.add(key)
-            _walk(name, frozenset(requirement.extras), found)
-
-
-def _requirements(distribution: str, extras: frozenset[str]) -> Iterator[Requirement]:
-    for text in metadata.requires(distribution) or ():
-        requirement = Requirement(text)
-        wanted = [{"extra": extra} for extra in extras] or [{"extra": ""}]
-        if requirement.marker is None or any(requirement.marker.evaluate(one) for one in wanted):
-            yield requirement
-
-
-RUNTIME = sorted({key.split("[")[0] for key in _needed("license-master")} - OURS)
+RUNTIME = sorted(renew.runtime())
+LISTS = ("development.txt", "runtime.txt", "build.txt")
+_ENTRY = re.compile(r"[a-zA-Z0-9._-]+==[^\s\\]+( \\\n    --hash=sha256:[0-9a-f]{64})+")
 
 
 @pytest.mark.parametrize("name", RUNTIME)
@@ -67,7 +44,43 @@ def test_a_dependency_may_be_used_and_passed_on(name: str) -> None:
 
 def test_dependencies_fit_together() -> None:
     for name in RUNTIME:
-        for requirement in _requirements(name, frozenset()):
+        for requirement in renew.requirements_of(name, frozenset()):
             assert requirement.specifier.contains(metadata.version(requirement.name), prereleases=True), (
                 f"{name} needs {requirement}"
             )
+
+
+def test_what_is_installed_is_known_by_its_hashes() -> None:
+    """Development, a master and what builds it; `make pins` writes the lists."""
+    lists = {name: renew.listed(name) for name in LISTS}
+    assert {name: set(found) for name, found in lists.items()} == {
+        "development.txt": set(_pinned()), "runtime.txt": renew.runtime(), "build.txt": renew.build(),
+    }  # fmt: skip
+    for name, found in lists.items():
+        for package, entry in found.items():
+            assert _ENTRY.fullmatch(entry), f"{name}: {entry}"
+            assert entry.startswith(lists["development.txt"][package].partition(" ")[0])
+            assert entry.partition("==")[2].partition(" ")[0] == _pinned()[package], f"{name}: make pins"
+        entries = "".join(f"{entry}\n" for entry in found.values())
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+        assert text.partition("\n")[2] == entries, f"{name}: something that is no entry, an address maybe"
+
+
+def test_what_builds_our_packages_is_pinned() -> None:
+    for file in renew.PYPROJECTS:
+        for text in tomllib.loads(file.read_text(encoding="utf-8"))["build-system"]["requires"]:
+            requirement = Requirement(text)
+            assert str(requirement.specifier) == f"=={_pinned()[canonicalize_name(requirement.name)]}", file
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Containerfile"])
+def test_nothing_is_installed_but_by_hash_or_from_these_sources(file: str) -> None:
+    """Tools that only look at the result, each in an environment of its own, are pinned by version."""
+    text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) [^&\n;]*", text)
+    assert commands
+    for command in commands:
+        by_hash = "--require-hashes" in command and "requirements/" in command
+        ours = "--no-deps" in command and ("--no-build-isolation" in command or "--no-index" in command)
+        tool = re.search(r" [a-z-]+==[0-9.]+\s*$", command)
+        assert by_hash or ours or (tool and file == "Makefile"), command
