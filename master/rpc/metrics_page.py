@@ -1,4 +1,8 @@
-"""The metrics page: HTTP in plain text, or TLS for those whose certificate lets them read it."""
+"""The metrics page: HTTP in plain text, or TLS for those whose certificate lets them read it.
+
+Each connection has a thread of its own; how many there may be, in all and from one address, and how long each may last
+is bounded (`open_connections.py`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
 from cryptography import x509
-from prometheus_client import make_wsgi_app
+from prometheus_client import Counter, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from licensemaster.values.addresses import address as host_and_port
@@ -24,6 +28,7 @@ from master.auth.identity import IdentityError
 from master.auth.permissions import may_read_metrics
 from master.auth.shown import Shown, shown
 from master.metrics import Metrics
+from master.rpc.open_connections import ConnectionBounds, OpenConnections
 from master.sparing_log import SparingLog
 
 if TYPE_CHECKING:
@@ -35,6 +40,8 @@ _NO_FILES_SECONDS = 0.1
 _BY_WAY_OF_IPV6 = "::ffff:"
 """Stands before an IPv4 address that reaches a socket of both families."""
 _CERTIFICATE = "license_master.certificate"
+_BOUNDS = ConnectionBounds()
+_REASONS = ("METRICS_PAGE", "METRICS_PAGE_BUSY", "METRICS_PAGE_LATE", "HANDSHAKE")
 _LINES_MAX, _LINES_SECONDS = 5, 60.0
 """How many lines of a kind scrapers may cost the log."""
 
@@ -43,11 +50,24 @@ class MetricsPage:
     """Listens until it is closed."""
 
     def __init__(
-        self, address: str, metrics: Metrics, *, certificates: Certificates | None, clock: Callable[[], float]
+        self,
+        address: str,
+        metrics: Metrics,
+        *,
+        certificates: Certificates | None,
+        clock: Callable[[], float],
+        bounds: ConnectionBounds = _BOUNDS,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises OSError: the address cannot be listened on."""
+        """`clock` gives UNIX seconds, `steady` only goes forward.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
         page: WSGIApplication = make_wsgi_app(metrics.registry)
 
+        for reason in _REASONS:
+            metrics.calls_denied.labels(reason)
         told = SparingLog(structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS)
 
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -68,8 +88,9 @@ class MetricsPage:
 
         class Server(_Server):
             tls = certificates
-            refused = metrics.calls_denied.labels("HANDSHAKE")
+            refused = metrics.calls_denied
             log = told
+            connections = OpenConnections(bounds, clock=steady)
 
         try:
             self._server = _listening(address, guarded, Server)
@@ -120,14 +141,44 @@ def _listening(address: str, application: WSGIApplication, server: type[_Server]
 
 class _Server(ThreadingWSGIServer):
     tls: Certificates | None
-    refused: Any
+    refused: Counter
     log: SparingLog
+    connections: OpenConnections
+    request_queue_size = 64  # what the kernel holds until it is accepted
 
     def server_bind(self) -> None:
         """Also for IPv4, where it is to be every address."""
         if self.address_family == AddressFamily.AF_INET6:
             self.socket.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, self.server_address[0] != "::")
         super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin with a connection, in a thread of its own; one too many is closed."""
+        if not self.connections.open(request, client_address[0]):
+            self._turn_away("METRICS_PAGE_BUSY", client_address[0])
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self.connections.close(request)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.close(request)
+
+    def service_actions(self) -> None:
+        """Twice a second: end what lasts too long."""
+        for _ in range(self.connections.end_late()):
+            self._turn_away("METRICS_PAGE_LATE")
+
+    def _turn_away(self, reason: str, peer: str | None = None, **what: object) -> None:
+        self.refused.labels(reason).inc()
+        self.log.warning("a caller was turned away", reason=reason, peer=peer, **what)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         request.settimeout(_HANDSHAKE_SECONDS)  # in this connection's own thread: a silent caller keeps nobody waiting
@@ -137,12 +188,17 @@ class _Server(ThreadingWSGIServer):
             super().finish_request(request, client_address)
             return
         try:
-            secured = self.tls.look().page.wrap_socket(request, server_side=True)
-        except OSError as error:  # an ssl.SSLError is one
-            self.refused.inc()
-            self.log.warning("a caller was turned away", reason="HANDSHAKE", said=str(error), peer=client_address[0])
+            secured = self.tls.look().page.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:  # it went away
+            self._turn_away("HANDSHAKE", client_address[0], said=str(error))
             return
         try:
+            self.connections.secured(request, secured)
+            try:
+                secured.do_handshake()
+            except OSError as error:  # an ssl.SSLError is one
+                self._turn_away("HANDSHAKE", client_address[0], said=str(error))
+                return
             super().finish_request(secured, client_address)
         finally:
             secured.close()

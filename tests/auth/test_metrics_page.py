@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,8 +17,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from master.auth.certificates import Certificates
+from master.metrics import Metrics
+from master.rpc.metrics_page import MetricsPage
+from master.rpc.open_connections import ConnectionBounds
+from master.settings import load_settings
 from tests.auth.pki import Papers, Pki
-from tests.support.masters import InProcess
+from tests.support.masters import Clock, InProcess
 
 
 async def _scrape(master: InProcess, papers: Papers | None, pki: Pki, folder: Path) -> tuple[int, str]:
@@ -104,3 +110,52 @@ async def test_without_a_certificate_there_is_no_page(secured: InProcess, pki: P
         await _scrape(secured, None, pki, tmp_path)
     _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
     assert 'license_master_calls_denied_total{reason="HANDSHAKE"} 1.0' in page
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plain"])
+async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(pki: Pki, tmp_path: Path, secure: bool) -> None:
+    """Connections that say a little now and then: as many as may be have a thread, no longer than they may."""
+    metrics, clock = Metrics(), Clock(time.time())
+    files = load_settings(None, **pki.serve(pki.server_papers())).certificate_files
+    certificates = Certificates(files, clock) if secure and files else None
+    bounds = ConnectionBounds(connections_max=5, address_connections_max=3, seconds_max=10)
+    page = MetricsPage("127.0.0.1:0", metrics, certificates=certificates, clock=clock, bounds=bounds, steady=clock)
+    served = asyncio.create_task(page.run())
+
+    async def counted(reason: str, count: int) -> None:
+        while _denied(metrics, reason) < count:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.01)
+        assert _denied(metrics, reason) == count
+
+    before, slow = threading.active_count(), []
+    try:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            slow += await asyncio.to_thread(_connected, page.port, address, 20)
+        await counted("METRICS_PAGE_BUSY", 40 - 3 - 2)
+        assert threading.active_count() - before <= 5 + 2  # the page's own, and this test's
+        clock.advance(10)
+        await counted("METRICS_PAGE_LATE", 5)
+        while threading.active_count() - before > 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        slow += await asyncio.to_thread(_connected, page.port, "127.0.0.1", 4)
+        await counted("METRICS_PAGE_BUSY", 36)
+    finally:
+        for one in slow:
+            one.close()
+        served.cancel()
+        await asyncio.wait([served])
+        page.close()
+
+
+def _connected(port: int, from_address: str, count: int) -> list[socket.socket]:
+    found = []
+    for _ in range(count):
+        one = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(from_address, 0))
+        with suppress(OSError):
+            one.send(b"G")
+        found.append(one)
+    return found
+
+
+def _denied(metrics: Metrics, reason: str) -> float:
+    return metrics.registry.get_sample_value("license_master_calls_denied_total", {"reason": reason}) or 0

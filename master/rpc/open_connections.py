@@ -1,0 +1,72 @@
+"""The connections of a server that has a thread for each: so many in all and from one address, and each for so long.
+
+Leaves to the server what is said over them. May be used from several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from socket import SHUT_RDWR, socket
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """How many there may be, and how long each may last."""
+
+    connections_max: int = 32
+    address_connections_max: int = 8
+    """From one address."""
+    seconds_max: float = 15.0
+    """From being accepted until the answer is sent, however lively it is meanwhile."""
+
+
+@dataclass(slots=True)
+class _Connection:
+    address: str
+    ends_at: float
+    socket: socket
+    ended: bool = False
+
+
+class OpenConnections:
+    """Those that are open now, each by the socket that was accepted."""
+
+    def __init__(self, bounds: ConnectionBounds, *, clock: Callable[[], float]) -> None:
+        """`clock` only goes forward."""
+        self._bounds = bounds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open: dict[socket, _Connection] = {}
+
+    def open(self, accepted: socket, address: str) -> bool:
+        """One more; False where there are too many."""
+        with self._lock:
+            alike = sum(one.address == address for one in self._open.values())
+            if len(self._open) >= self._bounds.connections_max or alike >= self._bounds.address_connections_max:
+                return False
+            self._open[accepted] = _Connection(address, self._clock() + self._bounds.seconds_max, accepted)
+            return True
+
+    def secured(self, accepted: socket, connection: socket) -> None:
+        """TLS goes over it from now on."""
+        with self._lock:
+            self._open[accepted].socket = connection
+
+    def close(self, accepted: socket) -> None:
+        """It has ended."""
+        with self._lock:
+            del self._open[accepted]
+
+    def end_late(self) -> int:
+        """End those that last too long, whatever their thread waits for; how many."""
+        with self._lock:
+            now = self._clock()
+            late = [one for one in self._open.values() if one.ends_at <= now and not one.ended]
+            for one in late:
+                one.ended = True
+                with suppress(OSError):  # it is closed already
+                    socket.shutdown(one.socket, SHUT_RDWR)  # TLS has nothing to add, and is another thread's
+        return len(late)
