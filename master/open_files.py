@@ -30,3 +30,10 @@ def allow_open_files(streams_max: int) -> None:
             streams_max=streams_max,
             remedy=f"allow {streams_max + _BESIDES} (LimitNOFILE=, ulimit -Hn), or lower streams_max",
         )
+
+
+def connections_allowed() -> int | None:
+    """How many connections leave files for all else, so that who only connects cannot take the database's; None where
+    nothing limits them."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if allowed == resource.RLIM_INFINITY else max(allowed - _BESIDES, allowed // 2)

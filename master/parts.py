@@ -41,6 +41,7 @@ from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
 from master.leasing.webhooks import Webhooks
 from master.metrics import EstateCollector, Metrics
+from master.open_files import connections_allowed
 from master.rpc.agreement_service import AgreementService
 from master.rpc.audit_service import AuditService
 from master.rpc.convert.incoming import pbx_name
@@ -399,6 +400,7 @@ class Parts:
                 message_seconds=settings.message_timeout_seconds,
                 handshake_seconds=settings.handshake_timeout_seconds,
                 connection_calls_max=None if settings.plaintext else settings.connection_calls_max,
+                connections_max=connections_allowed(),
             ),
             keepalive=Keepalive(settings.keepalive_seconds, settings.keepalive_timeout_seconds),
             gate=self.gate,

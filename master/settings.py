@@ -83,8 +83,9 @@ class Settings(BaseSettings):
     refused_calls_per_second: Annotated[float, Field(ge=0.1)] = 5
     """Calls that are refused for a certificate alone, on average over ten seconds: of one that was revoked or ended, or
     from one address where it names nobody. Further ones are told when to come back. Not in plain text."""
-    connection_calls_max: Annotated[int, Field(ge=10)] = 200
-    """Calls at a time over one connection, streams among them; more wait at the caller's. Not in plain text."""
+    connection_calls_max: Annotated[int, Field(ge=200)] = 1000
+    """Calls at a time over one connection, streams among them, before anything is known of them; gRPC ends more of them
+    as UNAVAILABLE, so it is far above what a caller may have. Not in plain text."""
     message_timeout_seconds: Seconds = 10
     """How long a call's message may take to arrive."""
     handshake_timeout_seconds: Seconds = 10

@@ -90,7 +90,9 @@ class CallBounds:
     handshake_seconds: float
     """After so long a connection that has not proven itself is closed."""
     connection_calls_max: int | None
-    """Calls at a time over one connection, streams among them; more wait at the caller's. None: any number."""
+    """Calls at a time over one connection, streams among them; more are UNAVAILABLE. None: any number."""
+    connections_max: int | None
+    """Connections at a time, those among them that have not proven themselves; more are closed. None: any number."""
 
 
 class _Health(health.aio.HealthServicer):
@@ -154,7 +156,8 @@ class Server:
                 ("grpc.http2.max_pings_without_data", 0),  # else gRPC asks ever more rarely
                 *pings_borne(),
                 ("grpc.server_handshake_timeout_ms", round(bounds.handshake_seconds * 1000)),
-                *_streams_at_most(bounds.connection_calls_max),
+                *_at_most("grpc.max_concurrent_streams", bounds.connection_calls_max),
+                *_at_most("grpc.max_allowed_incoming_connections", bounds.connections_max),
             ),
         )
         lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)
@@ -213,5 +216,5 @@ class Server:
         return ("", *SERVICES)
 
 
-def _streams_at_most(count: int | None) -> tuple[tuple[str, int], ...]:
-    return () if count is None else (("grpc.max_concurrent_streams", count),)
+def _at_most(option: str, count: int | None) -> tuple[tuple[str, int], ...]:
+    return () if count is None else ((option, count),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -19,6 +20,7 @@ from master.auth.identity import Role
 from master.auth.permissions import TABLE, AccessDeniedError
 from master.domain.leases import LeaseError
 from master.leasing.requests import UnknownPbxError
+from master.open_files import connections_allowed
 from master.rpc.elements import MalformedError, excess
 from master.rpc.errors import InvalidArgumentError
 from tests.auth.pki import Pki, shown_to
@@ -206,6 +208,27 @@ async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
         assert {one.retry_after_ms > 0 for one in found if one.reason == "CALLER_LIMIT"} == {True}
         request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
         assert (await failure(wire.leases.RenewLease(request))).reason == "UNKNOWN_PBX"
+
+
+async def test_who_connects_and_proves_nothing_is_gone_soon_and_keeps_nobody_out(
+    sqlite_database_url: str, pki: Pki
+) -> None:
+    settings = {**pki.serve(pki.server_papers()), "handshake_timeout_seconds": 0.5}
+    request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
+    async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
+        port = master.running.port
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+        async with shown_to(f"127.0.0.1:{port}", pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire:
+            assert (await failure(wire.leases.RenewLease(request))).reason == "UNKNOWN_PBX"
+        for reader, writer in silent:
+            await reader.read()  # to its end
+            writer.close()
+
+
+async def test_connections_are_bounded_by_the_files_that_others_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    for allowed, most in ((20_000, 19_800), (300, 150), (resource.RLIM_INFINITY, None)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, allowed=allowed: (allowed, allowed))
+        assert connections_allowed() == most
 
 
 async def test_who_is_refused_may_not_ask_as_often_as_it_likes(sqlite_database_url: str, pki: Pki) -> None:
