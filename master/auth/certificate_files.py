@@ -62,12 +62,15 @@ class Read:
     """When the first of the lists says that a newer one is due, UNIX seconds; None where none says so."""
     page: ssl.SSLContext
     """For the metrics page, which does not speak gRPC."""
+    authorities: tuple[x509.Certificate, ...]
+    """Those of `ca`."""
     is_known: bool
     """Whether who believes `ca` alone believes the certificate."""
 
     def is_revoked(self, found: Shown) -> bool:
-        """Whether somebody's certificate, or its key, is in a list of revoked ones."""
-        return found.id in self.revoked or found.key in self.revoked_keys
+        """Whether a list of revoked ones has somebody's certificate, its key, or an authority that stands behind it."""
+        path = ((found.id, found.key), *found.signers)
+        return any(name in self.revoked or key in self.revoked_keys for name, key in path)
 
 
 def read_files(files: CertificateFiles, now: float) -> Read:
@@ -80,8 +83,10 @@ def read_files(files: CertificateFiles, now: float) -> Read:
     pair = read_pair(certificate, key, NamedFile("tls_ca_file", files.ca))
     _check_serves(certificate, pair, now)
     page, known = _page_context(certificate, pair), handshake.is_known_to(pair)
-    revoked, keys, due = _revocations(files, pair.authorities)
-    return Read(pair.certificate, pair.key, pair.ca, pair.ends_at, revoked, keys, due, page, known)
+    revoked, keys, due = _revocations(files, (*pair.authorities, *pair.chain[1:]))
+    return Read(
+        pair.certificate, pair.key, pair.ca, pair.ends_at, revoked, keys, due, page, tuple(pair.authorities), known
+    )
 
 
 def with_revocations(read: Read, files: CertificateFiles) -> Read:
@@ -90,7 +95,8 @@ def with_revocations(read: Read, files: CertificateFiles) -> Read:
     Raises:
         CertificateFilesError: the lists cannot be read, or are not by an authority that is believed.
     """
-    revoked, keys, due = _revocations(files, x509.load_pem_x509_certificates(read.ca))
+    between = x509.load_pem_x509_certificates(read.certificate)[1:]
+    revoked, keys, due = _revocations(files, (*read.authorities, *between))
     return replace(read, revoked=revoked, revoked_keys=keys, revocations_due=due)
 
 
@@ -137,7 +143,7 @@ def _lists(file: NamedFile, authorities: Sequence[x509.Certificate]) -> list[x50
         except ValueError as error:
             raise file.wrong("is not a CRL in PEM") from error
         if not any(_signed_by(listed, authority) for authority in authorities):
-            raise file.wrong("is signed by none of the authorities in tls_ca_file")
+            raise file.wrong("is signed by none of the authorities in tls_ca_file; add the one that it is of")
         found.append(listed)
     return found
 

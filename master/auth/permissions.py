@@ -21,6 +21,7 @@ class Denial(Enum):
     """Why a caller is turned away; the name is the reason on the wire."""
 
     CERTIFICATE_UNREADABLE = "the certificate names nobody"
+    CERTIFICATE_UNTRUSTED = "no authority that may stands behind the certificate"
     CERTIFICATE_REVOKED = "the certificate was revoked"
     CERTIFICATE_EXPIRED = "the certificate ended"
     ROLE_FORBIDDEN = "this role may not call this"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -24,6 +25,8 @@ class Shown:
     """UNIX seconds."""
     key: bytes
     """The hash of its public key (`revoked_keys.key_hash`)."""
+    signers: tuple[tuple[CertificateId, bytes], ...] = ()
+    """Those of the authorities that stand behind it, the nearest first, each with its key."""
 
     @property
     def serial(self) -> str:
@@ -31,15 +34,17 @@ class Shown:
         return serial_text(self.id[1])
 
 
-def shown(certificate: x509.Certificate) -> Shown:
-    """What it says.
+def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = ()) -> Shown:
+    """What it says; `signers` are the authorities behind it.
 
     Raises:
         IdentityError: it names several, or somebody whose name cannot be.
     """
-    name = certificate.issuer.public_bytes(), certificate.serial_number
-    ends_at = certificate.not_valid_after_utc.timestamp()
-    return Shown(identity_in(certificate.extensions), name, ends_at, key_hash(certificate))
+    path = (certificate, *signers)
+    identity = identity_in(certificate.extensions)
+    ends_at = min(one.not_valid_after_utc.timestamp() for one in path)
+    (own, key), *others = (((one.issuer.public_bytes(), one.serial_number), key_hash(one)) for one in path)
+    return Shown(identity, own, ends_at, key, tuple(others))
 
 
 def identity_in(extensions: x509.Extensions) -> Identity:

@@ -88,7 +88,12 @@ DOCUMENT_CODES = {
     DocumentProblem.EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
     DocumentProblem.REPLAYED: grpc.StatusCode.FAILED_PRECONDITION,
 }
-_UNPROVEN = {Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED}
+_UNPROVEN = {
+    Denial.CERTIFICATE_UNREADABLE,
+    Denial.CERTIFICATE_UNTRUSTED,
+    Denial.CERTIFICATE_REVOKED,
+    Denial.CERTIFICATE_EXPIRED,
+}
 _UNSTORABLE = "a number or text of the request is one that no database keeps; correct it"
 _RETRY_STORAGE_SECONDS = 1.0
 _MESSAGE_BYTES_MAX = 700

@@ -9,7 +9,7 @@ ask as often as it likes either: by its certificate, or by its address where tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from cryptography import x509
 
 from master.auth.certificate_files import Read
 from master.auth.certificates import Certificates
+from master.auth.chains import ChainError, path_of
 from master.auth.identity import Identity, IdentityError, Role
 from master.auth.limits import Buckets, CallerLimitError, Share, Shares
 from master.auth.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
@@ -73,7 +74,9 @@ class Gate(Periodic):
         self._stands_in = stands_in
         self._shares = shares
         self._refusals = refusals
-        self._known: dict[bytes, Shown] = {}
+        self._known: dict[tuple[bytes, bytes], Shown] = {}
+        self._known_to: tuple[x509.Certificate, ...] = ()
+        """The authorities that they were judged by."""
         self._log = SparingLog(
             structlog.get_logger(__name__),
             clock=clock,
@@ -211,19 +214,35 @@ class Gate(Periodic):
         raise _denied(found, identity, method)
 
     def _shown(self, context: Context) -> Shown:
-        found = context.auth_context().get("x509_pem_cert")
-        pem = next(iter(found), b"") if found else b""
+        proven = context.auth_context()
+        authorities = self._certificates.current.authorities
+        if authorities != self._known_to:
+            self._known, self._known_to = {}, authorities
+        pem = _first(proven, "x509_pem_cert"), _first(proven, "x509_pem_cert_chain")
         known = self._known.get(pem)
         if known is None:
-            try:
-                known = shown(x509.load_pem_x509_certificate(pem))
-            except (IdentityError, ValueError) as error:
-                told = str(error) if isinstance(error, IdentityError) else "this certificate cannot be read"
-                raise AccessDeniedError(Denial.CERTIFICATE_UNREADABLE, told) from error
+            known = _read(*pem, authorities)
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
             self._known[pem] = known
         return known
+
+
+def _first(proven: Mapping[str, Iterable[bytes]], what: str) -> bytes:
+    return next(iter(proven.get(what) or ()), b"")
+
+
+def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> Shown:
+    """What a caller showed in the handshake: its certificate, and with it those that it was signed by."""
+    try:
+        certificate = x509.load_pem_x509_certificate(own)
+        others = x509.load_pem_x509_certificates(chain) if chain else []
+        return shown(certificate, path_of([certificate, *others], authorities)[1:])
+    except ChainError as error:
+        raise AccessDeniedError(Denial.CERTIFICATE_UNTRUSTED, f"this certificate is not believed: {error}") from error
+    except (IdentityError, ValueError) as error:
+        told = str(error) if isinstance(error, IdentityError) else "this certificate cannot be read"
+        raise AccessDeniedError(Denial.CERTIFICATE_UNREADABLE, told) from error
 
 
 _MESSAGES = {

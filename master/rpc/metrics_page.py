@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from socket import IPPROTO_IPV6, IPV6_V6ONLY, MSG_PEEK, SOCK_STREAM, AddressFamily, getaddrinfo, socket
 from threading import Thread
@@ -24,7 +24,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from licensemaster.values.addresses import address as host_and_port
 from master.auth.certificates import Certificates
-from master.auth.identity import IdentityError
+from master.auth.chains import path_of
 from master.auth.permissions import may_read_metrics
 from master.auth.shown import Shown, shown
 from master.metrics import Metrics
@@ -72,7 +72,7 @@ class MetricsPage:
 
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             if certificates is not None:
-                reader = _shown(environ.get(_CERTIFICATE, b""))
+                reader = _shown(environ.get(_CERTIFICATE, b""), certificates.current.authorities)
                 if reader is None or not _may_read(reader, certificates, clock()):
                     metrics.calls_denied.labels("METRICS_PAGE").inc()
                     told.warning(
@@ -232,17 +232,24 @@ class _Handler(WSGIRequestHandler):
         found["REMOTE_ADDR"] = str(found.get("REMOTE_ADDR", "")).removeprefix(_BY_WAY_OF_IPV6)
         connection: socket = self.connection
         if isinstance(connection, ssl.SSLSocket):
-            found[_CERTIFICATE] = connection.getpeercert(binary_form=True) or b""
+            found[_CERTIFICATE] = _chain_of(connection)
         return found
 
     def log_message(self, format: str, *args: object) -> None:
         """Scrapes are not worth a line each."""
 
 
-def _shown(certificate: bytes) -> Shown | None:
+def _chain_of(connection: ssl.SSLSocket) -> bytes:
+    """The reader's certificate and those behind it, as the handshake found them; PEM."""
+    known: Any = connection._sslobj  # type: ignore[attr-defined]  # Python 3.13 and later have it in public
+    return "".join(one.public_bytes() for one in known.get_verified_chain()).encode()
+
+
+def _shown(certificates: bytes, authorities: Sequence[x509.Certificate]) -> Shown | None:
     try:
-        return shown(x509.load_der_x509_certificate(certificate))
-    except (IdentityError, ValueError):
+        found = x509.load_pem_x509_certificates(certificates)
+        return shown(found[0], path_of(found, authorities)[1:])
+    except ValueError:
         return None
 
 

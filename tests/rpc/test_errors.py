@@ -54,7 +54,12 @@ from master.store.problems import AllInUseError, UnstorableError
 from master.store.sqlite_file import InUseError, ReplacedError
 
 CODE = grpc.StatusCode
-UNPROVEN = (Denial.CERTIFICATE_UNREADABLE, Denial.CERTIFICATE_REVOKED, Denial.CERTIFICATE_EXPIRED)
+UNPROVEN = (
+    Denial.CERTIFICATE_UNREADABLE,
+    Denial.CERTIFICATE_UNTRUSTED,
+    Denial.CERTIFICATE_REVOKED,
+    Denial.CERTIFICATE_EXPIRED,
+)
 TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
     (MessageLateError("none came"), CODE.DEADLINE_EXCEEDED, "MESSAGE_LATE", False),

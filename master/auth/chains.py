@@ -1,0 +1,90 @@
+"""Whether an authority that is believed stands behind a certificate: judged by our own code too, not by TLS alone.
+
+gRPC looks at a chain once, when a connection begins; it takes some that their root forbids, and knows of no revocation.
+Here every certificate up to the root is judged: who signed it, whether that one may, how deep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+_DEPTH_MAX = 8
+_SHOWN_MAX = 8
+_PATHS_MAX = 16
+"""What somebody may have looked at: certificates can be made that lead up in very many ways."""
+
+
+class ChainError(ValueError):
+    """No believed authority stands behind a certificate; says why."""
+
+
+def path_of(shown: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """A certificate and those that it was signed by, as far as they are known; one of them is believed.
+
+    `shown` is the certificate, then what came with it.
+
+    Raises:
+        ChainError: there is no such path, or one of its certificates may not sign the one before it.
+    """
+    problem = "none of the authorities that are believed here stands behind it"
+    believed = sorted(authorities, key=lambda one: one.not_valid_after_utc, reverse=True)  # an older one was made anew
+    for path in islice(_paths((shown[0],), [*believed, *shown[1:_SHOWN_MAX]]), _PATHS_MAX):
+        if not any(one in authorities for one in path):
+            continue
+        found = _problem(path)
+        if found is None:
+            return path
+        problem = found
+    raise ChainError(problem)
+
+
+def _paths(
+    path: tuple[x509.Certificate, ...], known: Sequence[x509.Certificate]
+) -> Iterator[tuple[x509.Certificate, ...]]:
+    """Every way up that cannot be gone further."""
+    issuers = [one for one in known if one not in path and _signed(one, path[-1])]
+    if not issuers or len(path) > _DEPTH_MAX:
+        yield path
+        return
+    for issuer in issuers:
+        yield from _paths((*path, issuer), known)
+
+
+def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _problem(path: Sequence[x509.Certificate]) -> str | None:
+    """Why one of the signers of a path may not have signed; None where all may."""
+    if len(path) > _DEPTH_MAX:
+        return f"more than {_DEPTH_MAX} authorities stand above it"
+    below = 0
+    """Authorities between the certificate and the signer, those not counted that signed for themselves (RFC 5280)."""
+    for signer in path[1:]:
+        name = signer.subject.rfc4514_string()[:200]
+        itself = signer.issuer == signer.subject
+        try:
+            limits = signer.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except x509.ExtensionNotFound:
+            if not itself:  # roots of old have none
+                return f"{name} signed it and is no authority"
+        else:
+            if not limits.ca:
+                return f"{name} signed it and is no authority"
+            if limits.path_length is not None and below > limits.path_length:
+                return f"{name} allows {limits.path_length} authorities below it, and there are {below}"
+        try:
+            if not signer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign:
+                return f"{name} signed it and may sign no certificates"
+        except x509.ExtensionNotFound:
+            pass
+        below += not itself
+    return None
