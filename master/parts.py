@@ -65,7 +65,8 @@ VERSION = metadata.version("license-master")
 _SCRAPE_TIMEOUT_SECONDS = 5.0
 _BURST_SECONDS = 10.0
 _CALLER_MESSAGES, _ALL_MESSAGES = 8, 32
-"""Of how many messages of full length one caller, and all together, may have the bytes under way."""
+"""How many larger messages of one caller are read at a time; of how many of full length it, and all callers together,
+may have the bytes under way."""
 _LATE_TIMES, _PATIENCE_TIMES = 2, 3
 """After how many times as long as the database may take a commit is doubted, and the database taken for away."""
 
@@ -350,6 +351,7 @@ class Parts:
             burst_seconds=_BURST_SECONDS,
             streams_max=settings.caller_streams_max,
             calls_max=settings.caller_calls_max,
+            reads_max=_CALLER_MESSAGES,
             bytes_max=settings.message_bytes_max * _CALLER_MESSAGES,
             all_bytes_max=settings.message_bytes_max * _ALL_MESSAGES,
         )

@@ -6,6 +6,7 @@ are forgotten.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ class CallerLimits:
     streams_max: int
     calls_max: int
     """Calls under way, those whose message is still to come among them."""
+    reads_max: int
+    """Larger messages that are read at a time; further ones wait, and so does whoever sends them."""
     bytes_max: int
-    """Bytes of the larger messages of its calls under way."""
+    """Bytes of the larger messages of its calls under way, once they are read."""
     all_bytes_max: int
     """The same of all callers together."""
 
@@ -89,6 +92,7 @@ class Buckets:
 
 @dataclass(slots=True)
 class _Open:
+    reads: asyncio.Semaphore
     calls: int = 0
     bytes: int = 0
     streams: int = 0
@@ -97,13 +101,15 @@ class _Open:
 class Share:
     """What one call under way has of its caller's share."""
 
-    def __init__(self, shares: Shares, caller: str) -> None:
+    def __init__(self, shares: Shares, caller: str, reads: asyncio.Semaphore) -> None:
         self._shares = shares
         self._caller = caller
         self._bytes = 0
+        self.reads = reads
+        """Held while a larger message is read."""
 
     def bring(self, count: int) -> None:
-        """So many bytes its message may have, or has.
+        """So many bytes its message has.
 
         Raises:
             CallerLimitError: the caller, or all callers, bring too many at a time; as before.
@@ -145,11 +151,11 @@ class Shares:
         Raises:
             CallerLimitError: the caller has as many under way as it may have.
         """
-        found = self._open.setdefault(caller, _Open())
+        found = self._of(caller)
         if found.calls >= self._limits.calls_max:
             raise CallerLimitError(f"{found.calls} calls of this caller are under way", _COME_BACK_SECONDS)
         found.calls += 1
-        share = Share(self, caller)
+        share = Share(self, caller, found.reads)
         try:
             yield share
         finally:
@@ -164,7 +170,7 @@ class Shares:
         Raises:
             CallerLimitError: the caller has as many as it may have.
         """
-        found = self._open.setdefault(caller, _Open())
+        found = self._of(caller)
         if found.streams >= self._limits.streams_max:
             raise CallerLimitError(f"{found.streams} streams of this caller are open; close one first", _STREAM_SECONDS)
         found.streams += 1
@@ -183,6 +189,13 @@ class Shares:
         found.bytes += more
         self._bytes += more
 
+    def _of(self, caller: str) -> _Open:
+        found = self._open.get(caller)
+        if found is None:
+            found = self._open[caller] = _Open(asyncio.Semaphore(self._limits.reads_max))
+        return found
+
     def _forget(self, caller: str) -> None:
-        if self._open.get(caller) == _Open():
+        found = self._open[caller]
+        if not found.calls and not found.streams:
             del self._open[caller]

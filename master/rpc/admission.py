@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -110,10 +110,8 @@ class Admission:
     async def _request(self, context: Context, role: Role | None, share: Share | None) -> Any:
         budget = self._budgets[role]
         weighed = share if budget.bytes_max > _SMALL_BYTES else None
-        if weighed is not None:
-            weighed.bring(budget.bytes_max)
         try:
-            async with asyncio.timeout(self._message_seconds):
+            async with asyncio.timeout(self._message_seconds), nullcontext() if weighed is None else weighed.reads:
                 data = await context.read()
         except TimeoutError:
             raise MessageLateError(f"no message came within {self._message_seconds:g} s of its call") from None

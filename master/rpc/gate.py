@@ -3,7 +3,7 @@
 Decides nothing itself: `auth/permissions.py` has the table, `auth/certificates.py` reads the certificate. It is looked
 at again with every call, so that one that ended or was revoked is good for nothing on an open connection either, and
 streams that it opened are ended as soon as that is known. Who is turned away is counted, named in the log, and may not
-ask as often as it likes either: by its certificate, or by its address where that names nobody.
+ask as often as it likes either: by its certificate's key, or by its address where that names nobody.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Gate(Periodic):
                 found = self._shown(context)
                 self.check(found)
             except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
-                self._refusals.take(_address(context) if found is None else found.id)
+                self._refusals.take(_address(context) if found is None else found.key)
                 raise
             self._shares.take_call(found.identity.uri)
             if method is not None and forbidden(found.identity, method):

@@ -172,6 +172,18 @@ async def test_a_site_of_ten_thousand_phones_comes_in_one_call(secured: InProces
     assert len(answer.results) == 10_000
 
 
+async def test_many_calls_at_once_are_served_and_only_the_reading_of_messages_waits(
+    secured: InProcess, berlin: Wire
+) -> None:
+    pbx = await opened(berlin, "berlin")
+    seats = [
+        seat_pb2.Seat(license_type="port", holder_kind=seat_pb2.HOLDER_KIND_USER, holder=f"p{n}") for n in range(90)
+    ]
+    requests = [lease_pb2.AcquireSeatsRequest(pbx=pbx.name, epoch=pbx.epoch, seats=[seat]) for seat in seats]
+    answers = await asyncio.gather(*(berlin.leases.AcquireSeats(request) for request in requests))
+    assert [len(answer.results) for answer in answers] == [1] * 90
+
+
 async def _silent() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
     yield b""

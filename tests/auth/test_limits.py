@@ -20,6 +20,7 @@ def limits(*, streams_max: int = 1, calls_max: int = 9, bytes_max: int = 1, all_
         burst_seconds=2,
         streams_max=streams_max,
         calls_max=calls_max,
+        reads_max=1,
         bytes_max=bytes_max,
         all_bytes_max=all_bytes_max,
     )
