@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final
+from functools import cache
+from typing import Final, Literal
 
 TEXT_MAX: Final = 128
 """Characters in a name."""
 REASON_MAX: Final = 500
 """Characters in a text for people: reasons, display names."""
 _SHOWN: Final = 80
+_RESPELT_MAX: Final = 8 * REASON_MAX
+"""Nothing is respelt that is longer than this: it is refused anyway."""
+_MARKS_MAX: Final = 30
+_JOINERS_MAX: Final = 8
+"""How far back a joiner looks for the letter that it joins."""
 
 _NEVER_MEANT: Final = re.compile(
     "["
@@ -41,6 +47,8 @@ def clean(text: str) -> str:
     Capitals, accents, apostrophes and joiners within Arabic and Indic words mean something and stay; so does what has
     to be refused, for the validators to see.
     """
+    if len(text) > _RESPELT_MAX:
+        return text
     if text.isascii() and text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " ":
         return text
     found = _NEVER_MEANT.sub("", text)
@@ -48,7 +56,7 @@ def clean(text: str) -> str:
     if _JOINERS.search(found):
         found = "".join(one for at, one in enumerate(found) if one not in "\u200c\u200d" or _joins(found, at))
         found = _SPACES.sub(" ", found).strip()
-    return unicodedata.normalize("NFC", found)
+    return _normalized("NFC", found)
 
 
 def plain(text: str) -> str:
@@ -57,9 +65,9 @@ def plain(text: str) -> str:
     For what is made of letters, digits and hyphens by its nature: license names, versions, numbers, keys, addresses.
     """
     found = clean(text)
-    if found.isascii():
+    if found.isascii() or len(found) > _RESPELT_MAX:
         return found
-    found = _DASHES.sub("-", unicodedata.normalize("NFKC", _DASHES.sub("-", found)))
+    found = _DASHES.sub("-", _normalized("NFKC", _DASHES.sub("-", found)))
     return clean("".join(str(unicodedata.decimal(one, one)) for one in found))
 
 
@@ -92,9 +100,23 @@ def is_shown(text: str) -> bool:
     return text.isprintable() or not _refused(text)
 
 
+def _normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """Unicode sorts a letter's marks in a time by the square of their number: of more than any language has, and more
+    than its stream-safe format allows (UAX 15), the first ones are kept."""
+    if len(text) > _MARKS_MAX:
+        text = _runs_of_marks().sub(r"\1", text)
+    return unicodedata.normalize(form, text)
+
+
+@cache
+def _runs_of_marks() -> re.Pattern[str]:
+    marks = "".join(chr(one) for one in range(0x300, 0x1F000) if unicodedata.combining(chr(one)))
+    return re.compile(f"([{marks}]{{{_MARKS_MAX}}})[{marks}]++")
+
+
 def _joins(text: str, at: int) -> bool:
     """Whether a joiner changes what its neighbours look like, as in Persian, Indic and emoji spelling."""
-    before, after = text[:at].rstrip("\u200c\u200d")[-1:], text[at + 1 : at + 2]
+    before, after = text[max(at - _JOINERS_MAX, 0) : at].rstrip("\u200c\u200d")[-1:], text[at + 1 : at + 2]
     if not before or text[at - 1] == text[at]:
         return False
     if unicodedata.combining(before) == _VIRAMA:

@@ -17,7 +17,7 @@ from licensemaster.values import short_text
 TEXT_MAX = 63
 """Characters that are kept of a version with everything behind it."""
 _READ_MAX = 512
-_EXACT = re.compile(r"v?\s*(\d{1,3})(?:\s*r\s*(\d{1,3}))?(?:\s*\.?\s*sr\s*(\d{1,3}))?", re.IGNORECASE | re.ASCII)
+_EXACT = re.compile(r"v?\s*(\d{1,3})(?:\s*r\s*(\d{1,3}))?(?:\s*+\.?\s*+sr\s*(\d{1,3}))?", re.IGNORECASE | re.ASCII)
 _READ = re.compile(
     r"""
       (?:v(?:er(?:sion|\.)?)?\s*)?           # V12, version 12
@@ -53,15 +53,19 @@ class Version:
         return self.text or str(self)
 
     @classmethod
-    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> Version:
         """Read a version as something reports it: what rules look at, and whatever stands behind it.
 
         Raises:
             ValueError: it does not begin with a version; says which forms are.
         """
+        return cls._parsed(text[:_READ_MAX])  # what is remembered is never longer
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def _parsed(cls, text: str) -> Version:
         try:
-            whole = short_text(text[:_READ_MAX], most=_READ_MAX)
+            whole = short_text(text, most=_READ_MAX)
         except ValueError as error:
             raise ValueError(f"{text[:80]!r} {_HOW}") from error
         found = in_ascii(whole)

@@ -12,7 +12,7 @@ from functools import total_ordering
 from licensemaster.values import clean, plain
 
 _DOTTED = re.compile(r"v?\s*\d{1,6}(\.\d{1,6}){0,5}", re.IGNORECASE)
-_LETTERED = re.compile(r"v?\s*(\d{1,3})(?:\s*r\s*(\d{1,3}))?(?:\s*\.?\s*sr\s*(\d{1,3}))?", re.IGNORECASE)
+_LETTERED = re.compile(r"v?\s*(\d{1,3})(?:\s*r\s*(\d{1,3}))?(?:\s*+\.?\s*+sr\s*(\d{1,3}))?", re.IGNORECASE)
 _BEHIND = re.compile(r"(?:[\s_,+-]*[a-z(\[].*)?", re.IGNORECASE | re.DOTALL)
 """What may stand behind a release: "7.1b", "7.1.2-hotfix3", "12r1 sr4 [12.5416]"; no further number."""
 
