@@ -16,7 +16,8 @@ from tests.support.masters import Clock
 _ROOT = Path(__file__).parents[2]
 _NAMES = re.compile(rb"""["'](grpc\.[a-z0-9_.]+)["']""")
 _OPENED = re.compile(r"\b(in)?secure_channel\(")
-_PINGS = 12
+_PINGS = 40
+"""As many as in ten minutes of an idle client's life."""
 _NOWHERE = "http://127.0.0.1:9"
 
 
