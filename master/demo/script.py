@@ -219,7 +219,8 @@ class Demo:
         await asyncio.sleep(2)
 
     async def _lease(self, status: status_pb2_grpc.StatusServiceAsyncStub, pbx: str) -> status_pb2.LeaseStatus:
-        answer = await status.ListLeases(status_pb2.ListLeasesRequest(project=f"projects/{self._project.name}"))
+        request = status_pb2.ListLeasesRequest(project=f"projects/{self._project.name}")
+        answer = await status.ListLeases(request, wait_for_ready=True)  # the master was killed a moment ago
         return next(lease for lease in answer.leases if lease.pbx.endswith(f"/{pbx}"))
 
     async def _wait_for(self, state: State) -> None:
