@@ -40,9 +40,11 @@ _PROOF: Final = Budget(256 * KIB, 4_000)
 """A signed lease, and what is in use, for a thousand license types."""
 _LICENSES: Final = Budget(256 * KIB, 2_000)
 """A thousand licenses by name."""
-_DOCUMENT: Final = Budget(1024 * KIB, 200)
-"""A signed document; its content is one element."""
-_ORDER: Final = Budget(1088 * KIB, 4_000)
+_FILE: Final = Budget(1024 * KIB, 200)
+"""A vendor's signed file of licenses; its content is one element."""
+_DOCUMENT: Final = Budget(64 * KIB, 200)
+"""Any other signed document."""
+_ORDER: Final = Budget(512 * KIB, 4_000)
 """An order for a thousand licenses, and a price file."""
 _PLAN: Final = Budget(512 * KIB, 20_000)
 """A hundred changes, each with the licenses or the seats that it is about."""
@@ -66,7 +68,7 @@ BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
         f"{_LEASES}/ReturnSeats": _SEATS,
         f"{_LEASES}/SyncSeats": _SEATS,
         f"{_LEASES}/WatchLease": _NAMES,
-        f"{_LICENSING}/ImportLicenses": _DOCUMENT,
+        f"{_LICENSING}/ImportLicenses": _FILE,
         f"{_LICENSING}/ListLicenses": _NAMES,
         f"{_LICENSING}/BindLicenses": _LICENSES,
         f"{_LICENSING}/ReleaseLicenses": _LICENSES,
@@ -117,8 +119,8 @@ BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
 )
 BY_ROLE: Final[Mapping[tuple[str, Role], Budget]] = MappingProxyType(
     {
-        (f"{_LICENSING}/SubmitCertificate", Role.PBX): Budget(64 * KIB, 200),
-        (f"{_LICENSING}/EnrollDevice", Role.PBX): Budget(64 * KIB, 200),
+        (f"{_LICENSING}/SubmitCertificate", Role.PBX): Budget(32 * KIB, 200),
+        (f"{_LICENSING}/EnrollDevice", Role.PBX): Budget(32 * KIB, 200),
     }
 )
 """Where a role has less than others: a PBX brings documents of its own device, about one license or one key."""
