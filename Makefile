@@ -17,7 +17,7 @@ $(READY): pyproject.toml slave_client/pyproject.toml requirements/development.tx
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	@test -x $(BIN)/python || { echo "setup: a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: the dependencies, in the versions of constraints.txt (about 750 MB, a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/development.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --no-deps --requirement requirements/development.txt
 	@# Our own two have no hash, being these sources. Built with what was just installed, they bring nothing in.
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --check-build-dependencies -e slave_client -e .
 	@$(BIN)/python -m pip check
@@ -64,7 +64,7 @@ sbom: $(READY) ## build/sbom.cdx.json: what a master is made of, as CycloneDX, f
 	test -x build/sbom/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom; \
 		build/sbom/bin/python -m pip install --quiet cyclonedx-bom==7.5.0; }
 	$(PYTHON) -m venv --clear --without-pip build/shipped
-	$(BIN)/python -m pip --python build/shipped install --quiet --require-hashes --no-deps -r requirements/runtime.txt
+	$(BIN)/python -m pip --python build/shipped install --quiet --require-hashes --only-binary :all: --no-deps -r requirements/runtime.txt
 	@# From a copy: building writes code of the API beside the protos, without the types that development has.
 	rm -rf build/source build/wheels && git checkout-index --all --prefix=build/source/
 	cd build/source && $(CURDIR)/$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
