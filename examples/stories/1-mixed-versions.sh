@@ -30,7 +30,7 @@ run license-master license import bought.json
 
 say "The device shows its key once, so that it can certify later what it no longer uses."
 run license-master device create --folder hq-box --name projects/acme/devices/hq-box
-run license-master device enroll --folder hq-box --token "$(license-master device token hq-box 2>/dev/null)"
+LICENSE_MASTER_DEVICE_TOKEN=$(license-master device token hq-box 2>/dev/null) run license-master device enroll --folder hq-box
 
 say "Bound to the license master's device they make a pool of 200 ports, at V10."
 run license-master license bind ports-v10 ports-v12 --to hq-box

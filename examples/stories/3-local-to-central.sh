@@ -30,7 +30,7 @@ run license-master vendor trust vendor.key.pub
 run license-master license import bought.json
 for site in hanover kiel emden; do
     run license-master device create --folder $site-box --name projects/acme/devices/$site-box
-    run license-master device enroll --folder $site-box --token "$(license-master device token $site-box 2>/dev/null)"
+    LICENSE_MASTER_DEVICE_TOKEN=$(license-master device token $site-box 2>/dev/null) run license-master device enroll --folder $site-box
 done
 run license-master license bind pool --to hanover-box
 run license-master license bind ports-kiel --to kiel-box

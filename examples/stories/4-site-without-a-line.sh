@@ -31,7 +31,7 @@ run license-master license import stick/bought.json
 say "Enrolling. In the office: a token, told over the radio. On the ship: a key, and a request on the stick."
 license-master device token ship-box >token 2>/dev/null
 on_the_ship license-master device create --folder ship --name projects/acme/devices/ship-box
-on_the_ship license-master device enroll --folder ship --token "$(cat token)" --request-out stick/enrollment.json
+LICENSE_MASTER_DEVICE_TOKEN=$(cat token) on_the_ship license-master device enroll --folder ship --request-out stick/enrollment.json
 run license-master device admit stick/enrollment.json --answer-out stick/answer.json
 on_the_ship license-master device answer --folder ship stick/answer.json
 expect "is enrolled"

@@ -29,7 +29,7 @@ run license-master vendor issue --key vendor.key --project acme --out bought.jso
 run license-master vendor trust vendor.key.pub
 run license-master license import bought.json
 run license-master device create --folder kiel-box --name projects/acme/devices/kiel-box
-run license-master device enroll --folder kiel-box --token "$(license-master device token kiel-box 2>/dev/null)"
+LICENSE_MASTER_DEVICE_TOKEN=$(license-master device token kiel-box 2>/dev/null) run license-master device enroll --folder kiel-box
 run license-master license bind ports --to kiel-box
 run phones projects/acme/pbxs/kiel 12
 
