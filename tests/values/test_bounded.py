@@ -233,8 +233,9 @@ PARSERS: dict[str, dict[str, str]] = {
         "lease_pb2.LeaseTerms.FromString": _SIGNED,
         "lease_pb2.StandbyLeaseTerms.FromString": _SIGNED,
     },
-    "master/rpc/gate.py": {"x509.load_pem_x509_certificate": _TLS},
-    "master/rpc/metrics_page.py": {"x509.load_der_x509_certificate": _TLS},
+    "master/rpc/convert/papers.py": {"document_pb2.SignedDocument.FromString": _OWN},
+    "master/rpc/gate.py": {"x509.load_pem_x509_certificate": _TLS, "x509.load_pem_x509_certificates": _TLS},
+    "master/rpc/metrics_page.py": {"x509.load_pem_x509_certificates": _TLS},
     "master/rpc/reflection.py": {
         "descriptor_pb2.FileDescriptorProto.FromString": _OWN,
         "descriptor_pb2.FileDescriptorSet.FromString": _OWN,
