@@ -13,7 +13,7 @@ from slave_client.device_key import DeviceKey
 from tests.cli.conftest import Cli
 from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.papers import Vendor, bind, enrolled, imported, listed, release
+from tests.support.papers import Vendor, approve, bind, enrolled, imported, listed, release
 
 NAME = "projects/acme/devices/hq-box"
 
@@ -57,6 +57,8 @@ async def test_a_device_over_the_line(today: Cli, today_master: InProcess, tmp_p
     await release(today_master.wire, "ports-hq-box")
     certified = await today("device", "certify", "--folder", folder)
     assert certified.out == "ports-hq-box: certified, and the master knows\n"
+    assert (await listed(today_master.wire))["ports-hq-box"].release.awaits_approval, "its first key came after it"
+    await approve(today_master.wire, "ports-hq-box", caller="second")
     assert (await listed(today_master.wire))["ports-hq-box"].device == ""
     assert (await today("device", "accept", "--folder", folder)).err == "nothing is bound to this device\n"
 
@@ -81,7 +83,8 @@ async def test_a_device_without_a_line(today: Cli, today_master: InProcess, tmp_
     for out in (stick / "c.json", stick):
         assert (await today("device", "certify", "--folder", folder, request, "--out", out)).code == 0
     assert (stick / "ports-hq-box.certificate.json").read_text() == (stick / "c.json").read_text()
-    assert "free in the project balance" in (await today("license", "certify", stick / "c.json")).out
+    told = (await today("license", "certify", stick / "c.json")).out
+    assert told == "ports-hq-box: certified; waits for a second operator's approval\n"
 
 
 async def test_what_a_device_will_not_do(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
