@@ -486,8 +486,8 @@ async def test_a_release_is_complete_only_when_it_is_known_who_uses_the_license(
     async with serving(database_url, clock) as master:
         await pool_of_100(master)
         await imported(master.wire, Vendor(), {"more": ("PBX-Port12", 10)}, now=clock.now)
-        moved(await bind(master.wire, "hq-box", "more"))
         key = await enrolled(master.wire, tmp_path, "hq-box")
+        moved(await bind(master.wire, "hq-box", "more"))
     async with restored(database_url, clock) as master:
         asked = moved(await release(master.wire, "more"))
         await certify(master.wire, key, asked.release.request)
