@@ -30,6 +30,14 @@ async def stocked(master: InProcess, *, bound: bool = True) -> None:
         assert all(one.HasField("moved") for one in granted_all)
 
 
+async def stocked_with_key(master: InProcess, folder: Path) -> DeviceKey:
+    """The same; hq-box had its key before its license, so that its word counts (L2)."""
+    await stocked(master, bound=False)
+    key = await enrolled(master.wire, folder, "hq-box")
+    await bind(master.wire, "hq-box", "ports")
+    return key
+
+
 async def busy(master: InProcess, count: int) -> BarePbx:
     """So many phones at Berlin."""
     berlin = await opened(master.wire, "berlin")
@@ -192,8 +200,7 @@ async def test_listing(today: Cli, today_master: InProcess) -> None:
 
 @pytest.mark.rule("L5")
 async def test_what_is_in_use_is_refused_with_the_ways_on(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
-    await stocked(today_master)
-    await enrolled(today_master.wire, tmp_path, "hq-box")
+    await stocked_with_key(today_master, tmp_path)
     await busy(today_master, 4)
     refused = await today("license", "release", "ports")
     assert refused.code == 1
@@ -222,8 +229,7 @@ async def test_a_device_without_a_key_is_pointed_to_its_token(today: Cli, today_
 async def test_taking_seats_away_is_confirmed_after_the_risk_is_told(
     today: Cli, today_master: InProcess, tmp_path: Path
 ) -> None:
-    await stocked(today_master)
-    await enrolled(today_master.wire, tmp_path, "hq-box")
+    await stocked_with_key(today_master, tmp_path)
     await busy(today_master, 4)
     unasked = await today("license", "release", "ports", "--revoke")
     assert unasked.code == 1
@@ -258,8 +264,7 @@ async def test_contradictions_are_no_command_line(today: Cli, options: list[str]
 
 
 async def test_a_drain_is_watched_to_its_end(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
-    await stocked(today_master)
-    key = await enrolled(today_master.wire, tmp_path, "hq-box")
+    key = await stocked_with_key(today_master, tmp_path)
     berlin = await busy(today_master, 4)
     process = await asyncio.create_subprocess_exec(
         COMMAND, "license", "rebind", "ports", "--to", "berlin-box", "--drain", "--wait",
@@ -292,8 +297,7 @@ async def until(stream: asyncio.StreamReader, line: str) -> None:
 
 
 async def test_waiting_has_an_end(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
-    await stocked(today_master)
-    await enrolled(today_master.wire, tmp_path, "hq-box")
+    await stocked_with_key(today_master, tmp_path)
     late = await today("license", "release", "ports", "--wait", "--timeout", "0.2")
     assert late.code == 1
     assert "waits for the certificate of hq-box" in late.out
@@ -304,8 +308,7 @@ async def test_waiting_has_an_end(today: Cli, today_master: InProcess, tmp_path:
 
 
 async def test_a_release_is_given_up(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
-    await stocked(today_master)
-    await enrolled(today_master.wire, tmp_path, "hq-box")
+    await stocked_with_key(today_master, tmp_path)
     await release(today_master.wire, "ports")
     cancelled = await today("license", "cancel", "ports", "--reason", "changed my mind")
     assert cancelled.code == 0
@@ -336,8 +339,7 @@ async def test_two_operators_bury_a_device(today: Cli, today_master: InProcess) 
 
 @pytest.mark.rule("L2")
 async def test_certificates_are_handed_in(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
-    await stocked(today_master)
-    key: DeviceKey = await enrolled(today_master.wire, tmp_path, "hq-box")
+    key = await stocked_with_key(today_master, tmp_path)
     await release(today_master.wire, "ports", to_device="berlin-box")
     papers = tmp_path / "papers"
     assert (await today("license", "papers", "--device", "hq-box", "--out", papers)).code == 0

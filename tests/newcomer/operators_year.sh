@@ -38,7 +38,7 @@ license-master health --wait --profile bank
 cat > acme.toml <<'END'
 name = "acme"
 catalog = "innovaphone"
-time_zone = "Europe/Berlin"
+time_zone = "UTC"
 lease = { ttl_seconds = 20, grace_seconds = 5, renew_every_seconds = 5 }
 sites = [{ name = "hanover" }, { name = "kiel" }, { name = "emden" }]
 devices = [
@@ -190,7 +190,7 @@ license-master agreement extend ports-b --offer ssa --months 12 --prices prices.
 license-master agreement list
 
 ## Upgrade under an agreement
-license-master agreement publish 13 --on "$(date +%Y-%m-%d)"
+license-master agreement publish 13 --on "$(date -u +%Y-%m-%d)"
 license-master agreement upgrade ports-b --to 13
 refused license-master agreement upgrade ports-kiel --to 13
 
@@ -223,7 +223,7 @@ license-master credits add 100
 license-master credits add -50 --reason "fifty too many"
 license-master credits pay PBX-Port12 1 --quote prices.toml
 license-master device correct shop-box --project shop --delivered 2010-06-01 --reason "read wrongly"
-license-master agreement publish 13 --on "$(date +%Y-%m-%d)" --correct --reason "the same day" || true
+license-master agreement publish 13 --on "$(date -u +%Y-%m-%d)" --correct --reason "the same day" || true
 
 ## Delete a project
 sed 's/name = "acme"/name = "acmee"/' acme.toml > acmee.toml
