@@ -14,7 +14,16 @@ from licensemaster.v1 import lease_pb2, status_pb2
 from master.cli.connection import Connection
 from master.cli.failure import CommandFailed
 from master.cli.listings import State, lease_state, leases_view, print_rows
-from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
+from master.cli.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    LimitOption,
+    NeededReasonOption,
+    PbxArgument,
+    ProjectOption,
+    ServerOption,
+    YesOption,
+)
 from master.cli.output import distance, moment, print_json, short_name, stderr_console, stdout_console, visible
 from master.cli.paging import read_pages
 
@@ -53,10 +62,10 @@ def leases(
 
 @app.command("end")
 def end(
-    pbx: Annotated[str, typer.Argument(metavar="PBX", help="The PBX's name.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)],
+    pbx: PbxArgument,
+    reason: NeededReasonOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it would come to.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,

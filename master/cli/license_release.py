@@ -28,6 +28,7 @@ from master.cli.options import (
     ReasonOption,
     ServerOption,
     ToDeviceOption,
+    YesOption,
 )
 from master.cli.output import moment, print_json, stderr_console, visible
 from master.cli.release_progress import wait_for_releases
@@ -43,7 +44,6 @@ ForceOption = Annotated[
     typer.Option("--force", help="As --revoke, and count no longer what PBXs out of reach hold: risks over-use."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 WaitOption = Annotated[
     bool | None,
     typer.Option(

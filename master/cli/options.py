@@ -134,6 +134,10 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most this many rows; 0 for all.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
+NeededReasonOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def _name(metavar: str, helps: str, completer: Completer) -> Any:

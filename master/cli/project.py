@@ -14,7 +14,15 @@ from rich.text import Text
 from licensemaster.v1 import project_pb2
 from master.cli.connection import Connection
 from master.cli.failure import CommandFailed
-from master.cli.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
+from master.cli.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    LimitOption,
+    NeededReasonOption,
+    ProjectOption,
+    ServerOption,
+    YesOption,
+)
 from master.cli.output import (
     add_row,
     moment,
@@ -193,9 +201,9 @@ def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, 
 @app.command("delete")
 def delete(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)],
+    reason: NeededReasonOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go, or what is in the way.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
@@ -237,7 +245,7 @@ def _deleted(name: str, told: project_pb2.DeleteProjectResponse, done: str) -> s
 
 @app.command("end-learning")
 def end_learning(
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)],
+    reason: NeededReasonOption,
     as_json: JsonOption = False,
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
