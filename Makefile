@@ -82,7 +82,7 @@ bench: setup ## measure; ratios against a gRPC echo, etcd and Redis, into build/
 	$(BIN)/python -m bench
 
 chaos: setup ## fault stories at length; STORIES="cut loss" SECONDS=60 SEED=1 JSON=1; figures into build/chaos.json
-	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json) $(STORIES)
+	@$(BIN)/python -m tests.slow.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json) $(STORIES)
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,7 +11,7 @@ import pytest
 from licensemaster.file_writer import write_file
 from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import Papers, Pki
-from tests.chaos.lines import FAIR, Line, Weather, line_to
+from tests.support.lines import FAIR, Line, Weather, line_to
 from tests.support.masters import InProcess
 
 BERLIN = "projects/acme/pbxs/berlin"

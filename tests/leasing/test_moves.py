@@ -12,7 +12,6 @@ import grpc
 
 from licensemaster.v1 import license_pb2, project_pb2, status_pb2
 from master.domain.move_problems import MoveProblem
-from tests.faults.truth import all_events, mismatches
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import grant_all, used
 from tests.support.estates import project
@@ -30,6 +29,7 @@ from tests.support.papers import (
 )
 from tests.support.pbx import opened, seats
 from tests.support.postgres import PostgresServer
+from tests.support.truth import all_events, mismatches
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 RELEASING = license_pb2.LICENSE_STATE_RELEASING

@@ -25,13 +25,13 @@ from master.store import schema
 from slave_client import documents
 from slave_client.device_key import DeviceKey
 from slave_client.documents import DocumentError, from_text, to_text
-from tests.faults.truth import LONG
 from tests.rpc.failures import NAME, everything, seen
 from tests.support.estates import project
 from tests.support.loop import Loop
 from tests.support.masters import PROJECT, sqlite_url
 from tests.support.papers import Vendor, bind, enrolled, imported, release
 from tests.support.postgres import PostgresServer
+from tests.support.truth import LONG
 
 pytestmark = pytest.mark.timeout(1800 if LONG else 120)
 FUZZ = settings(max_examples=3000 if LONG else 100, deadline=None, suppress_health_check=list(HealthCheck))

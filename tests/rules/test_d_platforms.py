@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import license_pb2, project_pb2
-from tests.faults.truth import mismatches
 from tests.rpc.failures import failure
 from tests.rules.asking import GROUP, Reason, give_back, grant, grant_all, held, refuse, used, with_more
 from tests.support.estates import project
@@ -17,6 +16,7 @@ from tests.support.papers import refusal as refusal_of
 from tests.support.pbx import granted, opened, seat, seats
 from tests.support.plans import plan, rebind
 from tests.support.standbys import standing_by
+from tests.support.truth import mismatches
 
 VIRTUAL = {"hq": "master 12 ipva", "cloud": "slave 12 ipva", "berlin": "slave 12 gateway"}
 

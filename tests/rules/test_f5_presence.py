@@ -12,15 +12,15 @@ from licensemaster.v1 import lease_pb2, standby_pb2
 from master.domain.leases import LeaseError
 from master.domain.presence import RECONNECT_SECONDS
 from master.leasing.requests import PbxName
-from tests.chaos.lines import Line, Way, Weather
-from tests.faults.truth import all_events, held_by_pbx, mismatches
 from tests.rpc.failures import failure
 from tests.rules.asking import used
 from tests.support.estates import project
+from tests.support.lines import Line, Way, Weather
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, upgraded, wire_to
 from tests.support.pbx import BarePbx, granted, opened, seats
 from tests.support.postgres import PostgresServer
 from tests.support.standbys import LICENSES, PAIR, BareStandby, standing_by
+from tests.support.truth import all_events, held_by_pbx, mismatches
 
 TTL, RENEW, SETTLE = 180, 60, 3
 

@@ -8,7 +8,6 @@ import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, license_pb2, standby_pb2, status_pb2
-from tests.faults.truth import all_events, held_by_pbx, mismatches
 from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant_all, holdings, licenses, refuse, used, without
 from tests.support.estates import project
@@ -17,6 +16,7 @@ from tests.support.papers import Vendor, bind, enrolled, imported, release
 from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.postgres import PostgresServer
 from tests.support.standbys import LICENSES, PAIR, BareStandby, by_kind, checked, standing_by
+from tests.support.truth import all_events, held_by_pbx, mismatches
 
 TTL, GRACE, ALLOWANCE = 60, 600, 5
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from licensemaster.v1 import document_pb2, lease_pb2, license_pb2
 from slave_client import documents
 from slave_client.device_key import DeviceKey
-from tests.faults.truth import LONG
 from tests.rpc.failures import NAME, everything, failure
 from tests.support.estates import project
 from tests.support.loop import Loop
@@ -35,6 +34,7 @@ from tests.support.papers import (
     release,
 )
 from tests.support.pbx import opened
+from tests.support.truth import LONG
 
 CERTIFICATE = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND

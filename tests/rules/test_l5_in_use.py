@@ -9,13 +9,13 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
 from slave_client.device_key import DeviceKey
-from tests.faults.truth import mismatches
 from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, promised, refuse, used
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master, upgraded
 from tests.support.papers import Vendor, bind, cancel, certify, enrolled, imported, listed, moved, refusal, release
 from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.postgres import PostgresServer
+from tests.support.truth import mismatches
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 RELEASING = license_pb2.LICENSE_STATE_RELEASING

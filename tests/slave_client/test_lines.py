@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from slave_client import HolderKind, SlaveClient, State, Want
-from tests.chaos.lines import FAIR, Way, Weather, line_to
 from tests.slave_client.conftest import RestartableMaster, client_config
+from tests.support.lines import FAIR, Way, Weather, line_to
 
 ANNA = Want("port", HolderKind.USER, "anna")
 

@@ -14,12 +14,12 @@ from master.domain.audit import DefectKind, genesis
 from master.leasing.audit import Audit, AuditBrokenError
 from master.store.database import Database, Tx
 from master.store.events import Event, write_events
-from tests.faults.truth import all_events
 from tests.rpc.failures import NAME, failure
 from tests.support.estates import project
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
 from tests.support.pbx import granted, opened, seat, seats
 from tests.support.postgres import PostgresServer
+from tests.support.truth import all_events
 
 EVENTS = 8
 

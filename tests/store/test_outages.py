@@ -18,11 +18,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 import grpc
 import pytest
 
-from tests.faults.truth import mismatches, used
 from tests.rpc.failures import everything, failure, seen
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
 from tests.support.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.truth import mismatches, used
 
 
 async def test_a_locked_file(master: InProcess, sqlite_database_url: str) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from master.cli.main import app
 from tests.cli.test_operations_doc import command_of, commands
-from tests.newcomer.pages import ROOT, play
+from tests.slow.newcomer.pages import ROOT, play
 
 HERE = Path(__file__).parent
 YEAR = HERE / "operators_year.sh"

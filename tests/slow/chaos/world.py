@@ -18,13 +18,13 @@ from pathlib import Path
 from master.launch import MasterProcess, master_process
 from master.store.database import Database, open_database
 from slave_client import ClientConfig, SlaveClient
-from tests.chaos.books import Books
-from tests.chaos.databases import Store
-from tests.chaos.lender import DEPOT, Lender, lender_of
-from tests.chaos.lines import Line, line_to
-from tests.chaos.sites import CALL_TIMEOUT_SECONDS, GIVE_UP_AFTER_SECONDS, Dashboard, Site, Tally
-from tests.chaos.sleeper import Sleeper
+from tests.slow.chaos.books import Books
+from tests.slow.chaos.databases import Store
+from tests.slow.chaos.lender import DEPOT, Lender, lender_of
+from tests.slow.chaos.sites import CALL_TIMEOUT_SECONDS, GIVE_UP_AFTER_SECONDS, Dashboard, Site, Tally
+from tests.slow.chaos.sleeper import Sleeper
 from tests.support.estates import project
+from tests.support.lines import Line, line_to
 from tests.support.masters import PROJECT, wire_to
 
 SLEEPER = "quito"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.lines import FAIR, Line, Way, Weather, line_to
-from tests.chaos.meddling import Meddling, NoCompilerError, library, meddling
+from tests.slow.chaos.meddling import Meddling, NoCompilerError, library, meddling
+from tests.support.lines import FAIR, Line, Way, Weather, line_to
 
 
 @pytest.fixture

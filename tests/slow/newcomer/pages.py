@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.cli.command import surroundings
 from tests.support.ports import free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 170
 
 

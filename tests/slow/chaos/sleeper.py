@@ -1,4 +1,4 @@
-"""A PBX as a process of its own, so that it can be put to sleep: `python -m tests.chaos.sleeper CONFIG`.
+"""A PBX as a process of its own, so that it can be put to sleep: `python -m tests.slow.chaos.sleeper CONFIG`.
 
 It wants a few seats all the time, and looks at what it may use from a thread of its own, as a PBX does: each look is a
 line with the count and the moments before and after it, on the steady clock that all processes share.
@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from slave_client import BlockingSlaveClient, CallKind, ClientConfig, HolderKind, Want
-from tests.chaos.books import Books
+from tests.slow.chaos.books import Books
 
 _PHONES = 6
 _PAUSE_SECONDS = 0.005
@@ -49,7 +49,7 @@ class Sleeper:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.chaos.sleeper",
+            "tests.slow.chaos.sleeper",
             json.dumps(told),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

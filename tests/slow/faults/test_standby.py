@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from slave_client import CallKind, Granted, HolderKind, SlaveClient, State, Want
-from tests.faults.truth import all_events, held_by_pbx, mismatches, used
 from tests.slave_client.conftest import client_config
 from tests.support.estates import project
 from tests.support.masters import PROJECT, MasterProcess, master_process, wire_to
 from tests.support.standbys import checked
+from tests.support.truth import all_events, held_by_pbx, mismatches, used
 
 PORTS = 1000
 HQ = f"projects/{PROJECT}/pbxs/hq"

@@ -17,13 +17,13 @@ import grpc
 import pytest
 
 from slave_client import Granted, HolderKind, SlaveClient, Source, State, Want
-from tests.faults.storm import Ledger, Storm, retry_what_is_unsure, until_gone
-from tests.faults.truth import LONG, held_by_pbx, mismatches, used
 from tests.slave_client.conftest import client_config
+from tests.slow.faults.storm import Ledger, Storm, retry_what_is_unsure, until_gone
 from tests.support.cluster import Node, nodes, url_of
 from tests.support.estates import project
 from tests.support.masters import MasterProcess, Wire, master_process, upgraded, wire_to
 from tests.support.pbx import opened
+from tests.support.truth import LONG, held_by_pbx, mismatches, used
 
 Answer = TypeVar("Answer")
 ROUNDS = 12 if LONG else 2

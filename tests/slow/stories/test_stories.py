@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.command import COMMAND, surroundings
 
-STORIES = Path(__file__).parents[2] / "examples" / "stories"
+STORIES = Path(__file__).parents[3] / "examples" / "stories"
 NAMES = sorted(path.name for path in STORIES.glob("[0-9]*.sh"))
 PATIENCE_SECONDS = 280
 pytestmark = pytest.mark.timeout(300)  # a story takes fifteen seconds, on a machine with other work many more

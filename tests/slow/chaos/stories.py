@@ -10,10 +10,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos import faults as f
-from tests.chaos.faults import During
-from tests.chaos.lines import Way, Weather
-from tests.chaos.world import Lease
+from tests.slow.chaos import faults as f
+from tests.slow.chaos.faults import During
+from tests.slow.chaos.world import Lease
+from tests.support.lines import Way, Weather
 
 BOTH = ("sqlite", "postgresql")
 FILE = ("sqlite",)

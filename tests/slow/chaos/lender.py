@@ -19,8 +19,8 @@ import grpc
 
 from licensemaster.v1 import license_pb2
 from slave_client import DeviceKey
-from tests.chaos.books import Books
-from tests.chaos.sites import ASKING_SECONDS_MAX, Tally
+from tests.slow.chaos.books import Books
+from tests.slow.chaos.sites import ASKING_SECONDS_MAX, Tally
 from tests.support.masters import Wire
 from tests.support.papers import NAME, Vendor, enrolled, imported, listed
 

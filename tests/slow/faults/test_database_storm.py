@@ -9,12 +9,12 @@ import grpc
 import psutil
 
 from master.store.database import Database, StorageError, StorageProblem, Tx, open_database
-from tests.chaos.lines import FAIR, Way, Weather, line_to
-from tests.faults.truth import used
 from tests.support.cluster import Node, nodes, url_of
 from tests.support.estates import project
+from tests.support.lines import FAIR, Way, Weather, line_to
 from tests.support.masters import Clock, InProcess, in_process_master, upgraded
 from tests.support.pbx import BarePbx, granted, opened, seat
+from tests.support.truth import used
 
 MASTERS, OUTAGE_SECONDS, CONNECT_SECONDS = 2, 9.0, 3.0
 BUSY = {

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--seconds N] [--seed N] [--json] [STORY ...]`: play stories at length, print a table.
+"""`python -m tests.slow.chaos [--seconds N] [--seed N] [--json] [STORY ...]`: play stories at length, print a table.
 
 Ends with 1 where an invariant was broken. Writes build/chaos.json.
 """
@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from master.store import schema
-from tests.chaos.databases import own_server
-from tests.chaos.meddling import NoCompilerError, library
-from tests.chaos.play import Ground, Outcome, play
-from tests.chaos.stories import STORIES, Story
+from tests.slow.chaos.databases import own_server
+from tests.slow.chaos.meddling import NoCompilerError, library
+from tests.slow.chaos.play import Ground, Outcome, play
+from tests.slow.chaos.stories import STORIES, Story
 from tests.support.masters import sqlite_url
 
 _OUTPUT = Path("build/chaos.json")
@@ -35,7 +35,7 @@ _KEPT = [one.name for one in fields(Outcome) if one.name != "log"]
 
 def main() -> None:
     """Play what the command line names, or everything."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.slow.chaos", description=__doc__)
     parser.add_argument("stories", nargs="*", metavar="STORY", help=f"of {', '.join(STORIES)}; all where none is named")
     parser.add_argument("--seconds", type=float, default=60, help="for each story on each database; 60")
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same faults; 1")

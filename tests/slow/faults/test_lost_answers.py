@@ -11,11 +11,11 @@ import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, status_pb2
-from tests.faults.truth import all_events, held_by_pbx, mismatches, reason_of, used
 from tests.support.estates import project
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, upgraded
 from tests.support.pbx import granted, opened, seat, seats
 from tests.support.postgres import PostgresServer
+from tests.support.truth import all_events, held_by_pbx, mismatches, reason_of, used
 
 PAUSES = 12
 

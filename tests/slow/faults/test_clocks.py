@@ -13,12 +13,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from licensemaster.v1 import lease_pb2
-from tests.faults.truth import all_events, used
 from tests.support.estates import project
 from tests.support.machine_clock import MachineClock
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
 from tests.support.pbx import BarePbx, granted, opened, seat
 from tests.support.postgres import PostgresServer
+from tests.support.truth import all_events, used
 
 HOUR = 3600.0
 TTL, GRACE = 5, 0

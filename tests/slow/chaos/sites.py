@@ -27,7 +27,7 @@ from slave_client import (
     Source,
     Want,
 )
-from tests.chaos.books import Books
+from tests.slow.chaos.books import Books
 from tests.support.masters import PROJECT, Wire
 
 CALL_TIMEOUT_SECONDS = 1.0

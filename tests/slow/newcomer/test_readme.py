@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.newcomer.pages import blocks, play
+from tests.slow.newcomer.pages import blocks, play
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])

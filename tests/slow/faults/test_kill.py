@@ -15,12 +15,12 @@ from functools import partial
 import grpc
 import pytest
 
-from tests.faults.storm import Ledger, Storm, retry_what_is_unsure, until_gone
-from tests.faults.truth import LONG, held_by_pbx, mismatches, used
+from tests.slow.faults.storm import Ledger, Storm, retry_what_is_unsure, until_gone
 from tests.support.estates import project
 from tests.support.masters import MasterProcess, Wire, master_process, upgraded, wire_to
 from tests.support.pbx import opened
 from tests.support.postgres import PostgresServer
+from tests.support.truth import LONG, held_by_pbx, mismatches, used
 
 KILLS = 60 if LONG else 6
 RACES = 20 if LONG else 1

@@ -22,8 +22,8 @@ from urllib.parse import quote
 import asyncpg
 
 from master.store import schema
-from tests.chaos.lines import Line, line_to
-from tests.chaos.meddling import Meddling, meddling
+from tests.slow.chaos.meddling import Meddling, meddling
+from tests.support.lines import Line, line_to
 from tests.support.masters import sqlite_url
 
 _SOCKET = ".s.PGSQL.5432"

@@ -34,7 +34,7 @@ def library() -> Path:
         NoCompilerError: gcc is missing.
     """
     if shutil.which("gcc") is None:
-        raise NoCompilerError("gcc is needed to build tests/chaos/meddler.c")
+        raise NoCompilerError("gcc is needed to build tests/slow/chaos/meddler.c")
     folder = Path(mkdtemp(prefix="lm-meddler-"))
     folder.chmod(0o755)  # a database server runs as a user of its own
     built = folder / "meddler.so"

@@ -12,12 +12,12 @@ import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.faults.truth import all_events, mismatches, used
 from tests.rpc.failures import failure
 from tests.support.cluster import nodes, url_of
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, MasterProcess, in_process_master, upgraded, wire_to
 from tests.support.pbx import granted, opened, seat, seats
+from tests.support.truth import all_events, mismatches, used
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

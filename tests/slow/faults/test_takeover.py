@@ -12,7 +12,6 @@ import pytest
 
 from master.launch import MasterProcess, master_process
 from slave_client import BlockingSlaveClient, Granted, HolderKind, SlaveClient, Source, State, Want
-from tests.faults.truth import held_by_pbx, mismatches
 from tests.slave_client.conftest import client_config
 from tests.support.balancer import balancer_before
 from tests.support.cluster import nodes, url_of
@@ -20,6 +19,7 @@ from tests.support.estates import project
 from tests.support.masters import Clock, Wire, in_process_master, upgraded, wire_to
 from tests.support.postgres import PostgresServer
 from tests.support.sites import Site, estate, working_sites
+from tests.support.truth import held_by_pbx, mismatches
 
 
 def port(holder: str) -> Want:
