@@ -1,1 +1,1 @@
-"""One linear Alembic chain for SQLite and PostgreSQL; `license-master db upgrade` runs it."""
+"""One linear Alembic chain for SQLite and PostgreSQL; `license-master db upgrade` runs it. It only goes forward."""

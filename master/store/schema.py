@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, inspect, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -32,8 +32,8 @@ _UPGRADE_LOCK = 0x1CE45E
 _CONNECT_SECONDS = 10.0
 _VERSION = installed_version("license-master")
 _REVISIONS, _IDENTITY = "alembic_version", "database_identity"
-_OURS = {_REVISIONS, "project", "pbx", "lease", "seat", "event"}
-"""Every revision has them: by these a database is known as a license master's."""
+_OURS = {_REVISIONS, _IDENTITY, "project", "pbx", "lease", "seat", "event"}
+"""Every revision has them, and `database_identity.schema_version`: by these a database is known as ours."""
 _TABLES_SHOWN = 5
 
 
@@ -123,23 +123,13 @@ def _revision(connection: Connection) -> str | None:
             StorageProblem.STORAGE_FOREIGN, f"{_named(connection)} holds other tables ({shown}); {remedy}"
         )
     if revision not in {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}:
-        made_by = _made_by(connection, tables)
+        made_by = connection.execute(text("SELECT schema_version FROM database_identity")).scalar()
         whose, remedy = (f", which {made_by} made", f"{made_by} or newer") if made_by else ("", "a newer one")
         raise StorageError(
             StorageProblem.STORAGE_SCHEMA,
             f"it is at revision {revision}{whose}; this is version {_VERSION}: install {remedy}",
         )
     return revision
-
-
-def _made_by(connection: Connection, tables: Set[str]) -> str | None:
-    """The version that brought a database to its schema, where that is known."""
-    if _IDENTITY not in tables:
-        return None
-    columns = {column["name"] for column in inspect(connection).get_columns(_IDENTITY)}
-    if "schema_version" not in columns:
-        return None
-    return connection.execute(text("SELECT schema_version FROM database_identity")).scalar()
 
 
 def _absent(connection: Connection) -> StorageError:

@@ -23,6 +23,7 @@ from master.store.database import Database, StorageError, StorageProblem, Tx, op
 from master.store.sqlite import made_file
 from master.store.tables import metadata
 from master.store.urls import parse_url
+from tests.store import later
 from tests.support.masters import Clock, in_process_master, sqlite_url
 from tests.support.postgres import PostgresServer
 
@@ -80,25 +81,15 @@ def test_a_mistyped_path_is_named_and_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_newer_database(database_url: str, database: Database) -> None:
+async def test_a_newer_database(database_url: str, tmp_path: Path) -> None:
     """Nothing can be done but to install what made it, and every command says just that."""
-
-    def newer(tx: Tx) -> None:
-        tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        tx.connection.execute(text("UPDATE database_identity SET schema_version = '7.3'"))
-
-    await database.transact(newer)
+    with later.version(later.chain(tmp_path / "chain", later.NOTES), name="7.3") as newest:
+        await asyncio.to_thread(schema.upgrade, database_url)
     for attempt in _attempts(database_url):
-        with pytest.raises(StorageError, match=r"9999, which 7\.3 made; .*: install 7\.3 or newer") as failed:
+        with pytest.raises(StorageError, match=rf"{newest}, which 7\.3 made; .*: install 7\.3 or newer") as failed:
             await attempt()
         assert failed.value.problem is StorageProblem.STORAGE_SCHEMA
         assert "db upgrade" not in str(failed.value)
-
-
-async def test_an_older_database(database_url: str, database: Database) -> None:
-    await database.transact(lambda tx: tx.connection.execute(text("UPDATE alembic_version SET version_num = '0010'")))
-    with pytest.raises(StorageError, match="run `license-master db upgrade`"):
-        await _serve(database_url)
 
 
 async def test_a_database_without_its_tables(database_url: str, database: Database) -> None:

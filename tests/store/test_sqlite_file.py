@@ -23,6 +23,7 @@ from master.store import schema
 from master.store.database import StorageError, StorageProblem, open_database
 from master.store.sqlite_file import Use
 from tests.rpc.failures import failure
+from tests.store import later
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master, wire_to
 from tests.support.pbx import granted, opened, seats
@@ -178,12 +179,14 @@ async def test_one_master_at_a_time(sqlite_database_url: str, tmp_path: Path) ->
     await first.kill()
 
 
-async def test_a_schema_does_not_change_under_a_master(sqlite_database_url: str) -> None:
+async def test_a_schema_does_not_change_under_a_master(sqlite_database_url: str, tmp_path: Path) -> None:
     serving = open_database(sqlite_database_url)
     serving.occupy(Use.SERVE)
-    await serving.transact(lambda tx: tx.rows("UPDATE alembic_version SET version_num = '0010'"))
     try:
-        with pytest.raises(StorageError, match="in use by this process") as failed:
+        with (
+            later.version(later.chain(tmp_path / "chain", later.NOTES)),
+            pytest.raises(StorageError, match="in use by this process") as failed,
+        ):
             await asyncio.to_thread(schema.upgrade, sqlite_database_url)
         assert failed.value.problem is StorageProblem.STORAGE_IN_USE
     finally:

@@ -1,0 +1,416 @@
+"""The tables, and what names this database wherever it is copied to."""
+
+import secrets
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "claim",
+        sa.Column("pbx_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=15), nullable=False),
+        sa.Column("holder_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("pool_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seats", sa.Integer(), nullable=False),
+        sa.Column("ends_at", sa.Float(precision=53), nullable=False),
+        sa.Column("serial", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("pbx_id", "kind", "holder_id", "pool_id", name=op.f("pk_claim")),
+    )
+    op.create_index("ix_claim_ends_at", "claim", ["ends_at"])
+    identity = op.create_table(
+        "database_identity",
+        sa.Column("id", sa.String(length=63), nullable=False),
+        sa.Column("schema_version", sa.String(length=63), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_database_identity")),
+    )
+    op.bulk_insert(identity, [{"id": secrets.token_hex(16), "schema_version": ""}])
+    op.create_table(
+        "learning_seat",
+        sa.Column("pbx_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("known", sa.Integer(), nullable=False),
+        sa.Column("proven", sa.Integer(), nullable=False),
+        sa.Column("unplaced", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("pbx_id", "type", name=op.f("pk_learning_seat")),
+    )
+    op.create_table(
+        "pool_usage",
+        sa.Column("pool_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("pbx_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seats", sa.Integer(), nullable=False),
+        sa.Column("counted", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("pool_id", "pbx_id", name=op.f("pk_pool_usage")),
+    )
+    op.create_index("ix_pool_usage_pbx_id", "pool_usage", ["pbx_id"])
+    op.create_table(
+        "project",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("catalog", sa.String(length=63), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("ttl_seconds", sa.Integer(), nullable=True),
+        sa.Column("grace_seconds", sa.Integer(), nullable=True),
+        sa.Column("renew_every_seconds", sa.Integer(), nullable=True),
+        sa.Column("applied_at", sa.Float(precision=53), nullable=False),
+        sa.Column("epoch_floor", sa.BigInteger(), nullable=False),
+        sa.Column("learning_since", sa.Float(precision=53), nullable=True),
+        sa.Column("learning_until", sa.Float(precision=53), nullable=True),
+        sa.Column("learning_why", sa.Text(), nullable=True),
+        sa.Column("time_zone", sa.String(length=63), nullable=True),
+        sa.Column("deleted_at", sa.Float(precision=53), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_project")),
+        sa.UniqueConstraint("name", name=op.f("uq_project_name")),
+    )
+    op.create_table(
+        "revocation",
+        sa.Column("pbx_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("holder", sa.String(length=128), nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("revoked_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("pbx_id", "holder", "type", "kind", name=op.f("pk_revocation")),
+    )
+    op.create_table(
+        "seat",
+        sa.Column("pbx_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("holder", sa.String(length=128), nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("user_name", sa.String(length=128), nullable=False),
+        sa.Column("line", sa.String(length=128), nullable=False),
+        sa.Column("pool_id", sa.Integer(), nullable=True),
+        sa.Column("parent", sa.String(length=63), nullable=False),
+        sa.Column("acquired_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("pbx_id", "holder", "type", "kind", name=op.f("pk_seat")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_seat_user_name",
+        "seat",
+        ["pbx_id", "user_name"],
+        sqlite_where=sa.text("user_name <> ''"),
+        postgresql_where=sa.text("user_name <> ''"),
+    )
+    op.create_table(
+        "signing_key",
+        sa.Column("key_id", sa.String(length=63), nullable=False),
+        sa.Column("private_key", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("key_id", name=op.f("pk_signing_key")),
+    )
+    op.create_table(
+        "standby_lease",
+        sa.Column("standby_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("primary_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("serial", sa.BigInteger(), nullable=False),
+        sa.Column("issued_at", sa.Float(precision=53), nullable=False),
+        sa.Column("ends_at", sa.Float(precision=53), nullable=False),
+        sa.Column("acknowledged_serial", sa.BigInteger(), nullable=False),
+        sa.Column("acknowledged_ends_at", sa.Float(precision=53), nullable=False),
+        sa.Column("two_claims_at", sa.Float(precision=53), nullable=True),
+        sa.Column("reported_serial", sa.BigInteger(), nullable=False),
+        sa.Column("reported_epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("standby_id", "primary_id", name=op.f("pk_standby_lease")),
+    )
+    op.create_table(
+        "agreement_entry",
+        sa.Column("project_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("recorded_at", sa.Float(precision=53), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("kind", sa.Integer(), nullable=False),
+        sa.Column("subject_kind", sa.String(length=15), nullable=False),
+        sa.Column("subject_id", sa.String(length=255), nullable=False),
+        sa.Column("policy", sa.String(length=63), nullable=False),
+        sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("rules", sa.String(length=255), nullable=False),
+        sa.Column("caller", sa.String(length=255), nullable=False),
+        sa.Column("request_id", sa.String(length=128), nullable=False),
+        sa.Column("order_number", sa.BigInteger(), nullable=False),
+        sa.Column("given_reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_agreement_entry_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "number", name=op.f("pk_agreement_entry")),
+    )
+    op.create_table(
+        "alarm",
+        sa.Column("project_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=63), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.Float(precision=53), nullable=False),
+        sa.Column("gone_at", sa.Float(precision=53), nullable=True),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_alarm_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "kind", "subject", name=op.f("pk_alarm")),
+    )
+    op.create_table(
+        "audit_head",
+        sa.Column("project_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_audit_head_project_id")),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_audit_head")),
+    )
+    op.create_table(
+        "denial",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("pbx", sa.String(length=63), nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("holder", sa.String(length=128), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("site", sa.String(length=63), nullable=False),
+        sa.Column("reason", sa.String(length=63), nullable=False),
+        sa.Column("refused_at", sa.Float(precision=53), nullable=False),
+        sa.Column("judged", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_denial_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "day", "pbx", "holder", "type", "kind", name=op.f("pk_denial")),
+    )
+    op.create_index("ix_denial_judged_refused_at", "denial", ["judged", "refused_at"])
+    op.create_table(
+        "device",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("platform", sa.String(length=63), nullable=False),
+        sa.Column("model", sa.String(length=63), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=True),
+        sa.Column("public_key", sa.LargeBinary(), nullable=True),
+        sa.Column("enrolled_at", sa.Float(precision=53), nullable=True),
+        sa.Column("token_hash", sa.String(length=64), nullable=True),
+        sa.Column("token_ends_at", sa.Float(precision=53), nullable=True),
+        sa.Column("token_by", sa.String(length=255), nullable=True),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_device_project_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_device")),
+        sa.UniqueConstraint("project_id", "name", name=op.f("uq_device_project_id_name")),
+    )
+    op.create_table(
+        "event",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("time_us", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=63), nullable=False),
+        sa.Column("pbx", sa.String(length=63), nullable=False),
+        sa.Column("caller", sa.String(length=255), nullable=False),
+        sa.Column("request_id", sa.String(length=128), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_event_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "seq", name=op.f("pk_event")),
+    )
+    op.create_index(
+        "uq_event_request_id",
+        "event",
+        ["project_id", "request_id"],
+        unique=True,
+        sqlite_where=sa.text("request_id IS NOT NULL"),
+        postgresql_where=sa.text("request_id IS NOT NULL"),
+    )
+    op.create_table(
+        "license_file",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.String(length=63), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=False),
+        sa.Column("imported_at", sa.Float(precision=53), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_license_file_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "id", name=op.f("pk_license_file")),
+    )
+    op.create_table(
+        "pool_day",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("device", sa.String(length=63), nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("peak", sa.Integer(), nullable=False),
+        sa.Column("unused", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_pool_day_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "day", "device", "type", name=op.f("pk_pool_day")),
+    )
+    op.create_table(
+        "site",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_site_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "name", name=op.f("pk_site")),
+    )
+    op.create_table(
+        "site_day",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("site", sa.String(length=63), nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("peak", sa.Integer(), nullable=False),
+        sa.Column("peak_at", sa.Float(precision=53), nullable=True),
+        sa.Column("refused", sa.BigInteger(), nullable=False),
+        sa.Column("denied", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_site_day_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "day", "site", "type", name=op.f("pk_site_day")),
+    )
+    op.create_table(
+        "vendor_key",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("trusted_at", sa.Float(precision=53), nullable=False),
+        sa.Column("retires_at", sa.Float(precision=53), nullable=True),
+        sa.Column("introduced_by", sa.String(length=16), nullable=False),
+        sa.Column("distrusted_at", sa.Float(precision=53), nullable=True),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_vendor_key_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "key_id", name=op.f("pk_vendor_key")),
+    )
+    op.create_table(
+        "webhook",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("kinds", sa.Text(), nullable=False),
+        sa.Column("added_by", sa.String(length=255), nullable=False),
+        sa.Column("added_at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_webhook_project_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook")),
+        sa.UniqueConstraint("project_id", "name", name=op.f("uq_webhook_project_id_name")),
+    )
+    op.create_table(
+        "license",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.String(length=63), nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("tier", sa.Integer(), nullable=True),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("device_id", sa.Integer(), nullable=True),
+        sa.Column("file", sa.String(length=63), nullable=True),
+        sa.Column("binding", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("first_bound_at", sa.Float(precision=53), nullable=True),
+        sa.Column("bound_at", sa.Float(precision=53), nullable=True),
+        sa.Column("held_until", sa.Float(precision=53), nullable=True),
+        sa.Column("agreement_ends_at", sa.Float(precision=53), nullable=True),
+        sa.Column("last_proof", sa.LargeBinary(), nullable=True),
+        sa.Column("file_agreement_ends_at", sa.Float(precision=53), nullable=True),
+        sa.Column("agreed_kind", sa.String(length=15), nullable=True),
+        sa.Column("agreed_id", sa.String(length=255), nullable=True),
+        sa.Column("use_policy", sa.String(length=63), nullable=True),
+        sa.Column("use_ends_at", sa.Float(precision=53), nullable=True),
+        sa.Column("key_on_word_of", sa.Text(), nullable=True),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_license_quantity")),
+        sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_license_device_id")),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_license_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "id", name=op.f("pk_license")),
+    )
+    op.create_table(
+        "pbx",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("site", sa.String(length=63), nullable=False),
+        sa.Column("device_id", sa.Integer(), nullable=False),
+        sa.Column("role", sa.Integer(), nullable=False),
+        sa.Column("software_version", sa.String(length=63), nullable=False),
+        sa.Column("standby_for", sa.String(length=63), nullable=False),
+        sa.Column("ttl_seconds", sa.Integer(), nullable=True),
+        sa.Column("grace_seconds", sa.Integer(), nullable=True),
+        sa.Column("renew_every_seconds", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_pbx_device_id")),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_pbx_project_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pbx")),
+        sa.UniqueConstraint("project_id", "name", name=op.f("uq_pbx_project_id_name")),
+    )
+    op.create_table(
+        "pool",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("device_id", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(length=63), nullable=False),
+        sa.Column("capacity", sa.Integer(), nullable=False),
+        sa.Column("used", sa.Integer(), nullable=False),
+        sa.Column("peak", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("peak_at", sa.Float(precision=53), nullable=True),
+        sa.CheckConstraint("used >= 0 AND used <= capacity", name=op.f("ck_pool_never_overdrawn")),
+        sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_pool_device_id")),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_pool_project_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pool")),
+        sa.UniqueConstraint("device_id", "type", name=op.f("uq_pool_device_id_type")),
+    )
+    op.create_table(
+        "webhook_delivery",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("webhook_id", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.Float(precision=53), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.Float(precision=53), nullable=True),
+        sa.Column("problem", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["webhook_id"], ["webhook.id"], name=op.f("fk_webhook_delivery_webhook_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_delivery")),
+    )
+    op.create_index("ix_webhook_delivery_due_at", "webhook_delivery", ["due_at"])
+    op.create_index("ix_webhook_delivery_webhook_id", "webhook_delivery", ["webhook_id"])
+    op.create_table(
+        "lease",
+        sa.Column("pbx_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("phase", sa.String(length=15), nullable=False),
+        sa.Column("instance_id", sa.String(length=128), nullable=False),
+        sa.Column("request_id", sa.String(length=128), nullable=False),
+        sa.Column("software", sa.String(length=63), nullable=False),
+        sa.Column("opened_at", sa.Float(precision=53), nullable=False),
+        sa.Column("renewed_at", sa.Float(precision=53), nullable=False),
+        sa.Column("ttl_seconds", sa.Integer(), nullable=False),
+        sa.Column("ends_at", sa.Float(precision=53), nullable=False),
+        sa.Column("takeovers", sa.Integer(), nullable=False),
+        sa.Column("takeovers_since", sa.Float(precision=53), nullable=False),
+        sa.Column("carrier_id", sa.Integer(), nullable=True),
+        sa.Column("carried_since", sa.Float(precision=53), nullable=True),
+        sa.Column("primary_heard_at", sa.Float(precision=53), nullable=True),
+        sa.Column("claimed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["pbx_id"], ["pbx.id"], name=op.f("fk_lease_pbx_id")),
+        sa.PrimaryKeyConstraint("pbx_id", name=op.f("pk_lease")),
+    )
+    op.create_index("ix_lease_phase_ends_at", "lease", ["phase", "ends_at"])
+    op.create_table(
+        "lease_stream",
+        sa.Column("pbx_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("stream", sa.String(length=63), nullable=False),
+        sa.Column("opened_at", sa.Float(precision=53), nullable=False),
+        sa.Column("lost_at", sa.Float(precision=53), nullable=True),
+        sa.ForeignKeyConstraint(["pbx_id"], ["pbx.id"], name=op.f("fk_lease_stream_pbx_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("pbx_id", name=op.f("pk_lease_stream")),
+    )
+    op.create_table(
+        "license_release",
+        sa.Column("project_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("license_id", sa.String(length=63), nullable=False),
+        sa.Column("in_use", sa.Integer(), nullable=False),
+        sa.Column("to_device_id", sa.Integer(), nullable=True),
+        sa.Column("requested_by", sa.String(length=255), nullable=False),
+        sa.Column("requested_at", sa.Float(precision=53), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("nonce", sa.LargeBinary(), nullable=False),
+        sa.Column("certified", sa.Boolean(), nullable=False),
+        sa.Column("device_dead", sa.Boolean(), nullable=False),
+        sa.Column("approved_by", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id", "license_id"],
+            ["license.project_id", "license.id"],
+            name=op.f("fk_license_release_project_id_license_id"),
+        ),
+        sa.ForeignKeyConstraint(["to_device_id"], ["device.id"], name=op.f("fk_license_release_to_device_id")),
+        sa.PrimaryKeyConstraint("project_id", "license_id", name=op.f("pk_license_release")),
+    )
