@@ -89,7 +89,7 @@ def main() -> None:
 def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
     """Runs the command; its exit code, and what is wrong with the command line where nobody has said it yet."""
     try:
-        outcome = app(standalone_mode=not asks_for_json)
+        outcome = app(prog_name="license-master", standalone_mode=not asks_for_json)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None), None
     except typer.Abort:

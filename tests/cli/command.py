@@ -1,10 +1,12 @@
-"""The installed `license-master` command, run as an operator runs it."""
+"""The `license-master` command: `run` to its end, or started as it is installed, `COMMAND`, as an operator does."""
 
 import asyncio
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.command_server import run_forked
 
 COMMAND = str(Path(sys.executable).with_name("license-master"))
 PATIENCE_SECONDS = 60
@@ -27,15 +29,10 @@ def surroundings(**variables: str) -> dict[str, str]:
 
 async def run(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variables: str) -> Done:
     """Runs a command to its end, beside a master in this process."""
-    process = await asyncio.create_subprocess_exec(
-        COMMAND,
-        *arguments,
-        stdin=stdin,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=surroundings(**variables),
-    )
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())
+    return await asyncio.to_thread(run_blocking, *arguments, stdin=stdin, **variables)
+
+
+def run_blocking(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variables: str) -> Done:
+    """The same beside a server that has threads of its own."""
+    code, out, err = run_forked(arguments, surroundings(**variables), stdin=stdin, patience_seconds=PATIENCE_SECONDS)
+    return Done(code, out.decode(), err.decode())

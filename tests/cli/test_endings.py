@@ -11,7 +11,8 @@ from google.rpc import code_pb2, error_details_pb2
 
 from licensemaster.v1 import project_pb2
 from tests.cli.command import COMMAND, PATIENCE_SECONDS, surroundings
-from tests.cli.test_failures import failing, run, serving
+from tests.cli.command import run_blocking as run
+from tests.cli.test_failures import failing, serving
 
 NAMES = project_pb2.ListProjectsResponse(names=["projects/acme"]).SerializeToString()
 
@@ -62,9 +63,9 @@ def test_nobody_reads_the_output(redirection: str) -> None:
 )
 def test_with_json_an_error_is_json(arguments: list[str], code: int, message: str) -> None:
     done = run(*arguments, "--json")
-    assert done.returncode == code
-    assert done.stdout == ""
-    error = json.loads(done.stderr)["error"]
+    assert done.code == code
+    assert done.out == ""
+    error = json.loads(done.err)["error"]
     assert message in error["message"]
     assert {"details", "remedy"} < set(error)
 
@@ -77,8 +78,8 @@ def test_an_error_of_the_api_is_said_once_and_in_words_but_to_programs_as_it_is(
     with serving(failing(code_pb2.INVALID_ARGUMENT, message, bad, info)) as address:
         told = run("status", "--project", "acme", "--server", address)
         read = run("status", "--project", "acme", "--json", "--server", address)
-    assert told.stderr.splitlines() == ["error: site: no PBX stands at site 'x'", "  reason: PLAN_INVALID"]
-    error = json.loads(read.stderr)["error"]
+    assert told.err.splitlines() == ["error: site: no PBX stands at site 'x'", "  reason: PLAN_INVALID"]
+    error = json.loads(read.err)["error"]
     assert (error["message"], error["reason"], error["code"]) == (message, "PLAN_INVALID", "INVALID_ARGUMENT")
     assert error["fields"] == [{"field": "changes[0].upgrade.site", "description": "no PBX stands at site 'x'"}]
 
@@ -87,4 +88,4 @@ def test_names_of_the_api_are_said_as_people_say_them() -> None:
     message = "projects/acme/pbxs/brach is unknown in projects/acme, as projects/acme/devices/00-90 is"
     with serving(failing(code_pb2.NOT_FOUND, message)) as address:
         told = run("status", "--project", "acme", "--server", address)
-    assert told.stderr.startswith("error: PBX brach is unknown in project acme, as device 00-90 is\n")
+    assert told.err.startswith("error: PBX brach is unknown in project acme, as device 00-90 is\n")

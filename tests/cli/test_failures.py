@@ -1,7 +1,6 @@
 """What the operator reads when the master, or the way to it, fails: cause, particulars, remedy, exit code."""
 
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typer.testing import CliRunner
 from licensemaster.v1 import project_pb2
 from master.cli.connection import caller
 from master.cli.main import app
-from tests.cli.command import COMMAND, PATIENCE_SECONDS, surroundings
+from tests.cli.command import run_blocking as run
 from tests.support.ports import free_port
 
 FILE = 'name = "acme"\n[[licenses]]\nid = "ports"\nquantity = 0\n'
@@ -59,18 +58,6 @@ def failing(code: int, message: str, *details: Message) -> Handler:
     return handler
 
 
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env=surroundings(**variables),
-    )
-
-
 @pytest.fixture
 def project_file(tmp_path: Path) -> Path:
     path = tmp_path / "acme.toml"
@@ -81,15 +68,15 @@ def project_file(tmp_path: Path) -> Path:
 def test_nobody_answers() -> None:
     address = f"127.0.0.1:{free_port()}"
     done = run("status", "--server", address)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert f"error: no master answers at {address}" in done.stderr
-    assert "try: start one with `license-master serve`, or name another with --server" in done.stderr
+    assert done.code == 1
+    assert done.out == ""
+    assert f"error: no master answers at {address}" in done.err
+    assert "try: start one with `license-master serve`, or name another with --server" in done.err
 
 
 def test_the_server_comes_from_the_environment() -> None:
     address = f"127.0.0.1:{free_port()}"
-    assert f"no master answers at {address}" in run("leases", LICENSE_MASTER_SERVER=address).stderr
+    assert f"no master answers at {address}" in run("leases", LICENSE_MASTER_SERVER=address).err
 
 
 @pytest.mark.parametrize(
@@ -127,7 +114,7 @@ def test_not_a_command_line(arguments: list[str]) -> None:
 
 
 def test_not_a_command_line_for_the_installed_command_either() -> None:
-    assert run("nonsense").returncode == 2
+    assert run("nonsense").code == 2
 
 
 def test_violations_are_put_on_the_lines_of_the_file(project_file: Path) -> None:
@@ -136,10 +123,10 @@ def test_violations_are_put_on_the_lines_of_the_file(project_file: Path) -> None
     bad.field_violations.add(field="project.pbxs", description="one PBX must have the role master")
     with serving(failing(code_pb2.INVALID_ARGUMENT, "the project is not valid", bad)) as address:
         done = run("project", "apply", str(project_file), "--server", address)
-    assert done.returncode == 1
-    assert f"{project_file} has 2 problems; nothing was changed" in done.stderr
-    assert f"{project_file}:4: licenses[0].quantity: must be 1 to 1,000,000; it is 0" in done.stderr
-    assert f"{project_file}: pbxs: one PBX must have the role master" in done.stderr
+    assert done.code == 1
+    assert f"{project_file} has 2 problems; nothing was changed" in done.err
+    assert f"{project_file}:4: licenses[0].quantity: must be 1 to 1,000,000; it is 0" in done.err
+    assert f"{project_file}: pbxs: one PBX must have the role master" in done.err
 
 
 def test_error_info_is_shown_with_its_remedy() -> None:
@@ -148,8 +135,8 @@ def test_error_info_is_shown_with_its_remedy() -> None:
     )
     with serving(failing(code_pb2.NOT_FOUND, "no project acme", info)) as address:
         done = run("status", "--project", "acme", "--server", address)
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
+    assert done.code == 1
+    assert done.err.splitlines() == [
         "error: no project acme",
         "  reason: PROJECT_NOT_FOUND",
         "  project: acme",
@@ -161,23 +148,23 @@ def test_a_busy_master_says_when_to_come_back() -> None:
     retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1, nanos=500_000_000))
     with serving(failing(code_pb2.RESOURCE_EXHAUSTED, "the queue is full", retry)) as address:
         done = run("status", "--project", "acme", "--server", address)
-    assert "error: the queue is full" in done.stderr
-    assert "try: again in 1.5 s: the master is busy" in done.stderr
+    assert "error: the queue is full" in done.err
+    assert "try: again in 1.5 s: the master is busy" in done.err
 
 
 def test_a_master_that_is_going_away_is_not_taken_for_an_absent_one() -> None:
     info = error_details_pb2.ErrorInfo(reason="DRAINING")
     with serving(failing(code_pb2.UNAVAILABLE, "this master is stopping", info)) as address:
         done = run("status", "--project", "acme", "--server", address)
-    assert "error: this master is stopping" in done.stderr
-    assert "no master answers" not in done.stderr
+    assert "error: this master is stopping" in done.err
+    assert "no master answers" not in done.err
 
 
 def test_hostile_messages_do_not_reach_the_terminal() -> None:
     with serving(failing(code_pb2.INTERNAL, "\x1b[2J[red]gone")) as address:
         done = run("status", "--project", "acme", "--server", address)
-    assert r"error: \x1b[2J[red]gone" in done.stderr
-    assert "\x1b" not in done.stderr
+    assert r"error: \x1b[2J[red]gone" in done.err
+    assert "\x1b" not in done.err
 
 
 def test_another_program_on_the_port() -> None:
@@ -191,9 +178,9 @@ def test_another_program_on_the_port() -> None:
 
         pool.submit(talk_http)
         done = run("status", "--project", "acme", "--server", address)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "try: " in done.stderr
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert "try: " in done.err
 
 
 @pytest.mark.parametrize(
@@ -207,8 +194,8 @@ def test_which_project_is_meant(names: list[str], said: str) -> None:
     answer = project_pb2.ListProjectsResponse(names=names).SerializeToString()
     with serving(lambda request, context: answer) as address:
         done = run("status", "--server", address)
-    assert done.returncode == 1
-    assert said in done.stderr
+    assert done.code == 1
+    assert said in done.err
 
 
 def test_calls_name_their_caller() -> None:
@@ -219,24 +206,24 @@ def test_calls_name_their_caller() -> None:
         return b""
 
     with serving(note) as address:
-        assert run("status", "--project", "acme", "--server", address).returncode == 0
+        assert run("status", "--project", "acme", "--server", address).code == 0
     assert seen == [caller()]
     assert caller().startswith("cli:")
 
 
 def test_version_and_help() -> None:
-    assert run("--version").stdout.startswith("license-master ")
-    listed = run("--help").stdout
+    assert run("--version").out.startswith("license-master ")
+    listed = run("--help").out
     for command in ["project", "status", "pools", "seats", "leases", "events", "explain"]:
         assert f"│ {command} " in listed
-    assert "FILE" in run("project", "apply", "--help").stdout
+    assert "FILE" in run("project", "apply", "--help").out
 
 
 def test_an_offline_check_asks_no_master(project_file: Path) -> None:
     done = run("project", "check", str(project_file), "--offline")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "well-formed; 0 sites, 0 PBXs, 1 license item" in done.stdout
+    assert (done.code, done.err) == (0, "")
+    assert "well-formed; 0 sites, 0 PBXs, 1 license item" in done.out
     project_file.write_text("nam = 1\n")
     done = run("project", "check", str(project_file), "--offline")
-    assert done.returncode == 1
-    assert f"{project_file}:1: nam: unknown key; did you mean name?" in done.stderr
+    assert done.code == 1
+    assert f"{project_file}:1: nam: unknown key; did you mean name?" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import typer
 from rich.text import Text
 
 from master.cli.main import app
+from tests.cli.command import COMMAND, Done, run, surroundings
 
 
 def texts(command: Any, context: click.Context, path: str) -> Iterator[tuple[str, str]]:
@@ -28,3 +30,11 @@ def test_no_help_text_is_eaten_as_markup() -> None:
     for where, text in found.items():
         assert Text.from_markup(text).plain == text.replace("\\[", "["), where
     assert "Items as [[licenses]] tables" in Text.from_markup(found["license-master vendor issue source"]).plain
+
+
+async def test_commands_of_these_tests_are_what_is_installed() -> None:
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, "project", "apply", "--help", stdout=asyncio.subprocess.PIPE, env=surroundings()
+    )
+    out, _ = await process.communicate()
+    assert await run("project", "apply", "--help") == Done(0, out.decode(), "")

@@ -1,0 +1,171 @@
+"""`python -m tests.support.command_server ADDRESS`: commands as processes that start at once.
+
+Loading what a command needs takes half a second of CPU, running it a few hundredths. This process loads everything once
+and forks for every command: each is still a process of its own, with its own environment, standard streams and end.
+What depends on how Python starts (its encoding, a closed standard output) needs the installed command instead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).parents[2]
+_STREAMS = 3
+
+
+def run_forked(
+    arguments: Sequence[str], variables: Mapping[str, str], *, stdin: int, patience_seconds: float
+) -> tuple[int, bytes, bytes]:
+    """A command's exit code, standard output and standard error."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    asked = {"arguments": list(arguments), "variables": dict(variables), "folder": str(Path.cwd()), "umask": umask}
+    with (
+        socket.socket(socket.AF_UNIX) as line,
+        Path(os.devnull).open("rb") as nothing,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        line.settimeout(patience_seconds)
+        line.connect(_server())
+        streams = nothing.fileno() if stdin == subprocess.DEVNULL else stdin, out.fileno(), err.fileno()
+        socket.send_fds(line, [b"\n"], streams)
+        line.sendall(json.dumps(asked).encode())
+        line.shutdown(socket.SHUT_WR)
+        code = int(line.recv(16))
+        out.seek(0)
+        err.seek(0)
+        return code, out.read(), err.read()
+
+
+@cache
+def _server() -> str:
+    """Where this process's server listens, started when the first command is asked for."""
+    folder = tempfile.TemporaryDirectory(prefix="lm-commands-")
+    address = f"{folder.name}/socket"
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, address],
+        cwd=_ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+    def end() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        folder.cleanup()
+
+    atexit.register(end)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return address
+
+
+def _load() -> None:
+    """Import what any command may need; threads are started by none of it."""
+    from typer.testing import CliRunner
+
+    from master.cli.main import app
+
+    CliRunner().invoke(app, ["--help"])
+    for module in ("master.app", "master.cli.connection", "master.store.database", "master.store.schema"):
+        __import__(module)
+
+
+def _serve(address: str) -> None:
+    wakes, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(woken.fileno())
+    running: dict[int, socket.socket] = {}
+    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+        listener.bind(address)
+        listener.listen(64)
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(wakes, selectors.EVENT_READ)
+        print("ready", flush=True)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    line, _ = listener.accept()
+                    running[_fork(line)] = line
+                else:
+                    wakes.recv(4096)
+                    _tell_ended(running)
+
+
+def _fork(line: socket.socket) -> int:
+    """Start what a line asks for; the new process."""
+    _, streams, _, _ = socket.recv_fds(line, 1, _STREAMS)
+    with line.makefile("rb") as lines:
+        asked = json.load(lines)
+    if not (pid := os.fork()):
+        _run(asked, streams)
+    for stream in streams:
+        os.close(stream)
+    return pid
+
+
+def _tell_ended(running: dict[int, socket.socket]) -> None:
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        with running.pop(pid) as line, contextlib.suppress(BrokenPipeError):  # who asked may have given up
+            line.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _run(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
+    """Become the command, to its end."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor, stream in enumerate(streams):
+            os.dup2(stream, descriptor)
+        os.closerange(_STREAMS, os.sysconf("SC_OPEN_MAX"))
+        os.environ.clear()
+        os.environ.update(asked["variables"])
+        time.tzset()
+        os.chdir(asked["folder"])
+        os.umask(asked["umask"])
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # as long as the process
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+        sys.argv = ["license-master", *asked["arguments"]]
+        from master.cli.main import main
+
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _load()
+    gc.freeze()
+    _serve(sys.argv[1])
