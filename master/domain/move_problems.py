@@ -37,12 +37,13 @@ class MoveProblem(IntEnum):
     """C2, D4."""
     FIRMWARE_TOO_OLD = 9
     """L4, A5."""
-    MODEL_EXCLUDED = 10
+    WRONG_PLATFORM = 10
+    """D4: such licenses go onto other devices only."""
+    MODEL_EXCLUDED = 11
     """I3."""
-    TIER_TOO_EARLY = 11
+    TIER_TOO_EARLY = 12
     """E5."""
-    RELEASE_UNDER_WAY = 12
-    AWAITING_APPROVAL = 13
+    RELEASE_UNDER_WAY = 13
     COOLING_OFF = 14
     IN_USE = 15
     """L5."""
@@ -55,8 +56,6 @@ class MoveProblem(IntEnum):
     UNKNOWN_LICENSE = 19
     USE_ENDED = 20
     """The agreement that brought it lets it be used no longer (P1, R3)."""
-    WRONG_PLATFORM = 21
-    """D4: such licenses go onto other devices only. Told first of what the target does not take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,19 +102,11 @@ def release_under_way(item: License) -> MoveRefusal:
         problem=MoveProblem.RELEASE_UNDER_WAY,
         rules=("L2", "L5"),
         message=f"a release of {item.ref} is under way",
-        remedy="wait until that release ends, or cancel it first",
-        license=item.ref,
-        device=_on(item),
-    )
-
-
-def awaiting_approval(item: License) -> MoveRefusal:
-    """Its device cannot sign, and a second operator has not approved yet."""
-    return MoveRefusal(
-        problem=MoveProblem.AWAITING_APPROVAL,
-        rules=("L2",),
-        message=f"the release of {item.ref} without a certificate awaits the approval of a second operator",
-        remedy="have another operator than the one who asked approve it, or cancel it",
+        remedy=(
+            "have another operator than the one who asked approve that release, or cancel it first"
+            if item.waits_for_operator
+            else "wait until that release ends, or cancel it first"
+        ),
         license=item.ref,
         device=_on(item),
     )

@@ -364,6 +364,11 @@ async def test_callers_without_a_name_are_one_operator(any_master: InProcess) ->
     request = license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
     refused = refusal(list((await wire.licenses.ApproveReleases(request)).results))
     assert refused.problem == license_pb2.MOVE_PROBLEM_SAME_OPERATOR
+    refused = refusal(await release(wire, "ports"))
+    assert (refused.problem, refused.remedy) == (
+        license_pb2.MOVE_PROBLEM_RELEASE_UNDER_WAY,
+        "have another operator than the one who asked approve that release, or cancel it first",
+    )
 
 
 @pytest.mark.rule("L2")
