@@ -33,11 +33,11 @@ $(GENERATED): $(PROTOS) $(READY) Makefile
 demo: setup ## a live estate: master, sites, outage, recovery (under a minute)
 	$(BIN)/license-master demo
 
-test: setup ## the whole suite, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n auto
+test: setup ## rules, storage, API, client, commands: the whole proof, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -n auto --ignore tests/slow
 
-test-slow: setup ## what tries inputs by chance, at length and with other seeds: every RPC, documents, histories
-	TESTS_LONG=1 $(BIN)/python -m pytest -n auto tests/rpc/test_every_rpc.py tests/rpc/test_document_fuzz.py tests/invariants
+test-slow: setup ## stories, faults, chaos, a newcomer's year; what tries inputs by chance, at length and with other seeds
+	TESTS_LONG=1 $(BIN)/python -m pytest -n auto tests/slow tests/rpc/test_every_rpc.py tests/rpc/test_document_fuzz.py tests/invariants
 
 lint: setup ## formatting, types, architecture, protos
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ structlog.configure(  # the default renders every local of a traceback, which ta
 )
 
 RULES_FILE = Path(__file__).parent.parent / "docs" / "rules.md"
+SLOW = Path(__file__).parent / "slow"
 
 
 @pytest.fixture(scope="session")
@@ -95,11 +96,10 @@ async def any_master(database_url: str, clock: Clock) -> AsyncIterator[InProcess
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Remember which rules the tests name; an id that docs/rules.md does not have is a mistake."""
-    named = {str(rule) for item in items for mark in item.iter_markers("rule") for rule in mark.args}
-    known = _rules()
-    if unknown := named - set(known):
+    """Remember which rules `make test` names; an id that docs/rules.md does not have is a mistake."""
+    if unknown := _named_by(items) - set(_rules()):
         raise pytest.UsageError(f"tests name rules that docs/rules.md does not have: {', '.join(sorted(unknown))}")
+    named = _named_by(item for item in items if not item.path.is_relative_to(SLOW))
     config.stash[_NAMED] = named
     if (
         output := getattr(config, "workeroutput", None)
@@ -114,7 +114,9 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """End with the rules that no test names."""
+    """End with the rules that no test outside tests/slow names, unless only a part of the tests was asked for."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr:
+        return
     missing = [rule for rule in _rules() if rule not in config.stash.get(_NAMED, set())]
     terminalreporter.section("rules without a test")
     terminalreporter.line(" ".join(missing) or "none")
@@ -128,6 +130,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 _NAMED = pytest.StashKey[set[str]]()
+
+
+def _named_by(items: Iterable[pytest.Item]) -> set[str]:
+    return {str(rule) for item in items for mark in item.iter_markers("rule") for rule in mark.args}
 
 
 def _rules() -> list[str]:

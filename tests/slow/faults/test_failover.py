@@ -1,6 +1,6 @@
 """PostgreSQL fails over to its synchronous replica under load: nothing acknowledged is lost, masters follow.
 
-LICENSE_MASTER_LONG=1 fails over many more times.
+TESTS_LONG=1 fails over many more times.
 """
 
 from __future__ import annotations
