@@ -55,7 +55,6 @@ from slave_client.seats import (
     TopHolder,
     Want,
 )
-from slave_client.simulator import SiteCounts, SiteEvent, SiteEventKind, SiteSimulator
 from slave_client.standby import TakeoverError, TakeoverProblem, TakeoverProblemKind
 from slave_client.state_dir import StateDirError
 from slave_client.states import State
@@ -93,10 +92,6 @@ __all__ = [
     "SeatChange",
     "SeatKey",
     "SeatPossession",
-    "SiteCounts",
-    "SiteEvent",
-    "SiteEventKind",
-    "SiteSimulator",
     "SlaveClient",
     "Source",
     "State",

@@ -55,6 +55,7 @@ def test_the_wheels_hold_all_that_the_commands_need(wheels: dict[str, set[str]])
         "master/migrations/env.py",
         "master/examples/demo.toml",
         "master/domain/catalogs/innovaphone.toml",
+        "simulator/sites.py",
     } <= wheels["license_master"]
     assert {
         "slave_client/client.py",

@@ -34,7 +34,8 @@ from master.launch import MasterProcess, master_process
 from master.store import schema
 from master.store.database import open_database
 from master.store.integrity import counter_mismatches
-from slave_client import CallKind, ClientConfig, Refused, SiteEvent, SiteEventKind, SiteSimulator, State, TlsFiles
+from simulator import SiteEvent, SiteEventKind, SiteSimulator
+from slave_client import CallKind, ClientConfig, Refused, State, TlsFiles
 from slave_client.channels import open_channel
 
 PHONES = {"berlin": 30, "paris": 18, "oslo": 27}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator import SiteSimulator
 from slave_client import (
     BlockingSlaveClient,
     CallKind,
@@ -19,7 +20,6 @@ from slave_client import (
     Refused,
     Returned,
     SeatChange,
-    SiteSimulator,
     SlaveClient,
     Source,
     State,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator import SiteSimulator
 from slave_client import (
     CallKind,
     Granted,
@@ -21,7 +22,6 @@ from slave_client import (
     Reason,
     Refused,
     SeatChange,
-    SiteSimulator,
     SlaveClient,
     State,
     Synced,
