@@ -86,7 +86,6 @@ class _ToLog(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log it."""
         try:
             text = record.getMessage()
         except Exception as error:  # its arguments do not fit its text
@@ -104,7 +103,6 @@ class _Printed(io.TextIOBase):
         self._begun = threading.local()
 
     def writable(self) -> bool:
-        """It is."""
         return True
 
     def fileno(self) -> int:

@@ -38,7 +38,6 @@ class MasterProcess:
 
     @property
     def pid(self) -> int:
-        """The running process."""
         assert self._process is not None
         return self._process.pid
 

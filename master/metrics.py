@@ -178,7 +178,6 @@ class _LostLines(Collector):
     """The log of the process counts for itself."""
 
     def collect(self) -> Iterable[Metric]:
-        """Its one counter."""
         yield CounterMetricFamily(
             "license_master_log_lines_lost_total", "Lines of the log that could not be written.", value=lines_lost()
         )

@@ -46,7 +46,6 @@ class Tasks:
 
     @property
     def names(self) -> frozenset[str]:
-        """The tasks that are kept."""
         return frozenset(self._kept)
 
     def keep(

@@ -24,8 +24,6 @@ from slave_client.states import State
 
 
 class SiteEventKind(Enum):
-    """What happened at a site."""
-
     REGISTERED = "registered"
     """A phone has its seat."""
     REFUSED = "refused"

@@ -59,8 +59,6 @@ class Settled:
 
 
 class Book:
-    """One site's seats."""
-
     def __init__(self) -> None:
         self._held: dict[SeatKey, Held] = {}
         self._idle: dict[SeatKey, Held] = {}
@@ -72,7 +70,6 @@ class Book:
 
     @property
     def held(self) -> tuple[Held, ...]:
-        """Seats in use."""
         return tuple(self._held.values())
 
     @property

@@ -34,7 +34,6 @@ class Callbacks:
         self._on_notice = on_notice
 
     def state(self, old: State, new: State, why: str) -> None:
-        """Tell of a new state."""
         _log.info("%s: %s -> %s: %s", self._pbx, old.value, new.value, why)
         if self._on_state is not None:
             self._call(self._on_state, old, new, why)
@@ -45,7 +44,6 @@ class Callbacks:
             self._call(self._on_seat, change.want, change)
 
     def notice(self, notice: Notice) -> None:
-        """Tell a notice."""
         _log.warning("%s: %s: %s", self._pbx, notice.kind.value, notice.message)
         if self._on_notice is not None:
             self._call(self._on_notice, notice)

@@ -11,8 +11,6 @@ from enum import Enum
 
 
 class CallKind(Enum):
-    """What kind of call it is."""
-
     EMERGENCY = "emergency"
     """To an emergency number. Always allowed."""
     RUNNING = "running"

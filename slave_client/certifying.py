@@ -49,7 +49,6 @@ class Certifier:
                 self._show_problems()
 
     async def stop(self) -> None:
-        """Certify no more."""
         working, self._working = self._working, None
         if working is not None:
             working.cancel()

@@ -90,5 +90,4 @@ class ClientConfig:
 
     @property
     def caller_name(self) -> str:
-        """Who calls."""
         return self.caller or self.pbx

@@ -70,7 +70,6 @@ class FolderLock:
             return lock
 
     def release(self) -> None:
-        """Let others have it."""
         self._closing()
 
 
@@ -101,7 +100,6 @@ class NameLock:
         return cls(listening)
 
     def release(self) -> None:
-        """Let others have it."""
         if self._listening is not None:
             self._listening.close()
 

@@ -40,7 +40,6 @@ class Keepsake:
         self._later: asyncio.Task[None] | None = None
 
     def changed(self) -> None:
-        """Write soon."""
         if self._state_dir is not None and self._later is None:
             self._later = asyncio.create_task(self._save_later(self._every_seconds))
 

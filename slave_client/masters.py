@@ -152,7 +152,6 @@ class Masters:
 
     @property
     def address(self) -> str:
-        """The address in use."""
         return self._config.addresses[self._current]
 
     @property
@@ -244,7 +243,6 @@ class Masters:
             call.cancel()
 
     async def close(self) -> None:
-        """Close all connections."""
         self._closed = True
         for channel in self._forget_channels():
             await channel.close()

@@ -199,7 +199,6 @@ class NoShelf:
     """For a client that carries another PBX's seats: it is given nothing to carry itself."""
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
-        """Nothing."""
         return []
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:

@@ -162,8 +162,6 @@ class Takeover:
 
 
 class TakeoverOpener:
-    """Opens another PBX's lease."""
-
     def __init__(self, takeover: Takeover, *, masters: Masters, instance_id: str, book: Book, clock: Clock) -> None:
         self._takeover = takeover
         self._masters = masters

@@ -52,8 +52,6 @@ class StateDirError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who this installation is."""
-
     pbx: str
     instance_id: str
     pinned_key: bytes = b""
@@ -107,7 +105,6 @@ class StateDir:
         self._locks.append(NameLock.take(f"license-master-slave-{instance_id}", self.path))
 
     def leave(self) -> None:
-        """Let others have it."""
         while self._locks:
             self._locks.pop().release()
 

@@ -79,7 +79,6 @@ class Issued:
 
     @property
     def name(self) -> str:
-        """Whose it is."""
         return self.subject.resource if self.subject is not MASTER else ", ".join(self.server_names)
 
 

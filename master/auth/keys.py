@@ -15,7 +15,6 @@ PublicKey = ec.EllipticCurvePublicKey
 
 
 def new_key() -> Key:
-    """A fresh private key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 

@@ -90,7 +90,6 @@ def admit(
 
 
 def devices_view(devices: Sequence[license_pb2.DeviceKey]) -> Table:
-    """Devices as a table."""
     shown = table("Device", "Key", "Enrolled", "Licenses", "", numbers=["Licenses"])
     for one in devices:
         waiting = "a token waits for it" if one.enrollment_open else ""

@@ -159,7 +159,6 @@ def _carried(row: status_pb2.LeaseStatus) -> str:
 
 
 def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
-    """Held seats as a table."""
     shown = table("PBX", "Site", "Type", "Holder", "Cost", "Device", "Held for")
     for row in rows:
         add_row(
@@ -176,7 +175,6 @@ def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
 
 
 def leases_view(rows: Sequence[status_pb2.LeaseStatus], now: datetime) -> Table:
-    """Leases as a table."""
     shown = table("PBX", "Site", "State", "Epoch", "Runs", "Heard of", "May go on", "Seats", "Notices")
     for column in ("Epoch", "Seats"):
         next(c for c in shown.columns if c.header == column).justify = "right"
@@ -202,7 +200,6 @@ def notice_text(notice: lease_pb2.Notice) -> str:
 
 
 def events_view(rows: Sequence[status_pb2.Event]) -> Table:
-    """Events as a table."""
     with_reason = any(row.reason for row in rows)
     shown = table("When", "What", "PBX", "Caller", *(["Reason"] if with_reason else []), "Details")
     for row in rows:

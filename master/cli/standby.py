@@ -92,7 +92,6 @@ def licenses_line(licenses: standby_pb2.StandbyLicenses) -> Text:
 
 
 def pairs_view(pairs: Iterable[standby_pb2.StandbyPair], now: datetime) -> Table:
-    """Pairs as a table."""
     shown = table(
         "Standby", "Stands in for", "", "Seats", "Covered offline", "Until", "Standby heard", "Primary heard",
         numbers=["Seats", "Covered offline"],

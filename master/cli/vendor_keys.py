@@ -175,7 +175,6 @@ def show(
 
 
 def keys_view(found: Sequence[license_pb2.TrustedKey]) -> Table:
-    """Vendors' keys as a table."""
     shown = table("Key", "Name", "State", "Since", "On the word of")
     for key in found:
         add_row(

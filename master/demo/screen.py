@@ -53,7 +53,6 @@ class Screen:
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> Screen:
-        """Begin to show."""
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -61,12 +60,10 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show no more."""
         if self._console.is_terminal:
             self._live.stop()
 
     def act(self, title: str) -> None:
-        """A new act begins."""
         self._act = title
         self._console.print(self._stamped(Text(title, style="bold cyan")))
 

@@ -44,8 +44,6 @@ _SETTINGS: dict[str, Any] = {"expiry_interval_seconds": 0.5, "clock_allowance_se
 
 @dataclass(slots=True)
 class Result:
-    """How the demo went."""
-
     seconds: float = 0
     most_used: dict[str, int] = field(default_factory=dict)
     capacity: dict[str, int] = field(default_factory=dict)
@@ -62,8 +60,6 @@ class Result:
 
 
 class Demo:
-    """One run of the demo."""
-
     def __init__(self, console: Console, project: project_pb2.Project, folder: Path) -> None:
         self._console = console
         self._project = project

@@ -27,7 +27,6 @@ class Risk:
 
     @property
     def total(self) -> int:
-        """All of them."""
         return sum(self.seats.values())
 
 

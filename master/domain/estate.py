@@ -218,7 +218,6 @@ class Installation:
         return cls(device, bound, dict(capacity), dict(leaving), min(versions, default=None), is_local)
 
     def of_type(self, key: str) -> tuple[License, ...]:
-        """Its licenses of one type."""
         return tuple(item for item in self.licenses if item.type.key == key)
 
     @property

@@ -96,7 +96,6 @@ class Lease:
         return self.carrier.primary_heard_at if self.carrier is not None else self.renewed_at
 
     def state(self, now: float) -> LeaseState:
-        """How it stands."""
         if self.phase is Phase.CLOSED:
             return LeaseState.CLOSED
         if self.phase in (Phase.EXPIRED, Phase.UNPROVEN) or now > self.ends_at:
@@ -167,7 +166,6 @@ def is_retry(before: Lease | None, *, request_id: str, user_id: int) -> bool:
 
 
 def renewed(lease: Lease, *, pace: LeasePace, now: float) -> Lease:
-    """A running lease, extended."""
     return _extended(lease, pace=pace, now=now)
 
 

@@ -223,7 +223,6 @@ def not_bound(item: License) -> MoveRefusal:
 
 
 def already_bound(item: License, device: Device) -> MoveRefusal:
-    """It is on another device."""
     return MoveRefusal(
         problem=MoveProblem.ALREADY_BOUND,
         rules=("L1",),

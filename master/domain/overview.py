@@ -19,8 +19,6 @@ FIRST_CONTACT_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """What is counted of a pool."""
-
     used: int
     """Seats debited or claimed."""
     peak: int

@@ -53,8 +53,6 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What would happen."""
-
     project: str
     revision: int
     """The revision that was planned on."""

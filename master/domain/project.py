@@ -59,8 +59,6 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class PbxSpec:
-    """A PBX."""
-
     name: str
     site: str
     device: str
@@ -82,8 +80,6 @@ class LicenseSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProjectSpec:
-    """A whole project."""
-
     name: str
     display_name: str
     catalog: str

@@ -36,7 +36,6 @@ class Want(NamedTuple):
 
     @property
     def key(self) -> SeatKey:
-        """The seat's name."""
         return SeatKey(self.type, self.kind, self.holder)
 
     @property
@@ -63,7 +62,6 @@ class Seat(NamedTuple):
 
     @property
     def key(self) -> SeatKey:
-        """The seat's name."""
         return SeatKey(self.type, self.kind, self.holder)
 
     @property

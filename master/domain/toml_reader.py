@@ -45,7 +45,6 @@ class TomlReader:
             raise failure(f"{file}:{error.line}: not usable: {error}") from error
 
     def known_keys(self, table: Mapping[str, Any], at: FieldPath, known: set[str]) -> None:
-        """Refuse a key that is not known."""
         for key in table:
             if key not in known:
                 raise self.error((*at, key), f"unknown key{close_to(key, known)}")

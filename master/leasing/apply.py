@@ -55,8 +55,6 @@ class Applied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyProject:
-    """Apply a project."""
-
     spec: ProjectSpec
     caller: str
     request_id: str
@@ -141,7 +139,6 @@ class DryRun(Exception):
         self._answer = answer
 
     def answer_of(self, kind: type[Answer]) -> Answer:
-        """The answer, as what it is."""
         assert isinstance(self._answer, kind)
         return self._answer
 

@@ -120,7 +120,6 @@ class Committer:
         return self._queue.seats
 
     def start(self, tasks: Tasks) -> None:
-        """Begin to commit."""
         self._kept = tasks.keep("committer", self._run)
 
     async def stop(self) -> None:

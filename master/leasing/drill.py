@@ -55,8 +55,6 @@ class DrillStep:
 
 @dataclass(frozen=True, slots=True)
 class DrillReport:
-    """What a drill showed."""
-
     pair: Readiness
     steps: tuple[DrillStep, ...]
 

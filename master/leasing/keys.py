@@ -42,8 +42,6 @@ class DeviceKeptError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustKey:
-    """Trust a vendor's key."""
-
     project: str
     key_id: str
     public_key: bytes

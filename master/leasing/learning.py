@@ -196,7 +196,6 @@ class LearningRound(Periodic):
         self._learnings = learnings
 
     async def look(self) -> None:
-        """Look once."""
         await self._learnings.end_what_is_over()
 
 

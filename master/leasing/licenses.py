@@ -190,7 +190,6 @@ class Licenses:
         )
 
     async def devices(self, project: str) -> list[store.StoredDevice]:
-        """All devices of a project, by name."""
         return await self._database.read(
             lambda tx: store.devices(tx, read_estate(tx, self._estates, project).project_id)
         )
@@ -202,7 +201,6 @@ class Licenses:
     # --- Keys -------------------------------------------------------------------------------------------------------
 
     async def trust_key(self, request: keys.TrustKey) -> store.VendorKey:
-        """Trust a vendor's key."""
         now = self._clock()
         return await self._database.transact(lambda tx: keys.trust_key(tx, self._estates, request, now))
 
@@ -230,7 +228,6 @@ class Licenses:
         return token, request.ends_at
 
     async def enroll(self, request: Enrollment, *, caller: str) -> None:
-        """Take a device's key."""
         now = self._clock()
         await self._database.transact(lambda tx: keys.enroll(tx, self._estates, request, caller=caller, now=now))
         self._hub.wake_all()

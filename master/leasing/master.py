@@ -120,7 +120,6 @@ class LicenseMaster:
 
     @property
     def catalogs(self) -> dict[str, Catalog]:
-        """Catalogs by name."""
         return dict(self._estates.catalogs)
 
     def renew_after_seconds(self, pbx: Pbx) -> float:
@@ -162,14 +161,12 @@ class LicenseMaster:
         return self._with_draining(answer)
 
     async def renew_lease(self, request: RenewLease) -> LeaseGranted:
-        """Extend a lease."""
         answer = await self._committer.submit(request)
         assert isinstance(answer, LeaseGranted)
         self._metrics.leases_renewed.inc()
         return self._with_draining(answer)
 
     async def close_lease(self, request: CloseLease) -> LeaseClosed:
-        """End a lease."""
         answer = await self._committer.submit(request)
         assert isinstance(answer, LeaseClosed)
         self._metrics.seats_returned.inc(answer.seats_returned)
@@ -282,7 +279,6 @@ class LicenseMaster:
         return answer
 
     async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
-        """Take seats back."""
         answer = await self._committer.submit(request)
         assert isinstance(answer, SeatsReturned)
         held = sum(1 for outcome in answer.outcomes if not isinstance(outcome, Refusal) and outcome.was_held)
@@ -451,8 +447,6 @@ class LicenseMaster:
     async def list_seats(
         self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
     ) -> tuple[Estate, list[Seat]]:
-        """Who holds what."""
-
         def look(tx: Tx) -> tuple[Estate, list[Seat]]:
             estate = reading.read_estate(tx, self._estates, which.project)
             if which.pbx and which.pbx not in estate.pbx_ids:

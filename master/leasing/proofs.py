@@ -56,7 +56,6 @@ class Proofs:
         }
 
     def write(self) -> None:
-        """Write what was taken."""
         for pbx_id, (proven, unplaced) in self._taken.items():
             store.write_proven(self._tx, pbx_id, proven, unplaced)
 

@@ -27,8 +27,6 @@ _DELETED = "project.deleted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteProject:
-    """Delete a project."""
-
     name: str
     caller: str
     reason: str

@@ -35,8 +35,6 @@ class UsageReport:
 
 
 class Reports:
-    """Reports on projects."""
-
     def __init__(self, database: Database, estates: Estates, clock: Callable[[], float]) -> None:
         self._database = database
         self._estates = estates

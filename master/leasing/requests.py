@@ -128,8 +128,6 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewLease:
-    """Extend a lease."""
-
     pbx: PbxName
     caller: str
     proven: PbxName | None
@@ -261,8 +259,6 @@ class ClaimsEnded:
 
 @dataclass(frozen=True, slots=True)
 class LeaseClosed:
-    """The lease is over."""
-
     seats_returned: int
 
 

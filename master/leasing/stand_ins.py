@@ -78,7 +78,6 @@ class StandIns:
         return bool(self._claims[pbx_id]) if pbx_id in self._claims else None
 
     def write(self) -> None:
-        """Write what changed."""
         store.write_claims(self._tx, self._before, self._claims)
         store.write_standby_leases(self._tx, self._changed.values())
 

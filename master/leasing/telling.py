@@ -134,7 +134,6 @@ class Teller:
         return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
-        """Let go of connections."""
         if self._session is not None:
             await self._session.close()
 

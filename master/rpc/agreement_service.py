@@ -28,15 +28,12 @@ _TOKEN_MAX = 255
 
 
 class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
-    """Agreements."""
-
     def __init__(self, kept: Agreements) -> None:
         self._agreements = kept
 
     async def PlaceOrder(
         self, request: agreement_pb2.PlaceOrderRequest, context: Context
     ) -> agreement_pb2.PlaceOrderResponse:
-        """Carry an order out."""
         answer = await self._agreements.place(agreement_orders.place_order(request, caller_of_call.get()))
         if isinstance(answer, AgreementRefusal):
             refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
@@ -46,7 +43,6 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def QuoteOrder(
         self, request: agreement_pb2.QuoteOrderRequest, context: Context
     ) -> agreement_pb2.QuoteOrderResponse:
-        """What an order would cost."""
         project = incoming.project_name(request.project)
         order = agreement_orders.order(request.order)
         answer = await self._agreements.quote(project, order, agreement_orders.prices(request.prices))
@@ -58,7 +54,6 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def ListAgreements(
         self, request: agreement_pb2.ListAgreementsRequest, context: Context
     ) -> agreement_pb2.ListAgreementsResponse:
-        """How everything stands."""
         kind = agreement_orders.subject_kind(request.kind)
         known = await self._known(request, request.day)
         return agreements.agreements(known, _page(request, known, kind))
@@ -66,7 +61,6 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def ListEntries(
         self, request: agreement_pb2.ListEntriesRequest, context: Context
     ) -> agreement_pb2.ListEntriesResponse:
-        """The ledger, a page at a time."""
         size = incoming.page_size(request.page_size, default=100)
         after = _number("page_token", request.page_token)
         about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
@@ -82,7 +76,6 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def CheckUpgrade(
         self, request: agreement_pb2.CheckUpgradeRequest, context: Context
     ) -> agreement_pb2.CheckUpgradeResponse:
-        """Whether a device may install a release."""
         project, kind, name = agreement_orders.server(request.server)
         to_release = agreement_orders.release("to_release", request.to_release)
         from_release = agreement_orders.release("from_release", request.from_release) if request.from_release else None
@@ -101,7 +94,6 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def ListEndings(
         self, request: agreement_pb2.ListEndingsRequest, context: Context
     ) -> agreement_pb2.ListEndingsResponse:
-        """What ends in some days."""
         days = request.days or _DAYS_USUAL
         if not 0 < days <= _DAYS_MAX:
             raise InvalidArgumentError("days", f"{days} must be between 1 and {_DAYS_MAX}")
@@ -114,7 +106,6 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def GetRights(
         self, request: agreement_pb2.GetRightsRequest, context: Context
     ) -> agreement_pb2.GetRightsResponse:
-        """What may run on a day."""
         known = await self._known(request, request.day)
         page = _page(request, known, "")
         return agreement_pb2.GetRightsResponse(

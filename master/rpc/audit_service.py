@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
-    """The audit."""
-
     def __init__(self, audit: Audit, *, signer: Signer, clock: Callable[[], float]) -> None:
         self._audit = audit
         self._signer = signer
@@ -31,7 +29,6 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     async def ExportEvents(
         self, request: audit_pb2.ExportEventsRequest, context: Context
     ) -> AsyncIterator[audit_pb2.ExportEventsResponse]:
-        """A header, events oldest first, the signed checkpoint."""
         project = incoming.project_name(request.project)
         export = await self._audit.export(project, since_seq=convert.since_seq(request.since_seq))
         yield audit_pb2.ExportEventsResponse(header=convert.header_message(project, export))
@@ -43,7 +40,6 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     async def VerifyAudit(
         self, request: audit_pb2.VerifyAuditRequest, context: Context
     ) -> audit_pb2.VerifyAuditResponse:
-        """Whether the chain holds."""
         return convert.verified_response(await self._audit.verify(incoming.project_name(request.project)))
 
     def _signed(self, project: str, end: ChainEnd) -> Checkpoint:

@@ -103,7 +103,6 @@ _VIOLATIONS_BYTES_MAX = 3000
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The table."""
     code = grpc.StatusCode
     match error:
         case InvalidArgumentError():

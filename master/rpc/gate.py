@@ -52,8 +52,6 @@ def proven_pbx() -> PbxName | None:
 
 
 class Gate(Periodic):
-    """Lets calls in."""
-
     needs_database = False
 
     def __init__(

@@ -56,7 +56,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """The method's handler, wrapped."""
         method = str(handler_call_details.method)
         found = self._handlers.get(method)
         if found is None:

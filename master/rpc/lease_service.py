@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
-    """Leases and seats."""
-
     def __init__(
         self,
         *,
@@ -47,7 +45,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._streams = 0
 
     async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:
-        """Open a lease, or take the running one over."""
         name = incoming.pbx_name(request.pbx)
         proof = None
         if request.HasField("proof"):
@@ -74,7 +71,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def TakeOverLease(
         self, request: lease_pb2.TakeOverLeaseRequest, context: Context
     ) -> lease_pb2.TakeOverLeaseResponse:
-        """Have a standby carry a PBX's seats."""
         standby = incoming.pbx_name(request.standby, "standby")
         primary = incoming.pbx_name(request.primary, "primary")
         carried = None
@@ -109,7 +105,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         )
 
     async def RenewLease(self, request: lease_pb2.RenewLeaseRequest, context: Context) -> lease_pb2.RenewLeaseResponse:
-        """Extend a lease."""
         name = incoming.pbx_name(request.pbx)
         granted = await self._master.renew_lease(
             ask.RenewLease(
@@ -128,7 +123,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         )
 
     async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
-        """End a lease."""
         closed = await self._master.close_lease(
             ask.CloseLease(
                 pbx=incoming.pbx_name(request.pbx),
@@ -140,7 +134,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
 
     async def EndLease(self, request: lease_pb2.EndLeaseRequest, context: Context) -> lease_pb2.EndLeaseResponse:
-        """End another's lease, on an operator's word."""
         asked = ask.EndLease(
             pbx=incoming.pbx_name(request.pbx),
             caller=caller_of_call.get(),
@@ -152,7 +145,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def AcquireSeats(
         self, request: lease_pb2.AcquireSeatsRequest, context: Context
     ) -> lease_pb2.AcquireSeatsResponse:
-        """Acquire seats."""
         asked = seats_asked.wants(request.seats, most=self._seats_max)
         acquired = await self._master.acquire_seats(
             ask.AcquireSeats(
@@ -168,7 +160,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def ReturnSeats(
         self, request: lease_pb2.ReturnSeatsRequest, context: Context
     ) -> lease_pb2.ReturnSeatsResponse:
-        """Return seats."""
         asked = seats_asked.seat_keys(request.seats, most=self._seats_max)
         returned = await self._master.return_seats(
             ask.ReturnSeats(
@@ -182,7 +173,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         return lease_pb2.ReturnSeatsResponse(results=refusals.return_results(asked.in_order(returned.outcomes)))
 
     async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
-        """Settle the whole wanted set."""
         asked = seats_asked.wants(request.seats, least=0, most=self._seats_max)
         synced = await self._master.sync_seats(
             ask.SyncSeats(
@@ -205,7 +195,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def WatchLease(
         self, request: lease_pb2.WatchLeaseRequest, context: Context
     ) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
-        """Tell a PBX at once of what concerns it."""
         if self._streams >= self._streams_max:
             raise TooManyStreamsError(f"{self._streams} streams are open; renewals carry the same notices")
         self._streams += 1

@@ -28,8 +28,6 @@ _LICENSES_MAX = 1000
 
 
 class LicenseService(license_pb2_grpc.LicenseServiceServicer):
-    """The project balance, and the keys behind it."""
-
     def __init__(self, licenses: Licenses, *, signer: Signer, clock: Callable[[], float]) -> None:
         self._licenses = licenses
         self._papers = papers.Papers(signer)
@@ -40,7 +38,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def ImportLicenses(
         self, request: license_pb2.ImportLicensesRequest, context: Context
     ) -> license_pb2.ImportLicensesResponse:
-        """Take the licenses of a vendor's signed file into the balance."""
         project = incoming.project_name(request.project)
         papers.check_kind(request.file, document_pb2.DOCUMENT_KIND_LICENSE_FILE)
         key = await self._licenses.vendor_key(project, request.file.key_id)
@@ -62,7 +59,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def ListLicenses(
         self, request: license_pb2.ListLicensesRequest, context: Context
     ) -> license_pb2.ListLicensesResponse:
-        """The balance and what is bound, a page at a time."""
         size = incoming.page_size(request.page_size, default=100)
         which = LicenseQuery(
             project=incoming.project_name(request.project),
@@ -80,7 +76,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def BindLicenses(
         self, request: license_pb2.BindLicensesRequest, context: Context
     ) -> license_pb2.BindLicensesResponse:
-        """Put free licenses onto a device."""
         results, warnings = await self._move(
             BindLicenses(
                 **_move_fields(request, dry_run=request.dry_run), device=incoming.text("device", request.device)
@@ -91,7 +86,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def ReleaseLicenses(
         self, request: license_pb2.ReleaseLicensesRequest, context: Context
     ) -> license_pb2.ReleaseLicensesResponse:
-        """Begin to take licenses off their devices."""
         to_device = incoming.text("to_device", request.to_device, required=False)
         if to_device and request.device_dead:
             reason = "what a dead device held has to wait in the balance; bind it after the cooling-off"
@@ -109,21 +103,18 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def CancelReleases(
         self, request: license_pb2.CancelReleasesRequest, context: Context
     ) -> license_pb2.CancelReleasesResponse:
-        """Give releases up."""
         results, _ = await self._move(CancelReleases(**_move_fields(request)))
         return license_pb2.CancelReleasesResponse(results=results)
 
     async def ApproveReleases(
         self, request: license_pb2.ApproveReleasesRequest, context: Context
     ) -> license_pb2.ApproveReleasesResponse:
-        """Agree that devices are dead."""
         results, warnings = await self._move(ApproveReleases(**_move_fields(request)))
         return license_pb2.ApproveReleasesResponse(results=results, warnings=warnings)
 
     async def SubmitCertificate(
         self, request: license_pb2.SubmitCertificateRequest, context: Context
     ) -> license_pb2.SubmitCertificateResponse:
-        """Take a device's security certificate."""
         paper = request.certificate
         papers.check_kind(paper, document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE)
         known = await self._licenses.devices_with_key(paper.key_id) if paper.key_id.isprintable() else []
@@ -158,7 +149,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def TrustVendorKey(
         self, request: license_pb2.TrustVendorKeyRequest, context: Context
     ) -> license_pb2.TrustVendorKeyResponse:
-        """Let a vendor's key issue licenses to a project."""
         project, caller, reason = (
             incoming.project_name(request.project),
             caller_of_call.get(),
@@ -179,7 +169,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def DistrustVendorKey(
         self, request: license_pb2.DistrustVendorKeyRequest, context: Context
     ) -> license_pb2.DistrustVendorKeyResponse:
-        """Let it issue no more."""
         key = await self._licenses.distrust_key(
             incoming.project_name(request.project),
             incoming.text("key_id", request.key_id),
@@ -191,7 +180,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def ListVendorKeys(
         self, request: license_pb2.ListVendorKeysRequest, context: Context
     ) -> license_pb2.ListVendorKeysResponse:
-        """The vendors' keys that a project trusts or trusted."""
         found = await self._licenses.vendor_keys(incoming.project_name(request.project))
         return license_pb2.ListVendorKeysResponse(keys=[papers.trusted_key(key) for key in found])
 
@@ -200,7 +188,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def CreateEnrollment(
         self, request: license_pb2.CreateEnrollmentRequest, context: Context
     ) -> license_pb2.CreateEnrollmentResponse:
-        """Make a one-time token with which a device can show its key."""
         project, device = papers.device_name(request.device)
         token, ends_at = await self._licenses.open_enrollment(
             project, device, caller=caller_of_call.get(), reason=incoming.reason(request.reason)
@@ -210,7 +197,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def EnrollDevice(
         self, request: license_pb2.EnrollDeviceRequest, context: Context
     ) -> license_pb2.EnrollDeviceResponse:
-        """Take a device's key, against its one-time token."""
         enrollment = replace(papers.enrollment(request.enrollment), handed_in_by=proven_pbx())
         check_confined(identity_of_call.get(), enrollment.project)
         await self._licenses.enroll(enrollment, caller=caller_of_call.get())
@@ -219,7 +205,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def ListDevices(
         self, request: license_pb2.ListDevicesRequest, context: Context
     ) -> license_pb2.ListDevicesResponse:
-        """Devices and their keys."""
         found = await self._licenses.devices(incoming.project_name(request.project))
         return license_pb2.ListDevicesResponse(devices=papers.device_keys(found, self._clock()))
 

@@ -56,7 +56,6 @@ class OpenConnections:
             self._open[accepted].socket = connection
 
     def close(self, accepted: socket) -> None:
-        """It has ended."""
         with self._lock:
             del self._open[accepted]
 

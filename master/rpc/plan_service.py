@@ -15,13 +15,10 @@ if TYPE_CHECKING:
 
 
 class PlanService(plan_pb2_grpc.PlanServiceServicer):
-    """Plans."""
-
     def __init__(self, master: LicenseMaster) -> None:
         self._master = master
 
     async def PlanChanges(self, request: plan_pb2.PlanChangesRequest, context: Context) -> plan_pb2.PlanChangesResponse:
-        """What some changes would do."""
         project = incoming.project_name(request.project)
         found = await self._master.plan_changes(project, plans.changes(request.changes))
         return plans.response(found)

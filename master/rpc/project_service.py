@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 
 class ProjectService(project_pb2_grpc.ProjectServiceServicer):
-    """Projects."""
-
     def __init__(self, master: LicenseMaster, learnings: Learnings) -> None:
         self._master = master
         self._learnings = learnings
@@ -32,7 +30,6 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def ApplyProject(
         self, request: project_pb2.ApplyProjectRequest, context: Context
     ) -> project_pb2.ApplyProjectResponse:
-        """Make the stored project equal to the one given."""
         applied = await self._master.apply_project(
             ApplyProject(
                 spec=incoming.project_spec(request.project),
@@ -49,7 +46,6 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def DeleteProject(
         self, request: project_pb2.DeleteProjectRequest, context: Context
     ) -> project_pb2.DeleteProjectResponse:
-        """Delete a project of which nothing is leased or bound."""
         deleted = await self._master.delete_project(
             DeleteProject(
                 name=incoming.project_name(request.name, "name"),
@@ -64,7 +60,6 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def GetProject(
         self, request: project_pb2.GetProjectRequest, context: Context
     ) -> project_pb2.GetProjectResponse:
-        """The project as last applied."""
         stored = await self._master.get_project(incoming.project_name(request.name, "name"))
         return project_pb2.GetProjectResponse(
             project=outgoing.project_message(stored.spec),
@@ -75,7 +70,6 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def ListProjects(
         self, request: project_pb2.ListProjectsRequest, context: Context
     ) -> project_pb2.ListProjectsResponse:
-        """All projects, a page at a time."""
         size = incoming.page_size(request.page_size, default=50)
         after = incoming.text("page_token", request.page_token, required=False)
         identity = identity_of_call.get()
@@ -88,7 +82,6 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def EndLearning(
         self, request: project_pb2.EndLearningRequest, context: Context
     ) -> project_pb2.EndLearningResponse:
-        """End a project's learning before its time."""
         project = incoming.project_name(request.project)
         reason = incoming.reason(request.reason)
         if not reason:

@@ -15,15 +15,12 @@ if TYPE_CHECKING:
 
 
 class ReportService(report_pb2_grpc.ReportServiceServicer):
-    """Reports."""
-
     def __init__(self, made: Reports) -> None:
         self._reports = made
 
     async def GetUsageReport(
         self, request: report_pb2.GetUsageReportRequest, context: Context
     ) -> report_pb2.GetUsageReportResponse:
-        """Peaks, denials, silent sites, licenses unused, when pools run out."""
         project = incoming.project_name(request.project)
         days = reports.days(request.days)
         return reports.response(await self._reports.usage(project, days=days, with_holders=request.include_holders))

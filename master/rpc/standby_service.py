@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 
 
 class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
-    """Standby pairs."""
-
     def __init__(self, master: LicenseMaster) -> None:
         self._master = master
 
     async def CheckStandby(
         self, request: standby_pb2.CheckStandbyRequest, context: Context
     ) -> standby_pb2.CheckStandbyResponse:
-        """How ready each pair is."""
         project = incoming.project_name(request.project)
         pbx = incoming.text("pbx", request.pbx, required=False)
         estate, pairs = await self._master.check_standby(project, pbx=pbx)
@@ -37,7 +34,6 @@ class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
     async def DrillStandby(
         self, request: standby_pb2.DrillStandbyRequest, context: Context
     ) -> standby_pb2.DrillStandbyResponse:
-        """Prove a takeover and leave nothing changed."""
         name = incoming.pbx_name(request.standby, "standby")
         report = await self._master.drill_standby(name, caller=caller_of_call.get())
         return standby_pb2.DrillStandbyResponse(

@@ -20,20 +20,16 @@ if TYPE_CHECKING:
 
 
 class StatusService(status_pb2_grpc.StatusServiceServicer):
-    """Questions."""
-
     def __init__(self, master: LicenseMaster, *, master_version: str, seats_per_call_max: int) -> None:
         self._master = master
         self._master_version = master_version
         self._seats_max = seats_per_call_max
 
     async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
-        """The estate at a glance."""
         found = await self._master.overview(incoming.project_name(request.project))
         return outgoing.status_response(found, master_version=self._master_version)
 
     async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
-        """Who holds what."""
         size = incoming.page_size(request.page_size, default=100)
         which = SeatQuery(
             project=incoming.project_name(request.project),
@@ -52,7 +48,6 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
     async def ListLeases(
         self, request: status_pb2.ListLeasesRequest, context: Context
     ) -> status_pb2.ListLeasesResponse:
-        """One row per PBX."""
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
         after = _filter("page_token", request.page_token)
@@ -66,7 +61,6 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
     async def ExplainSeats(
         self, request: status_pb2.ExplainSeatsRequest, context: Context
     ) -> status_pb2.ExplainSeatsResponse:
-        """What AcquireSeats would answer, and why."""
         name = incoming.pbx_name(request.pbx)
         software = incoming.software("software_version", request.software_version) if request.software_version else None
         asked = seats_asked.wants(request.seats, most=self._seats_max)
@@ -80,7 +74,6 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
     async def ListEvents(
         self, request: status_pb2.ListEventsRequest, context: Context
     ) -> status_pb2.ListEventsResponse:
-        """What happened, newest first."""
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
         which = EventFilter(

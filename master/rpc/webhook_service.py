@@ -17,22 +17,18 @@ if TYPE_CHECKING:
 
 
 class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
-    """Webhooks."""
-
     def __init__(self, kept: Webhooks) -> None:
         self._webhooks = kept
 
     async def AddWebhook(
         self, request: webhook_pb2.AddWebhookRequest, context: Context
     ) -> webhook_pb2.AddWebhookResponse:
-        """Add a receiver."""
         wanted = webhooks.add_request(request, caller_of_call.get())
         return webhooks.added(wanted.project, await self._webhooks.add(wanted))
 
     async def ListWebhooks(
         self, request: webhook_pb2.ListWebhooksRequest, context: Context
     ) -> webhook_pb2.ListWebhooksResponse:
-        """All receivers."""
         project = incoming.project_name(request.project)
         found = await self._webhooks.list(project)
         return webhook_pb2.ListWebhooksResponse(webhooks=[webhooks.message(project, one) for one in found])
@@ -40,7 +36,6 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
     async def RemoveWebhook(
         self, request: webhook_pb2.RemoveWebhookRequest, context: Context
     ) -> webhook_pb2.RemoveWebhookResponse:
-        """Remove a receiver."""
         project, name = webhooks.name_of(request.name)
         request_id = incoming.text("request_id", request.request_id)
         reason = incoming.reason(request.reason)
@@ -50,14 +45,12 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
     async def TestWebhook(
         self, request: webhook_pb2.TestWebhookRequest, context: Context
     ) -> webhook_pb2.TestWebhookResponse:
-        """Send a test."""
         problem = await self._webhooks.test(*webhooks.name_of(request.name), caller=caller_of_call.get())
         return webhook_pb2.TestWebhookResponse(taken=not problem, problem=problem)
 
     async def ListDeadMessages(
         self, request: webhook_pb2.ListDeadMessagesRequest, context: Context
     ) -> webhook_pb2.ListDeadMessagesResponse:
-        """What could not be told."""
         project = incoming.project_name(request.project)
         found = await self._webhooks.dead(project, limit=DEAD_MAX)
         return webhook_pb2.ListDeadMessagesResponse(messages=[webhooks.dead_message(project, one) for one in found])
@@ -65,6 +58,5 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
     async def RetryDeadMessages(
         self, request: webhook_pb2.RetryDeadMessagesRequest, context: Context
     ) -> webhook_pb2.RetryDeadMessagesResponse:
-        """Try again."""
         retried = await self._webhooks.retry_dead(incoming.project_name(request.project))
         return webhook_pb2.RetryDeadMessagesResponse(retried=retried)

@@ -32,7 +32,6 @@ def last_number(tx: Tx, project_id: int) -> int:
 
 
 def entries_of_request(tx: Tx, project_id: int, request_id: str) -> list[Entry]:
-    """What one request wrote."""
     rows = tx.rows(
         f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND request_id = ?2 ORDER BY number",
         project_id,

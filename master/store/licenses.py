@@ -249,7 +249,6 @@ def write_vendor_key(tx: Tx, project_id: int, key: VendorKey) -> None:
 
 
 def devices(tx: Tx, project_id: int) -> list[StoredDevice]:
-    """All devices of a project, by name."""
     device, license_ = t.device.c, t.license_.c
     licenses = select(func.count()).where(license_.device_id == device.id).scalar_subquery()
     query = (

@@ -135,7 +135,6 @@ def seats_of_types(tx: Tx, types: Iterable[tuple[int, str]]) -> list[Seat]:
 
 
 def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> list[Seat]:
-    """All seats of some PBXs."""
     if not pbx_ids:
         return []
     return seats_of(tx.rows(f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id IN {{?1:int}}", list(pbx_ids)))

@@ -130,7 +130,6 @@ class SqliteFile:
                 os.close(self._held.descriptor)
 
     def connected(self) -> None:
-        """SQLite opened it."""
         with self._lock:
             self._connections += 1
 

@@ -35,12 +35,10 @@ class Span:
 
     @property
     def months(self) -> Fraction:
-        """Its length in months."""
         return months_in(self.term, anchor=self.anchor)
 
 
 def extend(work: Workings, order: Extend) -> None:
-    """Decide an `Extend`."""
     offer = work.offer(order.offer)
     subjects = _subjects(work, order, offer)
     if (offer.needs_key or offer.payment_first) and len(subjects) > 1:

@@ -166,7 +166,6 @@ def pay_licenses(work: Workings, order: PayLicenses) -> None:
 
 
 def publish_release(work: Workings, order: PublishRelease) -> None:
-    """Decide a `PublishRelease`."""
     release = work.release(order.release, "release", read=ReleaseName.exact)
     if (known := work.book.releases.get(release)) is not None:
         if known == order.day:

@@ -62,7 +62,6 @@ class Settling:
 
     @property
     def id(self) -> str:
-        """The license's id."""
         item = self.after or self.before
         assert item is not None
         return item.id

@@ -31,7 +31,6 @@ class Subject:
 
     @classmethod
     def of(cls, kind: SubjectKind, id: str) -> Subject:
-        """The subject of a kind."""
         return cls(kind.value, id)
 
 

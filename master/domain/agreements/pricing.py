@@ -74,7 +74,6 @@ class ExactLine:
 
     @property
     def amount(self) -> Fraction:
-        """What it costs, exactly."""
         return self.quantity * Fraction(self.each) * self.factor
 
 

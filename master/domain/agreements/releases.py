@@ -40,7 +40,6 @@ class ReleaseName:
 
     @property
     def major(self) -> int:
-        """Its first number."""
         return self.numbers[0] if self.numbers else 0
 
     @classmethod

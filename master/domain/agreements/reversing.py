@@ -19,7 +19,6 @@ TRIAL_FINAL = "a trial can be taken back on the day of its key only: what was us
 
 
 def reverse(work: Workings, order: Reverse) -> None:
-    """Decide a `Reverse`."""
     entries = _entries_of(work, order.order)
     first = entries[0]
     _check_kind(work, entries)

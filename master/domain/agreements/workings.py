@@ -195,7 +195,6 @@ class Workings:
         return text
 
     def offer(self, key: str) -> Offer:
-        """An offer of the catalog."""
         offers = self.book.time.offers
         if key not in offers:
             refuse(
@@ -207,7 +206,6 @@ class Workings:
         return offers[key]
 
     def product(self, key: str, kind: SubjectKind) -> Product:
-        """A product of the catalog."""
         products = {name: one for name, one in self.book.time.products.items() if one.subject is kind}
         if key not in products:
             refuse(
@@ -235,7 +233,6 @@ class Workings:
         )
 
     def release(self, text: str, field: str, *, read: Callable[[str], ReleaseName] = ReleaseName.parse) -> ReleaseName:
-        """A release name as given."""
         try:
             return read(self.name(text, field))
         except ValueError as error:

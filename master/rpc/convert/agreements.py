@@ -76,7 +76,6 @@ def quote(found: Quote) -> agreement_pb2.Quote:
 
 
 def line(found: QuoteLine) -> agreement_pb2.QuoteLine:
-    """What one thing costs."""
     return agreement_pb2.QuoteLine(
         subject=subject(found.subject),
         what=found.what,
@@ -91,7 +90,6 @@ def line(found: QuoteLine) -> agreement_pb2.QuoteLine:
 
 
 def amounts(found: Mapping[str, Decimal]) -> list[agreement_pb2.Amount]:
-    """Sums by unit."""
     return [agreement_pb2.Amount(amount=decimal(amount), unit=unit) for unit, amount in found.items()]
 
 
@@ -255,7 +253,6 @@ def right(found: Right) -> agreement_pb2.Right:
 
 
 def gate_answer(found: GateAnswer) -> agreement_pb2.CheckUpgradeResponse:
-    """What the gate says."""
     return agreement_pb2.CheckUpgradeResponse(
         allowed=found.allowed,
         why=found.why,

@@ -22,7 +22,6 @@ def since_seq(value: int) -> int:
 
 
 def header_message(project: str, export: Export) -> audit_pb2.AuditHeader:
-    """Where an export begins."""
     return audit_pb2.AuditHeader(
         project=f"projects/{project}",
         first_seq=export.start.seq + 1,
@@ -32,7 +31,6 @@ def header_message(project: str, export: Export) -> audit_pb2.AuditHeader:
 
 
 def checkpoint_message(checkpoint: Checkpoint) -> audit_pb2.AuditCheckpoint:
-    """Where it ended."""
     return audit_pb2.AuditCheckpoint(
         project=f"projects/{checkpoint.project}",
         seq=checkpoint.end.seq,

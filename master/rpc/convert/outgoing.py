@@ -81,7 +81,6 @@ def standby_licenses(device: str, switch: StandbySwitch) -> standby_pb2.StandbyL
 
 
 def standby_pair(project: str, pair: Readiness) -> standby_pb2.StandbyPair:
-    """A pair, judged."""
     state, record = pair.state, pair.state.record
     message = standby_pb2.StandbyPair(
         standby=str(PbxName(project, pair.standby.name)),
@@ -149,7 +148,6 @@ def held_seat(estate: Estate, seat: Seat) -> status_pb2.HeldSeat:
 
 
 def seat_message(seat: Seat) -> seat_pb2.Seat:
-    """A seat's name."""
     return seat_pb2.Seat(
         license_type=seat.type, holder_kind=kind_message(seat.kind), holder=seat.holder, user=seat.user, line=seat.line
     )
@@ -286,7 +284,6 @@ def project_message(found: spec.ProjectSpec) -> project_pb2.Project:
 
 
 def change_messages(changes: Sequence[spec.Change]) -> list[project_pb2.Change]:
-    """What an apply changes."""
     return [
         project_pb2.Change(
             action=project_pb2.ChangeAction.ValueType(change.action.value),
@@ -300,7 +297,6 @@ def change_messages(changes: Sequence[spec.Change]) -> list[project_pb2.Change]:
 
 
 def event_message(project: str, event: Record) -> status_pb2.Event:
-    """An event of the audit."""
     return status_pb2.Event(
         id=event.seq,
         time=timestamp_us(event.time_us),

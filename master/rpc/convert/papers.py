@@ -317,7 +317,6 @@ class Papers:
 
 
 def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:
-    """Why a license is not moved."""
     return license_pb2.MoveRefusal(
         problem=license_pb2.MoveProblem.ValueType(refused.problem.value),
         rules=refused.rules,
@@ -335,7 +334,6 @@ def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:
 
 
 def trusted_key(key: VendorKey) -> license_pb2.TrustedKey:
-    """A vendor's key."""
     return license_pb2.TrustedKey(
         key_id=key.key_id,
         display_name=key.display_name,
@@ -348,7 +346,6 @@ def trusted_key(key: VendorKey) -> license_pb2.TrustedKey:
 
 
 def device_keys(devices: Sequence[StoredDevice], now: float) -> list[license_pb2.DeviceKey]:
-    """Devices and their keys."""
     return [
         license_pb2.DeviceKey(
             device=one.name,

@@ -87,8 +87,6 @@ def _check_count(field: str, count: int, most: int) -> None:
 
 
 def response(found: Plan) -> plan_pb2.PlanChangesResponse:
-    """What would happen."""
-
     def pbxs(names: Sequence[str]) -> list[str]:
         return [str(PbxName(found.project, name)) for name in names]
 

@@ -35,7 +35,6 @@ def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> lis
 
 
 def return_results(outcomes: Sequence[ReturnOutcome]) -> list[lease_pb2.ReturnResult]:
-    """One per outcome."""
     return [
         lease_pb2.ReturnResult(refused=refusal(outcome))
         if isinstance(outcome, Refusal)
@@ -57,7 +56,6 @@ def _granted(granted: Granted) -> seat_pb2.SeatResult:
 
 
 def refusal(refused: Refusal, *, named: int = MOST_NAMED) -> seat_pb2.Refusal:
-    """A refusal with all it knows."""
     message = seat_pb2.Refusal(
         reason=seat_pb2.RefusalReason.ValueType(refused.reason.value),
         rules=refused.rules,
@@ -93,7 +91,6 @@ def remedy_message(remedy: Remedy, *, named: int = MOST_NAMED) -> seat_pb2.Remed
 
 
 def ways(found: Sequence[Way], *, named: int = MOST_NAMED) -> list[seat_pb2.RemedyWay]:
-    """Ways with their steps."""
     return [seat_pb2.RemedyWay(steps=[_step(step, named=named) for step in way.steps], text=way.text) for way in found]
 
 

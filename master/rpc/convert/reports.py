@@ -27,7 +27,6 @@ def days(given: int) -> int:
 
 
 def response(report: UsageReport) -> report_pb2.GetUsageReportResponse:
-    """A whole report."""
     name = f"projects/{report.project}"
     types = report.catalog.types
     return report_pb2.GetUsageReportResponse(
