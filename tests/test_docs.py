@@ -42,4 +42,4 @@ def test_the_documentation_comes_with_the_command() -> None:
     for path in (ROOT / "docs").glob("*.md"):
         assert f"{path.stem} " in listed
         assert CliRunner().invoke(app, ["docs", path.stem]).output == path.read_text(encoding="utf-8")
-    assert "refusals was probably meant" in str(CliRunner().invoke(app, ["docs", "refusal"]).exception)
+    assert "did you mean 'refusals'?" in str(CliRunner().invoke(app, ["docs", "refusal"]).exception)

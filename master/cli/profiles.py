@@ -103,7 +103,7 @@ def write_profiles(profiles: Profiles) -> None:
 def _profile(file: Path, name: str, table: object) -> Profile:
     known = [field.name for field in fields(Profile)]
     if not isinstance(table, dict):
-        raise CommandFailed(f"{file}: {name}: no such key{closest(name, [_DEFAULT])}; a profile is a table, [{name}]")
+        raise CommandFailed(f"{file}: {name}: no such key: a profile is a table, [{name}]{closest(name, [_DEFAULT])}")
     for key, value in table.items():
         if key not in known:
             raise CommandFailed(f"{file}: {name}.{key}: no such key{closest(key, known)}")

@@ -6,7 +6,6 @@ types, number ranges. Whether the project makes sense is the master's to say, an
 on a line of the file.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ from licensemaster.v1 import project_pb2
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
 from master.cli.enum_names import short_names
 from master.cli.failure import CommandFailed
+from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath, TomlLines, path_text
 
 LIMITS = Limits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
@@ -181,9 +181,7 @@ def _set_value(message: Message, field: FieldDescriptor, value: object, path: Fi
 
 def _unknown_key(key: str, descriptor: Descriptor) -> str:
     known = [field.name for field in descriptor.fields]
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known keys here: {', '.join(known)}"
-    return f"unknown key; {hint}"
+    return "unknown key" + (closest(key, known) or f"; known keys here: {', '.join(known)}")
 
 
 def _bad_enum(value: object, enum: EnumDescriptor) -> str:
@@ -191,8 +189,7 @@ def _bad_enum(value: object, enum: EnumDescriptor) -> str:
     quoted = ", ".join(f'"{name}"' for name in known)
     if not isinstance(value, str):
         return f"must be one of {quoted}, not {_kind(value)}"
-    near = difflib.get_close_matches(value.lower(), known, n=1)
-    return f'"{value}" is not one of {quoted}' + (f'; did you mean "{near[0]}"?' if near else "")
+    return f'"{value}" is not one of {quoted}{closest(value, known)}'
 
 
 def _kind(value: object) -> str:

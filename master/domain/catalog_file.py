@@ -11,8 +11,9 @@ from typing import Any
 
 from master.domain.agreements.policy_file import SECTIONS, PolicyFile
 from master.domain.catalog import Catalog, Companion, LicenseType, RequiredOf, Requirement, folded_name
+from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath
-from master.domain.toml_reader import TomlReader, close_to
+from master.domain.toml_reader import TomlReader
 from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
 
 _CATALOG_KEYS = {"name", "title", "platforms", "releases_from_software"}
@@ -152,7 +153,7 @@ class _Reader(TomlReader):
         for field, names in named.items():
             for name in names:
                 if name not in types:
-                    raise self.error(("types", one.key, field), f"there is no type {name!r}{close_to(name, types)}")
+                    raise self.error(("types", one.key, field), f"there is no type {name!r}{closest(name, types)}")
         for name in one.excludes:
             if one.key not in types[name].excludes:
                 raise self.error(("types", one.key, "excludes"), f"{name!r} must exclude {one.key!r} too")

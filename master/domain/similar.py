@@ -10,4 +10,4 @@ def closest(name: str, known: Iterable[str]) -> str:
     """What was probably meant, to be added to a sentence; empty where nothing is close."""
     spelled = {each.casefold(): each for each in sorted(known)}
     found = get_close_matches(name.casefold(), spelled, n=1)
-    return f"; {spelled[found[0]]} was probably meant" if found else ""
+    return f"; did you mean {spelled[found[0]]!r}?" if found else ""

@@ -10,11 +10,11 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from difflib import get_close_matches
 from enum import Enum
 from typing import Any, TypeVar
 
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
+from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath, TomlLines, path_text
 from master.domain.versions import Version
 
@@ -47,7 +47,7 @@ class TomlReader:
     def known_keys(self, table: Mapping[str, Any], at: FieldPath, known: set[str]) -> None:
         for key in table:
             if key not in known:
-                raise self.error((*at, key), f"unknown key{close_to(key, known)}")
+                raise self.error((*at, key), f"unknown key{closest(key, known)}")
 
     def typed(self, table: Mapping[str, Any], at: FieldPath, kind: type, default: Any) -> Any:
         """A value of one kind, or the default; None as the default: it must be there."""
@@ -161,9 +161,3 @@ def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
     """The line that a syntax error names; the last one where it was found at the end."""
     found = re.search(r"at line (\d+)", str(error))
     return int(found[1]) if found else max(len(text.splitlines()), 1)
-
-
-def close_to(name: str, known: Any) -> str:
-    """A hint at the known name that was perhaps meant; empty where none is close."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -37,7 +37,7 @@ class UnknownPbxError(LookupError):
     def __init__(self, name: PbxName, known: Iterable[str] = ()) -> None:
         """`known` are the names of the project's PBXs, for what was probably meant."""
         meant = closest(name.pbx, known)
-        super().__init__(f"{name} is unknown{meant}; `license-master project show` lists the PBXs of a project")
+        super().__init__(f"{name} is unknown: `license-master project show` lists the PBXs of a project{meant}")
 
 
 class UnknownNameError(LookupError):

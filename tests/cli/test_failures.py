@@ -226,4 +226,4 @@ def test_an_offline_check_asks_no_master(project_file: Path) -> None:
     project_file.write_text("nam = 1\n")
     done = run("project", "check", str(project_file), "--offline")
     assert done.code == 1
-    assert f"{project_file}:1: nam: unknown key; did you mean name?" in done.err
+    assert f"{project_file}:1: nam: unknown key; did you mean 'name'?" in done.err

@@ -75,8 +75,8 @@ def test_files_from_other_systems(tmp_path: Path, ending: str, mark: str) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("quantity = 100", "quantty = 100", "acme.toml:16: licenses[0].quantty: unknown key; did you mean quantity?"),
-        ("[lease]", "[leese]", "acme.toml:4: leese: unknown key; did you mean lease?"),
+        ("quantity = 100", "quantty = 100", "acme.toml:16: licenses[0].quantty: unknown key; did you mean 'quantity'?"),
+        ("[lease]", "[leese]", "acme.toml:4: leese: unknown key; did you mean 'lease'?"),
         ("grace_seconds = 0", "zzz = 0", "acme.toml:11: pbxs[0].lease.zzz: unknown key; known keys here: ttl_seconds"),
         ("quantity = 100", 'quantity = "100"', 'quantity: must be a whole number, not the text "100": take the quotes'),
         ("quantity = 100", "quantity = 1.5", "acme.toml:16: licenses[0].quantity: must be a whole number, not the fra"),
@@ -87,7 +87,11 @@ def test_files_from_other_systems(tmp_path: Path, ending: str, mark: str) -> Non
         ('"12r1"', "12", 'must be a text, not the number 12: write it in quotes, software_version = "12"'),
         ('"12r1"', "2026-11-21", "acme.toml:10: pbxs[0].software_version: must be a text, not the date or time 2026"),
         ('"12r1"', "[]", "acme.toml:10: pbxs[0].software_version: must be a text, not a list"),
-        ('"master"', '"Master"', 'pbxs[0].role: "Master" is not one of "master", "slave", "standby"; did you mean "ma'),
+        (
+            '"master"',
+            '"Master"',
+            'pbxs[0].role: "Master" is not one of "master", "slave", "standby"; did you mean \'master\'?',
+        ),
         ('"master"', '"PBX_ROLE_MASTER"', 'acme.toml:9: pbxs[0].role: "PBX_ROLE_MASTER" is not one of "master"'),
         ('"master"', '"unspecified"', 'acme.toml:9: pbxs[0].role: "unspecified" is not one of "master"'),
         ('"master"', "1", 'pbxs[0].role: must be one of "master", "slave", "standby", not the number 1'),

@@ -46,7 +46,10 @@ def test_what_commands_take_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (f'database_urll = "postgresql://u:{SECRET}@h/d"', "database_urll: no such setting; database_url was probably"),
+        (
+            f'database_urll = "postgresql://u:{SECRET}@h/d"',
+            "database_urll: no such setting; did you mean 'database_url'?",
+        ),
         (f'database_url = ["postgresql://u:{SECRET}@h/d"]', "database_url: Input should be a valid string"),
         (f'database_url = "postgresql://u:{SECRET}@h/d', "cannot be read as TOML"),
         ("ttl_seconds = 1", "ttl_seconds: 1: Input should be greater"),

@@ -83,7 +83,7 @@ def test_a_profile_keeps_what_was_typed_and_where_files_are(
     ("text", "said"),
     [
         ("server = 'x:1'", "server: no such key"),
-        ("[a]\nsever = 'x:1'", "a.sever: no such key; server was probably meant"),
+        ("[a]\nsever = 'x:1'", "a.sever: no such key; did you mean 'server'?"),
         ("[a]\nserver = 7600", "a.server: must be a text in quotes, not 7600"),
         ("default = 'b'\n[a]\n", "has no profile 'b'"),
         ("[a", "cannot be read as TOML"),

@@ -44,10 +44,10 @@ def _details(event: status_pb2.Event) -> dict[str, list[dict[str, str]]]:
 @pytest.mark.parametrize(
     ("field", "name", "meant"),
     [
-        ("site", "Berlin", "berlin was probably meant"),
+        ("site", "Berlin", "did you mean 'site-berlin'?"),
         ("site", "zzz", "there are "),
-        ("license_type", "prt", "port was probably meant"),
-        ("pbx", "berlim", "berlin was probably meant"),
+        ("license_type", "prt", "did you mean 'port'?"),
+        ("pbx", "berlim", "did you mean 'berlin'?"),
     ],
 )
 async def test_a_listing_by_a_name_that_is_none_says_what_was_meant(

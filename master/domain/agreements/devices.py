@@ -17,7 +17,7 @@ from master.domain.agreements.problems import AgreementProblem, RefusedError
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.rights import has_feature
 from master.domain.agreements.workings import Workings, refuse
-from master.domain.toml_reader import close_to
+from master.domain.similar import closest
 
 
 def register_device(work: Workings, order: RegisterDevice) -> None:
@@ -177,7 +177,7 @@ def add_feature(work: Workings, order: AddFeature) -> None:
     if order.feature not in product.features:
         refuse(
             AgreementProblem.UNKNOWN_TYPE,
-            f"{product.title} has no optional feature {order.feature!r}{close_to(order.feature, product.features)}",
+            f"{product.title} has no optional feature {order.feature!r}{closest(order.feature, product.features)}",
             remedy=f"choose one of {', '.join(product.features) or 'none'}",
             rules=("Q5",),
             subject=holding.subject,

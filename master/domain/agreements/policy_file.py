@@ -27,8 +27,9 @@ from master.domain.agreements.policies import (
     Unit,
 )
 from master.domain.agreements.releases import ReleaseName
+from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath
-from master.domain.toml_reader import TomlReader, close_to
+from master.domain.toml_reader import TomlReader
 
 if TYPE_CHECKING:
     from master.domain.catalog import LicenseType
@@ -181,7 +182,7 @@ class PolicyFile:
     def _known(self, at: FieldPath, names: Iterable[str], known: Mapping[str, object], word: str) -> None:
         for name in names:
             if name not in known:
-                raise self._read.error(at, f"there is no {word} {name!r}{close_to(name, known)}")
+                raise self._read.error(at, f"there is no {word} {name!r}{closest(name, known)}")
 
     def _check_offer(self, offer: Offer, found: Policies) -> None:
         at, error = ("offers", offer.key), self._read.error

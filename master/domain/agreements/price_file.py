@@ -12,8 +12,9 @@ from typing import Any
 from master.domain.agreements.policies import PriceBasis
 from master.domain.agreements.pricing import PriceList
 from master.domain.catalog import Catalog
+from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath
-from master.domain.toml_reader import TomlReader, close_to
+from master.domain.toml_reader import TomlReader
 
 HEAD_KEYS = {"catalog", "currency", "quantum", "credit_quantum", "credit"}
 SECTIONS = {"prices", "values", "shares", "offers", "tiers", "seat_months", "features", "premier"}
@@ -74,7 +75,7 @@ class _Reader(TomlReader):
         found = self.typed(table, at, dict, {})
         for key in found:
             if key not in known:
-                raise self.error((*at, key), f"there is no {word} {key!r}{close_to(key, known)}")
+                raise self.error((*at, key), f"there is no {word} {key!r}{closest(key, known)}")
         return {key: self.decimal(found, (*at, key)) for key in found}
 
     def _numbered(self, section: str, known: set[str], word: str) -> dict[str, dict[int, Decimal]]:
@@ -82,7 +83,7 @@ class _Reader(TomlReader):
         found: dict[str, dict[int, Decimal]] = {}
         for key in tables:
             if key not in known:
-                raise self.error((section, key), f"there is no {word} {key!r}{close_to(key, known)}")
+                raise self.error((section, key), f"there is no {word} {key!r}{closest(key, known)}")
             table = self.table(tables, (section, key))
             for number in table:
                 if not (number.isascii() and number.isdigit() and number == str(int(number)) and number != "0"):

@@ -23,7 +23,7 @@ from master.domain.agreements.rights import use_policy
 from master.domain.agreements.seat_prices import charge_months, charge_seats, charge_tier
 from master.domain.agreements.state import Holding
 from master.domain.agreements.workings import COUNT_MAX, Workings, refuse
-from master.domain.toml_reader import close_to
+from master.domain.similar import closest
 
 
 def start_trial(work: Workings, order: StartTrial) -> None:
@@ -291,7 +291,7 @@ def _counts(work: Workings, product: Product, counts: Mapping[str, int]) -> Mapp
         if key not in product.counts:
             refuse(
                 AgreementProblem.UNKNOWN_TYPE,
-                f"{product.title} is not sold by {key!r}{close_to(key, product.counts)}",
+                f"{product.title} is not sold by {key!r}{closest(key, product.counts)}",
                 remedy=f"give numbers of {' and '.join(product.counts)}",
                 rules=product.rules,
                 field="counts",

@@ -21,7 +21,7 @@ from master.domain.agreements.pricing import ExactLine, PriceList
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.state import Holding, fold
-from master.domain.toml_reader import close_to
+from master.domain.similar import closest
 
 NAME_MAX = 200
 COUNT_MAX = 1_000_000
@@ -199,7 +199,7 @@ class Workings:
         if key not in offers:
             refuse(
                 AgreementProblem.UNKNOWN_OFFER,
-                f"the catalog {self.book.catalog.name!r} has no offer {key!r}{close_to(key, offers)}",
+                f"the catalog {self.book.catalog.name!r} has no offer {key!r}{closest(key, offers)}",
                 remedy=f"choose one of {', '.join(offers) or 'none'}",
                 field="offer",
             )
@@ -211,7 +211,7 @@ class Workings:
             refuse(
                 AgreementProblem.UNKNOWN_PRODUCT,
                 f"the catalog {self.book.catalog.name!r} has no product {key!r} that is a {kind.value}"
-                f"{close_to(key, products)}",
+                f"{closest(key, products)}",
                 remedy=f"choose one of {', '.join(products) or 'none'}",
                 field="product",
             )
@@ -226,7 +226,7 @@ class Workings:
         known = [one.id for one in self.book.state.holdings if one.kind in {kind.value for kind in kinds}]
         refuse(
             AgreementProblem.UNKNOWN_SUBJECT,
-            f"there is no {kinds[0].value} {id!r} in the ledger{close_to(id, known)}",
+            f"there is no {kinds[0].value} {id!r} in the ledger{closest(id, known)}",
             remedy="register the device first" if SubjectKind.DEVICE in kinds else "buy it first, or start a trial",
             subject=Subject.of(kinds[0], id),
             field=field,
