@@ -22,6 +22,7 @@ from licensemaster.files import read_text
 from master.auth.certificates import Certificates
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
+from master.leasing.lease_clock import lease_times, never_stepped
 from master.leasing.pulse import Clocks, started_lease_clock
 from master.leasing.watch import WatchHub
 from master.open_files import allow_open_files
@@ -53,8 +54,13 @@ class Running(Parts):
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Callable[[], float] | None = None) -> AsyncIterator[Running]:
-    """A whole master, serving until the context ends; `clock` instead of the database's and this machine's.
+async def running(
+    settings: Settings,
+    clock: Callable[[], float] | None = None,
+    stepped_seconds: Callable[[], float] = never_stepped,
+) -> AsyncIterator[Running]:
+    """A whole master, serving until the context ends; `clock` instead of the database's and this machine's, with how
+    far it was set forward.
 
     Raises:
         StorageError: the database cannot be used; says what to do.
@@ -87,6 +93,7 @@ async def running(settings: Settings, clock: Callable[[], float] | None = None) 
             clocks=clocks,
             lease_clock=lease_clock,
             clock=now,
+            stepped_seconds=stepped_seconds if lease_clock is None else lease_clock.stepped_seconds,
             signer=signer,
             certificates=certificates,
         )
@@ -164,7 +171,9 @@ async def mark_restored(
         database.occupy(Use.CHANGE)
         clocks = Clocks(steady=_steady_seconds, wall=time.time)
         now = clock or await started_lease_clock(database, clocks)
-        learnings = learnings_of(settings, load_catalogs(settings), database, now, WatchHub())
+        allowance = settings.clock_allowance_seconds
+        lease_time = lease_times(now, never_stepped, clock_allowance_seconds=allowance)
+        learnings = learnings_of(settings, load_catalogs(settings), database, lease_time, WatchHub())
         names = await database.read(all_project_names)
         return {name: await learnings.begin(name, "restored from a backup", caller=caller) for name in names}
     finally:

@@ -18,6 +18,7 @@ from master.auth.budgets import Budgets
 from master.auth.certificates import Certificates
 from master.auth.limits import Buckets, CallerLimits, Shares
 from master.domain.catalog import Catalog
+from master.domain.leases import LeaseTime
 from master.domain.overview import Overview
 from master.leasing.agreements import Agreements, RenewalRound, UseRound
 from master.leasing.alarms import AlarmRound
@@ -27,7 +28,7 @@ from master.leasing.estates import Estates
 from master.leasing.expiry import Expiry
 from master.leasing.fair_queue import QueueLimits
 from master.leasing.learning import LearningRound, Learnings
-from master.leasing.lease_clock import LeaseClock, never_stepped
+from master.leasing.lease_clock import LeaseClock, lease_times
 from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.lines import Lines
 from master.leasing.master import LicenseMaster, RenewalPace
@@ -83,6 +84,8 @@ class Parts:
     """None where somebody else says what time it is."""
     clock: Callable[[], float]
     """The time that leases go by: UNIX seconds."""
+    stepped_seconds: Callable[[], float]
+    """How far it was set forward while leases were in force."""
     signer: Signer
     certificates: Certificates | None
     """None in plain text."""
@@ -126,9 +129,11 @@ class Parts:
             self.lines.serves_again()
         await self.server.set_health(serving=serving)
 
-    @property
-    def _stepped_seconds(self) -> Callable[[], float]:
-        return never_stepped if self.lease_clock is None else self.lease_clock.stepped_seconds
+    @cached_property
+    def lease_time(self) -> Callable[[], LeaseTime]:
+        """What leases are judged by."""
+        allowance = self.settings.clock_allowance_seconds
+        return lease_times(self.clock, self.stepped_seconds, clock_allowance_seconds=allowance)
 
     # --- Leasing ----------------------------------------------------------------------------------------------------
 
@@ -154,16 +159,14 @@ class Parts:
             batch_seats_max=self.settings.batch_seats_max,
             hold_seconds=self.settings.hold_seconds,
             retry_after_seconds=self.settings.retry_after_seconds,
-            clock_allowance_seconds=self.settings.clock_allowance_seconds,
             late_seconds=self.settings.database_timeout_seconds * _LATE_TIMES,
         )
         return Committer(
             self.database,
             self.estates,
-            self.clock,
+            self.lease_time,
             limits,
             self.metrics,
-            stepped_seconds=self._stepped_seconds,
             doubt=self.pulse.doubt,
             vigil=lambda: self.lines.vigil,
         )
@@ -176,13 +179,11 @@ class Parts:
             estates=self.estates,
             committer=self.committer,
             hub=self.hub,
-            clock=self.clock,
+            lease_time=self.lease_time,
             default_pace=self.settings.pace,
-            clock_allowance_seconds=self.settings.clock_allowance_seconds,
             renewal_pace=RenewalPace(self.settings.renew_jitter, random.Random()),
             metrics=self.metrics,
             refused=self.refused,
-            stepped_seconds=self._stepped_seconds,
             learnings=self.learnings,
             lines=self.lines,
         )
@@ -208,7 +209,7 @@ class Parts:
     @cached_property
     def learnings(self) -> Learnings:
         """What a restored master learns."""
-        return learnings_of(self.settings, self.catalogs, self.database, self.clock, self.hub)
+        return learnings_of(self.settings, self.catalogs, self.database, self.lease_time, self.hub)
 
     @cached_property
     def licenses(self) -> Licenses:
@@ -217,7 +218,7 @@ class Parts:
             database=self.database,
             estates=self.estates,
             hub=self.hub,
-            clock=self.clock,
+            lease_time=self.lease_time,
             metrics=self.metrics,
             rules=MoveRules(self.settings.cooling_off_seconds, lambda: secrets.token_bytes(16)),
             token=lambda: secrets.token_urlsafe(24),
@@ -228,7 +229,7 @@ class Parts:
     def agreements(self) -> Agreements:
         """Agreements over time, and their ledger."""
         return Agreements(
-            database=self.database, estates=self.estates, hub=self.hub, clock=self.clock, metrics=self.metrics
+            database=self.database, estates=self.estates, hub=self.hub, lease_time=self.lease_time, metrics=self.metrics
         )
 
     @cached_property
@@ -251,12 +252,10 @@ class Parts:
             database=self.database,
             committer=self.committer,
             hub=self.hub,
-            clock=self.clock,
+            lease_time=self.lease_time,
             metrics=self.metrics,
             interval_seconds=self.settings.expiry_interval_seconds,
-            clock_allowance_seconds=self.settings.clock_allowance_seconds,
             holders_max=self.settings.expiry_holders_max,
-            stepped_seconds=self._stepped_seconds,
         )
 
     @cached_property
@@ -291,7 +290,7 @@ class Parts:
             database=self.database,
             estates=self.estates,
             book=self.refused,
-            clock=self.clock,
+            lease_time=self.lease_time,
             interval_seconds=self.settings.usage_interval_seconds,
             denied_after_seconds=self.settings.denied_after_seconds,
             days_max=self.settings.usage_days_max,
@@ -315,7 +314,7 @@ class Parts:
         return AlarmRound(
             database=self.database,
             estates=self.estates,
-            clock=self.clock,
+            lease_time=self.lease_time,
             tell=self.telling.look,
             interval_seconds=self.settings.webhook_interval_seconds,
         )
@@ -393,7 +392,7 @@ class Parts:
             ),
             audit_service=AuditService(Audit(self.database), signer=self.signer, clock=self.clock),
             plan_service=PlanService(self.master),
-            report_service=ReportService(Reports(self.database, self.estates, self.clock)),
+            report_service=ReportService(Reports(self.database, self.estates, self.lease_time)),
             webhook_service=WebhookService(self._webhooks),
             agreement_service=AgreementService(self.agreements),
             metrics=self.metrics,
@@ -441,7 +440,7 @@ def learnings_of(
     settings: Settings,
     catalogs: Mapping[str, Catalog],
     database: Database,
-    clock: Callable[[], float],
+    lease_time: Callable[[], LeaseTime],
     hub: WatchHub,
 ) -> Learnings:
     """What a restored master learns; also for the command that says so while no master serves."""
@@ -449,7 +448,6 @@ def learnings_of(
         database=database,
         catalogs=catalogs,
         default_pace=settings.pace,
-        clock=clock,
-        clock_allowance_seconds=settings.clock_allowance_seconds,
+        lease_time=lease_time,
         hub=hub,
     )

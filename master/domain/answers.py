@@ -133,7 +133,7 @@ class _Answering:
     # --- Licenses are short ---------------------------------------------------------------------------------------
 
     def _more(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
-        item = ended_use(self.trial.estate, takes.key, self.case.now)
+        item = ended_use(self.trial.estate, takes.key, self.case.time.now)
         if item is not None and item.agreed is not None:
             step = Step(
                 action=RemedyAction.RENEW_AGREEMENT,

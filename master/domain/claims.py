@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from master.domain.leases import LeaseTime
+
 
 class ClaimKind(Enum):
     """Why seats may still be in use."""
@@ -94,9 +96,9 @@ def released(claims: Claims, holder_id: int, *, epoch: int) -> Claims:
     )
 
 
-def in_force(claims: Claims, *, now: float, clock_allowance_seconds: float) -> Claims:
+def in_force(claims: Claims, time: LeaseTime) -> Claims:
     """Without those that are past their end; it is waited a little for clocks that run behind, as with leases."""
-    return tuple(claim for claim in claims if now <= claim.ends_at + clock_allowance_seconds)
+    return tuple(claim for claim in claims if time.reclaimed_by <= claim.ends_at)
 
 
 def _of(claims: Claims, kind: ClaimKind, holder_id: int) -> Claims:

@@ -23,6 +23,7 @@ from master.domain import explanations
 from master.domain.agreed_uses import with_ended_use
 from master.domain.catalog import LicenseType, RequiredOf, Requirement
 from master.domain.estate import Pbx
+from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger
 from master.domain.pools import grantable
 from master.domain.refusals import Refusal
@@ -71,7 +72,7 @@ class Decider:
         ledger: Ledger,
         pbx: Pbx,
         software: Version,
-        now: float,
+        time: LeaseTime,
         *,
         carrier: Pbx | None = None,
     ) -> None:
@@ -86,8 +87,8 @@ class Decider:
         self._pbx = pbx
         self._carrier = carrier
         self._software = software
-        self._now = now
-        self._lends = not book.estate.learns(now)
+        self._now = time.now
+        self._lends = not book.estate.learns(time.ends_by)
         self._platforms = {one.device.platform for one in (pbx, carrier) if one is not None}
         self._terms: dict[tuple[str, HolderKind], Terms | Refusal] = {}
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from master.domain.claims import Claims
-from master.domain.leases import Lease, Phase
+from master.domain.leases import Lease, LeaseTime, Phase
 
 
 class NoLeaseToEndError(Exception):
@@ -30,7 +30,7 @@ class Risk:
         return sum(self.seats.values())
 
 
-def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims: Claims, now: float) -> Risk:
+def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims: Claims, time: LeaseTime) -> Risk:
     """What may be in use after the lease is ended.
 
     Args:
@@ -38,7 +38,7 @@ def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims
         pbx: the PBX's name, for people.
         counted: seats held or claimed in its name, by pool id.
         claims: the claims in its name.
-        now: UNIX seconds.
+        time: when.
 
     Raises:
         NoLeaseToEndError: there is none, or it is over and nothing is counted for it.
@@ -55,4 +55,4 @@ def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims
     ends = [claim.ends_at for claim in claims]
     ends += [lease.ends_at] if lease.phase is Phase.OPEN else []
     end = max(ends, default=0.0)
-    return Risk(counted, end) if now <= end and any(counted.values()) else Risk({}, None)
+    return Risk(counted, end) if time.ends_by <= end and any(counted.values()) else Risk({}, None)

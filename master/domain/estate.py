@@ -64,9 +64,9 @@ class Learning:
     """When every lease that was signed before has ended."""
     why: str
 
-    def lasts(self, now: float) -> bool:
-        """Whether it goes on."""
-        return now < self.until
+    def lasts(self, ends_by: float) -> bool:
+        """Whether it goes on; it is the leases of others that it waits for (`leases.LeaseTime`)."""
+        return ends_by < self.until
 
 
 class InUse(Enum):
@@ -264,9 +264,9 @@ class Estate:
     learning: Learning | None = None
     """Set while the master learns after a restore; it may have ended by itself since."""
 
-    def learns(self, now: float) -> bool:
-        """Whether nothing may be granted but what was proven."""
-        return self.learning is not None and self.learning.lasts(now)
+    def learns(self, ends_by: float) -> bool:
+        """Whether nothing may be granted but what was proven (`leases.LeaseTime`)."""
+        return self.learning is not None and self.learning.lasts(ends_by)
 
     time_zone: str = "UTC"
     """In which the days of its agreements are counted; an IANA name."""

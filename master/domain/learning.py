@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from master.domain.estate import Estate
-from master.domain.leases import Lease, Phase
+from master.domain.leases import Lease, LeaseTime, Phase
 
 _SIGNED_TIME_SECONDS = 0.001
 """Signed times are rounded; less than that is no difference."""
@@ -36,9 +36,9 @@ class Proof:
     in_use: Mapping[str, int]
     """Seats that the PBX says it uses now, by license type; none of companions, which come with others."""
 
-    def is_in_force(self, now: float) -> bool:
+    def is_in_force(self, time: LeaseTime) -> bool:
         """Whether its PBX may go by it."""
-        return now < self.ends_at
+        return time.ends_by < self.ends_at
 
 
 def what_is_new(estate: Estate, lease: Lease | None, proof: Proof) -> str | None:

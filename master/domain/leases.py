@@ -1,6 +1,6 @@
 """How a lease is opened, renewed, closed and ends: one per PBX, fenced by its epoch and by who has it.
 
-Pure arithmetic on one frozen `Lease`; time comes in as UNIX seconds. Three moments matter:
+Pure arithmetic on one frozen `Lease`; time comes in as `LeaseTime`. Three moments matter:
 
 - `renewed_at + ttl`: until then the PBX counts as connected (ACTIVE), after it as OVERDUE: it carries on by itself.
 - `ends_at`: the signed end, grace included. Until then the PBX may use what it holds, and its seats count as used.
@@ -53,6 +53,32 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseTime:
+    """The moment at which leases are judged; UNIX seconds.
+
+    A clock that was set forward is known to masters alone: PBXs count what they have signed by clocks of their own.
+    """
+
+    now: float
+    ends_by: float
+    """What was signed to end before this is over, by the clocks of PBXs too: `now` without what a clock was set forward
+    while it was in force."""
+    reclaimed_by: float
+    """What was signed to end before this may be taken back: `ends_by` less the allowance for clocks that run behind."""
+
+    @classmethod
+    def at(cls, now: float, *, stepped_seconds: float = 0.0, clock_allowance_seconds: float = 0.0) -> LeaseTime:
+        """A moment, as far as it is ahead of what PBXs count by."""
+        ends_by = now - stepped_seconds
+        return cls(now, ends_by, ends_by - clock_allowance_seconds)
+
+    @property
+    def clock_allowance_seconds(self) -> float:
+        """How much longer than its signed end anything is waited for."""
+        return self.ends_by - self.reclaimed_by
+
+
+@dataclass(frozen=True, slots=True)
 class Carrier:
     """The standby that has a PBX's lease (F5); times are UNIX seconds."""
 
@@ -95,12 +121,12 @@ class Lease:
         """When the PBX itself was last heard of."""
         return self.carrier.primary_heard_at if self.carrier is not None else self.renewed_at
 
-    def state(self, now: float) -> LeaseState:
+    def state(self, time: LeaseTime) -> LeaseState:
         if self.phase is Phase.CLOSED:
             return LeaseState.CLOSED
-        if self.phase in (Phase.EXPIRED, Phase.UNPROVEN) or now > self.ends_at:
+        if self.phase in (Phase.EXPIRED, Phase.UNPROVEN) or time.ends_by > self.ends_at:
             return LeaseState.EXPIRED
-        return LeaseState.ACTIVE if now <= self.renewed_at + self.ttl_seconds else LeaseState.OVERDUE
+        return LeaseState.ACTIVE if time.now <= self.renewed_at + self.ttl_seconds else LeaseState.OVERDUE
 
     def suspected_clone(self, now: float) -> bool:
         """Whether different installations take this PBX's lease from each other."""
@@ -116,7 +142,7 @@ def opened(
     software: Version,
     pace: LeasePace,
     first_epoch: int,
-    now: float,
+    time: LeaseTime,
     carrier: Carrier | None = None,
     shown: tuple[int, float] = (0, 0.0),
 ) -> Lease:
@@ -128,13 +154,14 @@ def opened(
     """
     if is_retry(before, request_id=request_id, user_id=carrier.pbx_id if carrier is not None else pbx_id):
         assert before is not None
-        return _extended(before, pace=pace, now=now)
+        return renewed(before, pace=pace, now=time.now)
+    now = time.now
     takeovers, since = 0, now
     if before is not None:
         recent = now <= before.takeovers_since + CLONE_WINDOW_SECONDS
         user_id = carrier.pbx_id if carrier is not None else pbx_id
         copied = before.user_id == user_id and before.instance_id != instance_id
-        taken_over = copied and before.state(now).is_running
+        taken_over = copied and before.state(time).is_running
         since = before.takeovers_since if recent else now
         takeovers = (before.takeovers if recent else 0) + taken_over
     return Lease(
@@ -166,7 +193,9 @@ def is_retry(before: Lease | None, *, request_id: str, user_id: int) -> bool:
 
 
 def renewed(lease: Lease, *, pace: LeasePace, now: float) -> Lease:
-    return _extended(lease, pace=pace, now=now)
+    """A running lease, extended; an end once signed is never taken back by a shorter setting or a clock set back."""
+    ends_at = max(lease.ends_at, now + pace.ttl_seconds + pace.grace_seconds)
+    return replace(lease, renewed_at=max(lease.renewed_at, now), ttl_seconds=pace.ttl_seconds, ends_at=ends_at)
 
 
 def ended(lease: Lease, phase: Phase) -> Lease:
@@ -174,7 +203,7 @@ def ended(lease: Lease, phase: Phase) -> Lease:
     return replace(lease, phase=phase)
 
 
-def running(lease: Lease | None, *, pbx: str, epoch: int, now: float, caller_id: int | None = None) -> Lease:
+def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, caller_id: int | None = None) -> Lease:
     """The lease, if a call under `epoch` may be served.
 
     `caller_id` is the PBX that proved to call, None where nothing is proven. An epoch is no secret between a PBX and
@@ -192,31 +221,25 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, now: float, caller_id:
         problem = LeaseProblem.LEASE_NOT_OPEN
         if epoch < lease.epoch or not is_theirs:
             is_known = caller_id in (None, lease.pbx_id)  # a standby takes nothing back by opening
-            carried = is_known and lease.carrier is not None and lease.state(now).is_running
+            carried = is_known and lease.carrier is not None and lease.state(time).is_running
             problem = LeaseProblem.LEASE_CARRIED if carried else LeaseProblem.LEASE_FENCED
         raise LeaseError(problem, pbx=pbx, epoch=epoch)
     if lease.phase is Phase.CLOSED:
         raise LeaseError(LeaseProblem.LEASE_CLOSED, pbx=pbx, epoch=epoch)
-    if lease.phase is Phase.EXPIRED or now > lease.ends_at:
+    if lease.phase is Phase.EXPIRED or time.ends_by > lease.ends_at:
         raise LeaseError(LeaseProblem.LEASE_EXPIRED, pbx=pbx, epoch=epoch)
     return lease
 
 
-def software_in_use(leases: Mapping[int, Lease], *, now: float) -> dict[int, Version]:
+def software_in_use(leases: Mapping[int, Lease], time: LeaseTime) -> dict[int, Version]:
     """What PBXs say they run, by PBX id, as long as their lease runs; else what the project says of them counts."""
-    return {pbx_id: lease.software for pbx_id, lease in leases.items() if lease.state(now).is_running}
+    return {pbx_id: lease.software for pbx_id, lease in leases.items() if lease.state(time).is_running}
 
 
-def is_reclaimable(lease: Lease, *, now: float, clock_allowance_seconds: float) -> bool:
+def is_reclaimable(lease: Lease, time: LeaseTime) -> bool:
     """Whether the seats of a lease that ran out may be taken back."""
-    return lease.phase is Phase.EXPIRED or (lease.phase is Phase.OPEN and now > lease.ends_at + clock_allowance_seconds)
+    return lease.phase is Phase.EXPIRED or (lease.phase is Phase.OPEN and time.reclaimed_by > lease.ends_at)
 
 
 def _promised_until(lease: Lease | None) -> float:
     return lease.ends_at if lease is not None and lease.phase is Phase.OPEN else 0.0
-
-
-def _extended(lease: Lease, *, pace: LeasePace, now: float) -> Lease:
-    """An end once signed is never taken back by a shorter setting or a clock set back."""
-    ends_at = max(lease.ends_at, now + pace.ttl_seconds + pace.grace_seconds)
-    return replace(lease, renewed_at=max(lease.renewed_at, now), ttl_seconds=pace.ttl_seconds, ends_at=ends_at)

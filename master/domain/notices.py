@@ -13,7 +13,7 @@ from enum import Enum
 from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
-from master.domain.leases import Lease, Phase
+from master.domain.leases import Lease, LeaseTime, Phase
 from master.domain.refusals import MOST_NAMED, LicenseRef, some
 from master.domain.seats import Key
 from master.domain.words import LeaseState
@@ -62,10 +62,10 @@ DRAINING = Notice(NoticeKind.DRAINING, "this master is about to stop; use anothe
 
 
 def notices(
-    estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, now: float, revoked: Collection[Key] = ()
+    estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, time: LeaseTime, revoked: Collection[Key] = ()
 ) -> tuple[Notice, ...]:
     """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
-    state = lease.state(now)
+    state = lease.state(time)
     if lease.phase is Phase.UNPROVEN:
         message = f"the license master was restored: open the lease of {pbx.name} anew and show the signed one"
         return (Notice(NoticeKind.UNPROVEN, message),)
@@ -76,7 +76,7 @@ def notices(
     if state is LeaseState.EXPIRED:
         return (Notice(NoticeKind.EXPIRED, f"the lease of {pbx.name} passed its end"),)
     found = []
-    if estate.learning is not None and estate.learns(now):
+    if estate.learning is not None and estate.learns(time.ends_by):
         until = datetime.fromtimestamp(estate.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         message = f"the license master was restored; until {until} {pbx.name} gets nothing beyond what it proved"
         found.append(Notice(NoticeKind.LEARNING, message))
@@ -85,7 +85,7 @@ def notices(
         message = f"{above_limit(pbx, lease.software, installation)}: seats held stay, new ones are refused"
         refs = tuple(item.ref for item in installation.limiting_below(lease.software)[:MOST_NAMED])
         found.append(Notice(NoticeKind.VERSION_LIMIT, message, refs))
-    if lease.suspected_clone(now):
+    if lease.suspected_clone(time.now):
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
         found.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
     if revoked:  # L5
@@ -93,7 +93,7 @@ def notices(
         found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
-    ending = [item for source in drawn_on for item in source.licenses if ends_soon(estate, item, now)]
+    ending = [item for source in drawn_on for item in source.licenses if ends_soon(estate, item, time.now)]
     if ending:  # P1, R3
         message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
         found.append(Notice(NoticeKind.LICENSES_END, message, tuple(item.ref for item in ending[:MOST_NAMED])))

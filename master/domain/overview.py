@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from master.domain.estate import Estate, Learning
+from master.domain.leases import LeaseTime
 from master.domain.pools import PoolParts, parts
 from master.domain.refusals import LicenseRef
 from master.domain.standby import Readiness
@@ -146,7 +147,7 @@ def overview(
     states: Mapping[int, LeaseState],
     heard: Mapping[int, float],
     applied_at: float,
-    now: float,
+    time: LeaseTime,
     pairs: Sequence[Readiness] = (),
     learning: LearningView | None = None,
     dead_messages: Mapping[str, int] | None = None,
@@ -163,7 +164,7 @@ def overview(
         states: how leases stand, by PBX id; PBXs without one are left out.
         heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
         applied_at: when the project was last applied.
-        now: UNIX time in seconds.
+        time: when.
         pairs: standby pairs, judged.
         learning: how far learning has come, where it is under way.
         dead_messages: messages that could not be told, by webhook.
@@ -181,7 +182,7 @@ def overview(
                 installation.device.name,
                 key,
                 types[key].display_name,
-                parts(estate, installation, key, held=held[pool_id], counted=used[pool_id].used, now=now),
+                parts(estate, installation, key, held=held[pool_id], counted=used[pool_id].used, time=time),
                 device_id == central,
                 estate.feature_is_on(installation, types[key]),
                 used[pool_id].peak,
@@ -220,9 +221,9 @@ def overview(
         site_seats=site_seats,
         leases=leases,
         pairs=tuple(pairs),
-        silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=now),
-        balance=_balance(estate, now),
-        agreement_ends=_agreement_ends(estate, now),
+        silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=time.now),
+        balance=_balance(estate, time.now),
+        agreement_ends=_agreement_ends(estate, time.now),
         learning=learning,
         dead_messages=dead_messages or {},
         endings=tuple(endings),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from master.domain.estate import Estate, Installation
+from master.domain.leases import LeaseTime
 
 
 def grantable(*, capacity: int, counted: int, leaving: int) -> int:
@@ -47,7 +48,7 @@ class PoolParts:
 
 
 def parts(
-    estate: Estate, installation: Installation, license_type: str, *, held: int, counted: int, now: float
+    estate: Estate, installation: Installation, license_type: str, *, held: int, counted: int, time: LeaseTime
 ) -> PoolParts:
     """The parts of the pool of a type on a device.
 
@@ -57,11 +58,11 @@ def parts(
         license_type: by catalog key.
         held: seats debited.
         counted: seats debited or claimed; not fewer.
-        now: UNIX seconds.
+        time: when.
     """
     capacity = installation.capacity.get(license_type, 0)
     left = grantable(capacity=capacity, counted=counted, leaving=installation.leaving.get(license_type, 0))
-    lends = _lends(estate, installation, license_type, now)
+    lends = _lends(estate, installation, license_type, time)
     return PoolParts(
         used=held,
         promised=counted - held,
@@ -71,7 +72,7 @@ def parts(
     )
 
 
-def _lends(estate: Estate, installation: Installation, license_type: str, now: float) -> bool:
+def _lends(estate: Estate, installation: Installation, license_type: str, time: LeaseTime) -> bool:
     found = estate.catalog.types[license_type]
     ruled_out = any(installation.capacity.get(other) for other in found.excludes)
-    return not ruled_out and not estate.learns(now) and estate.feature_is_on(installation, found)
+    return not ruled_out and not estate.learns(time.ends_by) and estate.feature_is_on(installation, found)

@@ -1,6 +1,6 @@
 """What stands in the way of deleting a project: what may still be in use, and what only a vendor or a device can give.
 
-Licenses that the project file declares do not: the file has them still. Time comes in as UNIX seconds.
+Licenses that the project file declares do not: the file has them still.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from master.domain.estate import Estate
-from master.domain.leases import Lease, Phase
+from master.domain.leases import Lease, LeaseTime, Phase
 
 
 def in_the_way(
-    estate: Estate, leases: Mapping[int, Lease], counted: Mapping[int, int], *, now: float
+    estate: Estate, leases: Mapping[int, Lease], counted: Mapping[int, int], time: LeaseTime
 ) -> Iterator[tuple[str, str]]:
     """(what it is about, a sentence with what helps) for each thing.
 
@@ -21,14 +21,14 @@ def in_the_way(
         estate: the project.
         leases: by PBX id.
         counted: seats held or promised in the name of each PBX, by PBX id.
-        now: UNIX seconds.
+        time: when.
     """
-    if estate.learning is not None and estate.learns(now):
+    if estate.learning is not None and estate.learns(time.ends_by):
         until = _told(estate.learning.until)
         yield "project", f"the master learns until {until} what is in use after a restore; nobody knows it yet"
     for pbx in sorted(estate.pbxs.values(), key=lambda one: one.name):
         lease, seats = leases.get(pbx.id), counted.get(pbx.id, 0)
-        if seats or (lease is not None and lease.phase is Phase.OPEN and now <= lease.ends_at):
+        if seats or (lease is not None and lease.state(time).is_running):
             until = f" until {_told(lease.ends_at)}" if lease is not None and lease.phase is Phase.OPEN else ""
             yield (
                 f"pbxs/{pbx.name}",
@@ -41,7 +41,7 @@ def in_the_way(
                 f"licenses/{item.id}",
                 f"{item.ref} is bound to {item.device.name}; `license-master license release {item.id}` takes it off",
             )
-        elif item.held_until is not None and now < item.held_until:
+        elif item.held_until is not None and time.now < item.held_until:
             yield (
                 f"licenses/{item.id}",
                 f"{item.ref} cools off until {_told(item.held_until)}, as its device could not certify that it is free",

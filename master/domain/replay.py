@@ -18,6 +18,7 @@ from typing import NamedTuple
 from master.domain.catalog import Catalog
 from master.domain.decide import Decider, Outcome
 from master.domain.estate import Estate
+from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
 from master.domain.remedies import Effort, decided
@@ -122,7 +123,7 @@ def ask_anew(
     for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):
         if pbx_id not in deciders:
             pbx = estate.pbxs[pbx_id]
-            deciders[pbx_id] = Decider(book, ledger, pbx, software.get(pbx_id, pbx.software), now=now)
+            deciders[pbx_id] = Decider(book, ledger, pbx, software.get(pbx_id, pbx.software), LeaseTime.at(now))
         asked = list(run)
         outcomes = deciders[pbx_id].acquire([question.want for question in asked])
         answers += [
@@ -244,7 +245,7 @@ def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
         read_pools=lambda: replay.ledger.pools,
         pbx=pbx,
         software=replay.software.get(pbx.id, pbx.software),
-        now=now,
+        time=LeaseTime.at(now),
         wants=tuple(one.want for one in members),
     )
     refused = [one.outcome for one in members if isinstance(one.outcome, Refusal)]

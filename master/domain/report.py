@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from master.domain.catalog import LicenseType
 from master.domain.estate import Estate
-from master.domain.leases import Lease
+from master.domain.leases import Lease, LeaseTime
 from master.domain.overview import Overview
 from master.domain.usage import BALANCE, PoolPeak, Trend, trend
 from master.domain.words import LeaseState
@@ -82,12 +82,14 @@ def pool_reports(
     return reports
 
 
-def silent_pbxs(estate: Estate, leases: Mapping[int, Lease], seats: Mapping[int, int], now: float) -> list[SilentPbx]:
+def silent_pbxs(
+    estate: Estate, leases: Mapping[int, Lease], seats: Mapping[int, int], time: LeaseTime
+) -> list[SilentPbx]:
     """PBXs that are overdue or expired, the longest silent first, then those that were never heard of."""
     found = []
     for pbx in estate.pbxs.values():
         lease = leases.get(pbx.id)
-        state = lease.state(now) if lease is not None else LeaseState.NONE
+        state = lease.state(time) if lease is not None else LeaseState.NONE
         if state in _SILENT:
             heard_at = lease.renewed_at if lease is not None else None
             found.append(SilentPbx(pbx.site, pbx.name, state, heard_at, seats.get(pbx.id, 0)))

@@ -21,7 +21,7 @@ from enum import IntEnum
 from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.estate import Estate, License, Pbx
 from master.domain.explanations import above_limit
-from master.domain.leases import Lease
+from master.domain.leases import Lease, LeaseTime
 from master.domain.moves import missing_below_tier
 from master.domain.presence import Presence, told_at
 from master.domain.refusals import MOST_NAMED, LicenseRef, some
@@ -237,7 +237,7 @@ def takeover_problems(
     carried_since: float | None,
     presence: Presence | None,
     force: bool,
-    now: float,
+    time: LeaseTime,
 ) -> list[StandbyProblem]:
     """Everything that forbids a takeover now; empty where it may go on.
 
@@ -255,61 +255,61 @@ def takeover_problems(
             primary that was last heard of before that is gone, however lately that was.
         presence: what masters see of whoever has the lease; None where nobody looked.
         force: whether a connected primary does not matter.
-        now: UNIX seconds.
+        time: when.
     """
     kind = StandbyProblemKind
     found = []
     heard_since = lease is not None and (carried_since is None or lease.renewed_at > carried_since)
     is_gone = force or (presence is not None and presence.gone is not None)
-    active = heard_since and lease is not None and lease.state(now) is LeaseState.ACTIVE and not is_gone
+    active = heard_since and lease is not None and lease.state(time) is LeaseState.ACTIVE and not is_gone
     if primary_of(estate, standby) is not primary:
         message = f"{standby.name} does not stand in for {primary.name}; `standby_for` in the project says who does"
         found.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
     found += [one for one in pair_problems(estate, standby, primary, software) if one.kind.blocking]
     own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == own_epoch
-    if own_lease is None or not own or not own_lease.state(now).is_running:
+    if own_lease is None or not own or not own_lease.state(time).is_running:
         message = f"{standby.name} must have a lease of its own, and name its epoch"
         found.append(StandbyProblem(kind=kind.NOT_CONNECTED, message=message, rules=("F4",)))
     if lease is None:
         found.append(_never_seen(primary))
     elif active and lease.carrier is None:
-        message = f"{primary.name} renewed its lease {now - lease.renewed_at:.0f} s ago; it has its seats itself"
+        message = f"{primary.name} renewed its lease {time.now - lease.renewed_at:.0f} s ago; it has its seats itself"
         found.append(_in_the_way(kind.PRIMARY_ACTIVE, message, primary, presence))
     elif active and lease.user_id not in (standby.id, primary.id):
         carrier = estate.pbxs[lease.user_id]
         message = f"{carrier.name} carries the seats of {primary.name} already"
         found.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
-    elif not (lease.state(now).is_running or seats or _promised(claims, standby)):
+    elif not (lease.state(time).is_running or seats or _promised(claims, standby)):
         message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
         found.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
     return sorted(found, key=lambda problem: problem.kind)
 
 
-def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, *, now: float) -> Readiness:
+def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Readiness:
     """Judge a pair (F4)."""
     own, lease = state.standby_lease, state.primary_lease
-    software = own.software if own is not None and own.state(now).is_running else standby.software
+    software = own.software if own is not None and own.state(time).is_running else standby.software
     found = list(pair_problems(estate, standby, primary, software))
-    if own is None or own.state(now) is not LeaseState.ACTIVE:
-        found.append(_not_connected(standby, own, now))
+    if own is None or own.state(time) is not LeaseState.ACTIVE:
+        found.append(_not_connected(standby, own, time.now))
     if lease is None:
         found.append(_never_seen(primary))
     else:
-        if lease.carrier is None and lease.state(now).is_running and lease.software != software:
+        if lease.carrier is None and lease.state(time).is_running and lease.software != software:
             message = f"{standby.name} runs {software}, {primary.name} runs {lease.software}"
             found.append(StandbyProblem(kind=StandbyProblemKind.SOFTWARE_DIFFERS, message=message, rules=("F3",)))
-    carrier = lease.carrier if lease is not None and lease.state(now).is_running else None
+    carrier = lease.carrier if lease is not None and lease.state(time).is_running else None
     carrying = carrier is not None and carrier.pbx_id == standby.id
     if carrier is not None:
         message = f"{estate.pbxs[carrier.pbx_id].name} carries the seats of {primary.name}"
         found.append(StandbyProblem(kind=StandbyProblemKind.CARRYING, message=message, rules=("F5",)))
     if not carrying and any(state.held.values()):
-        found += _coverage(standby, primary, state, now)
+        found += _coverage(standby, primary, state, time)
     seen = state.record.two_claims_at if state.record is not None else None
-    if seen is not None and now <= seen + TWO_CLAIMS_SHOWN_SECONDS:
+    if seen is not None and time.now <= seen + TWO_CLAIMS_SHOWN_SECONDS:
         message = (
             f"{primary.name} and {standby.name} used the same seats at the same time, as was found"
-            f" {now - seen:.0f} s ago; `license-master events --kind standby.two_claims` has the numbers"
+            f" {time.now - seen:.0f} s ago; `license-master events --kind standby.two_claims` has the numbers"
         )
         found.append(StandbyProblem(kind=StandbyProblemKind.TWO_CLAIMS, message=message, rules=("F5",)))
     return Readiness(standby, primary, state, tuple(sorted(found, key=lambda problem: problem.kind)), carrying)
@@ -383,10 +383,10 @@ def _never_seen(primary: Pbx) -> StandbyProblem:
     return StandbyProblem(kind=StandbyProblemKind.PRIMARY_NEVER_SEEN, message=message, rules=("F4",))
 
 
-def _coverage(standby: Pbx, primary: Pbx, state: PairState, now: float) -> list[StandbyProblem]:
+def _coverage(standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> list[StandbyProblem]:
     """Whether the standby could carry on while no master answers."""
     record, held = state.record, sum(state.held.values())
-    if record is None or not record.acknowledged_serial or now > record.acknowledged_ends_at:
+    if record is None or not record.acknowledged_serial or time.ends_by > record.acknowledged_ends_at:
         message = (
             f"{standby.name} is not known to have a standby lease for {primary.name} that is in force;"
             " without a master it could carry nothing"

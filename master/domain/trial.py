@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from master.domain import explanations
 from master.domain.decide import Decider
 from master.domain.estate import Estate, License, Pbx
+from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import Refusal, RemedyAction, SeatRef, Step
 from master.domain.seats import SeatKey, Want
@@ -31,8 +32,8 @@ class Case:
     only where something is tried."""
     pbx: Pbx
     software: Version
-    now: float
-    """UNIX time in seconds."""
+    time: LeaseTime
+    """When it was refused."""
     wants: tuple[Want, ...] = ()
     """The seats that were refused."""
     returns: tuple[SeatKey, ...] = ()
@@ -75,7 +76,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
     """Take all steps on a copy, and decide the request again."""
     estate = estate_after(case.estate, steps)
     pools = _pools_after(case, estate, steps)
-    software, application, now = case.software, None, case.now
+    software, application, time = case.software, None, case.time
     first: list[Want] = []
     back: list[SeatKey] = []
     for step in steps:
@@ -87,7 +88,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
             case RemedyAction.CORRECT_REQUEST if step.version:
                 application = Version.parse(step.version)
             case RemedyAction.WAIT:
-                now = step.until or now
+                time = LeaseTime.at(step.until) if step.until is not None else time
             case RemedyAction.ACQUIRE_FIRST:
                 first += [_want(seat) for seat in step.seats]
             case RemedyAction.RETURN_FIRST:
@@ -95,7 +96,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
             case _:
                 pass
     ledger = case.ledger.copy_of(case.pbx.id, pools)
-    decider = Decider(TermsBook(estate), ledger, case.pbx, software, now, carrier=case.carrier)
+    decider = Decider(TermsBook(estate), ledger, case.pbx, software, time, carrier=case.carrier)
     wants = [want._replace(application=application) for want in case.wants] if application else list(case.wants)
     outcomes: list[object] = list(decider.give_back([*back, *case.returns])) if back or case.returns else []
     if wants:

@@ -13,6 +13,7 @@ from master.domain.agreements.orders import Order
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.state import State
 from master.domain.estate import BY_LEDGER
+from master.domain.leases import LeaseTime
 from master.leasing.apply import DryRun
 from master.leasing.entitlements import is_settled, settle_project
 from master.leasing.estates import Estates
@@ -42,12 +43,18 @@ class Agreements:
     """Everything that is done with agreements."""
 
     def __init__(
-        self, *, database: Database, estates: Estates, hub: WatchHub, clock: Callable[[], float], metrics: Metrics
+        self,
+        *,
+        database: Database,
+        estates: Estates,
+        hub: WatchHub,
+        lease_time: Callable[[], LeaseTime],
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._estates = estates
         self._hub = hub
-        self._clock = clock
+        self._lease_time = lease_time
         self._metrics = metrics
 
     async def place(self, request: PlaceOrder) -> Placed | AgreementRefusal:
@@ -56,10 +63,10 @@ class Agreements:
         Raises:
             UnknownProjectError, RequestIdTakenError, PriceFileError: nothing was changed.
         """
-        now = self._clock()
+        time = self._lease_time()
         await self._fold(request.project)
         try:
-            answer = await self._database.transact(lambda tx: place_order(tx, self._estates, request, now))
+            answer = await self._database.transact(lambda tx: place_order(tx, self._estates, request, time))
         except DryRun as dry_run:
             return dry_run.answer_of(Placed)
         if isinstance(answer, Placed) and answer.licenses_changed:
@@ -73,7 +80,7 @@ class Agreements:
         Raises:
             UnknownProjectError, PriceFileError: it cannot be said.
         """
-        now = self._clock()
+        now = self._lease_time().now
         return await self._database.read(lambda tx: quote_order(tx, self._estates, project, order, prices, now))
 
     async def known(self, project: str, *, day: date | None = None, as_of: float | None = None) -> Known:
@@ -82,7 +89,7 @@ class Agreements:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        now = self._clock()
+        now = self._lease_time().now
 
         def look(tx: Tx) -> Known:
             estate = read_estate(tx, self._estates, project)
@@ -98,7 +105,7 @@ class Agreements:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        now = self._clock()
+        now = self._lease_time().now
 
         def look(tx: Tx) -> tuple[list[Entry], State]:
             estate = read_estate(tx, self._estates, project)
@@ -120,14 +127,14 @@ class Agreements:
 
     async def renew(self) -> int:
         """Order the renewals that are due; how many."""
-        now, ordered = self._clock(), 0
+        time, ordered = self._lease_time(), 0
         for project in await self._database.read(store.projects_with_entries):
 
             def look(tx: Tx, project: str = project) -> bool:
-                return renewals_are_due(tx, self._estates, project, now)
+                return renewals_are_due(tx, self._estates, project, time.now)
 
             def work(tx: Tx, project: str = project) -> list[tuple[Order, Placed | AgreementRefusal]]:
-                return order_renewals(tx, self._estates, project, caller=_CALLER, now=now)
+                return order_renewals(tx, self._estates, project, caller=_CALLER, time=time)
 
             if not await self._database.read(look):
                 continue
@@ -142,25 +149,25 @@ class Agreements:
 
     async def end_uses(self) -> int:
         """Take away the licenses whose use has ended (P1, R3); how many licenses changed."""
-        now = self._clock()
-        projects = await self._database.read(lambda tx: projects_with_ended_use(tx, now=now))
-        return sum([await self._settle(project, now) for project in projects])
+        time = self._lease_time()
+        projects = await self._database.read(lambda tx: projects_with_ended_use(tx, now=time.now))
+        return sum([await self._settle(project, time) for project in projects])
 
     async def settle(self) -> int:
         """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
-        now, changed = self._clock(), 0
+        time, changed = self._lease_time(), 0
         for project in await self._database.read(store.projects_with_entries):
 
             def look(tx: Tx, project: str = project) -> bool:
-                return is_settled(tx, self._estates, project, now)
+                return is_settled(tx, self._estates, project, time.now)
 
             if not await self._database.read(look):
-                changed += await self._settle(project, now)
+                changed += await self._settle(project, time)
         return changed
 
-    async def _settle(self, project: str, now: float) -> int:
+    async def _settle(self, project: str, time: LeaseTime) -> int:
         settled = await self._database.transact(
-            lambda tx: settle_project(tx, self._estates, project, caller=BY_LEDGER, now=now)
+            lambda tx: settle_project(tx, self._estates, project, caller=BY_LEDGER, time=time)
         )
         if settled.changed:
             self._hub.wake_all()

@@ -12,6 +12,7 @@ from enum import Enum
 import structlog
 
 from master.domain.alarms import CALM_SECONDS, Alarm, alarms, body_of
+from master.domain.leases import LeaseTime
 from master.domain.overview import Overview
 from master.leasing.estates import Estates
 from master.leasing.periodic import Periodic
@@ -31,7 +32,7 @@ class AlarmRound(Periodic):
         *,
         database: Database,
         estates: Estates,
-        clock: Callable[[], float],
+        lease_time: Callable[[], LeaseTime],
         tell: Callable[[], Awaitable[None]],
         interval_seconds: float,
     ) -> None:
@@ -39,7 +40,7 @@ class AlarmRound(Periodic):
         super().__init__(interval_seconds=interval_seconds)
         self._database = database
         self._estates = estates
-        self._clock = clock
+        self._lease_time = lease_time
         self._tell = tell
 
     async def look(self) -> None:
@@ -47,10 +48,10 @@ class AlarmRound(Periodic):
         told = await self._database.read(store.projects_with_webhooks)
         if not told:
             return
-        now = self._clock()
-        for estate in await self._database.read(lambda tx: read_overviews(tx, self._estates, now)):
+        time = self._lease_time()
+        for estate in await self._database.read(lambda tx: read_overviews(tx, self._estates, time)):
             if estate.project_id in told:
-                await self._note(estate, now)
+                await self._note(estate, time.now)
         await self._tell()
 
     async def _note(self, estate: Overview, now: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from master.domain.bound_licenses import standing_violations
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, LeasePace, License
-from master.domain.leases import software_in_use
+from master.domain.leases import LeaseTime, software_in_use
 from master.domain.project import (
     Change,
     ChangeAction,
@@ -64,7 +64,7 @@ class ApplyProject:
 
 
 def apply_project(
-    tx: Tx, request: ApplyProject, catalogs: Mapping[str, Catalog], default_pace: LeasePace, now: float
+    tx: Tx, request: ApplyProject, catalogs: Mapping[str, Catalog], default_pace: LeasePace, time: LeaseTime
 ) -> Applied:
     """Apply a project in the transaction given; a dry run changes nothing.
 
@@ -95,9 +95,9 @@ def apply_project(
         known = store.load_estate(tx, spec.name, catalogs, default_pace)
         assert known is not None
         imported = tuple(item for item in known.licenses if item.file is not None)
-        running = software_in_use(leases_of_project(tx, known.project_id), now=now)
+        running = software_in_use(leases_of_project(tx, known.project_id), time)
         forbidden = standing_violations(known, spec, catalog, running)
-        if known.learns(now):
+        if known.learns(time.ends_by):
             forbidden = forbidden or _unlearned_violations(known, before, spec, catalog, imported)
         forbidden = forbidden or _ledger_violations(tx, before.id, before.spec.catalog, spec)
         if forbidden := forbidden or _in_use_violations(tx, known, before, spec, catalog, imported):
@@ -108,17 +108,17 @@ def apply_project(
     if not found_changes:
         assert before is not None
         return Applied((), before.revision, ())
-    revision = store.write_project(tx, spec, catalog, before=before, now=now)
+    revision = store.write_project(tx, spec, catalog, before=before, now=time.now)
     estate = store.load_estate(tx, spec.name, catalogs, default_pace)
     assert estate is not None
     leases = leases_of_project(tx, estate.project_id)
-    software = software_in_use(leases, now=now)
-    settled = settle_platforms(tx, known, estate, spec, leases, now=now) if known is not None else ()
+    software = software_in_use(leases, time)
+    settled = settle_platforms(tx, known, estate, spec, leases, time) if known is not None else ()
     applied = Applied(found_changes, revision, (*settled, *warnings_of(estate, software)))
     if request.dry_run:
         raise DryRun(applied)
     event = Event(
-        at=now,
+        at=time.now,
         project_id=estate.project_id,
         pbx="",
         kind=_APPLIED,

@@ -20,6 +20,7 @@ from master.domain.leases import (
     Lease,
     LeaseError,
     LeaseProblem,
+    LeaseTime,
     Phase,
     ended,
     is_reclaimable,
@@ -90,34 +91,29 @@ _log = structlog.get_logger(__name__)
 class Batch:
     """Requests to be decided and written in one transaction.
 
-    `stepped_seconds` is how far `now` has run ahead of what PBXs count by, because a clock was set forward: leases end
-    so much later by it. `vigil` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
+    `vigil` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
     """
 
     def __init__(
         self,
         tx: Tx,
         estates: Estates,
+        time: LeaseTime,
         *,
-        now: float,
-        clock_allowance_seconds: float,
-        stepped_seconds: float = 0.0,
         vigil: Vigil | None = None,
     ) -> None:
         self._vigil = vigil
         self._tx = tx
         self._estates = estates
-        self._now = now
-        self._ending_now = now - stepped_seconds
-        self._clock_allowance_seconds = clock_allowance_seconds = clock_allowance_seconds + stepped_seconds
+        self._time = time
         self._leases: dict[int, Lease] = {}
         self._touched: set[int] = set()
-        self._events = BatchEvents(now)
+        self._events = BatchEvents(time.now)
         self._ledger = Ledger()
         self._revoked: dict[int, set[Key]] = {}
-        self._stand_ins = StandIns(tx, (), now=now, clock_allowance_seconds=clock_allowance_seconds)
+        self._stand_ins = StandIns(tx, (), time)
         self._proofs = Proofs(tx, ())
-        self._remedies = Remedies(tx, self._ledger, now=now)
+        self._remedies = Remedies(tx, self._ledger, time)
 
     def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """Decide and write all; each request's own answer, or the error that concerns it alone."""
@@ -139,7 +135,7 @@ class Batch:
             ) as error:
                 answers.append(error)
         self._write_stand_ins()
-        store.write_ledger(self._tx, self._ledger, now=self._now)
+        store.write_ledger(self._tx, self._ledger, now=self._time.now)
         for pbx_id, revoked in self._revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._ledger.seats[pbx_id].revoked)
         self._proofs.write()
@@ -175,16 +171,11 @@ class Batch:
                     needs.whole_pbxs.add(errand.pbx.id)
                 case _:
                     pass
-        self._stand_ins = StandIns(
-            self._tx,
-            self._shared(errands) | needs.proving,
-            now=self._now,
-            clock_allowance_seconds=self._clock_allowance_seconds,
-        )
+        self._stand_ins = StandIns(self._tx, self._shared(errands) | needs.proving, self._time)
         claims = self._stand_ins.claims
         self._ledger = fill_ledger(self._tx, needs, pbx_wide, self._first_seats(errands), claims)
         self._stand_ins.count_in(self._ledger)
-        self._remedies = Remedies(self._tx, self._ledger, now=self._now)
+        self._remedies = Remedies(self._tx, self._ledger, self._time)
         self._proofs = Proofs(self._tx, needs.proving)
         self._revoked = {pbx_id: set(self._ledger.seats[pbx_id].revoked) for pbx_id in needs.revoked}
 
@@ -228,7 +219,7 @@ class Batch:
             software=request.software,
             pace=errand.pbx.pace,
             first_epoch=errand.book.estate.epoch_floor + 1,
-            now=self._now,
+            time=self._time,
             shown=(proof.epoch, proof.ends_at) if proof is not None and proving else (0, 0.0),
         )
         self._put(lease)
@@ -258,10 +249,10 @@ class Batch:
             DatabaseOutdatedError: it shows that there is something to be learned, for longer than is learned already.
         """
         proof, estate = request.proof, errand.book.estate
-        if proof is None or not proof.is_in_force(self._now):
+        if proof is None or not proof.is_in_force(self._time):
             return None
         news = what_is_new(estate, self._leases.get(errand.pbx.id), proof)
-        running = estate.learning if estate.learns(self._now) else None
+        running = estate.learning if estate.learns(self._time.ends_by) else None
         if news is None and (running is None or proof.ends_at <= running.until):
             return proof
         why = f"{errand.pbx.name}: {news or 'it shows a signed lease that lasts longer'}"
@@ -270,7 +261,7 @@ class Batch:
     def _is_to_prove(self, errand: Errand) -> bool:
         """Whether a PBX has not shown yet what it may use, while that counts."""
         lease = self._leases.get(errand.pbx.id)
-        return errand.book.estate.learns(self._now) and (lease is None or lease.phase is Phase.UNPROVEN)
+        return errand.book.estate.learns(self._time.ends_by) and (lease is None or lease.phase is Phase.UNPROVEN)
 
     def _take_over(self, errand: Errand, request: TakeOverLease) -> Answer:
         """F5: the standby goes on under a new epoch of the lease, and the seats stay where they are."""
@@ -278,7 +269,7 @@ class Batch:
         standby = next(iter(errand.also), None)
         if standby is None:
             raise UnknownPbxError(request.standby)
-        since = self._now - (request.carried.carried_seconds if request.carried is not None else 0.0)
+        since = self._time.now - (request.carried.carried_seconds if request.carried is not None else 0.0)
         if before is not None and before.carrier is not None and before.user_id == standby.id:
             since = min(since, before.carrier.since)  # it restarted
         carrier = Carrier(standby.id, since, before.primary_heard_at if before is not None else 0.0)
@@ -299,7 +290,7 @@ class Batch:
                 carried_since=since if request.carried is not None else None,
                 presence=seen,
                 force=request.force,
-                now=self._now,
+                time=self._time,
             )
             if request.carried is not None and before is not None:
                 self._report(errand, self._stand_ins.carried_beside(estate, standby, primary, before, request.carried))
@@ -317,7 +308,7 @@ class Batch:
             software=request.software,
             pace=primary.pace,
             first_epoch=estate.epoch_floor + 1,
-            now=self._now,
+            time=self._time,
             carrier=carrier,
         )
         self._put(lease)
@@ -339,17 +330,17 @@ class Batch:
 
     def _presence(self, estate: Estate, lease: Lease | None) -> Presence | None:
         """What masters see of whoever has a lease that counts as connected."""
-        if lease is None or self._vigil is None or lease.state(self._now) is not LeaseState.ACTIVE:
+        if lease is None or self._vigil is None or lease.state(self._time) is not LeaseState.ACTIVE:
             return None
         renew_every_seconds = estate.pbxs[lease.pbx_id].pace.renew_every_seconds
         stream = stream_of(self._tx, lease.pbx_id)
-        return presence(lease, stream, self._vigil, renew_every_seconds=renew_every_seconds, now=self._now)
+        return presence(lease, stream, self._vigil, renew_every_seconds=renew_every_seconds, now=self._time.now)
 
     def _renew(self, errand: Errand, request: RenewLease) -> Answer:
         lease = self._running(errand, request)
         if knows_less(lease, request.knows_end):
             raise LeaseError(LeaseProblem.LEASE_UNPROVEN, pbx=str(request.pbx), epoch=request.epoch)
-        lease = renewed(lease, pace=errand.pbx.pace, now=self._now)
+        lease = renewed(lease, pace=errand.pbx.pace, now=self._time.now)
         self._put(lease)
         self._stand_ins.heard(lease)
         estate = errand.book.estate
@@ -385,7 +376,7 @@ class Batch:
         lease, estate, pbx_id = self._leases.get(errand.pbx.id), errand.book.estate, errand.pbx.id
         counted_now = self._stand_ins.counted(pbx_id) if lease is not None else {}
         claims = self._stand_ins.claims.get(pbx_id, ())
-        risk = risk_of(lease, pbx=errand.pbx.name, counted=counted_now, claims=claims, now=self._now)
+        risk = risk_of(lease, pbx=errand.pbx.name, counted=counted_now, claims=claims, time=self._time)
         assert lease is not None
         returned = self._take_all(errand.pbx)
         self._stand_ins.drop(pbx_id)
@@ -395,7 +386,7 @@ class Batch:
             seats_returned=len(returned),
             at_risk=self._stand_ins.by_type(estate, risk.seats),
             risk_ends_at=risk.ends_at,
-            connected=lease.state(self._now) is LeaseState.ACTIVE,
+            connected=lease.state(self._time) is LeaseState.ACTIVE,
             renewed_at=lease.renewed_at,
             carried_by=carried_by(estate, lease),
         )
@@ -453,9 +444,7 @@ class Batch:
 
     def _is_reclaimable(self, pbx: Pbx) -> bool:
         lease = self._leases.get(pbx.id)
-        return lease is not None and is_reclaimable(
-            lease, now=self._now, clock_allowance_seconds=self._clock_allowance_seconds
-        )
+        return lease is not None and is_reclaimable(lease, self._time)
 
     def _running(self, errand: Errand, request: UnderLease) -> Lease:
         lease, epoch, caller_id = self._leases.get(errand.pbx.id), request.epoch, errand.caller_id
@@ -464,7 +453,7 @@ class Batch:
                 errand.book.estate, errand.pbx, lease, epoch, caller_id=caller_id
             )
             self._report(errand, found)
-        return running(lease, pbx=str(request.pbx), epoch=epoch, now=self._ending_now, caller_id=caller_id)
+        return running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time, caller_id=caller_id)
 
     def _report(self, errand: Errand, found: TwoClaims | None) -> None:
         if found is not None:
@@ -481,7 +470,7 @@ class Batch:
     def _decider(self, errand: Errand, lease: Lease) -> Decider:
         carrier = carrier_of(errand.book.estate, lease)
         return Decider(
-            errand.book, self._ledger, errand.pbx, self._judged_as(errand, lease), self._now, carrier=carrier
+            errand.book, self._ledger, errand.pbx, self._judged_as(errand, lease), self._time, carrier=carrier
         )
 
     def _judged_as(self, errand: Errand, lease: Lease) -> Version:
@@ -489,7 +478,7 @@ class Batch:
         has to be entered anew because the master learns, and then nothing else is granted anyway."""
         estate = errand.book.estate
         limit = estate.installation_of(errand.pbx).limit
-        if limit is None or lease.software.major <= limit or not estate.learns(self._now):
+        if limit is None or lease.software.major <= limit or not estate.learns(self._time.ends_by):
             return lease.software
         return Version(limit)
 
@@ -507,7 +496,7 @@ class Batch:
     def _granted(self, errand: Errand, lease: Lease) -> LeaseGranted:
         estate = errand.book.estate
         revoked = self._ledger.seats[errand.pbx.id].revoked
-        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, now=self._ending_now, revoked=revoked)
+        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, time=self._time, revoked=revoked)
         primary = primary_of(estate, errand.pbx)
         if primary is None or lease.carrier is not None:
             return LeaseGranted(lease, errand.pbx, {}, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from master.domain import balance
 from master.domain.estate import License
+from master.domain.leases import LeaseTime
 from master.leasing.documents import Certificate, DocumentProblem, DocumentRefusedError, check_own_device
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain
@@ -12,7 +13,7 @@ from master.store.database import Tx
 
 
 def certify(
-    tx: Tx, estates: Estates, certificate: Certificate, rules: MoveRules, *, caller: str, now: float
+    tx: Tx, estates: Estates, certificate: Certificate, rules: MoveRules, *, caller: str, time: LeaseTime
 ) -> License:
     """Take a certificate whose signature was found genuine; the license as it stands now.
 
@@ -23,7 +24,7 @@ def certify(
         UnknownProjectError: there is no such project.
         DocumentRefusedError: it is not that device's to give, or belongs to a release that is over.
     """
-    changes = LicenseChanges(tx, estates, certificate.project, caller=caller, reason="", now=now)
+    changes = LicenseChanges(tx, estates, certificate.project, caller=caller, reason="", time=time)
     check_own_device(changes.estate, certificate.handed_in_by, certificate.device)
     item = changes.find(certificate.license)
     if item is None or item.file is None:

@@ -15,11 +15,11 @@ from time import perf_counter
 
 import structlog
 
+from master.domain.leases import LeaseTime
 from master.domain.presence import Vigil
 from master.leasing.batch import Batch
 from master.leasing.estates import Estates
 from master.leasing.fair_queue import FairQueue, QueueLimits
-from master.leasing.lease_clock import never_stepped
 from master.leasing.requests import Answer, Request, lane_of, load_of, urgency_of
 from master.metrics import Metrics
 from master.sparing_log import SparingLog
@@ -51,7 +51,6 @@ class CommitLimits:
     hold_seconds: float
     """The longest a batch is held back under load."""
     retry_after_seconds: float
-    clock_allowance_seconds: float
     late_seconds: float = 60.0
     """After so long it is doubted that the database answers at all."""
 
@@ -74,28 +73,25 @@ class _Waiting:
 class Committer:
     """Gathers requests and commits them in batches, one at a time.
 
-    `stepped_seconds` tells how much longer than usual ends of leases wait (`lease_clock`); `doubt` hears why, when
-    the database did not answer; `vigil` tells what takeovers are decided by.
+    `doubt` hears why, when the database did not answer; `vigil` tells what takeovers are decided by.
     """
 
     def __init__(
         self,
         database: Database,
         estates: Estates,
-        clock: Callable[[], float],
+        lease_time: Callable[[], LeaseTime],
         limits: CommitLimits,
         metrics: Metrics,
         *,
-        stepped_seconds: Callable[[], float] = never_stepped,
         doubt: Callable[[str], None] = lambda reason: None,
         vigil: Callable[[], Vigil | None] = lambda: None,
     ) -> None:
         self._database = database
         self._estates = estates
-        self._clock = clock
+        self._lease_time = lease_time
         self._limits = limits
         self._metrics = metrics
-        self._stepped_seconds = stepped_seconds
         self._doubt = doubt
         self._vigil = vigil
         self._told = SparingLog(
@@ -210,18 +206,10 @@ class Committer:
             return error
 
     async def _transact(self, requests: list[Request]) -> list[Answer | Exception]:
-        now, stepped_seconds, vigil = self._clock(), self._stepped_seconds(), self._vigil()
+        time, vigil = self._lease_time(), self._vigil()
 
         def work(tx: Tx) -> list[Answer | Exception]:
-            batch = Batch(
-                tx,
-                self._estates,
-                now=now,
-                clock_allowance_seconds=self._limits.clock_allowance_seconds,
-                stepped_seconds=stepped_seconds,
-                vigil=vigil,
-            )
-            return batch.run(requests)
+            return Batch(tx, self._estates, time, vigil=vigil).run(requests)
 
         why = f"a commit has no answer for {self._limits.late_seconds:g} s"
         late = asyncio.get_running_loop().call_later(self._limits.late_seconds, self._doubt, why)

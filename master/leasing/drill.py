@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from master.domain.estate import Estate
-from master.domain.leases import LeaseError, LeaseProblem
+from master.domain.leases import LeaseError, LeaseProblem, LeaseTime
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, Want
 from master.domain.standby import Readiness, StandbyProblemKind, primary_of
@@ -77,9 +77,7 @@ class _Failed(Exception):
     """A step did not go as it must; nothing more is tried."""
 
 
-def drill(
-    tx: Tx, estates: Estates, name: PbxName, *, caller: str, now: float, clock_allowance_seconds: float
-) -> NoReturn:
+def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTime) -> NoReturn:
     """Do it all, and raise DrillDone.
 
     Raises:
@@ -93,12 +91,11 @@ def drill(
         raise NoPairError(name)
     lock_leases(tx, {standby.id, primary.id})
     lock_pools(tx, book.estate.pool_ids.values())  # all at once: its batches take the end of the audit's chain between
-    pair = read_pair(tx, book.estate, standby, now)
+    pair = read_pair(tx, book.estate, standby, time)
     assert pair is not None
 
     def run(request: Request) -> Answer | Exception:
-        batch = Batch(tx, estates, now=now, clock_allowance_seconds=clock_allowance_seconds)
-        return batch.run([request])[0]
+        return Batch(tx, estates, time).run([request])[0]
 
     steps: list[DrillStep] = []
     drilled = _Drill(tx, book.estate, pair, run, steps, caller)

@@ -14,6 +14,7 @@ from typing import Any
 
 from master.domain.agreements.book import Book
 from master.domain.agreements.entitled import Settling, entitled, settling
+from master.domain.leases import LeaseTime
 from master.leasing.estates import Estates
 from master.leasing.ledger import known_now
 from master.leasing.license_changes import LicenseChanges, plain
@@ -60,10 +61,10 @@ def is_settled(tx: Tx, estates: Estates, project: str, now: float) -> bool:
     return not settling(known.estate, entitled(known.book, known.day), now)
 
 
-def settle_project(tx: Tx, estates: Estates, project: str, *, caller: str, now: float) -> Settled:
+def settle_project(tx: Tx, estates: Estates, project: str, *, caller: str, time: LeaseTime) -> Settled:
     """The same in a transaction of its own, for what days bring about."""
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", now=now)
-    known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=now)
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
+    known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=time.now)
     settled = settle(changes, known.book, known.day)
     if settled.changed:
         changes.event(SETTLED, {"licenses": settled.plain(), "seats_revoked": settled.seats_revoked})

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import structlog
 
+from master.domain.leases import LeaseTime
 from master.leasing.committer import Committer
-from master.leasing.lease_clock import never_stepped
 from master.leasing.periodic import Periodic
 from master.leasing.requests import ClaimsEnded, EndClaims, PbxName, ReclaimSeats, SeatsReclaimed
 from master.leasing.watch import WatchHub
@@ -25,10 +25,7 @@ _CALLER = "master:expiry"
 
 
 class Expiry(Periodic):
-    """Looks round at an interval, or when asked to.
-
-    `stepped_seconds` tells how much longer than usual to wait (`lease_clock`).
-    """
+    """Looks round at an interval, or when asked to."""
 
     def __init__(
         self,
@@ -36,28 +33,24 @@ class Expiry(Periodic):
         database: Database,
         committer: Committer,
         hub: WatchHub,
-        clock: Callable[[], float],
+        lease_time: Callable[[], LeaseTime],
         metrics: Metrics,
         interval_seconds: float,
-        clock_allowance_seconds: float,
         holders_max: int,
         leases_max: int = 100,
-        stepped_seconds: Callable[[], float] = never_stepped,
     ) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._database = database
         self._committer = committer
         self._hub = hub
-        self._clock = clock
+        self._lease_time = lease_time
         self._metrics = metrics
-        self._clock_allowance_seconds = clock_allowance_seconds
         self._holders_max = holders_max
         self._leases_max = leases_max
-        self._stepped_seconds = stepped_seconds
 
     async def look(self) -> int:
         """Take back what can be taken back now; how many seats that was."""
-        ended_before = self._clock() - self._stepped_seconds() - self._clock_allowance_seconds
+        ended_before = self._lease_time().reclaimed_by
         found = await self._database.read(
             lambda tx: reclaimable_pbxs(tx, ended_before=ended_before, limit=self._leases_max)
         )

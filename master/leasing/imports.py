@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from master.domain.catalog import Catalog, LicenseName, UnknownLicenseNameError
 from master.domain.estate import License
+from master.domain.leases import LeaseTime
 from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 from master.leasing.documents import DocumentProblem, DocumentRefusedError, FileItem, LicenseFile
 from master.leasing.estates import Estates
@@ -38,14 +39,14 @@ class Imported:
     items: tuple[License, ...]
 
 
-def import_licenses(tx: Tx, estates: Estates, request: ImportLicenses, now: float) -> Imported:
+def import_licenses(tx: Tx, estates: Estates, request: ImportLicenses, time: LeaseTime) -> Imported:
     """Import a file whose signature was found genuine.
 
     Raises:
         UnknownProjectError: there is no such project.
         DocumentRefusedError: it is not for this project, not for now, or makes no sense; nothing was changed.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     file, project_id = request.file, changes.estate.project_id
     if not is_name(file.id):
         raise _refused(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
@@ -55,7 +56,7 @@ def import_licenses(tx: Tx, estates: Estates, request: ImportLicenses, now: floa
         return Imported(file.id, True, tuple(item for item in changes.estate.licenses if item.file == file.id))
     _check_whom_it_is_for(changes, file)
     items = [_taken_in(changes, file, item) for item in file.items]
-    store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), now)
+    store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), time.now)
     changes.event(
         "licenses.imported",
         {"file": file.id, "key": file.key_id, "licenses": {item.id: plain(item) for item in items}},

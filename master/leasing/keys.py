@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from licensemaster.values import key_text
 from master.domain import balance
+from master.domain.leases import LeaseTime
 from master.domain.refusals import MOST_NAMED
 from master.leasing.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
 from master.leasing.estates import Estates
@@ -53,14 +54,14 @@ class TrustKey:
     reason: str
 
 
-def trust_key(tx: Tx, estates: Estates, request: TrustKey, now: float) -> store.VendorKey:
+def trust_key(tx: Tx, estates: Estates, request: TrustKey, time: LeaseTime) -> store.VendorKey:
     """Trust a key from now on; one that is trusted already stays as it is.
 
     Raises:
         UnknownProjectError: there is no such project.
         DocumentRefusedError: the key that introduces it is not trusted, or this one was distrusted before.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     project_id = changes.estate.project_id
     known = _find(store.vendor_keys(tx, project_id), request.key_id)
     if known is not None and known.distrusted_at is None:
@@ -69,7 +70,7 @@ def trust_key(tx: Tx, estates: Estates, request: TrustKey, now: float) -> store.
         introducer = trusted_key(tx, project_id, request.introduced_by)
         if known is not None:
             raise DocumentRefusedError(DocumentProblem.KEY_DISTRUSTED, f"an operator distrusted key {known.key_id}")
-        if introducer.retires_at is not None and introducer.retires_at < now:
+        if introducer.retires_at is not None and introducer.retires_at < time.now:
             raise DocumentRefusedError(DocumentProblem.KEY_RETIRED, f"key {introducer.key_id} introduces no more keys")
         if request.retire_previous_at is not None:
             store.write_vendor_key(tx, project_id, replace(introducer, retires_at=request.retire_previous_at))
@@ -77,7 +78,7 @@ def trust_key(tx: Tx, estates: Estates, request: TrustKey, now: float) -> store.
         key_id=request.key_id,
         display_name=request.display_name,
         public_key=request.public_key,
-        trusted_at=now,
+        trusted_at=time.now,
         introduced_by=request.introduced_by,
     )
     store.write_vendor_key(tx, project_id, key)
@@ -90,20 +91,20 @@ def trust_key(tx: Tx, estates: Estates, request: TrustKey, now: float) -> store.
 
 
 def distrust_key(
-    tx: Tx, estates: Estates, *, project: str, key_id: str, caller: str, reason: str, now: float
+    tx: Tx, estates: Estates, *, project: str, key_id: str, caller: str, reason: str, time: LeaseTime
 ) -> store.VendorKey:
     """Trust a key no longer.
 
     Raises:
         UnknownProjectError, UnknownKeyError: there is none.
     """
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason=reason, now=now)
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason=reason, time=time)
     known = _find(store.vendor_keys(tx, changes.estate.project_id), key_id)
     if known is None:
         raise UnknownKeyError(key_id)
     if known.distrusted_at is not None:
         return known
-    after = replace(known, distrusted_at=now)
+    after = replace(known, distrusted_at=time.now)
     store.write_vendor_key(tx, changes.estate.project_id, after)
     changes.event("vendor_key.distrusted", {"key": key_id, "name": known.display_name})
     changes.write()
@@ -136,14 +137,14 @@ class OpenEnrollment:
     reason: str
 
 
-def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, now: float) -> None:
+def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, time: LeaseTime) -> None:
     """Keep the hash of a one-time token.
 
     Raises:
         UnknownProjectError, UnknownDeviceError: there is none.
         DeviceKeptError: it has a key, and licenses that only that key can certify.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     device = _device(changes, request.device)
     _check_replaceable(changes, device)
     store.write_token(tx, device.id, token_hash=_hash(request.token), ends_at=request.ends_at, by=request.caller)
@@ -151,7 +152,7 @@ def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, now: floa
     changes.write()
 
 
-def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: float) -> None:
+def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, time: LeaseTime) -> None:
     """Take a device's key.
 
     Raises:
@@ -159,7 +160,7 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: f
         DocumentRefusedError: the token is wrong, used or out of date.
         DeviceKeptError: it has another key by now, and licenses that only that one can certify.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=caller, reason="", now=now)
+    changes = LicenseChanges(tx, estates, request.project, caller=caller, reason="", time=time)
     check_own_device(changes.estate, request.handed_in_by, request.device)
     device = _device(changes, request.device)
     if device.token_hash is None or not hmac.compare_digest(device.token_hash, _hash(request.token)):
@@ -170,7 +171,7 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: f
         if device.public_key == request.public_key:
             return  # a retry
         raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "another key was enrolled with it")
-    if now > device.token_ends_at:
+    if time.now > device.token_ends_at:
         raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "it is out of date; make a new one")
     if device.public_key != request.public_key:
         _check_replaceable(changes, device)
@@ -179,7 +180,7 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, now: f
         for item in changes.estate.licenses:
             if item.file is not None and item.device is not None and item.device.id == device.id:
                 changes.put(balance.key_shown(item, on_word_of=on_word_of))
-    store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=now)
+    store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=time.now)
     changes.told()
     changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})
     changes.write()

@@ -16,6 +16,7 @@ import structlog
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, Learning, LeasePace
 from master.domain.learning import first_number, longest_lease_seconds
+from master.domain.leases import LeaseTime
 from master.leasing.periodic import Periodic
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import DatabaseOutdatedError, RequestIdTakenError
@@ -55,15 +56,13 @@ class Learnings:
         database: Database,
         catalogs: Mapping[str, Catalog],
         default_pace: LeasePace,
-        clock: Callable[[], float],
-        clock_allowance_seconds: float,
+        lease_time: Callable[[], LeaseTime],
         hub: WatchHub,
     ) -> None:
         self._database = database
         self._catalogs = catalogs
         self._default_pace = default_pace
-        self._clock = clock
-        self._clock_allowance_seconds = clock_allowance_seconds
+        self._lease_time = lease_time
         self._hub = hub
 
     async def begin(self, project: str, why: str, *, caller: str) -> float:
@@ -72,24 +71,26 @@ class Learnings:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        now = self._clock()
-        until = await self._database.transact(lambda tx: self._begin(tx, self._locked(tx, project), why, caller, now))
+        time = self._lease_time()
+        until = await self._database.transact(lambda tx: self._begin(tx, self._locked(tx, project), why, caller, time))
         self._hub.wake_all()
         return until
 
     async def learn_from(self, shown: DatabaseOutdatedError) -> None:
         """Learn because of what a PBX has shown: anew, or longer; nothing where another PBX or master was first."""
-        now = self._clock()
+        time = self._lease_time()
 
         def work(tx: Tx) -> float | None:
             estate = self._locked(tx, shown.project)
-            running = estate.learning if estate.learns(now) else None
+            running = estate.learning if estate.learns(time.ends_by) else None
             if shown.is_news and running == shown.learning:
-                return self._begin(tx, estate, shown.why, _CALLER, now, at_least_until=shown.until)
+                return self._begin(tx, estate, shown.why, _CALLER, time, at_least_until=shown.until)
             if running is None or shown.until <= running.until:
                 return None
             store.write_learning(tx, estate.project_id, replace(running, until=shown.until))
-            write_events(tx, [_event(now, estate, "learning.extended", _CALLER, {"until": shown.until}, shown.why)])
+            write_events(
+                tx, [_event(time.now, estate, "learning.extended", _CALLER, {"until": shown.until}, shown.why)]
+            )
             return shown.until
 
         until = await self._database.transact(work)
@@ -98,14 +99,14 @@ class Learnings:
             _log.warning("learning", project=shown.project, why=shown.why, until=until)
 
     def _begin(
-        self, tx: Tx, estate: Estate, why: str, caller: str, now: float, *, at_least_until: float = 0.0
+        self, tx: Tx, estate: Estate, why: str, caller: str, time: LeaseTime, *, at_least_until: float = 0.0
     ) -> float:
-        until = max(now + longest_lease_seconds(estate), at_least_until) + self._clock_allowance_seconds
-        store.set_aside(tx, estate.project_id, first_number=first_number(now))
-        store.write_learning(tx, estate.project_id, Learning(now, until, why))
+        until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
+        store.set_aside(tx, estate.project_id, first_number=first_number(time.now))
+        store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
         found = store.learned(tx, estate.project_id)
         details = {"until": until, "pbxs": found.pbxs_silent, "seats_known": found.known}
-        write_events(tx, [_event(now, estate, "learning.began", caller, details, why)])
+        write_events(tx, [_event(time.now, estate, "learning.began", caller, details, why)])
         return until
 
     async def end(self, project: str, *, reason: str, request_id: str, caller: str) -> Ended:
@@ -116,7 +117,7 @@ class Learnings:
             NotLearningError: it is not learning.
             RequestIdTakenError: the request id was used for something else.
         """
-        now = self._clock()
+        time = self._lease_time()
 
         def work(tx: Tx) -> Ended:
             estate = self._locked(tx, project)
@@ -127,9 +128,9 @@ class Learnings:
             if before is not None:
                 told = json.loads(before)
                 return Ended(told["pbxs_silent"], told["seats_at_risk"])
-            if not estate.learns(now):
+            if not estate.learns(time.ends_by):
                 raise NotLearningError(project)
-            return self._end(tx, estate, now, early=True, caller=caller, reason=reason, request_id=request_id)
+            return self._end(tx, estate, time, early=True, caller=caller, reason=reason, request_id=request_id)
 
         ended = await self._database.transact(work)
         self._hub.wake_all()
@@ -138,15 +139,15 @@ class Learnings:
 
     async def end_what_is_over(self) -> list[str]:
         """End what has lasted long enough; the projects."""
-        now = self._clock()
+        time = self._lease_time()
         ended = []
-        for project in await self._database.read(lambda tx: store.learned_long_enough(tx, now)):
+        for project in await self._database.read(lambda tx: store.learned_long_enough(tx, time.ends_by)):
 
             def work(tx: Tx) -> bool:
                 estate = self._locked(tx, project)  # noqa: B023  # awaited before the next one
-                if estate.learning is None or estate.learns(now):
+                if estate.learning is None or estate.learns(time.ends_by):
                     return False  # another master was first, or it was extended
-                self._end(tx, estate, now, early=False, caller=_CALLER)
+                self._end(tx, estate, time, early=False, caller=_CALLER)
                 return True
 
             if await self._database.transact(work):
@@ -159,7 +160,7 @@ class Learnings:
         self,
         tx: Tx,
         estate: Estate,
-        now: float,
+        time: LeaseTime,
         *,
         early: bool,
         caller: str,
@@ -169,7 +170,7 @@ class Learnings:
         found = store.learned(tx, estate.project_id)
         ended = Ended(found.pbxs_silent, found.seats_of_silent)
         # what was proven is nobody's clock's affair: the next look of expiry lets go of it
-        store.forget_learning(tx, estate.project_id, claims_ended_at=now - self._clock_allowance_seconds - 1)
+        store.forget_learning(tx, estate.project_id, claims_ended_at=time.reclaimed_by - 1)
         details = {
             "early": early,
             "pbxs_silent": ended.pbxs_silent,
@@ -177,7 +178,7 @@ class Learnings:
             "seats_proven": found.proven,
             "seats_unplaced": found.unplaced,
         }
-        write_events(tx, [_event(now, estate, _ENDED, caller, details, reason, request_id=request_id)])
+        write_events(tx, [_event(time.now, estate, _ENDED, caller, details, reason, request_id=request_id)])
         return ended
 
     def _locked(self, tx: Tx, project: str) -> Estate:

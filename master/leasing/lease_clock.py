@@ -9,7 +9,7 @@ after it was set forward. Leaves to others: reading the clocks (`pulse`), and wa
 - It starts no earlier than anything that the database knows of, so that a restart is no way back either.
 - Where the database's clock was set forward, time follows at once, as masters that start then would. PBXs count their
   leases by clocks of their own and know nothing of it, so the ends of leases signed before wait for as long as the step
-  was, until the last of them is over.
+  was, until the last of them is over. What leases are judged by (`LeaseTime`) tells both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+
+from master.domain.leases import LeaseTime
 
 STEP_SECONDS = 1.0
 """A clock that is off by more than this was set; what is less is drift, which the clock allowance is for."""
@@ -119,3 +121,12 @@ class LeaseClock:
 def never_stepped() -> float:
     """For a clock that nobody sets."""
     return 0.0
+
+
+def lease_times(
+    clock: Callable[[], float], stepped_seconds: Callable[[], float], *, clock_allowance_seconds: float
+) -> Callable[[], LeaseTime]:
+    """What leases are judged by, at the moment of the call."""
+    return lambda: LeaseTime.at(
+        clock(), stepped_seconds=stepped_seconds(), clock_allowance_seconds=clock_allowance_seconds
+    )

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from master.domain.estate import Estate, License
-from master.domain.leases import Lease, software_in_use
+from master.domain.leases import Lease, LeaseTime, software_in_use
 from master.domain.refusals import MOST_HOLDERS, TopHolder
 from master.domain.versions import Version
 from master.domain.words import LeaseState
@@ -31,7 +31,7 @@ from master.store.seats import biggest_holders
 class LicenseChanges:
     """The licenses of one project under lock."""
 
-    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, now: float) -> None:
+    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, time: LeaseTime) -> None:
         """Lock and read.
 
         Raises:
@@ -42,13 +42,18 @@ class LicenseChanges:
         self.tx = tx
         self.caller = caller
         self.reason = reason
-        self.now = now
+        self.time = time
         self.estate: Estate = estates.current(tx, [project])[project].estate
         self._before = {item.id: item for item in self.estate.licenses}
         self._events: list[Event] = []
         self._estate_changed = False
 
     # --- What there is ----------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """UNIX seconds."""
+        return self.time.now
 
     def find(self, license_id: str) -> License | None:
         """A license as it stands after the steps so far."""
@@ -62,12 +67,12 @@ class LicenseChanges:
     @cached_property
     def software(self) -> dict[int, Version]:
         """What PBXs say they run, by PBX id."""
-        return software_in_use(self.leases, now=self.now)
+        return software_in_use(self.leases, self.time)
 
     @property
     def connected(self) -> frozenset[int]:
         """PBXs that can be told something now."""
-        return frozenset(pbx for pbx, lease in self.leases.items() if lease.state(self.now) is LeaseState.ACTIVE)
+        return frozenset(pbx for pbx, lease in self.leases.items() if lease.state(self.time) is LeaseState.ACTIVE)
 
     def pool_id(self, item: License) -> int | None:
         """The pool that a bound license belongs to; None while nothing could be debited from it yet."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from master.domain.estate import Estate, License
+from master.domain.leases import LeaseTime
 from master.domain.words import LeaseState
 from master.leasing import keys
 from master.leasing.apply import DryRun
@@ -62,7 +63,7 @@ class Licenses:
         database: Database,
         estates: Estates,
         hub: WatchHub,
-        clock: Callable[[], float],
+        lease_time: Callable[[], LeaseTime],
         metrics: Metrics,
         rules: MoveRules,
         token: Callable[[], str],
@@ -71,7 +72,7 @@ class Licenses:
         self._database = database
         self._estates = estates
         self._hub = hub
-        self._clock = clock
+        self._lease_time = lease_time
         self._metrics = metrics
         self._rules = rules
         self._token = token
@@ -83,8 +84,8 @@ class Licenses:
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
         """
-        now = self._clock()
-        return await self._database.transact(lambda tx: import_licenses(tx, self._estates, request, now))
+        time = self._lease_time()
+        return await self._database.transact(lambda tx: import_licenses(tx, self._estates, request, time))
 
     async def move(self, request: Move) -> MovedAll:
         """Bind, release, cancel or approve; PBXs are told at once.
@@ -92,10 +93,10 @@ class Licenses:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        now = self._clock()
+        time = self._lease_time()
         try:
             answer = await self._database.transact(
-                lambda tx: move_licenses(tx, self._estates, request, self._rules, now)
+                lambda tx: move_licenses(tx, self._estates, request, self._rules, time)
             )
         except DryRun as dry_run:
             return dry_run.answer_of(MovedAll)
@@ -120,9 +121,9 @@ class Licenses:
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
         """
-        now = self._clock()
+        time = self._lease_time()
         item = await self._database.transact(
-            lambda tx: certify(tx, self._estates, certificate, self._rules, caller=caller, now=now)
+            lambda tx: certify(tx, self._estates, certificate, self._rules, caller=caller, time=time)
         )
         self._hub.wake_all()
         return item
@@ -130,11 +131,11 @@ class Licenses:
     async def complete_releases(self) -> list[License]:
         """Complete what nothing stands in the way of any more."""
         done: list[License] = []
-        now = self._clock()
+        time = self._lease_time()
         for project in await self._database.read(store.projects_with_releases_to_complete):
 
             def work(tx: Tx, project: str = project) -> list[License]:
-                return complete_releases(tx, self._estates, project, self._rules, caller=_CALLER, now=now)
+                return complete_releases(tx, self._estates, project, self._rules, caller=_CALLER, time=time)
 
             done += await self._database.transact(work)
         if done:
@@ -146,7 +147,7 @@ class Licenses:
 
     async def list_licenses(self, which: LicenseQuery, *, after: str, limit: int) -> tuple[Estate, list[LicenseView]]:
         """Licenses by id, from behind `after` on."""
-        now = self._clock()
+        time = self._lease_time()
 
         def look(tx: Tx) -> tuple[Estate, list[LicenseView]]:
             estate = read_estate(tx, self._estates, which.project)
@@ -158,16 +159,16 @@ class Licenses:
                 and key in ("", item.type.key)
                 and which.device in ("", item.device.name if item.device else "")
             ]
-            return estate, _views(tx, estate, found[:limit], now)
+            return estate, _views(tx, estate, found[:limit], time)
 
         return await self._database.read(look)
 
     async def view(self, project: str, items: list[License]) -> list[LicenseView]:
         """Licenses with what their releases still wait for."""
-        now = self._clock()
+        time = self._lease_time()
 
         def look(tx: Tx) -> list[LicenseView]:
-            return _views(tx, read_estate(tx, self._estates, project), items, now)
+            return _views(tx, read_estate(tx, self._estates, project), items, time)
 
         return await self._database.read(look)
 
@@ -201,35 +202,35 @@ class Licenses:
     # --- Keys -------------------------------------------------------------------------------------------------------
 
     async def trust_key(self, request: keys.TrustKey) -> store.VendorKey:
-        now = self._clock()
-        return await self._database.transact(lambda tx: keys.trust_key(tx, self._estates, request, now))
+        time = self._lease_time()
+        return await self._database.transact(lambda tx: keys.trust_key(tx, self._estates, request, time))
 
     async def distrust_key(self, project: str, key_id: str, *, caller: str, reason: str) -> store.VendorKey:
         """Trust a vendor's key no longer."""
-        now = self._clock()
+        time = self._lease_time()
         return await self._database.transact(
             lambda tx: keys.distrust_key(
-                tx, self._estates, project=project, key_id=key_id, caller=caller, reason=reason, now=now
+                tx, self._estates, project=project, key_id=key_id, caller=caller, reason=reason, time=time
             )
         )
 
     async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
         """A one-time token for a device, and until when it can be used."""
-        now, token = self._clock(), self._token()
+        time, token = self._lease_time(), self._token()
         request = keys.OpenEnrollment(
             project=project,
             device=device,
             token=token,
-            ends_at=now + self._enrollment_seconds,
+            ends_at=time.now + self._enrollment_seconds,
             caller=caller,
             reason=reason,
         )
-        await self._database.transact(lambda tx: keys.open_enrollment(tx, self._estates, request, now))
+        await self._database.transact(lambda tx: keys.open_enrollment(tx, self._estates, request, time))
         return token, request.ends_at
 
     async def enroll(self, request: Enrollment, *, caller: str) -> None:
-        now = self._clock()
-        await self._database.transact(lambda tx: keys.enroll(tx, self._estates, request, caller=caller, now=now))
+        time = self._lease_time()
+        await self._database.transact(lambda tx: keys.enroll(tx, self._estates, request, caller=caller, time=time))
         self._hub.wake_all()
 
 
@@ -245,18 +246,18 @@ class ReleaseRound(Periodic):
         return len(await self._licenses.complete_releases())
 
 
-def _views(tx: Tx, estate: Estate, items: list[License], now: float) -> list[LicenseView]:
+def _views(tx: Tx, estate: Estate, items: list[License], time: LeaseTime) -> list[LicenseView]:
     def cooling_off(item: License) -> bool:
-        return item.held_until is not None and now < item.held_until
+        return item.held_until is not None and time.now < item.held_until
 
     def view(item: License) -> LicenseView:
-        return LicenseView(item, cooling_off(item), item.use_is_over(now), time_zone=estate.time_zone)
+        return LicenseView(item, cooling_off(item), item.use_is_over(time.now), time_zone=estate.time_zone)
 
     if all(item.release is None for item in items):
         return [view(item) for item in items]
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
-    silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(now) is not LeaseState.ACTIVE}
+    silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(time) is not LeaseState.ACTIVE}
     views = []
     for item in items:
         if item.release is None or item.device is None:

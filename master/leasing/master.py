@@ -18,7 +18,7 @@ from master.domain.audit import Record
 from master.domain.catalog import Catalog
 from master.domain.changes import PlannedChange
 from master.domain.estate import Estate, LeasePace, Pbx
-from master.domain.leases import Lease, running
+from master.domain.leases import Lease, LeaseTime, running
 from master.domain.notices import DRAINING, Notice, notices
 from master.domain.overview import Overview
 from master.domain.plan import Plan
@@ -34,7 +34,6 @@ from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.errands import caller_id
 from master.leasing.estates import Estates
 from master.leasing.learning import Learnings
-from master.leasing.lease_clock import never_stepped
 from master.leasing.lines import Line, Lines
 from master.leasing.pairs import read_pairs
 from master.leasing.planning import plan_changes
@@ -94,13 +93,11 @@ class LicenseMaster:
         estates: Estates,
         committer: Committer,
         hub: WatchHub,
-        clock: Callable[[], float],
+        lease_time: Callable[[], LeaseTime],
         default_pace: LeasePace,
-        clock_allowance_seconds: float,
         renewal_pace: RenewalPace,
         metrics: Metrics,
         refused: RefusedBook,
-        stepped_seconds: Callable[[], float] = never_stepped,
         learnings: Learnings,
         lines: Lines,
     ) -> None:
@@ -108,13 +105,11 @@ class LicenseMaster:
         self._estates = estates
         self._committer = committer
         self._hub = hub
-        self._clock = clock
+        self._lease_time = lease_time
         self._default_pace = default_pace
-        self._clock_allowance_seconds = clock_allowance_seconds
         self._renewal_pace = renewal_pace
         self._metrics = metrics
         self._refused = refused
-        self._stepped_seconds = stepped_seconds
         self._learnings = learnings
         self._lines = lines
 
@@ -192,11 +187,10 @@ class LicenseMaster:
 
     async def _would_end(self, request: EndLease) -> LeaseEnded:
         """By the code that would do it, in a transaction that is rolled back."""
-        now = self._clock()
+        time = self._lease_time()
 
         def work(tx: Tx) -> NoReturn:
-            batch = Batch(tx, self._estates, now=now, clock_allowance_seconds=self._clock_allowance_seconds)
-            (answer,) = batch.run([request])
+            (answer,) = Batch(tx, self._estates, time).run([request])
             if isinstance(answer, Exception):
                 raise answer
             raise DryRun(answer)
@@ -250,16 +244,16 @@ class LicenseMaster:
     async def _notices(
         self, name: PbxName, epoch: int, watcher: PbxName | None, *, first: bool
     ) -> tuple[tuple[Notice, ...], bool]:
-        now = self._clock() - self._stepped_seconds()
+        time = self._lease_time()
 
         def look(tx: Tx) -> tuple[tuple[Notice, ...], bool]:
             book, pbx = self._estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if first or lease is None:
                 watcher_id = caller_id(book.estate, watcher) if watcher is not None else None
-                lease = running(lease, pbx=str(name), epoch=epoch, now=now, caller_id=watcher_id)
+                lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
             revoked = revoked_seats(tx, sorted({pbx.id} & book.estate.revoked_from)).get(pbx.id, ())
-            told = notices(book.estate, pbx, lease, epoch=epoch, now=now, revoked=revoked)
+            told = notices(book.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
             return told, _shows_its_user(book.estate, lease)
 
         return await self._database.read(look)
@@ -302,7 +296,7 @@ class LicenseMaster:
             self._metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
         if tally.refused:
             self._metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
-        self._refused.note(request.pbx, tally, answer.outcomes, now=self._clock())
+        self._refused.note(request.pbx, tally, answer.outcomes, now=self._lease_time().now)
 
     # --- Projects ---------------------------------------------------------------------------------------------------
 
@@ -312,10 +306,10 @@ class LicenseMaster:
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
         """
-        now = self._clock()
+        time = self._lease_time()
 
         def work(tx: Tx) -> Applied:
-            return apply_project(tx, request, self._estates.catalogs, self._default_pace, now)
+            return apply_project(tx, request, self._estates.catalogs, self._default_pace, time)
 
         try:
             applied = await self._database.transact(work)
@@ -334,9 +328,9 @@ class LicenseMaster:
             reading.UnknownProjectError: there is none.
             ProjectInUseError: something of it is leased or bound.
         """
-        now = self._clock()
+        time = self._lease_time()
         try:
-            deleted = await self._database.transact(lambda tx: remove_project(tx, request, self._estates, now))
+            deleted = await self._database.transact(lambda tx: remove_project(tx, request, self._estates, time))
         except DryRun as dry_run:
             return dry_run.answer_of(Deleted)
         self._hub.wake_all()
@@ -362,13 +356,13 @@ class LicenseMaster:
 
     async def check_standby(self, project: str, *, pbx: str) -> tuple[Estate, list[Readiness]]:
         """Pairs, judged; only those of one PBX where it is named."""
-        now = self._clock()
+        time = self._lease_time()
 
         def look(tx: Tx) -> tuple[Estate, list[Readiness]]:
             estate = reading.read_estate(tx, self._estates, project)
             if pbx and pbx not in estate.pbx_ids:
                 raise UnknownPbxError(PbxName(project, pbx))
-            found = read_pairs(tx, estate, now)
+            found = read_pairs(tx, estate, time)
             return estate, [one for one in found if pbx in ("", one.standby.name, one.primary.name)]
 
         return await self._database.read(look)
@@ -394,18 +388,16 @@ class LicenseMaster:
         Raises:
             UnknownPbxError, NoPairError: there is nothing to drill.
         """
-        now = self._clock()
+        time = self._lease_time()
 
         def work(tx: Tx) -> NoReturn:
-            drill(
-                tx, self._estates, name, caller=caller, now=now, clock_allowance_seconds=self._clock_allowance_seconds
-            )
+            drill(tx, self._estates, name, caller=caller, time=time)
 
         try:
             await self._database.transact(work)
         except DrillDone as done:
             report = done.report
-            event = drilled_event(report, project_id=done.project_id, caller=caller, now=now)
+            event = drilled_event(report, project_id=done.project_id, caller=caller, now=time.now)
             await self._database.transact(lambda tx: write_events(tx, [event]))
             _log.info("standby drilled", standby=str(name), passed=report.passed)
             return report
@@ -415,13 +407,13 @@ class LicenseMaster:
 
     async def overview(self, project: str) -> Overview:
         """A project at a glance."""
-        now = self._clock()
-        return await self._database.read(lambda tx: reading.read_overview(tx, self._estates, project, now))
+        time = self._lease_time()
+        return await self._database.read(lambda tx: reading.read_overview(tx, self._estates, project, time))
 
     async def overviews(self) -> list[Overview]:
         """All projects at a glance."""
-        now = self._clock()
-        return await self._database.read(lambda tx: reading.read_overviews(tx, self._estates, now))
+        time = self._lease_time()
+        return await self._database.read(lambda tx: reading.read_overviews(tx, self._estates, time))
 
     async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
         """What would happen if these changes were made.
@@ -430,17 +422,17 @@ class LicenseMaster:
             reading.UnknownProjectError: there is no such project.
             PlanInvalidError: a change is wrong in itself.
         """
-        return await plan_changes(self._database, self._estates, project, changes, self._clock())
+        return await plan_changes(self._database, self._estates, project, changes, self._lease_time())
 
     async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
         """PBXs by name, and how their leases stand."""
-        now = self._clock()
+        time = self._lease_time()
 
         def look(tx: Tx) -> tuple[Estate, list[reading.LeaseView]]:
             estate = reading.read_estate(tx, self._estates, project)
             names = sorted(name for name in estate.pbx_ids if name > after)[:limit]
             pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
-            return estate, reading.read_lease_views(tx, estate, pbxs, now)
+            return estate, reading.read_lease_views(tx, estate, pbxs, time)
 
         return await self._database.read(look)
 
@@ -484,9 +476,9 @@ class LicenseMaster:
 
     async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> reading.Explained:
         """What acquiring would answer now, and why."""
-        now = self._clock()
+        time = self._lease_time()
         return await self._database.read(
-            lambda tx: reading.explain(tx, self._estates, name, wants, software=software, now=now)
+            lambda tx: reading.explain(tx, self._estates, name, wants, software=software, time=time)
         )
 
 

@@ -16,6 +16,7 @@ from master.auth.identity import SCHEME
 from master.domain import balance, move_problems, moves
 from master.domain.agreements.entitled import is_apart
 from master.domain.estate import Estate, InUse, License, Release
+from master.domain.leases import LeaseTime
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.refusals import LicenseRef, RemedyAction, SeatRef, Step, TopHolder, Way
@@ -95,7 +96,7 @@ class MoveRules:
     """A new one each time."""
 
 
-def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now: float) -> MovedAll:
+def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, time: LeaseTime) -> MovedAll:
     """Do what is asked for, each license after those before it.
 
     Raises:
@@ -103,7 +104,7 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now
         RequestIdTakenError: the request id was used for something else.
         DryRun: carries the answer, where only that was asked for.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     step, kind = _STEPS[type(request)]
     if not request.dry_run and (known := changes.answered_before(request.request_id, kind)) is not None:
         return _answered_before(changes, known)
@@ -126,10 +127,10 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, now
 
 
 def complete_releases(
-    tx: Tx, estates: Estates, project: str, rules: MoveRules, *, caller: str, now: float
+    tx: Tx, estates: Estates, project: str, rules: MoveRules, *, caller: str, time: LeaseTime
 ) -> list[License]:
     """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", now=now)
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
     done = []
     for item in changes.estate.licenses:
         if item.release is not None and try_to_complete(changes, item, rules) is not None:
@@ -143,7 +144,7 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
     release = item.release
     assert release is not None
     assert item.device is not None
-    if changes.estate.learns(changes.now):  # who uses it is not known yet
+    if changes.estate.learns(changes.time.ends_by):  # who uses it is not known yet
         return None
     installed = changes.estate.installations[item.device.id].capacity[item.type.key]
     if not item.release_is_vouched_for or changes.used(item) > installed - item.quantity:

@@ -27,6 +27,7 @@ from master.domain.agreements.questions import renewals_due
 from master.domain.agreements.state import fold
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, License
+from master.domain.leases import LeaseTime
 from master.leasing.apply import DryRun
 from master.leasing.entitlements import Settled, settle
 from master.leasing.estates import Estates
@@ -84,7 +85,7 @@ class Placed:
     seats_revoked: int = 0
 
 
-def place_order(tx: Tx, estates: Estates, request: PlaceOrder, now: float) -> Placed | AgreementRefusal:
+def place_order(tx: Tx, estates: Estates, request: PlaceOrder, time: LeaseTime) -> Placed | AgreementRefusal:
     """Decide an order and write what it makes of things; the same request again gives the same answer.
 
     Raises:
@@ -93,7 +94,7 @@ def place_order(tx: Tx, estates: Estates, request: PlaceOrder, now: float) -> Pl
         PriceFileError: the price file has a mistake.
         DryRun: carries the answer, where only that was asked for.
     """
-    changes = _Changes(tx, estates, request.project, caller=request.caller, reason=request.reason, now=now)
+    changes = _Changes(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     if not request.dry_run and (known := changes.answered_before(request.request_id, ORDERED)) is not None:
         if known["order"] != order_to_plain(request.order):
             raise RequestIdTakenError(request.request_id, ORDERED)
@@ -132,11 +133,11 @@ def renewals_are_due(tx: Tx, estates: Estates, project: str, now: float) -> bool
 
 
 def order_renewals(
-    tx: Tx, estates: Estates, project: str, *, caller: str, now: float
+    tx: Tx, estates: Estates, project: str, *, caller: str, time: LeaseTime
 ) -> list[tuple[Order, Placed | AgreementRefusal]]:
     """Order the renewals that were switched to automatic and are due today (P4); what is ordered is not due again."""
-    changes = _Changes(tx, estates, project, caller=caller, reason="", now=now)
-    known = known_now(changes.estate, changes.state, now=now)
+    changes = _Changes(tx, estates, project, caller=caller, reason="", time=time)
+    known = known_now(changes.estate, changes.state, now=time.now)
     answers: list[tuple[Order, Placed | AgreementRefusal]] = [
         (order, _carried_out(changes, order, None, "")) for order in renewals_due(known.book, known.day)
     ]
@@ -147,8 +148,8 @@ def order_renewals(
 class _Changes(LicenseChanges):
     """A project's licenses and its ledger while one transaction changes them."""
 
-    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, now: float) -> None:
-        super().__init__(tx, estates, project, caller=caller, reason=reason, now=now)
+    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, time: LeaseTime) -> None:
+        super().__init__(tx, estates, project, caller=caller, reason=reason, time=time)
         self.state = estates.ledgers.state_under_lock(tx, self.estate.project_id)
 
 

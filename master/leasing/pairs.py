@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from master.domain.claims import Claims
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease
+from master.domain.leases import Lease, LeaseTime
 from master.domain.standby import PairState, Readiness, carrier_of, covered_by, pairs, readiness
 from master.store import claims as store
 from master.store.database import Tx
 from master.store.seats import holdings, read_leases
 
 
-def read_pairs(tx: Tx, estate: Estate, now: float) -> list[Readiness]:
+def read_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readiness]:
     """Every pair of a project, judged, by standby (F4)."""
     found = pairs(estate)
     if not found:
@@ -32,13 +32,13 @@ def read_pairs(tx: Tx, estate: Estate, now: float) -> list[Readiness]:
             held=held.get(primary.id, {}),
             covered=_covered(claims[primary.id], standby, type_of),
         )
-        judged.append(readiness(estate, standby, primary, state, now=now))
+        judged.append(readiness(estate, standby, primary, state, time))
     return judged
 
 
-def read_pair(tx: Tx, estate: Estate, standby: Pbx, now: float) -> Readiness | None:
+def read_pair(tx: Tx, estate: Estate, standby: Pbx, time: LeaseTime) -> Readiness | None:
     """The pair of one standby, judged; None where it stands in for nobody."""
-    return next((one for one in read_pairs(tx, estate, now) if one.standby is standby), None)
+    return next((one for one in read_pairs(tx, estate, time) if one.standby is standby), None)
 
 
 def _covered(claims: Claims, standby: Pbx, type_of: Mapping[int, str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from master.domain.agreements.checking import free_upgrades
 from master.domain.changes import PlannedChange
 from master.domain.estate import Estate
-from master.domain.leases import software_in_use
+from master.domain.leases import LeaseTime, software_in_use
 from master.domain.plan import Plan, Situation, plan
 from master.domain.seats import Seat
 from master.leasing.estates import Estates
@@ -26,28 +26,28 @@ _PAGE_SEATS = 5_000
 
 
 async def plan_changes(
-    database: Database, estates: Estates, project: str, changes: Sequence[PlannedChange], now: float
+    database: Database, estates: Estates, project: str, changes: Sequence[PlannedChange], time: LeaseTime
 ) -> Plan:
-    """What would happen if these changes were made; `now` is UNIX time in seconds.
+    """What would happen if these changes were made.
 
     Raises:
         UnknownProjectError: there is no such project.
         PlanInvalidError: a change is wrong in itself.
     """
-    situation = await database.read(lambda tx: _situation(tx, estates, project, now))
+    situation = await database.read(lambda tx: _situation(tx, estates, project, time))
     return await asyncio.to_thread(plan, situation, changes)
 
 
-def _situation(tx: Tx, estates: Estates, project: str, now: float) -> Situation:
+def _situation(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Situation:
     estate = read_estate(tx, estates, project)
     return Situation(
         estate=estate,
-        software=software_in_use(queries.leases_of_project(tx, estate.project_id), now=now),
+        software=software_in_use(queries.leases_of_project(tx, estate.project_id), time),
         seats=list(_seats(tx, estate)),
-        now=now,
+        now=time.now,
         uses=queries.pool_uses(tx, estate.project_id),
         devices=projects.device_names(tx, estate.project_id),
-        upgrades=_upgrades(tx, estates, estate, now),
+        upgrades=_upgrades(tx, estates, estate, time.now),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from master.domain.decide import Decider, SettledCompanions
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease
+from master.domain.leases import Lease, LeaseTime
 from master.domain.project import ProjectInvalidError, ProjectSpec, Violation
 from master.domain.refusals import RefusalReason, RemedyAction, Step
 from master.domain.remedy_words import step_in_words
@@ -26,7 +26,7 @@ from master.store.seats import write_ledger
 
 
 def settle_platforms(
-    tx: Tx, before: Estate, after: Estate, spec: ProjectSpec, leases: Mapping[int, Lease], *, now: float
+    tx: Tx, before: Estate, after: Estate, spec: ProjectSpec, leases: Mapping[int, Lease], time: LeaseTime
 ) -> tuple[str, ...]:
     """Settle every PBX whose device is not what it was; what an operator should know of it.
 
@@ -36,7 +36,7 @@ def settle_platforms(
         after: the project as it was written.
         spec: what it was written from.
         leases: the leases by PBX id.
-        now: UNIX time in seconds.
+        time: when.
 
     Raises:
         ProjectInvalidError: seats would lack what the device asks for.
@@ -47,8 +47,8 @@ def settle_platforms(
         if earlier is None or _standing(earlier) == _standing(pbx):
             continue
         lease = leases.get(pbx.id)
-        runs = lease.software if lease is not None and lease.state(now).is_running else pbx.software
-        settled = _settle(tx, book, pbx, lease, runs, now)
+        runs = lease.software if lease is not None and lease.state(time).is_running else pbx.software
+        settled = _settle(tx, book, pbx, lease, runs, time)
         found += _missing(after, pbx, earlier, settled, spec, runs)
         if settled.before != settled.after:
             told.append(
@@ -64,15 +64,17 @@ def _standing(pbx: Pbx) -> tuple[int, str]:
     return pbx.device.id, pbx.device.platform
 
 
-def _settle(tx: Tx, book: TermsBook, pbx: Pbx, lease: Lease | None, software: Version, now: float) -> SettledCompanions:
+def _settle(
+    tx: Tx, book: TermsBook, pbx: Pbx, lease: Lease | None, software: Version, time: LeaseTime
+) -> SettledCompanions:
     needs = Prefetch(whole_pbxs={pbx.id})
     need_for_types(needs, book, pbx, book.estate.catalog.types)
     wide, claims = book.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
     ledger = fill_ledger(tx, needs, wide, claims=claims)
-    decider = Decider(book, ledger, pbx, software, now, carrier=carrier_of(book.estate, lease))
+    decider = Decider(book, ledger, pbx, software, time, carrier=carrier_of(book.estate, lease))
     settled = decider.settle_companions()
     if not settled.refused:
-        write_ledger(tx, ledger, now=now)
+        write_ledger(tx, ledger, now=time.now)
     return settled
 
 

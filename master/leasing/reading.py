@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from master.domain.decide import Decider, Outcome
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease, software_in_use
+from master.domain.leases import Lease, LeaseTime, software_in_use
 from master.domain.notices import Notice, notices
 from master.domain.overview import LearningView, Overview, overview
 from master.domain.pools import parts
@@ -73,7 +73,7 @@ def read_estate(tx: Tx, estates: Estates, project: str) -> Estate:
     return books[project].estate
 
 
-def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overview:
+def read_overview(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Overview:
     """An estate at a glance.
 
     Raises:
@@ -81,26 +81,26 @@ def read_overview(tx: Tx, estates: Estates, project: str, now: float) -> Overvie
     """
     estate = read_estate(tx, estates, project)
     leases = queries.leases_of_project(tx, estate.project_id)
-    states = {pbx_id: lease.state(now) for pbx_id, lease in leases.items()}
+    states = {pbx_id: lease.state(time) for pbx_id, lease in leases.items()}
     return overview(
         estate,
         used=queries.pool_uses(tx, estate.project_id),
         usage=queries.usage_of_project(tx, estate.project_id),
-        software=software_in_use(leases, now=now),
+        software=software_in_use(leases, time),
         states=states,
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
         applied_at=queries.applied_at(tx, estate.project_id),
-        now=now,
-        pairs=read_pairs(tx, estate, now),
-        learning=_learning_view(tx, estate, now),
-        endings=estates.ledgers.endings(tx, estate, now=now),
+        time=time,
+        pairs=read_pairs(tx, estate, time),
+        learning=_learning_view(tx, estate, time),
+        endings=estates.ledgers.endings(tx, estate, now=time.now),
         unpaid_renewals=estates.ledgers.unpaid_renewals(tx, estate),
         dead_messages=webhooks.dead_counts(tx, estate.project_id),
     )
 
 
-def _learning_view(tx: Tx, estate: Estate, now: float) -> LearningView | None:
-    if estate.learning is None or not estate.learns(now):
+def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | None:
+    if estate.learning is None or not estate.learns(time.ends_by):
         return None
     found = learned(tx, estate.project_id)
     return LearningView(
@@ -112,12 +112,12 @@ def _learning_view(tx: Tx, estate: Estate, now: float) -> LearningView | None:
     )
 
 
-def read_overviews(tx: Tx, estates: Estates, now: float) -> list[Overview]:
+def read_overviews(tx: Tx, estates: Estates, time: LeaseTime) -> list[Overview]:
     """All estates at a glance."""
-    return [read_overview(tx, estates, name, now) for name in project_names(tx, after="", limit=_PROJECTS_MAX)]
+    return [read_overview(tx, estates, name, time) for name in project_names(tx, after="", limit=_PROJECTS_MAX)]
 
 
-def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], now: float) -> list[LeaseView]:
+def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTime) -> list[LeaseView]:
     """How the leases of some PBXs stand."""
     ids = [pbx.id for pbx in pbxs]
     leases, held = read_leases(tx, ids), holdings(tx, ids)
@@ -125,16 +125,16 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], now: float) ->
     views = []
     for pbx in pbxs:
         lease = leases.get(pbx.id)
-        state = lease.state(now) if lease else LeaseState.NONE
+        state = lease.state(time) if lease else LeaseState.NONE
         taken = revoked.get(pbx.id, ())
-        told = notices(estate, pbx, lease, epoch=lease.epoch, now=now, revoked=taken) if lease else ()
+        told = notices(estate, pbx, lease, epoch=lease.epoch, time=time, revoked=taken) if lease else ()
         carrier = carried_by(estate, lease) if state.is_running else ""
         views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), told, carrier))
     return views
 
 
 def explain(
-    tx: Tx, estates: Estates, name: PbxName, wants: Sequence[Want], *, software: Version | None, now: float
+    tx: Tx, estates: Estates, name: PbxName, wants: Sequence[Want], *, software: Version | None, time: LeaseTime
 ) -> Explained:
     """Decide on a copy, with the same code, and say where the PBX would draw from.
 
@@ -142,7 +142,7 @@ def explain(
         UnknownPbxError: there is no such PBX.
     """
     book, pbx = estates.find(tx, name)
-    view = read_lease_views(tx, book.estate, [pbx], now)[0]
+    view = read_lease_views(tx, book.estate, [pbx], time)[0]
     runs = software or (view.lease.software if view.lease else pbx.software)
     wants = canonical(wants, book)
     needs = Prefetch()
@@ -152,17 +152,17 @@ def explain(
     claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
     ledger = fill_ledger(tx, needs, catalog.pbx_wide_types, claims=claims)
     carrier = carrier_of(book.estate, view.lease)
-    decider = Decider(book, ledger, pbx, runs, now, carrier=carrier)
+    decider = Decider(book, ledger, pbx, runs, time, carrier=carrier)
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
-    remedies = Remedies(tx, ledger, now=now, effort=Effort.of_an_explanation())
+    remedies = Remedies(tx, ledger, time, effort=Effort.of_an_explanation())
     outcomes = remedies.acquiring(book, pbx, runs, wants, outcomes, carrier=carrier)
     name_top_holders(tx, outcomes, {pbx.id: book}, {})
     lines = [_software_line(book.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
         terms = book.of(pbx, runs, key, kind, carrier=carrier)
         if isinstance(terms, Terms):
-            lines += _source_lines(book.estate, terms, counted, now)
+            lines += _source_lines(book.estate, terms, counted, time)
     return Explained(outcomes, view, tuple(lines))
 
 
@@ -177,7 +177,7 @@ def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:
     return f"{pbx.name} runs {runs} and belongs to the {kind} on {installation.device.name}, which {limit}"
 
 
-def _source_lines(estate: Estate, terms: Terms, counted: Mapping[int, int], now: float) -> list[str]:
+def _source_lines(estate: Estate, terms: Terms, counted: Mapping[int, int], time: LeaseTime) -> list[str]:
     name = terms.type.display_name
     if not terms.needs_license:
         return [f"{name} debits no license here"]
@@ -187,7 +187,7 @@ def _source_lines(estate: Estate, terms: Terms, counted: Mapping[int, int], now:
     for one in (terms, *terms.companions):
         for source in one.sources:
             used = counted[source.pool_id]
-            found = parts(estate, source.installation, one.type.key, held=used, counted=used, now=now)
+            found = parts(estate, source.installation, one.type.key, held=used, counted=used, time=time)
             said = [f"{found.used} of {found.capacity} in use"]
             said += [f"{found.leaving} being released"] if found.leaving else []
             said += [f"{found.withheld} withheld"] if found.withheld else []

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from master.domain.decide import Outcome, ReturnOutcome, Synced
 from master.domain.estate import Pbx
+from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import Refusal
 from master.domain.remedies import Effort, with_remedies
@@ -23,10 +24,10 @@ from master.store.seats import read_pools
 class Remedies:
     """The remedies of one batch."""
 
-    def __init__(self, tx: Tx, ledger: Ledger, *, now: float, effort: Effort | None = None) -> None:
+    def __init__(self, tx: Tx, ledger: Ledger, time: LeaseTime, *, effort: Effort | None = None) -> None:
         self._tx = tx
         self._ledger = ledger
-        self._now = now
+        self._time = time
         self._effort = effort or Effort.of_a_batch()
         self._pools: dict[int, PoolScore] = {}
 
@@ -89,7 +90,7 @@ class Remedies:
             read_pools=lambda: self._read(book, pbx),
             pbx=pbx,
             software=software,
-            now=self._now,
+            time=self._time,
             carrier=carrier,
         )
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from master.domain.leases import LeaseTime
 from master.domain.removal import in_the_way
 from master.leasing.apply import DryRun
 from master.leasing.estates import Estates
@@ -56,7 +57,7 @@ class ProjectInUseError(Exception):
         self.found = tuple(found)
 
 
-def remove_project(tx: Tx, request: DeleteProject, estates: Estates, now: float) -> Deleted:
+def remove_project(tx: Tx, request: DeleteProject, estates: Estates, time: LeaseTime) -> Deleted:
     """Delete a project in the transaction given.
 
     Raises:
@@ -80,7 +81,7 @@ def remove_project(tx: Tx, request: DeleteProject, estates: Estates, now: float)
         raise UnknownProjectError(request.name)
     estate = book.estate
     leases, counted = queries.leases_of_project(tx, estate.project_id), queries.counted_by_pbx(tx, estate.project_id)
-    if found := list(in_the_way(estate, leases, counted, now=now)):
+    if found := list(in_the_way(estate, leases, counted, time)):
         raise ProjectInUseError(request.name, found)
     deleted = Deleted(
         pbxs=len(estate.pbxs),
@@ -92,8 +93,10 @@ def remove_project(tx: Tx, request: DeleteProject, estates: Estates, now: float)
     )
     if request.dry_run:
         raise DryRun(deleted)
-    delete_project(tx, estate.project_id, now=now)
+    delete_project(tx, estate.project_id, now=time.now)
     details = json.dumps(asdict(deleted), separators=(",", ":"))
-    event = Event(now, estate.project_id, "", _DELETED, request.caller, request.request_id, details, request.reason)
+    event = Event(
+        time.now, estate.project_id, "", _DELETED, request.caller, request.request_id, details, request.reason
+    )
     write_events(tx, [event])
     return deleted

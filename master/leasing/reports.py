@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from master.domain.catalog import Catalog
+from master.domain.leases import LeaseTime
 from master.domain.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
 from master.domain.usage import day_of
 from master.leasing.estates import Estates
@@ -35,10 +36,10 @@ class UsageReport:
 
 
 class Reports:
-    def __init__(self, database: Database, estates: Estates, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, estates: Estates, lease_time: Callable[[], LeaseTime]) -> None:
         self._database = database
         self._estates = estates
-        self._clock = clock
+        self._lease_time = lease_time
 
     async def usage(self, project: str, *, days: int, with_holders: bool) -> UsageReport:
         """The report on the last days, today included.
@@ -46,13 +47,13 @@ class Reports:
         Raises:
             reading.UnknownProjectError: there is no such project.
         """
-        now = self._clock()
-        today = day_of(now)
+        time = self._lease_time()
+        today = day_of(time.now)
         first = today - days + 1
 
         def read(tx: Tx) -> UsageReport:
             estate = read_estate(tx, self._estates, project)
-            overview = read_overview(tx, self._estates, project, now)
+            overview = read_overview(tx, self._estates, project, time)
             pools = store.pools_since(tx, estate.project_id, day=first)
             seats: dict[int, int] = {}
             for (_, pbx_id), count in queries.usage_of_project(tx, estate.project_id).items():
@@ -60,13 +61,13 @@ class Reports:
             lately = max(first, today - LATELY_DAYS + 1)
             return UsageReport(
                 project=project,
-                made_at=now,
+                made_at=time.now,
                 days=days,
                 days_known=len({one.day for one in pools}),
                 catalog=estate.catalog,
                 sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
                 pools=pool_reports(overview, estate.catalog.types, pools, today=today),
-                silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, now),
+                silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, time),
                 denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),
             )
 

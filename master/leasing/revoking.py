@@ -81,7 +81,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in ledger.pools.items()}
     ledger.pools = every_pool | full  # on the copy nothing is free: what loses its whole goes with it
     runs = changes.software.get(pbx_id, pbx.software)
-    decider = Decider(TermsBook(changes.estate), ledger, pbx, runs, changes.now)
+    decider = Decider(TermsBook(changes.estate), ledger, pbx, runs, changes.time)
     keys = [seat.key if not seat.is_companion else SeatKey(seat.parent, seat.kind, seat.holder) for seat in seats]
     gone = decider.withdraw(keys)
     revoke_seats(changes.tx, pbx_id, gone, changes.now)

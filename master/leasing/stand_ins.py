@@ -13,7 +13,7 @@ from typing import Any
 from master.domain import claims as rules
 from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease, Phase
+from master.domain.leases import Lease, LeaseTime, Phase
 from master.domain.ledger import Ledger
 from master.domain.standby import StandbyLease, TypeClaims, fenced_epoch, pair_problems, primary_of, two_claims
 from master.leasing.requests import CarriedOffline, PbxName, Receipt, StandbyOffer
@@ -54,10 +54,9 @@ class TwoClaims:
 class StandIns:
     """Claims by the PBX in whose name they are, and what is known of the standby leases for it."""
 
-    def __init__(self, tx: Tx, primary_ids: Collection[int], *, now: float, clock_allowance_seconds: float) -> None:
+    def __init__(self, tx: Tx, primary_ids: Collection[int], time: LeaseTime) -> None:
         self._tx = tx
-        self._now = now
-        self._clock_allowance_seconds = clock_allowance_seconds
+        self._time = time
         self._before = store.claims_of(tx, primary_ids) if primary_ids else {}
         self._claims = dict(self._before)
         self._records = store.standby_leases(tx, sorted(primary_ids)) if primary_ids else {}
@@ -89,7 +88,7 @@ class StandIns:
 
     def handed_over(self, before: Lease, after: Lease) -> None:
         """The lease passed between a PBX and its standby: whoever had it may not have heard, until its signed end."""
-        was_running = before.phase is Phase.OPEN and self._now <= before.ends_at + self._clock_allowance_seconds
+        was_running = before.phase is Phase.OPEN and self._time.reclaimed_by <= before.ends_at
         if was_running and before.user_id != after.user_id:
             self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch)
 
@@ -134,18 +133,18 @@ class StandIns:
         primary = primary_of(estate, standby)
         if primary is None or lease is None:
             return None
-        if lease.user_id == standby.id and lease.state(self._now).is_running:
+        if lease.user_id == standby.id and lease.state(self._time).is_running:
             return None
         names = PbxName(estate.name, standby.name), PbxName(estate.name, primary.name)
         blocking = [one for one in pair_problems(estate, standby, primary, own.software) if one.kind.blocking]
         if blocking:
             return StandbyOffer(standby=names[0], primary=names[1], problems=tuple(blocking))
-        seats = self._seats(primary.id) if lease.state(self._now).is_running else {}
+        seats = self._seats(primary.id) if lease.state(self._time).is_running else {}
         record = self._record(standby, primary)
-        unheard = record.serial > record.acknowledged_serial and self._now <= record.ends_at
+        unheard = record.serial > record.acknowledged_serial and self._time.ends_by <= record.ends_at
         if not seats and not self._promised(primary, standby) and not unheard:
             return None
-        record = replace(record, serial=record.serial + 1, issued_at=self._now, ends_at=own.ends_at)
+        record = replace(record, serial=record.serial + 1, issued_at=self._time.now, ends_at=own.ends_at)
         self._keep(record)
         self._raise(ClaimKind.OFFERED, primary.id, standby.id, own.ends_at, record.serial, seats)
         return StandbyOffer(
@@ -153,7 +152,7 @@ class StandIns:
             primary=names[1],
             primary_epoch=lease.epoch,
             serial=record.serial,
-            issued_at=self._now,
+            issued_at=self._time.now,
             ends_at=own.ends_at,
             ttl_seconds=lease.ttl_seconds,
             grace_seconds=primary.pace.grace_seconds,
@@ -163,10 +162,7 @@ class StandIns:
     def end(self, pbx_id: int) -> int:
         """Let go of claims that are past their end; by how much less is counted."""
         before = self._counted(pbx_id)
-        self._put(
-            pbx_id,
-            rules.in_force(self._claims[pbx_id], now=self._now, clock_allowance_seconds=self._clock_allowance_seconds),
-        )
+        self._put(pbx_id, rules.in_force(self._claims[pbx_id], self._time))
         return before - self._counted(pbx_id)
 
     def drop(self, pbx_id: int) -> None:
@@ -189,13 +185,13 @@ class StandIns:
         self, estate: Estate, standby: Pbx, primary: Pbx, lease: Lease | None, carried: CarriedOffline
     ) -> TwoClaims | None:
         """Whether the primary was heard of after its standby had begun to carry its seats offline; told once."""
-        since = self._now - carried.carried_seconds
+        since = self._time.now - carried.carried_seconds
         record = self._record(standby, primary)
         if lease is None or lease.carrier is not None or lease.renewed_at <= since:
             return None
         if record.reported_serial == carried.serial:
             return None
-        self._keep(replace(record, two_claims_at=self._now, reported_serial=carried.serial))
+        self._keep(replace(record, two_claims_at=self._time.now, reported_serial=carried.serial))
         held = self.held(estate, primary.id)
         return self._two_claims(estate, primary, standby, lease.renewed_at - since, held, carried.in_use)
 
@@ -210,15 +206,15 @@ class StandIns:
             return None
         standby = estate.pbxs.get(lease.user_id if claim.holder_id == primary.id else claim.holder_id)
         since = lease.carrier.since if lease.carrier is not None else lease.opened_at
-        if standby is None or self._now - since <= lease.ttl_seconds:
+        if standby is None or self._time.now - since <= lease.ttl_seconds:
             return None
         record = self._record(standby, primary)
         if record.reported_epoch == epoch:
             return None
-        self._keep(replace(record, two_claims_at=self._now, reported_epoch=epoch))
+        self._keep(replace(record, two_claims_at=self._time.now, reported_epoch=epoch))
         now_held, fenced = self.held(estate, primary.id), self.by_type(estate, self._of(primary.id, claim))
         held, carried = (fenced, now_held) if claim.holder_id == primary.id else (now_held, fenced)
-        return self._two_claims(estate, primary, standby, self._now - since, held, carried)
+        return self._two_claims(estate, primary, standby, self._time.now - since, held, carried)
 
     def _two_claims(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
+from master.domain.leases import LeaseTime
 from master.domain.overview import Overview
 from master.domain.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
 from master.leasing.estates import Estates
@@ -34,7 +35,7 @@ class UsageRound(Periodic):
         database: Database,
         estates: Estates,
         book: RefusedBook,
-        clock: Callable[[], float],
+        lease_time: Callable[[], LeaseTime],
         interval_seconds: float,
         denied_after_seconds: float,
         days_max: int,
@@ -44,7 +45,7 @@ class UsageRound(Periodic):
         self._database = database
         self._estates = estates
         self._book = book
-        self._clock = clock
+        self._lease_time = lease_time
         self._denied_after_seconds = denied_after_seconds
         self._days_max = days_max
         self._names_days_max = names_days_max
@@ -65,10 +66,10 @@ class UsageRound(Periodic):
 
     async def look(self) -> None:
         """Bring the history up to date."""
-        now = self._clock()
-        estates = await self._database.read(lambda tx: read_overviews(tx, self._estates, now))
-        await self._write_peaks(estates, now)
-        await self._write_refusals(estates, now)
+        time = self._lease_time()
+        estates = await self._database.read(lambda tx: read_overviews(tx, self._estates, time))
+        await self._write_peaks(estates, time.now)
+        await self._write_refusals(estates, time.now)
         if self._book.untold:
             _log.warning("too many holders were refused to note them all", untold=self._book.untold)
             self._book.untold = 0

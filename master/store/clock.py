@@ -23,8 +23,12 @@ def latest_moment(tx: Tx) -> float:
 
 
 def last_signed_end(tx: Tx) -> float:
-    """The latest end that was signed and is not over: UNIX seconds, 0 where there is none."""
-    ends = "SELECT max(ends_at) FROM lease WHERE phase = 'open'", "SELECT max(ends_at) FROM claim"
+    """The latest end that was signed and is not over, or is learned of: UNIX seconds, 0 where there is none."""
+    ends = (
+        "SELECT max(ends_at) FROM lease WHERE phase = 'open'",
+        "SELECT max(ends_at) FROM claim",
+        "SELECT max(learning_until) FROM project",  # what it waits for was signed, and is forgotten here
+    )
     return max(tx.rows(statement)[0][0] or 0.0 for statement in ends)
 
 

@@ -97,9 +97,9 @@ def forget_learning(tx: Tx, project_id: int, *, claims_ended_at: float) -> None:
     tx.rows(f"DELETE FROM learning_seat WHERE pbx_id IN {_PBXS}", project_id)
 
 
-def learned_long_enough(tx: Tx, now: float) -> list[str]:
+def learned_long_enough(tx: Tx, ends_by: float) -> list[str]:
     """The projects whose learning is over."""
-    return [row[0] for row in tx.rows("SELECT name FROM project WHERE learning_until <= ?1 ORDER BY id", now)]
+    return [row[0] for row in tx.rows("SELECT name FROM project WHERE learning_until <= ?1 ORDER BY id", ends_by)]
 
 
 def known_seats(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, dict[str, int]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from master.domain.decide import Decider, Outcome, ReturnOutcome
 from master.domain.estate import Device, Estate, LeasePace, License, Pbx
+from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import Refusal
 from master.domain.remedies import Effort, with_remedies
@@ -83,9 +84,10 @@ class Site:
         at = self.estate.pbxs[self.estate.pbx_ids[pbx]]
         runs = Version.parse(software) if software else self.software[at.id]
         book = TermsBook(self.estate)
-        decider = Decider(book, self.ledger, at, runs, now)
+        time = LeaseTime.at(now)
+        decider = Decider(book, self.ledger, at, runs, time)
         return decider, Case(
-            book=book, ledger=self.ledger, read_pools=lambda: self.ledger.pools, pbx=at, software=runs, now=now
+            book=book, ledger=self.ledger, read_pools=lambda: self.ledger.pools, pbx=at, software=runs, time=time
         )
 
 

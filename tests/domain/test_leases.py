@@ -13,6 +13,7 @@ from master.domain.leases import (
     Lease,
     LeaseError,
     LeaseProblem,
+    LeaseTime,
     Phase,
     ended,
     is_reclaimable,
@@ -44,7 +45,7 @@ def opening(
         software=Version.parse(software),
         pace=pace,
         first_epoch=1,
-        now=now,
+        time=LeaseTime.at(now),
     )
 
 
@@ -65,12 +66,12 @@ def test_the_first_lease() -> None:
     ],
 )
 def test_how_it_stands(after: float, state: LeaseState) -> None:
-    assert opening().state(NOW + after) is state
+    assert opening().state(LeaseTime.at(NOW + after)) is state
 
 
 def test_how_an_ended_one_stands() -> None:
-    assert ended(opening(), Phase.CLOSED).state(NOW) is LeaseState.CLOSED
-    assert ended(opening(), Phase.EXPIRED).state(NOW) is LeaseState.EXPIRED
+    assert ended(opening(), Phase.CLOSED).state(LeaseTime.at(NOW)) is LeaseState.CLOSED
+    assert ended(opening(), Phase.EXPIRED).state(LeaseTime.at(NOW)) is LeaseState.EXPIRED
 
 
 def test_renewing_extends() -> None:
@@ -95,9 +96,9 @@ def test_opening_again_fences() -> None:
     first = opening()
     second = opening(first, request="second", now=NOW + 5, software="13")
     assert (second.epoch, second.software, second.opened_at) == (2, Version(13), NOW + 5)
-    assert running(second, pbx="berlin", epoch=2, now=NOW + 5) is second
+    assert running(second, pbx="berlin", epoch=2, time=LeaseTime.at(NOW + 5)) is second
     with pytest.raises(LeaseError) as refused:
-        running(second, pbx="berlin", epoch=1, now=NOW + 5)
+        running(second, pbx="berlin", epoch=1, time=LeaseTime.at(NOW + 5))
     assert refused.value.problem is LeaseProblem.LEASE_FENCED
     assert str(refused.value).startswith("berlin, epoch 1: another lease was opened")
 
@@ -131,22 +132,33 @@ def test_a_new_lease_after_the_end_promises_only_its_own() -> None:
 )
 def test_what_is_not_served(lease: Lease | None, epoch: int, now: float, problem: LeaseProblem) -> None:
     with pytest.raises(LeaseError) as refused:
-        running(lease, pbx="berlin", epoch=epoch, now=now)
+        running(lease, pbx="berlin", epoch=epoch, time=LeaseTime.at(now))
     assert refused.value.problem is problem
 
 
 def test_an_overdue_one_is_served_until_its_end() -> None:
-    assert running(opening(), pbx="berlin", epoch=1, now=NOW + 660).epoch == 1
+    assert running(opening(), pbx="berlin", epoch=1, time=LeaseTime.at(NOW + 660)).epoch == 1
 
 
 @pytest.mark.parametrize(("after", "reclaimable"), [(0, False), (660, False), (662, False), (662.1, True)])
 def test_seats_come_back_only_after_end_and_allowance(after: float, reclaimable: bool) -> None:
-    assert is_reclaimable(opening(), now=NOW + after, clock_allowance_seconds=2) is reclaimable
+    assert is_reclaimable(opening(), LeaseTime.at(NOW + after, clock_allowance_seconds=2)) is reclaimable
+
+
+def test_a_clock_that_was_set_forward_ends_none_early() -> None:
+    stepped = LeaseTime.at(NOW + 3600, stepped_seconds=3600, clock_allowance_seconds=2)
+    assert opening().state(stepped) is LeaseState.OVERDUE, "it is not heard of, by the clock that is right now"
+    assert running(opening(), pbx="berlin", epoch=1, time=stepped).epoch == 1
+    assert not is_reclaimable(opening(), stepped)
+    over = LeaseTime.at(NOW + 3600 + 661, stepped_seconds=3600, clock_allowance_seconds=2)
+    assert opening().state(over) is LeaseState.EXPIRED
+    assert not is_reclaimable(opening(), over)
+    assert is_reclaimable(opening(), LeaseTime.at(NOW + 3600 + 663, stepped_seconds=3600, clock_allowance_seconds=2))
 
 
 def test_an_expired_one_is_reclaimable_and_a_closed_one_is_done() -> None:
-    assert is_reclaimable(ended(opening(), Phase.EXPIRED), now=NOW, clock_allowance_seconds=2)
-    assert not is_reclaimable(ended(opening(), Phase.CLOSED), now=NOW + 1e6, clock_allowance_seconds=2)
+    assert is_reclaimable(ended(opening(), Phase.EXPIRED), LeaseTime.at(NOW, clock_allowance_seconds=2))
+    assert not is_reclaimable(ended(opening(), Phase.CLOSED), LeaseTime.at(NOW + 1e6, clock_allowance_seconds=2))
 
 
 def flapping(times: int, *, instances: tuple[str, ...], every: float) -> Lease:

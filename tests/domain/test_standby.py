@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from master.domain import claims as rules
 from master.domain.claims import Claim, ClaimKind, Claims
+from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore, Share
 from master.domain.seats import Seat
 from master.domain.standby import StandbyProblemKind, estate_problems, two_claims
@@ -31,8 +32,8 @@ def test_of_several_promises_the_highest_counts_until_the_latest_end() -> None:
     assert claims == (Claim(kind=ClaimKind.OFFERED, holder_id=SPARE, pool_id=7, seats=9, ends_at=100, serial=2),)
     fenced = rules.raised(claims, ClaimKind.FENCED, PRIMARY, seats={7: 6, 8: 2, 9: 0}, ends_at=50, serial=3)
     assert rules.floors(fenced) == {7: 9, 8: 2}
-    assert rules.floors(rules.in_force(fenced, now=55, clock_allowance_seconds=5)) == {7: 9, 8: 2}
-    assert rules.floors(rules.in_force(fenced, now=56, clock_allowance_seconds=5)) == {7: 9}
+    assert rules.floors(rules.in_force(fenced, LeaseTime.at(55, clock_allowance_seconds=5))) == {7: 9, 8: 2}
+    assert rules.floors(rules.in_force(fenced, LeaseTime.at(56, clock_allowance_seconds=5))) == {7: 9}
 
 
 def test_a_smaller_promise_counts_once_it_is_acknowledged() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from master.domain import moves
 from master.domain.decide import Decider
 from master.domain.estate import InUse, License, Release
+from master.domain.leases import LeaseTime
 from master.domain.move_problems import MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.refusals import Refusal, RemedyAction, Step, Way
@@ -26,6 +27,7 @@ from master.domain.words import HolderKind, Metering
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedying import Site, want
 
+NOW = LeaseTime.at(0.0)
 Action = RemedyAction
 USERS = ("anna", "bert", "cleo")
 PRINTED = {key: one.name for key, one in INNOVAPHONE.types.items() if one.metering is not Metering.FREE}
@@ -119,7 +121,7 @@ class CarriedOut:
 
     def decider(self) -> Decider:
         estate = self.site.estate
-        return Decider(TermsBook(estate), self.site.ledger, self.pbx, self.site.software[self.pbx.id], 0.0)
+        return Decider(TermsBook(estate), self.site.ledger, self.pbx, self.site.software[self.pbx.id], NOW)
 
     def _take(self, step: Step) -> None:
         estate = self.site.estate
@@ -164,7 +166,7 @@ class CarriedOut:
         estate, left = self.site.estate, step.quantity
         pool_id = estate.pool_ids[estate.pbx_on[step.device].device.id, step.license_type]
         for pbx in estate.pbxs.values():
-            decider = Decider(TermsBook(estate), self.site.ledger, pbx, self.site.software[pbx.id], 0.0)
+            decider = Decider(TermsBook(estate), self.site.ledger, pbx, self.site.software[pbx.id], NOW)
             for seat in self.site.ledger.holdings(pbx.id):
                 if left and seat.pool_id == pool_id and not seat.is_companion:
                     left -= not isinstance(decider.give_back([seat.key])[0], Refusal)

@@ -1,6 +1,7 @@
 """What requests of one batch leave to each other, in an order that a socket cannot promise."""
 
 from master.app import load_catalogs
+from master.domain.leases import LeaseTime
 from master.domain.seats import Want
 from master.domain.versions import Version
 from master.domain.words import HolderKind
@@ -26,6 +27,10 @@ from tests.support.estates import project
 BERLIN = PbxName("acme", "berlin")
 
 
+def _at(now: float) -> LeaseTime:
+    return LeaseTime.at(now, clock_allowance_seconds=5)
+
+
 def opening(request_id: str) -> OpenLease:
     return OpenLease(pbx=BERLIN, caller="test", instance_id="one", request_id=request_id, software=Version(12))
 
@@ -39,10 +44,10 @@ async def test_a_lease_that_expires_and_is_opened_in_one_batch_starts_with_nothi
     applied = ApplyProject(spec=spec, caller="test", request_id="apply", dry_run=False)
 
     async def run(now: float, *requests: Request) -> list[Answer | Exception]:
-        return await database.transact(lambda tx: Batch(tx, estates, now=now, clock_allowance_seconds=5).run(requests))
+        return await database.transact(lambda tx: Batch(tx, estates, _at(now)).run(requests))
 
     try:
-        await database.transact(lambda tx: apply_project(tx, applied, catalogs, settings.pace, 0.0))
+        await database.transact(lambda tx: apply_project(tx, applied, catalogs, settings.pace, _at(0)))
         await run(100, opening("first"))
         wants = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(3)]
         await run(101, AcquireSeats(pbx=BERLIN, caller="test", proven=None, epoch=1, wants=wants))

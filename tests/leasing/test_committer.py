@@ -16,6 +16,7 @@ from master.domain.words import HolderKind
 from master.leasing.committer import CommitLimits, Committer, QueueFullError, StoppedError
 from master.leasing.estates import Estates
 from master.leasing.fair_queue import QueueLimits
+from master.leasing.lease_clock import lease_times, never_stepped
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
@@ -60,15 +61,15 @@ async def bench(database_url: str, clock: Clock) -> AsyncIterator[Bench]:
         batch_seats_max=100,
         hold_seconds=0,
         retry_after_seconds=0.5,
-        clock_allowance_seconds=5,
     )
-    committer = Committer(database, Estates(load_catalogs(settings), settings.pace), clock, limits, metrics)
+    lease_time = lease_times(clock, never_stepped, clock_allowance_seconds=5)
+    committer = Committer(database, Estates(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
     first = [asyncio.ensure_future(committer.submit(_opening(name))) for name in NAMES]
     await asyncio.sleep(0)
     committer.start(Tasks(metrics))
     await asyncio.gather(*first)
     await committer.stop()
-    fresh = Committer(database, Estates(load_catalogs(settings), settings.pace), clock, limits, metrics)
+    fresh = Committer(database, Estates(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
     yield Bench(fresh, database, metrics)
     await fresh.stop()
     assert await database.read(counter_mismatches) == []
@@ -247,7 +248,9 @@ async def test_only_the_culprit_of_a_batch_fails(bench: Bench) -> None:
 
 def _like(committer: Committer) -> Committer:
     """A committer over the same parts, not started."""
-    return Committer(committer._database, committer._estates, committer._clock, committer._limits, committer._metrics)
+    return Committer(
+        committer._database, committer._estates, committer._lease_time, committer._limits, committer._metrics
+    )
 
 
 async def test_a_counter_that_would_go_below_nothing_fails_the_request_alone(bench: Bench) -> None:

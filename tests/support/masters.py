@@ -49,12 +49,22 @@ class Clock:
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now
+        self._stepped = 0.0
 
     def __call__(self) -> float:
         return self.now
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+    def set_forward(self, seconds: float) -> None:
+        """As a database's clock is; PBXs go by clocks of their own and know nothing of it."""
+        self.now += seconds
+        self._stepped += seconds
+
+    def stepped_seconds(self) -> float:
+        """How far it was set forward."""
+        return self._stepped
 
 
 @dataclass(slots=True)
@@ -130,7 +140,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         **settings,
     }
     loaded = load_settings(None, database_url=database_url, **chosen)
-    async with running(loaded, clock) as master, wire_to(f"127.0.0.1:{master.port}") as wire:
+    async with running(loaded, clock, clock.stepped_seconds) as master, wire_to(f"127.0.0.1:{master.port}") as wire:
         yield InProcess(wire, master, clock)
 
 
