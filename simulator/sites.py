@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from licensemaster.api_enums import HolderKind
 from slave_client.calls import CallKind
 from slave_client.client import SlaveClient
 from slave_client.clocks import Clock, SystemClock
 from slave_client.config import ClientConfig
 from slave_client.line import Line
 from slave_client.notices import Notice
-from slave_client.seats import Granted, HolderKind, Lost, Outcome, Reason, Refused, Returned, SeatChange, Want
+from slave_client.seats import Granted, Lost, Outcome, Reason, Refused, Returned, SeatChange, Want
 from slave_client.states import State
 
 

@@ -22,6 +22,7 @@ EMERGENCY RULE: emergency calls and running calls never depend on a license. `cl
 every state, without I/O; a PBX may as well not ask.
 """
 
+from licensemaster.api_enums import Basis, HolderKind, RemedyAction, StandbyProblemKind
 from slave_client.blocking import BlockingSlaveClient
 from slave_client.book import Held
 from slave_client.calls import CallKind, SeatPossession, call_allowed
@@ -34,9 +35,7 @@ from slave_client.line import Line
 from slave_client.notices import Notice, NoticeKind
 from slave_client.report import Report
 from slave_client.seats import (
-    Basis,
     Granted,
-    HolderKind,
     LicenseRef,
     LossCause,
     Lost,
@@ -44,7 +43,6 @@ from slave_client.seats import (
     Reason,
     Refused,
     Remedy,
-    RemedyAction,
     RemedyStep,
     Returned,
     ReturnOutcome,
@@ -55,7 +53,7 @@ from slave_client.seats import (
     TopHolder,
     Want,
 )
-from slave_client.standby import TakeoverError, TakeoverProblem, TakeoverProblemKind
+from slave_client.standby import TakeoverError, TakeoverProblem
 from slave_client.state_dir import StateDirError
 from slave_client.states import State
 from slave_client.tls import TlsFiles
@@ -94,12 +92,12 @@ __all__ = [
     "SeatPossession",
     "SlaveClient",
     "Source",
+    "StandbyProblemKind",
     "State",
     "StateDirError",
     "Synced",
     "TakeoverError",
     "TakeoverProblem",
-    "TakeoverProblemKind",
     "TlsFiles",
     "TopHolder",
     "Want",

@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from slave_client.seats import Basis, Granted, Refused, SeatKey, Source, Want
+from licensemaster.api_enums import Basis
+from slave_client.seats import Granted, Refused, SeatKey, Source, Want
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Held:
     """A seat in use, or idle, and the seat under which the master counts it."""
 
     want: Want
-    basis: Basis
+    basis: Basis | None
     included_in: str
     device: str
     reassignable: bool

@@ -81,20 +81,11 @@ class Notice:
     """Those that were taken away, by the catalog keys of their types; at most 1,000, the others follow."""
 
 
-_KINDS: Final[dict[int, NoticeKind]] = {
-    lease_pb2.NOTICE_KIND_FENCED: NoticeKind.FENCED,
-    lease_pb2.NOTICE_KIND_CLOSED: NoticeKind.CLOSED,
-    lease_pb2.NOTICE_KIND_EXPIRED: NoticeKind.EXPIRED,
-    lease_pb2.NOTICE_KIND_VERSION_LIMIT: NoticeKind.VERSION_LIMIT,
-    lease_pb2.NOTICE_KIND_DRAINING: NoticeKind.DRAINING,
-    lease_pb2.NOTICE_KIND_SUSPECTED_CLONE: NoticeKind.SUSPECTED_CLONE,
-    lease_pb2.NOTICE_KIND_CARRIED: NoticeKind.CARRIED,
-    lease_pb2.NOTICE_KIND_SEATS_REVOKED: NoticeKind.SEATS_REVOKED,
-    lease_pb2.NOTICE_KIND_LICENSES_LEAVING: NoticeKind.LICENSES_LEAVING,
-    lease_pb2.NOTICE_KIND_CERTIFY_RELEASE: NoticeKind.CERTIFY_RELEASE,
-    lease_pb2.NOTICE_KIND_UNPROVEN: NoticeKind.UNPROVEN,
-    lease_pb2.NOTICE_KIND_LEARNING: NoticeKind.LEARNING,
-    lease_pb2.NOTICE_KIND_LICENSES_END: NoticeKind.LICENSES_END,
+_PREFIX: Final = "NOTICE_KIND_"
+_KINDS: Final = {
+    number: NoticeKind[name.removeprefix(_PREFIX)]
+    for name, number in lease_pb2.NoticeKind.items()
+    if name.removeprefix(_PREFIX) in NoticeKind.__members__
 }
 
 

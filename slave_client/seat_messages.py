@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.seats import (
-    Basis,
     Granted,
-    HolderKind,
     LicenseRef,
     Outcome,
     Reason,
     Refused,
     Remedy,
-    RemedyAction,
     RemedyStep,
     Returned,
     ReturnOutcome,
@@ -65,7 +63,7 @@ def outcome_from_result(want: Want, result: seat_pb2.SeatResult) -> Outcome:
         grant = result.granted
         return Granted(
             want=want,
-            basis=_BASES.get(grant.basis, Basis.UNKNOWN),
+            basis=_BASES.get(grant.basis),
             already_held=grant.already_held,
             included_in=grant.included_in,
             device=grant.device,
@@ -99,7 +97,7 @@ def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
         licenses=licenses_from_refs(refusal.licenses),
         seats=keys_from_seats(refusal.seats),
         remedy=Remedy(
-            action=_ACTIONS.get(refusal.remedy.action, RemedyAction.UNKNOWN),
+            action=_ACTIONS.get(refusal.remedy.action),
             text=refusal.remedy.text,
             license_type=refusal.remedy.license_type,
             quantity=refusal.remedy.quantity,
@@ -112,7 +110,7 @@ def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
 
 def _step(step: seat_pb2.RemedyStep) -> RemedyStep:
     return RemedyStep(
-        action=_ACTIONS.get(step.action, RemedyAction.UNKNOWN),
+        action=_ACTIONS.get(step.action),
         license_type=step.license_type,
         quantity=step.quantity,
         device=step.device,

@@ -6,40 +6,13 @@ Decides: nothing. This is the only module that knows both the messages of `seat.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Final, NamedTuple
 
 from licensemaster import values
+from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 
 NAME_LENGTH_MAX: Final = 128
-
-
-class HolderKind(IntEnum):
-    """What kind of thing holds a seat. PBX objects are USER to WAITING_QUEUE. Values are those of the protocol."""
-
-    USER = 1
-    EXECUTIVE = 2
-    TRUNK = 3
-    GATEWAY = 4
-    GROUP = 5
-    WAITING_QUEUE = 6
-    LOGIN = 7
-    CHANNEL = 8
-    INTERFACE = 9
-    PBX = 10
-
-
-class Basis(Enum):
-    """What a granted seat costs. Values are those of the protocol."""
-
-    UNKNOWN = 0
-    """Something that this version of the client does not know; treated as DEBITED, and never passed on."""
-    DEBITED = 1
-    """One license is debited while the seat is held."""
-    INCLUDED = 2
-    """Another seat of the same user or PBX includes this one (rules H2, H3)."""
-    NOT_NEEDED = 3
-    """No license is needed, so no seat is kept (rules E2, G1)."""
 
 
 class Source(Enum):
@@ -96,25 +69,6 @@ class Reason(Enum):
 
 
 _LOCAL_REASONS: Final = frozenset({Reason.OFFLINE, Reason.NO_LEASE, Reason.FENCED, Reason.CLOSED, Reason.NO_ANSWER})
-
-
-class RemedyAction(Enum):
-    """What kind of change would turn a refusal into a grant. Values are those of the protocol."""
-
-    UNKNOWN = 0
-    CORRECT_REQUEST = 1
-    ADD_LICENSES = 2
-    REPLACE_LICENSES = 3
-    UPGRADE_SOFTWARE = 4
-    DOWNGRADE_SOFTWARE = 5
-    ACQUIRE_FIRST = 6
-    RETURN_FIRST = 7
-    WAIT = 8
-    RELEASE_LICENSES = 9
-    FREE_SEATS = 10
-    RENEW_AGREEMENT = 11
-    EXPLAIN = 12
-    NONE = 13
 
 
 class LossCause(Enum):
@@ -191,7 +145,8 @@ class LicenseRef:
 class RemedyStep:
     """One thing to do; the fields that its action does not use are empty. `licenses` and `seats` are the first few."""
 
-    action: RemedyAction
+    action: RemedyAction | None
+    """None where this version of the client does not know it."""
     license_type: str = ""
     quantity: int = 0
     device: str = ""
@@ -209,7 +164,8 @@ class Remedy:
     fields repeat the step of the first way that answers the reason itself.
     """
 
-    action: RemedyAction = RemedyAction.UNKNOWN
+    action: RemedyAction | None = None
+    """None where nobody named one, or this version of the client does not know it."""
     text: str = ""
     license_type: str = ""
     quantity: int = 0
@@ -232,7 +188,8 @@ class Granted:
     """The PBX may use the seat."""
 
     want: Want
-    basis: Basis
+    basis: Basis | None
+    """None where this version of the client does not know it: treated as DEBITED, and never passed on."""
     already_held: bool = False
     """True where the PBX held the seat before it asked."""
     included_in: str = ""

@@ -22,7 +22,6 @@ from slave_client.seat_messages import (
     want_from_seat,
 )
 from slave_client.seats import (
-    Basis,
     Granted,
     LossCause,
     Lost,
@@ -169,4 +168,4 @@ def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:
 
 def _kept_grant(want: Want) -> Granted:
     """A seat that had to stay: the master counts it; on what basis it did not say, so it is never passed on."""
-    return Granted(want=want, basis=Basis.UNKNOWN, already_held=True)
+    return Granted(want=want, basis=None, already_held=True)

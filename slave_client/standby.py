@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 
+from licensemaster.api_enums import StandbyProblemKind
 from licensemaster.v1 import lease_pb2, standby_pb2
 from slave_client.book import Book
 from slave_client.clocks import Clock
@@ -21,26 +21,12 @@ from slave_client.shelf import Shelf, StandbyLease
 from slave_client.standing import Standing
 
 
-class TakeoverProblemKind(Enum):
-    """Why a takeover is refused."""
-
-    NOT_A_PAIR = 1
-    LICENSES_SHORT = 2
-    VERSION_LIMIT = 3
-    NOT_CONNECTED = 4
-    PRIMARY_NEVER_SEEN = 5
-    PRIMARY_ACTIVE = 6
-    CARRIED_BY_ANOTHER = 7
-    NOTHING_TO_CARRY = 8
-    OTHER = 0
-    """A kind that this version of the client does not know."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeoverProblem:
     """One thing that stands in the way, with the exact shortfall where there is one."""
 
-    kind: TakeoverProblemKind
+    kind: StandbyProblemKind | None
+    """None where this version of the client does not know it."""
     message: str
     missing: int
     retry_at: datetime | None = None
@@ -144,10 +130,10 @@ class Takeover:
 
     def refused(self, problems: Sequence[standby_pb2.StandbyProblem]) -> MasterError:
         """What a refusal means: somebody else has the seats, or it may be tried again."""
-        known = {kind.value: kind for kind in TakeoverProblemKind}
+        known: dict[int, StandbyProblemKind] = {kind.value: kind for kind in StandbyProblemKind}
         self.problems = tuple(
             TakeoverProblem(
-                kind=known.get(one.kind, TakeoverProblemKind.OTHER),
+                kind=known.get(one.kind),
                 message=one.message,
                 missing=one.missing,
                 retry_at=one.retry_time.ToDatetime(UTC) if one.HasField("retry_time") else None,
@@ -228,8 +214,8 @@ _ASK_AGAIN_SECONDS = 1.0
 """How often it is asked whether the other PBX is gone by now: its line may break at any moment."""
 _SOMEBODY_ELSES = frozenset(
     {
-        TakeoverProblemKind.PRIMARY_ACTIVE,
-        TakeoverProblemKind.CARRIED_BY_ANOTHER,
-        TakeoverProblemKind.NOT_A_PAIR,
+        StandbyProblemKind.PRIMARY_ACTIVE,
+        StandbyProblemKind.CARRIED_BY_ANOTHER,
+        StandbyProblemKind.NOT_A_PAIR,
     }
 )

@@ -26,18 +26,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.file_writer import write_file
 from licensemaster.v1 import lease_pb2
 from licensemaster.values import short_text
 from slave_client.book import Held
 from slave_client.folder_lock import FolderLock, NameLock
 from slave_client.promise import Promise, PromiseError, verify
-from slave_client.seats import Basis, HolderKind, SeatKey, Want
+from slave_client.seats import SeatKey, Want
 
 FORMAT: Final = "license-master-slave-state"
 VERSION: Final = 1
 IDENTITY: Final = "identity"
 LEASE: Final = "lease"
+_UNKNOWN_BASIS: Final = "UNKNOWN"
 
 
 class StateDirError(Exception):
@@ -314,7 +316,12 @@ def _seat_fields(held: Held) -> list[object]:
     want, counted = held.want, held.counted_as
     fields: list[object] = [want.license_type, want.holder_kind.name, want.holder]
     fields += [want.user, want.line, want.application_version]
-    fields += [held.basis.name, held.included_in, held.device, int(held.reassignable)]
+    fields += [
+        _UNKNOWN_BASIS if held.basis is None else held.basis.name,
+        held.included_in,
+        held.device,
+        int(held.reassignable),
+    ]
     if held.passed_on:
         fields += [counted.holder_kind.name, counted.holder]
     return fields
@@ -326,7 +333,7 @@ def _held_of(fields: list[Any]) -> Held:
     passed_on = len(fields) > 10
     return Held(
         want=want,
-        basis=Basis[fields[6]],
+        basis=None if fields[6] == _UNKNOWN_BASIS else Basis[fields[6]],
         included_in=_text(fields[7]),
         device=_text(fields[8]),
         reassignable=bool(fields[9]),

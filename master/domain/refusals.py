@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
 
+from licensemaster.api_enums import RemedyAction as RemedyAction
 from master.domain.versions import Version
 from master.domain.words import HolderKind
 
@@ -86,37 +87,6 @@ class SeatRef:
     def __str__(self) -> str:
         """`video of user alice`."""
         return f"{self.type} of {self.kind.name.lower().replace('_', ' ')} {self.holder}"
-
-
-class RemedyAction(Enum):
-    """One kind of step; each says which fields of a `Step` it uses."""
-
-    CORRECT_REQUEST = "correct_request"
-    """Say in the request what `field` names, one of `accepted` where that is not empty."""
-    ADD_LICENSES = "add_licenses"
-    """Bind `quantity` more licenses of `license_type`, of `version` or newer, to `device`."""
-    REPLACE_LICENSES = "replace_licenses"
-    """Have `licenses` on `device` replaced by as many of `version` or newer."""
-    UPGRADE_SOFTWARE = "upgrade_software"
-    """Run `version` or newer on `pbx`."""
-    DOWNGRADE_SOFTWARE = "downgrade_software"
-    """Run `version` on `pbx`; where that is empty, the application at that major version or an older one (B8)."""
-    ACQUIRE_FIRST = "acquire_first"
-    """Acquire `seats` first, or in the same call."""
-    RETURN_FIRST = "return_first"
-    """Return `seats` first; where a return was refused, in the same call."""
-    WAIT = "wait"
-    """Wait until the moment `until`."""
-    RELEASE_LICENSES = "release_licenses"
-    """Take `licenses` off `device`."""
-    FREE_SEATS = "free_seats"
-    """Wait until `quantity` seats of `license_type` on `device` are given back, whoever holds them, or drain them."""
-    RENEW_AGREEMENT = "renew_agreement"
-    """Buy or renew what `subject` names, and bind `licenses` to `device` where they are free by then."""
-    EXPLAIN = "explain"
-    """What would help takes longer to find than a refusal may: `explain` finds it."""
-    NONE = "none"
-    """The master knows of nothing that would help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

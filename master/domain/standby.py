@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
+from licensemaster.api_enums import StandbyProblemKind
 from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.estate import Estate, License, Pbx
 from master.domain.explanations import above_limit
@@ -30,41 +30,6 @@ from master.domain.words import Feature, LeaseState
 
 TWO_CLAIMS_SHOWN_SECONDS = 86_400.0
 """How long a pair shows that both used the seats at once."""
-
-
-class StandbyProblemKind(IntEnum):
-    """The closed list, in the order in which problems are told; the numbers are those of the API."""
-
-    NOT_A_PAIR = 1
-    LICENSES_SHORT = 2
-    VERSION_LIMIT = 3
-    NOT_CONNECTED = 4
-    PRIMARY_NEVER_SEEN = 5
-    PRIMARY_ACTIVE = 6
-    CARRIED_BY_ANOTHER = 7
-    NOTHING_TO_CARRY = 8
-    NO_STANDBY_LEASE = 9
-    STANDBY_LEASE_OLD = 10
-    SOFTWARE_DIFFERS = 11
-    TIER_NOT_REACHED = 12
-    CARRYING = 13
-    TWO_CLAIMS = 14
-
-    @property
-    def blocking(self) -> bool:
-        """Whether it prevents a takeover, rather than only having to be known."""
-        return self not in _WARNINGS
-
-
-_WARNINGS = frozenset(
-    {
-        StandbyProblemKind.STANDBY_LEASE_OLD,
-        StandbyProblemKind.SOFTWARE_DIFFERS,
-        StandbyProblemKind.TIER_NOT_REACHED,
-        StandbyProblemKind.CARRYING,
-        StandbyProblemKind.TWO_CLAIMS,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

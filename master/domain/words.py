@@ -4,25 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum
 
-
-class HolderKind(IntEnum):
-    """What kind of thing holds a seat."""
-
-    USER = 1
-    EXECUTIVE = 2
-    TRUNK = 3
-    GATEWAY = 4
-    GROUP = 5
-    WAITING_QUEUE = 6
-    LOGIN = 7
-    CHANNEL = 8
-    INTERFACE = 9
-    PBX = 10
-
-    @property
-    def is_user(self) -> bool:
-        """Whether such a holder is itself the user that user licenses are counted by (section H)."""
-        return self in (HolderKind.USER, HolderKind.EXECUTIVE)
+from licensemaster.api_enums import Basis as Basis
+from licensemaster.api_enums import HolderKind as HolderKind
 
 
 class Metering(Enum):
@@ -72,14 +55,6 @@ class PbxRole(IntEnum):
     MASTER = 1
     SLAVE = 2
     STANDBY = 3
-
-
-class Basis(IntEnum):
-    """What a granted seat costs."""
-
-    DEBITED = 1
-    INCLUDED = 2
-    NOT_NEEDED = 3
 
 
 class LeaseState(IntEnum):

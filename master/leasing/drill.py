@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from licensemaster.api_enums import StandbyProblemKind
 from master.domain.estate import Estate
 from master.domain.leases import LeaseError, LeaseProblem, LeaseTime
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, Want
-from master.domain.standby import Readiness, StandbyProblemKind, primary_of
+from master.domain.standby import Readiness, primary_of
 from master.leasing.batch import Batch
 from master.leasing.estates import Estates
 from master.leasing.pairs import read_pair

@@ -48,8 +48,3 @@ def test_the_api_has_the_same_list() -> None:
         (value, name.removeprefix("REFUSAL_REASON_")) for name, value in seat_pb2.RefusalReason.items() if value
     ]
     assert on_the_wire == IN_DOMAIN
-
-
-def test_the_api_has_the_same_remedies() -> None:
-    on_the_wire = {name.removeprefix("REMEDY_ACTION_") for name, value in seat_pb2.RemedyAction.items() if value}
-    assert on_the_wire == {action.name for action in RemedyAction}

@@ -24,10 +24,10 @@ SIGNER = Signer()
 IDENTITY = Identity(pbx=PBX, instance_id="abc", pinned_key=SIGNER.public_key)
 
 
-def _held(holder: str, counted_as: str = "") -> Held:
+def _held(holder: str, counted_as: str = "", basis: Basis | None = Basis.DEBITED) -> Held:
     return Held(
         want=Want("port", HolderKind.USER, holder),
-        basis=Basis.DEBITED,
+        basis=basis,
         included_in="",
         device="vm-1",
         reassignable=True,
@@ -41,7 +41,7 @@ def _kept(signer: Signer = SIGNER) -> KeptLease:
         remaining_seconds=321.5,
         saved_wall=1_000_100.25,
         held=(_held("alice"), _held("bob", counted_as="carol")),
-        idle=(_held("dave"),),
+        idle=(_held("dave", basis=None),),
     )
 
 
