@@ -5,9 +5,9 @@ Requests are decided in order, each on what those before it left. The caller com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -86,6 +86,8 @@ from master.store.events import write_events
 from master.store.streams import stream_of
 
 _log = structlog.get_logger(__name__)
+CONCERNS_ONE = (LeaseError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError)
+"""What a request may be answered with instead; its neighbours go on."""
 
 
 class Batch:
@@ -115,24 +117,18 @@ class Batch:
         self._proofs = Proofs(tx, ())
         self._remedies = Remedies(tx, self._ledger, time)
 
-    def run(self, requests: Sequence[Request]) -> list[Answer | Exception]:
-        """Decide and write all; each request's own answer, or the error that concerns it alone."""
+    def run(self, requests: Sequence[Request[object]]) -> list[object]:
+        """Decide and write all; each request's own answer, or the exception that concerns it alone."""
         errands = errands_of(self._tx, self._estates, requests)
         known = [errand for errand in errands if isinstance(errand, Errand)]
         also = {pbx.id for errand in known for pbx in errand.also}
         self._leases = store.lock_leases(self._tx, also | {errand.pbx.id for errand in known})
         self._prefetch(known)
-        answers: list[Answer | Exception] = []
+        answers: list[object] = []
         for errand in errands:
             try:
-                answers.append(self._handle(errand) if isinstance(errand, Errand) else errand)
-            except (
-                LeaseError,
-                NoLeaseToEndError,
-                RequestIdTakenError,
-                UnknownPbxError,
-                DatabaseOutdatedError,
-            ) as error:
+                answers.append(errand.request.answered_by(self, errand) if isinstance(errand, Errand) else errand)
+            except CONCERNS_ONE as error:
                 answers.append(error)
         self._write_stand_ins()
         store.write_ledger(self._tx, self._ledger, now=self._time.now)
@@ -203,10 +199,7 @@ class Batch:
 
     # --- Handling ---------------------------------------------------------------------------------------------------
 
-    def _handle(self, errand: Errand) -> Answer:
-        return _HANDLERS[type(errand.request)](self, errand, errand.request)
-
-    def _open(self, errand: Errand, request: OpenLease) -> Answer:
+    def open(self, errand: Errand, request: OpenLease) -> LeaseGranted:
         before, proof = self._leases.get(errand.pbx.id), self._proof(errand, request)
         proving = proof is not None and self._is_to_prove(errand)
         if before is not None and before.phase is Phase.EXPIRED:
@@ -263,7 +256,7 @@ class Batch:
         lease = self._leases.get(errand.pbx.id)
         return errand.book.estate.learns(self._time.ends_by) and (lease is None or lease.phase is Phase.UNPROVEN)
 
-    def _take_over(self, errand: Errand, request: TakeOverLease) -> Answer:
+    def take_over(self, errand: Errand, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
         """F5: the standby goes on under a new epoch of the lease, and the seats stay where they are."""
         estate, primary, before = errand.book.estate, errand.pbx, self._leases.get(errand.pbx.id)
         standby = next(iter(errand.also), None)
@@ -336,7 +329,7 @@ class Batch:
         stream = stream_of(self._tx, lease.pbx_id)
         return presence(lease, stream, self._vigil, renew_every_seconds=renew_every_seconds, now=self._time.now)
 
-    def _renew(self, errand: Errand, request: RenewLease) -> Answer:
+    def renew(self, errand: Errand, request: RenewLease) -> LeaseGranted:
         lease = self._running(errand, request)
         if knows_less(lease, request.knows_end):
             raise LeaseError(LeaseProblem.LEASE_UNPROVEN, pbx=str(request.pbx), epoch=request.epoch)
@@ -350,7 +343,7 @@ class Batch:
                     self._stand_ins.receive(errand.pbx, estate.pbxs[estate.pbx_ids[receipt.primary]], receipt)
         return self._granted(errand, lease)
 
-    def _end_claims(self, errand: Errand, request: EndClaims) -> Answer:
+    def end_claims(self, errand: Errand, request: EndClaims) -> ClaimsEnded:
         if self._stand_ins.is_claimed(errand.pbx.id) is None:
             return ClaimsEnded(0)  # another master was first
         freed = self._stand_ins.end(errand.pbx.id)
@@ -358,7 +351,7 @@ class Batch:
             self._events.add(errand, "claims.ended", {"seats": freed})
         return ClaimsEnded(freed)
 
-    def _close(self, errand: Errand, request: CloseLease) -> Answer:
+    def close(self, errand: Errand, request: CloseLease) -> LeaseClosed:
         lease = self._leases.get(errand.pbx.id)
         is_theirs = lease is not None and errand.caller_id in (None, lease.user_id)
         if lease is not None and is_theirs and lease.epoch == request.epoch and lease.phase is Phase.CLOSED:
@@ -369,7 +362,7 @@ class Batch:
         self._events.add(errand, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
         return LeaseClosed(len(returned))
 
-    def _end(self, errand: Errand, request: EndLease) -> Answer:
+    def end(self, errand: Errand, request: EndLease) -> LeaseEnded:
         told = answered_before(self._tx, errand.book.estate.project_id, request.request_id)
         if told is not None:
             return told
@@ -393,7 +386,7 @@ class Batch:
         self._events.add(errand, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=request.request_id)
         return answer
 
-    def _acquire(self, errand: Errand, request: AcquireSeats) -> Answer:
+    def acquire(self, errand: Errand, request: AcquireSeats) -> SeatsAcquired:
         lease = self._running(errand, request)
         outcomes = self._decider(errand, lease).acquire(request.wants)
         software = self._judged_as(errand, lease)
@@ -401,7 +394,7 @@ class Batch:
         outcomes = self._remedies.acquiring(errand.book, errand.pbx, software, request.wants, outcomes, carrier=carrier)
         return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
 
-    def _return(self, errand: Errand, request: ReturnSeats) -> Answer:
+    def give_back(self, errand: Errand, request: ReturnSeats) -> SeatsReturned:
         lease = self._running(errand, request)
         outcomes = self._decider(errand, lease).give_back(request.keys)
         software = self._judged_as(errand, lease)
@@ -415,7 +408,7 @@ class Batch:
         self._events.returned(errand, gone)
         return SeatsReturned(outcomes)
 
-    def _sync(self, errand: Errand, request: SyncSeats) -> Answer:
+    def sync(self, errand: Errand, request: SyncSeats) -> SeatsSynced:
         lease = self._running(errand, request)
         synced = self._decider(errand, lease).sync(request.wants)
         software = self._judged_as(errand, lease)
@@ -425,7 +418,7 @@ class Batch:
         tally = self._events.acquired(errand, request.wants, synced.outcomes)
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
 
-    def _reclaim(self, errand: Errand, request: ReclaimSeats) -> Answer:
+    def reclaim(self, errand: Errand, request: ReclaimSeats) -> SeatsReclaimed:
         if not self._is_reclaimable(errand.pbx):
             return SeatsReclaimed(0, more=False)  # renewed in the meantime, or another master was first
         lease = self._leases[errand.pbx.id]
@@ -446,7 +439,7 @@ class Batch:
         lease = self._leases.get(pbx.id)
         return lease is not None and is_reclaimable(lease, self._time)
 
-    def _running(self, errand: Errand, request: UnderLease) -> Lease:
+    def _running(self, errand: Errand, request: UnderLease[object]) -> Lease:
         lease, epoch, caller_id = self._leases.get(errand.pbx.id), request.epoch, errand.caller_id
         if lease is not None and lease.claimed and epoch < lease.epoch:
             found = self._stand_ins.called_when_fenced(
@@ -505,7 +498,7 @@ class Batch:
 
     # --- What is only known after writing -----------------------------------------------------------------------------
 
-    def _complete(self, answers: list[Answer | Exception], books: dict[int, TermsBook]) -> None:
+    def _complete(self, answers: list[object], books: dict[int, TermsBook]) -> None:
         granted = [answer for answer in answers if isinstance(answer, LeaseGranted)]
         held = store.holdings(self._tx, sorted({answer.pbx.id for answer in granted})) if granted else {}
         named: dict[int, tuple[TopHolder, ...]] = {}
@@ -519,15 +512,13 @@ class Batch:
                     pass
 
 
-_HANDLERS: dict[type[Request], Callable[[Batch, Errand, Any], Answer]] = {
-    OpenLease: Batch._open,
-    TakeOverLease: Batch._take_over,
-    RenewLease: Batch._renew,
-    CloseLease: Batch._close,
-    EndLease: Batch._end,
-    AcquireSeats: Batch._acquire,
-    ReturnSeats: Batch._return,
-    SyncSeats: Batch._sync,
-    ReclaimSeats: Batch._reclaim,
-    EndClaims: Batch._end_claims,
-}
+def answer_to(tx: Tx, estates: Estates, time: LeaseTime, request: Request[Answer]) -> Answer:
+    """Decide and write one request, alone.
+
+    Raises:
+        LeaseError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError: it is not served.
+    """
+    (answer,) = Batch(tx, estates, time).run([request])
+    if isinstance(answer, Exception):
+        raise answer
+    return cast(Answer, answer)  # `answered_by` of this very request gave it

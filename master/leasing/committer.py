@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import cast
 
 import structlog
 
@@ -57,10 +58,10 @@ class CommitLimits:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    request: Request
-    answer: asyncio.Future[Answer]
+    request: Request[object]
+    answer: asyncio.Future[object]
 
-    def settle(self, answer: Answer | Exception) -> None:
+    def settle(self, answer: object) -> None:
         """Answer, unless the caller has gone meanwhile."""
         if self.answer.done():
             return
@@ -127,7 +128,7 @@ class Committer:
         for waiting in self._queue.take(self._queue.seats):  # where it could not be kept going
             waiting.settle(StoppedError("the master is shutting down"))
 
-    async def submit(self, request: Request) -> Answer:
+    async def submit(self, request: Request[Answer]) -> Answer:
         """Have a request decided and committed.
 
         Raises:
@@ -144,7 +145,7 @@ class Committer:
             one.settle(QueueFullError(self._limits.retry_after_seconds))
         self._arrived.set()
         try:
-            return await waiting.answer
+            return cast(Answer, await waiting.answer)  # `answered_by` of this very request gave it
         finally:
             self._queue.discard(waiting)  # whoever gave up leaves room for others
 
@@ -171,7 +172,7 @@ class Committer:
         started = perf_counter()
         requests = [waiting.request for waiting in batch]
         unknown = StorageError(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")
-        answers: Sequence[Answer | Exception] = [unknown] * len(batch)
+        answers: Sequence[object] = [unknown] * len(batch)
         failed: Exception | None = None
         try:
             answers = await self._transact(requests)
@@ -198,17 +199,17 @@ class Committer:
                 "a batch failed and was tried again request by request", requests=requests, exc_info=failed
             )
 
-    async def _alone(self, request: Request) -> Answer | Exception:
+    async def _alone(self, request: Request[object]) -> object:
         try:
             return (await self._transact([request]))[0]
         except Exception as error:
             self._told.error("a request failed", request=type(request).__name__, pbx=str(request.pbx), exc_info=error)
             return error
 
-    async def _transact(self, requests: list[Request]) -> list[Answer | Exception]:
+    async def _transact(self, requests: Sequence[Request[object]]) -> list[object]:
         time, vigil = self._lease_time(), self._vigil()
 
-        def work(tx: Tx) -> list[Answer | Exception]:
+        def work(tx: Tx) -> list[object]:
             return Batch(tx, self._estates, time, vigil=vigil).run(requests)
 
         why = f"a commit has no answer for {self._limits.late_seconds:g} s"

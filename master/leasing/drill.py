@@ -7,7 +7,7 @@ it leaves is an event that says that it was done, by whom and with what result, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -17,7 +17,7 @@ from master.domain.leases import LeaseError, LeaseProblem, LeaseTime
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, Want
 from master.domain.standby import Readiness, primary_of
-from master.leasing.batch import Batch
+from master.leasing.batch import CONCERNS_ONE, answer_to
 from master.leasing.estates import Estates
 from master.leasing.pairs import read_pair
 from master.leasing.requests import (
@@ -27,7 +27,6 @@ from master.leasing.requests import (
     PbxName,
     RenewLease,
     Request,
-    SeatsSynced,
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
@@ -95,11 +94,8 @@ def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTi
     pair = read_pair(tx, book.estate, standby, time)
     assert pair is not None
 
-    def run(request: Request) -> Answer | Exception:
-        return Batch(tx, estates, time).run([request])[0]
-
     steps: list[DrillStep] = []
-    drilled = _Drill(tx, book.estate, pair, run, steps, caller)
+    drilled = _Drill(tx, estates, time, book.estate, pair, steps, caller)
     try:
         drilled.all()
     except _Failed as failure:
@@ -125,16 +121,18 @@ class _Drill:
     def __init__(
         self,
         tx: Tx,
+        estates: Estates,
+        time: LeaseTime,
         estate: Estate,
         pair: Readiness,
-        run: Callable[[Request], Answer | Exception],
         steps: list[DrillStep],
         caller: str,
     ) -> None:
         self._tx = tx
+        self._estates = estates
+        self._time = time
         self._estate = estate
         self._pair = pair
-        self._run = run
         self._steps = steps
         self._caller = caller
         self._standby = PbxName(estate.name, pair.standby.name)
@@ -156,9 +154,8 @@ class _Drill:
         self._begin("fence")
         self._fence()
         self._begin("renew")
-        renewed = self._run(RenewLease(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch))
-        if not isinstance(renewed, LeaseGranted):
-            raise _Failed(f"the lease taken over could not be renewed: {renewed}")
+        renewal = RenewLease(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch)
+        self._answer_to(renewal, or_told="the lease taken over could not be renewed")
         self._done(f"epoch {epoch} is renewed by {self._standby.pbx}")
         self._begin("settle")
         self._settle(epoch, before[0])
@@ -172,6 +169,12 @@ class _Drill:
 
     def _begin(self, step: str) -> None:
         self.doing = step
+
+    def _answer_to(self, request: Request[Answer], *, or_told: str) -> Answer:
+        try:
+            return answer_to(self._tx, self._estates, self._time, request)
+        except CONCERNS_ONE as error:
+            raise _Failed(f"{or_told}: {error}") from error
 
     def _done(self, message: str) -> None:
         self._steps.append(DrillStep(self.doing, True, message))
@@ -192,7 +195,7 @@ class _Drill:
     def _take_over(self, seats: Sequence[Seat]) -> int:
         own = self._pair.state.standby_lease
         assert own is not None
-        taken = self._run(
+        taken = self._answer_to(
             TakeOverLease(
                 pbx=self._primary,
                 caller=self._caller,
@@ -203,12 +206,11 @@ class _Drill:
                 software=own.software,
                 reason="drill",
                 force=True,
-            )
+            ),
+            or_told="the seats could not be taken over",
         )
         if isinstance(taken, TakeOverRefused):
             raise _Failed("; ".join(problem.message for problem in taken.problems))
-        if not isinstance(taken, LeaseGranted):
-            raise _Failed(str(taken))
         debited = sum(seat.pool_id is not None for seat in seats)
         if sum(taken.holdings.values()) != debited:
             raise _Failed(f"{sum(taken.holdings.values())} of {debited} seats would be carried")
@@ -218,18 +220,21 @@ class _Drill:
     def _fence(self) -> None:
         lease = self._pair.state.primary_lease
         assert lease is not None
-        answer = self._run(RenewLease(pbx=self._primary, caller=self._caller, proven=self._primary, epoch=lease.epoch))
-        if not (isinstance(answer, LeaseError) and answer.problem is LeaseProblem.LEASE_CARRIED):
+        renewal = RenewLease(pbx=self._primary, caller=self._caller, proven=self._primary, epoch=lease.epoch)
+        try:
+            answer_to(self._tx, self._estates, self._time, renewal)
+        except LeaseError as error:
+            fenced = error.problem is LeaseProblem.LEASE_CARRIED
+        else:
+            fenced = False
+        if not fenced:
             raise _Failed(f"{self._primary.pbx} could still use its own epoch {lease.epoch}")
         self._done(f"epoch {lease.epoch} of {self._primary.pbx} is fenced, and told who carries its seats")
 
     def _settle(self, epoch: int, seats: Sequence[Seat]) -> None:
         wants = [Want(*seat.key, seat.user, seat.line) for seat in seats if not seat.is_companion]
-        synced = self._run(
-            SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
-        )
-        if not isinstance(synced, SeatsSynced):
-            raise _Failed(f"the seats could not be settled: {synced}")
+        settling = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
+        synced = self._answer_to(settling, or_told="the seats could not be settled")
         new = sum(not isinstance(one, Refusal) and not one.already_held for one in synced.outcomes)
         refused = sum(isinstance(one, Refusal) for one in synced.outcomes)
         if refused or new or synced.seats_returned:
@@ -239,15 +244,13 @@ class _Drill:
     def _open_primary(self) -> LeaseGranted:
         lease = self._pair.state.primary_lease
         assert lease is not None
-        opened = self._run(
+        return self._answer_to(
             OpenLease(
                 pbx=self._primary,
                 caller=self._caller,
                 instance_id=lease.instance_id,
                 request_id="drill: return",
                 software=lease.software,
-            )
+            ),
+            or_told=f"{self._primary.pbx} could not take its seats back",
         )
-        if not isinstance(opened, LeaseGranted):
-            raise _Failed(f"{self._primary.pbx} could not take its seats back: {opened}")
-        return opened

@@ -29,7 +29,7 @@ from master.store.database import Tx
 class Errand:
     """A request whose PBX is known."""
 
-    request: Request
+    request: Request[object]
     book: TermsBook
     pbx: Pbx
     also: tuple[Pbx, ...] = ()
@@ -43,7 +43,7 @@ class Errand:
         return caller_id(self.book.estate, self.request.proven)
 
 
-def errands_of(tx: Tx, estates: Estates, requests: Sequence[Request]) -> list[Errand | UnknownPbxError]:
+def errands_of(tx: Tx, estates: Estates, requests: Sequence[Request[object]]) -> list[Errand | UnknownPbxError]:
     """The errands of some requests, in their order, or that there is no such PBX; locks their projects, shared."""
     books = estates.current(tx, {request.pbx.project for request in requests})
     errands: list[Errand | UnknownPbxError] = []
@@ -63,7 +63,7 @@ def caller_id(estate: Estate, proven: PbxName) -> int:
     return estate.pbx_ids.get(proven.pbx, 0) if proven.project == estate.name else 0
 
 
-def _also(request: Request, estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:
+def _also(request: Request[object], estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:
     match request:
         case OpenLease():
             names = [pbx.standby_for]
@@ -76,7 +76,7 @@ def _also(request: Request, estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:
     return tuple(estate.pbxs[estate.pbx_ids[name]] for name in names if name in estate.pbx_ids)
 
 
-def _in_catalog_words(request: Request, book: TermsBook) -> Request:
+def _in_catalog_words(request: Request[object], book: TermsBook) -> Request[object]:
     """The request with its license types as catalog keys, whatever spelling it used (L8)."""
     if isinstance(request, OpenLease) and request.proof is not None:
         proof, key_of = request.proof, book.estate.catalog.key_of

@@ -28,7 +28,7 @@ from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.leasing import reading
 from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
-from master.leasing.batch import Batch
+from master.leasing.batch import answer_to
 from master.leasing.committer import Committer
 from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
 from master.leasing.errands import caller_id
@@ -41,7 +41,6 @@ from master.leasing.refused import RefusedBook
 from master.leasing.removal import Deleted, DeleteProject, remove_project
 from master.leasing.requests import (
     AcquireSeats,
-    Answer,
     CloseLease,
     DatabaseOutdatedError,
     EndLease,
@@ -126,14 +125,13 @@ class LicenseMaster:
     async def open_lease(self, request: OpenLease) -> LeaseGranted:
         """Open a lease; an older one of the same PBX is fenced and its watchers told."""
         answer = await self._submit_having_learned(request)
-        assert isinstance(answer, LeaseGranted)
         self._metrics.leases_opened.inc()
         self._hub.wake(request.pbx)
         for notice in answer.notices:
             _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
         return self._with_draining(answer)
 
-    async def _submit_having_learned(self, request: OpenLease) -> Answer:
+    async def _submit_having_learned(self, request: OpenLease) -> LeaseGranted:
         """Submit an opening; what it shows that the database has never heard of, is learned from first."""
         while True:
             try:
@@ -144,7 +142,6 @@ class LicenseMaster:
     async def take_over_lease(self, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
         """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers told."""
         answer = await self._committer.submit(request)
-        assert isinstance(answer, LeaseGranted | TakeOverRefused)
         if isinstance(answer, TakeOverRefused):
             self._metrics.takeovers.labels("refused").inc()
             problems = [problem.message for problem in answer.problems]
@@ -157,13 +154,11 @@ class LicenseMaster:
 
     async def renew_lease(self, request: RenewLease) -> LeaseGranted:
         answer = await self._committer.submit(request)
-        assert isinstance(answer, LeaseGranted)
         self._metrics.leases_renewed.inc()
         return self._with_draining(answer)
 
     async def close_lease(self, request: CloseLease) -> LeaseClosed:
         answer = await self._committer.submit(request)
-        assert isinstance(answer, LeaseClosed)
         self._metrics.seats_returned.inc(answer.seats_returned)
         self._hub.wake(request.pbx)
         return answer
@@ -178,7 +173,6 @@ class LicenseMaster:
         if dry_run:
             return await self._would_end(request)
         answer = await self._committer.submit(request)
-        assert isinstance(answer, LeaseEnded)
         self._metrics.seats_returned.inc(answer.seats_returned)
         self._hub.wake(request.pbx)
         risk = sum(answer.at_risk.values())
@@ -190,10 +184,7 @@ class LicenseMaster:
         time = self._lease_time()
 
         def work(tx: Tx) -> NoReturn:
-            (answer,) = Batch(tx, self._estates, time).run([request])
-            if isinstance(answer, Exception):
-                raise answer
-            raise DryRun(answer)
+            raise DryRun(answer_to(tx, self._estates, time, request))
 
         try:
             await self._database.transact(work)
@@ -268,13 +259,11 @@ class LicenseMaster:
     async def acquire_seats(self, request: AcquireSeats) -> SeatsAcquired:
         """Grant or refuse each seat."""
         answer = await self._committer.submit(request)
-        assert isinstance(answer, SeatsAcquired)
         self._count(request, answer)
         return answer
 
     async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
         answer = await self._committer.submit(request)
-        assert isinstance(answer, SeatsReturned)
         held = sum(1 for outcome in answer.outcomes if not isinstance(outcome, Refusal) and outcome.was_held)
         self._metrics.seats_returned.inc(held)
         return answer
@@ -282,7 +271,6 @@ class LicenseMaster:
     async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
         """Settle the whole wanted set."""
         answer = await self._committer.submit(request)
-        assert isinstance(answer, SeatsSynced)
         self._metrics.seats_returned.inc(answer.seats_returned)
         self._count(request, answer)
         return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Generic, Protocol, TypeVar
 
 from master.domain.decide import Outcome, ReturnOutcome
 from master.domain.estate import Learning, Pbx
@@ -17,6 +18,9 @@ from master.domain.similar import closest
 from master.domain.standby import StandbyProblem
 from master.domain.versions import Version
 from master.leasing.fair_queue import Load, Urgency
+
+Answer = TypeVar("Answer", covariant=True)
+Found = TypeVar("Found", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,142 +79,6 @@ class RequestIdTakenError(Exception):
         super().__init__(
             f"request_id {request_id!r} was used before, for {used_for}: choose a new one for each request"
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenLease:
-    """Open a lease, or take the running one over."""
-
-    pbx: PbxName
-    caller: str
-    instance_id: str
-    request_id: str
-    software: Version
-    proof: Proof | None = None
-    """The last signed lease of this PBX, found genuine."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarriedOffline:
-    """What a standby carried while no master answered, on the strength of a standby lease found genuine."""
-
-    serial: int
-    carried_seconds: float
-    in_use: Mapping[str, int]
-    """Seats by license type."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeOverLease:
-    """Open the lease of a PBX that failed, by its standby; `pbx` is the one that failed."""
-
-    pbx: PbxName
-    caller: str
-    standby: PbxName
-    standby_epoch: int
-    instance_id: str
-    request_id: str
-    software: Version
-    reason: str = ""
-    force: bool = False
-    carried: CarriedOffline | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What a standby says of the standby leases that it has for a PBX of its project."""
-
-    primary: str
-    serial: int
-    discarded: bool
-    released_epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenewLease:
-    pbx: PbxName
-    caller: str
-    proven: PbxName | None
-    epoch: int
-    receipts: tuple[Receipt, ...] = ()
-    knows_end: float = 0.0
-    """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseLease:
-    """End a lease; all seats go back."""
-
-    pbx: PbxName
-    caller: str
-    proven: PbxName | None
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndLease:
-    """End a PBX's lease on an operator's word, and every promise in its name; all seats go back at once."""
-
-    pbx: PbxName
-    caller: str
-    reason: str
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcquireSeats:
-    """Acquire seats, each by itself."""
-
-    pbx: PbxName
-    caller: str
-    proven: PbxName | None
-    epoch: int
-    wants: Sequence[Want]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnSeats:
-    """Return seats, each by itself."""
-
-    pbx: PbxName
-    caller: str
-    proven: PbxName | None
-    epoch: int
-    keys: Sequence[SeatKey]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncSeats:
-    """Make what is held equal to what is wanted."""
-
-    pbx: PbxName
-    caller: str
-    proven: PbxName | None
-    epoch: int
-    wants: Sequence[Want]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReclaimSeats:
-    """End a lease that ran out and take back the seats of some of its holders."""
-
-    pbx: PbxName
-    caller: str
-    holders_max: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndClaims:
-    """Let go of the claims in a PBX's name that are past their end."""
-
-    pbx: PbxName
-    caller: str
-
-
-UnderLease = RenewLease | CloseLease | AcquireSeats | ReturnSeats | SyncSeats
-"""What is asked under an epoch; `proven` is the PBX that proved to ask, None in plain text, where nobody proves a name.
-"""
-Request = OpenLease | TakeOverLease | EndLease | ReclaimSeats | EndClaims | UnderLease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,17 +195,168 @@ class SeatsReclaimed:
     more: bool
 
 
-Answer = (
-    LeaseGranted
-    | TakeOverRefused
-    | LeaseClosed
-    | LeaseEnded
-    | SeatsAcquired
-    | SeatsReturned
-    | SeatsSynced
-    | SeatsReclaimed
-    | ClaimsEnded
-)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Generic[Answer]):
+    """What is asked for in a PBX's name; answered with an `Answer`."""
+
+    pbx: PbxName
+    caller: str
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> Answer:
+        """Have it answered, once its PBX is found."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderLease(Request[Answer]):
+    """What is asked for under an epoch."""
+
+    proven: PbxName | None
+    """The PBX that proved to ask; None in plain text, where nobody proves a name."""
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLease(Request[LeaseGranted]):
+    """Open a lease, or take the running one over."""
+
+    instance_id: str
+    request_id: str
+    software: Version
+    proof: Proof | None = None
+    """The last signed lease of this PBX, found genuine."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted:
+        return handlers.open(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedOffline:
+    """What a standby carried while no master answered, on the strength of a standby lease found genuine."""
+
+    serial: int
+    carried_seconds: float
+    in_use: Mapping[str, int]
+    """Seats by license type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOverLease(Request[LeaseGranted | TakeOverRefused]):
+    """Open the lease of a PBX that failed, by its standby; `pbx` is the one that failed."""
+
+    standby: PbxName
+    standby_epoch: int
+    instance_id: str
+    request_id: str
+    software: Version
+    reason: str = ""
+    force: bool = False
+    carried: CarriedOffline | None = None
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted | TakeOverRefused:
+        return handlers.take_over(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a standby says of the standby leases that it has for a PBX of its project."""
+
+    primary: str
+    serial: int
+    discarded: bool
+    released_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewLease(UnderLease[LeaseGranted]):
+    receipts: tuple[Receipt, ...] = ()
+    knows_end: float = 0.0
+    """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted:
+        return handlers.renew(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseLease(UnderLease[LeaseClosed]):
+    """End a lease; all seats go back."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseClosed:
+        return handlers.close(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndLease(Request[LeaseEnded]):
+    """End a PBX's lease on an operator's word, and every promise in its name; all seats go back at once."""
+
+    reason: str
+    request_id: str
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseEnded:
+        return handlers.end(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcquireSeats(UnderLease[SeatsAcquired]):
+    """Acquire seats, each by itself."""
+
+    wants: Sequence[Want]
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsAcquired:
+        return handlers.acquire(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnSeats(UnderLease[SeatsReturned]):
+    """Return seats, each by itself."""
+
+    keys: Sequence[SeatKey]
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsReturned:
+        return handlers.give_back(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncSeats(UnderLease[SeatsSynced]):
+    """Make what is held equal to what is wanted."""
+
+    wants: Sequence[Want]
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsSynced:
+        return handlers.sync(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimSeats(Request[SeatsReclaimed]):
+    """End a lease that ran out and take back the seats of some of its holders."""
+
+    holders_max: int
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsReclaimed:
+        return handlers.reclaim(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndClaims(Request[ClaimsEnded]):
+    """Let go of the claims in a PBX's name that are past their end."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> ClaimsEnded:
+        return handlers.end_claims(found, self)
+
+
+class Handlers(Protocol[Found]):
+    """Who answers requests, one method for each kind; a `Found` is a request whose PBX is found."""
+
+    def open(self, found: Found, request: OpenLease, /) -> LeaseGranted: ...
+    def take_over(self, found: Found, request: TakeOverLease, /) -> LeaseGranted | TakeOverRefused: ...
+    def renew(self, found: Found, request: RenewLease, /) -> LeaseGranted: ...
+    def close(self, found: Found, request: CloseLease, /) -> LeaseClosed: ...
+    def end(self, found: Found, request: EndLease, /) -> LeaseEnded: ...
+    def acquire(self, found: Found, request: AcquireSeats, /) -> SeatsAcquired: ...
+    def give_back(self, found: Found, request: ReturnSeats, /) -> SeatsReturned: ...
+    def sync(self, found: Found, request: SyncSeats, /) -> SeatsSynced: ...
+    def reclaim(self, found: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
+    def end_claims(self, found: Found, request: EndClaims, /) -> ClaimsEnded: ...
 
 
 _BYTES = 400
@@ -347,7 +366,7 @@ _BYTES_PER_LETTER = 2
 _HOLDER = attrgetter("holder")
 
 
-def load_of(request: Request) -> Load:
+def load_of(request: Request[object]) -> Load:
     """How much work a request is, in seats, and about how many bytes it takes while it waits."""
     match request:
         case AcquireSeats(wants=items) | SyncSeats(wants=items) | ReturnSeats(keys=items):
@@ -359,7 +378,7 @@ def load_of(request: Request) -> Load:
             return Load(1, _BYTES)
 
 
-def urgency_of(request: Request) -> Urgency:
+def urgency_of(request: Request[object]) -> Urgency:
     """What comes first: leases, then seats that are given back."""
     match request:
         case AcquireSeats() | SyncSeats():
@@ -370,7 +389,7 @@ def urgency_of(request: Request) -> Urgency:
             return Urgency.LEASE
 
 
-def lane_of(request: Request) -> Hashable:
+def lane_of(request: Request[object]) -> Hashable:
     """Whose turn it takes. What a PBX opens, acquires, returns and closes is done in the order in which it asked; a
     renewal waits for none of that, and neither does what others ask about the PBX, a standby for its primary too."""
     match request:

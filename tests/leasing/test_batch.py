@@ -10,7 +10,6 @@ from master.leasing.batch import Batch
 from master.leasing.estates import Estates
 from master.leasing.requests import (
     AcquireSeats,
-    Answer,
     LeaseGranted,
     OpenLease,
     PbxName,
@@ -43,7 +42,7 @@ async def test_a_lease_that_expires_and_is_opened_in_one_batch_starts_with_nothi
     spec = project_spec(project({"PBX-Port12": 5}, ttl_seconds=60, grace_seconds=0))
     applied = ApplyProject(spec=spec, caller="test", request_id="apply", dry_run=False)
 
-    async def run(now: float, *requests: Request) -> list[Answer | Exception]:
+    async def run(now: float, *requests: Request[object]) -> list[object]:
         return await database.transact(lambda tx: Batch(tx, estates, _at(now)).run(requests))
 
     try:

@@ -87,14 +87,10 @@ def _wanting(name: str, *holders: str, epoch: int = 1) -> AcquireSeats:
     return AcquireSeats(pbx=PbxName(PROJECT, name), caller="test", proven=None, epoch=epoch, wants=wants)
 
 
-async def _submitted(bench: Bench, *requests: object) -> list[asyncio.Task[object]]:
-    tasks = [asyncio.create_task(_submit(bench, request)) for request in requests]
+async def _submitted(bench: Bench, *requests: Request[object]) -> list[asyncio.Task[object]]:
+    tasks = [asyncio.create_task(bench.committer.submit(request)) for request in requests]
     await asyncio.sleep(0)
     return tasks
-
-
-async def _submit(bench: Bench, request: object) -> object:
-    return await bench.committer.submit(request)  # type: ignore[arg-type]
 
 
 def _batches(bench: Bench) -> float:
@@ -174,12 +170,12 @@ async def test_a_pbx_is_served_with_the_next_batch_whatever_another_asks(bench: 
     """Berlin asks for much, each a batch of its own; what Paris asks later is done before Berlin's next."""
     order: list[str] = []
 
-    async def asked(request: Request) -> None:
+    async def asked(request: Request[object]) -> None:
         await bench.committer.submit(request)
         order.append(f"{request.pbx.pbx} {type(request).__name__}")
 
     paris = PbxName(PROJECT, "paris")
-    requests: list[Request] = [
+    requests: list[Request[object]] = [
         *[_wanting("berlin", *(f"n-{n}" for n in range(120)))] * 4,
         _wanting("paris", "anna"),
         ReturnSeats(pbx=paris, caller="test", proven=None, epoch=1, keys=[SeatKey("port", HolderKind.USER, "anna")]),
