@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ class Admission:
         self._method = method
         self._gate = gate
         self._message_seconds = message_seconds
+        self._answers_by_stream = plain.response_streaming
         parse: Any = plain.request_deserializer
         self._parse = parse
         self._kind: Descriptor = parse.__self__.DESCRIPTOR
@@ -57,7 +58,8 @@ class Admission:
 
     @asynccontextmanager
     async def call(self, context: Context) -> AsyncIterator[Any]:
-        """A call while it is served, by its request.
+        """A call while it is served, by its request. One that is answered by a stream may last: it counts among its
+        caller's streams from here on, and its certificate is looked at meanwhile.
 
         Raises:
             AccessDeniedError: it is not for its caller.
@@ -71,29 +73,18 @@ class Admission:
             return
         found = gate.enter(self._method, context)
         _prove(found.identity, context)
-        with gate.call(found, self._method, context.peer()) as share:
+        with ExitStack() as served:
+            share = served.enter_context(gate.call(found, self._method, context.peer()))
             request = await self._request(context, found.identity.role, share)
             await gate.judge(found, self._method, request, context)
-            yield request
-
-    @asynccontextmanager
-    async def stream(self, context: Context) -> AsyncIterator[Any]:
-        """The same for a call that is answered by a stream, which may last; its certificate is looked at meanwhile."""
-        if (gate := self._gate) is None:
-            caller_of_call.set(_self_named(context))
-            yield await self._request(context, None, None)
-            return
-        found = gate.enter(self._method, context)
-        _prove(found.identity, context)
-        with gate.call(found, self._method, context.peer()) as share:
-            request = await self._request(context, found.identity.role, share)
-            await gate.judge(found, self._method, request, context)
-        with gate.stream(found, self._method, context.peer()):
+            if self._answers_by_stream:
+                served.close()
+                served.enter_context(gate.stream(found, self._method, context.peer()))
             yield request
 
     @asynccontextmanager
     async def conversation(self, context: Context) -> AsyncIterator[AsyncIterator[Any]]:
-        """The same for a call that asks by a stream as well: reflection, whose requests name nobody."""
+        """A call that asks by a stream as well, while it is served: reflection, whose requests name nobody."""
         if (gate := self._gate) is None:
             caller_of_call.set(_self_named(context))
             yield self._requests(context, None)

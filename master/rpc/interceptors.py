@@ -74,7 +74,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if plain.request_streaming:
             behaviour = _stream(plain.stream_stream, count, admission.conversation)
         elif plain.response_streaming:
-            behaviour = _stream(plain.unary_stream, count, admission.stream)
+            behaviour = _stream(plain.unary_stream, count, admission.call)
         else:
             return grpc.stream_unary_rpc_method_handler(
                 _unary(plain.unary_unary, count, admission), None, plain.response_serializer
