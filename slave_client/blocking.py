@@ -1,28 +1,54 @@
 """The synchronous face of the client, for a PBX without an event loop.
 
-Same names, same meaning; each call blocks its own thread until the answer is there. The client lives on an event loop
-in a thread of its own, where the callbacks run, too. `call_allowed` never blocks: see the emergency rule in `calls`.
+Same names, same meaning, taken from `SlaveClient` itself; each call blocks its own thread until the answer is there.
+The client lives on an event loop in a thread of its own, where the callbacks run, too. `call_allowed` never blocks: see
+the emergency rule in `calls`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from slave_client.book import Held
 from slave_client.callbacks import OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, call_allowed
-from slave_client.client import TAKEOVER_WAIT_SECONDS, SlaveClient
+from slave_client.client import SlaveClient
 from slave_client.config import ClientConfig
 from slave_client.line import Line
 from slave_client.report import Report
-from slave_client.seats import Outcome, ReturnOutcome, Synced, Want
 from slave_client.states import State
 
 Answer = TypeVar("Answer")
+Given = ParamSpec("Given")
+
+
+def _blocking(
+    method: Callable[Concatenate[SlaveClient, Given], Coroutine[Any, Any, Answer]],
+) -> Callable[Concatenate[BlockingSlaveClient, Given], Answer]:
+    """Make a method that does the same and blocks the caller's thread; parameters, types and docstring stay."""
+
+    @functools.wraps(method)
+    def call(client: BlockingSlaveClient, /, *given: Given.args, **named: Given.kwargs) -> Answer:
+        return client._wait(method(client._running, *given, **named))
+
+    return call
+
+
+def _blocking_with_a_client(
+    method: Callable[Concatenate[SlaveClient, Given], Coroutine[Any, Any, SlaveClient]],
+) -> Callable[Concatenate[BlockingSlaveClient, Given], BlockingSlaveClient]:
+    """Do as `_blocking`, for a method that gives a client: it lives in the same thread, and ends with the first one."""
+
+    @functools.wraps(method)
+    def call(client: BlockingSlaveClient, /, *given: Given.args, **named: Given.kwargs) -> BlockingSlaveClient:
+        return client._beside(client._wait(method(client._running, *given, **named)))
+
+    return call
 
 
 class BlockingSlaveClient:
@@ -41,8 +67,8 @@ class BlockingSlaveClient:
         on_notice: OnNotice | None = None,
         line: Line | None = None,
     ) -> None:
-        self._make: Callable[[], SlaveClient] = lambda: SlaveClient(
-            config, on_state=on_state, on_seat=on_seat, on_notice=on_notice, line=line
+        self._make = functools.partial(
+            SlaveClient, config, on_state=on_state, on_seat=on_seat, on_notice=on_notice, line=line
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="slave-client", daemon=True)
@@ -84,64 +110,13 @@ class BlockingSlaveClient:
             self._wait(self._running.stop())
         self._end_thread()
 
-    def acquire(self, want: Want) -> Outcome:
-        """Acquire one seat; see `SlaveClient.acquire`."""
-        return self._wait(self._running.acquire(want))
-
-    def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Acquire seats; see `SlaveClient.acquire_many`."""
-        return self._wait(self._running.acquire_many(wants))
-
-    def return_seat(self, want: Want) -> ReturnOutcome:
-        """Return one seat; see `SlaveClient.return_seat`."""
-        return self._wait(self._running.return_seat(want))
-
-    def return_seats(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
-        """Return seats; see `SlaveClient.return_seats`."""
-        return self._wait(self._running.return_seats(wants))
-
-    def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what is held equal to what is wanted; see `SlaveClient.sync`."""
-        return self._wait(self._running.sync(wants))
-
-    def wait_for_state(self, *states: State, timeout_seconds: float | None = None) -> State:
-        """Wait until one of the states is entered, or is the present one. Raises TimeoutError."""
-        return self._wait(self._running.wait_for_state(*states, timeout_seconds=timeout_seconds))
-
-    def take_over(
-        self,
-        primary: str,
-        *,
-        reason: str = "",
-        force: bool = False,
-        wait_seconds: float = TAKEOVER_WAIT_SECONDS,
-        on_state: OnState | None = None,
-        on_seat: OnSeat | None = None,
-        on_notice: OnNotice | None = None,
-    ) -> BlockingSlaveClient:
-        """Carry the seats of a PBX that failed, and return a started client for them; see `SlaveClient.take_over`.
-
-        It lives in this client's thread: leaving this one stops it as well.
-        """
-        client = self._wait(
-            self._running.take_over(
-                primary,
-                reason=reason,
-                force=force,
-                wait_seconds=wait_seconds,
-                on_state=on_state,
-                on_seat=on_seat,
-                on_notice=on_notice,
-            )
-        )
-        for known in self._carrying:
-            if known._client is client:
-                return known
-        carried = BlockingSlaveClient(client.config)
-        carried._loop.close()
-        carried._loop, carried._thread, carried._client, carried._is_carried = self._loop, self._thread, client, True
-        self._carrying = [*(one for one in self._carrying if not one._ended), carried]
-        return carried
+    acquire = _blocking(SlaveClient.acquire)
+    acquire_many = _blocking(SlaveClient.acquire_many)
+    return_seat = _blocking(SlaveClient.return_seat)
+    return_seats = _blocking(SlaveClient.return_seats)
+    sync = _blocking(SlaveClient.sync)
+    wait_for_state = _blocking(SlaveClient.wait_for_state)
+    take_over = _blocking_with_a_client(SlaveClient.take_over)
 
     def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
         """Tell whether a call may be made or go on: at once, from any thread, in any state, started or not."""
@@ -165,6 +140,17 @@ class BlockingSlaveClient:
         if self._ended:
             return self._running.report()
         return self._wait(self._reported())
+
+    def _beside(self, client: SlaveClient) -> BlockingSlaveClient:
+        """Return the blocking side of a client that this one's thread runs."""
+        for known in self._carrying:
+            if known._client is client:
+                return known
+        carried = BlockingSlaveClient(client.config)
+        carried._loop.close()
+        carried._loop, carried._thread, carried._client, carried._is_carried = self._loop, self._thread, client, True
+        self._carrying = [*(known for known in self._carrying if not known._ended), carried]
+        return carried
 
     async def _started(self) -> SlaveClient:
         client = self._make()
