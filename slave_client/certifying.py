@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from licensemaster.v1 import document_pb2, license_pb2
+from slave_client.config import ConfigError
 from slave_client.device_key import DeviceKey, DeviceKeyError
 from slave_client.documents import DocumentError
-from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.master_failures import MasterError, Trouble
+from slave_client.masters import Masters
 from slave_client.notices import NoticeBoard, NoticeKind
 
 
@@ -32,6 +34,14 @@ class Certifier:
         self._problems: dict[bytes, str] = {}
         self._under_way = b""
         self._working: asyncio.Task[None] | None = None
+
+    async def check_device(self) -> None:
+        """Make sure at the start that the device's folder can be used; raises ConfigError."""
+        if self._device_dir is not None:
+            try:
+                await asyncio.to_thread(DeviceKey.load, self._device_dir)
+            except DeviceKeyError as failure:
+                raise ConfigError(f"device_dir: {failure}") from failure
 
     def asked(self, requests: Sequence[document_pb2.SignedDocument]) -> None:
         """Note what the master asks for now; what was not handed in yet is worked on from here on."""

@@ -2,7 +2,7 @@
 
 Decides: what is done on entering a state (seats are lost, files are removed, callbacks are called), and in which order
 a client starts and ends. The parts: `keeper` keeps the lease, `watcher` listens, `desk` acquires and returns, `book`
-and `standing` remember, `keepsake` writes to disk.
+and `standing` remember, `kept_state` has what a restart needs.
 
 EMERGENCY RULE: emergency calls and running calls never depend on this client; see `calls`.
 """
@@ -10,47 +10,37 @@ EMERGENCY RULE: emergency calls and running calls never depend on this client; s
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-import uuid
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from licensemaster.v1 import lease_pb2
+from slave_client.background import Background
 from slave_client.backoff import Backoff
 from slave_client.book import Book, Held
 from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.certifying import Certifier
 from slave_client.clocks import Clock, SystemClock
-from slave_client.config import ClientConfig, ConfigError
+from slave_client.config import ClientConfig
 from slave_client.desk import SeatDesk
-from slave_client.device_key import DeviceKey, DeviceKeyError
-from slave_client.keeper import LeaseKeeper, Memory
-from slave_client.keepsake import Keepsake
+from slave_client.keeper import LeaseKeeper
+from slave_client.kept_state import KeptState
 from slave_client.line import Line
-from slave_client.masters import MasterError, Masters
+from slave_client.master_failures import MasterError
+from slave_client.masters import Masters
 from slave_client.notices import Notice, NoticeBoard, NoticeKind
-from slave_client.promise import Promise, WallClock, proof_of, remaining_after_restart
 from slave_client.report import Report
 from slave_client.seats import LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
 from slave_client.shelf import NoShelf, Shelf
-from slave_client.standby import OwnOpener, Takeover, TakeoverError
+from slave_client.standby import OwnOpener, Takeover
 from slave_client.standing import Standing
-from slave_client.state_dir import Identity, KeptLease, StateDir, recover
 from slave_client.states import Event, State
 from slave_client.watcher import LeaseWatcher, Listener
 
-_log = logging.getLogger("slave_client")
-
-_AGING_SECONDS = 60.0
 TAKEOVER_WAIT_SECONDS = 30.0
 """How long a takeover waits for evidence that the other PBX is gone, unless it is told otherwise."""
-_DECIDED = frozenset({State.CONNECTED, State.OFFLINE, *(state for state in State if state.is_final)})
 
 
 class SlaveClient:
@@ -90,22 +80,22 @@ class SlaveClient:
         self._book = Book()
         self._board = NoticeBoard(self._callbacks.notice)
         self._standing = Standing(self._clock, self._entered)
-        self._masters = Masters(config, self._line, tell=self._tell_tls)
-        self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
-        self._state_dir = state_dir = StateDir(config.state_dir) if config.state_dir else None
+        self._masters = Masters(config, self._line, tell=self._board.set_own)
+        self._kept = KeptState(
+            config=config,
+            standing=self._standing,
+            book=self._book,
+            board=self._board,
+            clock=self._clock,
+            takeover=takeover,
+        )
+        self._keepsake = self._kept.keepsake
         self._shelf = Shelf(
             standby=config.pbx,
-            state_dir=state_dir,
+            state_dir=self._kept.state_dir,
             clock=self._clock,
             board=self._board,
-            trusted_keys=self._trusted_keys,
-        )
-        self._keepsake = Keepsake(
-            state_dir,
-            snapshot=self._snapshot,
-            problem=self._tell_disk_problem,
-            every_seconds=config.save_every_seconds,
-            clock=self._clock,
+            trusted_keys=self._kept.trusted_keys,
         )
         self._desk = SeatDesk(
             config=config,
@@ -121,8 +111,7 @@ class SlaveClient:
         )
         self._certifier = Certifier(device_dir=config.device_dir, masters=self._masters, board=self._board)
         self._keeper: LeaseKeeper | None = None
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     # Starting and ending.
 
@@ -144,13 +133,14 @@ class SlaveClient:
             FolderInUseError: somebody else uses the state directory, or that of which it is a copy.
             RuntimeError: the client was started before.
         """
-        if self._tasks or self._standing.state is not State.STARTING:
+        if self._keeper is not None or self._standing.state is not State.STARTING:
             raise RuntimeError("a client is started once; make a new one")
         try:
-            await self._check_files()
-            memory = await self._resume()
+            await self._masters.read_certificates()
+            await self._certifier.check_device()
+            memory = await self._kept.resume()
         except BaseException:
-            self._leave_state_dir()
+            self._kept.leave()
             raise
         listener = Listener(
             standing=self._standing,
@@ -165,13 +155,13 @@ class SlaveClient:
                 OwnOpener(
                     config=self._config,
                     masters=self._masters,
-                    instance_id=self._identity.instance_id,
-                    proof=self._proof,
+                    instance_id=self._kept.instance_id,
+                    proof=self._kept.proof,
                 )
                 if self._takeover is None
                 else self._takeover.opener(
                     masters=self._masters,
-                    instance_id=self._identity.instance_id,
+                    instance_id=self._kept.instance_id,
                     book=self._book,
                     clock=self._clock,
                 )
@@ -185,8 +175,8 @@ class SlaveClient:
             clock=self._clock,
             backoff=self._backoff,
             memory=memory,
-            trusted_keys=self._trusted_keys,
-            on_lease=self._lease_came,
+            trusted_keys=self._kept.trusted_keys,
+            on_lease=self._kept.lease_came,
         )
         watcher = LeaseWatcher(
             pbx=self._config.pbx,
@@ -197,17 +187,15 @@ class SlaveClient:
             backoff=self._backoff,
             hurry=self._keeper.hurry,
         )
-        work = (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._age())
-        self._tasks = tuple(asyncio.create_task(part) for part in work)
-        for task in self._tasks:
-            task.add_done_callback(_log_crash)
+        for work in (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._kept.age()):
+            self._background.run(work)
 
     async def close(self) -> int:
         """Close the lease, so that its seats go back, and return how many did.
 
         Returns 0 where no master could be told; they go back when the lease ends then, and a notice says so.
         """
-        await self._end_tasks()
+        await self._background.cancel()
         returned = 0
         try:
             if not self._standing.state.is_final:
@@ -220,7 +208,7 @@ class SlaveClient:
 
     async def stop(self) -> None:
         """Leave without closing: a restart that finds the state directory carries on with the lease and its seats."""
-        await self._end_tasks()
+        await self._background.cancel()
         if not self._standing.state.is_final:
             await self._keepsake.save_now()
         self._standing.happened(Event.STOPPED, "the PBX stopped the client and keeps its lease")
@@ -312,25 +300,17 @@ class SlaveClient:
         Raises TakeoverError where the master refuses, or where none answers and there is no standby lease in force.
         """
         before = self._carrying.get(primary)
-        if before is not None and not before.state.is_final:
-            return before
         if before is not None:
+            if not before.state.is_final:
+                return before
             await before.stop()  # its folder is needed
         await self._shelf.load(primary)
         await self._standing.judged.wait()  # it takes a lease of its own, or that no master answers
         takeover = Takeover(
             standby=self._config, primary=primary, reason=reason, force=force, own=self._standing, shelf=self._shelf
         )
-        name = primary.rpartition("/")[2]
-        state_dir = self._config.state_dir / f"carrying-{name}" if self._config.state_dir is not None else None
         client = SlaveClient(
-            replace(
-                self._config,
-                pbx=primary,
-                state_dir=state_dir,
-                device_dir=None,  # it has not that PBX's device
-                trusted_keys=self._trusted_keys(),
-            ),
+            takeover.config(self._kept.trusted_keys()),
             on_state=on_state,
             on_seat=on_seat,
             on_notice=on_notice,
@@ -340,21 +320,10 @@ class SlaveClient:
         )
         await client.start()
         try:
-            await client._standing.judged.wait()
-            if takeover.waits:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait_seconds):
-                        await client._standing.wait_for(_DECIDED)
+            await takeover.decide(client._standing, wait_seconds)
         except BaseException:
             await client.stop()
             raise
-        if takeover.problems or client.state not in (State.CONNECTED, State.OFFLINE):
-            why = client.report().why
-            await client.stop()
-            message = "; ".join(problem.message for problem in takeover.problems) or (
-                f"no master answers, and no standby lease for {primary} is in force ({why})"
-            )
-            raise TakeoverError(message, takeover.problems)
         self._carrying[primary] = client
         return client
 
@@ -406,85 +375,16 @@ class SlaveClient:
 
     # How the parts work together.
 
-    async def _resume(self) -> Memory:
-        """Take over what the state directory has, as far as it can be relied on."""
-        if self._state_dir is None:
-            self._rely_on_standby_lease()
-            return Memory.BLANK
-        await asyncio.to_thread(self._state_dir.claim)
-        found = await asyncio.to_thread(
-            recover, self._state_dir, pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
-        )
-        if found.problems:
-            self._board.raise_own(NoticeKind.STATE_SET_ASIDE, " ".join(found.problems))
-        if found.identity is not None:
-            self._state_dir.claim_identity(found.identity.instance_id)
-            self._identity = found.identity
-        else:
-            self._state_dir.claim_identity(self._identity.instance_id)
-            await self._keepsake.save_identity(self._identity)
-        if found.lease is not None:
-            self._rely_on(found.lease)
-        else:
-            self._rely_on_standby_lease()
-        return Memory.BLANK if found.identity is None or found.problems else Memory.INTACT
-
-    def _rely_on_standby_lease(self) -> None:
-        found = self._takeover.find_document() if self._takeover is not None else None
-        if found is not None:
-            lease, end = found
-            self._book.allow(lease.seats)
-            self._standing.hold(lease.promise, end=end)
-
-    def _rely_on(self, kept: KeptLease) -> None:
-        wall = self._clock.wall()
-        remaining, clock = remaining_after_restart(
-            kept.promise, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=kept.remaining_seconds
-        )
-        if clock is WallClock.SET_BACK:
-            message = (
-                f"the clock reads less than before the restart; of the kept lease {remaining:.0f} s remain at most"
-            )
-            self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
-        self._book.restore(held=kept.held, idle=kept.idle)
-        self._standing.hold(kept.promise, end=self._clock.now() + remaining)
-
-    async def _lease_came(self, promise: Promise) -> None:
-        if not self._config.trusted_keys and self._identity.pinned_key != promise.public_key:
-            self._identity = replace(self._identity, pinned_key=promise.public_key)
-            await self._keepsake.save_identity(self._identity)
-        self._keepsake.changed()
-
-    def _proof(self) -> lease_pb2.LeaseProof | None:
-        promise = self._standing.promise
-        return None if promise is None else proof_of(promise, self._book.in_use())
-
-    def _trusted_keys(self) -> tuple[bytes, ...]:
-        if self._config.trusted_keys:
-            return self._config.trusted_keys
-        return (self._identity.pinned_key,) if self._identity.pinned_key else ()
-
-    def _snapshot(self) -> KeptLease | None:
-        standing = self._standing
-        by_document = self._takeover is not None and self._takeover.document is not None
-        if standing.promise is None or (by_document and standing.epoch is None):
-            return None
-        return KeptLease(
-            promise=standing.promise,
-            remaining_seconds=standing.remaining_seconds(),
-            saved_wall=self._clock.wall(),
-            held=self._book.held,
-            idle=self._book.idle,
-        )
-
     def _entered(self, old: State, new: State, event: Event, why: str) -> None:
         if new is State.EXPIRED:
             self._lose_seats(LossCause.EXPIRED, why)
         elif new is State.FENCED:
             self._lose_seats(LossCause.FENCED if self._takeover is None else LossCause.HANDED_BACK, why)
             self._book.forget_all()
+        elif new is State.CONNECTED:
+            self._book.allow_no_more()
         if self._takeover is not None:
-            self._pass_through(self._takeover, new)
+            self._takeover.entered(new, now=self._clock.now(), epoch=self._standing.epoch or 0)
         if new in (State.EXPIRED, State.FENCED):
             self._keepsake.changed_for_good()
         elif not new.is_final:
@@ -493,86 +393,23 @@ class SlaveClient:
         if event is Event.LEASE_UNKNOWN:
             self.look_again()
 
-    def _pass_through(self, takeover: Takeover, new: State) -> None:
-        """What a state means for the takeover that this client is."""
-        if new is State.OFFLINE:
-            takeover.carries_offline(self._clock.now())
-        elif new is State.CONNECTED:
-            self._book.allow_no_more()
-            self._do(takeover.connected(self._standing.epoch or 0))
-        elif new in (State.EXPIRED, State.FENCED):
-            self._do(takeover.ended())
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-        task.add_done_callback(_log_crash)
-
     def _lose_seats(self, cause: LossCause, why: str) -> None:
         for want in self._book.lose_all():
             self._callbacks.seat(Lost(want=want, cause=cause, message=why))
-
-    async def _age(self) -> None:
-        """While offline, note on disk now and then how much of the lease is used up, whatever the wall clock says."""
-        while not self._standing.state.is_final:
-            await self._clock.sleep(_AGING_SECONDS)
-            if self._standing.state is State.OFFLINE:
-                self._keepsake.changed()
 
     async def _check_line(self) -> None:
         if self._keeper is not None:
             await self._keeper.check_line()
 
-    async def _end_tasks(self) -> None:
-        tasks, self._tasks = self._tasks, ()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
     async def _leave(self) -> None:
         for carrying in self._carrying.values():
             await carrying.stop()
         try:
-            await asyncio.gather(*self._chores)
+            if self._takeover is not None:
+                await self._takeover.finish()
             await self._masters.close()
             await self._certifier.stop()
             await self._desk.stop()
             await self._keepsake.stop()
         finally:
-            self._leave_state_dir()
-
-    def _leave_state_dir(self) -> None:
-        if self._state_dir is not None:
-            self._state_dir.leave()
-
-    async def _check_files(self) -> None:
-        """Find out now what would otherwise show as a master that does not answer; raises ConfigError."""
-        try:
-            await self._masters.read_certificates()
-        except ValueError as failure:
-            raise ConfigError(str(failure)) from failure
-        if self._config.device_dir is not None:
-            try:
-                await asyncio.to_thread(DeviceKey.load, self._config.device_dir)
-            except DeviceKeyError as failure:
-                raise ConfigError(f"device_dir: {failure}") from failure
-
-    def _tell_tls(self, kind: NoticeKind, problem: str | None) -> None:
-        if problem is None:
-            self._board.clear_own(kind)
-        else:
-            self._board.raise_own(kind, problem)
-
-    def _tell_disk_problem(self, problem: OSError | None) -> None:
-        if problem is None:
-            self._board.clear_own(NoticeKind.STATE_NOT_SAVED)
-        else:
-            message = f"{self._config.state_dir} cannot be written ({problem}); after a restart nothing will be known"
-            self._board.raise_own(NoticeKind.STATE_NOT_SAVED, message)
-
-
-def _log_crash(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (failure := task.exception()) is not None:
-        _log.error("a background task of the slave client failed", exc_info=failure)
+            self._kept.leave()

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from licensemaster.v1 import lease_pb2
 from slave_client.backoff import Backoff
@@ -21,7 +21,9 @@ from slave_client.clocks import Clock
 from slave_client.config import ClientConfig
 from slave_client.joiner import Joiner
 from slave_client.keepsake import Keepsake
-from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.master_failures import MasterError, Trouble
+from slave_client.masters import Masters
+from slave_client.offline_answers import OfflineAnswers
 from slave_client.patience import Patience
 from slave_client.revoking import Revoker
 from slave_client.seat_messages import outcome_from_result, outcome_from_return, seat_from_want
@@ -70,17 +72,6 @@ class Occasion(Enum):
     """The master has what it had, unless this site has changed something."""
 
 
-_LOCAL_REFUSALS: Final[dict[State, tuple[Reason, str]]] = {
-    State.STARTING: (Reason.NO_LEASE, "no master was reached since the start, and no lease is in force"),
-    State.CONNECTED: (Reason.NO_ANSWER, "the master gave no answer in time"),
-    State.OFFLINE: (Reason.OFFLINE, "the master does not answer, and no seat that this site holds is idle"),
-    State.EXPIRED: (Reason.NO_LEASE, "the lease is over, and no master was reached to open a new one"),
-    State.FENCED: (Reason.FENCED, "another installation took over this PBX's lease"),
-    State.CLOSED: (Reason.CLOSED, "the client was closed"),
-    State.STOPPED: (Reason.CLOSED, "the client was stopped"),
-}
-
-
 class SeatDesk:
     """Acquires and returns the seats of one client.
 
@@ -116,6 +107,7 @@ class SeatDesk:
         self._settler = Settler(
             pbx=config.pbx, book=book, standing=standing, masters=masters, keepsake=keepsake, tell=tell
         )
+        self._offline = OfflineAnswers(book=book, standing=standing)
         self._turn = asyncio.Lock()
         self.revoker = Revoker(
             config=config,
@@ -231,7 +223,7 @@ class SeatDesk:
         await self._patience.judged()
         async with self._turn:
             if self._standing.state is not State.CONNECTED:
-                results = [self._offline(operation) for operation in operations]
+                results = [self._answered_offline(operation) for operation in operations]
             else:
                 results = await self._online(operations)
         for result in results:
@@ -252,7 +244,7 @@ class SeatDesk:
     async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
         epoch = self._standing.epoch
         if not wants or epoch is None:
-            return [self._acquire_offline(want) for want in wants]
+            return [self._offline.acquire(want) for want in wants]
         request = lease_pb2.AcquireSeatsRequest(
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
@@ -263,7 +255,7 @@ class SeatDesk:
                 return [outcome for half in _halves(wants) for outcome in await self._acquire(half)]
             return self._not_acquired(wants, failure, epoch)
         if self._standing.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
-            return [self._acquire_offline(want) for want in wants]
+            return [self._offline.acquire(want) for want in wants]
         outcomes = [outcome_from_result(want, result) for want, result in zip(wants, response.results, strict=True)]
         for outcome in outcomes:
             if isinstance(outcome, Granted):
@@ -278,12 +270,12 @@ class SeatDesk:
                 self.settle_later()
         if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
             return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
-        return [self._acquire_offline(want, str(failure)) for want in wants]
+        return [self._offline.acquire(want, str(failure)) for want in wants]
 
     async def _return(self, wants: Sequence[Want]) -> Sequence[ReturnOutcome]:
         epoch = self._standing.epoch
         if not wants or epoch is None:
-            return [self._return_offline(want) for want in wants]
+            return [self._offline.give_back(want) for want in wants]
         given_up = [self._book.give_up(want) for want in wants]
         if any(given_up):
             await self._keepsake.save_now()
@@ -319,24 +311,12 @@ class SeatDesk:
             if held is not None:
                 self._book.stays(held)
 
-    # Without the master.
-
-    def _offline(self, operation: Operation) -> Outcome | Returned:
+    def _answered_offline(self, operation: Operation) -> Outcome | Returned:
         if operation.action is Action.ACQUIRE:
-            return self._acquire_offline(operation.want)
-        return self._return_offline(operation.want)
+            return self._offline.acquire(operation.want)
+        return self._offline.give_back(operation.want)
 
-    def _acquire_offline(self, want: Want, detail: str = "") -> Outcome:
-        state = self._standing.state
-        if state is State.OFFLINE and (grant := self._book.acquire_offline(want)):
-            return grant
-        if state is State.STARTING and not detail:
-            detail = self._standing.why
-        reason, message = _LOCAL_REFUSALS[state]
-        return Refused(want=want, reason=reason, message=f"{message}: {detail}" if detail else message)
-
-    def _return_offline(self, want: Want) -> Returned:
-        return Returned(want=want, held=self._book.return_offline(want), source=Source.LOCAL)
+    # Callers that are gone.
 
     def _orphaned(self, operation: Operation, result: Outcome | Returned) -> None:
         """Give a seat back that was granted to a caller who is gone."""
@@ -360,7 +340,7 @@ class SeatDesk:
             if self._standing.state is State.CONNECTED:
                 self.settle_later()
             return Synced(
-                outcomes=tuple(self._book.already(want) or self._acquire_offline(want, str(failure)) for want in wants),
+                outcomes=tuple(self._book.already(want) or self._offline.acquire(want, str(failure)) for want in wants),
                 seats_returned=0,
             )
 
@@ -368,8 +348,8 @@ class SeatDesk:
         wanted = {want.key for want in wants}
         unwanted = [held.want for held in self._book.held if held.want.key not in wanted]
         for want in unwanted:
-            self._tell(self._return_offline(want))
-        outcomes = tuple(self._acquire_offline(want) for want in wants)
+            self._tell(self._offline.give_back(want))
+        outcomes = tuple(self._offline.acquire(want) for want in wants)
         if not self._standing.state.is_final:
             self._book.still_wanted(wants)
         self._keepsake.changed()

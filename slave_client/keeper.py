@@ -21,7 +21,8 @@ from slave_client.backoff import Backoff
 from slave_client.clocks import Clock
 from slave_client.config import ClientConfig
 from slave_client.desk import Occasion, SeatDesk
-from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.master_failures import MasterError, Trouble
+from slave_client.masters import Masters
 from slave_client.notices import NoticeBoard, NoticeKind
 from slave_client.promise import Promise, PromiseError, verify
 from slave_client.standing import Standing

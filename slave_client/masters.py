@@ -1,14 +1,13 @@
 """The masters' addresses and the calls to them: the only module that does gRPC.
 
-Decides: which address is used, and what a failed call means (one table by error reason, one by status). Leaves to
-others: retries, and what follows from a failure.
+Decides: which address is used, and when a connection is given up for a new one. Leaves to others: what a failed call
+means (`master_failures`), retries, and what follows from a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from enum import Enum
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
@@ -18,8 +17,9 @@ from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2
 from slave_client.attempts import OF_THIS_PROCESS, Outcome, TriedJustNowError
 from slave_client.backoff import Backoff
 from slave_client.channels import open_channel
-from slave_client.config import ClientConfig
+from slave_client.config import ClientConfig, ConfigError
 from slave_client.line import Line
+from slave_client.master_failures import MasterError, Trouble, error_of
 from slave_client.notices import NoticeKind
 from slave_client.tls import Certificates
 from slave_client.tls_failure import Explainer, Side
@@ -33,91 +33,6 @@ _READY: Final = grpc.ChannelConnectivity.READY
 if TYPE_CHECKING:
     _Stub = lease_pb2_grpc.LeaseServiceAsyncStub
     _Method = aio.UnaryUnaryMultiCallable
-
-
-class Trouble(Enum):
-    """What a failed call means for the client."""
-
-    UNREACHABLE = "unreachable"
-    """This address does not answer. Whether the call took effect is unknown."""
-    BUSY = "busy"
-    """The master is there and asks for patience. Whether the call took effect is unknown."""
-    FENCED = "fenced"
-    """A newer lease was opened for this PBX."""
-    LEASE_ENDED = "lease_ended"
-    """The lease expired or was closed."""
-    LEASE_UNKNOWN = "lease_unknown"
-    """The master does not know the lease, because its database was restored: it has to be opened anew, with the signed
-    one as proof. What is held stays in use."""
-    REJECTED = "rejected"
-    """The request is malformed. Nothing was done."""
-    TOO_SOON = "too_soon"
-    """A takeover is refused now, as the other PBX may be alive, and may be granted in a moment. Nothing was done."""
-    DENIED = "denied"
-    """The PBX is unknown, or the caller is not entitled. Nothing was done."""
-
-
-_BY_REASON: Final[Mapping[str, Trouble]] = {
-    "LEASE_FENCED": Trouble.FENCED,
-    "LEASE_CARRIED": Trouble.LEASE_ENDED,  # the standby has the seats; a new opening takes them back
-    "LEASE_EXPIRED": Trouble.LEASE_ENDED,
-    "LEASE_CLOSED": Trouble.LEASE_ENDED,
-    "LEASE_NOT_OPEN": Trouble.LEASE_UNKNOWN,
-    "LEASE_UNPROVEN": Trouble.LEASE_UNKNOWN,
-    "STORAGE_FULL": Trouble.BUSY,
-    "STORAGE_UNAVAILABLE": Trouble.BUSY,
-    "OVERLOADED": Trouble.BUSY,
-    "CALLER_LIMIT": Trouble.BUSY,
-    "DRAINING": Trouble.UNREACHABLE,
-    "UNKNOWN_PBX": Trouble.DENIED,
-    "INVALID_ARGUMENT": Trouble.REJECTED,
-}
-_BY_CODE: Final[Mapping[grpc.StatusCode, Trouble]] = {
-    grpc.StatusCode.CANCELLED: Trouble.UNREACHABLE,
-    grpc.StatusCode.UNKNOWN: Trouble.UNREACHABLE,
-    grpc.StatusCode.INVALID_ARGUMENT: Trouble.REJECTED,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Trouble.UNREACHABLE,
-    grpc.StatusCode.NOT_FOUND: Trouble.DENIED,
-    grpc.StatusCode.ALREADY_EXISTS: Trouble.DENIED,
-    grpc.StatusCode.PERMISSION_DENIED: Trouble.DENIED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Trouble.BUSY,
-    grpc.StatusCode.FAILED_PRECONDITION: Trouble.DENIED,
-    grpc.StatusCode.ABORTED: Trouble.BUSY,
-    grpc.StatusCode.OUT_OF_RANGE: Trouble.REJECTED,
-    grpc.StatusCode.UNIMPLEMENTED: Trouble.DENIED,
-    grpc.StatusCode.INTERNAL: Trouble.UNREACHABLE,
-    grpc.StatusCode.UNAVAILABLE: Trouble.UNREACHABLE,
-    grpc.StatusCode.DATA_LOSS: Trouble.UNREACHABLE,
-    grpc.StatusCode.UNAUTHENTICATED: Trouble.DENIED,
-}
-
-
-class MasterError(Exception):
-    """A call that failed; the text is the master's, or gRPC's where there was none."""
-
-    def __init__(
-        self,
-        trouble: Trouble,
-        message: str,
-        *,
-        reason: str = "",
-        retry_after_seconds: float = 0.0,
-        address: str = "",
-        outcome: Outcome = Outcome.GIVEN_UP,
-    ) -> None:
-        super().__init__(message)
-        self.trouble = trouble
-        self.reason = reason
-        self.retry_after_seconds = retry_after_seconds
-        self.address = address
-        """Whose answer it is, or whose silence; empty where nobody was asked."""
-        self.outcome = outcome
-        """What it says about the connection."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether another master may do better at this moment."""
-        return self.trouble is Trouble.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
 
 
 class Masters:
@@ -160,9 +75,12 @@ class Masters:
         return len(self._config.addresses)
 
     async def read_certificates(self) -> None:
-        """Read the configured certificates, once, before anything is called; raises ValueError naming the file."""
+        """Read the configured certificates, once, before anything is called; raises ConfigError naming the file."""
         if self._certificates is not None:
-            await asyncio.to_thread(self._certificates.read)
+            try:
+                await asyncio.to_thread(self._certificates.read)
+            except ValueError as failure:
+                raise ConfigError(str(failure)) from failure
             self._tell(NoticeKind.CERTIFICATE_UNUSABLE, self._certificates.problem)
 
     def move_on(self, leaving: str = "") -> None:
@@ -283,7 +201,7 @@ class Masters:
 
     async def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: int, address: str) -> MasterError:
         """What a failure means; where the certificate that was shown is renewed by now, another attempt is worth it."""
-        error = _error_of(failure, address)
+        error = error_of(failure, address)
         if isinstance(failure, aio.AioRpcError) and failure.code() is grpc.StatusCode.UNAVAILABLE and not error.reason:
             if said := await self._explainer.explain(str(error), address):
                 error = MasterError(error.trouble, said, address=address)
@@ -403,23 +321,3 @@ def _is_being_cancelled() -> bool:
 def _check_count(asked: int, answered: int) -> None:
     if asked != answered:
         raise MasterError(Trouble.UNREACHABLE, f"{asked} seats were asked for, {answered} answers came")
-
-
-def _error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterError:
-    if isinstance(failure, aio.UsageError):
-        return MasterError(Trouble.UNREACHABLE, "the connection was closed", address=address)
-    trailers = {key: value for key, value in failure.trailing_metadata() or () if isinstance(value, str)}
-    reason = trailers.get("error-reason", "")
-    trouble = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), Trouble.UNREACHABLE)
-    return MasterError(
-        trouble,
-        failure.details() or failure.code().name,
-        reason=reason,
-        retry_after_seconds=_retry_after_seconds(trailers.get("retry-after-ms", "")),
-        address=address,
-    )
-
-
-def _retry_after_seconds(milliseconds: str) -> float:
-    """Read the delay that the master asks for; 0 where there is none, a minute at most."""
-    return min(int(milliseconds) / 1000, 60.0) if milliseconds.isdecimal() else 0.0

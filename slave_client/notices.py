@@ -129,6 +129,13 @@ class NoticeBoard:
             self._own[kind] = notice
             self._tell(notice)
 
+    def set_own(self, kind: NoticeKind, message: str | None) -> None:
+        """Put up one of the client's own notices, or take it down where there is no message."""
+        if message is None:
+            self.clear_own(kind)
+        else:
+            self.raise_own(kind, message)
+
     def clear_own(self, kind: NoticeKind) -> None:
         """Take one of the client's own notices down."""
         self._own.pop(kind, None)

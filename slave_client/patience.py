@@ -15,7 +15,8 @@ from typing import TypeVar
 from slave_client.backoff import Backoff
 from slave_client.clocks import Clock
 from slave_client.config import ClientConfig
-from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.master_failures import MasterError, Trouble
+from slave_client.masters import Masters
 from slave_client.standing import Standing
 from slave_client.states import Event, State
 

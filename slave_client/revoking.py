@@ -20,7 +20,8 @@ from licensemaster.v1 import lease_pb2
 from slave_client.book import Book
 from slave_client.config import ClientConfig
 from slave_client.keepsake import Keepsake
-from slave_client.masters import MasterError, Masters
+from slave_client.master_failures import MasterError
+from slave_client.masters import Masters
 from slave_client.patience import Patience
 from slave_client.seat_messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.seats import LossCause, Lost, Outcome, Reason, Refused, SeatChange, SeatKey, Want

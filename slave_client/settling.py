@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.book import Book, Settlement
 from slave_client.keepsake import Keepsake
-from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.master_failures import MasterError, Trouble
+from slave_client.masters import Masters
 from slave_client.seat_messages import (
     outcome_from_result,
     refused_from_refusal,

@@ -6,19 +6,24 @@ standby lease because no master answers. Leaves to others: keeping standby lease
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from licensemaster.api_enums import StandbyProblemKind
 from licensemaster.v1 import lease_pb2, standby_pb2
+from slave_client.background import Background
 from slave_client.book import Book
 from slave_client.clocks import Clock
 from slave_client.config import ClientConfig
 from slave_client.keeper import Opened
-from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.master_failures import MasterError, Trouble
+from slave_client.masters import Masters
 from slave_client.shelf import Shelf, StandbyLease
 from slave_client.standing import Standing
+from slave_client.states import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class Takeover:
         self._shelf = shelf
         self._carried_since: float | None = None
         self._epoch = 0
+        self._discarding = Background()
         self.problems: tuple[TakeoverProblem, ...] = ()
         """Of the last refusal."""
         self.document: StandbyLease | None = None
@@ -84,22 +90,54 @@ class Takeover:
             self.document = found[0]
         return found
 
-    def carries_offline(self, now: float) -> None:
-        """No master answered: from now on seats are used on the strength of the document."""
-        if self.document is not None and self._carried_since is None:
-            self._carried_since = now
+    def config(self, trusted_keys: tuple[bytes, ...]) -> ClientConfig:
+        """Return what the client that carries the seats is made with."""
+        state_dir, name = self._standby.state_dir, self._primary.rpartition("/")[2]
+        return replace(
+            self._standby,
+            pbx=self._primary,
+            state_dir=state_dir / f"carrying-{name}" if state_dir is not None else None,
+            device_dir=None,  # it has not that PBX's device
+            trusted_keys=trusted_keys,
+        )
 
-    async def connected(self, epoch: int) -> None:
-        """The lease was taken over; the document has done its duty."""
-        self._epoch = epoch
-        self._carried_since = self.document = None
-        await self._shelf.discard(self._primary)
+    async def decide(self, carrying: Standing, wait_seconds: float) -> None:
+        """Wait until the seats are carried, by the lease or by the document.
 
-    async def ended(self) -> None:
-        """Nothing is in use any more, under the lease or by the document."""
-        self._carried_since = self.document = None
-        self._shelf.released(self._primary, self._epoch)
-        await self._shelf.discard(self._primary)
+        `carrying` is where the client that carries them stands; `wait_seconds` is how long a refusal that may pass by
+        itself is waited for. Raises TakeoverError where the seats cannot be carried.
+        """
+        await carrying.judged.wait()
+        if self.waits:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await carrying.wait_for(_DECIDED)
+        if self.problems or carrying.state not in (State.CONNECTED, State.OFFLINE):
+            message = "; ".join(problem.message for problem in self.problems) or (
+                f"no master answers, and no standby lease for {self._primary} is in force ({carrying.why})"
+            )
+            raise TakeoverError(message, self.problems)
+
+    def entered(self, state: State, *, now: float, epoch: int) -> None:
+        """Note a new state of the client that carries the seats; `now` is read off the steady clock.
+
+        Offline, seats are used on the strength of the document from now on. Connected, the lease with `epoch` was taken
+        over, and the document has done its duty. Expired or fenced, nothing is in use any more.
+        """
+        if state is State.OFFLINE:
+            if self.document is not None and self._carried_since is None:
+                self._carried_since = now
+        elif state in (State.CONNECTED, State.EXPIRED, State.FENCED):
+            if state is State.CONNECTED:
+                self._epoch = epoch
+            else:
+                self._shelf.released(self._primary, self._epoch)
+            self._carried_since = self.document = None
+            self._discarding.run(self._shelf.discard(self._primary))
+
+    async def finish(self) -> None:
+        """Wait until the standby lease that has done its duty is off the disk."""
+        await self._discarding.finish()
 
     def opener(self, *, masters: Masters, instance_id: str, book: Book, clock: Clock) -> TakeoverOpener:
         """Opens the lease for the client whose parts these are."""
@@ -210,6 +248,7 @@ class OwnOpener:
 
 
 REFUSED = "TAKEOVER_REFUSED"
+_DECIDED = frozenset({State.CONNECTED, State.OFFLINE, *(state for state in State if state.is_final)})
 _ASK_AGAIN_SECONDS = 1.0
 """How often it is asked whether the other PBX is gone by now: its line may break at any moment."""
 _SOMEBODY_ELSES = frozenset(

@@ -13,7 +13,8 @@ from licensemaster.v1 import lease_pb2
 from slave_client.backoff import Backoff
 from slave_client.certifying import Certifier
 from slave_client.clocks import Clock
-from slave_client.masters import MasterError, Masters, Trouble
+from slave_client.master_failures import MasterError, Trouble
+from slave_client.masters import Masters
 from slave_client.notices import NoticeBoard, NoticeKind, notices_from_proto
 from slave_client.revoking import Revoker
 from slave_client.standing import Standing

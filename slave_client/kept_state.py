@@ -1,0 +1,157 @@
+"""What one client keeps over a restart: who it is, its signed lease, and the seats held under it.
+
+Decides: what of the state directory is relied on after a start, which keys a lease may be signed with, and what is
+written. Leaves to others: when it is written (`keepsake`), and the format (`state_dir`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import replace
+
+from licensemaster.v1 import lease_pb2
+from slave_client.book import Book
+from slave_client.clocks import Clock
+from slave_client.config import ClientConfig
+from slave_client.keeper import Memory
+from slave_client.keepsake import Keepsake
+from slave_client.notices import NoticeBoard, NoticeKind
+from slave_client.promise import Promise, WallClock, proof_of, remaining_after_restart
+from slave_client.standby import Takeover
+from slave_client.standing import Standing
+from slave_client.state_dir import Identity, KeptLease, StateDir, recover
+from slave_client.states import State
+
+_AGING_SECONDS = 60.0
+
+
+class KeptState:
+    """The state of one client on disk; without a state directory, what there would be to keep.
+
+    `takeover` is what the client carries another PBX's seats by, None for a PBX's own client.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: ClientConfig,
+        standing: Standing,
+        book: Book,
+        board: NoticeBoard,
+        clock: Clock,
+        takeover: Takeover | None,
+    ) -> None:
+        self._config = config
+        self._standing = standing
+        self._book = book
+        self._board = board
+        self._clock = clock
+        self._takeover = takeover
+        self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
+        self.state_dir = StateDir(config.state_dir) if config.state_dir else None
+        self.keepsake = Keepsake(
+            self.state_dir,
+            snapshot=self._snapshot,
+            problem=self._tell_problem,
+            every_seconds=config.save_every_seconds,
+            clock=clock,
+        )
+
+    @property
+    def instance_id(self) -> str:
+        """The name of this installation, by which a restart is told from a copy."""
+        return self._identity.instance_id
+
+    def trusted_keys(self) -> tuple[bytes, ...]:
+        """Return the raw Ed25519 keys that a lease may be signed with: those configured, else the one seen first."""
+        if self._config.trusted_keys:
+            return self._config.trusted_keys
+        return (self._identity.pinned_key,) if self._identity.pinned_key else ()
+
+    async def resume(self) -> Memory:
+        """Rely on what the state directory has, as far as it can be relied on; tell whether the seats are known.
+
+        Raises FolderInUseError: somebody else uses the directory, or that of which it is a copy.
+        """
+        if self.state_dir is None:
+            self._rely_on_standby_lease()
+            return Memory.BLANK
+        await asyncio.to_thread(self.state_dir.claim)
+        recovered = await asyncio.to_thread(
+            recover, self.state_dir, pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
+        )
+        if recovered.problems:
+            self._board.raise_own(NoticeKind.STATE_SET_ASIDE, " ".join(recovered.problems))
+        if recovered.identity is not None:
+            self.state_dir.claim_identity(recovered.identity.instance_id)
+            self._identity = recovered.identity
+        else:
+            self.state_dir.claim_identity(self._identity.instance_id)
+            await self.keepsake.save_identity(self._identity)
+        if recovered.lease is not None:
+            self._rely_on(recovered.lease)
+        else:
+            self._rely_on_standby_lease()
+        return Memory.BLANK if recovered.identity is None or recovered.problems else Memory.INTACT
+
+    async def lease_came(self, promise: Promise) -> None:
+        """Keep a genuine lease, and pin its key where none is trusted yet."""
+        if not self._config.trusted_keys and self._identity.pinned_key != promise.public_key:
+            self._identity = replace(self._identity, pinned_key=promise.public_key)
+            await self.keepsake.save_identity(self._identity)
+        self.keepsake.changed()
+
+    def proof(self) -> lease_pb2.LeaseProof | None:
+        """Return what shows a master that was restored the signed lease, and the seats in use; None without a lease."""
+        promise = self._standing.promise
+        return None if promise is None else proof_of(promise, self._book.in_use())
+
+    async def age(self) -> None:
+        """While offline, note on disk now and then how much of the lease is used up, whatever the wall clock says."""
+        while not self._standing.state.is_final:
+            await self._clock.sleep(_AGING_SECONDS)
+            if self._standing.state is State.OFFLINE:
+                self.keepsake.changed()
+
+    def leave(self) -> None:
+        """Let others use the state directory."""
+        if self.state_dir is not None:
+            self.state_dir.leave()
+
+    def _rely_on_standby_lease(self) -> None:
+        found = self._takeover.find_document() if self._takeover is not None else None
+        if found is not None:
+            lease, end = found
+            self._book.allow(lease.seats)
+            self._standing.hold(lease.promise, end=end)
+
+    def _rely_on(self, kept: KeptLease) -> None:
+        wall = self._clock.wall()
+        remaining, clock = remaining_after_restart(
+            kept.promise, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=kept.remaining_seconds
+        )
+        if clock is WallClock.SET_BACK:
+            message = (
+                f"the clock reads less than before the restart; of the kept lease {remaining:.0f} s remain at most"
+            )
+            self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
+        self._book.restore(held=kept.held, idle=kept.idle)
+        self._standing.hold(kept.promise, end=self._clock.now() + remaining)
+
+    def _snapshot(self) -> KeptLease | None:
+        standing = self._standing
+        by_document = self._takeover is not None and self._takeover.document is not None
+        if standing.promise is None or (by_document and standing.epoch is None):
+            return None
+        return KeptLease(
+            promise=standing.promise,
+            remaining_seconds=standing.remaining_seconds(),
+            saved_wall=self._clock.wall(),
+            held=self._book.held,
+            idle=self._book.idle,
+        )
+
+    def _tell_problem(self, problem: OSError | None) -> None:
+        message = f"{self._config.state_dir} cannot be written ({problem}); after a restart nothing will be known"
+        self._board.set_own(NoticeKind.STATE_NOT_SAVED, message if problem is not None else None)
