@@ -12,8 +12,6 @@ from typing import Final, NamedTuple
 from licensemaster import values
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 
-NAME_LENGTH_MAX: Final = 128
-
 
 class Source(Enum):
     """Who gave an answer."""

@@ -5,17 +5,15 @@ Only finds; telling and ordering is the affair of whoever asks each day. What ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo
 
 from master.domain.agreements.book import Book
-from master.domain.agreements.dates import first_instant_after
-from master.domain.agreements.entries import Entry, Subject
+from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import Extend
 from master.domain.agreements.policies import Grants, Policy
-from master.domain.agreements.state import AwaitedOrder, Cover, Holding, recorded_before
+from master.domain.agreements.state import AwaitedOrder, Cover, Holding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +46,6 @@ class Reminder:
     days_left: int
     due_since_days: int
     """The reminder that is due: so many days before the end. Each is told once, by (subject, policy, end, this)."""
-
-
-def known_on(entries: Iterable[Entry], day: date, zone: ZoneInfo) -> tuple[Entry, ...]:
-    """The entries that were known when a day was over: past days answer as it was then."""
-    return recorded_before(entries, first_instant_after(day, zone))
 
 
 def endings(book: Book, *, from_day: date, to_day: date) -> tuple[Ending, ...]:

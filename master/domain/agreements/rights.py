@@ -58,11 +58,6 @@ class Right:
     rules: tuple[str, ...]
 
 
-def what_may_run(book: Book, day: date) -> tuple[Right, ...]:
-    """What everything that is known may do on a day."""
-    return tuple(right_of(book, subject, day) for subject in book.subjects())
-
-
 def right_of(book: Book, subject: Subject, day: date) -> Right:
     """What one subject may do on a day."""
     facts, holding = book.license(subject), book.state.holding(subject)

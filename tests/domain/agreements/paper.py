@@ -1,12 +1,13 @@
 """A ledger on paper for tests of the deciding core: orders are decided and, where allowed, written down and folded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.book import Book, LicenseFacts
+from master.domain.agreements.dates import first_instant_after
 from master.domain.agreements.decide import Decision, Quote, decide, quote
 from master.domain.agreements.entries import Entry, Subject
 from master.domain.agreements.orders import Order
@@ -14,7 +15,8 @@ from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.price_file import read_prices
 from master.domain.agreements.pricing import PriceList
 from master.domain.agreements.problems import AgreementRefusal
-from master.domain.agreements.state import fold
+from master.domain.agreements.rights import Right, right_of
+from master.domain.agreements.state import fold, recorded_before
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 
@@ -29,6 +31,16 @@ def catalog(name: str) -> Catalog:
 
 INNOVAPHONE, ISYMPHONY, ALLWORX = catalog("innovaphone"), catalog("isymphony"), catalog("allworx")
 DISTRIBUTION_ENGINE = catalog("distribution_engine")
+
+
+def known_on(entries: Iterable[Entry], day: date) -> tuple[Entry, ...]:
+    """The entries that were known when a day was over."""
+    return recorded_before(entries, first_instant_after(day, ZONE))
+
+
+def what_may_run(book: Book, day: date) -> tuple[Right, ...]:
+    """What everything that is known may do on a day."""
+    return tuple(right_of(book, subject, day) for subject in book.subjects())
 
 
 def prices(of: Catalog, rest: str) -> PriceList:

@@ -23,9 +23,9 @@ from master.domain.agreements.orders import (
 from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.questions import endings, renewals_due
 from master.domain.agreements.releases import ReleaseName
-from master.domain.agreements.rights import Standing, right_of, what_may_run
+from master.domain.agreements.rights import Standing, right_of
 from master.domain.catalog_file import read_catalog
-from tests.domain.agreements.paper import Paper, device, license, prices
+from tests.domain.agreements.paper import Paper, device, license, prices, what_may_run
 
 CATALOG = """
 [catalog]

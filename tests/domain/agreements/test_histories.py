@@ -49,9 +49,9 @@ from master.domain.agreements.orders import (
 from master.domain.agreements.plain import order_from_plain, order_to_plain
 from master.domain.agreements.policies import Grants
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.questions import endings, known_on, reminders, renewals_due
+from master.domain.agreements.questions import endings, reminders, renewals_due
 from master.domain.agreements.releases import ReleaseName
-from master.domain.agreements.rights import Standing, may_run, right_of, what_may_run
+from master.domain.agreements.rights import Standing, may_run, right_of
 from master.domain.agreements.state import fold
 from master.domain.words import Metering
 from tests.domain.agreements.paper import (
@@ -59,13 +59,14 @@ from tests.domain.agreements.paper import (
     DISTRIBUTION_ENGINE,
     INNOVAPHONE,
     ISYMPHONY,
-    ZONE,
     Paper,
     contract,
     device,
+    known_on,
     license,
     owned,
     prices,
+    what_may_run,
 )
 
 FIRST = date(2024, 1, 31)
@@ -226,7 +227,7 @@ Step = tuple[int, Order]
 
 def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
     """One order: decided, checked against what was before, written."""
-    before, known = made.book, known_on(made.entries, day - timedelta(days=1), ZONE)
+    before, known = made.book, known_on(made.entries, day - timedelta(days=1))
     if isinstance(order, ConfirmPayment) and order.order == -1:
         order = ConfirmPayment(order=max(before.state.awaited, default=0), key=order.key)
     if isinstance(order, Reverse) and order.order < 1:
@@ -247,7 +248,7 @@ def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
         for policy in after.policies_of(subject):
             check_cover(made, before.cover(subject, policy.key).ends, subject, policy.key, order, day)
     check_sums(made)
-    assert known_on(made.entries, day - timedelta(days=1), ZONE) == known, "the past stays as it was"
+    assert known_on(made.entries, day - timedelta(days=1)) == known, "the past stays as it was"
     return answer
 
 

@@ -10,18 +10,19 @@ from master.domain.agreements.dates import add_days
 from master.domain.agreements.entries import Draft, Entry, EntryKind
 from master.domain.agreements.orders import AddCredits, Buy, Extend, PublishRelease
 from master.domain.agreements.plain import order_from_plain
-from master.domain.agreements.questions import endings, known_on
-from master.domain.agreements.rights import Right, right_of, what_may_run
+from master.domain.agreements.questions import endings
+from master.domain.agreements.rights import Right, right_of
 from master.domain.agreements.state import fold
 from tests.domain.agreements.paper import (
     DISTRIBUTION_ENGINE,
     INNOVAPHONE,
-    ZONE,
     Paper,
     contract,
+    known_on,
     license,
     owned,
     prices,
+    what_may_run,
 )
 
 DAY = date(2026, 1, 1)
@@ -36,7 +37,7 @@ def seats() -> Paper:
 
 
 def as_known(made: Paper, known: date, day: date) -> tuple[Right, ...]:
-    return what_may_run(Book(catalog=made.catalog, state=fold(known_on(made.entries, known, ZONE))), day)
+    return what_may_run(Book(catalog=made.catalog, state=fold(known_on(made.entries, known))), day)
 
 
 def test_what_may_this_project_run_on_1_march() -> None:
