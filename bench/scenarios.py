@@ -17,7 +17,7 @@ from bench.load import PHONES, SITES, Rate, Sites
 from licensemaster.v1 import lease_pb2
 from master.launch import MasterProcess, master_process
 from tests.support.masters import upgraded
-from tests.support.postgres import running_postgres
+from tests.support.postgres import Keeping, running_postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ async def _sqlite() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _postgres() -> AsyncIterator[str]:
-    with running_postgres() as server:
+    with running_postgres(Keeping.FOR_GOOD) as server:
         yield await upgraded(await server.new_database())
 
 

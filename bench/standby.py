@@ -20,7 +20,7 @@ from master.launch import master_process
 from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, Want
 from tests.support.estates import project
 from tests.support.masters import PROJECT, upgraded, wire_to
-from tests.support.postgres import running_postgres
+from tests.support.postgres import Keeping, running_postgres
 from tests.support.standbys import LICENSES, PAIR
 
 SEATS = 10
@@ -36,7 +36,7 @@ def _config(address: str, pbx: str) -> ClientConfig:
 async def standby(plan: Plan, report: Report) -> list[Figure]:
     """Primaries killed and frozen, each with its standby waiting."""
     figures = []
-    with running_postgres() as server:
+    with running_postgres(Keeping.FOR_GOOD) as server:
         url = await upgraded(await server.new_database())
         async with AsyncExitStack() as stack:
             process = await stack.enter_async_context(master_process(url))

@@ -14,14 +14,14 @@ from bench.scenarios import Figure, Plan, Report
 from master.launch import MasterProcess, master_process
 from tests.support.balancer import balancer_before
 from tests.support.masters import upgraded, wire_to
-from tests.support.postgres import running_postgres
+from tests.support.postgres import Keeping, running_postgres
 from tests.support.sites import estate, working_sites
 
 
 async def takeover(plan: Plan, report: Report) -> list[Figure]:
     """Masters killed and frozen under load, reached by a list of addresses and through a balancer."""
     figures = []
-    with running_postgres() as server:
+    with running_postgres(Keeping.FOR_GOOD) as server:
         for how, number, behind in (
             ("killed, list of addresses", signal.SIGKILL, False),
             ("killed, behind a balancer", signal.SIGKILL, True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ import structlog
 from master.store import schema
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 from tests.support.postgres import PostgresServer, running_postgres
+
+gc.set_threshold(100_000, 20, 50)  # as a master that serves; everything that tests import would be looked through again
 
 structlog.configure(  # the default renders every local of a traceback, which takes minutes for a big estate
     processors=[structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
@@ -56,23 +59,25 @@ def postgres_template(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """An upgraded, empty database; every test that asks for it runs on both kinds."""
-    if request.param == "sqlite":
-        return _copied(request.getfixturevalue("sqlite_template"), tmp_path)
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return await server.new_database(like=request.getfixturevalue("postgres_template"))
+    found: str = request.getfixturevalue(f"{request.param}_database_url")
+    return found
 
 
 @pytest.fixture
 def sqlite_database_url(sqlite_template: Path, tmp_path: Path) -> str:
     """An upgraded, empty SQLite file, where the kind of database does not matter."""
-    return _copied(sqlite_template, tmp_path)
+    shutil.copytree(sqlite_template, tmp_path, dirs_exist_ok=True)
+    return sqlite_url(tmp_path)
 
 
-def _copied(template: Path, folder: Path) -> str:
-    shutil.copytree(template, folder, dirs_exist_ok=True)
-    return sqlite_url(folder)
+@pytest.fixture
+async def postgresql_database_url(postgres: PostgresServer, postgres_template: str) -> AsyncIterator[str]:
+    """An upgraded, empty PostgreSQL database, for what only several masters can do."""
+    url = await postgres.new_database(like=postgres_template)
+    yield url
+    await postgres.drop(url)
 
 
 @pytest.fixture
@@ -93,6 +98,12 @@ async def any_master(database_url: str, clock: Clock) -> AsyncIterator[InProcess
     """A real master, once on each kind of database."""
     async with in_process_master(database_url, clock) as running:
         yield running
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

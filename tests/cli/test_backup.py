@@ -17,7 +17,6 @@ from tests.cli.command import COMMAND, Done, run, surroundings
 from tests.support.estates import project
 from tests.support.masters import InProcess, master_process, sqlite_url, wire_to
 from tests.support.pbx import BarePbx, granted, opened, refused, seats
-from tests.support.postgres import PostgresServer
 
 GUIDE = Path(__file__).parents[2] / "docs" / "backup.md"
 
@@ -49,7 +48,8 @@ async def test_a_backup_is_one_moment_of_a_busy_master(
     async def keep_writing() -> int:
         rounds = 0
         while not stopped.is_set():
-            granted(await pbx.acquire(*seats("port", 200, f"busy-{rounds}-")))
+            granted(await pbx.acquire(*seats("port", 200, "busy-")))
+            await pbx.give_back(*seats("port", 200, "busy-"))
             rounds += 1
         return rounds
 
@@ -163,20 +163,17 @@ async def shell(script: str, folder: Path, url: str) -> None:
     assert process.returncode == 0, out.decode()
 
 
-async def test_the_guide_backs_postgresql_up_and_restores_it(
-    postgres: PostgresServer, postgres_template: str, tmp_path: Path
-) -> None:
-    url = await postgres.new_database(like=postgres_template)
+async def test_the_guide_backs_postgresql_up_and_restores_it(postgresql_database_url: str, tmp_path: Path) -> None:
     dump, restore = blocks_of_the_guide()
-    async with master_process(url) as process, wire_to(process.address) as wire:
+    async with master_process(postgresql_database_url) as process, wire_to(process.address) as wire:
         await wire.apply(project({"PBX-Port12": 100}, ttl_seconds=60, grace_seconds=600))
         pbx = await opened(wire, "berlin")
         granted(await pbx.acquire(*seats("port", 7)))
         signed = (await pbx.renew()).lease.signed
-        await shell(dump, tmp_path, url)
+        await shell(dump, tmp_path, postgresql_database_url)
         await pbx.give_back(*seats("port", 7))
-    await shell(restore, tmp_path, url)
-    async with master_process(url) as process, wire_to(process.address) as wire:
+    await shell(restore, tmp_path, postgresql_database_url)
+    async with master_process(postgresql_database_url) as process, wire_to(process.address) as wire:
         status = await wire.status.GetStatus(status_pb2.GetStatusRequest(project="projects/acme"))
         assert (status.learning.why, status.learning.seats_known) == ("restored from a backup", 7)
         in_use = [lease_pb2.Holding(license_type="port", seats=3)]

@@ -15,7 +15,7 @@ from master.domain.move_problems import MoveProblem
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import grant_all, used
 from tests.support.estates import project
-from tests.support.masters import Clock, InProcess, Wire, in_process_master, upgraded
+from tests.support.masters import Clock, InProcess, Wire, in_process_master
 from tests.support.papers import (
     Vendor,
     bind,
@@ -28,7 +28,6 @@ from tests.support.papers import (
     release,
 )
 from tests.support.pbx import opened, seats
-from tests.support.postgres import PostgresServer
 from tests.support.truth import all_events, mismatches
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
@@ -213,10 +212,12 @@ async def test_a_lost_answer_to_a_certificate_that_rebinds(any_master: InProcess
 
 
 async def test_applies_and_moves_of_several_masters_do_not_wait_for_each_other_in_a_circle(
-    postgres: PostgresServer, clock: Clock
+    postgresql_database_url: str, clock: Clock
 ) -> None:
-    url = await upgraded(await postgres.new_database())
-    async with in_process_master(url, clock) as one, in_process_master(url, clock) as other:
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as other,
+    ):
         await one.wire.apply(project({}))
         names = [f"l-{number}" for number in range(8)]
         await imported(one.wire, Vendor(), dict.fromkeys(names, ("PBX-Port12", 1)), now=clock.now)
@@ -225,12 +226,14 @@ async def test_applies_and_moves_of_several_masters_do_not_wait_for_each_other_i
             binds = [bind(other.wire, "hq-box", names[2 * round_ + number]) for number in range(2)]
             await asyncio.gather(*applies, *binds)  # a circle would end as UNAVAILABLE, STORAGE_LOCKED
         assert {one.state for one in (await listed(one.wire)).values() if one.license in names} == {BOUND}
-        assert await mismatches(url) == []
+        assert await mismatches(postgresql_database_url) == []
 
 
-async def test_two_masters_move_one_license_once(postgres: PostgresServer, clock: Clock, tmp_path: Path) -> None:
-    url = await upgraded(await postgres.new_database())
-    async with in_process_master(url, clock) as one, in_process_master(url, clock) as other:
+async def test_two_masters_move_one_license_once(postgresql_database_url: str, clock: Clock, tmp_path: Path) -> None:
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as other,
+    ):
         await one.wire.apply(project({}))
         await imported(one.wire, Vendor(), PORTS, now=clock.now)
         keys = {device: await enrolled(one.wire, tmp_path, device) for device in ("hq-box", "berlin-box")}

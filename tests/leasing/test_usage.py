@@ -14,7 +14,6 @@ from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.papers import Vendor, imported
 from tests.support.pbx import granted, opened, refused, seat, seats
-from tests.support.postgres import PostgresServer
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 MINUTES = 60
@@ -126,13 +125,13 @@ async def test_who_is_refused_all_day_is_denied_once(any_master: InProcess, hist
     assert (await _sites(history))["site-berlin", "port"] == (0, 6, 1)
 
 
-async def test_what_another_master_grants_is_no_denial(
-    postgres: PostgresServer, postgres_template: str, clock: Clock
-) -> None:
+async def test_what_another_master_grants_is_no_denial(postgresql_database_url: str, clock: Clock) -> None:
     """Two masters of one database; each judges, and it is counted once."""
-    database_url = await postgres.new_database(like=postgres_template)
-    history = open_database(database_url)
-    async with in_process_master(database_url, clock) as one, in_process_master(database_url, clock) as two:
+    history = open_database(postgresql_database_url)
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as two,
+    ):
         await one.wire.apply(project({"PBX-Port12": 1}, pbxs=PBXS, ttl_seconds=86_400))
         berlin, paris = await opened(one.wire, "berlin"), await opened(one.wire, "paris")
         granted(await paris.acquire(seat("port", "eve")))

@@ -23,7 +23,6 @@ from tests.rpc.failures import NAME, failure
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbx import BarePbx, granted, opened, seats
-from tests.support.postgres import PostgresServer
 from tests.support.receiver import Receiver, receiving
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
@@ -149,11 +148,11 @@ async def test_what_nobody_takes_is_dead_listed_and_tried_again_on_request(
     assert estate.dead_messages == {"pager": 0}
 
 
-async def test_two_masters_tell_once(
-    postgres: PostgresServer, postgres_template: str, clock: Clock, receiver: Receiver
-) -> None:
-    url = await postgres.new_database(like=postgres_template)
-    async with in_process_master(url, clock) as one, in_process_master(url, clock) as two:
+async def test_two_masters_tell_once(postgresql_database_url: str, clock: Clock, receiver: Receiver) -> None:
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as two,
+    ):
         await _short(one)
         await _add(one, receiver.url)
         for _ in range(3):

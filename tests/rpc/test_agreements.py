@@ -18,7 +18,6 @@ from tests.domain.agreements.test_fifth_vendor import CATALOG
 from tests.rpc.failures import failure
 from tests.support.agreements import NAME, SSA_PRICES, Desk, Problem, license_, noon, prices_of, wanted
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.postgres import PostgresServer
 
 EXTEND = orders.Extend(subjects=license_("ports"), offer="ssa", months=12)
 LICENSES = license_pb2.ListLicensesRequest(project=NAME)
@@ -314,12 +313,12 @@ async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, cloc
 
 
 @pytest.mark.rule("M2")
-async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(
-    postgres: PostgresServer, postgres_template: str
-) -> None:
-    url = await postgres.new_database(like=postgres_template)
+async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(postgresql_database_url: str) -> None:
     clock = Clock()
-    async with in_process_master(url, clock) as one, in_process_master(url, clock) as other:
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as other,
+    ):
         at, too = await desk(one, credits="450"), Desk(other, SSA_PRICES)
         months = [orders.Extend(subjects=license_("ports"), offer="ssa", months=12)] * 6
         answers = await asyncio.gather(
@@ -335,12 +334,12 @@ async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(
         assert await at.cover("ports", "ssa") == (True, "2029-01-10")
 
 
-async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(
-    postgres: PostgresServer, postgres_template: str
-) -> None:
-    url = await postgres.new_database(like=postgres_template)
+async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(postgresql_database_url: str) -> None:
     ahead, behind = Clock(), Clock()
-    async with in_process_master(url, ahead) as one, in_process_master(url, behind) as other:
+    async with (
+        in_process_master(postgresql_database_url, ahead) as one,
+        in_process_master(postgresql_database_url, behind) as other,
+    ):
         at, too = await desk(one, credits="1"), Desk(other)
         behind.now = ahead.now - 30
         await too.place(TEN)
@@ -350,10 +349,12 @@ async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(
 
 
 @pytest.mark.rule("P4")
-async def test_two_masters_order_a_renewal_once(postgres: PostgresServer, postgres_template: str) -> None:
-    url = await postgres.new_database(like=postgres_template)
+async def test_two_masters_order_a_renewal_once(postgresql_database_url: str) -> None:
     clock = Clock()
-    async with in_process_master(url, clock) as one, in_process_master(url, clock) as other:
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as other,
+    ):
         at = await Desk(one, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
         await at.place(orders.Buy(id="L1", product="isymphony", counts={"user": 20}, major=3))
         await at.place(orders.ConfirmPayment(order=1, key="K1"))

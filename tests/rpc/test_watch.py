@@ -7,9 +7,8 @@ import grpc
 from licensemaster.v1 import lease_pb2
 from tests.rpc.failures import failure
 from tests.support.estates import project
-from tests.support.masters import Clock, InProcess, Wire, in_process_master, upgraded
+from tests.support.masters import Clock, InProcess, Wire, in_process_master
 from tests.support.pbx import BarePbx, opened
-from tests.support.postgres import PostgresServer
 
 FENCED, CLOSED, EXPIRED = (
     lease_pb2.NOTICE_KIND_FENCED,
@@ -95,11 +94,10 @@ async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProces
     stream.cancel()
 
 
-async def test_what_another_master_does_is_told_too(postgres: PostgresServer, clock: Clock) -> None:
-    url = await upgraded(await postgres.new_database())
+async def test_what_another_master_does_is_told_too(postgresql_database_url: str, clock: Clock) -> None:
     async with (
-        in_process_master(url, clock, watch_interval_seconds=0.05) as one,
-        in_process_master(url, clock, watch_interval_seconds=0.05) as other,
+        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as one,
+        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as other,
     ):
         await one.wire.apply(project({"PBX-Port12": 1}, ttl_seconds=60, grace_seconds=60))
         old = await opened(one.wire, "berlin")

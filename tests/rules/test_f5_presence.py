@@ -16,9 +16,8 @@ from tests.rpc.failures import failure
 from tests.rules.asking import used
 from tests.support.estates import project
 from tests.support.lines import Line, Way, Weather
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, upgraded, wire_to
+from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, wire_to
 from tests.support.pbx import BarePbx, granted, opened, seats
-from tests.support.postgres import PostgresServer
 from tests.support.standbys import LICENSES, PAIR, BareStandby, standing_by
 from tests.support.truth import all_events, held_by_pbx, mismatches
 
@@ -187,9 +186,11 @@ async def test_a_standby_cannot_make_evidence(master: InProcess) -> None:
 
 
 @pytest.mark.rule("F5")
-async def test_what_one_master_sees_counts_at_the_other(postgres: PostgresServer, clock: Clock) -> None:
-    url = await upgraded(await postgres.new_database())
-    async with in_process_master(url, clock) as one, in_process_master(url, clock) as other:
+async def test_what_one_master_sees_counts_at_the_other(postgresql_database_url: str, clock: Clock) -> None:
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as other,
+    ):
         berlin, spare = await _pair(one)
         async with _line(one, berlin):
             spare.wire = other.wire

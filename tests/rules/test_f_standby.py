@@ -14,7 +14,6 @@ from tests.support.estates import project
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, wire_to
 from tests.support.papers import Vendor, bind, enrolled, imported, release
 from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
-from tests.support.postgres import PostgresServer
 from tests.support.standbys import LICENSES, PAIR, BareStandby, by_kind, checked, standing_by
 from tests.support.truth import all_events, held_by_pbx, mismatches
 
@@ -747,9 +746,11 @@ async def test_nothing_that_is_promised_is_taken_away(any_master: InProcess) -> 
 
 
 @pytest.mark.rule("F5")
-async def test_several_masters_count_the_same(postgres: PostgresServer, postgres_template: str, clock: Clock) -> None:
-    database_url = await postgres.new_database(like=postgres_template)
-    async with in_process_master(database_url, clock) as one, in_process_master(database_url, clock) as other:
+async def test_several_masters_count_the_same(postgresql_database_url: str, clock: Clock) -> None:
+    async with (
+        in_process_master(postgresql_database_url, clock) as one,
+        in_process_master(postgresql_database_url, clock) as other,
+    ):
         berlin, spare = await _pair(one, 10)
         spare.wire = other.wire
         carried = await spare.take_over()
@@ -766,4 +767,4 @@ async def test_several_masters_count_the_same(postgres: PostgresServer, postgres
             return_exceptions=True,
         )
         assert not [one for one in answers if isinstance(one, BaseException)]
-    assert await mismatches(database_url) == []
+    assert await mismatches(postgresql_database_url) == []

@@ -11,10 +11,9 @@ from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
 from slave_client.device_key import DeviceKey
 from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, promised, refuse, used
 from tests.support.estates import project
-from tests.support.masters import Clock, InProcess, in_process_master, upgraded
+from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.papers import Vendor, bind, cancel, certify, enrolled, imported, listed, moved, refusal, release
 from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
-from tests.support.postgres import PostgresServer
 from tests.support.truth import mismatches
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
@@ -404,12 +403,11 @@ async def test_seats_of_a_local_site(any_master: InProcess, tmp_path: Path) -> N
 
 
 @pytest.mark.rule("L5")
-async def test_several_masters(postgres: PostgresServer, clock: Clock, tmp_path: Path) -> None:
+async def test_several_masters(postgresql_database_url: str, clock: Clock, tmp_path: Path) -> None:
     """What one master revokes the other refuses, tells and takes back."""
-    url = await upgraded(await postgres.new_database())
     async with (
-        in_process_master(url, clock, watch_interval_seconds=0.05) as one,
-        in_process_master(url, clock, watch_interval_seconds=0.05) as other,
+        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as one,
+        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as other,
     ):
         key = await _estate(one, tmp_path, {"ports": ("PBX-Port12", 4)})
         berlin = await opened(other.wire, "berlin")
@@ -427,4 +425,4 @@ async def test_several_masters(postgres: PostgresServer, clock: Clock, tmp_path:
         await berlin.give_back(*notice.seats)
         assert await one.running.releases.look() + await other.running.releases.look() == 1
         assert (await listed(other.wire))["ports"].state == FREE
-        assert await mismatches(url) == []
+        assert await mismatches(postgresql_database_url) == []

@@ -18,7 +18,6 @@ from tests.rpc.failures import NAME, failure
 from tests.support.estates import project
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
 from tests.support.pbx import granted, opened, seat, seats
-from tests.support.postgres import PostgresServer
 from tests.support.truth import all_events
 
 EVENTS = 8
@@ -195,11 +194,10 @@ async def test_what_is_written_while_it_is_read_comes_behind_it(chain: Audit, da
     assert export.end.seq == EVENTS
 
 
-async def test_several_masters_keep_one_chain(postgres: PostgresServer, postgres_template: str, clock: Clock) -> None:
+async def test_several_masters_keep_one_chain(postgresql_database_url: str, clock: Clock) -> None:
     """Three masters, six sites of two projects, all at once; and projects applied in between."""
-    url = await postgres.new_database(like=postgres_template)
     async with AsyncExitStack() as stack:
-        masters = [await stack.enter_async_context(in_process_master(url, clock)) for _ in range(3)]
+        masters = [await stack.enter_async_context(in_process_master(postgresql_database_url, clock)) for _ in range(3)]
         sites = dict.fromkeys(("berlin", "paris", "rome", "oslo", "wien", "bern"), "slave 12 gateway")
         await masters[0].wire.apply(project({"PBX-Port12": 1000}, pbxs=sites))
 

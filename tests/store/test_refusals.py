@@ -19,7 +19,6 @@ from tests.support.estates import project
 from tests.support.masters import Clock, in_process_master, upgraded
 from tests.support.pbx import granted, opened, seats
 from tests.support.pgbouncer import pgbouncer
-from tests.support.postgres import PostgresServer
 
 REFUSED, SILENT = StorageProblem.STORAGE_REFUSED, StorageProblem.STORAGE_UNAVAILABLE
 
@@ -109,16 +108,13 @@ async def test_another_database_is_not_gone_on_with() -> None:
             await database.close()
 
 
-async def test_tables_that_were_restored_under_a_master_are_not_gone_on_with(
-    postgres: PostgresServer, postgres_template: str
-) -> None:
+async def test_tables_that_were_restored_under_a_master_are_not_gone_on_with(postgresql_database_url: str) -> None:
     """What `pg_restore --clean` does while its connections go on: the same names, other tables."""
-    url = await postgres.new_database(like=postgres_template)
-    async with in_process_master(url, Clock(), pulse_interval_seconds=0.05) as master:
+    async with in_process_master(postgresql_database_url, Clock(), pulse_interval_seconds=0.05) as master:
         await master.wire.apply(project({"PBX-Port12": 5}))
         berlin = await opened(master.wire, "berlin")
         await _by_hand(
-            url,
+            postgresql_database_url,
             "CREATE TABLE copy AS SELECT * FROM database_identity",
             "DROP TABLE database_identity",
             "ALTER TABLE copy RENAME TO database_identity",

@@ -17,7 +17,6 @@ from tests.support.estates import project
 from tests.support.machine_clock import MachineClock
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
 from tests.support.pbx import BarePbx, granted, opened, seat
-from tests.support.postgres import PostgresServer
 from tests.support.truth import all_events, used
 
 HOUR = 3600.0
@@ -77,17 +76,16 @@ async def _silent_since(pbx: BarePbx) -> float:
 
 @pytest.mark.parametrize("off_seconds", [HOUR, -HOUR], ids=["an-hour-ahead", "an-hour-behind"])
 async def test_a_master_whose_clock_is_off(
-    postgres: PostgresServer, postgres_template: str, machine_clock: MachineClock, off_seconds: float
+    postgresql_database_url: str, machine_clock: MachineClock, off_seconds: float
 ) -> None:
     """Two masters of one database, one on a machine with a wrong clock: it says so, and leases do not notice."""
-    url = await postgres.new_database(like=postgres_template)
     machine_clock.set_by(off_seconds)
     with machine_clock.in_force():
-        wrong = MasterProcess(url, **SETTINGS)
+        wrong = MasterProcess(postgresql_database_url, **SETTINGS)
         await wrong.start()
     try:
         async with (
-            master_process(url, **SETTINGS) as right,
+            master_process(postgresql_database_url, **SETTINGS) as right,
             wire_to(wrong.address) as wrong_wire,
             wire_to(right.address) as right_wire,
         ):

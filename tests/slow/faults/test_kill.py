@@ -17,9 +17,8 @@ import pytest
 
 from tests.slow.faults.storm import Ledger, Storm, retry_what_is_unsure, until_gone
 from tests.support.estates import project
-from tests.support.masters import MasterProcess, Wire, master_process, upgraded, wire_to
+from tests.support.masters import MasterProcess, Wire, master_process, wire_to
 from tests.support.pbx import opened
-from tests.support.postgres import PostgresServer
 from tests.support.truth import LONG, held_by_pbx, mismatches, used
 
 KILLS = 60 if LONG else 6
@@ -73,14 +72,13 @@ async def test_what_was_acknowledged_survives_sigkill(database_url: str) -> None
 
 @pytest.mark.timeout(3600 if LONG else 120)
 @pytest.mark.rule("A1")
-async def test_masters_race_for_the_last_seats_and_one_is_killed(postgres: PostgresServer) -> None:
-    url = await upgraded(await postgres.new_database())
+async def test_masters_race_for_the_last_seats_and_one_is_killed(postgresql_database_url: str) -> None:
     async with AsyncExitStack() as stack:
-        processes = [await stack.enter_async_context(master_process(url)) for _ in range(3)]
+        processes = [await stack.enter_async_context(master_process(postgresql_database_url)) for _ in range(3)]
         first = await stack.enter_async_context(wire_to(processes[0].address))
         await first.apply(project({"PBX-Port12": PORTS, "PBX-IPVA12": IPVAS}, pbxs={"hq": "master 12 ipva", **PBXS}))
         for at in range(RACES):
-            await _race(processes, url, victim=1 + at % 2)
+            await _race(processes, postgresql_database_url, victim=1 + at % 2)
             await processes[1 + at % 2].start()
 
 

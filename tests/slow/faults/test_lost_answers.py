@@ -12,9 +12,8 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, status_pb2
 from tests.support.estates import project
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, upgraded
+from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
 from tests.support.pbx import granted, opened, seat, seats
-from tests.support.postgres import PostgresServer
 from tests.support.truth import all_events, held_by_pbx, mismatches, reason_of, used
 
 PAUSES = 12
@@ -114,11 +113,10 @@ async def test_calls_given_up_leave_no_transaction_behind(any_master: InProcess,
     assert await mismatches(database_url) == []
 
 
-async def test_two_masters_expire_the_same_lease_once(postgres: PostgresServer, clock: Clock) -> None:
-    url = await upgraded(await postgres.new_database())
+async def test_two_masters_expire_the_same_lease_once(postgresql_database_url: str, clock: Clock) -> None:
     async with (
-        in_process_master(url, clock, expiry_holders_max=7) as one,
-        in_process_master(url, clock, expiry_holders_max=7) as other,
+        in_process_master(postgresql_database_url, clock, expiry_holders_max=7) as one,
+        in_process_master(postgresql_database_url, clock, expiry_holders_max=7) as other,
     ):
         await one.wire.apply(project({"PBX-Port12": 100}, ttl_seconds=60, grace_seconds=60))
         berlin = await opened(one.wire, "berlin")
@@ -131,7 +129,7 @@ async def test_two_masters_expire_the_same_lease_once(postgres: PostgresServer, 
         assert len(await all_events(other.wire, "lease.expired")) == 1
         taken = [json.loads(event.details)["seats"] for event in await all_events(one.wire, "seats.reclaimed")]
         assert sum(taken) == 50
-        assert await mismatches(url) == []
+        assert await mismatches(postgresql_database_url) == []
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await berlin.acquire(seat("port", "late"))
         assert reason_of(failed.value) == "LEASE_EXPIRED"

@@ -17,7 +17,6 @@ from tests.support.balancer import balancer_before
 from tests.support.cluster import nodes, url_of
 from tests.support.estates import project
 from tests.support.masters import Clock, Wire, in_process_master, upgraded, wire_to
-from tests.support.postgres import PostgresServer
 from tests.support.sites import Site, estate, working_sites
 from tests.support.truth import held_by_pbx, mismatches
 
@@ -49,12 +48,9 @@ async def _until_books_agree(sites: list[Site], wire: Wire) -> None:
     ids=["killed", "killed-behind-a-balancer", "hangs"],
 )
 @pytest.mark.rule("A1")
-async def test_one_of_two_masters_goes(
-    postgres: PostgresServer, postgres_template: str, number: signal.Signals, behind: bool
-) -> None:
-    url = await postgres.new_database(like=postgres_template)
+async def test_one_of_two_masters_goes(postgresql_database_url: str, number: signal.Signals, behind: bool) -> None:
     async with AsyncExitStack() as stack:
-        masters = [await stack.enter_async_context(master_process(url)) for _ in range(2)]
+        masters = [await stack.enter_async_context(master_process(postgresql_database_url)) for _ in range(2)]
         living = await stack.enter_async_context(wire_to(masters[1].address))
         await living.apply(estate())
         addresses = [one.address for one in masters]
@@ -69,7 +65,7 @@ async def test_one_of_two_masters_goes(
         await _until_books_agree(sites, living)
         assert not any(site.lost for site in sites)
         assert all(site.client.state is State.CONNECTED for site in sites)
-        assert await mismatches(url) == []
+        assert await mismatches(postgresql_database_url) == []
 
 
 def _thaw(master: MasterProcess, number: signal.Signals) -> None:
@@ -99,9 +95,8 @@ async def test_a_master_that_lost_its_database_is_left_for_one_that_has_it(clock
             assert states == [State.CONNECTED], "it never counted as offline"
 
 
-async def test_the_blocking_client_finds_the_other_master(postgres: PostgresServer, postgres_template: str) -> None:
-    url = await postgres.new_database(like=postgres_template)
-    async with master_process(url) as first, master_process(url) as second:
+async def test_the_blocking_client_finds_the_other_master(postgresql_database_url: str) -> None:
+    async with master_process(postgresql_database_url) as first, master_process(postgresql_database_url) as second:
         async with wire_to(second.address) as wire:
             await wire.apply(project({"PBX-Port12": 5}))
         config = client_config(first.address, addresses=(first.address, second.address))

@@ -20,7 +20,6 @@ from tests.auth.pki import Pki, shown_to
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbx import granted, opened, seat
-from tests.support.postgres import PostgresServer
 
 KEPT = {"committer", "metrics page", "gRPC", "Gate", "Pulse", "LookRound"} | {
     *(
@@ -80,10 +79,9 @@ def now() -> Clock:
     return Clock(time.time())
 
 
-async def test_none_is_missing(postgres: PostgresServer, postgres_template: str, pki: Pki, now: Clock) -> None:
-    url = await postgres.new_database(like=postgres_template)
+async def test_none_is_missing(postgresql_database_url: str, pki: Pki, now: Clock) -> None:
     before = asyncio.all_tasks()
-    async with _whole_master(url, pki, now) as master, asyncio.timeout(20):
+    async with _whole_master(postgresql_database_url, pki, now) as master, asyncio.timeout(20):
         assert master.running.tasks.names == KEPT
         while True:
             if {one.get_name() for one in asyncio.all_tasks() - before if not _is_of_grpc(one)} == KEPT:
