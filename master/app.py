@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 
 import structlog
@@ -220,4 +221,10 @@ def load_catalogs(settings: Settings) -> dict[str, Catalog]:
         if file.name.endswith(".toml")
     }
     texts |= {str(path): read_text(path) for path in settings.catalog_files}
-    return {catalog.name: catalog for catalog in (read_catalog(text, file=file) for file, text in texts.items())}
+    return {catalog.name: catalog for catalog in (_catalog(text, file) for file, text in texts.items())}
+
+
+@lru_cache(maxsize=32)
+def _catalog(text: str, file: str) -> Catalog:
+    """Read once for all masters of a process; a catalog never changes."""
+    return read_catalog(text, file=file)

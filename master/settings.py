@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -266,8 +267,14 @@ def load_settings(file: Path | None, **values: object) -> Settings:
         pydantic.ValidationError: a setting is unknown or out of bounds.
         licensemaster.files.FileError: the file cannot be read.
     """
+    return _from_file(file)(**values)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)
+def _from_file(file: Path | None) -> type[Settings]:
+    """Settings that read this file when they are made."""
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=file)
 
-    return FromFile(**values)  # type: ignore[arg-type]
+    return FromFile
