@@ -16,6 +16,7 @@ import pytest
 
 from master.log_writer import LineWriter
 from master.logs import Rendering
+from tests.support.hang import HANG_SECONDS
 
 RENDER = Rendering(to_people=False)
 
@@ -234,7 +235,7 @@ print("after", file=sys.stderr)
 
 
 def _run(code: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-c", code], check=False, timeout=60, **how)
+    return subprocess.run([sys.executable, "-c", code], check=False, timeout=HANG_SECONDS, **how)
 
 
 def test_whatever_reaches_standard_error_is_a_line_of_json() -> None:
@@ -255,7 +256,9 @@ def test_whatever_reaches_standard_error_is_a_line_of_json() -> None:
 def test_a_process_whose_standard_error_is_no_good_goes_on(descriptors: str, tmp_path: Path) -> None:
     script, done = tmp_path / "script.py", tmp_path / "done"
     script.write_text(f"{_STRAY.removesuffix(_STRAY.splitlines()[-1] + chr(10))}\nopen({str(done)!r}, 'w').close()\n")
-    subprocess.run(["sh", "-c", f'"$0" "$1" {descriptors}', sys.executable, str(script)], check=False, timeout=60)
+    subprocess.run(
+        ["sh", "-c", f'"$0" "$1" {descriptors}', sys.executable, str(script)], check=False, timeout=HANG_SECONDS
+    )
     assert done.exists()
 
 

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from master.domain.overview import Overview
 from master.metrics import SITES_MAX, EstateCollector, Metrics
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import MasterProcess, Wire, master_process, sqlite_url, upgraded, wire_to
 from tests.support.pbx import granted, opened, refused, seat, seats
 from tests.support.prometheus import program, running_prometheus
@@ -198,4 +199,4 @@ def test_metrics_are_kept_in_memory_whatever_the_environment_says() -> None:
     """Files of metrics would be another way in which what is told beside the work can fail it."""
     code = "from master.metrics import Metrics; Metrics().leases_opened.inc()"
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": "/nowhere"}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=HANG_SECONDS)

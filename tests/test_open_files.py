@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.support.hang import HANG_SECONDS
+
 _CODE = """
 import resource, sys
 from master.open_files import allow_open_files
@@ -28,7 +30,7 @@ print("limits", *resource.getrlimit(resource.RLIMIT_NOFILE))
 )
 def test_as_many_files_as_may_be(soft: int, hard: int, streams_max: int, told: list[str]) -> None:
     command = [sys.executable, "-c", _CODE, *map(str, (soft, hard, streams_max))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG_SECONDS)
     assert f"limits {hard} {hard}" in done.stdout
     lines = [line for line in done.stdout.splitlines() if "files" in line]
     assert len(lines) == len(told)

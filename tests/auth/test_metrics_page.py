@@ -23,6 +23,7 @@ from master.rpc.metrics_page import MetricsPage
 from master.rpc.open_connections import ConnectionBounds
 from master.settings import load_settings
 from tests.auth.pki import Papers, Pki
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess
 
 
@@ -35,7 +36,7 @@ async def _scrape(master: InProcess, papers: Papers | None, pki: Pki, folder: Pa
     def get() -> tuple[int, str]:
         try:
             with urllib.request.urlopen(
-                f"https://127.0.0.1:{master.running.metrics_port}/metrics", context=context, timeout=30
+                f"https://127.0.0.1:{master.running.metrics_port}/metrics", context=context, timeout=HANG_SECONDS
             ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
@@ -91,7 +92,7 @@ async def test_who_connects_and_says_nothing_is_nobody_turned_away(
     secured: InProcess, pki: Pki, tmp_path: Path, look: Callable[[socket.socket], None]
 ) -> None:
     def check(port: int) -> None:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS) as connection:
             look(connection)
 
     with capture_logs() as logs:
@@ -150,7 +151,7 @@ async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(pki: Pki, 
 def _connected(port: int, from_address: str, count: int) -> list[socket.socket]:
     found = []
     for _ in range(count):
-        one = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(from_address, 0))
+        one = socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS, source_address=(from_address, 0))
         with suppress(OSError):
             one.send(b"G")
         found.append(one)

@@ -11,6 +11,7 @@ import pytest
 from licensemaster.file_writer import write_file
 from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import Papers, Pki
+from tests.support.hang import HANG_SECONDS
 from tests.support.lines import FAIR, Line, Weather, line_to
 from tests.support.masters import InProcess
 
@@ -63,7 +64,7 @@ async def test_a_renewal_that_is_of_no_use_is_told_and_the_old_one_goes_on(
 ) -> None:
     tls = put(tmp_path / "pbx", pki.papers(BERLIN))
     told: asyncio.Queue[Notice] = asyncio.Queue()
-    async with asyncio.timeout(30), line_to(secured.wire.address) as line:
+    async with asyncio.timeout(HANG_SECONDS), line_to(secured.wire.address) as line:
         config = ClientConfig(
             addresses=(line.address,), pbx=BERLIN, software_version="12", tls=tls, backoff_max_seconds=0.2
         )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.command_server import run_forked
+from tests.support.hang import HANG_SECONDS
 
 COMMAND = str(Path(sys.executable).with_name("license-master"))
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

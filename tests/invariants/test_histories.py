@@ -507,7 +507,7 @@ def arena(database_url: str) -> Iterator[Arena]:
     made.close()
 
 
-@pytest.mark.timeout(3600 if LONG else 180)
+@pytest.mark.timeout(3600)
 @pytest.mark.rule(
     "A1",
     "A2",

@@ -35,6 +35,7 @@ from master.store.database import Database, StorageError, Tx, open_database
 from master.store.integrity import counter_mismatches
 from master.tasks import Tasks
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master
 
 NAMES = ("berlin", "paris", "rome")
@@ -310,7 +311,7 @@ async def test_whoever_waits_when_it_is_broken_off_is_answered_and_the_next_is_s
     (running,) = (task for task in asyncio.all_tasks() if task.get_name() == "committer")
     running.cancel()
     (late,) = await _submitted(bench, _wanting("paris", "ben"))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(StorageError, match="try again"):
             await waiting
         assert _granted(await late) == 1

@@ -21,6 +21,7 @@ from master.store.integrity import counter_mismatches
 from tests.rpc.failures import seen
 from tests.rules.test_refusals import MESSAGES
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
 from tests.support.papers import Vendor, bind, certify, enrolled, imported, listed, moved, release
 from tests.support.pbx import BarePbx, granted, opened, refused, seats
@@ -454,7 +455,7 @@ async def test_a_watcher_is_told_to_open_its_lease_anew(database_url: str, clock
         stream = master.wire.leases.WatchLease(request)
         await stream.read()
         await berlin.return_to(master)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             told = await stream.read()
         assert isinstance(told, lease_pb2.WatchLeaseResponse)
         assert [notice.kind for notice in told.notices] == [lease_pb2.NOTICE_KIND_UNPROVEN]

@@ -214,7 +214,7 @@ async def test_any_field_altered(any_master: InProcess, wire: Wire) -> None:
     await _import(wire, right)
 
 
-@pytest.mark.timeout(600 if LONG else 60)
+@pytest.mark.timeout(3600)
 def test_any_byte_altered(sqlite_database_url: str) -> None:
     with Loop(sqlite_database_url) as loop:
         wire, vendor, now = loop.master.wire, Vendor(), loop.master.clock.now

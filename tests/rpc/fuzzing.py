@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from master.rpc.reflection import V1
 from master.rpc.server import SERVICES
 from tests.rpc.failures import seen
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT
 
 NAME: Final = f"projects/{PROJECT}"
@@ -344,7 +345,7 @@ async def answer(rpc: Rpc, channel: grpc.aio.Channel, sent: bytes) -> tuple[grpc
     """The code, the reason and all texts of an answer; of an endless one its first message is enough."""
     call: Any = rpc.call(channel, sent)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_SECONDS):
             if not rpc.streams_out:
                 await call
             elif "Watch" in rpc.path:

@@ -33,7 +33,7 @@ from tests.support.papers import Vendor, bind, enrolled, imported, release
 from tests.support.postgres import PostgresServer
 from tests.support.truth import LONG
 
-pytestmark = pytest.mark.timeout(1800 if LONG else 120)
+pytestmark = pytest.mark.timeout(3600)
 FUZZ = settings(max_examples=3000 if LONG else 100, deadline=None, suppress_health_check=list(HealthCheck))
 EXPECTED = {
     grpc.StatusCode.INVALID_ARGUMENT,

@@ -30,7 +30,7 @@ from tests.support.postgres import PostgresServer
 LONG = bool(os.environ.get("TESTS_LONG"))
 ROUNDS = 400 if LONG else 20
 CODE = grpc.StatusCode
-pytestmark = pytest.mark.timeout(3600 if LONG else 180)
+pytestmark = pytest.mark.timeout(3600)
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway", "spare": "standby:berlin 12 gateway"}
 ESTATE = project({"PBX-Port12": 5, "PBX-Standby12": 5}, pbxs=PBXS)
 

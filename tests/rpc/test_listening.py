@@ -9,6 +9,7 @@ import pytest
 
 from master.metrics import Metrics
 from master.rpc.metrics_page import MetricsPage
+from tests.support.hang import HANG_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -34,5 +35,5 @@ async def test_the_metrics_page_is_in_either_family(listen: str, reached: list[s
 
 
 def _scraped(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=HANG_SECONDS) as answer:
         return str(answer.read().decode())

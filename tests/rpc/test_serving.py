@@ -22,6 +22,7 @@ from licensemaster.v1 import lease_pb2
 from master.rpc.server import SERVICES
 from tests.rpc.failures import failure, seen
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import (
     Clock,
     InProcess,
@@ -57,7 +58,7 @@ async def test_health_of_each_service(master: InProcess) -> None:
         await stub.Check(health_pb2.HealthCheckRequest(service="licensemaster.v1.Nothing"))
     assert failed.value.code() is grpc.StatusCode.NOT_FOUND
     labels = {"grpc_service": "grpc.health.v1.Health", "grpc_method": "Check", "grpc_code": "NOT_FOUND"}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if master.running.metrics.registry.get_sample_value("grpc_server_handled_total", labels) == 1:
                 break

@@ -25,6 +25,7 @@ from tests.rules.asking import (
     without,
 )
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import InProcess, Wire
 from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
 
@@ -206,7 +207,7 @@ async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(any_master: 
 
     applied = await any_master.wire.apply(after)
     assert any("berlin (12)" in warning and "B5" in warning for warning in applied.warnings)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_SECONDS):
         notice = (await anext(told)).notices[0]  # at once
     assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT
     assert notice.message == ("berlin runs 12, but hq-box is licensed up to V10: seats held stay, new ones are refused")
@@ -223,7 +224,7 @@ async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(any_master: 
     assert (await refuse(berlin, seat("port", "phone-0"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
 
     await any_master.wire.apply(before)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_SECONDS):
         assert not (await anext(told)).notices
     assert await above(any_master.wire) == []
     await grant(berlin, seat("port", "phone-0"))

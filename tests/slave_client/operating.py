@@ -10,6 +10,7 @@ from uuid import uuid4
 from licensemaster.v1 import license_pb2, status_pb2
 from slave_client import DeviceKey
 from tests.slave_client.conftest import estate
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Wire, wire_to
 from tests.support.papers import NAME, Vendor, bind, enrolled, imported, listed, release
 
@@ -19,7 +20,7 @@ MORE = "more"
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait for something that is only seen by looking."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if await holds():
                 return

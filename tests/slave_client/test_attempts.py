@@ -14,6 +14,7 @@ from slave_client.attempts import Attempts, Outcome, TriedJustNowError
 from slave_client.backoff import Backoff
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 
 CLIENTS = 10
 _PAUSES = Backoff(base_seconds=0.01, max_seconds=0.02)
@@ -50,7 +51,7 @@ async def nobody_at(address: str) -> AsyncIterator[Knocking]:
 async def test_many_clients_of_a_process_knock_one_by_one_and_are_all_back(master: RestartableMaster) -> None:
     names = [f"site-{number}" for number in range(CLIENTS)]
     await master.apply(project({"PBX-Port12": CLIENTS}, pbxs=dict.fromkeys(names, "slave 12 gateway")))
-    async with AsyncExitStack() as stack, asyncio.timeout(60):
+    async with AsyncExitStack() as stack, asyncio.timeout(HANG_SECONDS):
         clients = [await stack.enter_async_context(SlaveClient(master.config(name))) for name in names]
         for client in clients:
             assert (await client.acquire(Want("port", HolderKind.USER, client.config.pbx))).granted

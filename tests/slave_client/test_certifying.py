@@ -25,6 +25,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.papers import NAME, enrolled
 from tests.support.relay import Relay, relay_to
@@ -53,7 +54,7 @@ class Noticed:
         self.hear: Callable[[Notice], None] = self._queue.put_nowait
 
     async def of(self, kind: NoticeKind) -> Notice:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             while (notice := await self._queue.get()).kind is not kind:
                 pass
         return notice

@@ -17,6 +17,7 @@ from tests.slave_client.conftest import HeldClock, RestartableMaster
 from tests.slave_client.operating import until
 from tests.support.agreements import NAME, noon, prices_of, wanted
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Wire, wire_to
 from tests.support.papers import bind, listed
 
@@ -62,7 +63,7 @@ class Site:
             yield client
 
     async def hears(self, kind: NoticeKind) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             while await self.heard.get() is not kind:
                 pass
 

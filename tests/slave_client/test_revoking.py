@@ -29,6 +29,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, client_config, estate
 from tests.slave_client.operating import Operator, operator_of, until
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import master_process
 from tests.support.relay import Relay, relay_to
 
@@ -59,14 +60,14 @@ class Heard:
     async def lost(self, count: int = MORE) -> list[Lost]:
         """The next seats that are lost, and whose they were."""
         found: list[Lost] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             while len(found) < count:
                 change = await self.changes.get()
                 found += [change] if isinstance(change, Lost) else []
         return found
 
     async def noticed(self, kind: NoticeKind) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             while await self.notices.get() is not kind:
                 pass
 

@@ -31,6 +31,7 @@ from slave_client.promise import PromiseError, verify
 from slave_client.shelf import verify_standby_lease
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, wire_to
 from tests.support.pbx import opened, seats
 from tests.support.standbys import LICENSES, PAIR, checked, standing_by
@@ -59,7 +60,7 @@ async def _ready(master: RestartableMaster, *clients: SlaveClient) -> None:
     """Berlin holds its seats, and the master knows that the standby's disk has a standby lease that covers them."""
     for client in clients:
         await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
-    async with asyncio.timeout(20), wire_to(master.address) as wire:
+    async with asyncio.timeout(HANG_SECONDS), wire_to(master.address) as wire:
         while True:
             found = await checked(wire)
             if found.seats and all(one.held == one.covered for one in found.seats):
@@ -157,7 +158,7 @@ async def test_waits_for_a_primary_that_may_be_alive_and_takes_over_when_it_dies
             await asyncio.sleep(0.01)
         assert not waiting.done(), await waiting
         await berlin.crash()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while not waiting.done():
                 pair.clock.advance(0.1)  # far from the ttl when the settle time is over
                 await asyncio.sleep(0.05)
@@ -242,12 +243,12 @@ async def test_a_standby_that_must_not_stand_in_drops_its_standby_lease(
         await berlin.sync(PHONES)
         await _ready(pair, berlin, spare)
         await pair.apply(_estate(ports=11))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             while (tmp_path / "spare" / "standby-berlin").exists():
                 spare.look_again()
                 await asyncio.sleep(0.02)
         assert any("PBX-Standby is off" in notice.message for notice in spare.notices)
-        async with asyncio.timeout(20), wire_to(pair.address) as wire:
+        async with asyncio.timeout(HANG_SECONDS), wire_to(pair.address) as wire:
             while (await checked(wire)).acknowledged_serial:
                 spare.look_again()
                 await asyncio.sleep(0.02)

@@ -17,6 +17,7 @@ from tests.cli.command import run
 from tests.slave_client.conftest import client_config
 from tests.support.bare_servers import bare_server
 from tests.support.certificates import Made
+from tests.support.hang import HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ async def test_the_client_tells_the_cause(tmp_path: Path, case: str) -> None:
     notices: asyncio.Queue[Notice] = asyncio.Queue()
     async with bare_server(meeting.master, believes=ca) as port:
         config = client_config(f"{meeting.host}:{port}", tls=_files(tmp_path, meeting), give_up_after_seconds=5)
-        async with SlaveClient(config, on_notice=notices.put_nowait) as client, asyncio.timeout(30):
+        async with SlaveClient(config, on_notice=notices.put_nowait) as client, asyncio.timeout(HANG_SECONDS):
             notice = await notices.get()
             assert notice.kind is NoticeKind.NO_TLS
             _assert_says(says, notice.message)

@@ -20,6 +20,7 @@ import pytest
 
 from tests.rpc.failures import everything, failure, seen
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
 from tests.support.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.truth import mismatches, used
@@ -135,7 +136,7 @@ async def test_a_server_that_goes_and_comes_back(clock: Clock) -> None:
                     assert told.info == told.reason
                     assert told.retry_after_ms > 0
             await asyncio.to_thread(server.ensure_postgres_running)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANG_SECONDS):
                 await master.running.pulse.there.wait()
             assert await everything(master.wire) == before
             granted(await berlin.acquire(seat("port", "anna")))

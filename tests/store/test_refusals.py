@@ -16,6 +16,7 @@ from master.store import schema
 from master.store.database import Database, StorageError, StorageProblem, open_database
 from tests.support.cluster import Node, nodes, url_of
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master, upgraded
 from tests.support.pbx import granted, opened, seats
 from tests.support.pgbouncer import pgbouncer
@@ -26,7 +27,7 @@ REFUSED, SILENT = StorageProblem.STORAGE_REFUSED, StorageProblem.STORAGE_UNAVAIL
 async def _end(url: str) -> StorageError:
     """What `serve` ends with."""
     settings = load_settings(None, database_url=url, listen="127.0.0.1:0", metrics_listen="", plaintext=True)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(StorageError) as failed:
             await serve(settings)
     return failed.value
@@ -119,7 +120,7 @@ async def test_tables_that_were_restored_under_a_master_are_not_gone_on_with(pos
             "DROP TABLE database_identity",
             "ALTER TABLE copy RENAME TO database_identity",
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while (told := await _refusal(berlin.acquire(*seats("port", 1)))) != "STORAGE_REPLACED":
                 assert told in ("", "STORAGE_UNAVAILABLE", "STORAGE_SCHEMA")
                 await asyncio.sleep(0.05)
@@ -177,7 +178,7 @@ async def test_a_pooler_in_session_mode(clock: Clock) -> None:
 
 
 async def _until_it_serves(database: Database) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             try:
                 return await database.transact(lambda tx: None)

@@ -18,6 +18,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from tests.support.hang import HANG_SECONDS
+
 _USER = "nobody" if os.geteuid() == 0 else None
 """PostgreSQL does not run as root."""
 _BECOME = """
@@ -78,7 +80,7 @@ class Node:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_SECONDS):
             await self._until_it_answers()
 
     def kill(self) -> None:
@@ -125,7 +127,7 @@ class Node:
     async def wait_for_replica(self, name: str) -> None:
         """Commit nothing any more that this replica has not got."""
         await self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'", "SELECT pg_reload_conf()")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_SECONDS):
             while True:
                 query = f"SELECT sync_state FROM pg_stat_replication WHERE application_name = '{name}'"
                 if await self.fetch(query) == "sync":

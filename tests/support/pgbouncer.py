@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from tests.support.cluster import Node, command_as_user, free_port, make_place
+from tests.support.hang import HANG_SECONDS
 
 
 class PgBouncer:
@@ -43,7 +44,7 @@ unix_socket_dir =
             pytest.skip("pgbouncer is needed")
         command = command_as_user(program, str(self._file))
         self._process = await asyncio.to_thread(subprocess.Popen[bytes], command, stderr=subprocess.DEVNULL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_SECONDS):
             while True:
                 try:
                     await (await asyncpg.connect(self.url)).close()

@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.hang import HANG_SECONDS
+
 
 @dataclass(slots=True)
 class Received:
@@ -47,7 +49,7 @@ class Receiver:
     async def has(self, messages: int) -> None:
         """Wait until so many came."""
         async with self._came:
-            await asyncio.wait_for(self._came.wait_for(lambda: len(self.got) >= messages), 5)
+            await asyncio.wait_for(self._came.wait_for(lambda: len(self.got) >= messages), HANG_SECONDS)
 
     async def keep(self, one: Received) -> None:
         async with self._came:

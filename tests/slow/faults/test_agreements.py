@@ -52,7 +52,7 @@ class Buyers:
         self.unsure.discard(request_id)
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(3600)
 @pytest.mark.rule("M2")
 async def test_no_credit_is_lost_or_doubled_by_sigkill(database_url: str) -> None:
     buyers = Buyers()

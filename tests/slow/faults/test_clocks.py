@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from licensemaster.v1 import lease_pb2
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.machine_clock import MachineClock
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
 from tests.support.pbx import BarePbx, granted, opened, seat
@@ -43,7 +44,7 @@ async def _metric(process: MasterProcess, name: str) -> float:
 
 
 async def _until(process: MasterProcess, name: str, holds: Callable[[float], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if holds(await _metric(process, name)):
                 return
@@ -51,7 +52,7 @@ async def _until(process: MasterProcess, name: str, holds: Callable[[float], boo
 
 
 async def _until_reclaimed(wire: Wire) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if not (await used(wire))["port"]:
                 return

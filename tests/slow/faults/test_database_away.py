@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.rpc.failures import failure
 from tests.support.cluster import nodes, url_of
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, MasterProcess, in_process_master, upgraded, wire_to
 from tests.support.pbx import granted, opened, seat, seats
 from tests.support.truth import all_events, mismatches, used
@@ -35,7 +36,7 @@ async def _watched(master: InProcess, service: str = "") -> AsyncIterator[Any]:
 
 
 async def _becomes(stream: Any, status: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_SECONDS):
         while (await stream.read()).status != status:
             continue
 
@@ -46,7 +47,7 @@ def _said(logs: list[Any]) -> list[str]:
 
 
 async def _unavailable(master: InProcess, call: Any) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(HANG_SECONDS):
         told = await failure(call)
     assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
     assert told.info == told.reason
@@ -94,7 +95,7 @@ async def test_a_master_that_is_started_meanwhile_waits() -> None:
             done, _ = await asyncio.wait((starting,), timeout=5)
             assert not done, "it neither serves nor gives up"
             await server.start()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANG_SECONDS):
                 await starting
             async with wire_to(process.address) as wire:
                 await wire.apply(project({"PBX-Port12": 50}))
@@ -163,7 +164,7 @@ async def test_a_commit_that_nobody_waits_for_is_not_broken_off(clock: Clock, gi
             replica.kill()
             call = asyncio.ensure_future(master.wire.apply(project({"PBX-Port12": 50})))
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_SECONDS):
                 while True:
                     if await primary.fetch(waiting):
                         break
@@ -173,7 +174,7 @@ async def test_a_commit_that_nobody_waits_for_is_not_broken_off(clock: Clock, gi
             await asyncio.gather(call, return_exceptions=True)
             assert await primary.fetch("SELECT count(*) FROM project") == 0
             await replica.start()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANG_SECONDS):
                 while True:
                     if await primary.fetch("SELECT count(*) FROM project") == 1:
                         break

@@ -11,6 +11,7 @@ import psutil
 from master.store.database import Database, StorageError, StorageProblem, Tx, open_database
 from tests.support.cluster import Node, nodes, url_of
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.lines import FAIR, Way, Weather, line_to
 from tests.support.masters import Clock, InProcess, in_process_master, upgraded
 from tests.support.pbx import BarePbx, granted, opened, seat
@@ -65,7 +66,7 @@ async def test_while_the_line_is_silent_few_new_connections_are_made(clock: Cloc
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_SECONDS):
             await asyncio.gather(*(_until_granted(pbx) for pbx in pbxs))
         attempts_max = OUTAGE_SECONDS / CONNECT_SECONDS + 2  # one at a time, each of which waits its three seconds
         assert most - before <= MASTERS * attempts_max, f"{before} backends before, {most} in the outage"
@@ -118,7 +119,7 @@ async def test_a_commit_that_hangs_is_tried_by_one_while_others_are_told_at_once
             assert isinstance(found, int)
             assert 1 <= found <= 8 + 3 * 2, "what hangs is neither one for each call, nor broken off"
             await replica.start()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANG_SECONDS):
                 while True:
                     try:
                         await _commit(database)

@@ -21,6 +21,7 @@ from tests.slave_client.conftest import client_config
 from tests.slow.faults.storm import Ledger, Storm, retry_what_is_unsure, until_gone
 from tests.support.cluster import Node, nodes, url_of
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import MasterProcess, Wire, master_process, upgraded, wire_to
 from tests.support.pbx import opened
 from tests.support.truth import LONG, held_by_pbx, mismatches, used
@@ -41,7 +42,7 @@ async def _acknowledged_is_there(wire: Wire, ledgers: list[Ledger]) -> None:
 
 async def _answered(ask: Callable[[Wire], Awaitable[Answer]], wires: list[Wire]) -> Answer:
     """Ask one master after the other, as a PBX does, until one answers."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         for attempt in count():
             try:
                 return await ask(wires[attempt % len(wires)])
@@ -63,7 +64,7 @@ async def _granted(client: SlaveClient, holder: str) -> Source:
     return outcome.source
 
 
-@pytest.mark.timeout(900 if LONG else 120)
+@pytest.mark.timeout(3600)
 @pytest.mark.rule("A1")
 async def test_failover_to_the_synchronous_replica() -> None:
     async with nodes(2) as (primary, replica), AsyncExitStack() as stack:

@@ -9,6 +9,7 @@ from typing import Any
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master
 from tests.support.pbx import granted, opened, seat
 
@@ -18,7 +19,7 @@ SETTINGS = {"database_timeout_seconds": 0.1, "pulse_interval_seconds": 0.1}
 
 
 async def test_health_follows_a_writer_that_hangs(sqlite_database_url: str, clock: Clock) -> None:
-    async with in_process_master(sqlite_database_url, clock, **SETTINGS) as master, asyncio.timeout(60):
+    async with in_process_master(sqlite_database_url, clock, **SETTINGS) as master, asyncio.timeout(HANG_SECONDS):
         await master.wire.apply(project({"PBX-Port12": 50}))
         berlin = await opened(master.wire, "berlin")
         stub: Any = health_pb2_grpc.HealthStub(master.wire.channel)

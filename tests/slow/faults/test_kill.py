@@ -46,7 +46,7 @@ async def _check(wire: Wire, database_url: str, ledgers: list[Ledger]) -> None:
     assert await mismatches(database_url) == []
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(3600)
 @pytest.mark.rule("D1", "E1")
 async def test_what_was_acknowledged_survives_sigkill(database_url: str) -> None:
     rng = random.Random(7)
@@ -70,7 +70,7 @@ async def test_what_was_acknowledged_survives_sigkill(database_url: str) -> None
         assert sum(ledger.refused for ledger in ledgers), "the pool must have been scarce for this to mean anything"
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(3600)
 @pytest.mark.rule("A1")
 async def test_masters_race_for_the_last_seats_and_one_is_killed(postgresql_database_url: str) -> None:
     async with AsyncExitStack() as stack:

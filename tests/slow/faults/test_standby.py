@@ -10,6 +10,7 @@ import pytest
 from slave_client import CallKind, Granted, HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import client_config
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, MasterProcess, master_process, wire_to
 from tests.support.standbys import checked
 from tests.support.truth import all_events, held_by_pbx, mismatches, used
@@ -77,6 +78,6 @@ async def test_the_license_master_and_its_pbx_die_with_1000_ports_out(database_u
 
 async def _covered(process: MasterProcess) -> None:
     """Until the master knows that the standby has all seats on its disk; it renews every second."""
-    async with asyncio.timeout(30), wire_to(process.address) as wire:
+    async with asyncio.timeout(HANG_SECONDS), wire_to(process.address) as wire:
         while sum(one.covered for one in (await checked(wire, "hq")).seats) < PORTS:  # noqa: ASYNC110  # nothing tells
             await asyncio.sleep(0.1)

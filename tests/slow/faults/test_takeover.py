@@ -16,6 +16,7 @@ from tests.slave_client.conftest import client_config
 from tests.support.balancer import balancer_before
 from tests.support.cluster import nodes, url_of
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, Wire, in_process_master, upgraded, wire_to
 from tests.support.sites import Site, estate, working_sites
 from tests.support.truth import held_by_pbx, mismatches
@@ -29,7 +30,7 @@ async def _until_books_agree(sites: list[Site], wire: Wire) -> None:
     """What a site counts on is there at once; what lost answers left open is settled by and by."""
     for site in sites:
         site.end()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             held = await held_by_pbx(wire)
             agree = []

@@ -18,6 +18,7 @@ import pytest
 from master.variables import PREFIX
 from tests.auth.pki import Pki, shown_to
 from tests.support.estates import project
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbx import granted, opened, seat
 
@@ -81,7 +82,7 @@ def now() -> Clock:
 
 async def test_none_is_missing(postgresql_database_url: str, pki: Pki, now: Clock) -> None:
     before = asyncio.all_tasks()
-    async with _whole_master(postgresql_database_url, pki, now) as master, asyncio.timeout(20):
+    async with _whole_master(postgresql_database_url, pki, now) as master, asyncio.timeout(HANG_SECONDS):
         assert master.running.tasks.names == KEPT
         while True:
             if {one.get_name() for one in asyncio.all_tasks() - before if not _is_of_grpc(one)} == KEPT:
@@ -93,7 +94,7 @@ async def test_none_is_missing(postgresql_database_url: str, pki: Pki, now: Cloc
 async def test_each_is_started_again(
     sqlite_database_url: str, pki: Pki, now: Clock, end: Callable[[asyncio.Task[Any]], None]
 ) -> None:
-    async with _whole_master(sqlite_database_url, pki, now) as master, asyncio.timeout(60):
+    async with _whole_master(sqlite_database_url, pki, now) as master, asyncio.timeout(HANG_SECONDS):
         await master.wire.apply(project({"PBX-Port12": 50}, pbxs={"berlin": "slave 12 gateway"}))
         for name in sorted(KEPT - {"gRPC", "LookRound"}):
             (task,) = _tasks(name)
@@ -119,7 +120,10 @@ def _value(master: InProcess, name: str, task: str) -> float:
 
 def _listens(port: int) -> bool:
     context = ssl._create_unverified_context()
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, context.wrap_socket(plain) as secured:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS) as plain,
+        context.wrap_socket(plain) as secured,
+    ):
         return secured.version() is not None
 
 
@@ -159,7 +163,7 @@ def test_one_that_cannot_be_kept_going_ends_the_process(sqlite_database_url: str
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 1, done.stderr
     assert f"the task {task} has ended" in done.stderr

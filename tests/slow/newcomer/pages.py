@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 from tests.cli.command import surroundings
+from tests.support.hang import HANG_SECONDS
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_SECONDS = 170
+PATIENCE_SECONDS = HANG_SECONDS
 
 
 def blocks(page: str, *, below: str) -> str:

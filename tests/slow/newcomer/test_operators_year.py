@@ -16,10 +16,11 @@ import typer
 from master.cli.main import app
 from tests.cli.test_operations_doc import command_of, commands
 from tests.slow.newcomer.pages import ROOT, play
+from tests.support.hang import HANG_SECONDS
 
 HERE = Path(__file__).parent
 YEAR = HERE / "operators_year.sh"
-PATIENCE_SECONDS = 560
+PATIENCE_SECONDS = 3 * HANG_SECONDS
 TREE = typer.main.get_command(app)
 
 
@@ -57,7 +58,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment / "bin"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_the_year(installed: Path, tmp_path: Path) -> None:
     shell = shutil.which("dash") or pytest.skip("dash is not installed")
     examples = next(installed.parent.glob("lib/python3.*/site-packages/master/examples"))

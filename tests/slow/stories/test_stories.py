@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import COMMAND, surroundings
+from tests.support.hang import HANG_SECONDS
 
 STORIES = Path(__file__).parents[3] / "examples" / "stories"
 NAMES = sorted(path.name for path in STORIES.glob("[0-9]*.sh"))
-PATIENCE_SECONDS = 280
-pytestmark = pytest.mark.timeout(300)  # a story takes fifteen seconds, on a machine with other work many more
+PATIENCE_SECONDS = HANG_SECONDS
 
 
 def play(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
