@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,9 @@ from tests.support.masters import Clock, InProcess, in_process_master, sqlite_ur
 from tests.support.postgres import PostgresServer, running_postgres
 
 gc.set_threshold(100_000, 20, 50)  # as a master that serves; everything that tests import would be looked through again
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else Ctrl-C of tests ends none of their processes
 
 structlog.configure(  # the default renders every local of a traceback, which takes minutes for a big estate
     processors=[structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
