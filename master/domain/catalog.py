@@ -64,8 +64,8 @@ class LicenseType:
     """Hardware models that have it built in (rule C4)."""
     exempt_from_software: Version | None
     """Software from which on none is needed (rule G1)."""
-    version_basis: VersionBasis
-    drawn_from: DrawnFrom
+    version_basis: VersionBasis = VersionBasis.PBX
+    drawn_from: DrawnFrom = DrawnFrom.INSTALLATION
     tiers: frozenset[int]
     companions: tuple[Companion, ...]
     includes: tuple[str, ...]
@@ -86,7 +86,7 @@ class LicenseType:
     """The rules that say so."""
     platforms: frozenset[str]
     """The platforms of devices that its licenses can be bound to (rule D4); empty for all."""
-    releasable: bool
+    releasable: bool = True
     """Whether it can be taken off a device again (rules C2, D4)."""
     policies: tuple[str, ...]
     """The policies that cover its licenses (rule M8); those of a product come from the product."""

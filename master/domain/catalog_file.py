@@ -10,19 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from master.domain.agreements.policy_file import SECTIONS, PolicyFile
-from master.domain.catalog import Catalog, Companion, LicenseType, RequiredOf, Requirement, folded_name
+from master.domain.catalog import Catalog, LicenseType, folded_name
 from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath
-from master.domain.toml_reader import TomlReader
-from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
+from master.domain.toml_reader import TomlReader, keys_of
+from master.domain.versions import Version
+from master.domain.words import Feature, Metering
 
 _CATALOG_KEYS = {"name", "title", "platforms", "releases_from_software"}
-_TYPE_KEYS = {
-    "name", "tier_name", "spellings", "metering", "holders", "exempt_holders", "exempt_roles", "exempt_models",
-    "exempt_from_software", "version_basis", "drawn_from", "tiers", "companions", "includes", "includes_per_pbx",
-    "requires", "excludes", "matches", "enables", "minimum_version", "minimum_software", "minimum_software_rules",
-    "platforms", "releasable", "policies", "covered_from_version", "rules",
-}  # fmt: skip
 
 
 class CatalogError(Exception):
@@ -58,70 +53,32 @@ class _Reader(TomlReader):
             name=self.string(head, ("catalog", "name")),
             title=self.string(head, ("catalog", "title")),
             platforms=platforms,
-            releases_from_software=self.version(head, ("catalog", "releases_from_software")),
+            releases_from_software=self.optional(Version, head, ("catalog", "releases_from_software")),
             types=types,
             time=PolicyFile(self, types).policies(),
         )
 
     def _type(self, key: str, table: Mapping[str, Any]) -> LicenseType:
         at: FieldPath = ("types", key)
-        self.known_keys(table, at, _TYPE_KEYS)
-        name = self.string(table, (*at, "name"))
-        basis = self.choice(VersionBasis, table, (*at, "version_basis"), VersionBasis.PBX)
-        metering = self.choice(Metering, table, (*at, "metering"), None)
-        holders = self.choices(HolderKind, table, (*at, "holders"))
-        tiers = self.whole_numbers(table, (*at, "tiers"))
-        tier_name = self.string(table, (*at, "tier_name"), name + "%{tier}" if not tiers else None)
-        matches = self.string(table, (*at, "matches"), "") or None
-        if ("{version}" in name) is (basis is VersionBasis.NONE):
-            raise self.error(
-                (*at, "name"), f"{name!r} must contain {{version}} exactly where the type has a version basis"
-            )
-        for spelling in self.strings(table, (*at, "spellings")):
-            if ("{version}" in spelling) is (basis is VersionBasis.NONE):
+        self.known_keys(table, at, keys_of(LicenseType))
+        name, tiers = self.string(table, (*at, "name")), self.whole_numbers(table, (*at, "tiers"))
+        tier_name = self.string(table, (*at, "tier_name"), None if tiers else name + "%{tier}")
+        found = self.record(LicenseType, table, at, key=key, tier_name=tier_name)
+        for field, spelling in (("name", name), *(("spellings", one) for one in found.spellings)):
+            if ("{version}" in spelling) is not found.versioned:
                 reason = f"{spelling!r} must contain {{version}} exactly where the type has a version basis"
-                raise self.error((*at, "spellings"), reason)
+                raise self.error((*at, field), reason)
         self._placeholders((*at, "name"), name, "{version}")
         self._placeholders((*at, "tier_name"), tier_name, "{version}", "{tier}")
         if tiers and not ("{tier}" in tier_name and "{version}" in tier_name):
             raise self.error((*at, "tier_name"), f"{tier_name!r} must contain {{version}} and {{tier}}")
-        if not holders and metering is not Metering.COMPANION:
+        if not found.holders and found.metering is not Metering.COMPANION:
             raise self.error((*at, "holders"), "a type that can be asked for needs at least one kind of holder")
-        if (metering is Metering.SWITCH) is (matches is None):
+        if (found.metering is Metering.SWITCH) is (found.matches is None):
             raise self.error((*at, "matches"), "exactly the types metered as switch name the type they must match")
-        enables = self.choice(Feature, table, (*at, "enables"), None) if "enables" in table else None
-        if enables is not None and metering is not Metering.SWITCH:
+        if found.enables is not None and found.metering is not Metering.SWITCH:
             raise self.error((*at, "enables"), "only a type metered as switch turns something on")
-        return LicenseType(
-            key=key,
-            name=name,
-            tier_name=tier_name,
-            spellings=tuple(self.strings(table, (*at, "spellings"))),
-            metering=metering,
-            holders=holders,
-            exempt_holders=self.choices(HolderKind, table, (*at, "exempt_holders")),
-            exempt_roles=self.choices(PbxRole, table, (*at, "exempt_roles")),
-            exempt_models=frozenset(self.strings(table, (*at, "exempt_models"))),
-            exempt_from_software=self.version(table, (*at, "exempt_from_software")),
-            version_basis=basis,
-            drawn_from=self.choice(DrawnFrom, table, (*at, "drawn_from"), DrawnFrom.INSTALLATION),
-            tiers=tiers,
-            companions=tuple(self._companions(table, (*at, "companions"))),
-            includes=tuple(self.strings(table, (*at, "includes"))),
-            includes_per_pbx=self.counts(table, (*at, "includes_per_pbx")),
-            requires=tuple(self._requirements(table, (*at, "requires"))),
-            excludes=frozenset(self.strings(table, (*at, "excludes"))),
-            matches=matches,
-            enables=enables,
-            minimum_version=self.whole_number(table, (*at, "minimum_version"), 0),
-            minimum_software=self.version(table, (*at, "minimum_software")),
-            minimum_software_rules=tuple(self.strings(table, (*at, "minimum_software_rules"))),
-            platforms=frozenset(self.strings(table, (*at, "platforms"))),
-            releasable=self.typed(table, (*at, "releasable"), bool, True),
-            policies=tuple(self.strings(table, (*at, "policies"))),
-            covered_from_version=self.whole_number(table, (*at, "covered_from_version"), 0),
-            rules=tuple(self.strings(table, (*at, "rules"))),
-        )
+        return found
 
     def _placeholders(self, at: FieldPath, text: str, *allowed: str) -> None:
         rest = text
@@ -129,17 +86,6 @@ class _Reader(TomlReader):
             rest = rest.replace(placeholder, "")
         if "{" in rest or "}" in rest:
             raise self.error(at, f"{text!r} may have no braces but {' and '.join(allowed)}")
-
-    def _companions(self, table: Mapping[str, Any], at: FieldPath) -> list[Companion]:
-        items = self.tables(table, at, {"type", "platform"})
-        return [Companion(self.string(item, (*at, "type")), self.string(item, (*at, "platform"))) for item in items]
-
-    def _requirements(self, table: Mapping[str, Any], at: FieldPath) -> list[Requirement]:
-        items = self.tables(table, at, {"any_of", "of"})
-        return [
-            Requirement(tuple(self.strings(item, (*at, "any_of"))), self.choice(RequiredOf, item, (*at, "of"), None))
-            for item in items
-        ]
 
     def _references(self, one: LicenseType, types: Mapping[str, LicenseType], platforms: frozenset[str]) -> None:
         named: dict[str, tuple[str, ...]] = {

@@ -7,23 +7,51 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, TypeVar
+from functools import cache
+from types import NoneType
+from typing import Any, Protocol, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
 from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath, TomlLines, path_text
-from master.domain.versions import Version
 
 E = TypeVar("E", bound=Enum)
+R = TypeVar("R")
 
 LIMITS = Limits(size=256 * 1024, depth=8, items=20_000)
 """Of a catalog or price file: ten times what the largest has."""
 _KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,6})?")
+
+
+class Exact(Protocol):
+    """A kind of text."""
+
+    @classmethod
+    def exact(cls, text: str, /) -> Self:
+        """Read one; raises ValueError."""
+
+
+P = TypeVar("P", bound=Exact)
+
+
+def keys_of(kind: type[Any]) -> set[str]:
+    """What a table of that dataclass may have; its own key stands before the table."""
+    return set(_fields_of(kind)) - {"key"}
+
+
+def _read_fields(kind: Any) -> dict[str, tuple[Any, Any]]:
+    types = get_type_hints(kind)
+    return {one.name: (types[one.name], None if one.default is MISSING else one.default) for one in fields(kind)}
+
+
+_fields_of: Callable[[Any], Mapping[str, tuple[Any, Any]]] = cache(_read_fields)
+"""The type and the default of each field of a dataclass; None for no default."""
 
 
 class TomlReader:
@@ -43,6 +71,54 @@ class TomlReader:
             raise failure(f"{file}:{_line_of(error, text)}: not TOML: {error}") from error
         except OverLimitError as error:
             raise failure(f"{file}:{error.line}: not usable: {error}") from error
+
+    def record(self, kind: type[R], table: Mapping[str, Any], at: FieldPath, **given: Any) -> R:
+        """A dataclass whose fields are the keys of a table; each that is not given is read as its type says.
+
+        A text or choice without a default must be there. What else is not there is the default, none or empty.
+        """
+        self.known_keys(table, at, keys_of(kind))
+        read = {name: of for name, of in _fields_of(kind).items() if name not in given}
+        return kind(**given, **{name: self._value(*of, table, (*at, name)) for name, of in read.items()})
+
+    def optional(self, kind: type[R], table: Mapping[str, Any], at: FieldPath) -> R | None:
+        """A value of a type; None where it is not there, or a text without a word."""
+        if at[-1] not in table or (table[str(at[-1])] == "" and not issubclass(kind, Enum)):
+            return None
+        found: R = self._value(kind, None, table, at)
+        return found
+
+    def _value(self, kind: Any, default: Any, table: Mapping[str, Any], at: FieldPath) -> Any:
+        parts, outer = get_args(kind), get_origin(kind)
+        if NoneType in parts:
+            return self.optional(parts[0], table, at)
+        if outer is Mapping:
+            found = self.typed(table, at, dict, {})
+            return {name: self._value(parts[1], None, found, (*at, name)) for name in found}
+        if outer in (tuple, frozenset):
+            return outer(self._values(parts[0], table, at))
+        if kind is str:
+            return self.string(table, at, default)
+        if kind is int:
+            return self.whole_number(table, at, 0)
+        if kind is bool:
+            return self.typed(table, at, bool, bool(default))
+        if issubclass(kind, Enum):
+            return self.choice(kind, table, at, default)
+        return self.parsed(kind, self.string(table, at), at)
+
+    def _values(self, kind: Any, table: Mapping[str, Any], at: FieldPath) -> Iterable[Any]:
+        if kind is str:
+            return self.strings(table, at)
+        if kind is int:
+            return sorted(self.whole_numbers(table, at))
+        if issubclass(kind, Enum):
+            return [self.member(kind, value, at) for value in self.strings(table, at)]
+        tables = self.typed(table, at, list, ())
+        for item in tables:
+            if not isinstance(item, dict):
+                raise self.error(at, f"{item!r} must be a table")
+        return [self.record(kind, item, at) for item in tables]
 
     def known_keys(self, table: Mapping[str, Any], at: FieldPath, known: set[str]) -> None:
         for key in table:
@@ -65,15 +141,6 @@ class TomlReader:
         """A table that must be there."""
         found: Mapping[str, Any] = self.typed(table, at, dict, None)
         return found
-
-    def tables(self, table: Mapping[str, Any], at: FieldPath, keys: set[str]) -> list[Mapping[str, Any]]:
-        """A list of tables that have these keys only."""
-        items = self.typed(table, at, list, ())
-        for item in items:
-            if not isinstance(item, dict):
-                raise self.error(at, f"{item!r} must be a table")
-            self.known_keys(item, at, keys)
-        return list(items)
 
     def string(self, table: Mapping[str, Any], at: FieldPath, default: str | None = None) -> str:
         """A text; without a default it must be there and not be empty."""
@@ -105,18 +172,10 @@ class TomlReader:
                 raise self.error(at, f"{value!r} must be a whole number above 0")
         return frozenset(values)
 
-    def counts(self, table: Mapping[str, Any], at: FieldPath) -> dict[str, int]:
-        """A table of whole numbers."""
-        counts = self.typed(table, at, dict, {})
-        return {key: self.whole_number(counts, (*at, key), 0) for key in counts}
-
-    def version(self, table: Mapping[str, Any], at: FieldPath) -> Version | None:
-        """A PBX software version; None where there is none."""
-        text = self.string(table, at, "")
-        if not text:
-            return None
+    def parsed(self, kind: type[P], text: str, at: FieldPath) -> P:
+        """A text as one of its kinds reads it: a version, a release."""
         try:
-            return Version.exact(text)
+            return kind.exact(text)
         except ValueError as error:
             raise self.error(at, str(error)) from error
 
@@ -139,10 +198,6 @@ class TomlReader:
         if default is not None and at[-1] not in table:
             return default
         return self.member(kind, self.string(table, at), at)
-
-    def choices(self, kind: type[E], table: Mapping[str, Any], at: FieldPath) -> frozenset[E]:
-        """Several members of an enum."""
-        return frozenset(self.member(kind, value, at) for value in self.strings(table, at))
 
     def member(self, kind: type[E], value: str, at: FieldPath) -> E:
         """The member of an enum that a name means."""

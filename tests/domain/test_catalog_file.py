@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from master.domain.agreements.policy_file import OFFER_KEYS, POLICY_KEYS, PRODUCT_KEYS
-from master.domain.catalog_file import _TYPE_KEYS, CatalogError, read_catalog
+from master.domain.agreements.policies import Offer, Policy, Product
+from master.domain.catalog import LicenseType
+from master.domain.catalog_file import CatalogError, read_catalog
+from master.domain.toml_reader import keys_of
 
 FIXTURES = sorted((Path(__file__).parents[1] / "fixtures" / "catalogs").glob("*.toml"))
 MISTAKES = [path for path in FIXTURES if path.stem != "good"]
@@ -47,7 +49,7 @@ def test_an_empty_file() -> None:
         read_catalog("", file="empty.toml")
 
 
-@pytest.mark.parametrize("key", sorted(_TYPE_KEYS - {"includes_per_pbx"}))
+@pytest.mark.parametrize("key", sorted(keys_of(LicenseType) - {"includes_per_pbx"}))
 def test_every_key_refuses_a_value_of_the_wrong_kind(key: str) -> None:
     wrong = "{ a = 1 }"
     head = '[catalog]\nname = "x"\ntitle = "x"\nplatforms = []\n[types.one]\n'
@@ -63,9 +65,9 @@ def test_every_key_refuses_a_value_of_the_wrong_kind(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("section", "key"),
-    [("policies", key) for key in sorted(POLICY_KEYS)]
-    + [("offers", key) for key in sorted(OFFER_KEYS)]
-    + [("products", key) for key in sorted(PRODUCT_KEYS - {"each_has", "features", "tiers"})],
+    [("policies", key) for key in sorted(keys_of(Policy))]
+    + [("offers", key) for key in sorted(keys_of(Offer))]
+    + [("products", key) for key in sorted(keys_of(Product) - {"each_has", "features", "tiers"})],
 )
 def test_every_key_about_time_refuses_a_value_of_the_wrong_kind(section: str, key: str) -> None:
     head = '[catalog]\nname = "x"\ntitle = "x"\nplatforms = []\n[types]\n'
@@ -78,3 +80,18 @@ def test_every_key_about_time_refuses_a_value_of_the_wrong_kind(section: str, ke
     with pytest.raises(CatalogError) as refused:
         read_catalog(f"{head}[{section}.one]\n{key} = {{ a = 1 }}\n{rest}", file="f")
     assert str(refused.value).startswith(f"f:7: {section}.one.{key}: {{'a': 1}} must be ")
+
+
+@pytest.mark.parametrize(
+    ("section", "table", "key"),
+    [
+        ("types", 'nmae = "x"', "name"),
+        ("policies", 'title = "x"\ngrans = "use"', "grants"),
+        ("offers", 'title = "x"\nprise = "free"', "price"),
+        ("products", 'title = "x"\nsubjekt = "license"', "subject"),
+    ],
+)
+def test_a_misspelt_key_is_told_before_what_is_missing_for_it(section: str, table: str, key: str) -> None:
+    head = '[catalog]\nname = "x"\ntitle = "x"\nplatforms = []\n' + ("" if section == "types" else "[types]\n")
+    with pytest.raises(CatalogError, match=f"unknown key; did you mean '{key}'"):
+        read_catalog(f"{head}[{section}.one]\n{table}\n", file="f")

@@ -11,15 +11,18 @@ from master.domain.agreements.policies import (
     Counted,
     Grants,
     Late,
+    Offer,
+    Policy,
     PriceBasis,
+    Product,
     SeatUse,
     SoldBy,
     SubjectKind,
     Unit,
 )
-from master.domain.agreements.policy_file import OFFER_KEYS, POLICY_KEYS, PRODUCT_KEYS
-from master.domain.catalog import RequiredOf
-from master.domain.catalog_file import _CATALOG_KEYS, _TYPE_KEYS, read_catalog
+from master.domain.catalog import LicenseType, RequiredOf
+from master.domain.catalog_file import _CATALOG_KEYS, read_catalog
+from master.domain.toml_reader import keys_of
 from master.domain.words import DrawnFrom, HolderKind, Metering, PbxRole, VersionBasis
 
 TEXT = (Path(__file__).parents[2] / "docs" / "catalogs.md").read_text(encoding="utf-8")
@@ -33,10 +36,10 @@ def test_every_key_is_explained_and_no_other() -> None:
     sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
     assert {title: documented(text) for title, text in sections.items()} == {
         "The catalog itself": _CATALOG_KEYS,
-        "A license type": _TYPE_KEYS,
-        "A policy": POLICY_KEYS,
-        "An offer": OFFER_KEYS,
-        "A product": PRODUCT_KEYS,
+        "A license type": keys_of(LicenseType),
+        "A policy": keys_of(Policy),
+        "An offer": keys_of(Offer),
+        "A product": keys_of(Product),
         "Releases": set(),
     }
 

@@ -146,10 +146,10 @@ class Offer:
     """The periods that are sold; empty for any (M4)."""
     days: int
     """Instead of months, for trials (P1); else 0."""
-    late: Late
+    late: Late = Late.FROM_LAST_END
     gap_factor: Decimal
     """What the gap costs, as a multiple of the price, where it is bought (M6)."""
-    counted: Counted
+    counted: Counted = Counted.LAST_END
     from_day: int
     """It is sold from this many days after delivery on (Q4)."""
     until_day: int
@@ -159,7 +159,7 @@ class Offer:
     price: PriceBasis
     share: Decimal
     """For a share: of the value, per year (M4: about 0.15)."""
-    unit: Unit
+    unit: Unit = Unit.MONEY
     payment_first: bool
     """Whether it comes into force only when the payment is confirmed (P9)."""
     renews_itself: bool
@@ -195,7 +195,7 @@ class Product:
     subject: SubjectKind
     policies: tuple[str, ...]
     """Each begins with the purchase or the delivery."""
-    sold_by: SoldBy
+    sold_by: SoldBy = SoldBy.PIECE
     counts: tuple[str, ...]
     """The license types whose numbers are bought (P6, R1)."""
     tiers: Mapping[str, tuple[int, ...]]

@@ -21,15 +21,12 @@ from master.domain.agreements.policies import (
     Policy,
     PriceBasis,
     Product,
-    SeatUse,
     SoldBy,
-    SubjectKind,
-    Unit,
 )
 from master.domain.agreements.releases import ReleaseName
 from master.domain.similar import closest
 from master.domain.toml_lines import FieldPath
-from master.domain.toml_reader import TomlReader
+from master.domain.toml_reader import TomlReader, keys_of
 
 if TYPE_CHECKING:
     from master.domain.catalog import LicenseType
@@ -37,19 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECTIONS = ("policies", "offers", "products", "releases")
-POLICY_KEYS = {
-    "title", "grants", "begins", "included_months", "ahead_months_max", "purchases_max", "support_months",
-    "reminder_days", "rules",
-}  # fmt: skip
-OFFER_KEYS = {
-    "title", "policies", "months", "days", "late", "gap_factor", "counted", "from_day", "until_day", "until_month",
-    "price", "share", "unit", "payment_first", "renews_itself", "needs_key",
-    "conversion_months", "rules",
-}  # fmt: skip
-PRODUCT_KEYS = {
-    "title", "subject", "policies", "sold_by", "counts", "tiers", "each_has", "features", "minimum", "payment_first",
-    "trial", "one_major", "seat_for", "premier", "gate_release", "gate_policy", "rules",
-}  # fmt: skip
 
 
 class PolicyFile:
@@ -81,103 +65,37 @@ class PolicyFile:
 
     def _policy(self, key: str, table: Mapping[str, Any]) -> Policy:
         read, at = self._read, ("policies", key)
-        read.known_keys(table, at, POLICY_KEYS)
-        return Policy(
-            key=key,
-            title=read.string(table, (*at, "title")),
-            grants=read.choice(Grants, table, (*at, "grants"), None),
-            begins=read.choice(Begins, table, (*at, "begins"), None),
-            included_months=read.whole_number(table, (*at, "included_months"), 0),
-            ahead_months_max=read.whole_number(table, (*at, "ahead_months_max"), 0),
-            purchases_max=read.whole_number(table, (*at, "purchases_max"), 0),
-            support_months=read.whole_number(table, (*at, "support_months"), 0),
-            reminder_days=tuple(sorted(read.whole_numbers(table, (*at, "reminder_days")), reverse=True)),
-            rules=tuple(read.strings(table, (*at, "rules"))),
-        )
+        days = sorted(read.whole_numbers(table, (*at, "reminder_days")), reverse=True)
+        return read.record(Policy, table, at, key=key, reminder_days=tuple(days))
 
     def _offer(self, key: str, table: Mapping[str, Any]) -> Offer:
         read, at = self._read, ("offers", key)
-        read.known_keys(table, at, OFFER_KEYS)
+        read.known_keys(table, at, keys_of(Offer))
         price = read.choice(PriceBasis, table, (*at, "price"), None)
         late = read.choice(Late, table, (*at, "late"), Late.FROM_LAST_END)
-        offer = Offer(
-            key=key,
-            title=read.string(table, (*at, "title")),
-            policies=tuple(read.strings(table, (*at, "policies"))),
-            months=tuple(sorted(read.whole_numbers(table, (*at, "months")))),
-            days=read.whole_number(table, (*at, "days"), 0),
-            late=late,
-            gap_factor=read.decimal(table, (*at, "gap_factor"), None if late is Late.PAY_GAP else "1"),
-            counted=read.choice(Counted, table, (*at, "counted"), Counted.LAST_END),
-            from_day=read.whole_number(table, (*at, "from_day"), 0),
-            until_day=read.whole_number(table, (*at, "until_day"), 0),
-            until_month=read.whole_number(table, (*at, "until_month"), 0),
-            price=price,
-            share=read.decimal(table, (*at, "share"), None if price is PriceBasis.SHARE_PER_YEAR else "0"),
-            unit=read.choice(Unit, table, (*at, "unit"), Unit.MONEY),
-            payment_first=read.typed(table, (*at, "payment_first"), bool, False),
-            renews_itself=read.typed(table, (*at, "renews_itself"), bool, False),
-            needs_key=read.typed(table, (*at, "needs_key"), bool, False),
-            conversion_months=read.whole_number(table, (*at, "conversion_months"), 0),
-            rules=tuple(read.strings(table, (*at, "rules"))),
-        )
+        gap_factor = read.decimal(table, (*at, "gap_factor"), None if late is Late.PAY_GAP else "1")
+        share = read.decimal(table, (*at, "share"), None if price is PriceBasis.SHARE_PER_YEAR else "0")
         if late is Late.PAY_GAP and price not in (PriceBasis.SHARE_PER_YEAR, PriceBasis.PER_SEAT_AND_MONTH):
             raise read.error((*at, "late"), "a gap can be paid only where the price goes by time")
         if "gap_factor" in table and late is not Late.PAY_GAP:
             raise read.error((*at, "gap_factor"), "only an offer with late = 'pay_gap' has one")
         if "share" in table and price is not PriceBasis.SHARE_PER_YEAR:
             raise read.error((*at, "share"), "only an offer with price = 'share_per_year' has one")
-        return offer
+        return read.record(Offer, table, at, key=key, gap_factor=gap_factor, share=share)
 
     def _product(self, key: str, table: Mapping[str, Any]) -> Product:
-        read, at = self._read, ("products", key)
-        read.known_keys(table, at, PRODUCT_KEYS)
-        features = read.typed(table, (*at, "features"), dict, {})
-        return Product(
-            key=key,
-            title=read.string(table, (*at, "title")),
-            subject=read.choice(SubjectKind, table, (*at, "subject"), None),
-            policies=tuple(read.strings(table, (*at, "policies"))),
-            sold_by=read.choice(SoldBy, table, (*at, "sold_by"), SoldBy.PIECE),
-            counts=tuple(read.strings(table, (*at, "counts"))),
-            tiers=self._tiers(table, (*at, "tiers")),
-            each_has=read.counts(table, (*at, "each_has")),
-            features={name: self._release(features, (*at, "features", name)) for name in features},
-            minimum=read.whole_number(table, (*at, "minimum"), 0),
-            payment_first=read.typed(table, (*at, "payment_first"), bool, False),
-            trial=read.string(table, (*at, "trial"), "") or None,
-            one_major=read.typed(table, (*at, "one_major"), bool, False),
-            seat_for=read.choices(SeatUse, table, (*at, "seat_for")),
-            premier=read.typed(table, (*at, "premier"), bool, False),
-            gate_release=self._release(table, (*at, "gate_release")),
-            gate_policy=read.string(table, (*at, "gate_policy"), "") or None,
-            rules=tuple(read.strings(table, (*at, "rules"))),
-        )
-
-    def _tiers(self, table: Mapping[str, Any], at: FieldPath) -> dict[str, tuple[int, ...]]:
-        listed = self._read.typed(table, at, dict, {})
-        return {key: tuple(sorted(self._read.whole_numbers(listed, (*at, key)))) for key in listed}
+        return self._read.record(Product, table, ("products", key), key=key)
 
     def _releases(self) -> dict[ReleaseName, date]:
         table = self._read.typed(self._read.document, ("releases",), dict, {})
         found: dict[ReleaseName, date] = {}
         for text in table:
             at: FieldPath = ("releases", text)
-            name = self._parsed(text, at)
+            name = self._read.parsed(ReleaseName, text, at)
             if name in found:
                 raise self._read.error(at, "the release stands here twice, in two spellings")
             found[name] = self._read.day(table, at)
         return found
-
-    def _release(self, table: Mapping[str, Any], at: FieldPath) -> ReleaseName | None:
-        text = self._read.string(table, at, "")
-        return self._parsed(text, at) if text else None
-
-    def _parsed(self, text: str, at: FieldPath) -> ReleaseName:
-        try:
-            return ReleaseName.exact(text)
-        except ValueError as error:
-            raise self._read.error(at, str(error)) from error
 
     def _known(self, at: FieldPath, names: Iterable[str], known: Mapping[str, object], word: str) -> None:
         for name in names:
