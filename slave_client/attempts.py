@@ -30,12 +30,12 @@ class Outcome(Enum):
 
 
 class TriedJustNowError(Exception):
-    """It was tried, by somebody of this process, a moment ago; the text is what that brought."""
+    """Raised instead of an attempt: this process made one a moment ago; the text is its failure."""
 
 
 @dataclass(slots=True)
 class _Place:
-    """One master's address."""
+    """What is known of the attempts at one address."""
 
     failures: int = 0
     not_before: float = 0.0
@@ -81,7 +81,7 @@ class Attempts:
             trying.set_result(outcome)
 
     def _enter(self, address: str) -> Future[Outcome] | None:
-        """What to wait for; None for whoever has to try."""
+        """Return the attempt under way, to be waited for; None for the caller who has to make one."""
         with self._lock:
             place = self._places.setdefault(address, _Place())
             if place.trying is not None:

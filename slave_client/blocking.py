@@ -190,7 +190,7 @@ class BlockingSlaveClient:
 
 
 async def _break_off_all() -> None:
-    """Calls of other threads that still wait end with CancelledError, rather than never."""
+    """End the calls of other threads that still wait with CancelledError; they would wait for ever otherwise."""
     waiting = asyncio.all_tasks() - {asyncio.current_task()}
     for task in waiting:
         task.cancel()

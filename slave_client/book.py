@@ -75,7 +75,7 @@ class Book:
 
     @property
     def idle(self) -> tuple[Held, ...]:
-        """Seats returned while offline, which the master still counts for this site."""
+        """Seats that were returned while offline: the master still counts them for this site."""
         return tuple(self._idle.values())
 
     @property
@@ -106,18 +106,18 @@ class Book:
 
     def in_use(self) -> dict[str, int]:
         """Return how many seats of each type are in use, debited."""
-        found: dict[str, int] = {}
+        seats_in_use: dict[str, int] = {}
         for held in self._held.values():
             if held.basis is Basis.DEBITED:
-                found[held.want.license_type] = found.get(held.want.license_type, 0) + 1
-        return found
+                seats_in_use[held.want.license_type] = seats_in_use.get(held.want.license_type, 0) + 1
+        return seats_in_use
 
     def allow(self, seats: Mapping[str, int]) -> None:
-        """Let so many seats of each type be acquired offline, whoever holds them. The book must be empty."""
+        """Let that many seats of each license type be acquired offline, whoever holds them. The book must be empty."""
         self._allowance = dict(seats)
 
     def allow_no_more(self) -> None:
-        """Go by the seats that the master granted alone."""
+        """Grant nothing by number any more: the master has granted each seat by name."""
         self._allowance = None
 
     def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
@@ -135,7 +135,7 @@ class Book:
             elsewhere.pop(key, None)
 
     def asked_in_vain(self, wants: Iterable[Want]) -> None:
-        """Note that the answer for these was lost: the master may count them."""
+        """Note seats whose acquiring was not answered: the master may count them."""
         for want in wants:
             if want.key not in self._held:
                 self._unsettled[want.key] = want

@@ -39,7 +39,7 @@ class Callbacks:
             self._call(self._on_state, old, new, why)
 
     def seat(self, change: SeatChange) -> None:
-        """Tell what became of a seat."""
+        """Tell the PBX what became of a seat."""
         if self._on_seat is not None:
             self._call(self._on_seat, change.want, change)
 

@@ -44,7 +44,7 @@ class Certifier:
                 raise ConfigError(f"device_dir: {failure}") from failure
 
     def asked(self, requests: Sequence[document_pb2.SignedDocument]) -> None:
-        """Note what the master asks for now; what was not handed in yet is worked on from here on."""
+        """Note the release requests that stand now, and begin to certify those that were not certified yet."""
         if self._device_dir is None:
             return
         standing = {request.SerializeToString(deterministic=True): request for request in requests}

@@ -35,7 +35,7 @@ _ALL: Final[tuple[Option, ...]] = (
 
 
 def pings_borne() -> tuple[Option, ...]:
-    """What a server must be told, or it ends connections that ask whether it is there ("too_many_pings")."""
+    """Return the options that let a server bear its clients' pings; without them it ends such connections."""
     return (
         ("grpc.http2.min_ping_interval_without_data_ms", round(_PING_EVERY_SECONDS_MIN * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -45,7 +45,7 @@ def pings_borne() -> tuple[Option, ...]:
 def open_channel(
     address: str, credentials: grpc.ChannelCredentials | None = None, options: Iterable[Option] = ()
 ) -> aio.Channel:
-    """A channel for this event loop, in plain text without credentials. `options` go before those that all have."""
+    """Return a channel for this event loop; plain text without credentials. `options` replace the common ones."""
     if credentials is None:
         return aio.insecure_channel(address, options=_with(options))
     return aio.secure_channel(address, credentials, options=_with(options))
@@ -54,7 +54,7 @@ def open_channel(
 def open_blocking_channel(
     address: str, credentials: grpc.ChannelCredentials | None = None, options: Iterable[Option] = ()
 ) -> grpc.Channel:
-    """The same for threads."""
+    """Return a channel for threads, with the same options as `open_channel`."""
     if credentials is None:
         return grpc.insecure_channel(address, options=_with(options))
     return grpc.secure_channel(address, credentials, options=_with(options))

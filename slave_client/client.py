@@ -22,6 +22,7 @@ from slave_client.book import Book, Held
 from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.certifying import Certifier
+from slave_client.client_parts import ClientParts
 from slave_client.clocks import Clock, SystemClock
 from slave_client.config import ClientConfig
 from slave_client.desk import SeatDesk
@@ -72,23 +73,25 @@ class SlaveClient:
         self._line = line or Line()
         self._callbacks = Callbacks(config.pbx, on_state=on_state, on_seat=on_seat, on_notice=on_notice)
         self._clock = clock or SystemClock()
-        self._backoff = Backoff(
-            base_seconds=config.backoff_base_seconds,
-            max_seconds=config.backoff_max_seconds,
-            chance=chance or random.Random(),
-        )
         self._book = Book()
         self._board = NoticeBoard(self._callbacks.notice)
         self._standing = Standing(self._clock, self._entered)
         self._masters = Masters(config, self._line, tell=self._board.set_own)
-        self._kept = KeptState(
+        self._parts = parts = ClientParts(
             config=config,
-            standing=self._standing,
+            clock=self._clock,
+            backoff=Backoff(
+                base_seconds=config.backoff_base_seconds,
+                max_seconds=config.backoff_max_seconds,
+                chance=chance or random.Random(),
+            ),
             book=self._book,
             board=self._board,
-            clock=self._clock,
-            takeover=takeover,
+            standing=self._standing,
+            masters=self._masters,
+            tell=self._callbacks.seat,
         )
+        self._kept = KeptState(parts, takeover=takeover)
         self._keepsake = self._kept.keepsake
         self._shelf = Shelf(
             standby=config.pbx,
@@ -97,18 +100,7 @@ class SlaveClient:
             board=self._board,
             trusted_keys=self._kept.trusted_keys,
         )
-        self._desk = SeatDesk(
-            config=config,
-            book=self._book,
-            standing=self._standing,
-            masters=self._masters,
-            keepsake=self._keepsake,
-            clock=self._clock,
-            backoff=self._backoff,
-            check_line=self._check_line,
-            look_again=self.look_again,
-            tell=self._callbacks.seat,
-        )
+        self._desk = SeatDesk(parts, keepsake=self._keepsake, check_line=self._check_line, look_again=self.look_again)
         self._certifier = Certifier(device_dir=config.device_dir, masters=self._masters, board=self._board)
         self._keeper: LeaseKeeper | None = None
         self._background = Background()
@@ -142,51 +134,22 @@ class SlaveClient:
         except BaseException:
             self._kept.leave()
             raise
-        listener = Listener(
-            standing=self._standing,
-            masters=self._masters,
-            board=self._board,
-            revoker=self._desk.revoker,
-            certifier=self._certifier,
-        )
+        listener = Listener(self._parts, revoker=self._desk.revoker, certifier=self._certifier)
         self._keeper = LeaseKeeper(
-            config=self._config,
+            self._parts,
             opener=(
-                OwnOpener(
-                    config=self._config,
-                    masters=self._masters,
-                    instance_id=self._kept.instance_id,
-                    proof=self._kept.proof,
-                )
+                OwnOpener(self._parts, instance_id=self._kept.instance_id, proof=self._kept.proof)
                 if self._takeover is None
-                else self._takeover.opener(
-                    masters=self._masters,
-                    instance_id=self._kept.instance_id,
-                    book=self._book,
-                    clock=self._clock,
-                )
+                else self._takeover.opener(self._parts, instance_id=self._kept.instance_id)
             ),
             shelf=self._shelf if self._takeover is None else NoShelf(),
-            standing=self._standing,
-            masters=self._masters,
             desk=self._desk,
-            board=self._board,
             heed=listener.heed,
-            clock=self._clock,
-            backoff=self._backoff,
             memory=memory,
             trusted_keys=self._kept.trusted_keys,
             on_lease=self._kept.lease_came,
         )
-        watcher = LeaseWatcher(
-            pbx=self._config.pbx,
-            standing=self._standing,
-            masters=self._masters,
-            heed=listener.heed,
-            clock=self._clock,
-            backoff=self._backoff,
-            hurry=self._keeper.hurry,
-        )
+        watcher = LeaseWatcher(self._parts, heed=listener.heed, hurry=self._keeper.hurry)
         for work in (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._kept.age()):
             self._background.run(work)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the client needs to know about time."""
+    """The clocks that a client goes by."""
 
     def now(self) -> float:
         """Return seconds on a clock that never jumps and goes on while the machine sleeps."""
@@ -20,7 +20,7 @@ class Clock(Protocol):
         """Return seconds since 1970 by the machine's wall clock, which may be wrong or be set."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; at once where `seconds` is not above 0."""
+        """Wait that many seconds; return at once where they are not above 0."""
 
 
 class SystemClock:
@@ -41,5 +41,5 @@ class SystemClock:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on the running event loop."""
+        """Wait that many seconds on the running event loop."""
         await asyncio.sleep(seconds)

@@ -14,7 +14,7 @@ from slave_client.tls import TlsFiles
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used: which field, which value or file, and what to do."""
+    """Raised for a configuration that cannot be used; the text names the field, the value or file, and what to do."""
 
 
 _PBX: Final = re.compile(r"projects/[a-z0-9-]{1,63}/pbxs/[a-z0-9-]{1,63}")
@@ -64,7 +64,7 @@ class ClientConfig:
         if not self.addresses or not all(self.addresses):
             raise ConfigError("addresses must name at least one master")
         try:
-            object.__setattr__(self, "addresses", tuple(target(one) for one in self.addresses))
+            object.__setattr__(self, "addresses", tuple(target(address) for address in self.addresses))
         except BadValueError as error:
             raise ConfigError(f"addresses: {error}") from error
         object.__setattr__(self, "pbx", resource(self.pbx))

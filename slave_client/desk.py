@@ -12,17 +12,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
 
 from licensemaster.v1 import lease_pb2
-from slave_client.backoff import Backoff
-from slave_client.book import Book, Held
-from slave_client.clocks import Clock
-from slave_client.config import ClientConfig
+from slave_client.book import Held
+from slave_client.client_parts import ClientParts
 from slave_client.joiner import Joiner
 from slave_client.keepsake import Keepsake
 from slave_client.master_failures import MasterError, Trouble
-from slave_client.masters import Masters
 from slave_client.offline_answers import OfflineAnswers
 from slave_client.patience import Patience
 from slave_client.revoking import Revoker
@@ -34,16 +30,12 @@ from slave_client.seats import (
     Refused,
     Returned,
     ReturnOutcome,
-    SeatChange,
     Source,
     Synced,
     Want,
 )
-from slave_client.settling import Ask, Settler
-from slave_client.standing import Standing
+from slave_client.settling import Ask, Settler, once
 from slave_client.states import State
-
-Response = TypeVar("Response")
 
 
 class Action(Enum):
@@ -75,54 +67,30 @@ class Occasion(Enum):
 class SeatDesk:
     """Acquires and returns the seats of one client.
 
-    `check_line` asks for a fresh judgement whether a master answers, and waits for it; `look_again` asks only. `tell`
-    hears each change.
+    `check_line` asks for a fresh judgement whether a master answers, and waits for it; `look_again` asks only.
     """
 
     def __init__(
         self,
+        parts: ClientParts,
         *,
-        config: ClientConfig,
-        book: Book,
-        standing: Standing,
-        masters: Masters,
         keepsake: Keepsake,
-        clock: Clock,
-        backoff: Backoff,
         check_line: Callable[[], Awaitable[None]],
         look_again: Callable[[], None],
-        tell: Callable[[SeatChange], None],
     ) -> None:
-        self._config = config
-        self._book = book
-        self._standing = standing
-        self._masters = masters
-        self._keepsake = keepsake
-        self._clock = clock
-        self._backoff = backoff
-        self._tell = tell
-        self._patience = Patience(
-            config=config, masters=masters, standing=standing, clock=clock, backoff=backoff, check_line=check_line
-        )
-        self._settler = Settler(
-            pbx=config.pbx, book=book, standing=standing, masters=masters, keepsake=keepsake, tell=tell
-        )
-        self._offline = OfflineAnswers(book=book, standing=standing)
+        self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
+        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
+        self._tell, self._keepsake = parts.tell, keepsake
+        self._patience = Patience(parts, check_line=check_line)
+        self._settler = Settler(parts, keepsake=keepsake)
+        self._offline = OfflineAnswers(book=parts.book, standing=parts.standing)
         self._turn = asyncio.Lock()
         self.revoker = Revoker(
-            config=config,
-            book=book,
-            standing=standing,
-            masters=masters,
-            keepsake=keepsake,
-            patience=self._patience,
-            turn=self._turn,
-            look_again=look_again,
-            tell=tell,
+            parts, keepsake=keepsake, patience=self._patience, turn=self._turn, look_again=look_again
         )
         self._settling: asyncio.Task[None] | None = None
         self._joiner = Joiner[Operation, Outcome | Returned](
-            self._run, key=_key_of, orphaned=self._orphaned, items_max=config.seats_per_call_max
+            self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
 
     # What callers ask for.
@@ -172,7 +140,7 @@ class SeatDesk:
             if occasion is Occasion.TAKEN_OVER:
                 await self._settler.claim()
             elif occasion is Occasion.OPENED or self._book.needs_settling:
-                await self._settle(self._book.wanted(), _once)
+                await self._settle(self._book.wanted(), once)
 
     def settle_later(self) -> None:
         """Settle by and by what lost answers left open, while connected."""
@@ -369,16 +337,11 @@ class SeatDesk:
             self._settling = None
 
 
-async def _once(epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
-    """Ask once: the keeper tries again, perhaps elsewhere."""
-    return await attempt()
-
-
 def _key_of(operation: Operation) -> object:
     return operation.want.key
 
 
 def _halves(wants: Sequence[Want]) -> tuple[Sequence[Want], Sequence[Want]]:
-    """Split a call that was called malformed, so that one bad item does not fail its neighbours."""
+    """Split a call that the master refused as malformed, so that one bad seat does not fail the others."""
     middle = len(wants) // 2
     return wants[:middle], wants[middle:]

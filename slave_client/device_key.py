@@ -41,7 +41,7 @@ _PATIENCE_SECONDS: Final = 10.0
 
 
 class DeviceKeyError(Exception):
-    """The device's folder cannot be used, or the device will not do what is asked; says what to do."""
+    """Raised where the device's folder cannot be used, or the device refuses a request; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class DeviceKey:
 
     @classmethod
     def create(cls, folder: Path, *, device: str) -> DeviceKey:
-        """A new key for `projects/{project}/devices/{device}`.
+        """Make a key for `projects/{project}/devices/{device}`.
 
         Raises:
             ValueError: the name is not of that form.
@@ -96,7 +96,7 @@ class DeviceKey:
 
     @classmethod
     def load(cls, folder: Path) -> DeviceKey:
-        """The key of a folder.
+        """Read the key and what the device knows from a folder.
 
         Raises:
             DeviceKeyError: there is none, or it cannot be read.
@@ -122,21 +122,21 @@ class DeviceKey:
 
     @property
     def public_key(self) -> bytes:
-        """Raw 32 bytes."""
+        """The raw Ed25519 public key, 32 bytes."""
         return documents.public_key_of(self._key)
 
     @property
     def is_enrolled(self) -> bool:
-        """Whether the master answered its enrollment."""
+        """True once the master has answered the device's enrollment."""
         return bool(self._known.master_key)
 
     @property
     def licenses(self) -> tuple[BoundLicense, ...]:
-        """What is bound to it, as far as it was told, by id."""
+        """The licenses that the device was told are bound to it, by id."""
         return tuple(self._known.bound[name] for name in sorted(self._known.bound))
 
     def enrollment(self, token: str) -> document_pb2.SignedDocument:
-        """What shows the key to the master, with the operator's one-time token.
+        """Return the document that shows the key to the master, with the operator's one-time token.
 
         Raises:
             ValueError: it is no token.
@@ -182,7 +182,7 @@ class DeviceKey:
         return bound
 
     def certify(self, document: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
-        """The security certificate that a release request asks for; the binding is over for this device from now on.
+        """Return the security certificate that a release request asks for; the binding is over for this device then.
 
         Raises:
             DocumentError: the request is not genuine.
@@ -213,7 +213,7 @@ class DeviceKey:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Known]:
-        """What is known now, whoever wrote it, and what it is changed to: no two change the folder at a time.
+        """Give what the folder says now, and write what the caller makes of it; nobody else changes it meanwhile.
 
         Raises:
             DeviceKeyError: another process has had the folder for ten seconds, or it cannot be read.
@@ -232,8 +232,8 @@ class DeviceKey:
             "device": self._known.device,
             "master_key": self._known.master_key.hex(),
             "bound": {
-                name: {"type": one.type, "quantity": one.quantity, "number": one.number}
-                for name, one in sorted(self._known.bound.items())
+                name: {"type": license.type, "quantity": license.quantity, "number": license.number}
+                for name, license in sorted(self._known.bound.items())
             },
             "ended": dict(sorted(self._known.ended.items())),
         }
@@ -258,8 +258,8 @@ def _read_known(folder: Path) -> _Known:
 
 def _known_of(fields: dict[str, Any]) -> _Known:
     bound = {
-        str(name): BoundLicense(str(name), str(one["type"]), int(one["quantity"]), int(one["number"]))
-        for name, one in fields["bound"].items()
+        str(name): BoundLicense(str(name), str(license["type"]), int(license["quantity"]), int(license["number"]))
+        for name, license in fields["bound"].items()
     }
     ended = {str(name): int(number) for name, number in fields["ended"].items()}
     return _Known(str(fields["device"]), bytes.fromhex(fields["master_key"]), bound, ended)

@@ -44,27 +44,27 @@ class DocumentError(Exception):
 
 
 def key_id_of(public_key: bytes) -> str:
-    """What a key is called."""
+    """Return the name of a public key: the first 16 hex digits of its SHA-256."""
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
 def public_key_of(private_key: Ed25519PrivateKey) -> bytes:
-    """Its public half, raw 32 bytes."""
+    """Return the public half of a key, raw 32 bytes."""
     return private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def signed_bytes(kind: Kind, payload: bytes) -> bytes:
-    """What the signature is over."""
+    """Return the bytes that the signature of a document is over."""
     return b"license-master " + document_pb2.DocumentKind.Name(kind).encode() + b"\0" + payload
 
 
 def sign(kind: Kind, payload: Message, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
-    """A document that says `payload`."""
+    """Sign a document that says `payload`."""
     return sealed(kind, payload.SerializeToString(deterministic=True), private_key)
 
 
 def sealed(kind: Kind, payload: bytes, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
-    """A document over exactly these bytes."""
+    """Sign a document over exactly these bytes."""
     return document_pb2.SignedDocument(
         kind=kind,
         payload=payload,
@@ -76,7 +76,7 @@ def sealed(kind: Kind, payload: bytes, private_key: Ed25519PrivateKey) -> docume
 def verified(
     document: document_pb2.SignedDocument, *, kind: Kind, public_key: bytes, payload: type[Payload]
 ) -> Payload:
-    """What a genuine document says.
+    """Return what a document says, if it is genuine.
 
     Raises:
         DocumentError: WRONG_KIND, BAD_SIGNATURE or UNREADABLE.
@@ -91,7 +91,7 @@ def verified(
 
 
 def check_kind(document: document_pb2.SignedDocument, kind: Kind) -> None:
-    """See that a document claims to be of a kind, before anything else is done with it.
+    """Check that a document claims to be of a kind, before anything else is done with it.
 
     Raises:
         DocumentError: WRONG_KIND.
@@ -101,7 +101,7 @@ def check_kind(document: document_pb2.SignedDocument, kind: Kind) -> None:
 
 
 def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) -> Payload:
-    """What a document says, genuine or not.
+    """Return what a document says, genuine or not.
 
     Raises:
         DocumentError: UNREADABLE.
@@ -118,12 +118,12 @@ def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) 
 
 
 def to_text(document: document_pb2.SignedDocument) -> str:
-    """A document as a file's text."""
+    """Write a document as the text of a file."""
     return json_format.MessageToJson(document) + "\n"
 
 
 def from_text(text: str | bytes) -> document_pb2.SignedDocument:
-    """A document from a file's text: in any encoding with a byte order mark, and broken into lines by a mail program.
+    """Read a document from a file's text: in any encoding with a byte order mark, or wrapped by a mail program.
 
     Raises:
         DocumentError: UNREADABLE.
@@ -143,7 +143,7 @@ def from_text(text: str | bytes) -> document_pb2.SignedDocument:
 
 
 def _has_more_elements(payload: bytes, most: int) -> bool:
-    """Whether a serialized message has more fields than that, each element of a list counted as one.
+    """Tell whether a serialized message has more fields than that, each element of a list counted as one.
 
     What follows where it cannot be read is not counted: its parser gets no further either.
     """
@@ -169,21 +169,21 @@ def _has_more_elements(payload: bytes, most: int) -> bool:
 
 
 def _varint(payload: bytes, at: int) -> tuple[int, int]:
-    """A number of up to ten bytes, and where it ends."""
-    found = 0
+    """Read a number of up to ten bytes; return it and where it ends."""
+    number = 0
     for shift in range(0, 70, 7):
         if at >= len(payload):
             break
         byte = payload[at]
         at += 1
-        found |= (byte & 0x7F) << shift
+        number |= (byte & 0x7F) << shift
         if byte < 0x80:
             break
-    return found, at
+    return number, at
 
 
 def _mail_damage(text: str) -> str:
-    """What a mail program has done to a document so that its text is another; empty where nothing is seen."""
+    """Say what a mail program has changed in the text of a document; empty where nothing is seen."""
     for sign, what in (
         (_SOFT_BREAK, "quoted-printable: lines end with '='"),
         (_QUOTED, "quoted-printable: '=22' stands for a quotation mark"),

@@ -27,7 +27,7 @@ _PROC_LOCKS: Final = Path("/proc/locks")
 
 
 class FolderInUseError(Exception):
-    """A folder of state cannot be had for oneself: by whom it is used, or why it cannot be locked, and what to do."""
+    """Raised where a folder of state cannot be locked; the text says who uses it, or why not, and what to do."""
 
     def __init__(self, folder: Path, problem: str, remedy: str, *, process: int = 0) -> None:
         super().__init__(f"{folder}: {problem}; {remedy}")
@@ -44,7 +44,7 @@ class FolderLock:
 
     @classmethod
     def take(cls, folder: Path, *, patience_seconds: float = 0.0) -> Self:
-        """Lock a folder that is there; waits so long at most for who has it now.
+        """Lock a folder that exists; waits up to `patience_seconds` for a process that has it now.
 
         Raises:
             FolderInUseError: somebody else has it, or its file system locks nothing.
@@ -105,7 +105,7 @@ class NameLock:
 
 
 def in_use(folder: Path, process: int, *, is_copy: bool = False) -> FolderInUseError:
-    """What to raise where somebody has the folder, or that of which it is a copy."""
+    """Make the error to raise where somebody uses the folder, or the folder of which it is a copy."""
     by = "another process" if not process else "this process" if process == os.getpid() else f"process {process}"
     if is_copy:
         remedy = "a copy is of no use: give each its own folder, and stop the other before its folder is moved"
@@ -114,10 +114,10 @@ def in_use(folder: Path, process: int, *, is_copy: bool = False) -> FolderInUseE
 
 
 def _holder(descriptor: int) -> int:
-    """Who has the lock, as far as the kernel tells; 0 where it does not."""
+    """Return the id of the process that has the lock; 0 where the kernel does not tell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        found = os.fstat(descriptor)
-        place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        status = os.fstat(descriptor)
+        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
         for line in _PROC_LOCKS.read_text().splitlines():
             words = line.split()
             if words[1:2] == ["FLOCK"] and words[5] == place:
@@ -126,7 +126,7 @@ def _holder(descriptor: int) -> int:
 
 
 def _listener(name: str) -> int:
-    """Who has a name; 0 where that cannot be seen."""
+    """Return the id of the process that has a name; 0 where that cannot be seen."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(1)
         asking.connect(f"\0{name}")

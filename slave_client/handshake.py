@@ -44,7 +44,7 @@ class _Side:
 
 
 def serves(pair: Pair) -> str | None:
-    """Why no caller could connect to a master that has this pair; None where one could."""
+    """Say why no caller could connect to a master that has this pair; None where one could."""
     names = server_names(pair.chain[0])
     if not is_good_for(pair.chain[0], ExtendedKeyUsageOID.SERVER_AUTH):
         return "is not good for servers (serverAuth), so that nobody would believe it"
@@ -62,7 +62,7 @@ def serves(pair: Pair) -> str | None:
 
 
 def calls(pair: Pair) -> str | None:
-    """Why no master would hear a caller that has this pair; None where one would."""
+    """Say why no master would hear a caller that has this pair; None where one would."""
     if not is_good_for(pair.chain[0], ExtendedKeyUsageOID.CLIENT_AUTH):
         return "is not good for callers (clientAuth), so that no master would believe it"
     certificate, key = _stand_in()
@@ -76,17 +76,17 @@ def calls(pair: Pair) -> str | None:
 
 
 def server_names(certificate: x509.Certificate) -> Sequence[str]:
-    """The host names and addresses that a certificate is for."""
+    """Return the host names and addresses that a certificate is for."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return ()
-    addresses = [str(one) for one in names.get_values_for_type(x509.IPAddress)]
+    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return (*names.get_values_for_type(x509.DNSName), *addresses)
 
 
 def is_good_for(certificate: x509.Certificate, purpose: x509.ObjectIdentifier) -> bool:
-    """Whether its extended key usage allows a purpose; without one it is good for everything."""
+    """Tell whether a certificate's extended key usage allows a purpose; without one it allows everything."""
     try:
         purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
@@ -95,13 +95,13 @@ def is_good_for(certificate: x509.Certificate, purpose: x509.ObjectIdentifier) -
 
 
 def is_known_to(pair: Pair) -> bool:
-    """Whether who believes the pair's authorities alone believes its certificate."""
+    """Tell whether a peer that believes the pair's authorities alone believes its certificate."""
     top = pair.chain[-1]
     return top in pair.authorities or any(_signed(top, authority) for authority in pair.authorities)
 
 
 def _top(pair: Pair) -> bytes:
-    """What to believe besides the authorities, where the certificate is of another: callers may know that one."""
+    """Return what to believe beside the authorities, where another signed the certificate: callers may know that."""
     return b"" if is_known_to(pair) else pair.chain[-1].public_bytes(Encoding.PEM)
 
 
@@ -114,7 +114,7 @@ def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
 
 
 def _kind_of_key(certificate: x509.Certificate) -> str | None:
-    """Why a key cannot be used whatever else is right; a test compares this with what gRPC's TLS does."""
+    """Say why a key cannot be used, whatever else is right; a test compares this with what gRPC's TLS does."""
     key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
         usable, kind = isinstance(key.curve, _CURVES), key.curve.name
@@ -126,7 +126,7 @@ def _kind_of_key(certificate: x509.Certificate) -> str | None:
 
 
 def _shaken(*, server: _Side, client: _Side, name: str) -> str | None:
-    """What gRPC says of a handshake; None where it came about."""
+    """Return what gRPC says of a handshake that failed; None where it came about."""
     listening = grpc.server(ThreadPoolExecutor(1))
     try:
         try:
@@ -151,16 +151,16 @@ def _shaken(*, server: _Side, client: _Side, name: str) -> str | None:
 def _cause(said: str | None) -> str | None:
     if said is None:
         return None
-    if found := _VERIFY.search(said):
-        return f"a handshake with it fails: {found[1].strip()}"
-    found = _REASON.search(said)
-    if found is None:
+    if cause := _VERIFY.search(said):
+        return f"a handshake with it fails: {cause[1].strip()}"
+    cause = _REASON.search(said)
+    if cause is None:
         return "a handshake with it fails" + (f" ({said})" if len(said) < 100 else "")
-    return f"a handshake with it fails: {found[1].lower().replace('_', ' ')}"
+    return f"a handshake with it fails: {cause[1].lower().replace('_', ' ')}"
 
 
 def _stand_in() -> tuple[bytes, bytes]:
-    """A certificate for this once, and its key, both PEM."""
+    """Make a certificate for one handshake, and its key, both PEM."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _STAND_IN)])
     built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())

@@ -80,7 +80,7 @@ class Joiner(Generic[Item, Result]):
             await asyncio.wait([self._worker])
 
     def _abandon(self, entries: Sequence[_Entry[Item, Result]]) -> None:
-        """Let go of what a cancelled caller asked for."""
+        """Drop the entries of a cancelled caller; hand the results of those that went out to `orphaned`."""
         for entry in entries:
             if not entry.answer.done():
                 entry.answer.cancel()

@@ -17,15 +17,11 @@ from enum import Enum
 from typing import Protocol
 
 from licensemaster.v1 import lease_pb2
-from slave_client.backoff import Backoff
-from slave_client.clocks import Clock
-from slave_client.config import ClientConfig
+from slave_client.client_parts import ClientParts
 from slave_client.desk import Occasion, SeatDesk
-from slave_client.master_failures import MasterError, Trouble
-from slave_client.masters import Masters
-from slave_client.notices import NoticeBoard, NoticeKind
+from slave_client.master_failures import LEASE_EVENTS, MasterError, Trouble
+from slave_client.notices import NoticeKind
 from slave_client.promise import Promise, PromiseError, verify
-from slave_client.standing import Standing
 from slave_client.states import Event, State
 from slave_client.watcher import Heed
 
@@ -42,7 +38,7 @@ class Memory(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A lease as it was opened."""
+    """The master's answer to an opening."""
 
     lease: lease_pb2.Lease
     notices: Sequence[lease_pb2.Notice]
@@ -55,20 +51,20 @@ class Opener(Protocol):
 
     @property
     def claims_first(self) -> bool:
-        """Whether seats are in use that the master has under other names."""
+        """True where seats are in use that the master has under other names."""
 
     async def open(self, request_id: str) -> Opened:
         """Open the lease; raises MasterError."""
 
 
 class StandbyShelf(Protocol):
-    """What a standby has of the standby leases given to it."""
+    """Keeps the standby leases that this PBX is given for others."""
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
-        """What to tell with the next renewal."""
+        """Return what the master is told of them with the next renewal."""
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
-        """Keep what came; it lasts from `sent` on, by the steady clock."""
+        """Keep the leases that came; they last from `sent` on, in seconds of the steady clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +83,22 @@ class LeaseKeeper:
 
     def __init__(
         self,
+        parts: ClientParts,
         *,
-        config: ClientConfig,
         opener: Opener,
         shelf: StandbyShelf,
-        standing: Standing,
-        masters: Masters,
         desk: SeatDesk,
-        board: NoticeBoard,
         heed: Heed,
-        clock: Clock,
-        backoff: Backoff,
         memory: Memory,
         trusted_keys: Callable[[], tuple[bytes, ...]],
         on_lease: Callable[[Promise], Awaitable[None]],
     ) -> None:
-        self._config = config
+        self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
+        self._standing, self._masters, self._board = parts.standing, parts.masters, parts.board
         self._opener = opener
         self._shelf = shelf
-        self._standing = standing
-        self._masters = masters
         self._desk = desk
-        self._board = board
         self._heed = heed
-        self._clock = clock
-        self._backoff = backoff
         self._trusted_keys = trusted_keys
         self._on_lease = on_lease
         self._opening: _Opening | None = None
@@ -119,7 +106,7 @@ class LeaseKeeper:
         self._memory = memory
         self._seats_held = 0
         self._failures = 0
-        self._last_heard = clock.now()
+        self._last_heard = self._clock.now()
         self._urgent = asyncio.Event()
         self._round_over = asyncio.Event()
 
@@ -290,13 +277,10 @@ class LeaseKeeper:
     def _lease_trouble(self, failure: MasterError, epoch: int) -> None:
         if self._standing.epoch != epoch:
             return
-        if failure.trouble is Trouble.FENCED:
-            self._standing.happened(Event.FENCED, str(failure))
-        elif failure.trouble is Trouble.LEASE_ENDED:
-            self._standing.epoch = None
-            self._standing.happened(Event.LEASE_ENDED, str(failure))
-        elif failure.trouble is Trouble.LEASE_UNKNOWN:
-            self._standing.happened(Event.LEASE_UNKNOWN, str(failure))
+        if event := LEASE_EVENTS.get(failure.trouble):
+            if event is Event.LEASE_ENDED:
+                self._standing.epoch = None
+            self._standing.happened(event, str(failure))
 
     def _nobody_answers(self, failure: MasterError) -> float:
         """Judge a round in which no address did its part; return the pause before the next one, in seconds."""

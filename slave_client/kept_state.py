@@ -11,15 +11,12 @@ import uuid
 from dataclasses import replace
 
 from licensemaster.v1 import lease_pb2
-from slave_client.book import Book
-from slave_client.clocks import Clock
-from slave_client.config import ClientConfig
+from slave_client.client_parts import ClientParts
 from slave_client.keeper import Memory
 from slave_client.keepsake import Keepsake
-from slave_client.notices import NoticeBoard, NoticeKind
+from slave_client.notices import NoticeKind
 from slave_client.promise import Promise, WallClock, proof_of, remaining_after_restart
 from slave_client.standby import Takeover
-from slave_client.standing import Standing
 from slave_client.state_dir import Identity, KeptLease, StateDir, recover
 from slave_client.states import State
 
@@ -32,21 +29,9 @@ class KeptState:
     `takeover` is what the client carries another PBX's seats by, None for a PBX's own client.
     """
 
-    def __init__(
-        self,
-        *,
-        config: ClientConfig,
-        standing: Standing,
-        book: Book,
-        board: NoticeBoard,
-        clock: Clock,
-        takeover: Takeover | None,
-    ) -> None:
-        self._config = config
-        self._standing = standing
-        self._book = book
-        self._board = board
-        self._clock = clock
+    def __init__(self, parts: ClientParts, *, takeover: Takeover | None) -> None:
+        self._config, self._clock = config, clock = parts.config, parts.clock
+        self._standing, self._book, self._board = parts.standing, parts.book, parts.board
         self._takeover = takeover
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self.state_dir = StateDir(config.state_dir) if config.state_dir else None
@@ -120,9 +105,9 @@ class KeptState:
             self.state_dir.leave()
 
     def _rely_on_standby_lease(self) -> None:
-        found = self._takeover.find_document() if self._takeover is not None else None
-        if found is not None:
-            lease, end = found
+        document_and_end = self._takeover.find_document() if self._takeover is not None else None
+        if document_and_end is not None:
+            lease, end = document_and_end
             self._book.allow(lease.seats)
             self._standing.hold(lease.promise, end=end)
 

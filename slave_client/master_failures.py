@@ -13,6 +13,7 @@ import grpc
 from grpc import aio
 
 from slave_client.attempts import Outcome
+from slave_client.states import Event
 
 
 class Trouble(Enum):
@@ -72,6 +73,14 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, Trouble]] = {
 }
 
 
+LEASE_EVENTS: Final[Mapping[Trouble, Event]] = {
+    Trouble.FENCED: Event.FENCED,
+    Trouble.LEASE_ENDED: Event.LEASE_ENDED,
+    Trouble.LEASE_UNKNOWN: Event.LEASE_UNKNOWN,
+}
+"""What a failure says about the lease that the call was made under; other kinds say nothing about it."""
+
+
 class MasterError(Exception):
     """A call that failed; the text is the master's, or gRPC's where there was none."""
 
@@ -96,7 +105,7 @@ class MasterError(Exception):
 
     @property
     def is_local(self) -> bool:
-        """Whether another master may do better at this moment."""
+        """True where another master may do better at this moment."""
         return self.trouble is Trouble.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
 
 

@@ -71,7 +71,7 @@ class Masters:
 
     @property
     def count(self) -> int:
-        """How many addresses there are."""
+        """The number of addresses."""
         return len(self._config.addresses)
 
     async def read_certificates(self) -> None:
@@ -196,11 +196,11 @@ class Masters:
 
     @property
     def _shown(self) -> int:
-        """Which of the certificates that there were in turn is shown on new channels."""
+        """The number of the certificate that new channels show: each renewed one counts one more."""
         return 0 if self._certificates is None else self._certificates.version
 
     async def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: int, address: str) -> MasterError:
-        """What a failure means; where the certificate that was shown is renewed by now, another attempt is worth it."""
+        """Return what a failure means; BUSY (the call is repeated) where the certificate shown was renewed since."""
         error = error_of(failure, address)
         if isinstance(failure, aio.AioRpcError) and failure.code() is grpc.StatusCode.UNAVAILABLE and not error.reason:
             if said := await self._explainer.explain(str(error), address):
@@ -213,7 +213,7 @@ class Masters:
         return MasterError(Trouble.BUSY, str(error), reason=error.reason, address=address)
 
     async def _reconnect_if_renewed(self, certificates: Certificates) -> None:
-        """After a failure: a channel shows for ever what it began with, so newer files need newer channels."""
+        """Leave all channels after a failure if the files were renewed: a channel shows for ever what it began with."""
         renewed = await asyncio.to_thread(certificates.look)
         self._tell(NoticeKind.CERTIFICATE_UNUSABLE, certificates.problem)
         if renewed:
@@ -221,7 +221,7 @@ class Masters:
                 self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
 
     def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> bool:
-        """Whether there is a connection after a failure.
+        """Leave a channel that brought no answer; tell whether the call that failed had a connection.
 
         A call that ran out of time while none was answered: the connection may be half-open. Nobody would ever close
         it then, so the next call makes a new one; whatever else waits on this one waits in vain. And where there is no

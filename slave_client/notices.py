@@ -71,7 +71,7 @@ class NoticeKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One thing to know; `message` says it in a sentence."""
+    """Something that the PBX should know; `message` says it in a sentence."""
 
     kind: NoticeKind
     message: str
@@ -103,7 +103,7 @@ def notices_from_proto(notices: Iterable[lease_pb2.Notice]) -> tuple[Notice, ...
 
 
 class NoticeBoard:
-    """What holds now, and who hears of it."""
+    """The notices that hold now; `tell` hears each new one."""
 
     def __init__(self, tell: Callable[[Notice], None]) -> None:
         self._tell = tell
@@ -116,26 +116,26 @@ class NoticeBoard:
         return (*self._masters, *self._own.values())
 
     def from_master(self, notices: tuple[Notice, ...]) -> None:
-        """Replace what the master said before; tell what is new."""
+        """Replace the master's notices; tell those that are new."""
         before, self._masters = self._masters, notices
         for notice in notices:
             if notice not in before:
                 self._tell(notice)
 
     def raise_own(self, kind: NoticeKind, message: str) -> None:
-        """Put up one of the client's own notices; tell it unless it hangs there already."""
+        """Set one of the client's own notices, and tell it if it is new."""
         notice = Notice(kind=kind, message=message)
         if self._own.get(kind) != notice:
             self._own[kind] = notice
             self._tell(notice)
 
     def set_own(self, kind: NoticeKind, message: str | None) -> None:
-        """Put up one of the client's own notices, or take it down where there is no message."""
+        """Set one of the client's own notices, or clear it where there is no message."""
         if message is None:
             self.clear_own(kind)
         else:
             self.raise_own(kind, message)
 
     def clear_own(self, kind: NoticeKind) -> None:
-        """Take one of the client's own notices down."""
+        """Clear one of the client's own notices."""
         self._own.pop(kind, None)

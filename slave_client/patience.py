@@ -12,13 +12,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from slave_client.backoff import Backoff
-from slave_client.clocks import Clock
-from slave_client.config import ClientConfig
-from slave_client.master_failures import MasterError, Trouble
-from slave_client.masters import Masters
-from slave_client.standing import Standing
-from slave_client.states import Event, State
+from slave_client.client_parts import ClientParts
+from slave_client.master_failures import LEASE_EVENTS, MasterError, Trouble
+from slave_client.states import State
 
 Response = TypeVar("Response")
 
@@ -29,21 +25,10 @@ class Patience:
     `check_line` asks for a fresh judgement whether a master answers, and waits for it.
     """
 
-    def __init__(
-        self,
-        *,
-        config: ClientConfig,
-        masters: Masters,
-        standing: Standing,
-        clock: Clock,
-        backoff: Backoff,
-        check_line: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._give_up_after_seconds = config.give_up_after_seconds
-        self._masters = masters
-        self._standing = standing
-        self._clock = clock
-        self._backoff = backoff
+    def __init__(self, parts: ClientParts, *, check_line: Callable[[], Awaitable[None]]) -> None:
+        self._give_up_after_seconds = parts.config.give_up_after_seconds
+        self._masters, self._standing = parts.masters, parts.standing
+        self._clock, self._backoff = parts.clock, parts.backoff
         self._check_line = check_line
 
     async def judged(self) -> None:
@@ -66,7 +51,8 @@ class Patience:
                 failures += 1
                 if self._standing.epoch != epoch:
                     raise MasterError(Trouble.LEASE_ENDED, "the lease ended meanwhile") from failure
-                self._lease_trouble(failure)
+                if event := LEASE_EVENTS.get(failure.trouble):
+                    self._standing.happened(event, str(failure))
                 if failure.is_local:
                     self._masters.move_on(failure.address)
                 if failure.trouble is Trouble.UNREACHABLE and self._standing.state is State.CONNECTED:
@@ -76,14 +62,6 @@ class Patience:
                 if not self._worth_repeating(failure, deadline - pause):
                     raise
                 await self._clock.sleep(pause)
-
-    def _lease_trouble(self, failure: MasterError) -> None:
-        if failure.trouble is Trouble.FENCED:
-            self._standing.happened(Event.FENCED, str(failure))
-        elif failure.trouble is Trouble.LEASE_ENDED:
-            self._standing.happened(Event.LEASE_ENDED, str(failure))
-        elif failure.trouble is Trouble.LEASE_UNKNOWN:
-            self._standing.happened(Event.LEASE_UNKNOWN, str(failure))
 
     def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
         return (

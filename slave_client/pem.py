@@ -32,7 +32,7 @@ _DER_BEGINS: Final = b"\x30"
 
 
 class CertificateFilesError(ValueError):
-    """The files cannot be used; names the setting, the file and what to do."""
+    """Raised for files that cannot be used; the text names the setting, the file and what to do."""
 
     def __init__(self, setting: str, path: Path, problem: str) -> None:
         super().__init__(f"{setting}: {path}: {problem}")
@@ -46,7 +46,7 @@ class NamedFile:
     path: Path
 
     def read(self) -> bytes:
-        """Its bytes; UTF-16, as some editors write it, as ASCII.
+        """Read the file's bytes; UTF-16, as some editors write it, as ASCII.
 
         Raises:
             CertificateFilesError: it cannot be read.
@@ -63,13 +63,13 @@ class NamedFile:
         return data
 
     def wrong(self, problem: str) -> CertificateFilesError:
-        """What to raise about it."""
+        """Make the error to raise about this file."""
         return CertificateFilesError(self.setting, self.path, problem)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate and its key, and the authorities whose certificates are believed; they fit together."""
+    """A certificate, its key, and the authorities whose certificates are believed. The key fits the certificate."""
 
     certificate: bytes
     """With those that it was signed by, as far as the file has them."""
@@ -79,22 +79,22 @@ class Pair:
     authorities: Sequence[x509.Certificate]
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """What to open a channel with."""
+        """Return gRPC's credentials for a channel that shows this pair."""
         return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
 
     @property
     def begins_at(self) -> float:
-        """UNIX seconds."""
+        """When the certificate becomes valid, in UNIX seconds."""
         return self.chain[0].not_valid_before_utc.timestamp()
 
     @property
     def ends_at(self) -> float:
-        """UNIX seconds."""
+        """When the certificate ends, in UNIX seconds."""
         return self.chain[0].not_valid_after_utc.timestamp()
 
 
 def read_pair(certificate: NamedFile, key: NamedFile, ca: NamedFile) -> Pair:
-    """Read what one shows, and whom one believes.
+    """Read a certificate, its key, and the authorities to believe.
 
     Raises:
         CertificateFilesError: they cannot be read, or do not fit together.
@@ -102,7 +102,7 @@ def read_pair(certificate: NamedFile, key: NamedFile, ca: NamedFile) -> Pair:
     chain, private, authorities = read_certificates(certificate), _private_key(key), read_certificates(ca)
     own = _public_bytes(private.public_key())
     if own != _public_bytes(chain[0].public_key()):
-        if any(own == _public_bytes(one.public_key()) for one in chain[1:]):
+        if any(own == _public_bytes(signer.public_key()) for signer in chain[1:]):
             raise certificate.wrong("its own certificate must come first, those that it was signed by after it")
         raise key.wrong(f"is not the key of {certificate.path}; name the pair that was made together")
     return Pair(
@@ -115,7 +115,7 @@ def read_pair(certificate: NamedFile, key: NamedFile, ca: NamedFile) -> Pair:
 
 
 def read_certificates(file: NamedFile) -> list[x509.Certificate]:
-    """All certificates of a file; one at least.
+    """Read all certificates of a file; there is at least one.
 
     Raises:
         CertificateFilesError: there is none, or one is damaged; says which.
@@ -126,16 +126,16 @@ def read_certificates(file: NamedFile) -> list[x509.Certificate]:
         raise file.wrong(f"its certificate {len(blocks) + 1} was cut off; get the whole file again")
     if not blocks:
         raise file.wrong(f"holds no certificate in PEM{_instead(data, 'x509')}")
-    found = []
+    certificates = []
     for number, block in enumerate(blocks, 1):
         try:
-            one = x509.load_pem_x509_certificate(block)
-            one.public_key()
+            certificate = x509.load_pem_x509_certificate(block)
+            certificate.public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
             which = f"its certificate {number} of {len(blocks)}" if len(blocks) > 1 else "its certificate"
             raise file.wrong(f"{which} is damaged, or of a kind that nobody here reads") from error
-        found.append(one)
-    return found
+        certificates.append(certificate)
+    return certificates
 
 
 class _PublicKey(Protocol):
@@ -161,13 +161,13 @@ def _private_key(file: NamedFile) -> _PrivateKey:
 
 
 def _instead(data: bytes, command: str) -> str:
-    """What the file may be in place of PEM."""
+    """Say what a file may be that is not PEM; empty where nothing is known."""
     if not data.strip():
         return "; it is empty"
     if data.startswith(_DER_BEGINS):
         return f"; it looks like DER, which `openssl {command} -inform der -in FILE -out NEW` rewrites"
-    found = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
-    return f", but {found[1].decode().lower()!r}" if found else ""
+    header = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
+    return f", but {header[1].decode().lower()!r}" if header else ""
 
 
 def _public_bytes(key: _PublicKey) -> bytes:
@@ -175,4 +175,4 @@ def _public_bytes(key: _PublicKey) -> bytes:
 
 
 def _pem_of(certificates: Sequence[x509.Certificate]) -> bytes:
-    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)

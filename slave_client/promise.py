@@ -23,7 +23,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 class PromiseError(Exception):
-    """A lease that must not be relied on; the text says why."""
+    """Raised for a lease that must not be relied on; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +83,14 @@ def verify(
 
 
 def proof_of(promise: Promise, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
-    """What to show a master: the promise as it was signed, and the seats in use by license type."""
+    """Return what shows a master the promise as it was signed, and the seats in use by license type."""
     signed = lease_pb2.SignedLease(terms=promise.terms, signature=promise.signature, key_id=promise.key_id)
     holdings = [lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(in_use.items())]
     return lease_pb2.LeaseProof(signed=signed, in_use=holdings)
 
 
 class WallClock(Enum):
-    """What the wall clock looks like after a restart."""
+    """Whether the wall clock can be right after a restart."""
 
     PLAUSIBLE = "plausible"
     SET_BACK = "set_back"
@@ -100,7 +100,7 @@ class WallClock(Enum):
 def remaining_after_restart(
     promise: Promise, *, wall: float, saved_wall: float, saved_remaining_seconds: float
 ) -> tuple[float, WallClock]:
-    """Return how many seconds a kept promise still lasts, and what the wall clock looks like.
+    """Return how many seconds a kept promise still lasts, and whether the wall clock can be right.
 
     The signed end is the limit by the wall clock. The other limit is what remained when the state was last saved,
     measured then on the steady clock: a wall clock that was set back cannot bring time back that was used up. Never

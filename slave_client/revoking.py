@@ -17,15 +17,12 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from licensemaster.v1 import lease_pb2
-from slave_client.book import Book
-from slave_client.config import ClientConfig
+from slave_client.client_parts import ClientParts
 from slave_client.keepsake import Keepsake
 from slave_client.master_failures import MasterError
-from slave_client.masters import Masters
 from slave_client.patience import Patience
 from slave_client.seat_messages import outcome_from_result, outcome_from_return, seat_from_want
-from slave_client.seats import LossCause, Lost, Outcome, Reason, Refused, SeatChange, SeatKey, Want
-from slave_client.standing import Standing
+from slave_client.seats import LossCause, Lost, Outcome, Reason, Refused, SeatKey, Want
 from slave_client.states import State
 
 
@@ -38,26 +35,19 @@ class Revoker:
 
     def __init__(
         self,
+        parts: ClientParts,
         *,
-        config: ClientConfig,
-        book: Book,
-        standing: Standing,
-        masters: Masters,
         keepsake: Keepsake,
         patience: Patience,
         turn: asyncio.Lock,
         look_again: Callable[[], None],
-        tell: Callable[[SeatChange], None],
     ) -> None:
-        self._config = config
-        self._book = book
-        self._standing = standing
-        self._masters = masters
+        self._config, self._tell = parts.config, parts.tell
+        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
         self._keepsake = keepsake
         self._patience = patience
         self._turn = turn
         self._look_again = look_again
-        self._tell = tell
         self._named: dict[SeatKey, str] = {}
         """What is to be given back, and the master's words about it."""
         self._last: set[SeatKey] = set()
@@ -76,7 +66,7 @@ class Revoker:
                 self.told((outcome.want.key,), outcome.message)
 
     def lose(self) -> None:
-        """Stop using what was named so far; to be called by who has the turn, who then writes the book to disk."""
+        """Stop using the seats named so far. The caller has the turn, and writes the book to disk after it."""
         self._lose(self._named)
 
     def stop(self) -> None:

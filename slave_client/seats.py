@@ -14,7 +14,7 @@ from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 
 
 class Source(Enum):
-    """Who gave an answer."""
+    """Whether the master or this client gave an answer."""
 
     MASTER = "master"
     LOCAL = "local"
@@ -62,7 +62,7 @@ class Reason(Enum):
 
     @property
     def source(self) -> Source:
-        """Who refuses for this reason."""
+        """Whether the master or this client refuses for this reason."""
         return Source.LOCAL if self in _LOCAL_REASONS else Source.MASTER
 
 

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from licensemaster.v1 import lease_pb2, seat_pb2
-from slave_client.book import Book, Settlement
+from slave_client.book import Settlement
+from slave_client.client_parts import ClientParts
 from slave_client.keepsake import Keepsake
 from slave_client.master_failures import MasterError, Trouble
-from slave_client.masters import Masters
 from slave_client.seat_messages import (
     outcome_from_result,
     refused_from_refusal,
@@ -33,7 +33,6 @@ from slave_client.seats import (
     Synced,
     Want,
 )
-from slave_client.standing import Standing
 
 SYNC_SEATS_MAX: Final = 10_000
 Response = TypeVar("Response")
@@ -43,23 +42,10 @@ Ask = Callable[[int, Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]], Awai
 class Settler:
     """Settles the seats of one client; `tell` hears each change."""
 
-    def __init__(
-        self,
-        *,
-        pbx: str,
-        book: Book,
-        standing: Standing,
-        masters: Masters,
-        keepsake: Keepsake,
-        tell: Callable[[SeatChange], None],
-        seats_max: int = SYNC_SEATS_MAX,
-    ) -> None:
-        self._pbx = pbx
-        self._book = book
-        self._standing = standing
-        self._masters = masters
+    def __init__(self, parts: ClientParts, *, keepsake: Keepsake, seats_max: int = SYNC_SEATS_MAX) -> None:
+        self._pbx, self._tell = parts.config.pbx, parts.tell
+        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
         self._keepsake = keepsake
-        self._tell = tell
         self._seats_max = seats_max
 
     async def settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
@@ -102,7 +88,7 @@ class Settler:
             refused += self._book.claimed(outcome_from_result(*pair) for pair in zip(part, results, strict=True))
         self._keepsake.changed()
         if refused:
-            await self.settle(self._book.wanted(), _once)
+            await self.settle(self._book.wanted(), once)
 
     async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
         seats = [seat_from_want(want) for want in wants]
@@ -151,9 +137,8 @@ class Settler:
             self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
 
 
-async def _once(
-    epoch: int, attempt: Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]
-) -> lease_pb2.SyncSeatsResponse:
+async def once(epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
+    """Ask once: the keeper tries again, perhaps elsewhere."""
     return await attempt()
 
 
@@ -168,5 +153,5 @@ def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:
 
 
 def _kept_grant(want: Want) -> Granted:
-    """A seat that had to stay: the master counts it; on what basis it did not say, so it is never passed on."""
+    """Make the grant of a seat that had to stay: the master did not say on what basis, so it is never passed on."""
     return Granted(want=want, basis=None, already_held=True)

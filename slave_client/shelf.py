@@ -71,13 +71,13 @@ def verify_standby_lease(
         public_key=key,
     )
     return StandbyLease(
-        promise=promise, serial=terms.serial, seats={one.license_type: one.seats for one in terms.holdings}
+        promise=promise, serial=terms.serial, seats={holding.license_type: holding.seats for holding in terms.holdings}
     )
 
 
 @dataclass(slots=True)
 class _Place:
-    """What is known of one PBX that is stood in for."""
+    """What a standby has of one PBX that it stands in for."""
 
     lease: StandbyLease | None = None
     end: float = 0.0
@@ -106,7 +106,7 @@ class Shelf:
         self._places: dict[str, _Place] = {}
 
     async def load(self, primary: str) -> None:
-        """Take over what the disk has for one PBX, unless something newer has come already."""
+        """Rely on the standby lease for a PBX that is on disk, unless a newer one has come already."""
         if primary in self._places or self._state_dir is None:
             return
         try:
@@ -136,16 +136,16 @@ class Shelf:
         return place.lease, place.end
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
-        """What to tell the master with the next renewal."""
+        """Return what the master is told of the standby leases with the next renewal."""
         return [
             lease_pb2.StandbyLeaseReceipt(
-                primary=primary, serial=one.serial, discarded=one.lease is None, released_epoch=one.released_epoch
+                primary=primary, serial=place.serial, discarded=place.lease is None, released_epoch=place.released_epoch
             )
-            for primary, one in self._places.items()
+            for primary, place in self._places.items()
         ]
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
-        """Keep what came with an answer; only what is on disk is acknowledged."""
+        """Keep the standby leases that came with an answer; only those on disk are acknowledged."""
         for offer in offers:
             if not offer.HasField("signed"):
                 why = "; ".join(problem.message for problem in offer.problems)
@@ -165,7 +165,7 @@ class Shelf:
             place.lease, place.end, place.serial = lease, sent + lease.promise.duration_seconds, lease.serial
 
     async def discard(self, primary: str) -> None:
-        """Use nothing on the strength of the standby lease for a PBX any more; the master hears of it."""
+        """Stop relying on the standby lease for a PBX, and have the master told."""
         place = self._places.get(primary)
         if place is None or place.lease is None:
             return
@@ -177,7 +177,7 @@ class Shelf:
         place.lease = None
 
     def released(self, primary: str, epoch: int) -> None:
-        """Nothing is in use any more under a PBX's lease with that epoch; the master hears of it."""
+        """Note that no seat is in use under a PBX's lease with that epoch, and have the master told."""
         place = self._places.setdefault(primary, _Place())
         place.released_epoch = max(place.released_epoch, epoch)
 

@@ -9,7 +9,7 @@ from licensemaster import values
 
 
 def has_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether a raw public key has signed exactly these bytes; one that is no key, or nobody's, has signed nothing."""
+    """Tell whether a raw public key has signed exactly these bytes; what is no key, or nobody's, has signed nothing."""
     try:
         Ed25519PublicKey.from_public_bytes(values.public_key(public_key)).verify(signature, message)
     except (InvalidSignature, ValueError):

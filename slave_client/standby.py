@@ -16,11 +16,10 @@ from licensemaster.api_enums import StandbyProblemKind
 from licensemaster.v1 import lease_pb2, standby_pb2
 from slave_client.background import Background
 from slave_client.book import Book
-from slave_client.clocks import Clock
+from slave_client.client_parts import ClientParts
 from slave_client.config import ClientConfig
 from slave_client.keeper import Opened
 from slave_client.master_failures import MasterError, Trouble
-from slave_client.masters import Masters
 from slave_client.shelf import Shelf, StandbyLease
 from slave_client.standing import Standing
 from slave_client.states import State
@@ -28,7 +27,7 @@ from slave_client.states import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeoverProblem:
-    """One thing that stands in the way, with the exact shortfall where there is one."""
+    """A reason why a takeover is refused; `missing` is the number of licenses or seats that are short."""
 
     kind: StandbyProblemKind | None
     """None where this version of the client does not know it."""
@@ -47,7 +46,7 @@ class TakeoverError(Exception):
     def __init__(self, message: str, problems: Sequence[TakeoverProblem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
-        moments = [one.retry_at for one in self.problems if one.retry_at is not None]
+        moments = [problem.retry_at for problem in self.problems if problem.retry_at is not None]
         self.retry_at = max(moments) if moments and len(moments) == len(self.problems) else None
 
 
@@ -80,15 +79,15 @@ class Takeover:
 
     @property
     def waits(self) -> bool:
-        """Whether the last refusal may pass by itself: nothing stands in the way but that the PBX may be alive."""
-        return bool(self.problems) and all(one.retry_at is not None for one in self.problems)
+        """True where the last refusal may pass by itself: its only reason is that the PBX may be alive."""
+        return bool(self.problems) and all(problem.retry_at is not None for problem in self.problems)
 
     def find_document(self) -> tuple[StandbyLease, float] | None:
-        """The standby lease in force and its end by the steady clock; the client may go by it from now on."""
-        found = self._shelf.find(self._primary)
-        if found is not None:
-            self.document = found[0]
-        return found
+        """Return the standby lease to go by from now on, and its end by the steady clock; None without one."""
+        document_and_end = self._shelf.find(self._primary)
+        if document_and_end is not None:
+            self.document = document_and_end[0]
+        return document_and_end
 
     def config(self, trusted_keys: tuple[bytes, ...]) -> ClientConfig:
         """Return what the client that carries the seats is made with."""
@@ -139,12 +138,12 @@ class Takeover:
         """Wait until the standby lease that has done its duty is off the disk."""
         await self._discarding.finish()
 
-    def opener(self, *, masters: Masters, instance_id: str, book: Book, clock: Clock) -> TakeoverOpener:
-        """Opens the lease for the client whose parts these are."""
-        return TakeoverOpener(self, masters=masters, instance_id=instance_id, book=book, clock=clock)
+    def opener(self, parts: ClientParts, *, instance_id: str) -> TakeoverOpener:
+        """Return what opens the lease for the client with these parts."""
+        return TakeoverOpener(self, parts, instance_id=instance_id)
 
     def request(self, *, request_id: str, instance_id: str, book: Book, now: float) -> lease_pb2.TakeOverLeaseRequest:
-        """What to ask the master for; raises MasterError while the standby has no lease of its own."""
+        """Make the request to the master; raises MasterError while the standby has no lease of its own."""
         if self._own.epoch is None:
             raise MasterError(Trouble.UNREACHABLE, f"{self._standby.pbx} has no lease of its own yet")
         request = lease_pb2.TakeOverLeaseRequest(
@@ -167,35 +166,33 @@ class Takeover:
         return request
 
     def refused(self, problems: Sequence[standby_pb2.StandbyProblem]) -> MasterError:
-        """What a refusal means: somebody else has the seats, or it may be tried again."""
+        """Return what a refusal means: FENCED (another has the seats), TOO_SOON (ask again), or DENIED."""
         known: dict[int, StandbyProblemKind] = {kind.value: kind for kind in StandbyProblemKind}
         self.problems = tuple(
             TakeoverProblem(
-                kind=known.get(one.kind),
-                message=one.message,
-                missing=one.missing,
-                retry_at=one.retry_time.ToDatetime(UTC) if one.HasField("retry_time") else None,
+                kind=known.get(problem.kind),
+                message=problem.message,
+                missing=problem.missing,
+                retry_at=problem.retry_time.ToDatetime(UTC) if problem.HasField("retry_time") else None,
             )
-            for one in problems
+            for problem in problems
         )
-        message = "; ".join(one.message for one in self.problems)
+        message = "; ".join(problem.message for problem in self.problems)
         if self.waits and self._carried_since is None and not self._epoch:
             return MasterError(Trouble.TOO_SOON, message, reason=REFUSED, retry_after_seconds=_ASK_AGAIN_SECONDS)
-        lost = any(one.kind in _SOMEBODY_ELSES for one in self.problems)
+        lost = any(problem.kind in _SOMEBODY_ELSES for problem in self.problems)
         return MasterError(Trouble.FENCED if lost else Trouble.DENIED, message, reason=REFUSED)
 
 
 class TakeoverOpener:
-    def __init__(self, takeover: Takeover, *, masters: Masters, instance_id: str, book: Book, clock: Clock) -> None:
+    def __init__(self, takeover: Takeover, parts: ClientParts, *, instance_id: str) -> None:
         self._takeover = takeover
-        self._masters = masters
+        self._masters, self._book, self._clock = parts.masters, parts.book, parts.clock
         self._instance_id = instance_id
-        self._book = book
-        self._clock = clock
 
     @property
     def claims_first(self) -> bool:
-        """Whether seats are in use that the master has under other names."""
+        """True where seats are in use that the master has under other names."""
         return self._takeover.document is not None and bool(self._book.held)
 
     async def open(self, request_id: str) -> Opened:
@@ -216,15 +213,9 @@ class OwnOpener:
     claims_first = False
 
     def __init__(
-        self,
-        *,
-        config: ClientConfig,
-        masters: Masters,
-        instance_id: str,
-        proof: Callable[[], lease_pb2.LeaseProof | None],
+        self, parts: ClientParts, *, instance_id: str, proof: Callable[[], lease_pb2.LeaseProof | None]
     ) -> None:
-        self._config = config
-        self._masters = masters
+        self._config, self._masters = parts.config, parts.masters
         self._instance_id = instance_id
         self._proof = proof
 

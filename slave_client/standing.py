@@ -42,11 +42,11 @@ class Standing:
 
     @property
     def is_over(self) -> bool:
-        """Whether the signed end has come, noticed or not. Changes nothing, so that any thread may ask."""
+        """True once the signed end has come, noticed or not. Changes nothing, so that any thread may ask."""
         return self.promise is not None and self._clock.now() >= self._end
 
     def hold(self, promise: Promise, *, end: float) -> None:
-        """Rely on a promise until `end`, by the steady clock."""
+        """Rely on a promise until `end`, in seconds of the steady clock."""
         self.promise = promise
         self._end = end
 
@@ -61,7 +61,7 @@ class Standing:
             self.happened(Event.END_REACHED, "the lease reached its signed end before a master was reached")
 
     def happened(self, event: Event, why: str) -> None:
-        """Move on as the table says, and tell those who care."""
+        """Change the state as the table of `states` says, and tell `on_enter` and those who wait for it."""
         old, new = self._state, next_state(self._state, event)
         if event is Event.LEASE_UNKNOWN:
             self.epoch = None  # the promise goes on

@@ -43,7 +43,7 @@ _UNKNOWN_BASIS: Final = "UNKNOWN"
 
 
 class StateDirError(Exception):
-    """A file of the state directory that cannot be relied on: which one, why, and what an operator does about it."""
+    """Raised for a file of the state directory that cannot be relied on: which one, why, and what an operator does."""
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
         super().__init__(f"{path}: {problem}. {remedy}")
@@ -75,7 +75,7 @@ class KeptLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What a start found."""
+    """What a start could read of the state directory."""
 
     identity: Identity | None
     lease: KeptLease | None
@@ -91,7 +91,7 @@ class StateDir:
         self._locks: list[FolderLock | NameLock] = []
 
     def claim(self) -> None:
-        """Have the directory to oneself until `leave`, or the end of the process; makes it where there is none.
+        """Lock the directory until `leave`, or the end of the process; make it where there is none.
 
         One that cannot be made or opened is nobody's: reading and writing it will say why.
 
@@ -103,7 +103,7 @@ class StateDir:
             self._locks.append(FolderLock.take(self.path))
 
     def claim_identity(self, instance_id: str) -> None:
-        """Be the only one on this host with this identity; raises FolderInUseError: the directory is a copy then."""
+        """Lock the identity on this host; raises FolderInUseError where another has it: this is a copy then."""
         self._locks.append(NameLock.take(f"license-master-slave-{instance_id}", self.path))
 
     def leave(self) -> None:
@@ -300,16 +300,16 @@ def _lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[byte
 
 
 def _seats_of(fields: dict[str, Any]) -> tuple[tuple[Held, ...], tuple[Held, ...]]:
-    """What is held and what is idle; a seat that was kept under several spellings of its holder is one."""
+    """Return the seats held and those idle; a seat that was kept under several spellings of its holder is one."""
     kept = [(seat, name) for name in ("held", "idle") for seat in fields[name]]
     if len({json.dumps([seat[:3], seat[10:]]) for seat, _ in kept}) != len(kept):
         raise ValueError("a seat is listed twice")
-    found: dict[str, dict[SeatKey, Held]] = {"held": {}, "idle": {}}
+    seats: dict[str, dict[SeatKey, Held]] = {"held": {}, "idle": {}}
     for fields_of_seat, name in kept:
         seat = _held_of(fields_of_seat)
-        if not any(seat.counted_as in known for known in found.values()):
-            found[name][seat.counted_as] = seat
-    return tuple(found["held"].values()), tuple(found["idle"].values())
+        if not any(seat.counted_as in known for known in seats.values()):
+            seats[name][seat.counted_as] = seat
+    return tuple(seats["held"].values()), tuple(seats["idle"].values())
 
 
 def _seat_fields(held: Held) -> list[object]:

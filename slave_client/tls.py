@@ -35,11 +35,11 @@ class TlsFiles:
     """The certificate's key, without a password."""
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """What they hold now; raises ValueError where they cannot be read or do not belong together, naming which."""
+        """Read the files for gRPC; raises ValueError naming those that cannot be read or do not belong together."""
         return self.read().credentials()
 
     def read(self) -> Pair:
-        """What they hold now; raises ValueError where they cannot be read or do not belong together, naming which."""
+        """Read the files; raises ValueError where they cannot be read or do not belong together, naming which."""
         return read_pair(
             NamedFile("tls.certificate", self.certificate),
             NamedFile("tls.key", self.key),
@@ -47,16 +47,20 @@ class TlsFiles:
         )
 
     def stamp(self) -> tuple[int, ...]:
-        """Changes with the files; empty while one is missing."""
+        """Return numbers that change with the files; none while a file is missing."""
         try:
-            found = [path.stat() for path in (self.ca, self.certificate, self.key)]
+            statuses = [path.stat() for path in (self.ca, self.certificate, self.key)]
         except OSError:
             return ()
-        return tuple(number for one in found for number in (one.st_ino, one.st_mtime_ns, one.st_ctime_ns, one.st_size))
+        return tuple(
+            number
+            for status in statuses
+            for number in (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+        )
 
 
 class Certificates:
-    """What a client shows, as its files were when they could last be used."""
+    """The certificate that a client shows: its files as they were when they could last be used."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
@@ -71,7 +75,7 @@ class Certificates:
 
     @property
     def pair(self) -> Pair:
-        """What to connect with."""
+        """The certificate, its key and the authorities to connect with."""
         assert self._pair is not None, "read before connecting"
         return self._pair
 
@@ -91,7 +95,7 @@ class Certificates:
         self.version += 1
 
     def look(self) -> bool:
-        """Take changed files into use if they can be used; whether that was done. Blocks."""
+        """Take changed files into use if they can be used; tell whether that was done. Blocks."""
         with self._lock:
             return self._look()
 

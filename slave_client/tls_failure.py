@@ -39,7 +39,7 @@ _NOT_SIGNED: Final = ("issuer", "self signed", "first certificate", "signature f
 
 
 class TlsFailureKind(Enum):
-    """What stands in the way."""
+    """Why no TLS connection comes about."""
 
     PLAIN_TEXT = "plain_text"
     """The other side speaks no TLS."""
@@ -79,7 +79,7 @@ class Side:
 
 
 def tls_failure(said: str, *, address: str, side: Side) -> TlsFailure | None:
-    """What gRPC's words about a failed connection mean; None where nothing shows that it was for TLS.
+    """Return what gRPC's words about a failed connection mean; None where nothing shows that it was for TLS.
 
     Blocks for the time of a greeting, some seconds at most.
     """
@@ -112,31 +112,33 @@ class Explainer:
 
     @property
     def standing(self) -> str | None:
-        """What stands in the way of connections, of all addresses; None for nothing."""
+        """Why no connection comes about, for all addresses; None where they do."""
         return "; ".join(f"{address}: {said}" for address, said in sorted(self._standing.items())) or None
 
     def answered(self, address: str) -> bool:
-        """Note that there is a connection; whether something stood in the way before."""
+        """Note that there is a connection; tell whether there was a known reason for having none."""
         return self._standing.pop(address, None) is not None
 
     def stands_for(self, address: str) -> bool:
-        """Whether a known cause stands in the way of connections to an address."""
+        """Tell whether it is known why no connection to an address comes about."""
         return address in self._standing
 
     async def explain(self, said: str, address: str) -> str | None:
-        """What gRPC's words mean; None where that is not for TLS, or takes longer than a moment to find out."""
+        """Return what gRPC's words mean; None where it was not for TLS, or takes longer than a moment to find out."""
         now = time.monotonic()
         asked = self._asked.get((address, said))
         if asked is None or now - asked[0] > _GREETINGS_SECONDS:
-            self._asked = {key: one for key, one in self._asked.items() if now - one[0] <= _GREETINGS_SECONDS}
+            self._asked = {
+                key: greeting for key, greeting in self._asked.items() if now - greeting[0] <= _GREETINGS_SECONDS
+            }
             work = functools.partial(tls_failure, said, address=address, side=self._side())
             asked = self._asked[address, said] = now, asyncio.ensure_future(asyncio.to_thread(work))
         done, _ = await asyncio.wait((asked[1],), timeout=_MOMENT_SECONDS)
-        found = asked[1].result() if done else None
-        if found is None:
+        failure = asked[1].result() if done else None
+        if failure is None:
             return None
-        self._standing[address] = f"{found.message}; {found.remedy}"
-        return found.message
+        self._standing[address] = f"{failure.message}; {failure.remedy}"
+        return failure.message
 
 
 _PLAIN_TEXT: Final = TlsFailure(
@@ -164,7 +166,7 @@ def _wrong_name(address: str, certificate: x509.Certificate | None) -> TlsFailur
 def _not_believed(reason: str, certificate: x509.Certificate | None, side: Side, now: float) -> TlsFailure:
     if any(word in reason for word in _NOT_SIGNED):
         by = f"is signed by {_name(certificate.issuer)}" if certificate is not None else "is signed by another"
-        believed = ", ".join(_name(one.subject) for one in side.pair.authorities) if side.pair else "others"
+        believed = ", ".join(_name(authority.subject) for authority in side.pair.authorities) if side.pair else "others"
         return TlsFailure(
             TlsFailureKind.AUTHORITY,
             f"the master's certificate {by}, and {side.ca} has {believed}",
@@ -183,10 +185,11 @@ def _out_of_time(
 ) -> TlsFailure:
     has_ended = reason == "certificate has expired"
     named = [("the master's certificate", certificate)] if certificate is not None else []
-    named += [(f"the certificate of the authority {_name(one.subject)}", one) for one in authorities]
+    named += [(f"the certificate of the authority {_name(authority.subject)}", authority) for authority in authorities]
     said = "a certificate that the master's is signed by is out of its time"
-    for whose, one in named:
-        begins, ends = one.not_valid_before_utc.timestamp(), one.not_valid_after_utc.timestamp()
+    for whose, certificate in named:
+        begins = certificate.not_valid_before_utc.timestamp()
+        ends = certificate.not_valid_after_utc.timestamp()
         if has_ended and ends <= now:
             said = f"{whose} ended {moment(ends)}"
             break
@@ -210,7 +213,7 @@ def _refused(pair: Pair, side: Side) -> TlsFailure:
 
 
 def _greet(address: str) -> tuple[bool | None, x509.Certificate | None]:
-    """Whether what listens there speaks TLS, None where nothing says so or otherwise; and what it shows."""
+    """Tell whether what listens there speaks TLS, None where nothing says so or otherwise; and what it shows."""
     try:
         with _secured(address, _open_minded()) as secured:
             return True, x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
@@ -223,7 +226,7 @@ def _greet(address: str) -> tuple[bool | None, x509.Certificate | None]:
 
 
 def _is_turned_away(address: str, pair: Pair) -> bool:
-    """Whether a master ends a connection as soon as it has seen the certificate; else it sends its settings."""
+    """Tell whether a master ends a connection as soon as it has seen the certificate; else it sends its settings."""
     try:
         context = _open_minded()
         with tempfile.TemporaryDirectory(prefix="license-master-") as folder:  # Python takes a key from a file only
@@ -266,5 +269,5 @@ def _name(name: x509.Name) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A moment as people read it; `seconds` are UNIX seconds."""
+    """Write a moment for people; `seconds` are UNIX seconds."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from licensemaster.v1 import lease_pb2
-from slave_client.backoff import Backoff
 from slave_client.certifying import Certifier
-from slave_client.clocks import Clock
+from slave_client.client_parts import ClientParts
 from slave_client.master_failures import MasterError, Trouble
-from slave_client.masters import Masters
-from slave_client.notices import NoticeBoard, NoticeKind, notices_from_proto
+from slave_client.notices import NoticeKind, notices_from_proto
 from slave_client.revoking import Revoker
-from slave_client.standing import Standing
 from slave_client.states import Event, State
 
 _EVENTS = {
@@ -35,23 +32,10 @@ _CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if 
 class LeaseWatcher:
     """Watches the lease of one client, as a task that runs until the state is final."""
 
-    def __init__(
-        self,
-        *,
-        pbx: str,
-        standing: Standing,
-        masters: Masters,
-        heed: Heed,
-        clock: Clock,
-        backoff: Backoff,
-        hurry: Callable[[], None],
-    ) -> None:
-        self._pbx = pbx
-        self._standing = standing
-        self._masters = masters
+    def __init__(self, parts: ClientParts, *, heed: Heed, hurry: Callable[[], None]) -> None:
+        self._pbx, self._clock, self._backoff = parts.config.pbx, parts.clock, parts.backoff
+        self._standing, self._masters = parts.standing, parts.masters
         self._heed = heed
-        self._clock = clock
-        self._backoff = backoff
         self._hurry = hurry
 
     async def run(self) -> None:
@@ -73,7 +57,7 @@ class LeaseWatcher:
             await self._clock.sleep(self._backoff.pause_seconds(failures, asked_seconds))
 
     async def _watch(self) -> bool:
-        """Listen until the stream ends; tell whether anything came. Raises MasterError."""
+        """Listen until the stream ends; tell whether any message came. Raises MasterError."""
         epoch = self._standing.epoch
         if epoch is None:
             return False
@@ -89,17 +73,13 @@ class LeaseWatcher:
 class Listener:
     """Acts on what the master says holds now, whether a renewal or the stream brings it."""
 
-    def __init__(
-        self, *, standing: Standing, masters: Masters, board: NoticeBoard, revoker: Revoker, certifier: Certifier
-    ) -> None:
-        self._standing = standing
-        self._masters = masters
-        self._board = board
+    def __init__(self, parts: ClientParts, *, revoker: Revoker, certifier: Certifier) -> None:
+        self._standing, self._masters, self._board = parts.standing, parts.masters, parts.board
         self._revoker = revoker
         self._certifier = certifier
 
     def heed(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
-        """Act on what holds of the lease with that epoch; nothing where it is not the present one."""
+        """Act on the notices of the lease with that epoch; do nothing where it is not the present one."""
         if self._standing.epoch != epoch:
             return
         was_draining = any(notice.kind is NoticeKind.DRAINING for notice in self._board.current)
