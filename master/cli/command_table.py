@@ -1,16 +1,17 @@
 """The root of the command line: a table of its commands, each loaded when it is asked for.
 
-A command starts in a fraction of the time that it takes to load all of them; only the list of all (`--help`) does that.
+A command starts in a fraction of the time that it takes to load all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from master.cli.master_command import give_every_command_its_way
@@ -46,6 +47,37 @@ TABLE: Final = {
 }
 """Every command, and where it is below `master.cli`: a function, or a group of commands."""
 
+HELP: Final = {
+    "serve": "Serve leases until stopped; SIGTERM lets running calls finish.",
+    "settings": "What can be set of a master, and what is set here.",
+    "health": "Ask a master whether it takes calls: exit code 0 if it does, else 1.",
+    "db": "The database.",
+    "project": "The estate as a file: apply, check, show, list, delete.",
+    "plan": "What would happen if: nothing is changed. Exits with 1 where it is not possible.",
+    "catalog": "License types.",
+    "status": "Show pools, version limits, leases and seats by site on one screen.",
+    "pools": "Show what is installed, used, promised, being released and free, by license type and device.",
+    "seats": "Show who holds what, one row for each seat.",
+    "leases": "The lease of each PBX: list, end.",
+    "events": "Show what happened, newest first.",
+    "audit": "The audit: export it, verify it.",
+    "explain": "Ask whether PBX would get a seat of TYPE for HOLDER, and why. Changes nothing.",
+    "report": "Show peaks, denials, silent sites, licenses unused, and when pools run out at their trend.",
+    "standby": "Standby PBXs: readiness and proof (rules F1 to F6).",
+    "license": "Licenses: import, bind, release, rebind.",
+    "device": "Devices and the keys they sign with.",
+    "agreement": "Service agreements, maintenance, trials, yearly seats: what a license may do.",
+    "credits": "Credits, which service agreements are paid with.",
+    "contract": "Contracts for yearly seats, and who has them.",
+    "vendor": "Vendors' keys and license files.",
+    "pki": "Certificates: a small authority, for those who have none.",
+    "webhook": "Who is told what is wrong, by signed HTTP messages.",
+    "profile": "Names for a master, a project and a certificate, for --profile.",
+    "docs": "Show a page of the documentation, or list the pages.",
+    "demo": "Play a live estate: a master, three sites, an outage, a dead site. Ends by itself within a minute.",
+}
+"""What the list of all says of each, as its own help begins: to list them all, none is loaded."""
+
 
 class RootGroup(TyperGroup):
     """Has the commands of the table."""
@@ -53,6 +85,31 @@ class RootGroup(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _Loaded()
+        self._lists = False
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command to run or, while all are listed, what is said of it."""
+        if self._lists:
+            return TyperCommand(cmd_name, help=HELP[cmd_name])
+        return super().get_command(ctx, cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """List all commands with their help, and load none."""
+        with self._listing():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The same for Tab."""
+        with self._listing():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        self._lists = True
+        try:
+            yield
+        finally:
+            self._lists = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, in the order of the table."""

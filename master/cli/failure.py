@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
-from rich.text import Text
-
-from master.cli.output import visible
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 
 class CommandFailed(Exception):
@@ -26,6 +25,10 @@ class CommandFailed(Exception):
 
     def parts(self) -> list[RenderableType]:
         """What to print, in order."""
+        from rich.text import Text  # slow to load; every command imports this module
+
+        from master.cli.output import visible
+
         parts: list[RenderableType] = [Text.assemble(("error: ", "bold red"), visible(self.message))]
         parts += [visible(f"  {line}") for line in self.lines]
         if self.remedy:

@@ -27,7 +27,27 @@ from master.cli.options import (
     TlsCertificateOption,
     TlsKeyOption,
 )
-from master.cli.output import in_its_characters, stderr_console
+
+_IN_ASCII = {
+    "●": "*",
+    "○": "o",
+    "→": "->",
+    "←": "<-",
+    "·": "-",
+    "…": "...",
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u2019": "'",
+}
+
+
+def in_its_characters(failed: UnicodeError) -> tuple[str, int]:
+    """For people whose terminal lacks characters: our own signs in ASCII, those of names as their code points."""
+    assert isinstance(failed, UnicodeEncodeError)
+    lacking = failed.object[failed.start : failed.end]
+    shown = (_IN_ASCII.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking)
+    return "".join(shown), failed.end
+
 
 app = typer.Typer(
     name="license-master",
@@ -100,6 +120,8 @@ def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
 
 
 def _say(failure: CommandFailed, *, as_json: bool) -> None:
+    from master.cli.output import stderr_console  # slow to load, and most commands end well
+
     with suppress(OSError):  # nobody can be told
         if as_json:
             print(json.dumps({"error": failure.json_object()}), file=sys.stderr, flush=True)

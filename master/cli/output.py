@@ -46,27 +46,6 @@ def write_out(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
-_IN_ASCII = {
-    "●": "*",
-    "○": "o",
-    "→": "->",
-    "←": "<-",
-    "·": "-",
-    "…": "...",
-    "\u2013": "-",
-    "\u2014": "-",
-    "\u2019": "'",
-}
-
-
-def in_its_characters(failed: UnicodeError) -> tuple[str, int]:
-    """For people whose terminal lacks characters: our own signs in ASCII, those of names as their code points."""
-    assert isinstance(failed, UnicodeEncodeError)
-    lacking = failed.object[failed.start : failed.end]
-    shown = (_IN_ASCII.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking)
-    return "".join(shown), failed.end
-
-
 def visible(text: str, style: str = "") -> Text:
     """The text as it stands, with control characters spelled out."""
     shown = "".join(c if is_shown(c) or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)

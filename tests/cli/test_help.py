@@ -10,6 +10,7 @@ import click
 import typer
 from rich.text import Text
 
+from master.cli.command_table import HELP
 from master.cli.main import app
 from tests.cli.command import COMMAND, Done, run, surroundings
 
@@ -30,6 +31,13 @@ def test_no_help_text_is_eaten_as_markup() -> None:
     for where, text in found.items():
         assert Text.from_markup(text).plain == text.replace("\\[", "["), where
     assert "Items as [[licenses]] tables" in Text.from_markup(found["license-master vendor issue source"]).plain
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    root: Any = typer.main.get_command(app)
+    context = root.make_context("license-master", ["docs"])
+    loaded = {name: root.get_command(context, name).help for name in root.list_commands(context)}
+    assert {name: " ".join(text.partition("\n\n")[0].split()) for name, text in loaded.items()} == HELP
 
 
 async def test_commands_of_these_tests_are_what_is_installed() -> None:

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from licensemaster.v1 import project_pb2
-from master.cli.output import in_its_characters, print_json_line, print_json_object, write_out
+from master.cli.main import in_its_characters
+from master.cli.output import print_json_line, print_json_object, write_out
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16", "cp1252"])

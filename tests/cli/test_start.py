@@ -1,0 +1,59 @@
+"""What a command loads before it does anything: as little as it needs, since people and scripts start many."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.cli.command import surroundings
+from tests.support.hang import HANG_SECONDS
+
+_CODE = """
+import sys
+from master.cli.main import main
+try:
+    main()
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+_OF_MASTERS = {"alembic", "cryptography", "google", "grpc", "licensemaster.v1", "slave_client", "sqlalchemy"}
+_OF_OURS = {"master.app", "master.auth", "master.leasing", "master.rpc", "master.settings", "master.store"}
+_OF_COMMANDS = {"master.cli.connection", "master.cli.output", "master.cli.serve", "master.cli.status"}
+NEVER = _OF_MASTERS | _OF_OURS | _OF_COMMANDS
+
+
+def loaded(*arguments: str, **variables: str) -> tuple[str, set[str]]:
+    """What a command prints, and all modules that it has loaded by its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=HANG_SECONDS,
+        env=surroundings(**variables),
+    )
+    return done.stdout, set(done.stderr.split())
+
+
+def test_the_version() -> None:
+    out, modules = loaded("--version")
+    assert out.startswith("license-master ")
+    assert modules & (NEVER | {"asyncio", "pydantic", "rich"}) == set()
+
+
+def test_the_list_of_commands() -> None:
+    out, modules = loaded("--help")
+    assert "serve" in out
+    assert modules & NEVER == set()
+
+
+def test_names_of_commands_behind_tab() -> None:
+    out, modules = loaded(_LICENSE_MASTER_COMPLETE="complete_bash", COMP_WORDS="license-master sta", COMP_CWORD="1")
+    assert out.split() == ["status", "standby"]
+    assert modules & NEVER == set()
+
+
+def test_a_command_loads_no_other() -> None:
+    _, modules = loaded("profile", "--help")
+    assert modules & {"grpc", "master.cli.status", "sqlalchemy"} == set()
