@@ -60,6 +60,7 @@ from master.rpc.webhook_service import WebhookService
 from master.settings import Settings
 from master.signing import Signer
 from master.store.database import Database
+from master.store.rehearsal import Rehearsals
 from master.tasks import Tasks
 
 VERSION = metadata.version("license-master")
@@ -143,6 +144,11 @@ class Parts:
         return Estates(self.catalogs, self.settings.pace)
 
     @cached_property
+    def rehearsals(self) -> Rehearsals:
+        """Dry runs, and what is judged before it is written."""
+        return Rehearsals(self.database)
+
+    @cached_property
     def hub(self) -> WatchHub:
         """Who is to be told of what."""
         return WatchHub()
@@ -176,11 +182,11 @@ class Parts:
         """Every verb of leasing."""
         return LicenseMaster(
             database=self.database,
+            rehearsals=self.rehearsals,
             estates=self.estates,
             committer=self.committer,
             hub=self.hub,
             lease_time=self.lease_time,
-            default_pace=self.settings.pace,
             renewal_pace=RenewalPace(self.settings.renew_jitter, random.Random()),
             metrics=self.metrics,
             refused=self.refused,
@@ -216,6 +222,7 @@ class Parts:
         """Licenses, and the keys behind them."""
         return Licenses(
             database=self.database,
+            rehearsals=self.rehearsals,
             estates=self.estates,
             hub=self.hub,
             lease_time=self.lease_time,
@@ -229,7 +236,12 @@ class Parts:
     def agreements(self) -> Agreements:
         """Agreements over time, and their ledger."""
         return Agreements(
-            database=self.database, estates=self.estates, hub=self.hub, lease_time=self.lease_time, metrics=self.metrics
+            database=self.database,
+            rehearsals=self.rehearsals,
+            estates=self.estates,
+            hub=self.hub,
+            lease_time=self.lease_time,
+            metrics=self.metrics,
         )
 
     @cached_property

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, License
-from master.domain.project import ProjectSpec, Violation
+from master.domain.project import DeviceSpec, ProjectSpec, Violation
 from master.domain.versions import Version
 
 
@@ -52,13 +52,14 @@ def standing_violations(
             reason = f"{known.release.to_device!r} must go on running a PBX: {known.ref} is on its way to it"
             found.append(Violation(("pbxs",), reason))
     declared = {(item.device, catalog.read_name(item.type).type.key) for item in after.licenses if item.device}
+    devices = {device.name: (index, device) for index, device in enumerate(after.devices)}
     for known in imported:
         if known.device is None:
             continue
         if known.device.name not in with_pbx:
             reason = f"{known.device.name!r} must go on running a PBX: {known.ref} is bound to it; release it first"
             found.append(Violation(("pbxs",), reason))
-        found += _platform_taken_away(known, after)
+        found += _platform_taken_away(known, devices)
         for rival in sorted(known.type.excludes):
             if (known.device.name, rival) in declared:  # I3
                 reason = f"{catalog.types[rival].display_name} cannot be combined with {known.ref} (rule I3)"
@@ -115,11 +116,11 @@ def _bound_for_good_by(estate: Estate, device: str, key: str, software: Mapping[
     return ""
 
 
-def _platform_taken_away(item: License, after: ProjectSpec) -> Iterator[Violation]:
-    """D4: the device of an imported license becomes one that it does not go onto."""
-    for index, device in enumerate(after.devices):
-        if item.device is None or item.device.name != device.name or not item.type.fits(item.device.platform):
-            continue
-        if not item.type.fits(device.platform):
-            reason = f"{device.name} must stay a {item.device.platform}: {item.ref} is bound to it for good (rule D4)"
-            yield Violation(("devices", index, "platform"), reason)
+def _platform_taken_away(item: License, devices: Mapping[str, tuple[int, DeviceSpec]]) -> Iterator[Violation]:
+    """D4: the device of an imported license becomes one that it does not go onto; `devices` are those of the file."""
+    if item.device is None or item.device.name not in devices or not item.type.fits(item.device.platform):
+        return
+    index, device = devices[item.device.name]
+    if not item.type.fits(device.platform):
+        reason = f"{device.name} must stay a {item.device.platform}: {item.ref} is bound to it for good (rule D4)"
+        yield Violation(("devices", index, "platform"), reason)

@@ -132,6 +132,10 @@ class LicenseType:
         return pattern.format(version="" if version is None else version, tier=tier).strip()
 
 
+_KEPT_MAX, _KEPT_LENGTH_MAX = 1000, 100
+"""How many names, of how many characters, are kept as they were read."""
+
+
 @dataclass(frozen=True, slots=True)
 class LicenseName:
     """What a printed license name says."""
@@ -171,6 +175,8 @@ class Catalog:
             for license_type in types.values()
             for spelling in (license_type.name, license_type.tier_name, *license_type.spellings)
         ]
+        self._names: dict[str, LicenseName] = {}
+        """Names as they were read last: a project has many licenses of few names."""
         self._by_spelling = {folded_name(key): license_type for key, license_type in types.items()} | {
             folded_name(re.sub(r"\{version\}|%?\{tier\}", "", spelling)): license_type
             for license_type in types.values()
@@ -216,6 +222,16 @@ class Catalog:
         Raises:
             UnknownLicenseNameError: no type is called that, its version is missing or too low, or it has no such tier.
         """
+        found = self._names.get(text)
+        if found is None:
+            found = self._read_name(text)
+            if len(text) <= _KEPT_LENGTH_MAX:
+                if len(self._names) >= _KEPT_MAX:
+                    self._names.clear()
+                self._names[text] = found
+        return found
+
+    def _read_name(self, text: str) -> LicenseName:
         folded = folded_name(text)
         for pattern, license_type in self._patterns:
             if match := pattern.fullmatch(folded):

@@ -393,11 +393,16 @@ class Estate:
 
     def pbxs_above_limit(self, installation: Installation, software: Mapping[int, Version]) -> tuple[Pbx, ...]:
         """PBXs of an installation whose software is above its limit (B10); `software` overrides by PBX id."""
-        if installation.limit is None:
+        limit = installation.limit
+        if limit is None:
             return ()
-        return tuple(
-            pbx
-            for pbx in self.pbxs.values()
-            if self.installation_of(pbx) is installation
-            and software.get(pbx.id, pbx.software).major > installation.limit
-        )
+        licensed = self._licensed_by.get(installation.device.id, ())
+        return tuple(pbx for pbx in licensed if software.get(pbx.id, pbx.software).major > limit)
+
+    @cached_property
+    def _licensed_by(self) -> dict[int, tuple[Pbx, ...]]:
+        """The PBXs of each installation that has any (B9), by its device's id."""
+        found: defaultdict[int, list[Pbx]] = defaultdict(list)
+        for pbx in self.pbxs.values():
+            found[self.installation_of(pbx).device.id].append(pbx)
+        return {device_id: tuple(pbxs) for device_id, pbxs in found.items()}

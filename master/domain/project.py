@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -306,11 +306,17 @@ def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[Lice
     bound = [(index, item, catalog.read_name(item.type)) for index, item in enumerate(spec.licenses) if item.device]
     installed = [(item.device, name.type, name.tier or 0, item.quantity) for _, item, name in bound]
     installed += [(item.device.name, item.type, item.tier or 0, item.quantity) for item in imported if item.device]
+    by_place = Counter[tuple[str, str, int]]()
+    """Licenses by device (empty for the whole project), type and tier."""
+    tiers: defaultdict[str, set[int]] = defaultdict(set)
+    for device, license_type, tier, quantity in installed:
+        tiers[license_type.key].add(tier)
+        by_place[device, license_type.key, tier] += quantity
+        by_place["", license_type.key, tier] += quantity
     for index, item, name in bound:
-        tier = name.tier or 0
-        below = [one for one in installed if one[1] == name.type and one[2] < tier]
-        on_device = sum(quantity for device, _, _, quantity in below if device == item.device)
-        in_project = sum(quantity for *_, quantity in below)
+        tier, key = name.tier or 0, name.type.key
+        below = [lower for lower in tiers[key] if lower < tier]
+        on_device, in_project = (sum(by_place[place, key, lower] for lower in below) for place in (item.device, ""))
         if missing := missing_below(tier, on_device=on_device, in_project=in_project):
             reason = (
                 f"{item.type} counts from license {tier + 1:,} on, and {tier - missing:,} of lower tiers are installed,"

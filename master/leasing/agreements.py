@@ -14,7 +14,6 @@ from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.state import State
 from master.domain.estate import BY_LEDGER
 from master.domain.leases import LeaseTime
-from master.leasing.apply import DryRun
 from master.leasing.entitlements import is_settled, settle_project
 from master.leasing.estates import Estates
 from master.leasing.ledger import Known, read_known
@@ -34,6 +33,7 @@ from master.metrics import Metrics
 from master.store import agreements as store
 from master.store.database import Database, Tx
 from master.store.licenses import projects_with_ended_use
+from master.store.rehearsal import Rehearsals
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:renewals"
@@ -46,12 +46,14 @@ class Agreements:
         self,
         *,
         database: Database,
+        rehearsals: Rehearsals,
         estates: Estates,
         hub: WatchHub,
         lease_time: Callable[[], LeaseTime],
         metrics: Metrics,
     ) -> None:
         self._database = database
+        self._rehearsals = rehearsals
         self._estates = estates
         self._hub = hub
         self._lease_time = lease_time
@@ -65,10 +67,10 @@ class Agreements:
         """
         time = self._lease_time()
         await self._fold(request.project)
-        try:
-            answer = await self._database.transact(lambda tx: place_order(tx, self._estates, request, time))
-        except DryRun as dry_run:
-            return dry_run.answer_of(Placed)
+        if request.dry_run:
+            apart = self._estates.apart()
+            return await self._rehearsals.run(request.project, lambda tx: place_order(tx, apart, request, time))
+        answer = await self._database.transact(lambda tx: place_order(tx, self._estates, request, time))
         if isinstance(answer, Placed) and answer.licenses_changed:
             self._hub.wake_all()
             self._metrics.seats_revoked.inc(answer.seats_revoked)

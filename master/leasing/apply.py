@@ -1,19 +1,22 @@
 """Makes a stored project equal to one that an operator wrote, or says what would change and what forbids it.
 
+It is judged on a copy, beside everything else; the writer is held for what is written, not for what is thought.
+
 What is in use is never taken away by an apply (L5): a pool cannot shrink below its seats, a PBX that holds seats stays.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from master.domain.bound_licenses import standing_violations
 from master.domain.catalog import Catalog
-from master.domain.estate import Estate, LeasePace, License
+from master.domain.estate import Estate, License
 from master.domain.leases import LeaseTime, software_in_use
 from master.domain.project import (
     Change,
@@ -30,17 +33,18 @@ from master.domain.refusals import MOST_HOLDERS
 from master.domain.standby import estate_problems, pairs
 from master.domain.versions import Version
 from master.domain.words import Feature
-from master.leasing.platforms import settle_platforms
+from master.leasing.estates import Estates
+from master.leasing.platforms import elsewhere, settle_platforms
 from master.leasing.requests import RequestIdTakenError
 from master.store import claims as claim_store
 from master.store import projects as store
 from master.store.agreements import last_number
-from master.store.database import Tx
+from master.store.database import Database, Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.queries import leases_of_project
-from master.store.seats import biggest_holders
+from master.store.rehearsal import Rehearsals
+from master.store.seats import biggest_holders, who_hold
 
-Answer = TypeVar("Answer")
 _APPLIED = "project.applied"
 
 
@@ -63,63 +67,113 @@ class ApplyProject:
     """Why, for the audit."""
 
 
-def apply_project(
-    tx: Tx, request: ApplyProject, catalogs: Mapping[str, Catalog], default_pace: LeasePace, time: LeaseTime
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """A project as an apply finds it."""
+
+    standing: store.Standing | None
+    """None where there is no such project."""
+    stored: store.StoredProject | None = None
+    """None where it was deleted, as `known`."""
+    known: Estate | None = None
+
+    @property
+    def imported(self) -> tuple[License, ...]:
+        """The licenses that no project file declares."""
+        return tuple(item for item in self.known.licenses if item.file is not None) if self.known is not None else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What came of applying a project to a copy: nothing is wrong with it, by what was known then."""
+
+    before: _Before
+    applied: Applied
+    moved: tuple[int, ...] = ()
+    """The ids of PBXs whose device is not what it was: what they hold follows."""
+
+
+class _ProjectMovedError(Exception):
+    """A project is not what it was when it was judged."""
+
+
+async def apply_project(
+    database: Database, rehearsals: Rehearsals, request: ApplyProject, estates: Estates, time: LeaseTime
 ) -> Applied:
-    """Apply a project in the transaction given; a dry run changes nothing.
+    """Apply a project; a dry run changes nothing.
+
+    It is judged on a copy. The writer looks again at what PBXs may have done meanwhile, and writes what differs.
 
     Raises:
         ProjectInvalidError: something in it is wrong, or would take away what is in use.
         RequestIdTakenError: the request id was used for something else.
     """
-    spec = request.spec
-    if found := violations(spec, catalogs):
+    spec, catalogs = request.spec, estates.catalogs
+    if found := await asyncio.to_thread(violations, spec, catalogs):
         raise ProjectInvalidError(found)
+    if not request.dry_run and (told := await database.read(lambda tx: _told_before(tx, request))) is not None:
+        return told
+
+    def moved_pbxs(tx: Tx, project_id: int) -> list[int]:
+        return store.pbxs_elsewhere(tx, project_id, spec)
+
+    while True:
+        judged = await rehearsals.run(spec.name, lambda tx: _judge(tx, spec, estates, time), seats_of=moved_pbxs)
+        if request.dry_run or not judged.applied.changes:
+            return judged.applied
+        try:
+            return await database.transact(lambda tx, judged=judged: _write(tx, request, judged, estates, time))  # type: ignore[misc]
+        except _ProjectMovedError:  # by somebody whose change was committed: it is judged by that
+            continue
+
+
+def _judge(tx: Tx, spec: ProjectSpec, estates: Estates, time: LeaseTime) -> _Judged:
+    """Apply a project to a copy of what it was; it is right by itself."""
+    catalog, standing = estates.catalogs[spec.catalog], store.standing(tx, spec.name)
+    before = _Before(standing=standing)
+    if standing is not None and not standing.is_deleted:
+        stored = store.load_project(tx, spec.name, estates.catalogs)
+        before = _Before(standing=standing, stored=stored, known=_estate(tx, spec.name, estates))
+    _refuse(_standing_violations(tx, before, spec, catalog, time))
+    _refuse(list(tier_violations(spec, catalog, before.imported)))
+    found = tuple(changes(before.stored.spec if before.stored is not None else None, spec))
+    if not found:
+        assert standing is not None
+        return _Judged(before=before, applied=Applied((), standing.revision, ()))
+    revision = store.write_project(tx, spec, catalog, standing, now=time.now)
+    after = _estate(tx, spec.name, estates)
+    moved = tuple(pbx.id for _, pbx in elsewhere(before.known, after)) if before.known is not None else ()
+    warnings = _settled(tx, before.known, after, spec, time)
+    return _Judged(before=before, applied=Applied(found, revision, warnings), moved=moved)
+
+
+def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: Estates, time: LeaseTime) -> Applied:
+    """Write a project that was found right, if it is still what it was then.
+
+    Raises:
+        _ProjectMovedError: it is not.
+        ProjectInvalidError: PBXs have come to use what would be taken away.
+        RequestIdTakenError: the request id was used for something else.
+    """
+    spec, before, catalog = request.spec, judged.before, estates.catalogs[request.spec.catalog]
     store.lock_for_apply(tx, spec.name)
-    before = store.load_project(tx, spec.name, catalogs)
-    if before is not None and not request.dry_run:
-        used_for = kind_of_request(tx, project_id=before.id, request_id=request.request_id)
-        if used_for not in (None, _APPLIED):
-            raise RequestIdTakenError(request.request_id, used_for)
-        details = details_of_request(tx, project_id=before.id, request_id=request.request_id)
-        if details is not None:
-            return _answered_before(details)
-    gone = store.deleted_project(tx, spec.name) if before is None else None
-    if gone is not None:  # it comes back, and carries its audit and its ledger on
-        if kind_of_request(tx, project_id=gone.id, request_id=request.request_id) is not None:
-            raise RequestIdTakenError(request.request_id, "the project of that name that was deleted")
-        if forbidden := _ledger_violations(tx, gone.id, gone.catalog, spec):
-            raise ProjectInvalidError(forbidden)
-    catalog, imported, known = catalogs[spec.catalog], tuple[License, ...](), None
-    if before is not None:
-        known = store.load_estate(tx, spec.name, catalogs, default_pace)
-        assert known is not None
-        imported = tuple(item for item in known.licenses if item.file is not None)
-        running = software_in_use(leases_of_project(tx, known.project_id), time)
-        forbidden = standing_violations(known, spec, catalog, running)
-        if known.learns(time.ends_by):
-            forbidden = forbidden or _unlearned_violations(known, before, spec, catalog, imported)
-        forbidden = forbidden or _ledger_violations(tx, before.id, before.spec.catalog, spec)
-        if forbidden := forbidden or _in_use_violations(tx, known, before, spec, catalog, imported):
-            raise ProjectInvalidError(forbidden)
-    if missing := list(tier_violations(spec, catalog, imported)):
-        raise ProjectInvalidError(missing)
-    found_changes = tuple(changes(before.spec if before else None, spec))
-    if not found_changes:
-        assert before is not None
-        return Applied((), before.revision, ())
-    revision = store.write_project(tx, spec, catalog, before=before, now=time.now)
-    estate = store.load_estate(tx, spec.name, catalogs, default_pace)
-    assert estate is not None
-    leases = leases_of_project(tx, estate.project_id)
-    software = software_in_use(leases, time)
-    settled = settle_platforms(tx, known, estate, spec, leases, time) if known is not None else ()
-    applied = Applied(found_changes, revision, (*settled, *warnings_of(estate, software)))
-    if request.dry_run:
-        raise DryRun(applied)
+    if (told := _told_before(tx, request)) is not None:
+        return told
+    standing = store.standing(tx, spec.name)
+    if standing != before.standing:
+        raise _ProjectMovedError
+    _refuse(_standing_violations(tx, before, spec, catalog, time))
+    revision = store.write_project(tx, spec, catalog, standing, now=time.now)
+    applied = replace(judged.applied, revision=revision)
+    if who_hold(tx, judged.moved):
+        assert before.known is not None
+        warnings = _settled(tx, before.known, _estate(tx, spec.name, estates), spec, time)
+        applied = replace(applied, warnings=warnings)
+    written = standing or store.standing(tx, spec.name)
+    assert written is not None
     event = Event(
         at=time.now,
-        project_id=estate.project_id,
+        project_id=written.id,
         pbx="",
         kind=_APPLIED,
         caller=request.caller,
@@ -131,16 +185,57 @@ def apply_project(
     return applied
 
 
-class DryRun(Exception):
-    """Carries the answer out of a transaction that must not be committed."""
+def _told_before(tx: Tx, request: ApplyProject) -> Applied | None:
+    """What this request was answered with, where it is a retry.
 
-    def __init__(self, answer: object) -> None:
-        super().__init__("dry run")
-        self._answer = answer
+    Raises:
+        RequestIdTakenError: the request id was used for something else, or before the project was deleted.
+    """
+    standing = store.standing(tx, request.spec.name)
+    if standing is None:
+        return None
+    used_for = kind_of_request(tx, project_id=standing.id, request_id=request.request_id)
+    if used_for is not None and standing.is_deleted:
+        raise RequestIdTakenError(request.request_id, "the project of that name that was deleted")
+    if used_for not in (None, _APPLIED):
+        raise RequestIdTakenError(request.request_id, used_for)
+    details = details_of_request(tx, project_id=standing.id, request_id=request.request_id)
+    return _answered_before(details) if details is not None else None
 
-    def answer_of(self, kind: type[Answer]) -> Answer:
-        assert isinstance(self._answer, kind)
-        return self._answer
+
+def _estate(tx: Tx, project: str, estates: Estates) -> Estate:
+    found = store.load_estate(tx, project, estates.catalogs, estates.default_pace)
+    assert found is not None
+    return found
+
+
+def _settled(tx: Tx, before: Estate | None, after: Estate, spec: ProjectSpec, time: LeaseTime) -> tuple[str, ...]:
+    """Settle what PBXs hold on the devices that they stand on now; what an operator should know of the project."""
+    leases = leases_of_project(tx, after.project_id)
+    settled = settle_platforms(tx, before, after, spec, leases, time) if before is not None else ()
+    return (*settled, *warnings_of(after, software_in_use(leases, time)))
+
+
+def _refuse(found: list[Violation]) -> None:
+    if found:
+        raise ProjectInvalidError(found)
+
+
+def _standing_violations(
+    tx: Tx, before: _Before, spec: ProjectSpec, catalog: Catalog, time: LeaseTime
+) -> list[Violation]:
+    """What the project may not become from what it is, and from what PBXs do now."""
+    standing, known, stored = before.standing, before.known, before.stored
+    if standing is None:
+        return []
+    if known is None or stored is None:  # it comes back, and carries its audit and its ledger on
+        return _ledger_violations(tx, standing.id, standing.catalog, spec)
+    running = software_in_use(leases_of_project(tx, known.project_id), time)
+    found = standing_violations(known, spec, catalog, running)
+    if known.learns(time.ends_by):
+        found = found or _unlearned_violations(known, stored, spec, catalog, before.imported)
+    found = found or _ledger_violations(tx, standing.id, standing.catalog, spec)
+    return found or _in_use_violations(tx, known, stored, spec, catalog, before.imported)
 
 
 def _ledger_violations(tx: Tx, project_id: int, catalog: str, spec: ProjectSpec) -> list[Violation]:
@@ -226,7 +321,7 @@ def _capacities(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
 
 def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, ...]:
     """What will not work; `software` is what PBXs say they run now, by PBX id (B10)."""
-    found = []
+    found, has_pairs = [], bool(pairs(estate))
     for installation in estate.installations.values():
         if above := estate.pbxs_above_limit(installation, software):
             named = ", ".join(f"{pbx.name} ({software.get(pbx.id, pbx.software)})" for pbx in above)
@@ -236,7 +331,7 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
                 f" {named} will get nothing new (rule B5)"
             )
         for license_type in {item.type.key: item.type for item in installation.licenses}.values():
-            told_by_pair = license_type.enables is Feature.STANDBY and pairs(estate)
+            told_by_pair = license_type.enables is Feature.STANDBY and has_pairs
             if not told_by_pair and not estate.feature_is_on(installation, license_type):
                 matched = license_type.matches or ""
                 found.append(

@@ -1,4 +1,4 @@
-"""Proves a takeover on a live pair: the very code that would do it, in a transaction that is rolled back.
+"""Proves a takeover on a copy of a live pair: the very code that would do it, as it stands at this moment.
 
 Takes over, shows that the primary's own epoch is fenced, renews, settles the very seats, hands back and compares. What
 it leaves is an event that says that it was done, by whom and with what result, and nothing else.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from licensemaster.api_enums import StandbyProblemKind
 from master.domain.estate import Estate
@@ -34,7 +33,7 @@ from master.leasing.requests import (
 from master.store import queries
 from master.store.database import Tx
 from master.store.events import Event
-from master.store.seats import lock_leases, lock_pools, seats_of_pbxs
+from master.store.seats import seats_of_pbxs
 
 
 class NoPairError(LookupError):
@@ -57,6 +56,7 @@ class DrillStep:
 class DrillReport:
     pair: Readiness
     steps: tuple[DrillStep, ...]
+    project_id: int
 
     @property
     def passed(self) -> bool:
@@ -64,33 +64,21 @@ class DrillReport:
         return all(step.passed for step in self.steps)
 
 
-class DrillDone(Exception):
-    """Carries the report out of a transaction that must not be committed."""
-
-    def __init__(self, report: DrillReport, project_id: int) -> None:
-        super().__init__("drill")
-        self.report = report
-        self.project_id = project_id
-
-
 class _Failed(Exception):
     """A step did not go as it must; nothing more is tried."""
 
 
-def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTime) -> NoReturn:
-    """Do it all, and raise DrillDone.
+def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTime) -> DrillReport:
+    """Do it all, on a copy.
 
     Raises:
         UnknownPbxError: there is no such PBX.
         NoPairError: it stands in for nobody.
-        DrillDone: with the report; the transaction is to be rolled back.
     """
     book, standby = estates.find(tx, name)
     primary = primary_of(book.estate, standby)
     if primary is None:
         raise NoPairError(name)
-    lock_leases(tx, {standby.id, primary.id})
-    lock_pools(tx, book.estate.pool_ids.values())  # all at once: its batches take the end of the audit's chain between
     pair = read_pair(tx, book.estate, standby, time)
     assert pair is not None
 
@@ -100,10 +88,10 @@ def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTi
         drilled.all()
     except _Failed as failure:
         steps.append(DrillStep(drilled.doing, False, str(failure)))
-    raise DrillDone(DrillReport(pair, tuple(steps)), book.estate.project_id)
+    return DrillReport(pair, tuple(steps), book.estate.project_id)
 
 
-def drilled_event(report: DrillReport, *, project_id: int, caller: str, now: float) -> Event:
+def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
     """What a drill leaves."""
     details = {
         "standby": report.pair.standby.name,
@@ -112,7 +100,7 @@ def drilled_event(report: DrillReport, *, project_id: int, caller: str, now: flo
         "steps": {step.name: step.message for step in report.steps},
     }
     text = json.dumps(details, separators=(",", ":"), ensure_ascii=False)
-    return Event(now, project_id, report.pair.standby.name, "standby.drilled", caller, None, text)
+    return Event(now, report.project_id, report.pair.standby.name, "standby.drilled", caller, None, text)
 
 
 class _Drill:
@@ -165,7 +153,7 @@ class _Drill:
         self._begin("compare")
         if (self._seats(), queries.pools_used(self._tx, self._estate.project_id)) != before:
             raise _Failed("seats or pools are not what they were")
-        self._done(f"the {len(before[0])} seats and every pool are what they were; all of it is rolled back")
+        self._done(f"the {len(before[0])} seats and every pool are what they were; all of it is thrown away")
 
     def _begin(self, step: str) -> None:
         self.doing = step

@@ -22,6 +22,13 @@ class Estates:
         self.ledgers = Ledgers()
         self._books: dict[str, TermsBook] = {}
 
+    def apart(self) -> Estates:
+        """The same for a dry run: what is read on a copy that is thrown away is not kept here."""
+        other = Estates(self.catalogs, self._default_pace)
+        other.ledgers = self.ledgers.apart()
+        other._books = dict(self._books)
+        return other
+
     def current(self, tx: Tx, names: Collection[str]) -> dict[str, TermsBook]:
         """The books of some projects; projects that do not exist are left out."""
         books: dict[str, TermsBook] = {}
@@ -33,6 +40,11 @@ class Estates:
                 book = self._books[name] = TermsBook(estate)
             books[name] = book
         return books
+
+    @property
+    def default_pace(self) -> LeasePace:
+        """How long leases last where neither a project nor a PBX says."""
+        return self._default_pace
 
     def find(self, tx: Tx, name: PbxName) -> tuple[TermsBook, Pbx]:
         """A PBX and its project.

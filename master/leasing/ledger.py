@@ -52,6 +52,12 @@ class Ledgers:
         self._states: dict[int, State] = {}
         self._endings: dict[int, tuple[tuple[int, int, date], tuple[TermEnding, ...]]] = {}
 
+    def apart(self) -> Ledgers:
+        """The same for a dry run, whose entries are not kept here."""
+        other = Ledgers()
+        other._states = dict(self._states)
+        return other
+
     def state(self, tx: Tx, project_id: int) -> State:
         """The state of a project's ledger, in a transaction that changes nothing."""
         state = self._state(tx, project_id)

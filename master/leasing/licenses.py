@@ -11,7 +11,6 @@ from master.domain.estate import Estate, License
 from master.domain.leases import LeaseTime
 from master.domain.words import LeaseState
 from master.leasing import keys
-from master.leasing.apply import DryRun
 from master.leasing.certificates import certify
 from master.leasing.documents import Certificate, Enrollment
 from master.leasing.estates import Estates
@@ -24,6 +23,7 @@ from master.metrics import Metrics
 from master.store import licenses as store
 from master.store import queries
 from master.store.database import Database, Tx
+from master.store.rehearsal import Rehearsals
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:releases"
@@ -61,6 +61,7 @@ class Licenses:
         self,
         *,
         database: Database,
+        rehearsals: Rehearsals,
         estates: Estates,
         hub: WatchHub,
         lease_time: Callable[[], LeaseTime],
@@ -70,6 +71,7 @@ class Licenses:
         enrollment_seconds: float,
     ) -> None:
         self._database = database
+        self._rehearsals = rehearsals
         self._estates = estates
         self._hub = hub
         self._lease_time = lease_time
@@ -94,12 +96,12 @@ class Licenses:
             UnknownProjectError: there is no such project.
         """
         time = self._lease_time()
-        try:
-            answer = await self._database.transact(
-                lambda tx: move_licenses(tx, self._estates, request, self._rules, time)
+        if request.dry_run:
+            apart = self._estates.apart()
+            return await self._rehearsals.run(
+                request.project, lambda tx: move_licenses(tx, apart, request, self._rules, time)
             )
-        except DryRun as dry_run:
-            return dry_run.answer_of(MovedAll)
+        answer = await self._database.transact(lambda tx: move_licenses(tx, self._estates, request, self._rules, time))
         self._hub.wake_all()
         for result in answer.results:
             if result.revoked.seats or result.revoked.at_risk:

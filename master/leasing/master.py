@@ -10,7 +10,6 @@ import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
 import structlog
 
@@ -27,10 +26,10 @@ from master.domain.seats import Seat, Want
 from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.leasing import reading
-from master.leasing.apply import Applied, ApplyProject, DryRun, apply_project
+from master.leasing.apply import Applied, ApplyProject, apply_project
 from master.leasing.batch import answer_to
 from master.leasing.committer import Committer
-from master.leasing.drill import DrillDone, DrillReport, drill, drilled_event
+from master.leasing.drill import DrillReport, drill, drilled_event
 from master.leasing.errands import caller_id
 from master.leasing.estates import Estates
 from master.leasing.learning import Learnings
@@ -65,6 +64,7 @@ from master.metrics import Metrics
 from master.store import projects, queries
 from master.store.database import Database, Tx
 from master.store.events import stored_chain, write_events
+from master.store.rehearsal import Rehearsals, of_no_pbx, of_pair
 from master.store.seats import read_leases, revoked_seats
 
 _log = structlog.get_logger(__name__)
@@ -89,11 +89,11 @@ class LicenseMaster:
         self,
         *,
         database: Database,
+        rehearsals: Rehearsals,
         estates: Estates,
         committer: Committer,
         hub: WatchHub,
         lease_time: Callable[[], LeaseTime],
-        default_pace: LeasePace,
         renewal_pace: RenewalPace,
         metrics: Metrics,
         refused: RefusedBook,
@@ -101,11 +101,11 @@ class LicenseMaster:
         lines: Lines,
     ) -> None:
         self._database = database
+        self._rehearsals = rehearsals
         self._estates = estates
         self._committer = committer
         self._hub = hub
         self._lease_time = lease_time
-        self._default_pace = default_pace
         self._renewal_pace = renewal_pace
         self._metrics = metrics
         self._refused = refused
@@ -180,17 +180,13 @@ class LicenseMaster:
         return answer
 
     async def _would_end(self, request: EndLease) -> LeaseEnded:
-        """By the code that would do it, in a transaction that is rolled back."""
-        time = self._lease_time()
+        """By the code that would do it, on a copy."""
+        time, estates = self._lease_time(), self._estates.apart()
 
-        def work(tx: Tx) -> NoReturn:
-            raise DryRun(answer_to(tx, self._estates, time, request))
+        def work(tx: Tx) -> LeaseEnded:
+            return answer_to(tx, estates, time, request)
 
-        try:
-            await self._database.transact(work)
-        except DryRun as done:
-            return done.answer_of(LeaseEnded)
-        raise AssertionError("a dry run ends by raising its answer")
+        return await self._rehearsals.run(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))
 
     async def watch_lease(
         self, name: PbxName, epoch: int, *, watcher: PbxName | None
@@ -294,16 +290,8 @@ class LicenseMaster:
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
         """
-        time = self._lease_time()
-
-        def work(tx: Tx) -> Applied:
-            return apply_project(tx, request, self._estates.catalogs, self._default_pace, time)
-
-        try:
-            applied = await self._database.transact(work)
-        except DryRun as dry_run:
-            return dry_run.answer_of(Applied)
-        if applied.changes:
+        applied = await apply_project(self._database, self._rehearsals, request, self._estates, self._lease_time())
+        if applied.changes and not request.dry_run:
             self._hub.wake_all()
             for warning in applied.warnings:
                 _log.warning("project", project=request.spec.name, warning=warning)
@@ -317,10 +305,12 @@ class LicenseMaster:
             ProjectInUseError: something of it is leased or bound.
         """
         time = self._lease_time()
-        try:
-            deleted = await self._database.transact(lambda tx: remove_project(tx, request, self._estates, time))
-        except DryRun as dry_run:
-            return dry_run.answer_of(Deleted)
+        if request.dry_run:
+            estates = self._estates.apart()
+            return await self._rehearsals.run(
+                request.name, lambda tx: remove_project(tx, request, estates, time), seats_of=of_no_pbx
+            )
+        deleted = await self._database.transact(lambda tx: remove_project(tx, request, self._estates, time))
         self._hub.wake_all()
         _log.warning("project deleted", project=request.name, reason=request.reason)
         return deleted
@@ -371,25 +361,21 @@ class LicenseMaster:
         return await self._database.read(look)
 
     async def drill_standby(self, name: PbxName, *, caller: str) -> DrillReport:
-        """Prove a takeover in a transaction that is rolled back, and note that it was done.
+        """Prove a takeover on a copy, and note that it was done.
 
         Raises:
             UnknownPbxError, NoPairError: there is nothing to drill.
         """
-        time = self._lease_time()
+        time, estates = self._lease_time(), self._estates.apart()
 
-        def work(tx: Tx) -> NoReturn:
-            drill(tx, self._estates, name, caller=caller, time=time)
+        def work(tx: Tx) -> DrillReport:
+            return drill(tx, estates, name, caller=caller, time=time)
 
-        try:
-            await self._database.transact(work)
-        except DrillDone as done:
-            report = done.report
-            event = drilled_event(report, project_id=done.project_id, caller=caller, now=time.now)
-            await self._database.transact(lambda tx: write_events(tx, [event]))
-            _log.info("standby drilled", standby=str(name), passed=report.passed)
-            return report
-        raise AssertionError("a drill ends by raising its report")
+        report = await self._rehearsals.run(name.project, work, seats_of=of_pair(name.pbx))
+        event = drilled_event(report, caller=caller, now=time.now)
+        await self._database.transact(lambda tx: write_events(tx, [event]))
+        _log.info("standby drilled", standby=str(name), passed=report.passed)
+        return report
 
     # --- Questions --------------------------------------------------------------------------------------------------
 

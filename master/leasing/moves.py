@@ -21,7 +21,7 @@ from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.refusals import LicenseRef, RemedyAction, SeatRef, Step, TopHolder, Way
 from master.domain.words import HolderKind
-from master.leasing.apply import DryRun, warnings_of
+from master.leasing.apply import warnings_of
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain
 from master.leasing.revoking import NOTHING_REVOKED, Revoked, revoke
@@ -102,11 +102,10 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, tim
     Raises:
         UnknownProjectError: there is no such project.
         RequestIdTakenError: the request id was used for something else.
-        DryRun: carries the answer, where only that was asked for.
     """
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     step, kind = _STEPS[type(request)]
-    if not request.dry_run and (known := changes.answered_before(request.request_id, kind)) is not None:
+    if (known := changes.answered_before(request.request_id, kind)) is not None:
         return _answered_before(changes, known)
     warned = set(warnings_of(changes.estate, changes.software))
     before = {license_id: changes.find(license_id) for license_id in request.licenses}
@@ -119,10 +118,8 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, tim
     }
     if all(one.refused is not None for one in results):  # an event is named for what happened, not for what was asked
         kind, details = _NOTHING_MOVED, {"asked": kind, **details}
-    changes.event(kind, details, request_id=None if request.dry_run else request.request_id)
+    changes.event(kind, details, request_id=request.request_id or None)
     changes.write()
-    if request.dry_run:
-        raise DryRun(answer)
     return answer
 
 

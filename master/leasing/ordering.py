@@ -28,7 +28,6 @@ from master.domain.agreements.state import fold
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, License
 from master.domain.leases import LeaseTime
-from master.leasing.apply import DryRun
 from master.leasing.entitlements import Settled, settle
 from master.leasing.estates import Estates
 from master.leasing.ledger import known_now
@@ -92,10 +91,9 @@ def place_order(tx: Tx, estates: Estates, request: PlaceOrder, time: LeaseTime) 
         UnknownProjectError: there is no such project.
         RequestIdTakenError: the request id was used for something else.
         PriceFileError: the price file has a mistake.
-        DryRun: carries the answer, where only that was asked for.
     """
     changes = _Changes(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
-    if not request.dry_run and (known := changes.answered_before(request.request_id, ORDERED)) is not None:
+    if (known := changes.answered_before(request.request_id, ORDERED)) is not None:
         if known["order"] != order_to_plain(request.order):
             raise RequestIdTakenError(request.request_id, ORDERED)
         return _answered_before(changes, request.request_id, known)
@@ -104,8 +102,6 @@ def place_order(tx: Tx, estates: Estates, request: PlaceOrder, time: LeaseTime) 
     if isinstance(answer, AgreementRefusal):
         return answer
     changes.write()
-    if request.dry_run:
-        raise DryRun(answer)
     return answer
 
 

@@ -22,7 +22,7 @@ from master.domain.versions import Version
 from master.leasing.prefetch import Prefetch, fill_ledger, need_for_types
 from master.store.claims import claims_of
 from master.store.database import Tx
-from master.store.seats import write_ledger
+from master.store.seats import who_hold, write_ledger
 
 
 def settle_platforms(
@@ -42,9 +42,10 @@ def settle_platforms(
         ProjectInvalidError: seats would lack what the device asks for.
     """
     told, found, book = list[str](), list[Violation](), TermsBook(after)
-    for pbx in after.pbxs.values():
-        earlier = before.pbxs.get(pbx.id)
-        if earlier is None or _standing(earlier) == _standing(pbx):
+    moved = elsewhere(before, after)
+    holding = who_hold(tx, [pbx.id for _, pbx in moved])
+    for earlier, pbx in moved:
+        if pbx.id not in holding:
             continue
         lease = leases.get(pbx.id)
         runs = lease.software if lease is not None and lease.state(time).is_running else pbx.software
@@ -58,6 +59,12 @@ def settle_platforms(
     if found:
         raise ProjectInvalidError(found)
     return tuple(told)
+
+
+def elsewhere(before: Estate, after: Estate) -> list[tuple[Pbx, Pbx]]:
+    """PBXs whose device is not what it was, as they were and as they are."""
+    both = ((before.pbxs[pbx_id], pbx) for pbx_id, pbx in after.pbxs.items() if pbx_id in before.pbxs)
+    return [(earlier, pbx) for earlier, pbx in both if _standing(earlier) != _standing(pbx)]
 
 
 def _standing(pbx: Pbx) -> tuple[int, str]:

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 
 from master.domain.leases import LeaseTime
 from master.domain.removal import in_the_way
-from master.leasing.apply import DryRun
 from master.leasing.estates import Estates
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import RequestIdTakenError
@@ -64,7 +63,6 @@ def remove_project(tx: Tx, request: DeleteProject, estates: Estates, time: Lease
         UnknownProjectError: there is no such project.
         ProjectInUseError: something of it is leased or bound.
         RequestIdTakenError: the request id was used for something else.
-        DryRun: with the answer; the transaction is to be rolled back.
     """
     lock_for_apply(tx, request.name)
     chain = stored_chain(tx, request.name)
@@ -91,8 +89,6 @@ def remove_project(tx: Tx, request: DeleteProject, estates: Estates, time: Lease
         ledger_entries=last_number(tx, estate.project_id),
         events=chain.last_seq + 1,
     )
-    if request.dry_run:
-        raise DryRun(deleted)
     delete_project(tx, estate.project_id, now=time.now)
     details = json.dumps(asdict(deleted), separators=(",", ":"))
     event = Event(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import select
 
 from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.ledger import Share
@@ -131,20 +131,19 @@ def write_standby_leases(tx: Tx, records: Iterable[StandbyLease]) -> None:
 
 def forget_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> None:
     """PBXs are removed: what is known of their pairs goes with them. There are no claims in their names any more."""
-    pair = t.standby_lease.c
-    concerned = or_(pair.standby_id.in_(pbx_ids), pair.primary_id.in_(pbx_ids))
-    tx.connection.execute(delete(t.standby_lease).where(concerned))
+    tx.rows("DELETE FROM standby_lease WHERE standby_id IN {?1:int} OR primary_id IN {?1:int}", list(pbx_ids))
 
 
 def claimed_seats(tx: Tx, project_id: int, pbx_names: Iterable[str]) -> dict[str, int]:
     """The most seats that claims keep counted in the names of some PBXs, by name; those without any are left out."""
-    query = (
-        select(t.pbx.c.name, t.claim.c.pool_id, t.claim.c.seats)
-        .join(t.claim, t.claim.c.pbx_id == t.pbx.c.id)
-        .where(t.pbx.c.project_id == project_id, t.pbx.c.name.in_(sorted(pbx_names)))
+    rows = tx.rows(
+        "SELECT pbx.name, claim.pool_id, claim.seats FROM pbx JOIN claim ON claim.pbx_id = pbx.id"
+        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text}",
+        project_id,
+        sorted(pbx_names),
     )
     highest: dict[tuple[str, int], int] = {}
-    for name, pool_id, seats in tx.connection.execute(query):
+    for name, pool_id, seats in rows:
         highest[name, pool_id] = max(highest.get((name, pool_id), 0), seats)
     found: dict[str, int] = {}
     for (name, _), seats in highest.items():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from master.domain.agreements.entries import Subject
@@ -71,18 +72,31 @@ def all_project_names(tx: Tx, *, with_deleted: bool = False) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class DeletedProject:
-    """What is left of a project, for one that comes back under its name."""
+class Standing:
+    """Which project has a name, at which revision; one that was deleted may come back under it."""
 
     id: int
     revision: int
     catalog: str
+    is_deleted: bool
 
 
-def deleted_project(tx: Tx, name: str) -> DeletedProject | None:
-    """A project that was deleted, and did not come back."""
-    rows = tx.rows("SELECT id, revision, catalog FROM project WHERE name = ?1 AND deleted_at IS NOT NULL", name)
-    return DeletedProject(*rows[0]) if rows else None
+def standing(tx: Tx, name: str) -> Standing | None:
+    """How a project stands; None where there never was one of that name."""
+    rows = tx.rows("SELECT id, revision, catalog, deleted_at FROM project WHERE name = ?1", name)
+    return Standing(rows[0][0], rows[0][1], rows[0][2], rows[0][3] is not None) if rows else None
+
+
+def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:
+    """The ids of PBXs that would be gone, or on another device or another kind of device than they are."""
+    platforms = {one.name: one.platform for one in spec.devices}
+    wanted = {one.name: (one.device, platforms[one.device]) for one in spec.pbxs}
+    rows = tx.rows(
+        "SELECT pbx.id, pbx.name, device.name, device.platform FROM pbx JOIN device ON device.id = pbx.device_id"
+        " WHERE pbx.project_id = ?1 ORDER BY pbx.id",
+        project_id,
+    )
+    return [row[0] for row in rows if wanted.get(row[1]) != (row[2], row[3])]
 
 
 def device_names(tx: Tx, project_id: int) -> frozenset[str]:
@@ -143,6 +157,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         one["id"]: Device(one["id"], one["name"], one["platform"], one["model"], one["public_key"])
         for one in _rows(tx, t.device, row["id"])
     }
+    own = _pace(row)
     pbxs = {
         one["id"]: Pbx(
             id=one["id"],
@@ -151,7 +166,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
             device=devices[one["device_id"]],
             role=PbxRole(one["role"]),
             software=Version.parse(one["software_version"]),
-            pace=pace_of(_pace(row), _pace(one), default),
+            pace=pace_of(own, _pace(one), default),
             standby_for=one["standby_for"] or None,
         )
         for one in _rows(tx, t.pbx, row["id"])
@@ -209,9 +224,8 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
     )
 
 
-def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: StoredProject | None, now: float) -> int:
-    """Make the tables equal to a spec that was found right; the new revision."""
-    known = before or deleted_project(tx, spec.name)
+def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: Standing | None, *, now: float) -> int:
+    """Make the tables equal to a spec that was found right; the new revision. Only what differs is written."""
     revision = known.revision + 1 if known else 1
     values = {
         "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
@@ -224,34 +238,27 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, *, before: Stored
         project_id = known.id
         tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
     remove_pbxs(tx, project_id, keep={one.name for one in spec.pbxs})
-    tx.connection.execute(delete(t.site).where(t.site.c.project_id == project_id))
-    tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id, t.license_.c.file.is_(None)))
-    _insert(
-        tx, t.site, [{"project_id": project_id, "name": s.name, "display_name": s.display_name} for s in spec.sites]
-    )
-    device_ids = _merge(
-        tx, t.device, project_id, {d.name: {"platform": d.platform, "model": d.model} for d in spec.devices}
-    )
-    _merge(
-        tx,
-        t.pbx,
-        project_id,
-        {
-            one.name: {
-                "site": one.site,
-                "device_id": device_ids[one.device],
-                "role": int(one.role),
-                "software_version": one.software_version,
-                "standby_for": one.standby_for,
-                **_pace_values(one.lease),
-            }
-            for one in spec.pbxs
-        },
-    )
-    _insert(tx, t.license_, [_license_row(project_id, item, catalog, device_ids) for item in spec.licenses])
+    _merge(tx, "site", project_id, "name", {one.name: {"display_name": one.display_name} for one in spec.sites})
+    devices = {one.name: {"platform": one.platform, "model": one.model} for one in spec.devices}
+    unused = _merge(tx, "device", project_id, "name", devices, remove=False)
+    rows = tx.rows("SELECT name, id FROM device WHERE project_id = ?1", project_id)
+    device_ids: dict[str, int] = {row[0]: row[1] for row in rows}
+    pbxs = {
+        one.name: {
+            "site": one.site,
+            "device_id": device_ids[one.device],
+            "role": int(one.role),
+            "software_version": one.software_version,
+            "standby_for": one.standby_for,
+            **_pace_values(one.lease),
+        }
+        for one in spec.pbxs
+    }
+    _merge(tx, "pbx", project_id, "name", pbxs)
+    licenses = {item.id: _license_values(item, catalog, device_ids) for item in spec.licenses}
+    _merge(tx, "license", project_id, "id", licenses, only=" AND file IS NULL")
     settle_pools(tx, project_id)
-    unused = [device_ids[name] for name in device_ids.keys() - {one.name for one in spec.devices}]
-    tx.connection.execute(delete(t.device).where(t.device.c.id.in_(unused)))
+    _remove(tx, "device", project_id, "name", unused)
     return revision
 
 
@@ -284,19 +291,22 @@ def settle_pools(tx: Tx, project_id: int) -> None:
     rows = tx.connection.execute(total.group_by(t.license_.c.device_id, t.license_.c.type))
     wanted = {(int(row[0]), str(row[1])): int(row[2]) for row in rows}
     tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
-    existing = {(row["device_id"], row["type"]): row for row in _rows(tx, t.pool, project_id)}
-    for name, row in existing.items():
-        if name not in wanted:
-            tx.connection.execute(delete(t.pool_usage).where(t.pool_usage.c.pool_id == row["id"]))
-            tx.connection.execute(delete(t.pool).where(t.pool.c.id == row["id"]))
-        elif row["capacity"] != wanted[name]:
-            tx.connection.execute(update(t.pool).where(t.pool.c.id == row["id"]).values(capacity=wanted[name]))
-    fresh = [
-        {"project_id": project_id, "device_id": device_id, "type": kind, "capacity": capacity, "used": 0}
-        for (device_id, kind), capacity in wanted.items()
-        if (device_id, kind) not in existing
+    existing = {
+        (row[0], row[1]): (row[2], row[3])
+        for row in tx.rows("SELECT device_id, type, id, capacity FROM pool WHERE project_id = ?1", project_id)
+    }
+    if gone := [(pool_id,) for name, (pool_id, _) in existing.items() if name not in wanted]:
+        tx.many("DELETE FROM pool_usage WHERE pool_id = ?1", gone)
+        tx.many("DELETE FROM pool WHERE id = ?1", gone)
+    grown = [
+        (pool_id, wanted[name])
+        for name, (pool_id, capacity) in existing.items()
+        if wanted.get(name, capacity) != capacity
     ]
-    _insert(tx, t.pool, fresh)
+    if grown:
+        tx.many("UPDATE pool SET capacity = ?2 WHERE id = ?1", grown)
+    if fresh := [(project_id, *name, capacity) for name, capacity in wanted.items() if name not in existing]:
+        tx.many("INSERT INTO pool (project_id, device_id, type, capacity, used) VALUES (?1, ?2, ?3, ?4, 0)", fresh)
 
 
 def _release(row: RowMapping, devices: Mapping[int, Device]) -> Release:
@@ -313,7 +323,7 @@ def _release(row: RowMapping, devices: Mapping[int, Device]) -> Release:
     )
 
 
-def _agreed(row: RowMapping) -> AgreedUse | None:
+def _agreed(row: Mapping[str, Any]) -> AgreedUse | None:
     if row["agreed_kind"] is None:
         return None
     subject = Subject(row["agreed_kind"], row["agreed_id"])
@@ -327,53 +337,71 @@ def _revoked_from(tx: Tx, project_id: int) -> frozenset[int]:
 
 def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
     """Remove PBXs and their leases; one that comes back under the same name starts above their epochs."""
-    query = select(t.pbx.c.id).where(t.pbx.c.project_id == project_id, t.pbx.c.name.not_in(keep))
-    gone = list(tx.connection.execute(query).scalars())
-    highest = tx.connection.execute(select(func.max(t.lease.c.epoch)).where(t.lease.c.pbx_id.in_(gone))).scalar()
+    rows = tx.rows("SELECT id, name FROM pbx WHERE project_id = ?1", project_id)
+    gone = [row[0] for row in rows if row[1] not in keep]
+    if not gone:
+        return
+    highest = tx.rows("SELECT MAX(epoch) FROM lease WHERE pbx_id IN {?1:int}", gone)[0][0]
     if highest is not None:
-        raised = update(t.project).where(t.project.c.id == project_id, t.project.c.epoch_floor < highest)
-        tx.connection.execute(raised.values(epoch_floor=highest))
-    tx.connection.execute(delete(t.revocation).where(t.revocation.c.pbx_id.in_(gone)))
+        tx.rows("UPDATE project SET epoch_floor = ?2 WHERE id = ?1 AND epoch_floor < ?2", project_id, highest)
+    tx.rows("DELETE FROM revocation WHERE pbx_id IN {?1:int}", gone)
     forget_pbxs(tx, gone)
-    tx.connection.execute(delete(t.lease).where(t.lease.c.pbx_id.in_(gone)))
-    tx.connection.execute(delete(t.pbx).where(t.pbx.c.id.in_(gone)))
+    tx.rows("DELETE FROM lease WHERE pbx_id IN {?1:int}", gone)
+    tx.rows("DELETE FROM pbx WHERE id IN {?1:int}", gone)
 
 
-def _merge(tx: Tx, table: Table, project_id: int, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, int]:
-    """Add and change rows by name, so that ids stay; the ids of all rows by name."""
-    query = select(table.c.name, table.c.id).where(table.c.project_id == project_id)
-    ids = {name: int(row_id) for name, row_id in tx.connection.execute(query).all()}
-    for name, values in wanted.items():
-        if name in ids:
-            tx.connection.execute(update(table).where(table.c.id == ids[name]).values(**values))
-        else:
-            row = {"project_id": project_id, "name": name, **values}
-            ids[name] = int(tx.connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one())
-    return ids
+def _merge(
+    tx: Tx,
+    table: str,
+    project_id: int,
+    key: str,
+    wanted: Mapping[str, Mapping[str, object]],
+    *,
+    only: str = "",
+    remove: bool = True,
+) -> list[str]:
+    """Make a project's rows of a table equal to those wanted, by name, so that ids stay; only what differs is written.
+
+    `only` restricts which rows are meant. The names that are not wanted; their rows stay unless told to `remove` them.
+    """
+    columns = list(next(iter(wanted.values()), {}))
+    rows = tx.rows(f"SELECT {', '.join([key, *columns])} FROM {table} WHERE project_id = ?1{only}", project_id)
+    there = {row[0]: tuple(row[1:]) for row in rows}
+    gone = [name for name in there if name not in wanted]
+    if remove:
+        _remove(tx, table, project_id, key, gone)
+    values = {name: tuple(one.values()) for name, one in wanted.items()}
+    if changed := [(project_id, name, *one) for name, one in values.items() if there.get(name, one) != one]:
+        sets = ", ".join(f"{column} = ?{at}" for at, column in enumerate(columns, start=3))
+        tx.many(f"UPDATE {table} SET {sets} WHERE project_id = ?1 AND {key} = ?2", changed)
+    if fresh := [(project_id, name, *one) for name, one in values.items() if name not in there]:
+        marks = ", ".join(f"?{at}" for at in range(1, len(columns) + 3))
+        tx.many(f"INSERT INTO {table} ({', '.join(['project_id', key, *columns])}) VALUES ({marks})", fresh)
+    return gone
 
 
-def _license_row(
-    project_id: int, item: LicenseSpec, catalog: Catalog, device_ids: Mapping[str, int]
-) -> dict[str, object]:
+def _remove(tx: Tx, table: str, project_id: int, key: str, names: Sequence[str]) -> None:
+    if names:
+        tx.rows(f"DELETE FROM {table} WHERE project_id = ?1 AND {key} IN {{?2:text}}", project_id, list(names))
+
+
+def _license_values(item: LicenseSpec, catalog: Catalog, device_ids: Mapping[str, int]) -> dict[str, object]:
     name = catalog.read_name(item.type)
     return {
-        "project_id": project_id, "id": item.id, "type": name.type.key, "version": name.version, "tier": name.tier,
-        "quantity": item.quantity, "device_id": device_ids[item.device] if item.device else None,
+        "type": name.type.key, "version": name.version, "tier": name.tier, "quantity": item.quantity,
+        "device_id": device_ids[item.device] if item.device else None,
     }  # fmt: skip
 
 
-def _insert(tx: Tx, table: Table, rows: list[dict[str, object]]) -> None:
-    if rows:
-        tx.connection.execute(insert(table), rows)
+def _rows(tx: Tx, table: Table, project_id: int) -> list[Mapping[str, Any]]:
+    """A project's rows of a table, in an order that stays."""
+    names = [column.name for column in table.c]
+    statement = f"SELECT {', '.join(names)} FROM {table.name} WHERE project_id = ?1 ORDER BY"
+    rows = tx.rows(f"{statement} {'id' if 'id' in table.c else 'name'}", project_id)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _rows(tx: Tx, table: Table, project_id: int) -> list[RowMapping]:
-    key = table.c.id if "id" in table.c else table.c.name
-    query = select(table).where(table.c.project_id == project_id).order_by(key)
-    return list(tx.connection.execute(query).mappings())
-
-
-def _pace(row: RowMapping) -> PaceSpec:
+def _pace(row: Mapping[str, Any] | RowMapping) -> PaceSpec:
     return PaceSpec(row["ttl_seconds"], row["grace_seconds"], row["renew_every_seconds"])
 
 

@@ -140,6 +140,12 @@ def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> list[Seat]:
     return seats_of(tx.rows(f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id IN {{?1:int}}", list(pbx_ids)))
 
 
+def who_hold(tx: Tx, pbx_ids: Sequence[int]) -> set[int]:
+    """Which of some PBXs hold any seat."""
+    statement = "SELECT id FROM pbx WHERE id IN {?1:int} AND EXISTS (SELECT 1 FROM seat WHERE seat.pbx_id = pbx.id)"
+    return {row[0] for row in tx.rows(statement, list(pbx_ids))} if pbx_ids else set()
+
+
 def first_seats(tx: Tx, pbx_id: int, *, holders: int) -> list[Seat]:
     """All seats of a PBX's first holders: what belongs together stays together (D1)."""
     statement = (

@@ -71,7 +71,9 @@ def made_file(url: URL) -> Path:
     return existing_file(url)
 
 
-class _SqliteTx(Tx):
+class SqliteTx(Tx):
+    """A transaction over one connection, begun and ended by hand."""
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         raw = connection.connection.driver_connection
@@ -163,7 +165,7 @@ class _SqliteThread:
     def _transaction(self, work: Callable[[Tx], T]) -> T:
         try:
             self._file.check()
-            result = self._committed(_SqliteTx(self._connected()), work)
+            result = self._committed(SqliteTx(self._connected()), work)
             self._file.check()  # nothing is answered for what went into a file that nobody finds again
             return result
         except ReplacedError as error:
@@ -174,7 +176,7 @@ class _SqliteThread:
             self._disconnect()
             raise storage_error(error) from error
 
-    def _committed(self, tx: _SqliteTx, work: Callable[[Tx], T]) -> T:
+    def _committed(self, tx: SqliteTx, work: Callable[[Tx], T]) -> T:
         since, changes = self._file.committed, tx._raw.total_changes
         tx.rows(self._begin)
         try:

@@ -21,6 +21,7 @@ from master.rpc.convert.incoming import project_spec
 from master.settings import load_settings
 from master.store.database import open_database
 from master.store.integrity import counter_mismatches
+from master.store.rehearsal import Rehearsals
 from tests.support.estates import project
 
 BERLIN = PbxName("acme", "berlin")
@@ -46,7 +47,7 @@ async def test_a_lease_that_expires_and_is_opened_in_one_batch_starts_with_nothi
         return await database.transact(lambda tx: Batch(tx, estates, _at(now)).run(requests))
 
     try:
-        await database.transact(lambda tx: apply_project(tx, applied, catalogs, settings.pace, _at(0)))
+        await apply_project(database, Rehearsals(database), applied, estates, _at(0))
         await run(100, opening("first"))
         wants = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(3)]
         await run(101, AcquireSeats(pbx=BERLIN, caller="test", proven=None, epoch=1, wants=wants))

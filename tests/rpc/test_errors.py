@@ -20,11 +20,11 @@ from master.domain.changes import PlanInvalidError
 from master.domain.ending import NoLeaseToEndError
 from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.project import ProjectInvalidError, Violation
-from master.leasing.apply import DryRun
+from master.leasing.apply import _ProjectMovedError
 from master.leasing.audit import AuditBrokenError, NoSuchEventError
 from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
-from master.leasing.drill import DrillDone, NoPairError, _Failed
+from master.leasing.drill import NoPairError, _Failed
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.learning import NotLearningError
 from master.leasing.reading import UnknownProjectError
@@ -115,8 +115,7 @@ NEVER_LEAVE = {
     StillLostError,
     ReceiverLostError,
     _AddressRefusedError,
-    DryRun,
-    DrillDone,
+    _ProjectMovedError,
     _Failed,
     UnknownLicenseNameError,
     DatabaseOutdatedError,
