@@ -8,7 +8,7 @@ there may be (`limits.py`), and what may stand in a field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -25,6 +25,8 @@ class Budget:
 
     bytes_max: int
     elements_max: int
+    entries_max: Mapping[str, int] = field(default_factory=dict)
+    """By the path of a repeated field, e.g. "project.sites", how many entries it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,13 @@ _ORDER: Final = Budget(512 * KIB, 4_000)
 """An order for a thousand licenses, and a price file."""
 _PLAN: Final = Budget(512 * KIB, 20_000)
 """A hundred changes, each with the licenses or the seats that it is about."""
-_PROJECT: Final = Budget(256 * 1024 * KIB, 250_000)
+_PROJECT: Final = Budget(
+    256 * 1024 * KIB,
+    300_000,
+    MappingProxyType(
+        {"project.sites": 12_000, "project.devices": 12_000, "project.pbxs": 12_000, "project.licenses": 20_000}
+    ),
+)
 """Ten thousand sites, each with its PBX, its device and a few licenses; as long as messages may be."""
 _QUESTION: Final = Budget(4 * KIB, 20)
 _SEATS: Final = SeatBudget()
@@ -142,4 +150,4 @@ class Budgets:
             found = BY_ROLE.get((method, role), found)
         if isinstance(found, SeatBudget):
             return Budget(self.message_bytes_max, self.seats_per_call_max + _BESIDE_SEATS)
-        return Budget(min(found.bytes_max, self.message_bytes_max), found.elements_max)
+        return replace(found, bytes_max=min(found.bytes_max, self.message_bytes_max))

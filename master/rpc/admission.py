@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from master.auth.budgets import KIB, Budget, Budgets
 from master.auth.identity import SCHEME, Identity, Role
 from master.auth.limits import Share
-from master.rpc.elements import MalformedError, excess
+from master.rpc.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError, MessageLateError, UnknownMethodError
 from master.rpc.gate import Gate, identity_of_call
 
@@ -120,9 +120,15 @@ class Admission:
             raise InvalidArgumentError("request", told)
         try:
             if len(data) > _LOOP_BYTES:
-                field = await asyncio.to_thread(excess, data, self._kind, budget.elements_max)
+                path, field = await asyncio.to_thread(_excess, data, self._kind, budget)
             else:
-                field = excess(data, self._kind, budget.elements_max)
+                path, field = _excess(data, self._kind, budget)
+            if path is not None:
+                what = path.rpartition(".")[2]
+                told = (
+                    f"more than {budget.entries_max[path]:,} {what}, which {takes}; divide them among several projects"
+                )
+                raise InvalidArgumentError(path, told)
             if field is not None:
                 told = (
                     f"more than {budget.elements_max:,} fields and entries in all, which {takes}; send less in one call"
@@ -131,6 +137,12 @@ class Admission:
             return self._parse(data)
         except (MalformedError, DecodeError) as error:
             raise InvalidArgumentError("request", f"{error}; send the message that this method takes") from None
+
+
+def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, str | None]:
+    """The repeated field that has too many entries, and the field in which a message has too many elements."""
+    path = crowded(data, kind, budget.entries_max, budget.elements_max) if budget.entries_max else None
+    return path, excess(data, kind, budget.elements_max) if path is None else None
 
 
 def turn_away(gate: Gate, method: str, context: Context) -> None:

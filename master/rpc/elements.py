@@ -7,7 +7,7 @@ no message of this API has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -67,6 +67,57 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
         if not around:
             return None
         end, fields = around.pop()
+
+
+def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most: int) -> str | None:
+    """The path of a repeated field, as `entries_max` has it, that has more entries than it may; None if none has.
+
+    Looks at no more than `most` fields, and into none of them but those on the way.
+
+    Raises:
+        MalformedError: it is no message.
+    """
+    inside: dict[int, dict[int, str]] = {}
+    for path in entries_max:
+        around, name = path.split(".")
+        field = kind.fields_by_name[around]
+        assert field.message_type is not None
+        inside.setdefault(field.number, {})[field.message_type.fields_by_name[name].number] = path
+    found = dict.fromkeys(entries_max, 0)
+    looked = 0
+    for number, at, end in _fields(data, 0, len(data)):
+        looked += 1
+        for entry, _, _ in _fields(data, at, end) if number in inside else ():
+            looked += 1
+            path = inside[number].get(entry, "")
+            if path:
+                found[path] += 1
+                if found[path] > entries_max[path]:
+                    return path
+            if looked > most:
+                return None
+        if looked > most:
+            return None
+    return None
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(number, where it begins, where it ends) of each field of a message."""
+    while at < end:
+        tag, at = _varint(data, at, end)
+        begins = at
+        if (wire := tag & 7) == _BYTES:
+            length, begins = _varint(data, at, end)
+            at = begins + length
+        elif wire == _VARINT:
+            _, at = _varint(data, at, end)
+        elif wire in _FIXED:
+            at += _FIXED[wire]
+        else:
+            raise MalformedError(f"it has a field of wire type {wire}, which nothing here has")
+        if at > end:
+            raise MalformedError(_TORN)
+        yield tag >> 3, begins, at
 
 
 @cache

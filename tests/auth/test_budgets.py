@@ -21,7 +21,7 @@ from master.auth.permissions import TABLE, AccessDeniedError
 from master.domain.leases import LeaseError
 from master.leasing.requests import UnknownPbxError
 from master.open_files import connections_allowed
-from master.rpc.elements import MalformedError, excess
+from master.rpc.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError
 from tests.auth.pki import Pki, shown_to
 from tests.auth.test_permissions import METHODS
@@ -44,6 +44,12 @@ def budgets(*, seats: int = 10_000) -> Budgets:
 
 def named(pbx: str, rest: bytes) -> bytes:
     return lease_pb2.AcquireSeatsRequest(pbx=f"{ACME}/pbxs/{pbx}").SerializeToString() + rest
+
+
+def sites(count: int) -> bytes:
+    """A project of so many sites; what comes in two pieces counts as one."""
+    described = project_pb2.Project(sites=[project_pb2.Site(name=f"site-{number}") for number in range(count)])
+    return project_pb2.ApplyProjectRequest(project=described).SerializeToString()
 
 
 def ten_thousand_seats() -> list[seat_pb2.Seat]:
@@ -100,6 +106,7 @@ def test_honest_requests_of_full_size_fit() -> None:
         data, budget = request.SerializeToString(), budgets().of(method, None)
         assert len(data) <= budget.bytes_max
         assert excess(data, request.DESCRIPTOR, budget.elements_max) is None
+        assert crowded(data, request.DESCRIPTOR, budget.entries_max, budget.elements_max) is None
 
 
 # --- What is counted ------------------------------------------------------------------------------------------------
@@ -149,11 +156,14 @@ def raw(wire: Wire, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, byte
         (f"{ACME}/pbxs/berlin", ACQUIRE, named("berlin", HOLLOW), "seats", "10,100"),
         (f"{ACME}/pbxs/paris", ACQUIRE, named("berlin", HOLLOW), "seats", "10,100"),
         (f"{ACME}/pbxs/berlin", RENEW, named("berlin", b"\x12\xff\x7f" + b"x" * 100_000), "request", "65,536"),
-        ("operators/anna", APPLY, b"\x0a\xfc\xff\x7f" + b"\x2a\x00" * 1_048_574, "project", "250,000"),
+        ("operators/anna", APPLY, b"\x0a\xfc\xff\x7f" + b"\x2a\x00" * 1_048_574, "project.sites", "12,000"),
+        ("operators/anna", APPLY, b"\x0a\xfc\xff\x7f" + b"\x22\x00" * 1_048_574, "project", "300,000"),
+        ("operators/anna", APPLY, sites(100_000), "project.sites", "divide them among several projects"),
+        ("operators/anna", APPLY, sites(12_000) + sites(1), "project.sites", "12,000"),
         ("viewers/vera", "licensemaster.v1.StatusService/GetStatus", b"\x0a\x00" * 1_000, "project", "200"),
         ("metrics/scraper", "grpc.health.v1.Health/Check", b"\x0a\x00" * 1_900_000, "request", "4,096"),
     ],
-    ids=["seats", "seats of another", "bytes", "project", "names", "health"],
+    ids=["seats", "of another", "bytes", "hollow sites", "project", "sites", "sites in two pieces", "names", "health"],
 )
 async def test_who_brings_too_much_is_told_which_field_and_how_much_it_may_be(
     secured: InProcess, pki: Pki, who: str, method: str, data: bytes, field: str, told: str

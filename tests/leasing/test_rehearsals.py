@@ -26,16 +26,17 @@ from tests.support.estates import project
 from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.papers import Vendor, bind, imported
 from tests.support.pbx import granted, opened, seats
-from tests.support.standbys import LICENSES, PAIR, standing_by
+from tests.support.standbys import PAIR, standing_by
 
 BERLIN, SPARE = f"{NAME}/pbxs/berlin", f"{NAME}/pbxs/spare"
+_LICENSES: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 20}
 _OTHER_PLACES = {**PAIR, "berlin": "slave 12 ipva", "rome": "slave 12 gateway"}
 _ORDER = orders.AgreementOrder(add_credits=orders.AddCredits(amount="5"))
 _DEAD = {"in_use": license_pb2.IN_USE_FORCE, "device_dead": True, "reason": "test"}
 
 DRY_RUNS: dict[str, Callable[[Wire], Awaitable[Any]]] = {
     "ProjectService/ApplyProject": lambda wire: wire.apply(
-        project({**LICENSES, "PBX-IPVA12": (5, "berlin-box")}, pbxs=_OTHER_PLACES), dry_run=True
+        project({**_LICENSES, "PBX-IPVA12": (10, "berlin-box")}, pbxs=_OTHER_PLACES), dry_run=True
     ),
     "LeaseService/EndLease": lambda wire: wire.leases.EndLease(
         lease_pb2.EndLeaseRequest(pbx=BERLIN, reason="test", dry_run=True)
@@ -56,7 +57,7 @@ DRY_RUNS: dict[str, Callable[[Wire], Awaitable[Any]]] = {
 async def _estate(master: InProcess) -> None:
     """A pair, seats held, licenses free and bound."""
     wire = master.wire
-    await wire.apply(project(LICENSES, pbxs=PAIR))
+    await wire.apply(project(_LICENSES, pbxs=PAIR))
     items = {"free": ("PBX-Port12", 5), "bound": ("PBX-Port12", 4)}
     await imported(wire, Vendor(), items, now=master.clock.now)
     await bind(wire, "hq-box", "bound")
@@ -146,7 +147,7 @@ async def test_a_copy_has_every_row_of_its_project_and_none_of_another(
     any_master: InProcess, database_url: str
 ) -> None:
     await _estate(any_master)
-    other = project(LICENSES, pbxs=PAIR)
+    other = project(_LICENSES, pbxs=PAIR)
     other.name = "other"
     await any_master.wire.apply(other)
     database = any_master.running.database
