@@ -17,14 +17,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
 
 from licensemaster.files import read_text, write_text
 from licensemaster.values import setting
-from licensemaster.values.bounded import OF_SETTINGS, read_toml
 from master.cli.failure import CommandFailed
 from master.domain.similar import closest
 from master.variables import PROFILES
@@ -73,17 +72,19 @@ def read_profiles() -> Profiles:
     """The profiles that there are; none where there is no file.
 
     Raises:
-        CommandFailed: the file is wrong; names the key.
+        CommandFailed: the file is wrong; names the line and the key.
     """
     file = profiles_file()
     if not file.exists():
         return Profiles({})
-    try:
-        read = read_toml(read_text(file), OF_SETTINGS)
-    except ValueError as error:
-        raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
-    default = read.pop(_DEFAULT, "")
-    profiles = Profiles({name: _profile(file, name, table) for name, table in read.items()}, str(default))
+    from master.domain.toml_reader import TomlReader
+
+    reader = TomlReader(read_text(file), file=str(file), failure=CommandFailed)
+    tables = {name: reader.table(reader.document, (name,)) for name in reader.document if name != _DEFAULT}
+    profiles = Profiles(
+        {name: reader.record(Profile, table, (name,)) for name, table in tables.items()},
+        default=reader.string(reader.document, (_DEFAULT,), ""),
+    )
     if profiles.default:
         profiles.named(profiles.default)
     return profiles
@@ -98,15 +99,3 @@ def write_profiles(profiles: Profiles) -> None:
         lines += [f"\n[{json.dumps(name)}]\n", *said]
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_text(file, "".join(lines).lstrip("\n"))
-
-
-def _profile(file: Path, name: str, table: object) -> Profile:
-    known = [field.name for field in fields(Profile)]
-    if not isinstance(table, dict):
-        raise CommandFailed(f"{file}: {name}: no such key: a profile is a table, [{name}]{closest(name, [_DEFAULT])}")
-    for key, value in table.items():
-        if key not in known:
-            raise CommandFailed(f"{file}: {name}.{key}: no such key{closest(key, known)}")
-        if not isinstance(value, str):
-            raise CommandFailed(f"{file}: {name}.{key}: must be a text in quotes, not {value!r}")
-    return Profile(**table)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensemaster.files import FileError
+from licensemaster.files import FileError, read_text
 from master.cli.failure import CommandFailed
 from master.variables import PREFIX
 
 if TYPE_CHECKING:
+    from master.domain.toml_lines import FieldPath
     from master.settings import Settings
 
 SettingsFile = Annotated[
@@ -69,17 +71,27 @@ def settings_from(file: Path | None, **values: object) -> Settings:
         return load_settings(file, **{key: value for key, value in values.items() if value is not None})
     except pydantic.ValidationError as error:
         for one in error.errors():
-            name = ".".join(map(str, one["loc"]))
+            name, place = ".".join(map(str, one["loc"])), _place(file, one["loc"], besides=values)
             field = known.get(str(one["loc"][0])) if one["loc"] else None
             if field is None:  # its value may be a secret under a misspelt name
-                lines.append(f"{name}: no such setting{closest(name, known)}")
+                lines.append(f"{place}{name}: no such setting{closest(name, known)}")
             else:
-                lines.append(f"{name}: {repr(one['input']) + ': ' if field.repr else ''}{_words(one['msg'])}")
+                lines.append(f"{place}{name}: {repr(one['input']) + ': ' if field.repr else ''}{_words(one['msg'])}")
         raise CommandFailed("the settings are wrong", lines=lines) from error
     except FileError as error:
         raise CommandFailed(str(error)) from error
     except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
+
+
+def _place(file: Path | None, at: FieldPath, *, besides: Mapping[str, object]) -> str:
+    """Where in the file a setting stands; empty where the command line or a variable says it."""
+    from master.domain.toml_lines import TomlLines
+
+    name = str(at[0]) if at else ""
+    if file is None or besides.get(name) is not None or f"{PREFIX}{name}".upper() in map(str.upper, os.environ):
+        return ""
+    return f"{file}:{TomlLines(read_text(file)).line_of(at)}: "
 
 
 def _words(said: str) -> str:

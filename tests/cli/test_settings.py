@@ -48,11 +48,14 @@ def test_what_commands_take_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPat
     [
         (
             f'database_urll = "postgresql://u:{SECRET}@h/d"',
-            "database_urll: no such setting; did you mean 'database_url'?",
+            "settings.toml:1: database_urll: no such setting; did you mean 'database_url'?",
         ),
-        (f'database_url = ["postgresql://u:{SECRET}@h/d"]', "database_url: Input should be a valid string"),
+        (
+            f'database_url = ["postgresql://u:{SECRET}@h/d"]',
+            "settings.toml:1: database_url: Input should be a valid",
+        ),
         (f'database_url = "postgresql://u:{SECRET}@h/d', "cannot be read as TOML"),
-        ("ttl_seconds = 1", "ttl_seconds: 1: Input should be greater"),
+        ("\n# low\nttl_seconds = 1", "settings.toml:3: ttl_seconds: 1: Input should be greater"),
     ],
 )
 async def test_what_is_wrong_in_a_file_is_said_without_secrets(tmp_path: Path, text: str, says: str) -> None:
@@ -62,6 +65,15 @@ async def test_what_is_wrong_in_a_file_is_said_without_secrets(tmp_path: Path, t
     assert (found.code, says in found.err) == (1, True), found.err
     assert SECRET not in found.err
     assert "Traceback" not in found.err
+
+
+def test_a_file_is_not_blamed_for_what_a_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("ttl_seconds = 60\ngrace_seconds = -1\n")
+    monkeypatch.setenv("LICENSE_MASTER_TTL_SECONDS", "1")
+    with pytest.raises(CommandFailed) as failed:
+        settings_from(file, listen="nowhere")
+    assert [line.partition(": ")[0] for line in failed.value.lines] == ["listen", "ttl_seconds", f"{file}:2"]
 
 
 def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:

@@ -82,11 +82,11 @@ def test_a_profile_keeps_what_was_typed_and_where_files_are(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("server = 'x:1'", "server: no such key"),
-        ("[a]\nsever = 'x:1'", "a.sever: no such key; did you mean 'server'?"),
-        ("[a]\nserver = 7600", "a.server: must be a text in quotes, not 7600"),
+        ("server = 'x:1'", "profiles.toml:1: server: 'x:1' must be a table"),
+        ("[a]\nsever = 'x:1'", "profiles.toml:2: a.sever: unknown key; did you mean 'server'?"),
+        ("[a]\nserver = 7600", "profiles.toml:2: a.server: 7600 must be a text"),
         ("default = 'b'\n[a]\n", "has no profile 'b'"),
-        ("[a", "cannot be read as TOML"),
+        ("[a", "profiles.toml:1: not TOML"),
     ],
 )
 def test_a_wrong_file_is_named_and_stops_no_master(cli: Cli, tmp_path: Path, text: str, said: str) -> None:
