@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC
 from typing import Final
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
@@ -118,6 +119,10 @@ def _step(step: seat_pb2.RemedyStep) -> RemedyStep:
         pbx=step.pbx,
         licenses=licenses_from_refs(step.licenses),
         seats=keys_from_seats(step.seats),
+        until=step.until_time.ToDatetime(UTC) if step.HasField("until_time") else None,
+        subject=step.subject,
+        field=step.field,
+        accepted=tuple(step.accepted),
     )
 
 

@@ -6,6 +6,7 @@ Decides: nothing. This is the only module that knows both the messages of `seat.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -141,7 +142,7 @@ class LicenseRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemedyStep:
-    """One thing to do; the fields that its action does not use are empty. `licenses` and `seats` are the first few."""
+    """One thing to do; its action says which fields it uses. `licenses` and `seats` are the first few."""
 
     action: RemedyAction | None
     """None where this version of the client does not know it."""
@@ -152,6 +153,10 @@ class RemedyStep:
     pbx: str = ""
     licenses: tuple[LicenseRef, ...] = ()
     seats: tuple[SeatKey, ...] = ()
+    until: datetime | None = None
+    subject: str = ""
+    field: str = ""
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 
 from licensemaster.v1 import lease_pb2, seat_pb2
-from slave_client import Basis, Granted, HolderKind, Reason, Refused, RemedyAction, SeatKey, Source, Want
+from slave_client import Basis, Granted, HolderKind, Reason, Refused, RemedyAction, RemedyStep, SeatKey, Source, Want
 from slave_client.notices import NoticeKind, notices_from_proto
 from slave_client.seat_messages import (
     outcome_from_result,
@@ -87,6 +88,24 @@ def test_a_refusal_keeps_all_its_numbers() -> None:
     assert outcome.seats == (SeatKey("video", HolderKind.USER, "alice"),)
     assert (outcome.remedy.action, outcome.remedy.quantity) == (RemedyAction.ADD_LICENSES, 1)
     assert not outcome.granted
+
+
+def test_a_remedy_keeps_each_field_of_its_steps() -> None:
+    refusal = seat_pb2.Refusal()
+    way = refusal.remedy.ways.add()
+    wait = way.steps.add(action=seat_pb2.REMEDY_ACTION_WAIT)
+    wait.until_time.FromJsonString("2026-03-01T00:00:00Z")
+    way.steps.add(action=seat_pb2.REMEDY_ACTION_RENEW_AGREEMENT, subject="license isym-1")
+    way.steps.add(action=seat_pb2.REMEDY_ACTION_CORRECT_REQUEST, field="user", accepted=["alice"])
+    outcome = outcome_from_result(WANT, seat_pb2.SeatResult(refused=refusal))
+    assert isinstance(outcome, Refused)
+    assert outcome.remedy.ways == (
+        (
+            RemedyStep(action=RemedyAction.WAIT, until=datetime(2026, 3, 1, tzinfo=UTC)),
+            RemedyStep(action=RemedyAction.RENEW_AGREEMENT, subject="license isym-1"),
+            RemedyStep(action=RemedyAction.CORRECT_REQUEST, field="user", accepted=("alice",)),
+        ),
+    )
 
 
 def test_a_grant_says_what_it_costs() -> None:
