@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from licensemaster.api_enums import RemedyAction
 from master.domain import moves
 from master.domain.agreed_uses import ended_use
 from master.domain.catalog import LicenseType
 from master.domain.estate import Installation, License
-from master.domain.refusals import LicenseRef, Refusal, RefusalReason, RemedyAction, SeatRef, Step
+from master.domain.refusals import LicenseRef, Refusal, RefusalReason, SeatRef, Step
 from master.domain.trial import Case, Trial, added_license, lowest_version, over
 from master.domain.versions import Version
 

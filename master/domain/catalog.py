@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from licensemaster.api_enums import HolderKind
 from licensemaster.values import plain
 from master.domain.agreements.policies import Policies
 from master.domain.versions import Version
-from master.domain.words import DrawnFrom, Feature, HolderKind, Metering, PbxRole, VersionBasis
+from master.domain.words import DrawnFrom, Feature, Metering, PbxRole, VersionBasis
 
 _IGNORED = re.compile(r"[\s\-]+")
 

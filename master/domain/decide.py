@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from licensemaster.api_enums import Basis, HolderKind
 from master.domain import explanations
 from master.domain.agreed_uses import with_ended_use
 from master.domain.catalog import LicenseType, RequiredOf, Requirement
@@ -30,7 +31,7 @@ from master.domain.refusals import Refusal
 from master.domain.seats import Granted, Returned, Seat, SeatKey, Want
 from master.domain.terms import Source, Terms, TermsBook, application_refused
 from master.domain.versions import Version
-from master.domain.words import Basis, DrawnFrom, HolderKind, Metering
+from master.domain.words import DrawnFrom, Metering
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 from master.domain.catalog import Catalog, LicenseType, RequiredOf, Requirement
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.ledger import PoolScore
-from master.domain.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, RemedyAction, SeatRef, Step, Way, some
+from master.domain.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, SeatRef, Step, Way, some
 from master.domain.seats import Granted, Seat, Want
 from master.domain.versions import Version
-from master.domain.words import Basis, DrawnFrom, HolderKind, Metering
+from master.domain.words import DrawnFrom, Metering
 
 # --- What is wrong with the question ----------------------------------------------------------------------------------
 

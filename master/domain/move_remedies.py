@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from licensemaster.api_enums import RemedyAction
 from master.domain import moves
 from master.domain.answers import Steps, joined
 from master.domain.estate import Device, Estate, License
 from master.domain.move_problems import MoveProblem, MoveRefusal
-from master.domain.refusals import RemedyAction, Step, Way
+from master.domain.refusals import Step, Way
 from master.domain.remedy_words import in_words
 from master.domain.trial import estate_after
 from master.domain.versions import Version

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from licensemaster.api_enums import RemedyAction as RemedyAction
+from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain.versions import Version
-from master.domain.words import HolderKind
 
 MOST_NAMED = 20
 """How many licenses or seats a sentence lists at most."""

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from licensemaster.api_enums import RemedyAction
 from master.domain.answers import Steps, answers, kind_of
-from master.domain.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, RemedyAction, Step, Way
+from master.domain.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, Step, Way
 from master.domain.remedy_words import in_words
 from master.domain.seats import SeatKey, Want
 from master.domain.trial import Case, Trial, tried

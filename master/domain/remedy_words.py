@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from licensemaster.api_enums import RemedyAction
 from master.domain.catalog import Catalog
-from master.domain.refusals import RemedyAction, SeatRef, Step, some
+from master.domain.refusals import SeatRef, Step, some
 
 
 def in_words(ways: Sequence[Sequence[Step]], catalog: Catalog) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from licensemaster.api_enums import Basis, HolderKind
 from master.domain.versions import Version
-from master.domain.words import Basis, HolderKind
 
 Key = tuple[str, HolderKind, str]
 """A SeatKey, or a plain tuple that equals it."""

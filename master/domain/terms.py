@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from licensemaster.api_enums import Basis, HolderKind
 from master.domain import explanations
 from master.domain.catalog import LicenseType
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.refusals import Refusal, Remedy
 from master.domain.seats import Granted
 from master.domain.versions import Version
-from master.domain.words import Basis, HolderKind, Metering, VersionBasis
+from master.domain.words import Metering, VersionBasis
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from licensemaster.api_enums import RemedyAction
 from master.domain import explanations
 from master.domain.decide import Decider
 from master.domain.estate import Estate, License, Pbx
 from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
-from master.domain.refusals import Refusal, RemedyAction, SeatRef, Step
+from master.domain.refusals import Refusal, SeatRef, Step
 from master.domain.seats import SeatKey, Want
 from master.domain.terms import TermsBook
 from master.domain.versions import Version

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum
 
-from licensemaster.api_enums import Basis as Basis
-from licensemaster.api_enums import HolderKind as HolderKind
-
 
 class Metering(Enum):
     """When a license type is debited."""

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from licensemaster.api_enums import Basis
 from master.domain.decide import Outcome
 from master.domain.leases import Lease
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
-from master.domain.words import Basis
 from master.leasing.errands import Errand
 from master.leasing.requests import LeaseEnded, RequestIdTakenError, Tally
 from master.store.database import Tx

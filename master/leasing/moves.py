@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
+from licensemaster.api_enums import HolderKind, RemedyAction
 from master.auth.identity import SCHEME
 from master.domain import balance, move_problems, moves
 from master.domain.agreements.entitled import is_apart
@@ -19,8 +20,7 @@ from master.domain.estate import Estate, InUse, License, Release
 from master.domain.leases import LeaseTime
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
-from master.domain.refusals import LicenseRef, RemedyAction, SeatRef, Step, TopHolder, Way
-from master.domain.words import HolderKind
+from master.domain.refusals import LicenseRef, SeatRef, Step, TopHolder, Way
 from master.leasing.apply import warnings_of
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain

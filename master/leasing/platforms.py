@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from licensemaster.api_enums import RemedyAction
 from master.domain.decide import Decider, SettledCompanions
 from master.domain.estate import Estate, Pbx
 from master.domain.leases import Lease, LeaseTime
 from master.domain.project import ProjectInvalidError, ProjectSpec, Violation
-from master.domain.refusals import RefusalReason, RemedyAction, Step
+from master.domain.refusals import RefusalReason, Step
 from master.domain.remedy_words import step_in_words
 from master.domain.standby import carrier_of
 from master.domain.terms import TermsBook

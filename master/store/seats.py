@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from licensemaster.api_enums import HolderKind
 from master.domain.leases import Carrier, Lease, Phase
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import MOST_HOLDERS
 from master.domain.seats import Key, Seat
 from master.domain.versions import Version
-from master.domain.words import HolderKind
 from master.store.database import Row, Tx
 
 _KINDS = {kind.value: kind for kind in HolderKind}

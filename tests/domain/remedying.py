@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from licensemaster.api_enums import HolderKind
 from master.domain.decide import Decider, Outcome, ReturnOutcome
 from master.domain.estate import Device, Estate, LeasePace, License, Pbx
 from master.domain.leases import LeaseTime
@@ -15,7 +16,7 @@ from master.domain.seats import SeatKey, Want
 from master.domain.terms import TermsBook
 from master.domain.trial import Case
 from master.domain.versions import Version
-from master.domain.words import HolderKind, PbxRole
+from master.domain.words import PbxRole
 from tests.domain.catalogs import INNOVAPHONE
 
 PACE = LeasePace(60, 600, 20)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from licensemaster.api_enums import HolderKind
 from master.domain.agreements.policies import (
     Begins,
     Counted,
@@ -23,7 +24,7 @@ from master.domain.agreements.policies import (
 from master.domain.catalog import LicenseType, RequiredOf
 from master.domain.catalog_file import _CATALOG_KEYS, read_catalog
 from master.domain.toml_reader import keys_of
-from master.domain.words import DrawnFrom, HolderKind, Metering, PbxRole, VersionBasis
+from master.domain.words import DrawnFrom, Metering, PbxRole, VersionBasis
 
 TEXT = (Path(__file__).parents[2] / "docs" / "catalogs.md").read_text(encoding="utf-8")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from licensemaster.api_enums import HolderKind
 from master.domain.advice import Verdict
 from master.domain.changes import AddSite, GoCentral, PlannedChange, Rebind, Release, Upgrade, planned
 from master.domain.estate import Estate, InUse, License
@@ -16,7 +17,6 @@ from master.domain.plan import Plan, Situation, plan
 from master.domain.replay import ask_anew, questions
 from master.domain.seats import Seat
 from master.domain.versions import Version
-from master.domain.words import HolderKind
 from tests.domain.test_estate import BERLIN, CLOUD, DEVICES, HQ, estate, licensed
 
 

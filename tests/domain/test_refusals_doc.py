@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+from licensemaster.api_enums import RemedyAction
 from licensemaster.v1 import seat_pb2
 from master.domain import explanations
-from master.domain.refusals import RefusalReason, RemedyAction
+from master.domain.refusals import RefusalReason
 
 TEXT = (Path(__file__).parents[2] / "docs" / "refusals.md").read_text(encoding="utf-8")
 SECTIONS = re.split(r"^## (?=\d)", TEXT, flags=re.MULTILINE)[1:]

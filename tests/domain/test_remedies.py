@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain.estate import InUse, Learning, Release
-from master.domain.refusals import RefusalReason, RemedyAction, Step
+from master.domain.refusals import RefusalReason, Step
 from master.domain.remedy_words import step_in_words
 from master.domain.seats import Granted, SeatKey
-from master.domain.words import HolderKind
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedying import Site, want, ways
 

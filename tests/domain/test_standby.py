@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensemaster.api_enums import StandbyProblemKind
+from licensemaster.api_enums import HolderKind, StandbyProblemKind
 from master.domain import claims as rules
 from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.leases import LeaseTime
@@ -16,7 +16,7 @@ from master.domain.ledger import Ledger, PoolScore, Share
 from master.domain.seats import Seat
 from master.domain.standby import estate_problems, two_claims
 from master.domain.versions import Version
-from master.domain.words import HolderKind, PbxRole
+from master.domain.words import PbxRole
 from tests.domain.test_estate import BERLIN, HQ, estate, licensed
 
 PRIMARY, SPARE = 1, 2

@@ -13,17 +13,18 @@ from dataclasses import replace
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain import moves
 from master.domain.decide import Decider
 from master.domain.estate import InUse, License, Release
 from master.domain.leases import LeaseTime
 from master.domain.move_problems import MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
-from master.domain.refusals import Refusal, RemedyAction, Step, Way
+from master.domain.refusals import Refusal, Step, Way
 from master.domain.seats import Granted, SeatKey, Want
 from master.domain.terms import TermsBook
 from master.domain.versions import Version
-from master.domain.words import HolderKind, Metering
+from master.domain.words import Metering
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedying import Site, want
 

@@ -1,10 +1,10 @@
 """What requests of one batch leave to each other, in an order that a socket cannot promise."""
 
+from licensemaster.api_enums import HolderKind
 from master.app import load_catalogs
 from master.domain.leases import LeaseTime
 from master.domain.seats import Want
 from master.domain.versions import Version
-from master.domain.words import HolderKind
 from master.leasing.apply import ApplyProject, apply_project
 from master.leasing.batch import Batch
 from master.leasing.estates import Estates

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from licensemaster.api_enums import HolderKind
 from master.app import load_catalogs
 from master.domain.leases import LeaseError
 from master.domain.seats import Granted, SeatKey, Want
 from master.domain.versions import Version
-from master.domain.words import HolderKind
 from master.leasing.committer import CommitLimits, Committer, QueueFullError, StoppedError
 from master.leasing.estates import Estates
 from master.leasing.fair_queue import QueueLimits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from licensemaster.api_enums import Basis
 from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, standby_pb2, status_pb2
 from master.domain import project as spec
 from master.domain.audit import Record
@@ -13,7 +14,7 @@ from master.domain.notices import Notice
 from master.domain.overview import LearningView, Overview
 from master.domain.seats import Key, Seat
 from master.domain.standby import Readiness, StandbyProblem, StandbySwitch
-from master.domain.words import Basis, LeaseState
+from master.domain.words import LeaseState
 from master.leasing.reading import LeaseView
 from master.leasing.requests import LeaseEnded, PbxName, StandbyOffer
 from master.rpc.convert.refusals import BASIS, kind_message, license_refs

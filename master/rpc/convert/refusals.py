@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 from licensemaster.v1 import lease_pb2, seat_pb2
 from master.domain.decide import Outcome, ReturnOutcome
-from master.domain.refusals import MOST_NAMED, LicenseRef, Refusal, Remedy, RemedyAction, SeatRef, Step, Way
+from master.domain.refusals import MOST_NAMED, LicenseRef, Refusal, Remedy, SeatRef, Step, Way
 from master.domain.seats import Granted
-from master.domain.words import Basis, HolderKind
 from master.rpc.convert.times import timestamp
 
 NAMED_TO_EXPLAIN = 1000
