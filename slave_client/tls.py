@@ -16,9 +16,9 @@ from typing import Final
 
 import grpc
 
+from licensemaster.values.moments import minute_text
 from slave_client import handshake
 from slave_client.pem import NamedFile, Pair, read_pair
-from slave_client.tls_failure import moment
 
 _AGAIN_SECONDS: Final = 60.0
 
@@ -113,7 +113,7 @@ class Certificates:
 
 
 def _dates(pair: Pair, now: float) -> str | None:
-    here = f"here it is {moment(now)}"
+    here = f"here it is {minute_text(now)}"
     if pair.ends_at <= now:
-        return f"ended {moment(pair.ends_at)}, and {here}; renew it, or set the clock"
-    return f"begins {moment(pair.begins_at)}, and {here}; set the clock, or wait" if pair.begins_at > now else None
+        return f"ended {minute_text(pair.ends_at)}, and {here}; renew it, or set the clock"
+    return f"begins {minute_text(pair.begins_at)}, and {here}; set the clock, or wait" if pair.begins_at > now else None

@@ -25,6 +25,7 @@ from cryptography import x509
 
 from licensemaster.file_writer import write_file
 from licensemaster.values import address as parsed
+from licensemaster.values.moments import minute_text
 from slave_client.handshake import server_names
 from slave_client.pem import Pair
 
@@ -191,19 +192,19 @@ def _out_of_time(
         begins = certificate.not_valid_before_utc.timestamp()
         ends = certificate.not_valid_after_utc.timestamp()
         if has_ended and ends <= now:
-            said = f"{whose} ended {moment(ends)}"
+            said = f"{whose} ended {minute_text(ends)}"
             break
         if not has_ended and begins > now:
-            said = f"{whose} begins {moment(begins)}"
+            said = f"{whose} begins {minute_text(begins)}"
             break
     kind = TlsFailureKind.ENDED if has_ended else TlsFailureKind.NOT_BEGUN
     remedy = "renew it, or set this machine's clock" if has_ended else "set this machine's clock, or wait"
-    return TlsFailure(kind, f"{said}, and here it is {moment(now)}", remedy)
+    return TlsFailure(kind, f"{said}, and here it is {minute_text(now)}", remedy)
 
 
 def _refused(pair: Pair, side: Side) -> TlsFailure:
     own = pair.chain[0]
-    until = moment(own.not_valid_after_utc.timestamp())
+    until = minute_text(own.not_valid_after_utc.timestamp())
     shown = f" ({_name(own.subject)}, signed by {_name(own.issuer)}, good until {until})"
     return TlsFailure(
         TlsFailureKind.REFUSED,
@@ -266,8 +267,3 @@ def _host(address: str) -> str:
 
 def _name(name: x509.Name) -> str:
     return repr(name.rfc4514_string()[:80])
-
-
-def moment(seconds: float) -> str:
-    """Write a moment for people; `seconds` are UNIX seconds."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

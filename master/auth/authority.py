@@ -35,11 +35,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from licensemaster.file_writer import Readers, write_file
 from licensemaster.values import key_text
+from licensemaster.values.moments import minute_text
 from master.auth.files import locked
 from master.auth.identity import MASTER, Identity, IdentityError, identity_of
 from master.auth.keys import Key, PublicKey, common_name, key_pem, new_key, pem
 from master.auth.revoked_keys import extension_of, hash_of, key_hash, revoked_key
-from master.auth.shown import day, identity_in, serial_text
+from master.auth.shown import identity_in, serial_text
 
 _SKEW = timedelta(minutes=5)
 """How far a certificate begins in the past, for clocks that run behind."""
@@ -183,7 +184,9 @@ class Authority:
             raise AuthorityError(f"{issued.serial} has no key that this authority issues for")
         days = (issued.ends_at - issued.begins_at - _SKEW.total_seconds()) / 86_400
         if self.ends_at <= issued.ends_at:
-            raise AuthorityError(f"the authority itself ends {day(self.ends_at)}, no later than this; {_NEW_AUTHORITY}")
+            raise AuthorityError(
+                f"the authority itself ends {minute_text(self.ends_at)}, no later than this; {_NEW_AUTHORITY}"
+            )
         with locked(self.folder):
             if issued.certificate.serial_number in self._revoked():
                 raise AuthorityError(f"{issued.serial} was revoked; issue or enrol a new one, with a new key")
@@ -281,7 +284,7 @@ class Authority:
 
     def _check_end(self, now: float) -> None:
         if self.ends_at <= now:
-            raise AuthorityError(f"the authority in {self.folder} ended {day(self.ends_at)}; {_NEW_AUTHORITY}")
+            raise AuthorityError(f"the authority in {self.folder} ended {minute_text(self.ends_at)}; {_NEW_AUTHORITY}")
 
     def _issue(
         self,

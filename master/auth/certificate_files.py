@@ -16,9 +16,10 @@ from typing import Any
 from cryptography import x509
 
 from licensemaster.file_writer import write_file
+from licensemaster.values.moments import minute_text
 from master.auth.identity import MASTER, IdentityError
 from master.auth.revoked_keys import revoked_key
-from master.auth.shown import CertificateId, Shown, day, shown
+from master.auth.shown import CertificateId, Shown, shown
 from slave_client import handshake
 from slave_client.pem import CertificateFilesError, NamedFile, Pair, read_pair
 
@@ -125,9 +126,11 @@ def _check_serves(file: NamedFile, pair: Pair, now: float) -> None:
         raise file.wrong(f"is the certificate of {whose.uri}, to call masters with, not a master's own; {remedy}")
     begins_at, ends_at = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     if ends_at <= now:
-        raise file.wrong(f"ended {day(ends_at)}; renew it (`license-master pki renew`) or issue a new one")
+        raise file.wrong(f"ended {minute_text(ends_at)}; renew it (`license-master pki renew`) or issue a new one")
     if begins_at > now:
-        raise file.wrong(f"begins {day(begins_at)}, and here it is {day(now)}; set this machine's clock, or wait")
+        raise file.wrong(
+            f"begins {minute_text(begins_at)}, and here it is {minute_text(now)}; set this machine's clock, or wait"
+        )
     if problem := handshake.serves(pair):
         raise file.wrong(f"{problem}; {remedy}")
 

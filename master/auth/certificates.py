@@ -13,8 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from licensemaster.values.moments import minute_text
 from master.auth.certificate_files import CertificateFiles, CertificateFilesError, Read, read_files, with_revocations
-from master.auth.shown import day
 from master.sparing_log import SparingLog
 
 _log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ class Certificates:
         due = self.current.revocations_due
         if due is not None and due <= self._clock():
             self._trouble.warning(
-                "a newer list of revoked certificates is overdue, this one still counts", due=day(due)
+                "a newer list of revoked certificates is overdue, this one still counts", due=minute_text(due)
             )
 
     def _revocations(self) -> str:

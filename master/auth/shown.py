@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,8 +65,3 @@ def identity_in(extensions: x509.Extensions) -> Identity:
 def serial_text(serial: int) -> str:
     """A serial number as commands take and print it."""
     return f"{serial:040x}"
-
-
-def day(seconds: float) -> str:
-    """A moment as people read it; `seconds` are UNIX seconds."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -120,23 +120,23 @@ def revoke(
 @app.command()
 def show(as_json: JsonOption = False, folder: FolderOption = FOLDER) -> None:
     """List certificates, the one that ends soonest first, and when the authority itself ends."""
-    from master.auth.shown import day
+    from licensemaster.values.moments import minute_text
 
     with refusals():
         authority = open_authority(folder)
         issued, now = authority.issued(), time.time()
     if as_json:
         rows = [
-            {"name": one.name, "serial": one.serial, "end_time": day(one.ends_at), "state": _state(one, now)}
+            {"name": one.name, "serial": one.serial, "end_time": minute_text(one.ends_at), "state": _state(one, now)}
             for one in issued
         ]
-        print_json_object({"authority": {"end_time": day(authority.ends_at)}, "certificates": rows})
+        print_json_object({"authority": {"end_time": minute_text(authority.ends_at)}, "certificates": rows})
         return
     shown = table("name", "ends", "state", "serial")
     for one in issued:
-        add_row(shown, one.name, day(one.ends_at), _state(one, now), one.serial)
+        add_row(shown, one.name, minute_text(one.ends_at), _state(one, now), one.serial)
     stdout_console().print(shown)
-    tell(f"the authority itself ends {day(authority.ends_at)}")
+    tell(f"the authority itself ends {minute_text(authority.ends_at)}")
 
 
 def _meant(name: str, issued: list[Issued]) -> list[Issued]:

@@ -48,8 +48,8 @@ def issue(
 ) -> None:
     """Make a key and a certificate: NAME.crt and NAME.key, and ca.crt beside them."""
     from licensemaster.file_writer import Readers, write_file
+    from licensemaster.values.moments import minute_text
     from master.auth.keys import key_pem, new_key, pem
-    from master.auth.shown import day
 
     with refusals():
         authority, key, now = open_authority(folder), new_key(), time.time()
@@ -73,7 +73,7 @@ def issue(
             raise
         write_file(certificate_file, pem(issued.certificate), readers=Readers.ALL)
         _hand_out_ca(authority, out)
-    tell(f"{certificate_file} and {key_file} are for {issued.name}, until {day(issued.ends_at)}")
+    tell(f"{certificate_file} and {key_file} are for {issued.name}, until {minute_text(issued.ends_at)}")
 
 
 def request(
@@ -108,8 +108,8 @@ def enrol(
     from cryptography import x509
 
     from licensemaster.file_writer import Readers, write_file
+    from licensemaster.values.moments import minute_text
     from master.auth.keys import pem
-    from master.auth.shown import day
 
     with refusals():
         try:
@@ -123,7 +123,7 @@ def enrol(
         issued = authority.enrol(sent, token, days=days, now=now)
         write_file(path, pem(issued.certificate), readers=Readers.ALL)
         _hand_out_ca(authority, out)
-    tell(f"{path} is for {issued.name}, until {day(issued.ends_at)}")
+    tell(f"{path} is for {issued.name}, until {minute_text(issued.ends_at)}")
 
 
 def renew(
@@ -157,8 +157,8 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
     from cryptography import x509
 
     from licensemaster.file_writer import Readers, write_file
+    from licensemaster.values.moments import minute_text
     from master.auth.keys import pem
-    from master.auth.shown import day
 
     try:
         serial = x509.load_pem_x509_certificate(path.read_bytes()).serial_number
@@ -168,10 +168,10 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
     if issued is None:
         raise CommandFailed("was not issued here; name its authority with --folder")
     if issued.ends_at - now > left * (issued.ends_at - issued.begins_at):
-        return f"good until {day(issued.ends_at)}, not renewed"
+        return f"good until {minute_text(issued.ends_at)}, not renewed"
     renewed = authority.renew(issued, now=now)
     write_file(path, pem(renewed.certificate), readers=Readers.ALL)
-    return f"renewed until {day(renewed.ends_at)}"
+    return f"renewed until {minute_text(renewed.ends_at)}"
 
 
 def _free(out: Path, stem: str, endings: tuple[str, ...], authority: Authority | None) -> list[Path]:

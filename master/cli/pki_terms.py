@@ -43,8 +43,8 @@ _NEAR_SECONDS = 365 * 86_400
 
 def open_authority(folder: Path) -> Authority:
     """The authority of a folder; tells what is wrong with how it is kept."""
+    from licensemaster.values.moments import minute_text
     from master.auth.authority import Authority
-    from master.auth.shown import day
 
     found = Authority.open(folder)
     if found.key_is_read_by_others:
@@ -52,7 +52,7 @@ def open_authority(folder: Path) -> Authority:
     for path in found.unreadable():
         tell(f"warning: {path} is no certificate of this authority, it does not count")
     if found.ends_at - time.time() < _NEAR_SECONDS:
-        tell(f"warning: the authority itself ends {day(found.ends_at)}; docs/operations.md: A new authority")
+        tell(f"warning: the authority itself ends {minute_text(found.ends_at)}; docs/operations.md: A new authority")
     return found
 
 

@@ -26,18 +26,18 @@ def pair_to_show() -> Pair | None:
         raise CommandFailed(
             f"{', '.join(missing)}: not given", remedy="name all three, or none to a master that serves plain text"
         )
+    from licensemaster.values.moments import minute_text
     from slave_client import handshake
     from slave_client.pem import CertificateFilesError, NamedFile, read_pair
-    from slave_client.tls_failure import moment
 
     ca, key, certificate = (NamedFile(name, path) for name, path in named.items() if path is not None)
     try:
         pair, now = read_pair(certificate, key, ca), time.time()
         if pair.ends_at <= now:
-            ended = f"ended {moment(pair.ends_at)}, and here it is {moment(now)}"
+            ended = f"ended {minute_text(pair.ends_at)}, and here it is {minute_text(now)}"
             raise certificate.wrong(f"{ended}; ask whoever runs the authority for a new one, or set the clock")
         if pair.begins_at > now:
-            begins = f"begins {moment(pair.begins_at)}, and here it is {moment(now)}"
+            begins = f"begins {minute_text(pair.begins_at)}, and here it is {minute_text(now)}"
             raise certificate.wrong(f"{begins}; set the clock, or wait")
         if problem := handshake.calls(pair):
             raise certificate.wrong(f"{problem}; ask whoever runs the authority for another one")

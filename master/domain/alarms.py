@@ -12,9 +12,9 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 
+from licensemaster.values.moments import second_text
 from master.domain.overview import LearningView, Overview
 
 CALM_SECONDS = 300.0
@@ -102,7 +102,7 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
 
 
 def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:
-    until = datetime.fromtimestamp(view.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    until = second_text(view.learning.until)
     text = f"the database was restored: until {until} nothing is granted beyond what PBXs prove ({view.learning.why})"
     yield Alarm(AlarmKind.LEARNING, project, text)
     if view.seats_unplaced:

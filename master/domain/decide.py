@@ -479,9 +479,7 @@ class Decider:
             return explanations.local_licenses_only(
                 license_type, terms.pbx, own, in_use=pool.used, pool_id=last.pool_id
             )
-        return explanations.pool_exhausted(
-            license_type, terms.installation, last.installation, pool, pool_id=last.pool_id
-        )
+        return explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
 
     def _companion_used_up(self, license_type: LicenseType, companion: Terms) -> Refusal:
         if not self._lends and companion.sources:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
+from licensemaster.values.moments import second_text
 from master.domain.catalog import Catalog, LicenseType, RequiredOf, Requirement
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.ledger import PoolScore
@@ -224,10 +224,8 @@ def none_installed(license_type: LicenseType, installation: Installation) -> Ref
     )
 
 
-def pool_exhausted(
-    license_type: LicenseType, installation: Installation, last: Installation, pool: PoolScore, *, pool_id: int
-) -> Refusal:
-    """A1: every license is in use; more would help in `installation`, and the pool tried last is that of `last`."""
+def pool_exhausted(license_type: LicenseType, last: Installation, pool: PoolScore, *, pool_id: int) -> Refusal:
+    """A1: every license is in use; the pool tried last is that of `last`."""
     return Refusal(
         reason=RefusalReason.POOL_EXHAUSTED,
         rules=_rules_of_pool(license_type),
@@ -350,7 +348,7 @@ def revoked(license_type: LicenseType, want: Want) -> Refusal:
 def learning(license_type: LicenseType, pbx: Pbx, estate: Estate) -> Refusal:
     """The database was restored: how many licenses are free shows when every lease signed before has ended."""
     assert estate.learning is not None
-    until = datetime.fromtimestamp(estate.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    until = second_text(estate.learning.until)
     return Refusal(
         reason=RefusalReason.LEARNING,
         rules=_rules_of_pool(license_type),

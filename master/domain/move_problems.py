@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import IntEnum
 
+from licensemaster.values.moments import minute_text, second_text
 from master.domain.estate import Device, Estate, License, Pbx
 from master.domain.refusals import MOST_HOLDERS, MOST_NAMED, LicenseRef, TopHolder, Way
 from master.domain.versions import Version
@@ -114,7 +114,7 @@ def release_under_way(item: License) -> MoveRefusal:
 
 def cooling_off(item: License, *, until: float) -> MoveRefusal:
     """It was released without its device's certificate and waits; `until` is UNIX time in seconds."""
-    end = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    end = second_text(until)
     return MoveRefusal(
         problem=MoveProblem.COOLING_OFF,
         rules=("L2", "L3"),
@@ -128,7 +128,7 @@ def use_ended(item: License) -> MoveRefusal:
     """P1, R3: nothing in the agreement ledger entitles to it any more."""
     assert item.agreed is not None
     assert item.agreed.ends_at is not None
-    end = datetime.fromtimestamp(item.agreed.ends_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    end = minute_text(item.agreed.ends_at)
     return MoveRefusal(
         problem=MoveProblem.USE_ENDED,
         rules=("P1", "R3"),

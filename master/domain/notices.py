@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 
+from licensemaster.values.moments import second_text
 from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
@@ -77,7 +77,7 @@ def notices(
         return (Notice(NoticeKind.EXPIRED, f"the lease of {pbx.name} passed its end"),)
     found = []
     if estate.learning is not None and estate.learns(time.ends_by):
-        until = datetime.fromtimestamp(estate.learning.until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        until = second_text(estate.learning.until)
         message = f"the license master was restored; until {until} {pbx.name} gets nothing beyond what it proved"
         found.append(Notice(NoticeKind.LEARNING, message))
     installation = estate.installation_of(pbx)

@@ -12,9 +12,9 @@ just begun to serve knows of nobody's stream, and gives everybody the time to fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 
+from licensemaster.values.moments import second_text
 from master.domain.leases import Lease
 
 RECONNECT_SECONDS = 15.0
@@ -93,4 +93,4 @@ def presence(lease: Lease, stream: Stream | None, vigil: Vigil, *, renew_every_s
 
 def told_at(moment: float) -> str:
     """A moment for people, to the second and not before it."""
-    return datetime.fromtimestamp(int(moment) + 1, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return second_text(int(moment) + 1)

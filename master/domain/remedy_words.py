@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from licensemaster.api_enums import RemedyAction
+from licensemaster.values.moments import second_text
 from master.domain.catalog import Catalog
 from master.domain.refusals import SeatRef, Step, some
 
@@ -41,7 +41,7 @@ def step_in_words(step: Step, catalog: Catalog) -> str:
             return f"wait until {seats} on {step.device} {'comes' if step.quantity == 1 else 'come'} back"
         case RemedyAction.WAIT:
             return (
-                f"wait until {moment(step.until or 0.0)};"
+                f"wait until {second_text(step.until or 0.0)};"
                 " `license-master project end-learning` ends it earlier, and may lend twice"
             )
         case RemedyAction.RENEW_AGREEMENT:
@@ -51,11 +51,6 @@ def step_in_words(step: Step, catalog: Catalog) -> str:
             return "ask `license-master explain`: what would help takes longer to find than a refusal may"
         case RemedyAction.NONE:
             return "the license master knows of nothing that would grant it"
-
-
-def moment(at: float) -> str:
-    """UNIX seconds as they are told."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _correction(step: Step) -> str:

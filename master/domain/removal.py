@@ -6,8 +6,8 @@ Licenses that the project file declares do not: the file has them still.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
+from licensemaster.values.moments import second_text
 from master.domain.estate import Estate
 from master.domain.leases import Lease, LeaseTime, Phase
 
@@ -24,12 +24,12 @@ def in_the_way(
         time: when.
     """
     if estate.learning is not None and estate.learns(time.ends_by):
-        until = _told(estate.learning.until)
+        until = second_text(estate.learning.until)
         yield "project", f"the master learns until {until} what is in use after a restore; nobody knows it yet"
     for pbx in sorted(estate.pbxs.values(), key=lambda one: one.name):
         lease, seats = leases.get(pbx.id), counted.get(pbx.id, 0)
         if seats or (lease is not None and lease.state(time).is_running):
-            until = f" until {_told(lease.ends_at)}" if lease is not None and lease.phase is Phase.OPEN else ""
+            until = f" until {second_text(lease.ends_at)}" if lease is not None and lease.phase is Phase.OPEN else ""
             yield (
                 f"pbxs/{pbx.name}",
                 f"{pbx.name} has a lease{until}, {seats} seats are counted for it; stop it for good, or"
@@ -42,11 +42,8 @@ def in_the_way(
                 f"{item.ref} is bound to {item.device.name}; `license-master license release {item.id}` takes it off",
             )
         elif item.held_until is not None and time.now < item.held_until:
+            until = second_text(item.held_until)
             yield (
                 f"licenses/{item.id}",
-                f"{item.ref} cools off until {_told(item.held_until)}, as its device could not certify that it is free",
+                f"{item.ref} cools off until {until}, as its device could not certify that it is free",
             )
-
-
-def _told(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

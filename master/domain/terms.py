@@ -86,7 +86,7 @@ class TermsBook:
         for companion in license_type.companions:
             at = next((one for one in (pbx, host) if one.device.platform == companion.platform), None)
             if at is not None:
-                found.append(self._companion(self.estate.catalog.types[companion.type], pbx, at, software, kind))
+                found.append(self._companion(self.estate.catalog.types[companion.type], pbx, at, software))
         return tuple(found)
 
     def pools_of(self, pbx: Pbx, type_key: str) -> frozenset[int]:
@@ -146,7 +146,7 @@ class TermsBook:
             companions=companions,
         )
 
-    def _companion(self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version, kind: HolderKind) -> Terms:
+    def _companion(self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version) -> Terms:
         knows_standby = host is pbx or host.standby_for == pbx.name  # only of such are the pools read
         installations = self.estate.sources(pbx, license_type, host=host if knows_standby else pbx)
         sources = tuple(self._sources(license_type, software, installations))

@@ -6,8 +6,8 @@ A file that was imported before changes nothing and is answered alike; another o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
+from licensemaster.values.moments import minute_text
 from master.domain.catalog import Catalog, LicenseName, UnknownLicenseNameError
 from master.domain.estate import License
 from master.domain.leases import LeaseTime
@@ -152,4 +152,4 @@ def _refused(problem: DocumentProblem, detail: str) -> DocumentRefusedError:
 
 
 def _day(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return minute_text(at)

@@ -181,7 +181,7 @@ def spans(work: Workings, subject: Subject, policy: Policy, offer: Offer, months
     if begins is None and offer.days:  # a trial begins with its key (P1)
         begins = work.day
     if begins is None:
-        _not_begun(work, subject, policy)
+        _not_begun(subject, policy)
     start = max(last.term.ends, begins) if last is not None else begins  # M4: nothing before is charged
     if last is not None and start > last.term.ends:
         last = None  # what ended before the first binding is nothing to go on from (M3)
@@ -311,7 +311,7 @@ def _ahead(work: Workings, subject: Subject, policy: Policy, offer: Offer, ends:
     )
 
 
-def _not_begun(work: Workings, subject: Subject, policy: Policy) -> NoReturn:
+def _not_begun(subject: Subject, policy: Policy) -> NoReturn:
     if policy.begins is Begins.FIRST_BINDING:
         refuse(
             AgreementProblem.NEVER_BOUND,

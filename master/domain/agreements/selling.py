@@ -47,7 +47,7 @@ def start_trial(work: Workings, order: StartTrial) -> None:
             subject=subject,
             field="license",
         )
-    counts = _counts(work, product, order.counts)
+    counts = _counts(product, order.counts)
     details = {"product": product.key, "counts": dict(counts), "major": _major(product, order.major)}
     work.write(EntryKind.TRIED, subject, details, reason=f"trial of {product.title}", rules=product.rules)
     work.take_note()
@@ -99,7 +99,7 @@ def buy_product(work: Workings, order: Buy) -> None:
             subject=subject,
             field="id",
         )
-    counts = _counts(work, product, order.counts)
+    counts = _counts(product, order.counts)
     major = _major(product, order.major)
     if holding.is_on_trial and (holding.product, holding.major) != (product.key, major):
         tried = work.book.time.products[holding.product].title
@@ -171,7 +171,7 @@ def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
             subject=holding.subject,
         )
     before = holding.counts_on(work.day)
-    counts = {**before, **_counts(work, product, order.counts)}
+    counts = {**before, **_counts(product, order.counts)}
     smaller = [key for key in before if counts[key] < before[key]]
     if smaller or counts == before:
         had = ", ".join(f"{count} {key}" for key, count in before.items())
@@ -202,7 +202,7 @@ def add_seats(work: Workings, order: AddSeats) -> None:
             rules=product.rules,
             subject=holding.subject,
         )
-    added = _counts(work, product, order.counts)
+    added = _counts(product, order.counts)
     policy = use_policy(work.book, holding, product)
     if policy is not None:
         cover = work.book.cover(holding.subject, policy.key)
@@ -286,7 +286,7 @@ def _bought(work: Workings, id: str, field: str, *kinds: SubjectKind) -> tuple[H
     return holding, product
 
 
-def _counts(work: Workings, product: Product, counts: Mapping[str, int]) -> Mapping[str, int]:
+def _counts(product: Product, counts: Mapping[str, int]) -> Mapping[str, int]:
     for key, count in counts.items():
         if key not in product.counts:
             refuse(

@@ -1,0 +1,15 @@
+"""How a moment is written for people: in UTC, whatever the machine's time zone is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def minute_text(at: float) -> str:
+    """UNIX seconds, to the minute: when something that lasts for days begins or ends."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def second_text(at: float) -> str:
+    """UNIX seconds, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
