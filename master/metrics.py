@@ -186,11 +186,12 @@ class _LostLines(Collector):
 class EstateCollector(Collector):
     """Reads the estates at each scrape."""
 
-    def __init__(self, read: Callable[[], Sequence[Overview]]) -> None:
+    def __init__(self, read: Callable[[], Sequence[Overview] | None]) -> None:
+        """`read` gives None where the database answers, but so much is asked of it that this takes too long."""
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of all projects; only `license_master_up` where the database does not answer."""
+        """The metrics of all projects; only `license_master_up` where the database does not answer, or not in time."""
         up = GaugeMetricFamily("license_master_up", "Whether the database answers.")
         try:
             estates = self._read()
@@ -198,7 +199,7 @@ class EstateCollector(Collector):
             up.add_metric([], 0)
             return [up]
         up.add_metric([], 1)
-        return [up, *_families(estates)]
+        return [up, *_families(estates or ())]
 
     def describe(self) -> Iterable[Metric]:
         """Names only; nothing is read."""

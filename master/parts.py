@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 
@@ -35,6 +35,7 @@ from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
 from master.leasing.periodic import Periodic
 from master.leasing.pulse import Clocks, Pulse
+from master.leasing.questions import QuestionLimits, Questions
 from master.leasing.refused import RefusedBook
 from master.leasing.reports import Reports
 from master.leasing.telling import Teller, TellRound
@@ -43,10 +44,11 @@ from master.leasing.watch import LookRound, WatchHub
 from master.leasing.webhooks import Webhooks
 from master.metrics import EstateCollector, Metrics
 from master.open_files import connections_allowed
+from master.rpc.admission import caller_of_call
 from master.rpc.agreement_service import AgreementService
 from master.rpc.audit_service import AuditService
 from master.rpc.convert.incoming import pbx_name
-from master.rpc.gate import Gate
+from master.rpc.gate import Gate, identity_of_call
 from master.rpc.lease_service import LeaseService
 from master.rpc.license_service import LicenseService
 from master.rpc.metrics_page import MetricsPage
@@ -90,6 +92,7 @@ class Parts:
     signer: Signer
     certificates: Certificates | None
     """None in plain text."""
+    _scraped: asyncio.Future[list[Overview]] | None = field(default=None, init=False)
 
     # --- What keeps time and counts ---------------------------------------------------------------------------------
 
@@ -146,12 +149,18 @@ class Parts:
     @cached_property
     def rehearsals(self) -> Rehearsals:
         """Dry runs, and what is judged before it is written."""
-        return Rehearsals(self.database)
+        return Rehearsals(self.questions)
 
     @cached_property
     def hub(self) -> WatchHub:
         """Who is to be told of what."""
         return WatchHub()
+
+    @cached_property
+    def questions(self) -> Questions:
+        """The database as those see it who ask, and who change something else than leases."""
+        limits = QuestionLimits(self.settings.caller_questions_max, self.settings.questions_max)
+        return Questions(self.database, caller=_caller, limits=limits)
 
     @cached_property
     def committer(self) -> Committer:
@@ -182,6 +191,7 @@ class Parts:
         """Every verb of leasing."""
         return LicenseMaster(
             database=self.database,
+            questions=self.questions,
             rehearsals=self.rehearsals,
             estates=self.estates,
             committer=self.committer,
@@ -221,7 +231,7 @@ class Parts:
     def licenses(self) -> Licenses:
         """Licenses, and the keys behind them."""
         return Licenses(
-            database=self.database,
+            database=self.questions,
             rehearsals=self.rehearsals,
             estates=self.estates,
             hub=self.hub,
@@ -236,7 +246,7 @@ class Parts:
     def agreements(self) -> Agreements:
         """Agreements over time, and their ledger."""
         return Agreements(
-            database=self.database,
+            database=self.questions,
             rehearsals=self.rehearsals,
             estates=self.estates,
             hub=self.hub,
@@ -299,7 +309,7 @@ class Parts:
     def usage(self) -> UsageRound:
         """Writes the usage history."""
         return UsageRound(
-            database=self.database,
+            database=self.questions,
             estates=self.estates,
             book=self.refused,
             lease_time=self.lease_time,
@@ -324,7 +334,7 @@ class Parts:
     def alarms(self) -> AlarmRound:
         """Notices what webhooks are to be told."""
         return AlarmRound(
-            database=self.database,
+            database=self.questions,
             estates=self.estates,
             lease_time=self.lease_time,
             tell=self.telling.look,
@@ -402,9 +412,9 @@ class Parts:
             status_service=StatusService(
                 self.master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
             ),
-            audit_service=AuditService(Audit(self.database), signer=self.signer, clock=self.clock),
+            audit_service=AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
             plan_service=PlanService(self.master),
-            report_service=ReportService(Reports(self.database, self.estates, self.lease_time)),
+            report_service=ReportService(Reports(self.questions, self.estates, self.lease_time)),
             webhook_service=WebhookService(self._webhooks),
             agreement_service=AgreementService(self.agreements),
             metrics=self.metrics,
@@ -422,7 +432,7 @@ class Parts:
     @cached_property
     def _webhooks(self) -> Webhooks:
         return Webhooks(
-            database=self.database,
+            database=self.questions,
             estates=self.estates,
             teller=self.teller,
             clock=self.clock,
@@ -439,13 +449,32 @@ class Parts:
             return None
         loop = asyncio.get_running_loop()
 
-        def read() -> list[Overview]:
-            return asyncio.run_coroutine_threadsafe(self.master.overviews(), loop).result(_SCRAPE_TIMEOUT_SECONDS)
+        async def overviews() -> list[Overview]:
+            """Scrapes that come while one is answered get the same answer."""
+            if self._scraped is None or self._scraped.done():
+                self._scraped = asyncio.ensure_future(self.master.overviews())
+            return await asyncio.shield(self._scraped)
+
+        def read() -> list[Overview] | None:
+            reading = asyncio.run_coroutine_threadsafe(overviews(), loop)
+            try:
+                return reading.result(_SCRAPE_TIMEOUT_SECONDS)
+            except TimeoutError:
+                reading.cancel()
+                if self.pulse.there.is_set():
+                    return None
+                raise
 
         self.metrics.registry.register(EstateCollector(read))
         return MetricsPage(
             self.settings.metrics_listen, self.metrics, certificates=self.certificates, clock=self.clocks.wall
         )
+
+
+def _caller() -> str:
+    """Who makes the call that is being served; nobody where the master does something by itself."""
+    identity = identity_of_call.get()
+    return identity.uri if identity is not None else caller_of_call.get("")
 
 
 def learnings_of(

@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     """Open streams of one certificate's name. Not in plain text."""
     caller_calls_max: Annotated[int, Field(ge=1)] = 100
     """Calls of one certificate's name at a time, besides streams. Not in plain text."""
+    caller_questions_max: Annotated[int, Field(ge=1)] = 16
+    """Questions of one caller under way: lists, plans, reports, exports; they are answered one after the other."""
+    questions_max: Annotated[int, Field(ge=1)] = 128
+    """The same of all callers. Leases wait for none of them."""
     refused_calls_per_second: Annotated[float, Field(ge=0.1)] = 5
     """Calls that are refused for a certificate alone, on average over ten seconds: of one that was revoked or ended, or
     from one address where it names nobody. Further ones are told when to come back. Not in plain text."""

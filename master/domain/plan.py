@@ -7,7 +7,7 @@ everyone ask anew, `forecast.py` puts before and after side by side, `advice.py`
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from master.domain import advice as say
@@ -28,7 +28,7 @@ from master.domain.forecast import (
 from master.domain.move_problems import MoveRefusal
 from master.domain.overview import PoolUse
 from master.domain.refusals import MOST_HOLDERS, LicenseRef, TopHolder
-from master.domain.replay import Question, RefusedSeats, Replay, SeatName, ask_anew, grouped, questions, wanted
+from master.domain.replay import Question, RefusedSeats, Replay, SeatName, always, ask_anew, grouped, questions, wanted
 from master.domain.seats import Seat
 from master.domain.versions import Version
 
@@ -74,8 +74,8 @@ class Plan:
     advice: tuple[Advice, ...]
 
 
-def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
-    """What would happen if these changes were made, one after the other.
+def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Callable[[], None] = always) -> Plan:
+    """What would happen if these changes were made, one after the other; `go_on` is called now and then, and may raise.
 
     Raises:
         PlanInvalidError: a change is wrong in itself.
@@ -84,13 +84,13 @@ def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
     then = planned(before, changes, software=situation.software, devices=situation.devices, now=situation.now)
     after = then.estate
     held = questions(before.catalog, situation.seats)
-    replay = ask_anew(after, held, software=then.software, wants=then.wants, now=then.now)
+    replay = ask_anew(after, held, software=then.software, wants=then.wants, now=then.now, go_on=go_on)
     limits = limit_forecasts(before, then, software_before=situation.software)
     pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))
     features = tuple(feature_forecasts(before, after))
     in_use = tuple(_in_use(situation, after, pools, ended=then.ended))
     leaving = {before.pool_ids[_pool_of(before, one)] for one in pools if one.to_return}
-    refused = grouped(replay, already=_already(situation, then, replay, held), leaving=leaving, now=then.now)
+    refused = grouped(replay, already=_already(situation, then, replay, held, go_on), leaving=leaving, now=then.now)
     obstacles = (*then.obstacles, *in_use)
     ended = [item for item in before.licenses if item.id in then.ended]
     too_old = too_old_for_the_pool(before, then, software_before=situation.software)
@@ -123,12 +123,14 @@ def plan(situation: Situation, changes: Sequence[PlannedChange]) -> Plan:
     )
 
 
-def _already(situation: Situation, then: Planned, replay: Replay, held: Sequence[Question]) -> frozenset[SeatName]:
+def _already(
+    situation: Situation, then: Planned, replay: Replay, held: Sequence[Question], go_on: Callable[[], None]
+) -> frozenset[SeatName]:
     """Seats that would be refused without the changes too, but for those of PBXs that are to run something else."""
     concerned = [one for one in replay.refused if one.before is not None and one.pbx_id not in then.upgraded]
     if not concerned:
         return frozenset()
-    today = ask_anew(situation.estate, held, software=situation.software)
+    today = ask_anew(situation.estate, held, software=situation.software, go_on=go_on)
     return frozenset(one.name for one in today.refused) & frozenset(one.name for one in concerned)
 
 

@@ -9,7 +9,7 @@ Not known of a seat is which version its application had (B8); it is taken to be
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import chain, groupby
@@ -98,6 +98,10 @@ def questions(catalog: Catalog, seats: Iterable[Seat]) -> list[Question]:
     return list(merge(*(sorted(of_pbx) for of_pbx in held.values())))
 
 
+def always() -> None:
+    """Go on, whatever happens."""
+
+
 def ask_anew(
     estate: Estate,
     held: Sequence[Question],
@@ -105,6 +109,7 @@ def ask_anew(
     software: Mapping[int, Version],
     wants: Mapping[int, Sequence[Want]] | None = None,
     now: float = 0.0,
+    go_on: Callable[[], None] = always,
 ) -> Replay:
     """Ask for every seat again, on a ledger of its own.
 
@@ -114,6 +119,7 @@ def ask_anew(
         software: what PBXs run, by PBX id; the estate's word holds for the others.
         wants: what is asked for on top, by PBX id.
         now: UNIX time in seconds, for what is said of uses that have ended.
+        go_on: called before each PBX; may raise, where nobody waits for it any more.
     """
     ledger = Ledger(pbx_wide=estate.catalog.pbx_wide_types)
     for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
@@ -121,6 +127,7 @@ def ask_anew(
     book, deciders, answers = TermsBook(replace(estate, learning=None)), dict[int, Decider](), list[Asked]()
     on_top = _on_top(estate.catalog, wants or {})
     for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):
+        go_on()
         if pbx_id not in deciders:
             pbx = estate.pbxs[pbx_id]
             deciders[pbx_id] = Decider(book, ledger, pbx, software.get(pbx_id, pbx.software), LeaseTime.at(now))

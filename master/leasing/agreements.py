@@ -31,7 +31,7 @@ from master.leasing.reading import read_estate
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store import agreements as store
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 from master.store.licenses import projects_with_ended_use
 from master.store.rehearsal import Rehearsals
 
@@ -45,7 +45,7 @@ class Agreements:
     def __init__(
         self,
         *,
-        database: Database,
+        database: Transactions,
         rehearsals: Rehearsals,
         estates: Estates,
         hub: WatchHub,

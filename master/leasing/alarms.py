@@ -18,7 +18,7 @@ from master.leasing.estates import Estates
 from master.leasing.periodic import Periodic
 from master.leasing.reading import read_overviews
 from master.store import webhooks as store
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 from master.store.licenses import lock_project
 
 _log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class AlarmRound(Periodic):
     def __init__(
         self,
         *,
-        database: Database,
+        database: Transactions,
         estates: Estates,
         lease_time: Callable[[], LeaseTime],
         tell: Callable[[], Awaitable[None]],

@@ -39,7 +39,7 @@ from master.leasing.requests import RequestIdTakenError
 from master.store import claims as claim_store
 from master.store import projects as store
 from master.store.agreements import last_number
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.queries import leases_of_project
 from master.store.rehearsal import Rehearsals
@@ -98,7 +98,7 @@ class _ProjectMovedError(Exception):
 
 
 async def apply_project(
-    database: Database, rehearsals: Rehearsals, request: ApplyProject, estates: Estates, time: LeaseTime
+    database: Transactions, rehearsals: Rehearsals, request: ApplyProject, estates: Estates, time: LeaseTime
 ) -> Applied:
     """Apply a project; a dry run changes nothing.
 

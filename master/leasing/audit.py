@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from master.domain.audit import ChainEnd, ChainWalk, Defect, DefectKind, Record, genesis
 from master.leasing.reading import UnknownProjectError
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 from master.store.events import StoredChain, hash_of_event, read_records, stored_chain
 from master.store.projects import all_project_names
 
@@ -56,7 +56,7 @@ class Export:
 class Audit:
     """The chains of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Transactions) -> None:
         self._database = database
 
     async def verify_all(self) -> list[Verified]:

@@ -22,7 +22,7 @@ from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store import licenses as store
 from master.store import queries
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 from master.store.rehearsal import Rehearsals
 
 _log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class Licenses:
     def __init__(
         self,
         *,
-        database: Database,
+        database: Transactions,
         rehearsals: Rehearsals,
         estates: Estates,
         hub: WatchHub,

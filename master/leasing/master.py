@@ -1,6 +1,6 @@
 """The license master as its services see it: every verb once, without transport.
 
-Changes go through the committer; questions are read from the database; streams are told by the hub.
+Leases go through the committer; what else is asked and changed, through `questions`; streams are told by the hub.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from master.leasing.learning import Learnings
 from master.leasing.lines import Line, Lines
 from master.leasing.pairs import read_pairs
 from master.leasing.planning import plan_changes
+from master.leasing.questions import Questions
 from master.leasing.refused import RefusedBook
 from master.leasing.removal import Deleted, DeleteProject, remove_project
 from master.leasing.requests import (
@@ -89,6 +90,7 @@ class LicenseMaster:
         self,
         *,
         database: Database,
+        questions: Questions,
         rehearsals: Rehearsals,
         estates: Estates,
         committer: Committer,
@@ -101,6 +103,7 @@ class LicenseMaster:
         lines: Lines,
     ) -> None:
         self._database = database
+        self._questions = questions
         self._rehearsals = rehearsals
         self._estates = estates
         self._committer = committer
@@ -290,7 +293,7 @@ class LicenseMaster:
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
         """
-        applied = await apply_project(self._database, self._rehearsals, request, self._estates, self._lease_time())
+        applied = await apply_project(self._questions, self._rehearsals, request, self._estates, self._lease_time())
         if applied.changes and not request.dry_run:
             self._hub.wake_all()
             for warning in applied.warnings:
@@ -310,7 +313,7 @@ class LicenseMaster:
             return await self._rehearsals.run(
                 request.name, lambda tx: remove_project(tx, request, estates, time), seats_of=of_no_pbx
             )
-        deleted = await self._database.transact(lambda tx: remove_project(tx, request, self._estates, time))
+        deleted = await self._questions.transact(lambda tx: remove_project(tx, request, self._estates, time))
         self._hub.wake_all()
         _log.warning("project deleted", project=request.name, reason=request.reason)
         return deleted
@@ -321,14 +324,14 @@ class LicenseMaster:
         Raises:
             reading.UnknownProjectError: there is none.
         """
-        stored = await self._database.read(lambda tx: projects.load_project(tx, name, self._estates.catalogs))
+        stored = await self._questions.read(lambda tx: projects.load_project(tx, name, self._estates.catalogs))
         if stored is None:
             raise reading.UnknownProjectError(name)
         return stored
 
     async def list_projects(self, *, after: str, limit: int, only: str | None = None) -> list[str]:
         """Project names, sorted; `only` for somebody who may know of one."""
-        return await self._database.read(lambda tx: projects.project_names(tx, after=after, limit=limit, only=only))
+        return await self._questions.read(lambda tx: projects.project_names(tx, after=after, limit=limit, only=only))
 
     # --- Standby ----------------------------------------------------------------------------------------------------
 
@@ -343,7 +346,7 @@ class LicenseMaster:
             found = read_pairs(tx, estate, time)
             return estate, [one for one in found if pbx in ("", one.standby.name, one.primary.name)]
 
-        return await self._database.read(look)
+        return await self._questions.read(look)
 
     async def stands_in(self, standby: PbxName, primary: PbxName) -> bool:
         """Whether one PBX is configured to stand in for another; no, where either does not exist."""
@@ -373,7 +376,7 @@ class LicenseMaster:
 
         report = await self._rehearsals.run(name.project, work, seats_of=of_pair(name.pbx))
         event = drilled_event(report, caller=caller, now=time.now)
-        await self._database.transact(lambda tx: write_events(tx, [event]))
+        await self._questions.transact(lambda tx: write_events(tx, [event]))
         _log.info("standby drilled", standby=str(name), passed=report.passed)
         return report
 
@@ -382,12 +385,12 @@ class LicenseMaster:
     async def overview(self, project: str) -> Overview:
         """A project at a glance."""
         time = self._lease_time()
-        return await self._database.read(lambda tx: reading.read_overview(tx, self._estates, project, time))
+        return await self._questions.read(lambda tx: reading.read_overview(tx, self._estates, project, time))
 
     async def overviews(self) -> list[Overview]:
         """All projects at a glance."""
         time = self._lease_time()
-        return await self._database.read(lambda tx: reading.read_overviews(tx, self._estates, time))
+        return await self._questions.read(lambda tx: reading.read_overviews(tx, self._estates, time))
 
     async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
         """What would happen if these changes were made.
@@ -396,7 +399,7 @@ class LicenseMaster:
             reading.UnknownProjectError: there is no such project.
             PlanInvalidError: a change is wrong in itself.
         """
-        return await plan_changes(self._database, self._estates, project, changes, self._lease_time())
+        return await plan_changes(self._questions, self._estates, project, changes, self._lease_time())
 
     async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
         """PBXs by name, and how their leases stand."""
@@ -408,7 +411,7 @@ class LicenseMaster:
             pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
             return estate, reading.read_lease_views(tx, estate, pbxs, time)
 
-        return await self._database.read(look)
+        return await self._questions.read(look)
 
     async def list_seats(
         self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
@@ -430,7 +433,7 @@ class LicenseMaster:
             chosen = queries.SeatFilter(pbx_ids=ids, license_type=key, holder=which.holder or None)
             return estate, queries.list_seats(tx, chosen, after=after, limit=limit)
 
-        return await self._database.read(look)
+        return await self._questions.read(look)
 
     async def list_events(
         self, project: str, which: queries.EventFilter, *, before: int | None, limit: int
@@ -446,12 +449,12 @@ class LicenseMaster:
                 self._estates.find(tx, PbxName(project, which.pbx))
             return found
 
-        return await self._database.read(look)
+        return await self._questions.read(look)
 
     async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> reading.Explained:
         """What acquiring would answer now, and why."""
         time = self._lease_time()
-        return await self._database.read(
+        return await self._questions.read(
             lambda tx: reading.explain(tx, self._estates, name, wants, software=software, time=time)
         )
 

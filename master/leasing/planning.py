@@ -1,12 +1,12 @@
 """Reads what a plan needs, on one consistent state, and has it worked out beside everything else.
 
-The deciding takes seconds for a hundred thousand seats, so it runs in a thread of its own, after the transaction. Seats
-are read in pages, so that calls served by the same event loop get their turn in between.
+The deciding takes seconds for a hundred thousand seats, so it runs in a thread of its own, after the transaction, one
+plan at a time, and ends with the call that asked for it. Seats are read in pages, so that calls served by the same
+event loop get their turn in between.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 from master.domain.agreements.checking import free_upgrades
@@ -17,16 +17,17 @@ from master.domain.plan import Plan, Situation, plan
 from master.domain.seats import Seat
 from master.leasing.estates import Estates
 from master.leasing.ledger import known_now
+from master.leasing.questions import Questions
 from master.leasing.reading import read_estate
 from master.store import projects, queries
-from master.store.database import Database, Tx
+from master.store.database import Tx
 from master.store.seats import revoked_seats
 
 _PAGE_SEATS = 5_000
 
 
 async def plan_changes(
-    database: Database, estates: Estates, project: str, changes: Sequence[PlannedChange], time: LeaseTime
+    questions: Questions, estates: Estates, project: str, changes: Sequence[PlannedChange], time: LeaseTime
 ) -> Plan:
     """What would happen if these changes were made.
 
@@ -34,8 +35,10 @@ async def plan_changes(
         UnknownProjectError: there is no such project.
         PlanInvalidError: a change is wrong in itself.
     """
-    situation = await database.read(lambda tx: _situation(tx, estates, project, time))
-    return await asyncio.to_thread(plan, situation, changes)
+    return await questions.work_out(
+        lambda tx: _situation(tx, estates, project, time),
+        lambda situation, go_on: plan(situation, changes, go_on=go_on),
+    )
 
 
 def _situation(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Situation:

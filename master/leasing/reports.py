@@ -13,7 +13,7 @@ from master.leasing.estates import Estates
 from master.leasing.reading import read_estate, read_overview
 from master.store import queries
 from master.store import usage as store
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 
 DENIED_MAX = 1000
 
@@ -36,7 +36,7 @@ class UsageReport:
 
 
 class Reports:
-    def __init__(self, database: Database, estates: Estates, lease_time: Callable[[], LeaseTime]) -> None:
+    def __init__(self, database: Transactions, estates: Estates, lease_time: Callable[[], LeaseTime]) -> None:
         self._database = database
         self._estates = estates
         self._lease_time = lease_time

@@ -19,7 +19,7 @@ from master.leasing.periodic import Periodic
 from master.leasing.reading import read_overviews
 from master.leasing.refused import Refused, RefusedBook, RefusedPage
 from master.store import usage as store
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 
 _log = structlog.get_logger(__name__)
 _JUDGED_AT_ONCE_MAX = 5_000
@@ -32,7 +32,7 @@ class UsageRound(Periodic):
     def __init__(
         self,
         *,
-        database: Database,
+        database: Transactions,
         estates: Estates,
         book: RefusedBook,
         lease_time: Callable[[], LeaseTime],

@@ -16,7 +16,7 @@ from master.leasing.reading import read_estate
 from master.leasing.requests import RequestIdTakenError
 from master.leasing.telling import ReceiverLostError, Teller
 from master.store import webhooks as store
-from master.store.database import Database, Tx
+from master.store.database import Transactions, Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
 from master.store.projects import lock_for_apply
 
@@ -67,7 +67,7 @@ class Webhooks:
     def __init__(
         self,
         *,
-        database: Database,
+        database: Transactions,
         estates: Estates,
         teller: Teller,
         clock: Callable[[], float],

@@ -41,6 +41,8 @@ _WAIT_MAX_SECONDS = 2.0
 """The longest that passes between two attempts to reach a server that is away."""
 _IDLE_MAX = 4
 _MORE_MAX = 4
+QUESTIONS_MAX = 2
+"""How many of them may be used to ask: the others are kept for leases."""
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _STATEMENT_LATER_SECONDS = 1.0
@@ -121,13 +123,22 @@ class Connections:
         """To be kept while a connection is used."""
         return Patience(raw, self._timeout_seconds)
 
+    @property
+    def begin_to_read(self) -> str:
+        """Begins a transaction that sees one state; the server ends a statement that nobody waits for any more."""
+        return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._statement_timeout}"
+
+    @property
+    def _statement_timeout(self) -> str:
+        return f"SET LOCAL statement_timeout = '{self._timeout_seconds + _STATEMENT_LATER_SECONDS:.1f}s'"
+
     def begin_to_change(self, raw: Raw) -> str:
         """Begins a transaction that takes locks, which are let go whatever becomes of us.
 
         Where something between the two keeps the connection open, the server never hears that it was given up: it waits
         for a lock, and then for us to go on, even in the middle of a statement, where it does not count as idle.
         """
-        begin = f"BEGIN; SET LOCAL statement_timeout = '{self._timeout_seconds + _STATEMENT_LATER_SECONDS:.1f}s'"
+        begin = f"BEGIN; {self._statement_timeout}"
         if raw.get_server_version() >= _KNOWS_TRANSACTION_TIMEOUT:
             begin += f"; SET LOCAL transaction_timeout = '{self._timeout_seconds * _TRANSACTION_TIMES:.1f}s'"
         return begin

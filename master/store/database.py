@@ -1,4 +1,5 @@
-"""One database, SQLite or PostgreSQL, behind two verbs: `transact` changes it, `read` looks.
+"""One database, SQLite or PostgreSQL, behind three verbs: `transact` changes it, `read` looks, `ask` does so
+for others.
 
 What `transact` promises, on both, each with a test in tests/store/test_database.py:
 
@@ -6,6 +7,11 @@ What `transact` promises, on both, each with a test in tests/store/test_database
 - When `transact` returns, the work MUST survive the loss of the process.
 - Two transactions that lock the same row MUST run one after the other.
 - A failure MUST be raised as a `StorageError` that says whether trying again can help.
+
+What is asked with `ask`, likewise:
+
+- However many ask, and however long it takes, `transact` and `read` MUST NOT wait for them: those are for leases.
+- What is asked and given up MUST end at its next statement, and its connection MUST serve the next who asks.
 
 Work is a plain function over a `Tx`, written once. SQLite runs it on the one writer thread; PostgreSQL runs it over an
 asynchronous connection, in the greenlet bridge that SQLAlchemy provides for that.
@@ -15,15 +21,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from master.store.problems import StorageError, StorageProblem
 from master.store.sqlite_file import Use
+from master.store.stopping import Stop
 from master.store.urls import parse_url
 
-__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Tx", "open_database"]
+__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "open_database"]
 T = TypeVar("T")
 Row = Sequence[Any]
 
@@ -36,8 +43,15 @@ class Tx(ABC):
     locks the rows that are read, where the database does not lock as a whole.
     """
 
-    connection: Connection
-    """For statements that are built, off the hot path."""
+    def __init__(self, connection: Connection, stop: Stop) -> None:
+        self._connection = connection
+        self._stop = stop
+
+    @property
+    def connection(self) -> Connection:
+        """For statements that are built, off the hot path."""
+        self._stop.check()
+        return self._connection
 
     @abstractmethod
     def rows(self, statement: str, *values: Any) -> list[Row]:
@@ -60,6 +74,16 @@ class Tx(ABC):
         """Run a statement that only takes locks; nothing to do where the database has none, or nothing is changed."""
 
 
+class Transactions(Protocol):
+    """Where work is done: a database, or what stands before it."""
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """As `Database.transact`."""
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """As `Database.read`."""
+
+
 class Database(ABC):
     """A database to keep things in."""
 
@@ -77,6 +101,14 @@ class Database(ABC):
     @abstractmethod
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run work that changes nothing, on one consistent state.
+
+        Raises:
+            StorageError: it could not be done.
+        """
+
+    @abstractmethod
+    async def ask(self, work: Callable[[Tx], T]) -> T:
+        """As `read`, for what may be much and long: they wait for each other, and delay nothing else.
 
         Raises:
             StorageError: it could not be done.

@@ -13,13 +13,15 @@ import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from master.attempts import Attempts
-from master.store.connections import COMMIT, WHICH, Connections, Patience
+from master.store.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, Patience
 from master.store.database import Database, Row, Tx
 from master.store.problems import AllInUseError, StorageError, UnstorableError, is_of_value, storage_error
 from master.store.sqlite_file import Use
+from master.store.stopping import Stop, until_ended
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
@@ -30,6 +32,7 @@ _FAILURES = (
     asyncpg.InternalClientError,
     DBAPIError,
     AllInUseError,
+    PoolTimeoutError,
     OSError,
 )
 _LOST = (
@@ -39,14 +42,13 @@ _LOST = (
     asyncpg.ReadOnlySQLTransactionError,  # it was the one to write to, and is no more
 )
 _BROKEN = (*_LOST, asyncio.CancelledError)
-_BEGIN_TO_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WAIT_MAX_SECONDS = 2.0
 """The longest that passes between two attempts to commit where none comes through."""
 
 
 class _PostgresTx(Tx):
-    def __init__(self, connection: Connection, patience: Patience, *, read_only: bool) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, patience: Patience, stop: Stop, *, read_only: bool) -> None:
+        super().__init__(connection, stop)
         self._patience = patience
         self._read_only = read_only
         self._adapted: Any = connection.connection.dbapi_connection
@@ -58,6 +60,7 @@ class _PostgresTx(Tx):
         return result
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
+        self._stop.check()
         text = _for_postgres(statement)
         return self.await_(lambda raw: raw.fetch(text, *values))
 
@@ -89,6 +92,7 @@ class PostgresDatabase(Database):
         self._commits = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
         """A commit that waits for a replica that is gone keeps its connection's place at the server."""
         self._changing: set[asyncio.Task[Any]] = set()
+        self._asking = asyncio.Semaphore(QUESTIONS_MAX)
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         # Whoever gives up waiting does not break off a commit: the driver would cancel it (see `connections`).
@@ -99,6 +103,11 @@ class PostgresDatabase(Database):
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._run(work, read_only=True)
+
+    async def ask(self, work: Callable[[Tx], T]) -> T:
+        stop = Stop()
+        async with self._asking:  # not broken off within a statement: that costs the connection
+            return await until_ended(asyncio.ensure_future(self._run(work, read_only=True, stop=stop)), stop)
 
     async def verify(self) -> None:
         identity = await self.read(lambda tx: str(tx.rows(WHICH)[0][0]))
@@ -115,30 +124,30 @@ class PostgresDatabase(Database):
         await asyncio.gather(*self._changing, return_exceptions=True)
         await self._connections.engine.dispose()
 
-    async def _run(self, work: Callable[[Tx], T], *, read_only: bool) -> T:
+    async def _run(self, work: Callable[[Tx], T], *, read_only: bool, stop: Stop | None = None) -> T:
         try:
             async with self._connections.connection() as connection:
                 with nullcontext() if read_only else self._commits.attempt(*_LOST):
-                    return await self._run_on(connection, work, read_only)
+                    return await self._run_on(connection, work, stop or Stop(), read_only=read_only)
         except _FAILURES as error:
             raise storage_error(error) from error
 
-    async def _run_on(self, connection: AsyncConnection, work: Callable[[Tx], T], read_only: bool) -> T:
+    async def _run_on(self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop, *, read_only: bool) -> T:
         try:
-            return await connection.run_sync(lambda plain: self._transaction(plain, work, read_only))
+            return await connection.run_sync(lambda plain: self._transaction(plain, work, stop, read_only=read_only))
         except _BROKEN as error:
             await connection.invalidate()
             if not isinstance(error, asyncio.CancelledError):
                 self._connections.distrust()
             raise
 
-    def _transaction(self, plain: Connection, work: Callable[[Tx], T], read_only: bool) -> T:
+    def _transaction(self, plain: Connection, work: Callable[[Tx], T], stop: Stop, *, read_only: bool) -> T:
         raw = plain.connection.driver_connection
         assert raw is not None
-        begin = _BEGIN_TO_READ if read_only else self._connections.begin_to_change(raw)
+        begin = self._connections.begin_to_read if read_only else self._connections.begin_to_change(raw)
         patience = self._connections.patience(raw)
         try:
-            return _transaction(_PostgresTx(plain, patience, read_only=read_only), begin, work)
+            return _transaction(_PostgresTx(plain, patience, stop, read_only=read_only), begin, work)
         except Exception as error:
             if raw.is_closed():  # given up between two statements, the driver fails as it happens to
                 raise asyncpg.InterfaceError("the connection was given up") from error

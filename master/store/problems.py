@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 import asyncpg
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 
 class StorageProblem(Enum):
@@ -83,7 +84,7 @@ def storage_error(error: BaseException) -> Exception:
         return error
     if isinstance(cause, StorageError):  # and for the time being nobody tries again
         return StorageError(cause.problem, cause.detail)
-    if isinstance(error, AllInUseError):
+    if isinstance(error, AllInUseError | PoolTimeoutError):
         return StorageError(StorageProblem.STORAGE_BUSY)
     text = str(original)
     if is_of_value(cause):

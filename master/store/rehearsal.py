@@ -19,9 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from master.store import tables as t
-from master.store.database import Database, Row, Tx
+from master.store.database import Row, Transactions, Tx
 from master.store.problems import storage_error
 from master.store.sqlite import SqliteTx
+from master.store.stopping import Stop
 
 T = TypeVar("T")
 SeatsOf = Callable[[Tx, int], Sequence[int]]
@@ -50,7 +51,7 @@ class ProjectCopy:
 class Rehearsals:
     """Does work on copies, one at a time, so that all dry runs together hold one copy and one thread."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Transactions) -> None:
         self._database = database
         self._turn = asyncio.Semaphore(1)
 
@@ -100,7 +101,7 @@ def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
     try:
         with _ENGINE.connect() as connection:
             t.metadata.create_all(connection, checkfirst=False)
-            tx = SqliteTx(connection)
+            tx = SqliteTx(connection, Stop())
             tx.rows("PRAGMA foreign_keys=ON")
             tx.rows("BEGIN")
             for table, rows in copy.rows:

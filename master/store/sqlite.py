@@ -1,4 +1,4 @@
-"""A SQLite file as a database: one writer thread, one reader thread, and the file looked after (`sqlite_file`)."""
+"""A SQLite file as a database: one writer thread, two that read, and the file looked after (`sqlite_file`)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from sqlalchemy.pool import NullPool
 from master.store.database import Database, Row, Tx
 from master.store.problems import StorageError, StorageProblem, storage_error
 from master.store.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
+from master.store.stopping import GivenUpError, Stop, until_ended
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _LOCKING = re.compile(r" FOR UPDATE OF \w+$")
 _WRITE_AHEAD = "PRAGMA journal_mode=WAL"
 """Changes the file: for who writes to it, not for who looks whose it is."""
+_LOOK_STEPS = 100_000
+"""After how many steps of SQLite, a few milliseconds, a statement looks whether it was given up."""
 
 
 def sqlite_engine(url: URL) -> Engine:
@@ -74,17 +77,19 @@ def made_file(url: URL) -> Path:
 class SqliteTx(Tx):
     """A transaction over one connection, begun and ended by hand."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, stop: Stop) -> None:
+        super().__init__(connection, stop)
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
         self._raw = raw
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
+        self._stop.check()
         plain = [json.dumps(value) if isinstance(value, list) else value for value in values]
         return self._raw.execute(_for_sqlite(statement), plain).fetchall()
 
     def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
+        self._stop.check()
         return self._raw.execute(_for_sqlite(statement), (json.dumps(pairs),)).fetchall()
 
     def many(self, statement: str, rows: Sequence[Row]) -> None:
@@ -107,7 +112,7 @@ class SqliteTx(Tx):
 
 
 class SqliteDatabase(Database):
-    """A file; one writer thread, one reader thread."""
+    """A file; one writer thread, one reader thread, and one for whoever asks."""
 
     is_shared = False
 
@@ -119,6 +124,8 @@ class SqliteDatabase(Database):
         _tune_sqlite(self._engine)
         self._writer = _SqliteThread(self, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
         self._reader = _SqliteThread(self, "BEGIN", "database-reader")
+        self._asked = _SqliteThread(self, "BEGIN", "database-questions")
+        self._asking = asyncio.Lock()
 
     @property
     def read_by_others(self) -> bool:
@@ -137,9 +144,15 @@ class SqliteDatabase(Database):
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._reader.run(work)
 
+    async def ask(self, work: Callable[[Tx], T]) -> T:
+        stop = Stop()
+        async with self._asking:
+            return await until_ended(asyncio.ensure_future(self._asked.run(work, stop)), stop)
+
     async def close(self) -> None:
         self._writer.close()
         self._reader.close()
+        self._asked.close()
         self._engine.dispose()
         self._opened.close()
 
@@ -155,17 +168,20 @@ class _SqliteThread:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
 
-    async def run(self, work: Callable[[Tx], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work)
+    async def run(self, work: Callable[[Tx], T], stop: Stop | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work, stop)
 
     def close(self) -> None:
         self._executor.submit(self._disconnect).result()
         self._executor.shutdown()
 
-    def _transaction(self, work: Callable[[Tx], T]) -> T:
+    def _transaction(self, work: Callable[[Tx], T], stop: Stop | None) -> T:
         try:
             self._file.check()
-            result = self._committed(SqliteTx(self._connected()), work)
+            tx = SqliteTx(self._connected(), stop or Stop())
+            if stop is not None:
+                tx._raw.set_progress_handler(lambda: stop.is_set, _LOOK_STEPS)
+            result = self._committed(tx, work)
             self._file.check()  # nothing is answered for what went into a file that nobody finds again
             return result
         except ReplacedError as error:
@@ -173,6 +189,8 @@ class _SqliteThread:
         except (OverflowError, UnicodeEncodeError) as error:
             raise storage_error(error) from error
         except (sqlite3.Error, DBAPIError) as error:
+            if stop is not None and stop.is_set:
+                raise GivenUpError from error
             self._disconnect()
             raise storage_error(error) from error
 
@@ -191,7 +209,7 @@ class _SqliteThread:
                 self._file.has_committed()
         except BaseException:
             if tx._raw.in_transaction:
-                tx.rows("ROLLBACK")
+                tx._raw.execute("ROLLBACK")
             raise
         return result
 

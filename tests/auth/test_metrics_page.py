@@ -23,6 +23,7 @@ from master.rpc.metrics_page import MetricsPage
 from master.rpc.open_connections import ConnectionBounds
 from master.settings import load_settings
 from tests.auth.pki import Papers, Pki
+from tests.support.asking import all_asked
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess
 
@@ -160,3 +161,17 @@ def _connected(port: int, from_address: str, count: int) -> list[socket.socket]:
 
 def _denied(metrics: Metrics, reason: str) -> float:
     return metrics.registry.get_sample_value("license_master_calls_denied_total", {"reason": reason}) or 0
+
+
+async def test_scrapes_that_have_no_turn_in_time_say_that_the_database_is_there(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    papers = pki.papers("metrics/prometheus")
+    async with all_asked(secured.running.database):
+        pages = await asyncio.gather(*(_scrape(secured, papers, pki, tmp_path) for _ in range(4)))
+        assert all(code == 200 and "license_master_up 1.0" in page for code, page in pages)
+        assert not any("license_master_pool_capacity{" in page for _, page in pages)
+        asking = [task for task in asyncio.all_tasks() if "LicenseMaster.overviews" in repr(task)]
+        assert len(asking) == 1, "they wait for one answer"
+    _, page = await _scrape(secured, papers, pki, tmp_path)
+    assert "license_master_pool_capacity{" in page

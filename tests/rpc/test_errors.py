@@ -52,6 +52,7 @@ from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError
 from master.store.problems import AllInUseError, UnstorableError
 from master.store.sqlite_file import InUseError, ReplacedError
+from master.store.stopping import GivenUpError
 
 CODE = grpc.StatusCode
 UNPROVEN = (
@@ -112,6 +113,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
 ]
 NEVER_LEAVE = {
     AllInUseError,
+    GivenUpError,
     StillLostError,
     ReceiverLostError,
     _AddressRefusedError,

@@ -7,14 +7,18 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from threading import Event
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from master.store.database import Database, StorageError, StorageProblem, Tx, open_database
 from master.store.postgres import PostgresDatabase
+from master.store.problems import storage_error
 from master.store.urls import parse_url
 from tests.store.rows import add, bump, names
+from tests.support.asking import asked, until
 from tests.support.postgres import PostgresServer
 
 
@@ -210,3 +214,70 @@ def test_urls_that_name_no_database(url: str, says: str) -> None:
 def test_urls_as_other_programs_write_them() -> None:
     url = parse_url("postgres://u:p@h/d?sslmode=require")
     assert (url.drivername, dict(url.query), url.password) == ("postgresql+asyncpg", {"ssl": "require"}, "p")
+
+
+async def test_however_many_ask_nothing_else_waits_for_them(database: Database) -> None:
+    await database.transact(lambda tx: add(tx, "a"))  # as every master has, before it serves anybody
+    async with asked(database, times=30) as (_, asking):
+        await database.transact(lambda tx: add(tx, "b"))
+        assert await database.read(names) == ["a", "b"]
+        await asyncio.gather(*(database.read(names) for _ in range(5)))
+        assert not any(one.done() for one in asking)
+    assert [one.exception() for one in asking] == [None] * 30
+    assert await database.ask(names) == ["a", "b"]
+
+
+async def test_what_is_asked_and_given_up_ends_at_its_next_statement(database: Database) -> None:
+    for _ in range(3):
+        async with asked(database, times=1) as (question, (asking,)):
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            assert question.given_up.is_set(), "its caller is let go when it has ended"
+    assert await database.ask(lambda tx: tx.rows("SELECT 3")[0][0]) == 3
+
+
+async def test_what_waits_for_its_turn_and_is_given_up_is_neverasked(database: Database) -> None:
+    async with asked(database, times=5) as (_, asking):
+        waiting = asyncio.create_task(database.ask(names))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not any(one.done() for one in asking)
+
+
+async def test_what_is_asked_and_fails_gives_its_connection_back(database: Database) -> None:
+    def fail(tx: Tx) -> None:
+        assert names(tx) == []
+        raise LookupError("changed my mind")
+
+    for _ in range(10):
+        with pytest.raises(LookupError):
+            await database.ask(fail)
+    assert await database.ask(names) == []
+
+
+async def test_a_long_statement_ends_when_it_is_given_up(sqlite_database_url: str) -> None:
+    database, began = open_database(sqlite_database_url), Event()
+
+    def count_for_ever(tx: Tx) -> None:
+        began.set()
+        tx.rows("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c")
+
+    try:
+        asking = asyncio.create_task(database.ask(count_for_ever))
+        await until(began)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert await database.ask(names) == []
+    finally:
+        await database.close()
+
+
+def test_a_pool_with_nothing_free_is_busy_and_not_lost() -> None:
+    found = storage_error(PoolTimeoutError("QueuePool limit reached"))
+    assert isinstance(found, StorageError)
+    assert found.problem is StorageProblem.STORAGE_BUSY
+    assert not found.problem.ends_service

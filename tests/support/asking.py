@@ -1,0 +1,58 @@
+"""Questions that last as long as a test needs them to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from threading import Event
+
+from master.store.connections import QUESTIONS_MAX
+from master.store.database import Database, Tx
+from master.store.stopping import GivenUpError
+
+
+class Endless:
+    """A question that goes on, statement by statement, until it may end or is given up."""
+
+    def __init__(self) -> None:
+        self.may_end, self.began, self.given_up = Event(), Event(), Event()
+
+    def __call__(self, tx: Tx) -> None:
+        in_thread = tx.connection.dialect.name == "sqlite"
+        statement = "SELECT 1" if in_thread else "SELECT pg_sleep(0.005)"  # the others of this process work meanwhile
+        try:
+            while not self.may_end.wait(0.001 if in_thread else 0):
+                tx.rows(statement)
+                self.began.set()
+        except GivenUpError:
+            self.given_up.set()
+            raise
+
+
+async def until(event: Event) -> None:
+    """Wait for what a thread sets."""
+    while not event.is_set():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def asked(database: Database, *, times: int) -> AsyncIterator[tuple[Endless, list[asyncio.Task[None]]]]:
+    """An endless question asked several times, begun; whatever happens, it has ended at the end."""
+    question = Endless()
+    asking = [asyncio.create_task(database.ask(question)) for _ in range(times)]
+    try:
+        await until(question.began)
+        yield question, asking
+    finally:
+        question.may_end.set()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+
+@asynccontextmanager
+async def all_asked(database: Database) -> AsyncIterator[None]:
+    """Nothing more is answered until the end."""
+    async with AsyncExitStack() as stack:
+        for _ in range(QUESTIONS_MAX if database.is_shared else 1):
+            await stack.enter_async_context(asked(database, times=1))
+        yield
