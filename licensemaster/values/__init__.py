@@ -19,6 +19,7 @@ from licensemaster.values.kinds import (
     serial,
     setting,
     token,
+    token_hash,
     whole_number,
 )
 from licensemaster.values.text import BadValueError, clean, free_text, is_shown, plain, short_text
@@ -44,6 +45,7 @@ __all__ = [
     "short_text",
     "target",
     "token",
+    "token_hash",
     "url",
     "whole_number",
 ]

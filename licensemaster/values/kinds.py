@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final
 
@@ -85,6 +86,11 @@ def token(text: str) -> str:
 def key_text(text: str) -> str:
     """An activation key as it is compared: without white space, dashes as "-" (rule Q4); may be empty."""
     return _WHITE.sub("", plain(text))
+
+
+def token_hash(text: str) -> str:
+    """What is kept of a one-time token."""
+    return hashlib.sha256(key_text(text).encode()).hexdigest()
 
 
 def bare(text: str) -> str:

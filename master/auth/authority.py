@@ -15,7 +15,6 @@ what it has read, and the others wait.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import secrets
@@ -34,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from licensemaster.file_writer import Readers, write_file
-from licensemaster.values import key_text
+from licensemaster.values import token_hash
 from licensemaster.values.moments import minute_text
 from master.auth.files import locked
 from master.auth.identity import MASTER, Identity, IdentityError, identity_of
@@ -227,7 +226,7 @@ class Authority:
         token = secrets.token_urlsafe(24)
         with locked(self.folder):
             tokens = self._tokens(now)
-            tokens[_hash(token)] = {"subject": subject.uri, "ends_at": now + seconds}
+            tokens[token_hash(token)] = {"subject": subject.uri, "ends_at": now + seconds}
             self._write_tokens(tokens)
         return token
 
@@ -237,7 +236,7 @@ class Authority:
         Raises:
             AuthorityError: it is unknown, used or too old.
         """
-        found = self._tokens(now).get(_hash(token))
+        found = self._tokens(now).get(token_hash(token))
         serial = _serial_of(token)
         used = (self.folder / "issued" / f"{serial_text(serial)}.crt").exists() or serial in self._revoked()
         if found is None or used:
@@ -268,7 +267,7 @@ class Authority:
                 raise AuthorityError(f"the request is for {wished.resource}, the token for {subject.resource}")
             self._check_end(now)
             self._check_key(key)
-            kept = {key: one for key, one in self._tokens(now).items() if key != _hash(token)}
+            kept = {key: one for key, one in self._tokens(now).items() if key != token_hash(token)}
             self._write_tokens(kept)  # first: a crash costs a token and never gives two certificates
             return self._issue_to(subject, key, days=days, now=now, serial=_serial_of(token))
 
@@ -423,10 +422,6 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(key_text(token).encode()).hexdigest()
-
-
 def _serial_of(token: str) -> int:
     """The serial number of the certificate that a token is for: a positive one of 20 bytes at most, never 0."""
-    return int.from_bytes(bytes.fromhex(_hash(token))[:20]) >> 1 or 1
+    return int.from_bytes(bytes.fromhex(token_hash(token))[:20]) >> 1 or 1

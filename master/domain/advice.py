@@ -13,7 +13,7 @@ from master.domain.estate import Estate, License, Pbx
 from master.domain.forecast import FeatureForecast, LimitForecast, PoolForecast
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.moves import missing_below_tier
-from master.domain.refusals import LicenseRef, some
+from master.domain.refusals import LicenseRef, counted, some
 from master.domain.replay import RefusedSeats
 from master.domain.words import VersionBasis
 
@@ -104,7 +104,7 @@ def _above(limit: LimitForecast) -> str:
 def _refusals(refused: Sequence[RefusedSeats]) -> str:
     seats = sum(one.seats - one.already for one in refused)
     sites = dict.fromkeys(one.site for one in refused)
-    return f"{_count(seats, 'seat')} at {some(list(sites))} would be refused, were everyone to ask anew"
+    return f"{counted(seats, 'seat')} at {some(list(sites))} would be refused, were everyone to ask anew"
 
 
 # --- What to watch ----------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def warnings(
         yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
     yield from (_above(limit) for limit in limits if limit.pbxs_above and not limit.is_caused)
     if already := sum(one.already for one in refused):
-        yield f"{_count(already, 'seat')} would be refused today already, were everyone to ask anew"
+        yield f"{counted(already, 'seat')} would be refused today already, were everyone to ask anew"
     for pool in pools:
         if pool.missing_at_peak > pool.missing:
             yield (
@@ -203,7 +203,7 @@ def advice(
             missing = feature.needed - feature.installed
             yield Advice(
                 action=AdviceAction.ADD,
-                text=f"add {_count(missing, f'{feature.display_name} license')} to {feature.device}",
+                text=f"add {counted(missing, f'{feature.display_name} license')} to {feature.device}",
                 device=feature.device,
                 license_type=feature.license_type,
                 quantity=missing,
@@ -261,7 +261,7 @@ def _return(pool: PoolForecast, seats: int) -> Advice:
     return Advice(
         action=AdviceAction.RETURN,
         text=(
-            f"have {_count(seats, f'{pool.display_name} seat')} on {pool.device} returned, drained or revoked before"
+            f"have {counted(seats, f'{pool.display_name} seat')} on {pool.device} returned, drained or revoked before"
             f" its licenses leave: {pool.used:,} are in use, {pool.capacity_unblocked:,} licenses stay (rule L5)"
         ),
         device=pool.device,
@@ -276,14 +276,14 @@ def _add(pool: PoolForecast, version: int | None) -> Advice:
     if pool.missing:
         without = "without the blocking licenses " if pool.capacity_unblocked < pool.capacity_after else ""
         text = (
-            f"add {_count(pool.missing, licenses)}{of_version} to {pool.device}:"
+            f"add {counted(pool.missing, licenses)}{of_version} to {pool.device}:"
             f" {without}it has {pool.capacity_unblocked:,} for {pool.wanted:,} seats"
         )
         if pool.missing_at_peak > pool.missing:
             text += f"; add {pool.missing_at_peak:,} to have enough for {pool.wanted_at_peak:,} at the peak"
     else:
         text = (
-            f"add {_count(pool.missing_at_peak, licenses)}{of_version} to {pool.device} to have enough for"
+            f"add {counted(pool.missing_at_peak, licenses)}{of_version} to {pool.device} to have enough for"
             f" {pool.wanted_at_peak:,} seats at the peak"
         )
     return Advice(
@@ -300,7 +300,3 @@ def _add(pool: PoolForecast, version: int | None) -> Advice:
 def _rules(rules: Iterable[str]) -> str:
     listed = list(rules)
     return f"rule{'s' if len(listed) > 1 else ''} {', '.join(listed)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -55,6 +55,11 @@ TOO_FEW = frozenset(
 """The reasons that more licenses, or seats given back, would remove."""
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something, in the plural but for one."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def some(names: Sequence[object]) -> str:
     """The first of them as a list; says how many are left out."""
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""

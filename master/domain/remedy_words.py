@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from licensemaster.api_enums import RemedyAction
 from licensemaster.values.moments import second_text
 from master.domain.catalog import Catalog
-from master.domain.refusals import SeatRef, Step, some
+from master.domain.refusals import SeatRef, Step, counted, some
 
 
 def in_words(ways: Sequence[Sequence[Step]], catalog: Catalog) -> str:
@@ -23,7 +23,7 @@ def step_in_words(step: Step, catalog: Catalog) -> str:
             return _correction(step)
         case RemedyAction.ADD_LICENSES:
             version = f" of V{step.version} or newer" if step.version else ""
-            return f"bind {_count(step.quantity, f'more {_name(step, catalog)} license')}{version} to {step.device}"
+            return f"bind {counted(step.quantity, f'more {_name(step, catalog)} license')}{version} to {step.device}"
         case RemedyAction.REPLACE_LICENSES:
             return f"replace {named} by V{step.version} licenses"
         case RemedyAction.RELEASE_LICENSES:
@@ -37,7 +37,7 @@ def step_in_words(step: Step, catalog: Catalog) -> str:
         case RemedyAction.RETURN_FIRST:
             return f"return {some(step.seats)} first"
         case RemedyAction.FREE_SEATS:
-            seats = _count(step.quantity, f"{_name(step, catalog)} seat")
+            seats = counted(step.quantity, f"{_name(step, catalog)} seat")
             return f"wait until {seats} on {step.device} {'comes' if step.quantity == 1 else 'come'} back"
         case RemedyAction.WAIT:
             return (
@@ -78,7 +78,3 @@ def _name(step: Step, catalog: Catalog) -> str:
 
 def _row(steps: Sequence[str]) -> str:
     return f"{', '.join(steps[:-1])} and {steps[-1]}" if len(steps) > 1 else "".join(steps)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -7,12 +7,11 @@ key certifies those alone that were bound after it came, unless its own PBX brou
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from licensemaster.values import key_text
+from licensemaster.values import token_hash
 from master.domain import balance
 from master.domain.leases import LeaseTime
 from master.domain.refusals import MOST_NAMED
@@ -147,7 +146,7 @@ def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, time: Lea
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     device = _device(changes, request.device)
     _check_replaceable(changes, device)
-    store.write_token(tx, device.id, token_hash=_hash(request.token), ends_at=request.ends_at, by=request.caller)
+    store.write_token(tx, device.id, token_hash=token_hash(request.token), ends_at=request.ends_at, by=request.caller)
     changes.event("device.enrollment_opened", {"device": request.device})
     changes.write()
 
@@ -163,7 +162,7 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, time: 
     changes = LicenseChanges(tx, estates, request.project, caller=caller, reason="", time=time)
     check_own_device(changes.estate, request.handed_in_by, request.device)
     device = _device(changes, request.device)
-    if device.token_hash is None or not hmac.compare_digest(device.token_hash, _hash(request.token)):
+    if device.token_hash is None or not hmac.compare_digest(device.token_hash, token_hash(request.token)):
         raise DocumentRefusedError(
             DocumentProblem.TOKEN_INVALID, f"it does not open the enrollment of {request.device}"
         )
@@ -208,7 +207,3 @@ def _check_replaceable(changes: LicenseChanges, device: store.StoredDevice) -> N
 
 def _find(keys: Sequence[store.VendorKey], key_id: str) -> store.VendorKey | None:
     return next((key for key in keys if key.key_id == key_id), None)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(key_text(token).encode()).hexdigest()
