@@ -111,7 +111,7 @@ class SiteSimulator:
             self._running = asyncio.create_task(self._run())
 
     async def rest(self) -> None:
-        """Let phones neither come nor go any more."""
+        """Stop `run`: phones neither come nor go any more."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -147,7 +147,7 @@ class SiteSimulator:
         self.client.look_again()
 
     def restore_line(self) -> None:
-        """Give the line back; the site finds its master after its pause, or at once by `look_again`."""
+        """Restore the line to the masters; the site tries to reach one at once."""
         self.line.restore()
         self.client.look_again()
 
@@ -160,7 +160,7 @@ class SiteSimulator:
 
     @property
     def counts(self) -> SiteCounts:
-        """How the site stands."""
+        """The number of phones with a seat now, and of events since the site was made."""
         return SiteCounts(
             phones=len(self._wants),
             registered=len(self._registered),
@@ -195,7 +195,7 @@ class SiteSimulator:
         return self.client.call_allowed(kind=kind, holder=self._wants[phone].holder)
 
     async def events(self) -> AsyncIterator[SiteEvent]:
-        """Yield what happens from now on."""
+        """Yield each event from now on."""
         queue: asyncio.Queue[SiteEvent] = asyncio.Queue()
         self._listeners.append(queue)
         try:

@@ -294,7 +294,7 @@ class SlaveClient:
 
     @property
     def config(self) -> ClientConfig:
-        """What the client was made with."""
+        """The configuration that the client was made with."""
         return self._config
 
     @property
@@ -304,7 +304,7 @@ class SlaveClient:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What holds now, from the master and from the client itself."""
+        """The notices that hold now, from the master and from the client itself."""
         return self._board.current
 
     def report(self) -> Report:

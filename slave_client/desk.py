@@ -54,7 +54,7 @@ class Operation:
 
 
 class Occasion(Enum):
-    """Why the books are compared."""
+    """Why this site's seats are compared with those that the master counts."""
 
     OPENED = "opened"
     """A lease was opened: what the master has on this PBX is not known."""

@@ -99,9 +99,9 @@ class MasterError(Exception):
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
         self.address = address
-        """Whose answer it is, or whose silence; empty where nobody was asked."""
+        """The master that answered, or gave no answer; empty where none was asked."""
         self.outcome = outcome
-        """What it says about the connection."""
+        """What the failed call shows about the connection to the address."""
 
     @property
     def is_local(self) -> bool:

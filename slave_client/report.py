@@ -24,6 +24,6 @@ class Report:
     seats_held: int
     """Seats in use."""
     master: str
-    """The address in use."""
+    """The address of the master in use."""
     notices: tuple[Notice, ...]
-    """What holds now."""
+    """The notices that hold now."""

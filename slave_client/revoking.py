@@ -49,7 +49,7 @@ class Revoker:
         self._turn = turn
         self._look_again = look_again
         self._named: dict[SeatKey, str] = {}
-        """What is to be given back, and the master's words about it."""
+        """The seats to be given back, and the master's words about each."""
         self._last: set[SeatKey] = set()
         self._obeying: asyncio.Task[None] | None = None
 

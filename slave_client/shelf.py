@@ -34,7 +34,7 @@ class StandbyLease:
     """Its times, and the bytes that prove them; `promise.pbx` is the PBX that is stood in for."""
     serial: int
     seats: Mapping[str, int]
-    """What may be carried, by license type."""
+    """The number of seats that may be carried, by license type."""
 
 
 def verify_standby_lease(
