@@ -6,7 +6,7 @@ PBX with claims in its name (`claims.py`) the higher of seats and claims is coun
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -185,6 +185,13 @@ class Ledger:
                 name = pool_id, pbx_id
                 changes[name] = seats.get(name, 0), share.counted - share.counted_before
         return {name: change for name, change in changes.items() if change != (0, 0)}
+
+    def type_changes(self, pbx_id: int) -> Counter[str]:
+        """By how many debited seats of each type a PBX has more or fewer than when it was read."""
+        of_pbx = self.seats[pbx_id]
+        changes = Counter(seat.type for seat in of_pbx.added.values() if seat.pool_id is not None)
+        changes.subtract(seat.type for seat in of_pbx.removed.values() if seat.pool_id is not None)
+        return changes
 
     def _move(self, shares: dict[int, Share], pool_id: int, change: int) -> None:
         """A seat comes or goes where the higher of seats and claims is counted."""

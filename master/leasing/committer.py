@@ -18,7 +18,7 @@ import structlog
 
 from master.domain.leases import LeaseTime
 from master.domain.presence import Vigil
-from master.leasing.batch import Batch
+from master.leasing.batch import run_batch
 from master.leasing.estates import Estates
 from master.leasing.fair_queue import FairQueue, QueueLimits
 from master.leasing.requests import Answer, Request, lane_of, load_of, urgency_of
@@ -210,7 +210,7 @@ class Committer:
         time, vigil = self._lease_time(), self._vigil()
 
         def work(tx: Tx) -> list[object]:
-            return Batch(tx, self._estates, time, vigil=vigil).run(requests)
+            return run_batch(tx, self._estates, time, requests, vigil=vigil)
 
         why = f"a commit has no answer for {self._limits.late_seconds:g} s"
         late = asyncio.get_running_loop().call_later(self._limits.late_seconds, self._doubt, why)

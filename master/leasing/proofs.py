@@ -6,7 +6,7 @@ moment or not, and open to it alone. What it bears out is for `domain/learning.p
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 from master.domain.estate import Estate, Pbx
@@ -20,11 +20,10 @@ from master.store.database import Tx
 
 
 class Proofs:
-    """Proofs of some PBXs; what the backup knew of these is read at once."""
+    """Proofs of some PBXs; `known` is what the backup says they held, by PBX id and license type."""
 
-    def __init__(self, tx: Tx, pbx_ids: Collection[int]) -> None:
-        self._tx = tx
-        self._known = store.known_seats(tx, pbx_ids)
+    def __init__(self, known: Mapping[int, Mapping[str, int]]) -> None:
+        self._known = known
         self._taken: dict[int, tuple[dict[str, int], dict[str, int]]] = {}
 
     def take(self, errand: Errand, lease: Lease, proof: Proof, stand_ins: StandIns) -> dict[str, Any]:
@@ -55,9 +54,9 @@ class Proofs:
             "unplaced": unplaced,
         }
 
-    def write(self) -> None:
+    def write(self, tx: Tx) -> None:
         for pbx_id, (proven, unplaced) in self._taken.items():
-            store.write_proven(self._tx, pbx_id, proven, unplaced)
+            store.write_proven(tx, pbx_id, proven, unplaced)
 
 
 def _pools(estate: Estate, pbx: Pbx, key: str) -> list[int]:

@@ -6,7 +6,7 @@ ledger counts. Only PBXs that have a standby, or had one lately, come here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,31 +54,33 @@ class TwoClaims:
 class StandIns:
     """Claims by the PBX in whose name they are, and what is known of the standby leases for it."""
 
-    def __init__(self, tx: Tx, primary_ids: Collection[int], time: LeaseTime) -> None:
-        self._tx = tx
+    def __init__(
+        self,
+        claims: Mapping[int, Claims],
+        records: Mapping[store.Pair, StandbyLease],
+        ledger: Ledger,
+        time: LeaseTime,
+    ) -> None:
+        """`claims` are those in the names of some PBXs; `ledger` holds the shares of all these."""
         self._time = time
-        self._before = store.claims_of(tx, primary_ids) if primary_ids else {}
-        self._claims = dict(self._before)
-        self._records = store.standby_leases(tx, sorted(primary_ids)) if primary_ids else {}
+        self._before = claims
+        self._claims = dict(claims)
+        self._records = dict(records)
         self._changed: dict[store.Pair, StandbyLease] = {}
-        self._ledger = Ledger()
+        self._ledger = ledger
 
     @property
     def claims(self) -> Mapping[int, Claims]:
         """Claims by the PBX in whose name they are."""
         return self._claims
 
-    def count_in(self, ledger: Ledger) -> None:
-        """Count in this ledger from now on; it must hold the shares of all these PBXs."""
-        self._ledger = ledger
-
     def is_claimed(self, pbx_id: int) -> bool | None:
         """Whether there are claims in a PBX's name; None where that was not looked at."""
         return bool(self._claims[pbx_id]) if pbx_id in self._claims else None
 
-    def write(self) -> None:
-        store.write_claims(self._tx, self._before, self._claims)
-        store.write_standby_leases(self._tx, self._changed.values())
+    def write(self, tx: Tx) -> None:
+        store.write_claims(tx, self._before, self._claims)
+        store.write_standby_leases(tx, self._changed.values())
 
     def held(self, estate: Estate, pbx_id: int) -> dict[str, int]:
         """Seats debited, by license type."""

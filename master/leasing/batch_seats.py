@@ -1,0 +1,83 @@
+"""The seats of a batch: acquired, returned, settled, taken back; each change is told to the audit."""
+
+from __future__ import annotations
+
+from master.domain.decide import Decider
+from master.domain.estate import Pbx
+from master.domain.leases import Lease, LeaseTime
+from master.domain.ledger import Ledger
+from master.domain.refusals import Refusal
+from master.domain.seats import Seat
+from master.domain.standby import carrier_of
+from master.domain.versions import Version
+from master.leasing.batch_events import BatchEvents, counted
+from master.leasing.errands import Errand
+from master.leasing.remedies import Remedies
+from master.leasing.requests import AcquireSeats, ReturnSeats, SeatsAcquired, SeatsReturned, SeatsSynced, SyncSeats
+
+
+class BatchSeats:
+    def __init__(self, ledger: Ledger, events: BatchEvents, remedies: Remedies, time: LeaseTime) -> None:
+        self._ledger = ledger
+        self._events = events
+        self._remedies = remedies
+        self._time = time
+
+    def acquire(self, errand: Errand, lease: Lease, request: AcquireSeats) -> SeatsAcquired:
+        outcomes = self._decider(errand, lease).acquire(request.wants)
+        software = self._judged_as(errand, lease)
+        carrier = carrier_of(errand.book.estate, lease)
+        outcomes = self._remedies.acquiring(errand.book, errand.pbx, software, request.wants, outcomes, carrier=carrier)
+        return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
+
+    def give_back(self, errand: Errand, lease: Lease, request: ReturnSeats) -> SeatsReturned:
+        outcomes = self._decider(errand, lease).give_back(request.keys)
+        software = self._judged_as(errand, lease)
+        carrier = carrier_of(errand.book.estate, lease)
+        outcomes = self._remedies.returning(errand.book, errand.pbx, software, request.keys, outcomes, carrier=carrier)
+        gone = [
+            key
+            for key, out in zip(request.keys, outcomes, strict=True)
+            if not isinstance(out, Refusal) and out.was_held
+        ]
+        self._events.returned(errand, gone)
+        return SeatsReturned(outcomes)
+
+    def sync(self, errand: Errand, lease: Lease, request: SyncSeats) -> SeatsSynced:
+        synced = self._decider(errand, lease).sync(request.wants)
+        software = self._judged_as(errand, lease)
+        carrier = carrier_of(errand.book.estate, lease)
+        synced = self._remedies.settling(errand.book, errand.pbx, software, request.wants, synced, carrier=carrier)
+        self._events.returned(errand, synced.returned)
+        tally = self._events.acquired(errand, request.wants, synced.outcomes)
+        return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
+
+    def reclaim_all(self, errand: Errand, lease: Lease) -> int:
+        """Take back all that was loaded of a PBX whose lease is over; how many seats that was."""
+        returned = self.take_all(errand.pbx)
+        if returned:
+            self._events.add(errand, "seats.reclaimed", {"epoch": lease.epoch, **counted(returned)})
+        return len(returned)
+
+    def take_all(self, pbx: Pbx) -> list[Seat]:
+        """Take back all that was loaded of a PBX."""
+        held = list(self._ledger.holdings(pbx.id))
+        for seat in held:
+            self._ledger.remove(seat)
+        self._ledger.seats[pbx.id].revoked.clear()
+        return held
+
+    def _decider(self, errand: Errand, lease: Lease) -> Decider:
+        carrier = carrier_of(errand.book.estate, lease)
+        return Decider(
+            errand.book, self._ledger, errand.pbx, self._judged_as(errand, lease), self._time, carrier=carrier
+        )
+
+    def _judged_as(self, errand: Errand, lease: Lease) -> Version:
+        """The software that a PBX is judged by: what it held goes on above the version limit too (B10), also where it
+        has to be entered anew because the master learns, and then nothing else is granted anyway."""
+        estate = errand.book.estate
+        limit = estate.installation_of(errand.pbx).limit
+        if limit is None or lease.software.major <= limit or not estate.learns(self._time.ends_by):
+            return lease.software
+        return Version(limit)
