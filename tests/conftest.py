@@ -18,10 +18,15 @@ import pytest
 import structlog
 
 from master.store import schema
+from master.store.database import open_database
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 from tests.support.postgres import PostgresServer, running_postgres
 
 gc.set_threshold(100_000, 20, 50)  # as a master that serves; everything that tests import would be looked through again
+
+schema._CONNECT_SECONDS = HANG_SECONDS  # a slow disk is no silent server; tests of one set their own limit
+open_database.__kwdefaults__ = {"timeout_seconds": HANG_SECONDS}
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else Ctrl-C of tests ends none of their processes

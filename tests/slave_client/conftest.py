@@ -79,6 +79,7 @@ def client_config(address: str, *, pbx: str = "berlin", **changes: object) -> Cl
         "addresses": (address,),
         "pbx": f"projects/{PROJECT}/pbxs/{pbx}",
         "software_version": "12r1",
+        "call_timeout_seconds": 60.0,  # no test waits for one that does not say how long
         "backoff_base_seconds": 0.02,
         "backoff_max_seconds": 0.1,
         "save_every_seconds": 0.02,

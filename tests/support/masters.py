@@ -29,6 +29,7 @@ from master.launch import MasterProcess, master_process
 from master.settings import load_settings
 from master.store import schema
 from slave_client.channels import open_channel
+from tests.support.hang import HANG_SECONDS
 
 PROJECT = "acme"
 __all__ = [
@@ -132,6 +133,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "usage_interval_seconds": 3600,
         "webhook_interval_seconds": 3600,
         "agreement_interval_seconds": 3600,
+        "database_timeout_seconds": HANG_SECONDS,  # a slow disk is no silent server
         "drain_seconds": 0.5,
         "listen": "127.0.0.1:0",
         "metrics_listen": "",
