@@ -161,7 +161,7 @@ class Committer:
                 continue
             if last_length > 1 and len(self._queue) < last_length / 2 and not self._stopping:
                 await asyncio.sleep(self._limits.hold_seconds)
-            taken = self._queue.take(self._limits.batch_seats_max)
+            taken = self._queue.take(self._limits.batch_seats_max, large=self._limits.batch_seats_max)
             batch = [waiting for waiting in taken if not waiting.answer.cancelled()]
             last_length = len(batch)
             if batch:

@@ -3,7 +3,8 @@
 Every item waits in a lane, in the order of its arrival; lanes take turns by what they cost, in seats (start-time fair
 queueing: a lane's next turn comes after what it was served so far, so that one who asks for much waits for the others,
 and one who asks for little is served at once). Leases come first, then what gives seats back, then who wants new ones;
-of each of these at least one item is served each time, so that none starves another.
+of each of these at least one item is served each time, so that none starves another; but a very large one lets those
+before it go ahead once, so that they do not wait for it.
 
 What waits is bounded. When it becomes too much, the newest item goes of the lane that has most waiting: nobody can fill
 the queue for others.
@@ -11,6 +12,7 @@ the queue for others.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -97,6 +99,8 @@ class FairQueue(Generic[T]):
         self._arrived = 0
         self._turns: dict[Urgency, list[tuple[int, int, Hashable]]] = {urgency: [] for urgency in Urgency}
         """The first of each lane: when its turn is, its number, its lane. Those that are first no more are left in."""
+        self._waited: set[Urgency] = set()
+        """Where the first, being very large, was left for the next time."""
         self._now = dict.fromkeys(Urgency, 0)
         """The turn that was served last."""
         self._served: dict[tuple[Hashable, Urgency], int] = {}
@@ -127,16 +131,23 @@ class FairQueue(Generic[T]):
             self.discard(gone[-1])
         return gone
 
-    def take(self, seats_max: int) -> list[T]:
-        """What is served next, in the order of arrival: the first item of each urgency, and others while they fit."""
+    def take(self, seats_max: int, *, large: float = math.inf) -> list[T]:
+        """What is served next, in the order of arrival: the first item of each urgency, and others while they fit. One
+        of more than `large` seats is served with others only where it has let others go ahead."""
         taken: list[_Waiting[T]] = []
         begun: set[Urgency] = set()
         still = list(Urgency)
         while (entry := self._next(still)) is not None:
+            if taken and entry.load.seats > large and entry.urgency not in self._waited | begun:
+                self._waited.add(entry.urgency)
+                still.remove(entry.urgency)
+                continue
             if entry.urgency in begun and entry.load.seats > seats_max:
                 still.remove(entry.urgency)  # and those behind it do not overtake it
                 continue
             begun.add(entry.urgency)
+            if entry.load.seats > large:
+                self._waited.discard(entry.urgency)
             seats_max -= entry.load.seats
             turn, _, lane = heappop(self._turns[entry.urgency])
             self._now[entry.urgency] = turn

@@ -97,6 +97,19 @@ def test_leases_come_first_then_returns_and_none_starves_another(queue: Queue) -
     assert queue.take(10**6) == [f"pbx{number}-{batch}" for batch in (1, 2) for number in range(20)][-30:]
 
 
+def test_who_renews_does_not_wait_for_what_is_very_large_and_keeps_it_waiting_once(queue: Queue) -> None:
+    _flood(queue, "mad", 2, seats=10_000)
+    _put(queue, "early-0", urgency=LEASE)
+    served = []
+    for batch in range(4):
+        served.append(queue.take(4000, large=4000))
+        _put(queue, f"pbx{batch}-0", urgency=LEASE)
+    assert served == [["early-0"], ["mad-0", "pbx0-0"], ["pbx1-0"], ["mad-1", "pbx2-0"]]
+    _put(queue, "mad-2", 10_000)
+    assert queue.take(4000, large=4000) == ["pbx3-0"]
+    assert queue.take(4000, large=4000) == ["mad-2"]
+
+
 @pytest.mark.parametrize(
     ("limits", "heavy"),
     [
