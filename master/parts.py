@@ -46,6 +46,7 @@ from master.metrics import EstateCollector, Metrics
 from master.open_files import connections_allowed
 from master.rpc.admission import caller_of_call
 from master.rpc.agreement_service import AgreementService
+from master.rpc.aside import Aside
 from master.rpc.audit_service import AuditService
 from master.rpc.convert.incoming import pbx_name
 from master.rpc.gate import Gate, identity_of_call
@@ -373,6 +374,7 @@ class Parts:
             streams_max=settings.caller_streams_max,
             calls_max=settings.caller_calls_max,
             reads_max=_CALLER_MESSAGES,
+            bytes_per_second=settings.message_bytes_max,
             bytes_max=settings.message_bytes_max * _CALLER_MESSAGES,
             all_bytes_max=settings.message_bytes_max * _ALL_MESSAGES,
         )
@@ -394,6 +396,11 @@ class Parts:
         return await self.master.stands_in(pbx_name(standby), pbx_name(primary))
 
     @cached_property
+    def aside(self) -> Aside:
+        """Where large requests are read."""
+        return Aside(_caller)
+
+    @cached_property
     def server(self) -> Server:
         """All services, on one port."""
         settings = self.settings
@@ -403,14 +410,18 @@ class Parts:
                 signer=self.signer,
                 clock=self.clock,
                 metrics=self.metrics,
+                aside=self.aside,
                 seats_per_call_max=settings.seats_per_call_max,
                 streams_max=settings.streams_max,
             ),
             license_service=LicenseService(self.licenses, signer=self.signer, clock=self.clock),
-            project_service=ProjectService(self.master, self.learnings),
+            project_service=ProjectService(self.master, self.learnings, aside=self.aside),
             standby_service=StandbyService(self.master),
             status_service=StatusService(
-                self.master, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max
+                self.master,
+                master_version=VERSION,
+                seats_per_call_max=settings.seats_per_call_max,
+                aside=self.aside,
             ),
             audit_service=AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
             plan_service=PlanService(self.master),
@@ -420,6 +431,7 @@ class Parts:
             metrics=self.metrics,
             bounds=CallBounds(
                 budgets=Budgets(settings.message_bytes_max, settings.seats_per_call_max),
+                aside=self.aside,
                 message_seconds=settings.message_timeout_seconds,
                 handshake_seconds=settings.handshake_timeout_seconds,
                 connection_calls_max=None if settings.plaintext else settings.connection_calls_max,

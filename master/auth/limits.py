@@ -7,8 +7,8 @@ are forgotten.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 _COME_BACK_SECONDS = 0.25
@@ -35,6 +35,8 @@ class CallerLimits:
     """Calls under way, those whose message is still to come among them."""
     reads_max: int
     """Larger messages that are read at a time; further ones wait, and so does whoever sends them."""
+    bytes_per_second: float
+    """Of its larger messages, once it has used up what it saved; further ones are read later."""
     bytes_max: int
     """Bytes of the larger messages of its calls under way, once they are read."""
     all_bytes_max: int
@@ -93,20 +95,44 @@ class Buckets:
 @dataclass(slots=True)
 class _Open:
     reads: asyncio.Semaphore
+    large: asyncio.Lock
     calls: int = 0
     bytes: int = 0
     streams: int = 0
 
 
+class Paces:
+    """So much of something a second for each key, and what was saved up; whoever has had more waits."""
+
+    def __init__(self, *, per_second: float, burst_seconds: float, clock: Callable[[], float]) -> None:
+        self._rate = per_second
+        self._burst_seconds = burst_seconds
+        self._clock = clock
+        self._paid: dict[Hashable, float] = {}
+        """When what each has had will be paid for; those that are paid are forgotten."""
+
+    def wait_seconds(self, key: Hashable) -> float:
+        """How long to wait before more is taken."""
+        return max(self._paid.get(key, 0.0) - self._clock() - self._burst_seconds, 0.0)
+
+    def take(self, key: Hashable, count: float) -> None:
+        """So much was taken."""
+        now = self._clock()
+        if key not in self._paid:
+            self._paid = {one: at for one, at in self._paid.items() if at > now}
+        self._paid[key] = max(self._paid.get(key, 0.0), now) + count / self._rate
+
+
 class Share:
     """What one call under way has of its caller's share."""
 
-    def __init__(self, shares: Shares, caller: str, reads: asyncio.Semaphore) -> None:
+    def __init__(self, shares: Shares, caller: str, found: _Open) -> None:
         self._shares = shares
         self._caller = caller
         self._bytes = 0
-        self.reads = reads
-        """Held while a larger message is read."""
+        self._reads = found.reads
+        self.large = found.large
+        """Held while a large one is served: others of its caller stay bytes until then."""
 
     def bring(self, count: int) -> None:
         """So many bytes its message has.
@@ -116,6 +142,13 @@ class Share:
         """
         self._shares._weigh(self._caller, count - self._bytes)
         self._bytes = count
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """A message that may be larger is read: some of a caller's at a time, and so many bytes a second."""
+        async with self._reads:
+            await asyncio.sleep(self._shares._paces.wait_seconds(self._caller))
+            yield
 
 
 class Shares:
@@ -129,6 +162,7 @@ class Shares:
             clock=clock,
             what="calls a second from this caller",
         )
+        self._paces = Paces(per_second=limits.bytes_per_second, burst_seconds=limits.burst_seconds, clock=clock)
         self._open: dict[str, _Open] = {}
         self._bytes = 0
 
@@ -155,7 +189,7 @@ class Shares:
         if found.calls >= self._limits.calls_max:
             raise CallerLimitError(f"{found.calls} calls of this caller are under way", _COME_BACK_SECONDS)
         found.calls += 1
-        share = Share(self, caller, found.reads)
+        share = Share(self, caller, found)
         try:
             yield share
         finally:
@@ -182,6 +216,8 @@ class Shares:
 
     def _weigh(self, caller: str, more: int) -> None:
         found, limits = self._open[caller], self._limits
+        if more > 0:
+            self._paces.take(caller, more)
         if more > 0 and found.bytes + more > limits.bytes_max:
             raise CallerLimitError(f"{found.bytes} bytes of this caller's are under way", _COME_BACK_SECONDS)
         if more > 0 and self._bytes + more > limits.all_bytes_max:
@@ -192,7 +228,7 @@ class Shares:
     def _of(self, caller: str) -> _Open:
         found = self._open.get(caller)
         if found is None:
-            found = self._open[caller] = _Open(asyncio.Semaphore(self._limits.reads_max))
+            found = self._open[caller] = _Open(asyncio.Semaphore(self._limits.reads_max), asyncio.Lock())
         return found
 
     def _forget(self, caller: str) -> None:

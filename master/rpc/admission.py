@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 from master.auth.budgets import KIB, Budget, Budgets
 from master.auth.identity import SCHEME, Identity, Role
 from master.auth.limits import Share
+from master.rpc.aside import Aside
 from master.rpc.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError, MessageLateError, UnknownMethodError
 from master.rpc.gate import Gate, identity_of_call
@@ -33,7 +34,7 @@ _CALLER_MAX = 128
 _SMALL_BYTES = 256 * KIB
 """Messages that may not be larger are bounded by how many calls there may be."""
 _LOOP_BYTES = 64 * KIB
-"""Larger messages are looked through beside the loop, which others wait for."""
+"""Larger messages are looked through beside the loop, which others wait for, and served one after the other."""
 
 caller_of_call: ContextVar[str] = ContextVar("caller_of_call", default="unknown")
 """Who makes the call that is being served."""
@@ -43,13 +44,21 @@ class Admission:
     """Lets in the calls of one method."""
 
     def __init__(
-        self, method: str, plain: Handler, *, gate: Gate | None, budgets: Budgets, message_seconds: float
+        self,
+        method: str,
+        plain: Handler,
+        *,
+        gate: Gate | None,
+        budgets: Budgets,
+        message_seconds: float,
+        aside: Aside,
     ) -> None:
         """`plain` is what would serve the method unguarded. Without a gate, in plain text, everybody may do everything
         and is called what they call themselves; a message has its size and time there as well."""
         self._method = method
         self._gate = gate
         self._message_seconds = message_seconds
+        self._aside = aside
         self._answers_by_stream = plain.response_streaming
         parse: Any = plain.request_deserializer
         self._parse = parse
@@ -69,16 +78,20 @@ class Admission:
         """
         if (gate := self._gate) is None:
             caller_of_call.set(_self_named(context))
-            yield await self._request(context, None, None)
+            yield await self._parsed(await self._message(context, None, None), None)
             return
         found = gate.enter(self._method, context)
         _prove(found.identity, context)
-        with ExitStack() as served:
+        async with AsyncExitStack() as served:
             share = served.enter_context(gate.call(found, self._method, context.peer()))
-            request = await self._request(context, found.identity.role, share)
+            data = await self._message(context, found.identity.role, share)
+            if len(data) > _LOOP_BYTES:
+                await served.enter_async_context(share.large)
+            request = await self._parsed(data, found.identity.role)
+            del data
             await gate.judge(found, self._method, request, context)
             if self._answers_by_stream:
-                served.close()
+                await served.aclose()
                 served.enter_context(gate.stream(found, self._method, context.peer()))
             yield request
 
@@ -96,33 +109,36 @@ class Admission:
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
         while (data := await context.read()) is not grpc.aio.EOF:
-            yield await self._parsed(data, self._budgets[role], role)
+            yield await self._parsed(data, role)
 
-    async def _request(self, context: Context, role: Role | None, share: Share | None) -> Any:
-        budget = self._budgets[role]
-        weighed = share if budget.bytes_max > _SMALL_BYTES else None
+    async def _message(self, context: Context, role: Role | None, share: Share | None) -> bytes:
+        weighed = share if self._budgets[role].bytes_max > _SMALL_BYTES else None
         try:
-            async with asyncio.timeout(self._message_seconds), nullcontext() if weighed is None else weighed.reads:
-                data = await context.read()
+            async with asyncio.timeout(self._message_seconds), nullcontext() if weighed is None else weighed.reading():
+                data: Any = await context.read()
         except TimeoutError:
             raise MessageLateError(f"no message came within {self._message_seconds:g} s of its call") from None
         if data is grpc.aio.EOF:
             raise InvalidArgumentError("request", "none came; send the message that this method takes")
         if weighed is not None:
             weighed.bring(len(data))
-        return await self._parsed(data, budget, role)
+        found: bytes = data
+        return found
 
-    async def _parsed(self, data: bytes, budget: Budget, role: Role | None) -> Any:
+    async def _parsed(self, data: bytes, role: Role | None) -> Any:
+        budget = self._budgets[role]
+        if _LOOP_BYTES < len(data) <= budget.bytes_max:
+            return await self._aside.run(len(data), lambda: self._looked_through(data, budget, role))
+        return self._looked_through(data, budget, role)
+
+    def _looked_through(self, data: bytes, budget: Budget, role: Role | None) -> Any:
         name = self._method.rpartition("/")[2]
         takes = f"is the most that {name} takes" + (f" of the role {role.name}" if role else "")
         if len(data) > budget.bytes_max:
             told = f"{len(data):,} bytes; {budget.bytes_max:,} {takes}; send less in one call"
             raise InvalidArgumentError("request", told)
         try:
-            if len(data) > _LOOP_BYTES:
-                path, field = await asyncio.to_thread(_excess, data, self._kind, budget)
-            else:
-                path, field = _excess(data, self._kind, budget)
+            path, field = _excess(data, self._kind, budget)
             if path is not None:
                 what = path.rpartition(".")[2]
                 told = (

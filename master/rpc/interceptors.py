@@ -19,9 +19,11 @@ import grpc
 import structlog
 
 from master.auth.budgets import Budgets
+from master.auth.limits import CallerLimitError
 from master.leasing.requests import UnknownPbxError
 from master.metrics import Metrics
 from master.rpc.admission import Admission, caller_of_call, turn_away
+from master.rpc.aside import Aside
 from master.rpc.errors import Failure, abort, failure_of, let_go
 from master.rpc.gate import Gate
 from master.sparing_log import SparingLog
@@ -29,6 +31,8 @@ from master.store.problems import UnstorableError
 
 __all__ = ["CallInterceptor", "caller_of_call"]
 _log = structlog.get_logger(__name__)
+_HELD_MAX, _HELD_SECONDS = 4_000, 1.0
+"""Who asks too much hears so after a second, so that asking again at once is no flood; so many calls wait for that."""
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines what one caller sends to one method may cost the log."""
 
@@ -40,13 +44,17 @@ if TYPE_CHECKING:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Lets in who may call, names the caller, turns errors into statuses, counts and times."""
 
-    def __init__(self, metrics: Metrics, gate: Gate | None, *, budgets: Budgets, message_seconds: float) -> None:
-        """A call whose message has not come after `message_seconds` is ended."""
+    def __init__(
+        self, metrics: Metrics, gate: Gate | None, *, budgets: Budgets, message_seconds: float, aside: Aside
+    ) -> None:
+        """A call whose message has not come after `message_seconds` is ended; large ones are looked through `aside`."""
         self._metrics = metrics
         self._gate = gate
         self._budgets = budgets
         self._message_seconds = message_seconds
+        self._aside = aside
         self._handlers: dict[str, Handler] = {}
+        self._held = _Held()
         self._told = SparingLog(
             _log, clock=monotonic, lines_max=_LINES_MAX, seconds=_LINES_SECONDS, each=("method", "caller")
         )
@@ -61,15 +69,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if found is None:
             plain = await continuation(handler_call_details)
             if plain is None:
-                return None if self._gate is None else _unknown(method, self._gate)
+                return None if self._gate is None else _unknown(method, self._gate, self._held)
             found = self._handlers[method] = self._wrapped(method, plain)
         return found
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
-        count = _Counts(self._metrics, service, name, self._told)
+        count = _Counts(self._metrics, service, name, self._told, self._held)
         admission = Admission(
-            count.method, plain, gate=self._gate, budgets=self._budgets, message_seconds=self._message_seconds
+            count.method,
+            plain,
+            gate=self._gate,
+            budgets=self._budgets,
+            message_seconds=self._message_seconds,
+            aside=self._aside,
         )
         if plain.request_streaming:
             behaviour = _stream(plain.stream_stream, count, admission.conversation)
@@ -82,11 +95,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(behaviour, None, plain.response_serializer)
 
 
+class _Held:
+    """Calls whose refusal waits."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    async def wait(self, error: Exception) -> None:
+        """Have whoever is over its limit wait for hearing so."""
+        if not isinstance(error, CallerLimitError) or self._count >= _HELD_MAX:
+            return
+        self._count += 1
+        try:
+            await asyncio.sleep(_HELD_SECONDS)
+        finally:
+            self._count -= 1
+
+
 class _Counts:
     """The metrics of one method, and the log of what is wrong with its calls."""
 
-    def __init__(self, metrics: Metrics, service: str, method: str, told: SparingLog) -> None:
+    def __init__(self, metrics: Metrics, service: str, method: str, told: SparingLog, held: _Held) -> None:
         self.told = told
+        self.held = held
         self.method = f"{service}/{method}"
         self._handled = metrics.rpc_handled
         self._labels = (service, method)
@@ -124,13 +155,14 @@ def _stream(serve: Any, count: _Counts, admitted: Any) -> Any:
     return writes if iscoroutinefunction(serve) else yields  # health writes to its context
 
 
-def _unknown(method: str, gate: Gate) -> Handler:
+def _unknown(method: str, gate: Gate, held: _Held) -> Handler:
     async def behaviour(_: object, context: Context) -> None:
         try:
             turn_away(gate, method, context)
         except Exception as error:
             failure = failure_of(error)
             let_go(error)
+            await held.wait(error)
         await _refuse(context, failure)
 
     return grpc.stream_unary_rpc_method_handler(behaviour)
@@ -152,10 +184,11 @@ async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
     except Exception as error:
         failure = _told(error, count)
         let_go(error)
+        count.failed(started, failure.code)
+        await count.held.wait(error)
     else:
         count.succeeded(started)
         return
-    count.failed(started, failure.code)
     await _refuse(context, failure)
 
 

@@ -13,6 +13,7 @@ from master.domain.notices import Notice
 from master.leasing import requests as ask
 from master.leasing.master import LicenseMaster
 from master.metrics import Metrics
+from master.rpc.aside import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.convert.papers import Papers
 from master.rpc.errors import TooManyStreamsError
@@ -32,6 +33,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         signer: Signer,
         clock: Callable[[], float],
         metrics: Metrics,
+        aside: Aside,
         seats_per_call_max: int,
         streams_max: int,
     ) -> None:
@@ -40,6 +42,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._papers = Papers(signer)
         self._clock = clock
         self._metrics = metrics
+        self._aside = aside
         self._seats_max = seats_per_call_max
         self._streams_max = streams_max
         self._streams = 0
@@ -145,7 +148,8 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def AcquireSeats(
         self, request: lease_pb2.AcquireSeatsRequest, context: Context
     ) -> lease_pb2.AcquireSeatsResponse:
-        asked = seats_asked.wants(request.seats, most=self._seats_max)
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, most=self._seats_max))
         acquired = await self._master.acquire_seats(
             ask.AcquireSeats(
                 pbx=incoming.pbx_name(request.pbx),
@@ -155,12 +159,16 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 wants=asked.items,
             )
         )
-        return lease_pb2.AcquireSeatsResponse(results=refusals.seat_results(asked.in_order(acquired.outcomes)))
+        return await self._aside.run(
+            count,
+            lambda: lease_pb2.AcquireSeatsResponse(results=refusals.seat_results(asked.in_order(acquired.outcomes))),
+        )
 
     async def ReturnSeats(
         self, request: lease_pb2.ReturnSeatsRequest, context: Context
     ) -> lease_pb2.ReturnSeatsResponse:
-        asked = seats_asked.seat_keys(request.seats, most=self._seats_max)
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.seat_keys(request.seats, most=self._seats_max))
         returned = await self._master.return_seats(
             ask.ReturnSeats(
                 pbx=incoming.pbx_name(request.pbx),
@@ -170,10 +178,14 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 keys=asked.items,
             )
         )
-        return lease_pb2.ReturnSeatsResponse(results=refusals.return_results(asked.in_order(returned.outcomes)))
+        return await self._aside.run(
+            count,
+            lambda: lease_pb2.ReturnSeatsResponse(results=refusals.return_results(asked.in_order(returned.outcomes))),
+        )
 
     async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
-        asked = seats_asked.wants(request.seats, least=0, most=self._seats_max)
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, least=0, most=self._seats_max))
         synced = await self._master.sync_seats(
             ask.SyncSeats(
                 pbx=incoming.pbx_name(request.pbx),
@@ -183,13 +195,16 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 wants=asked.items,
             )
         )
-        return lease_pb2.SyncSeatsResponse(
-            results=refusals.seat_results(asked.in_order(synced.outcomes)),
-            seats_returned=synced.seats_returned,
-            kept=[
-                lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=refusals.refusal(refused))
-                for seat, refused in synced.kept
-            ],
+        return await self._aside.run(
+            count + len(synced.kept),
+            lambda: lease_pb2.SyncSeatsResponse(
+                results=refusals.seat_results(asked.in_order(synced.outcomes)),
+                seats_returned=synced.seats_returned,
+                kept=[
+                    lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=refusals.refusal(refused))
+                    for seat, refused in synced.kept
+                ],
+            ),
         )
 
     async def WatchLease(

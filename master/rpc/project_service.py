@@ -12,6 +12,7 @@ from master.leasing.apply import ApplyProject
 from master.leasing.learning import Learnings
 from master.leasing.master import LicenseMaster
 from master.leasing.removal import DeleteProject
+from master.rpc.aside import Aside
 from master.rpc.convert import incoming, outgoing
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
@@ -23,24 +24,31 @@ if TYPE_CHECKING:
 
 
 class ProjectService(project_pb2_grpc.ProjectServiceServicer):
-    def __init__(self, master: LicenseMaster, learnings: Learnings) -> None:
+    def __init__(self, master: LicenseMaster, learnings: Learnings, *, aside: Aside) -> None:
         self._master = master
         self._learnings = learnings
+        self._aside = aside
 
     async def ApplyProject(
         self, request: project_pb2.ApplyProjectRequest, context: Context
     ) -> project_pb2.ApplyProjectResponse:
+        given = request.project
+        count = len(given.sites) + len(given.devices) + len(given.pbxs) + len(given.licenses)
+        spec = await self._aside.run(count, lambda: incoming.project_spec(given))
         applied = await self._master.apply_project(
             ApplyProject(
-                spec=incoming.project_spec(request.project),
+                spec=spec,
                 caller=caller_of_call.get(),
                 request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
                 dry_run=request.dry_run,
                 reason=incoming.reason(request.reason),
             )
         )
-        return project_pb2.ApplyProjectResponse(
-            changes=outgoing.change_messages(applied.changes), revision=applied.revision, warnings=applied.warnings
+        return await self._aside.run(
+            len(applied.changes),
+            lambda: project_pb2.ApplyProjectResponse(
+                changes=outgoing.change_messages(applied.changes), revision=applied.revision, warnings=applied.warnings
+            ),
         )
 
     async def DeleteProject(

@@ -36,6 +36,7 @@ from master.auth.budgets import Budgets
 from master.auth.certificates import Certificates
 from master.metrics import Metrics
 from master.rpc.agreement_service import AgreementService
+from master.rpc.aside import Aside
 from master.rpc.audit_service import AuditService
 from master.rpc.gate import Gate
 from master.rpc.interceptors import CallInterceptor
@@ -53,6 +54,8 @@ from slave_client.channels import pings_borne
 
 _MAIN_LOOP = "_server_main_loop"
 """The task in which gRPC takes calls; gRPC tells of its failure, but not of its being cancelled, and calls hang."""
+_PENDING_MAX = 20_000
+"""Calls that may wait for their handler, of all connections."""
 SERVICES = tuple(
     file.DESCRIPTOR.services_by_name[name].full_name
     for file, name in (
@@ -85,6 +88,8 @@ class CallBounds:
     """What calls and connections may cost before anything is known of them."""
 
     budgets: Budgets
+    aside: Aside
+    """Where large messages are looked through."""
     message_seconds: float
     """After so long a call whose message has not come is ended."""
     handshake_seconds: float
@@ -143,7 +148,13 @@ class Server:
         self._metrics = metrics
         self._server = grpc.aio.server(
             interceptors=(
-                CallInterceptor(metrics, gate, budgets=bounds.budgets, message_seconds=bounds.message_seconds),
+                CallInterceptor(
+                    metrics,
+                    gate,
+                    budgets=bounds.budgets,
+                    message_seconds=bounds.message_seconds,
+                    aside=bounds.aside,
+                ),
             ),
             options=(
                 ("grpc.max_receive_message_length", bounds.budgets.message_bytes_max),
@@ -157,6 +168,11 @@ class Server:
                 *pings_borne(),
                 ("grpc.server_handshake_timeout_ms", round(bounds.handshake_seconds * 1000)),
                 *_at_most("grpc.max_concurrent_streams", bounds.connection_calls_max),
+                # else what nobody reads grows from 64 KiB of each call to all of its message
+                ("grpc.http2.bdp_probe", 0),
+                # beyond a thousand calls that wait for their handler gRPC ends some, whosever they are
+                ("grpc.server.max_pending_requests", _PENDING_MAX),
+                ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
                 *_at_most("grpc.max_allowed_incoming_connections", bounds.connections_max),
             ),
         )

@@ -11,6 +11,7 @@ from licensemaster.v1 import status_pb2, status_pb2_grpc
 from licensemaster.values import is_shown
 from licensemaster.values.bounded import Limits, read_json
 from master.leasing.master import LicenseMaster, SeatQuery
+from master.rpc.aside import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
 from master.store.queries import EventFilter, SeatPlace
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class StatusService(status_pb2_grpc.StatusServiceServicer):
-    def __init__(self, master: LicenseMaster, *, master_version: str, seats_per_call_max: int) -> None:
+    def __init__(self, master: LicenseMaster, *, master_version: str, seats_per_call_max: int, aside: Aside) -> None:
         self._master = master
         self._master_version = master_version
         self._seats_max = seats_per_call_max
+        self._aside = aside
 
     async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
         found = await self._master.overview(incoming.project_name(request.project))
@@ -63,12 +65,16 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
     ) -> status_pb2.ExplainSeatsResponse:
         name = incoming.pbx_name(request.pbx)
         software = incoming.software("software_version", request.software_version) if request.software_version else None
-        asked = seats_asked.wants(request.seats, most=self._seats_max)
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, most=self._seats_max))
         explained = await self._master.explain(name, asked.items, software)
-        return status_pb2.ExplainSeatsResponse(
-            results=refusals.seat_results(asked.in_order(explained.outcomes), named=refusals.NAMED_TO_EXPLAIN),
-            lease=outgoing.lease_status(name.project, explained.lease),
-            reasoning=explained.reasoning,
+        return await self._aside.run(
+            count,
+            lambda: status_pb2.ExplainSeatsResponse(
+                results=refusals.seat_results(asked.in_order(explained.outcomes), named=refusals.NAMED_TO_EXPLAIN),
+                lease=outgoing.lease_status(name.project, explained.lease),
+                reasoning=explained.reasoning,
+            ),
         )
 
     async def ListEvents(

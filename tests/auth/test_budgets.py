@@ -273,6 +273,36 @@ async def test_who_is_refused_may_not_ask_as_often_as_it_likes(sqlite_database_u
             assert (await asked(berlin)).reason == "UNKNOWN_PBX"  # of the same name, with a good certificate
 
 
+async def test_who_asks_too_much_hears_so_late_and_holds_up_nobody(sqlite_database_url: str, pki: Pki) -> None:
+    settings = {**pki.serve(pki.server_papers()), "caller_calls_per_second": 1}
+    request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
+    async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
+        address = f"127.0.0.1:{master.running.port}"
+        mad, sane = pki.papers(f"{ACME}/pbxs/berlin"), pki.papers(f"{ACME}/pbxs/paris")
+        async with shown_to(address, mad.credentials) as wire, shown_to(address, sane.credentials) as other:
+            calls = [asyncio.ensure_future(failure(wire.leases.RenewLease(request))) for _ in range(30)]
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            found = await failure(other.leases.RenewLease(request))
+            assert found.reason == "NOT_YOUR_PBX"
+            assert sum(one.done() for one in calls) <= 12  # the burst, and nobody over it
+            reasons = [one.reason for one in await asyncio.gather(*calls)]
+            assert reasons.count("CALLER_LIMIT") >= 18
+
+
+async def test_of_large_calls_of_one_caller_one_is_served_at_a_time(secured: InProcess, berlin: Wire) -> None:
+    """The others stay bytes until then, so nobody's memory or turn goes by how many one sends."""
+    pbx = await opened(berlin, "berlin")
+    wanted = ten_thousand_seats()
+    request = lease_pb2.SyncSeatsRequest(pbx=pbx.name, epoch=pbx.epoch, seats=wanted)
+    calls = [asyncio.ensure_future(berlin.leases.SyncSeats(request)) for _ in range(6)]
+    most, waiting = 0.0, "license_master_queue_seats"
+    while not all(call.done() for call in calls):
+        most = max(most, secured.running.metrics.registry.get_sample_value(waiting) or 0)
+        await asyncio.sleep(0.001)
+    assert {len(call.result().results) for call in calls} == {10_000}
+    assert most <= 10_000
+
+
 _FAILURES = (AccessDeniedError, InvalidArgumentError, UnknownPbxError, LeaseError, grpc.aio.AbortError)
 
 

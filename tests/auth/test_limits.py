@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable
 import pytest
 
 from licensemaster.v1 import lease_pb2, status_pb2
-from master.auth.limits import CallerLimitError, CallerLimits, Shares
+from master.auth.limits import CallerLimitError, CallerLimits, Paces, Shares
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
 from tests.support.masters import Clock, in_process_master
@@ -21,6 +21,7 @@ def limits(*, streams_max: int = 1, calls_max: int = 9, bytes_max: int = 1, all_
         streams_max=streams_max,
         calls_max=calls_max,
         reads_max=1,
+        bytes_per_second=1e9,
         bytes_max=bytes_max,
         all_bytes_max=all_bytes_max,
     )
@@ -44,6 +45,21 @@ def test_a_burst_and_then_the_rate() -> None:
         shares.take_call("a")
     with pytest.raises(CallerLimitError):
         shares.take_call("a")
+
+
+def test_who_has_had_more_than_its_pace_waits_until_it_is_paid_for() -> None:
+    clock = Clock()
+    paces = Paces(per_second=100, burst_seconds=10, clock=clock)
+    paces.take("mad", 1000)
+    assert paces.wait_seconds("mad") == 0
+    paces.take("mad", 500)
+    assert paces.wait_seconds("mad") == pytest.approx(5)
+    assert paces.wait_seconds("berlin") == 0
+    clock.advance(4)
+    assert paces.wait_seconds("mad") == pytest.approx(1)
+    clock.advance(12)
+    paces.take("berlin", 1)
+    assert paces._paid.keys() == {"berlin"}  # who has paid is forgotten
 
 
 def test_the_silent_are_forgotten() -> None:
