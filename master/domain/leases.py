@@ -37,9 +37,11 @@ class LeaseProblem(Enum):
 class LeaseError(Exception):
     """A call under a lease cannot be served."""
 
-    def __init__(self, problem: LeaseProblem, *, pbx: str, epoch: int) -> None:
+    def __init__(self, problem: LeaseProblem, *, pbx: str, epoch: int, trespass: bool = False) -> None:
+        """`trespass` is a call under a lease that another PBX has; who had it until then comes with an older epoch."""
         super().__init__(f"{pbx}, epoch {epoch}: {problem.value}")
         self.problem = problem
+        self.trespass = trespass
 
 
 class Phase(Enum):
@@ -223,7 +225,7 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
             is_known = caller_id in (None, lease.pbx_id)  # a standby takes nothing back by opening
             carried = is_known and lease.carrier is not None and lease.state(time).is_running
             problem = LeaseProblem.LEASE_CARRIED if carried else LeaseProblem.LEASE_FENCED
-        raise LeaseError(problem, pbx=pbx, epoch=epoch)
+        raise LeaseError(problem, pbx=pbx, epoch=epoch, trespass=not is_theirs and epoch >= lease.epoch)
     if lease.phase is Phase.CLOSED:
         raise LeaseError(LeaseProblem.LEASE_CLOSED, pbx=pbx, epoch=epoch)
     if lease.phase is Phase.EXPIRED or time.ends_by > lease.ends_at:

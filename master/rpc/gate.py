@@ -25,6 +25,7 @@ from master.auth.identity import Identity, IdentityError, Role
 from master.auth.limits import Buckets, CallerLimitError, Share, Shares
 from master.auth.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
 from master.auth.shown import Shown, shown
+from master.domain.leases import LeaseError
 from master.leasing.periodic import Periodic
 from master.leasing.requests import PbxName
 from master.metrics import Metrics
@@ -106,7 +107,7 @@ class Gate(Periodic):
             if method is not None and forbidden(found.identity, method):
                 raise _denied(Denial.ROLE_FORBIDDEN, found.identity, method)
         except (AccessDeniedError, CallerLimitError) as error:
-            self._turned_away(error, found, method, context.peer())
+            self._turned_away(_reason(error), found, method, context.peer())
             raise
         return found
 
@@ -119,12 +120,12 @@ class Gate(Periodic):
         try:
             await self._check_call(found.identity, method, request)
         except AccessDeniedError as error:
-            self._turned_away(error, found, method, context.peer())
+            self._turned_away(_reason(error), found, method, context.peer())
             raise
 
     @contextmanager
     def call(self, found: Shown, method: str, peer: str) -> Iterator[Share]:
-        """A call is under way.
+        """A call is under way, and whoever makes it turns out to use another's lease: that is told here as well.
 
         Raises:
             CallerLimitError: the caller has too many, or brings too much.
@@ -133,7 +134,11 @@ class Gate(Periodic):
             with self._shares.call(found.identity.uri) as share:
                 yield share
         except CallerLimitError as error:
-            self._turned_away(error, found, method, peer)
+            self._turned_away(_reason(error), found, method, peer)
+            raise
+        except LeaseError as error:
+            if error.trespass:
+                self._turned_away("NOT_YOUR_LEASE", found, method, peer)
             raise
 
     def check(self, found: Shown) -> None:
@@ -162,7 +167,11 @@ class Gate(Periodic):
             with self._shares.stream(found.identity.uri):
                 yield
         except CallerLimitError as error:
-            self._turned_away(error, found, method, peer)
+            self._turned_away(_reason(error), found, method, peer)
+            raise
+        except LeaseError as error:
+            if error.trespass:
+                self._turned_away("NOT_YOUR_LEASE", found, method, peer)
             raise
         except asyncio.CancelledError:
             if task not in self._ended:
@@ -182,15 +191,12 @@ class Gate(Periodic):
                 self.check(found)
             except AccessDeniedError as error:
                 if task not in self._ended:
-                    self._turned_away(error, found, method, peer)
+                    self._turned_away(_reason(error), found, method, peer)
                     self._ended.add(task)
                     task.cancel()
         return current
 
-    def _turned_away(
-        self, error: AccessDeniedError | CallerLimitError, found: Shown | None, method: str | None, peer: str
-    ) -> None:
-        reason = error.denial.name if isinstance(error, AccessDeniedError) else "CALLER_LIMIT"
+    def _turned_away(self, reason: str, found: Shown | None, method: str | None, peer: str) -> None:
         self._metrics.calls_denied.labels(reason).inc()
         self._log.warning(
             "a caller was turned away",
@@ -224,6 +230,10 @@ class Gate(Periodic):
                 self._known.clear()
             self._known[pem] = known
         return known
+
+
+def _reason(error: AccessDeniedError | CallerLimitError) -> str:
+    return error.denial.name if isinstance(error, AccessDeniedError) else "CALLER_LIMIT"
 
 
 def _first(proven: Mapping[str, Iterable[bytes]], what: str) -> bytes:

@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from licensemaster.v1 import lease_pb2, license_pb2, status_pb2
 from tests.auth.conftest import PBXS
 from tests.auth.pki import Pki, shown_to
+from tests.auth.test_mtls import denied
 from tests.rpc.failures import failure
 from tests.support.estates import project
 from tests.support.masters import InProcess, Wire
@@ -123,6 +125,33 @@ async def test_only_who_has_a_lease_uses_it(secured: InProcess, wires: Mapping[s
     for epoch in (carried, primary.epoch):
         assert (await failure(call(wires["spare"], "CloseLease", epoch))).reason == "LEASE_FENCED"
     await primary.close()  # a retry of its own
+
+
+@pytest.mark.rule("F5")
+async def test_who_tries_anothers_lease_is_counted_and_named_and_who_had_it_before_is_not(
+    secured: InProcess, wires: Mapping[str, Wire]
+) -> None:
+    primary = await opened(wires["berlin"], "berlin")
+    await opened(wires["spare"], "spare")
+    with capture_logs() as logs:
+        for method in METHODS:
+            await failure(call(wires["spare"], method, primary.epoch))
+    told = [line for line in logs if line["event"] == "a caller was turned away"]
+    assert [(line["reason"], line["method"].rpartition("/")[2]) for line in told] == [
+        ("NOT_YOUR_LEASE", method) for method in METHODS
+    ]
+    assert {line["caller"] for line in told} == {f"license-master://{CALLERS['spare']}"}
+    assert denied(secured, "NOT_YOUR_LEASE") == len(METHODS)
+    with capture_logs() as logs:
+        for _ in range(40):
+            await failure(call(wires["spare"], "RenewLease", primary.epoch + 1))
+    assert len([line for line in logs if line["event"] == "a caller was turned away"]) < 20
+    assert denied(secured, "NOT_YOUR_LEASE") == len(METHODS) + 40
+    carried = await take_over(wires)
+    await failure(call(wires["berlin"], "RenewLease", primary.epoch))
+    await primary.open()
+    await failure(call(wires["spare"], "RenewLease", carried))
+    assert denied(secured, "NOT_YOUR_LEASE") == len(METHODS) + 40
 
 
 @pytest.mark.rule("F5")
