@@ -36,8 +36,11 @@ demo: setup ## a live estate: master, sites, outage, recovery (under a minute)
 test: setup ## rules, storage, API, client, commands: the whole proof, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n auto --ignore tests/slow
 
-test-slow: setup ## stories, faults, chaos, a newcomer's year; what tries inputs by chance, at length and with other seeds
-	TESTS_LONG=1 $(BIN)/python -m pytest -n auto tests/slow tests/rpc/test_every_rpc.py tests/rpc/test_document_fuzz.py tests/invariants
+test-slow: setup ## stories, faults, chaos, a newcomer's year; inputs by chance, at length, other seeds; bad neighbours
+	TESTS_LONG=1 $(BIN)/python -m pytest -n auto --ignore tests/slow/neighbours \
+		tests/slow tests/rpc/test_every_rpc.py tests/rpc/test_document_fuzz.py tests/invariants
+	@# With the machine for themselves, as they measure: ten minutes.
+	TESTS_LONG=1 $(BIN)/python -m pytest -n 0 tests/slow/neighbours
 
 lint: setup ## formatting, types, architecture, protos
 	$(BIN)/ruff check .
