@@ -135,62 +135,70 @@ class Lease:
         return self.takeovers >= CLONE_TAKEOVERS and now <= self.takeovers_since + CLONE_WINDOW_SECONDS
 
 
-def opened(
-    before: Lease | None,
-    *,
-    pbx_id: int,
-    instance_id: str,
-    request_id: str,
-    software: Version,
-    pace: LeasePace,
-    first_epoch: int,
-    time: LeaseTime,
-    carrier: Carrier | None = None,
-    shown: tuple[int, float] = (0, 0.0),
-) -> Lease:
-    """A PBX's next lease, its first one with `first_epoch`; a standby that opens it is its `carrier`. It comes after
-    the (epoch, end) that were `shown`, as signed before the database was restored.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Who opens a lease, and what for."""
+
+    pbx_id: int
+    instance_id: str
+    request_id: str
+    software: Version
+    pace: LeasePace
+    first_epoch: int
+    """Of a PBX that never had a lease."""
+    carrier: Carrier | None = None
+    """The standby that opens it in the PBX's place."""
+    shown: tuple[int, float] = (0, 0.0)
+    """The (epoch, end) that were signed before the database was restored: the lease comes after them."""
+
+    @property
+    def user_id(self) -> int:
+        """The PBX that will use the seats."""
+        return self.carrier.pbx_id if self.carrier is not None else self.pbx_id
+
+
+def opened(before: Lease | None, opening: Opening, time: LeaseTime) -> Lease:
+    """A PBX's next lease.
 
     A retry of the opening that made the current one changes nothing but its end. What passes between a PBX and its
     standby is no sign of a copy.
     """
-    if is_retry(before, request_id=request_id, user_id=carrier.pbx_id if carrier is not None else pbx_id):
+    pace, now = opening.pace, time.now
+    if is_retry(before, opening):
         assert before is not None
-        return renewed(before, pace=pace, now=time.now)
-    now = time.now
+        return renewed(before, pace=pace, now=now)
     takeovers, since = 0, now
     if before is not None:
         recent = now <= before.takeovers_since + CLONE_WINDOW_SECONDS
-        user_id = carrier.pbx_id if carrier is not None else pbx_id
-        copied = before.user_id == user_id and before.instance_id != instance_id
+        copied = before.user_id == opening.user_id and before.instance_id != opening.instance_id
         taken_over = copied and before.state(time).is_running
         since = before.takeovers_since if recent else now
         takeovers = (before.takeovers if recent else 0) + taken_over
     return Lease(
-        pbx_id=pbx_id,
-        epoch=max(before.epoch + 1 if before is not None else first_epoch, shown[0] + 1),
+        pbx_id=opening.pbx_id,
+        epoch=max(before.epoch + 1 if before is not None else opening.first_epoch, opening.shown[0] + 1),
         phase=Phase.OPEN,
-        instance_id=instance_id,
-        request_id=request_id,
-        software=software,
+        instance_id=opening.instance_id,
+        request_id=opening.request_id,
+        software=opening.software,
         opened_at=now,
         renewed_at=now,
         ttl_seconds=pace.ttl_seconds,
-        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before), shown[1]),
+        ends_at=max(now + pace.ttl_seconds + pace.grace_seconds, _promised_until(before), opening.shown[1]),
         takeovers=takeovers,
         takeovers_since=since,
-        carrier=carrier,
+        carrier=opening.carrier,
         claimed=before is not None and before.claimed,
     )
 
 
-def is_retry(before: Lease | None, *, request_id: str, user_id: int) -> bool:
+def is_retry(before: Lease | None, opening: Opening) -> bool:
     """Whether an opening is the one that made the current lease."""
     return (
         before is not None
         and before.phase is Phase.OPEN
-        and before.request_id == request_id
-        and before.user_id == user_id
+        and before.request_id == opening.request_id
+        and before.user_id == opening.user_id
     )
 
 

@@ -188,50 +188,47 @@ def estate_problems(estate: Estate, software: Mapping[int, Version]) -> list[tup
     ]
 
 
-def takeover_problems(
-    estate: Estate,
-    *,
-    standby: Pbx,
-    primary: Pbx,
-    software: Version,
-    own_lease: Lease | None,
-    own_epoch: int,
-    lease: Lease | None,
-    seats: int,
-    claims: Claims,
-    carried_since: float | None,
-    presence: Presence | None,
-    force: bool,
-    time: LeaseTime,
-) -> list[StandbyProblem]:
-    """Everything that forbids a takeover now; empty where it may go on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """What a standby asks for, and how things stand."""
 
-    Args:
-        estate: the project.
-        standby: who asks.
-        primary: whose lease is to be taken over.
-        software: what the standby runs.
-        own_lease: the standby's own lease.
-        own_epoch: the epoch that the standby takes for its own.
-        lease: the primary's lease as it stands.
-        seats: how many seats are debited for the primary.
-        claims: the claims in the primary's name.
-        carried_since: since when the standby has carried the seats while no master answered, None where it has not; a
-            primary that was last heard of before that is gone, however lately that was.
-        presence: what masters see of whoever has the lease; None where nobody looked.
-        force: whether a connected primary does not matter.
-        time: when.
-    """
-    kind = StandbyProblemKind
-    found = []
-    heard_since = lease is not None and (carried_since is None or lease.renewed_at > carried_since)
-    is_gone = force or (presence is not None and presence.gone is not None)
+    standby: Pbx
+    primary: Pbx
+    """Whose lease is to be taken over."""
+    software: Version
+    """What the standby runs."""
+    own_lease: Lease | None
+    """The standby's own lease."""
+    own_epoch: int
+    """The epoch that the standby takes for its own."""
+    lease: Lease | None
+    """The primary's lease as it stands."""
+    seats: int
+    """How many are debited for the primary."""
+    claims: Claims
+    """In the primary's name."""
+    carried_since: float | None
+    """Since when the standby has carried the seats while no master answered, None where it has not; a primary that was
+    last heard of before that is gone, however lately that was."""
+    presence: Presence | None
+    """What masters see of whoever has the lease; None where nobody looked."""
+    force: bool
+    """Whether a connected primary does not matter."""
+
+
+def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> list[StandbyProblem]:
+    """Everything that forbids a takeover now; empty where it may go on."""
+    kind, found = StandbyProblemKind, []
+    standby, primary, lease, presence = takeover.standby, takeover.primary, takeover.lease, takeover.presence
+    own_lease, since = takeover.own_lease, takeover.carried_since
+    heard_since = lease is not None and (since is None or lease.renewed_at > since)
+    is_gone = takeover.force or (presence is not None and presence.gone is not None)
     active = heard_since and lease is not None and lease.state(time) is LeaseState.ACTIVE and not is_gone
     if primary_of(estate, standby) is not primary:
         message = f"{standby.name} does not stand in for {primary.name}; `standby_for` in the project says who does"
         found.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
-    found += [one for one in pair_problems(estate, standby, primary, software) if one.kind.blocking]
-    own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == own_epoch
+    found += [one for one in pair_problems(estate, standby, primary, takeover.software) if one.kind.blocking]
+    own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == takeover.own_epoch
     if own_lease is None or not own or not own_lease.state(time).is_running:
         message = f"{standby.name} must have a lease of its own, and name its epoch"
         found.append(StandbyProblem(kind=kind.NOT_CONNECTED, message=message, rules=("F4",)))
@@ -244,7 +241,7 @@ def takeover_problems(
         carrier = estate.pbxs[lease.user_id]
         message = f"{carrier.name} carries the seats of {primary.name} already"
         found.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
-    elif not (lease.state(time).is_running or seats or _promised(claims, standby)):
+    elif not (lease.state(time).is_running or takeover.seats or _promised(takeover.claims, standby)):
         message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
         found.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
     return sorted(found, key=lambda problem: problem.kind)

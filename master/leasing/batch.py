@@ -20,6 +20,7 @@ from master.domain.leases import (
     LeaseError,
     LeaseProblem,
     LeaseTime,
+    Opening,
     Phase,
     ended,
     is_reclaimable,
@@ -31,7 +32,7 @@ from master.domain.leases import (
 from master.domain.notices import notices
 from master.domain.presence import Presence, Sign, Vigil, presence
 from master.domain.refusals import TopHolder
-from master.domain.standby import primary_of, takeover_problems
+from master.domain.standby import Takeover, primary_of, takeover_problems
 from master.domain.words import LeaseState
 from master.leasing.batch_events import LEASE_ENDED, BatchEvents, answered_before, counted, lease_before
 from master.leasing.batch_loading import LoadedBatch, is_to_prove, load
@@ -144,17 +145,10 @@ class Batch:
         proving = proof is not None and is_to_prove(errand, before, self._time)
         if before is not None and before.phase is Phase.EXPIRED:
             self._seats.reclaim_all(errand, before)  # what expiry has not come to yet
-        lease = opened(
-            before,
-            pbx_id=errand.pbx.id,
-            instance_id=request.instance_id,
-            request_id=request.request_id,
-            software=request.software,
-            pace=errand.pbx.pace,
-            first_epoch=errand.book.estate.epoch_floor + 1,
-            time=self._time,
-            shown=(proof.epoch, proof.ends_at) if proof is not None and proving else (0, 0.0),
-        )
+        opening = _opening(errand, request)
+        if proof is not None and proving:
+            opening = replace(opening, shown=(proof.epoch, proof.ends_at))
+        lease = opened(before, opening, self._time)
         self._put(lease)
         if proof is not None and proving:
             self._events.add(errand, "lease.proven", self._loaded.proofs.take(errand, lease, proof, self._stand_ins))
@@ -201,12 +195,11 @@ class Batch:
         if before is not None and before.carrier is not None and before.user_id == standby.id:
             since = min(since, before.carrier.since)  # it restarted
         carrier = Carrier(standby.id, since, before.primary_heard_at if before is not None else 0.0)
+        opening = replace(_opening(errand, request), carrier=carrier)
         evidence: Sign | None = None
-        if before is None or not is_retry(before, request_id=request.request_id, user_id=standby.id):
-            claims = self._stand_ins.claims.get(primary.id, ())
+        if before is None or not is_retry(before, opening):
             seen = self._presence(estate, before)
-            problems = takeover_problems(
-                estate,
+            takeover = Takeover(
                 standby=standby,
                 primary=primary,
                 software=request.software,
@@ -214,12 +207,12 @@ class Batch:
                 own_epoch=request.standby_epoch,
                 lease=before,
                 seats=sum(self._stand_ins.held(estate, primary.id).values()),
-                claims=claims,
+                claims=self._stand_ins.claims.get(primary.id, ()),
                 carried_since=since if request.carried is not None else None,
                 presence=seen,
                 force=request.force,
-                time=self._time,
             )
+            problems = takeover_problems(estate, takeover, self._time)
             if request.carried is not None and before is not None:
                 self._report(errand, self._stand_ins.carried_beside(estate, standby, primary, before, request.carried))
             if problems:
@@ -228,17 +221,7 @@ class Batch:
             evidence = seen.gone if seen is not None else None
             if before.phase is Phase.EXPIRED:
                 self._seats.reclaim_all(errand, before)  # what expiry has not come to yet; claims keep it counted
-        lease = opened(
-            before,
-            pbx_id=primary.id,
-            instance_id=request.instance_id,
-            request_id=request.request_id,
-            software=request.software,
-            pace=primary.pace,
-            first_epoch=estate.epoch_floor + 1,
-            time=self._time,
-            carrier=carrier,
-        )
+        lease = opened(before, opening, self._time)
         self._put(lease)
         if before.epoch != lease.epoch:
             self._stand_ins.handed_over(before, lease)
@@ -380,6 +363,17 @@ class Batch:
             return LeaseGranted(lease, errand.pbx, self._held(errand.pbx), told)
         offer = self._stand_ins.offer(estate, errand.pbx, lease, self._leases.get(primary.id))
         return LeaseGranted(lease, errand.pbx, self._held(errand.pbx), told, (offer,) if offer is not None else ())
+
+
+def _opening(errand: Errand, request: OpenLease | TakeOverLease) -> Opening:
+    return Opening(
+        pbx_id=errand.pbx.id,
+        instance_id=request.instance_id,
+        request_id=request.request_id,
+        software=request.software,
+        pace=errand.pbx.pace,
+        first_epoch=errand.book.estate.epoch_floor + 1,
+    )
 
 
 def _name_top_holders(tx: Tx, loaded: LoadedBatch, answers: Sequence[object]) -> None:

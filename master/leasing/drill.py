@@ -82,13 +82,12 @@ def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTi
     pair = read_pair(tx, book.estate, standby, time)
     assert pair is not None
 
-    steps: list[DrillStep] = []
-    drilled = _Drill(tx, estates, time, book.estate, pair, steps, caller)
+    drilled = _Drill(tx, estates, time, book.estate, pair, caller)
     try:
         drilled.all()
     except _Failed as failure:
-        steps.append(DrillStep(drilled.doing, False, str(failure)))
-    return DrillReport(pair, tuple(steps), book.estate.project_id)
+        drilled.steps.append(DrillStep(drilled.doing, False, str(failure)))
+    return DrillReport(pair, tuple(drilled.steps), book.estate.project_id)
 
 
 def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
@@ -113,7 +112,6 @@ class _Drill:
         time: LeaseTime,
         estate: Estate,
         pair: Readiness,
-        steps: list[DrillStep],
         caller: str,
     ) -> None:
         self._tx = tx
@@ -121,7 +119,7 @@ class _Drill:
         self._time = time
         self._estate = estate
         self._pair = pair
-        self._steps = steps
+        self.steps: list[DrillStep] = []
         self._caller = caller
         self._standby = PbxName(estate.name, pair.standby.name)
         self._primary = PbxName(estate.name, pair.primary.name)
@@ -165,7 +163,7 @@ class _Drill:
             raise _Failed(f"{or_told}: {error}") from error
 
     def _done(self, message: str) -> None:
-        self._steps.append(DrillStep(self.doing, True, message))
+        self.steps.append(DrillStep(self.doing, True, message))
 
     def _seats(self) -> list[Seat]:
         return sorted(seats_of_pbxs(self._tx, [self._pair.primary.id]), key=lambda seat: seat.key)

@@ -14,6 +14,7 @@ from master.domain.leases import (
     LeaseError,
     LeaseProblem,
     LeaseTime,
+    Opening,
     Phase,
     ended,
     is_reclaimable,
@@ -37,16 +38,15 @@ def opening(
     pace: LeasePace = PACE,
     software: str = "12",
 ) -> Lease:
-    return opened(
-        before,
+    made = Opening(
         pbx_id=7,
         instance_id=instance,
         request_id=request,
         software=Version.parse(software),
         pace=pace,
         first_epoch=1,
-        time=LeaseTime.at(now),
     )
+    return opened(before, made, LeaseTime.at(now))
 
 
 def test_the_first_lease() -> None:
