@@ -29,15 +29,17 @@ from master.leasing.expiry import Expiry
 from master.leasing.fair_queue import QueueLimits
 from master.leasing.learning import LearningRound, Learnings
 from master.leasing.lease_clock import LeaseClock, lease_times
+from master.leasing.leases import Leases, RenewalPace
 from master.leasing.licenses import Licenses, ReleaseRound
 from master.leasing.lines import Lines
-from master.leasing.master import LicenseMaster, RenewalPace
 from master.leasing.moves import MoveRules
 from master.leasing.periodic import Periodic
+from master.leasing.projects import Projects
 from master.leasing.pulse import Clocks, Pulse
 from master.leasing.questions import QuestionLimits, Questions
 from master.leasing.refused import RefusedBook
 from master.leasing.reports import Reports
+from master.leasing.status import Status
 from master.leasing.telling import Teller, TellRound
 from master.leasing.usage import UsageRound
 from master.leasing.watch import LookRound, WatchHub
@@ -188,9 +190,9 @@ class Parts:
         )
 
     @cached_property
-    def master(self) -> LicenseMaster:
-        """Every verb of leasing."""
-        return LicenseMaster(
+    def leases(self) -> Leases:
+        """Leases, seats and standbys."""
+        return Leases(
             database=self.database,
             questions=self.questions,
             rehearsals=self.rehearsals,
@@ -204,6 +206,22 @@ class Parts:
             learnings=self.learnings,
             lines=self.lines,
         )
+
+    @cached_property
+    def projects(self) -> Projects:
+        """What estates consist of."""
+        return Projects(
+            questions=self.questions,
+            rehearsals=self.rehearsals,
+            estates=self.estates,
+            hub=self.hub,
+            lease_time=self.lease_time,
+        )
+
+    @cached_property
+    def status(self) -> Status:
+        """How things stand."""
+        return Status(questions=self.questions, estates=self.estates, lease_time=self.lease_time)
 
     @cached_property
     def lines(self) -> Lines:
@@ -393,7 +411,7 @@ class Parts:
         )
 
     async def _stands_in(self, standby: str, primary: str) -> bool:
-        return await self.master.stands_in(pbx_name(standby), pbx_name(primary))
+        return await self.leases.stands_in(pbx_name(standby), pbx_name(primary))
 
     @cached_property
     def aside(self) -> Aside:
@@ -406,7 +424,7 @@ class Parts:
         settings = self.settings
         return Server(
             lease_service=LeaseService(
-                master=self.master,
+                leases=self.leases,
                 signer=self.signer,
                 clock=self.clock,
                 metrics=self.metrics,
@@ -415,16 +433,16 @@ class Parts:
                 streams_max=settings.streams_max,
             ),
             license_service=LicenseService(self.licenses, signer=self.signer, clock=self.clock),
-            project_service=ProjectService(self.master, self.learnings, aside=self.aside),
-            standby_service=StandbyService(self.master),
+            project_service=ProjectService(self.projects, self.learnings, aside=self.aside),
+            standby_service=StandbyService(self.leases),
             status_service=StatusService(
-                self.master,
+                self.status,
                 master_version=VERSION,
                 seats_per_call_max=settings.seats_per_call_max,
                 aside=self.aside,
             ),
             audit_service=AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
-            plan_service=PlanService(self.master),
+            plan_service=PlanService(self.projects),
             report_service=ReportService(Reports(self.questions, self.estates, self.lease_time)),
             webhook_service=WebhookService(self._webhooks),
             agreement_service=AgreementService(self.agreements),
@@ -464,7 +482,7 @@ class Parts:
         async def overviews() -> list[Overview]:
             """Scrapes that come while one is answered get the same answer."""
             if self._scraped is None or self._scraped.done():
-                self._scraped = asyncio.ensure_future(self.master.overviews())
+                self._scraped = asyncio.ensure_future(self.status.overviews())
             return await asyncio.shield(self._scraped)
 
         def read() -> list[Overview] | None:

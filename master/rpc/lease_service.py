@@ -11,7 +11,7 @@ import grpc
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc
 from master.domain.notices import Notice
 from master.leasing import requests as ask
-from master.leasing.master import LicenseMaster
+from master.leasing.leases import Leases
 from master.metrics import Metrics
 from master.rpc.aside import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
@@ -29,7 +29,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     def __init__(
         self,
         *,
-        master: LicenseMaster,
+        leases: Leases,
         signer: Signer,
         clock: Callable[[], float],
         metrics: Metrics,
@@ -37,7 +37,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         seats_per_call_max: int,
         streams_max: int,
     ) -> None:
-        self._master = master
+        self._leases = leases
         self._signer = signer
         self._papers = Papers(signer)
         self._clock = clock
@@ -54,7 +54,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             proof = incoming.lease_proof(
                 request.proof, pbx=name, key_id=self._signer.key_id, is_genuine=self._signer.is_genuine_lease
             )
-        granted = await self._master.open_lease(
+        granted = await self._leases.open_lease(
             ask.OpenLease(
                 pbx=name,
                 caller=caller_of_call.get(),
@@ -85,7 +85,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 is_genuine=self._signer.is_genuine_standby_lease,
                 now=self._clock(),
             )
-        answer = await self._master.take_over_lease(
+        answer = await self._leases.take_over_lease(
             ask.TakeOverLease(
                 pbx=primary,
                 caller=caller_of_call.get(),
@@ -109,7 +109,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
 
     async def RenewLease(self, request: lease_pb2.RenewLeaseRequest, context: Context) -> lease_pb2.RenewLeaseResponse:
         name = incoming.pbx_name(request.pbx)
-        granted = await self._master.renew_lease(
+        granted = await self._leases.renew_lease(
             ask.RenewLease(
                 pbx=name,
                 caller=caller_of_call.get(),
@@ -126,7 +126,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         )
 
     async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
-        closed = await self._master.close_lease(
+        closed = await self._leases.close_lease(
             ask.CloseLease(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
@@ -143,14 +143,14 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             reason=incoming.given_reason(request.reason),
             request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
         )
-        return outgoing.lease_ended(asked.pbx, await self._master.end_lease(asked, dry_run=request.dry_run))
+        return outgoing.lease_ended(asked.pbx, await self._leases.end_lease(asked, dry_run=request.dry_run))
 
     async def AcquireSeats(
         self, request: lease_pb2.AcquireSeatsRequest, context: Context
     ) -> lease_pb2.AcquireSeatsResponse:
         count = len(request.seats)
         asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, most=self._seats_max))
-        acquired = await self._master.acquire_seats(
+        acquired = await self._leases.acquire_seats(
             ask.AcquireSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
@@ -169,7 +169,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     ) -> lease_pb2.ReturnSeatsResponse:
         count = len(request.seats)
         asked = await self._aside.run(count, lambda: seats_asked.seat_keys(request.seats, most=self._seats_max))
-        returned = await self._master.return_seats(
+        returned = await self._leases.return_seats(
             ask.ReturnSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
@@ -186,7 +186,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
         count = len(request.seats)
         asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, least=0, most=self._seats_max))
-        synced = await self._master.sync_seats(
+        synced = await self._leases.sync_seats(
             ask.SyncSeats(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
@@ -216,7 +216,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._metrics.watch_streams.inc()
         try:
             name = incoming.pbx_name(request.pbx)
-            async with aclosing(self._master.watch_lease(name, request.epoch, watcher=proven_pbx())) as stream:
+            async with aclosing(self._leases.watch_lease(name, request.epoch, watcher=proven_pbx())) as stream:
                 async for told in stream:
                     yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, told))
         finally:
@@ -249,5 +249,5 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             epoch=granted.lease.epoch,
             signed=lease_pb2.SignedLease(terms=terms, signature=self._signer.sign(terms), key_id=self._signer.key_id),
             public_key=self._signer.public_key,
-            renew_after_seconds=self._master.renew_after_seconds(granted.pbx),
+            renew_after_seconds=self._leases.renew_after_seconds(granted.pbx),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from licensemaster.v1 import plan_pb2, plan_pb2_grpc
-from master.leasing.master import LicenseMaster
+from master.leasing.projects import Projects
 from master.rpc.convert import incoming, plans
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class PlanService(plan_pb2_grpc.PlanServiceServicer):
-    def __init__(self, master: LicenseMaster) -> None:
-        self._master = master
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
 
     async def PlanChanges(self, request: plan_pb2.PlanChangesRequest, context: Context) -> plan_pb2.PlanChangesResponse:
         project = incoming.project_name(request.project)
-        found = await self._master.plan_changes(project, plans.changes(request.changes))
+        found = await self._projects.plan_changes(project, plans.changes(request.changes))
         return plans.response(found)

@@ -10,7 +10,7 @@ import grpc
 from licensemaster.v1 import project_pb2, project_pb2_grpc
 from master.leasing.apply import ApplyProject
 from master.leasing.learning import Learnings
-from master.leasing.master import LicenseMaster
+from master.leasing.projects import Projects
 from master.leasing.removal import DeleteProject
 from master.rpc.aside import Aside
 from master.rpc.convert import incoming, outgoing
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 class ProjectService(project_pb2_grpc.ProjectServiceServicer):
-    def __init__(self, master: LicenseMaster, learnings: Learnings, *, aside: Aside) -> None:
-        self._master = master
+    def __init__(self, projects: Projects, learnings: Learnings, *, aside: Aside) -> None:
+        self._projects = projects
         self._learnings = learnings
         self._aside = aside
 
@@ -35,7 +35,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         given = request.project
         count = len(given.sites) + len(given.devices) + len(given.pbxs) + len(given.licenses)
         spec = await self._aside.run(count, lambda: incoming.project_spec(given))
-        applied = await self._master.apply_project(
+        applied = await self._projects.apply_project(
             ApplyProject(
                 spec=spec,
                 caller=caller_of_call.get(),
@@ -54,7 +54,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def DeleteProject(
         self, request: project_pb2.DeleteProjectRequest, context: Context
     ) -> project_pb2.DeleteProjectResponse:
-        deleted = await self._master.delete_project(
+        deleted = await self._projects.delete_project(
             DeleteProject(
                 name=incoming.project_name(request.name, "name"),
                 caller=caller_of_call.get(),
@@ -68,7 +68,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def GetProject(
         self, request: project_pb2.GetProjectRequest, context: Context
     ) -> project_pb2.GetProjectResponse:
-        stored = await self._master.get_project(incoming.project_name(request.name, "name"))
+        stored = await self._projects.get_project(incoming.project_name(request.name, "name"))
         return project_pb2.GetProjectResponse(
             project=outgoing.project_message(stored.spec),
             revision=stored.revision,
@@ -82,7 +82,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         after = incoming.text("page_token", request.page_token, required=False)
         identity = identity_of_call.get()
         only = identity.project if identity is not None else None
-        names = await self._master.list_projects(after=after, limit=size, only=only)
+        names = await self._projects.list_projects(after=after, limit=size, only=only)
         return project_pb2.ListProjectsResponse(
             names=[f"projects/{name}" for name in names], next_page_token=names[-1] if len(names) == size else ""
         )

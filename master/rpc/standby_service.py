@@ -8,7 +8,7 @@ import grpc
 
 from licensemaster.v1 import standby_pb2, standby_pb2_grpc
 from master.domain.standby import standby_switch
-from master.leasing.master import LicenseMaster
+from master.leasing.leases import Leases
 from master.rpc.convert import incoming, outgoing
 from master.rpc.interceptors import caller_of_call
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
-    def __init__(self, master: LicenseMaster) -> None:
-        self._master = master
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
 
     async def CheckStandby(
         self, request: standby_pb2.CheckStandbyRequest, context: Context
     ) -> standby_pb2.CheckStandbyResponse:
         project = incoming.project_name(request.project)
         pbx = incoming.text("pbx", request.pbx, required=False)
-        estate, pairs = await self._master.check_standby(project, pbx=pbx)
+        estate, pairs = await self._leases.check_standby(project, pbx=pbx)
         return standby_pb2.CheckStandbyResponse(
             licenses=outgoing.standby_licenses(estate.master.device.name, standby_switch(estate)),
             pairs=[outgoing.standby_pair(project, pair) for pair in pairs],
@@ -35,7 +35,7 @@ class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
         self, request: standby_pb2.DrillStandbyRequest, context: Context
     ) -> standby_pb2.DrillStandbyResponse:
         name = incoming.pbx_name(request.standby, "standby")
-        report = await self._master.drill_standby(name, caller=caller_of_call.get())
+        report = await self._leases.drill_standby(name, caller=caller_of_call.get())
         return standby_pb2.DrillStandbyResponse(
             passed=report.passed,
             steps=[

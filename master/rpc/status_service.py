@@ -10,7 +10,7 @@ import grpc
 from licensemaster.v1 import status_pb2, status_pb2_grpc
 from licensemaster.values import is_shown
 from licensemaster.values.bounded import Limits, read_json
-from master.leasing.master import LicenseMaster, SeatQuery
+from master.leasing.status import SeatQuery, Status
 from master.rpc.aside import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class StatusService(status_pb2_grpc.StatusServiceServicer):
-    def __init__(self, master: LicenseMaster, *, master_version: str, seats_per_call_max: int, aside: Aside) -> None:
-        self._master = master
+    def __init__(self, status: Status, *, master_version: str, seats_per_call_max: int, aside: Aside) -> None:
+        self._status = status
         self._master_version = master_version
         self._seats_max = seats_per_call_max
         self._aside = aside
 
     async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
-        found = await self._master.overview(incoming.project_name(request.project))
+        found = await self._status.overview(incoming.project_name(request.project))
         return outgoing.status_response(found, master_version=self._master_version)
 
     async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
@@ -40,7 +40,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
             license_type=_filter("license_type", request.license_type),
             holder=_filter("holder", request.holder),
         )
-        estate, seats = await self._master.list_seats(which, after=_seat_place(request.page_token), limit=size)
+        estate, seats = await self._status.list_seats(which, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
         return status_pb2.ListSeatsResponse(
             seats=[outgoing.held_seat(estate, seat) for seat in seats],
@@ -53,7 +53,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
         after = _filter("page_token", request.page_token)
-        _, views = await self._master.list_leases(project, after=after, limit=size)
+        _, views = await self._status.list_leases(project, after=after, limit=size)
         wanted = [view for view in views if not request.state or outgoing.lease_state(view.state) == request.state]
         return status_pb2.ListLeasesResponse(
             leases=[outgoing.lease_status(project, view) for view in wanted],
@@ -67,7 +67,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         software = incoming.software("software_version", request.software_version) if request.software_version else None
         count = len(request.seats)
         asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, most=self._seats_max))
-        explained = await self._master.explain(name, asked.items, software)
+        explained = await self._status.explain(name, asked.items, software)
         return await self._aside.run(
             count,
             lambda: status_pb2.ExplainSeatsResponse(
@@ -90,7 +90,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
             since=incoming.moment("since_time", request.since_time) if request.HasField("since_time") else 0,
         )
         before = _event_place(request.page_token)
-        events = await self._master.list_events(project, which, before=before, limit=size)
+        events = await self._status.list_events(project, which, before=before, limit=size)
         return status_pb2.ListEventsResponse(
             events=[outgoing.event_message(project, event) for event in events],
             next_page_token=str(events[-1].seq) if len(events) == size else "",

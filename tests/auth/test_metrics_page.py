@@ -171,7 +171,7 @@ async def test_scrapes_that_have_no_turn_in_time_say_that_the_database_is_there(
         pages = await asyncio.gather(*(_scrape(secured, papers, pki, tmp_path) for _ in range(4)))
         assert all(code == 200 and "license_master_up 1.0" in page for code, page in pages)
         assert not any("license_master_pool_capacity{" in page for _, page in pages)
-        asking = [task for task in asyncio.all_tasks() if "LicenseMaster.overviews" in repr(task)]
+        asking = [task for task in asyncio.all_tasks() if "Status.overviews" in repr(task)]
         assert len(asking) == 1, "they wait for one answer"
     _, page = await _scrape(secured, papers, pki, tmp_path)
     assert "license_master_pool_capacity{" in page

@@ -89,14 +89,14 @@ async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
             orders.StartTrial(license=license_id, product="isymphony", counts={"user": 20}, key=key, major=3)
         )
         at.on("2026-01-17")
-    overviews = await any_master.running.master.overviews()
+    overviews = await any_master.running.status.overviews()
     families = {one.name: one for one in EstateCollector(lambda: overviews).collect()}
     (sample,) = families["license_master_term_end_timestamp_seconds"].samples
     assert sample.labels == {"project": "acme", "policy": "trial", "stops": "true"}
     assert sample.value == noon("2026-01-30") - 43_200
     order = await at.place(orders.Buy(id="crm", product="isymphony", counts={"user": 20}, major=3))
     await at.place(orders.ConfirmPayment(order=order.entries[0].number, key="K1"))
-    overviews = await any_master.running.master.overviews()  # what was folded before is folded on
+    overviews = await any_master.running.status.overviews()  # what was folded before is folded on
     families = {one.name: one for one in EstateCollector(lambda: overviews).collect()}
     found = {
         (one.labels["policy"], one.labels["stops"]): one.value
@@ -135,7 +135,7 @@ async def test_what_a_vendors_file_says_is_told_whether_or_not_it_was_bound(
     await _listen(at, receiver)
     at.on("2026-11-11")
     assert await _told(master, receiver) == [("agreement.ends", "license ports/ssa", "began")]
-    overview = (await master.running.master.overviews())[0]
+    overview = (await master.running.status.overviews())[0]
     assert list(overview.agreement_ends.values()) == [noon("2027-01-10") - 43_200]
 
 

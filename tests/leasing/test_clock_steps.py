@@ -105,14 +105,14 @@ async def test_a_takeover_and_its_drill_find_the_lease_running(any_master: InPro
 
 async def test_a_silent_lease_shows_as_overdue(any_master: InProcess) -> None:
     await _berlin(any_master)
-    master = any_master.running.master
+    status = any_master.running.status
     for _ in range(2):
         any_master.clock.set_forward(HOUR)
-        _, views = await master.list_leases(PROJECT, after="", limit=1)
+        _, views = await status.list_leases(PROJECT, after="", limit=1)
         assert [(view.pbx.name, view.state) for view in views] == [("berlin", LeaseState.OVERDUE)]
-        assert (await master.overview(PROJECT)).leases[LeaseState.OVERDUE] == 1
+        assert (await status.overview(PROJECT)).leases[LeaseState.OVERDUE] == 1
     any_master.clock.advance(LONG)
-    assert (await master.overview(PROJECT)).leases[LeaseState.EXPIRED] == 1
+    assert (await status.overview(PROJECT)).leases[LeaseState.EXPIRED] == 1
 
 
 async def test_ending_a_lease_tells_the_same_risk_dry_or_not(any_master: InProcess) -> None:

@@ -393,7 +393,7 @@ async def test_proofs_beyond_what_is_installed_are_refused_and_told(
         assert sum(result.HasField("granted") for result in results) == 10
         told = (await status_of(master)).learning
         assert (told.seats_proven, told.seats_unplaced) == (100, 40)
-        page = await master.running.master.overview(PROJECT)
+        page = await master.running.status.overview(PROJECT)
         assert page.learning is not None
         assert page.learning.seats_unplaced == 40
     await right(backup)

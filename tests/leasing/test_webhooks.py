@@ -136,7 +136,7 @@ async def test_what_nobody_takes_is_dead_listed_and_tried_again_on_request(
     assert (dead.webhook, dead.attempts) == (f"{NAME}/webhooks/pager", ATTEMPTS_MAX)
     assert dead.problem == f"the receiver answered {status}"
     assert dead.body == receiver.got[0].body
-    [estate] = await any_master.running.master.overviews()
+    [estate] = await any_master.running.status.overviews()
     assert estate.dead_messages == {"pager": 1}
     receiver.status = 200
     request = webhook_pb2.RetryDeadMessagesRequest(project=NAME)
@@ -144,7 +144,7 @@ async def test_what_nobody_takes_is_dead_listed_and_tried_again_on_request(
     await _look(any_master)
     assert len(receiver.got) == ATTEMPTS_MAX + 1
     assert await _dead(any_master) == []
-    [estate] = await any_master.running.master.overviews()
+    [estate] = await any_master.running.status.overviews()
     assert estate.dead_messages == {"pager": 0}
 
 
@@ -339,7 +339,7 @@ async def test_a_site_that_never_came_up_is_silent_after_a_day(any_master: InPro
     assert receiver.got == []
     await _look(any_master, seconds=120)
     assert {one.said["subject"] for one in receiver.got} >= {"site-paris"}
-    [estate] = await any_master.running.master.overviews()
+    [estate] = await any_master.running.status.overviews()
     assert estate.silent_since["site-paris"] == any_master.clock.now - FIRST_CONTACT_SECONDS - 60
 
 

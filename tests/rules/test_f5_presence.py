@@ -172,13 +172,13 @@ async def test_a_standby_cannot_make_evidence(master: InProcess) -> None:
     berlin, spare = await _pair(master)
     name = PbxName(PROJECT, "berlin")
     for watcher in (PbxName(PROJECT, "spare"), PbxName(PROJECT, "paris"), PbxName("other", "berlin")):
-        async with aclosing(master.running.master.watch_lease(name, berlin.epoch, watcher=watcher)) as stream:
+        async with aclosing(master.running.leases.watch_lease(name, berlin.epoch, watcher=watcher)) as stream:
             with pytest.raises(LeaseError):
                 await anext(stream)
         await master.running.lines.look()
         master.clock.advance(SETTLE)
         assert "no master has seen a stream of it" in (await _active(spare)).message
-    async with aclosing(master.running.master.watch_lease(name, berlin.epoch, watcher=name)) as stream:
+    async with aclosing(master.running.leases.watch_lease(name, berlin.epoch, watcher=name)) as stream:
         await anext(stream)
     await master.running.lines.look()
     master.clock.advance(SETTLE)

@@ -24,7 +24,7 @@ async def _parts(master: InProcess, license_type: str, device: str) -> dict[str,
     (pool,) = [one for one in pools if (one.license_type, one.device) == (license_type, device)]
     told = {part: getattr(pool, part) for part in PARTS}
     assert sum(told.values()) == pool.capacity
-    overviews = await master.running.master.overviews()
+    overviews = await master.running.status.overviews()
     for family in EstateCollector(lambda: overviews).collect():
         name = family.name.removeprefix("license_master_pool_")
         if name in told:

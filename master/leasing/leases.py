@@ -1,4 +1,4 @@
-"""The license master as its services see it: every verb once, without transport.
+"""Leases, seats and standbys as services see them: every verb once, without transport.
 
 Leases go through the committer; what else is asked and changed, through `questions`; streams are told by the hub.
 """
@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import structlog
 
-from master.domain.audit import Record
-from master.domain.catalog import Catalog
-from master.domain.changes import PlannedChange
 from master.domain.estate import Estate, LeasePace, Pbx
 from master.domain.leases import Lease, LeaseTime, running
 from master.domain.notices import DRAINING, Notice, notices
-from master.domain.overview import Overview
-from master.domain.plan import Plan
 from master.domain.refusals import Refusal
-from master.domain.seats import Seat, Want
 from master.domain.standby import Readiness
-from master.domain.versions import Version
 from master.leasing import reading
-from master.leasing.apply import Applied, ApplyProject, apply_project
 from master.leasing.batch import answer_to
 from master.leasing.committer import Committer
 from master.leasing.drill import DrillReport, drill, drilled_event
@@ -35,10 +27,8 @@ from master.leasing.estates import Estates
 from master.leasing.learning import Learnings
 from master.leasing.lines import Line, Lines
 from master.leasing.pairs import read_pairs
-from master.leasing.planning import plan_changes
 from master.leasing.questions import Questions
 from master.leasing.refused import RefusedBook
-from master.leasing.removal import Deleted, DeleteProject, remove_project
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
@@ -57,15 +47,13 @@ from master.leasing.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
-    UnknownNameError,
     UnknownPbxError,
 )
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
-from master.store import projects, queries
 from master.store.database import Database, Tx
-from master.store.events import stored_chain, write_events
-from master.store.rehearsal import Rehearsals, of_no_pbx, of_pair
+from master.store.events import write_events
+from master.store.rehearsal import Rehearsals, of_pair
 from master.store.seats import read_leases, revoked_seats
 
 _log = structlog.get_logger(__name__)
@@ -83,8 +71,8 @@ class RenewalPace:
         return pace.renew_every_seconds * (1 + self.random.uniform(-self.jitter, self.jitter))
 
 
-class LicenseMaster:
-    """Everything the master does."""
+class Leases:
+    """What PBXs ask for, and what operators do to leases and standbys."""
 
     def __init__(
         self,
@@ -115,15 +103,11 @@ class LicenseMaster:
         self._learnings = learnings
         self._lines = lines
 
-    @property
-    def catalogs(self) -> dict[str, Catalog]:
-        return dict(self._estates.catalogs)
-
     def renew_after_seconds(self, pbx: Pbx) -> float:
         """When a PBX should renew next."""
         return self._renewal_pace.renew_after_seconds(pbx.pace)
 
-    # --- Leases -----------------------------------------------------------------------------------------------------
+    # --- Leases -------------------------------------------------------------------------------------------------------
 
     async def open_lease(self, request: OpenLease) -> LeaseGranted:
         """Open a lease; an older one of the same PBX is fenced and its watchers told."""
@@ -253,7 +237,7 @@ class LicenseMaster:
             return answer
         return replace(answer, notices=(*answer.notices, DRAINING))
 
-    # --- Seats ------------------------------------------------------------------------------------------------------
+    # --- Seats --------------------------------------------------------------------------------------------------------
 
     async def acquire_seats(self, request: AcquireSeats) -> SeatsAcquired:
         """Grant or refuse each seat."""
@@ -285,55 +269,7 @@ class LicenseMaster:
             self._metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
         self._refused.note(request.pbx, tally, answer.outcomes, now=self._lease_time().now)
 
-    # --- Projects ---------------------------------------------------------------------------------------------------
-
-    async def apply_project(self, request: ApplyProject) -> Applied:
-        """Apply a project, or tell what it would change.
-
-        Raises:
-            ProjectInvalidError: it is wrong, or would take away what is in use.
-        """
-        applied = await apply_project(self._questions, self._rehearsals, request, self._estates, self._lease_time())
-        if applied.changes and not request.dry_run:
-            self._hub.wake_all()
-            for warning in applied.warnings:
-                _log.warning("project", project=request.spec.name, warning=warning)
-        return applied
-
-    async def delete_project(self, request: DeleteProject) -> Deleted:
-        """Delete a project, or tell what would go with it.
-
-        Raises:
-            reading.UnknownProjectError: there is none.
-            ProjectInUseError: something of it is leased or bound.
-        """
-        time = self._lease_time()
-        if request.dry_run:
-            estates = self._estates.apart()
-            return await self._rehearsals.run(
-                request.name, lambda tx: remove_project(tx, request, estates, time), seats_of=of_no_pbx
-            )
-        deleted = await self._questions.transact(lambda tx: remove_project(tx, request, self._estates, time))
-        self._hub.wake_all()
-        _log.warning("project deleted", project=request.name, reason=request.reason)
-        return deleted
-
-    async def get_project(self, name: str) -> projects.StoredProject:
-        """A project as last applied.
-
-        Raises:
-            reading.UnknownProjectError: there is none.
-        """
-        stored = await self._questions.read(lambda tx: projects.load_project(tx, name, self._estates.catalogs))
-        if stored is None:
-            raise reading.UnknownProjectError(name)
-        return stored
-
-    async def list_projects(self, *, after: str, limit: int, only: str | None = None) -> list[str]:
-        """Project names, sorted; `only` for somebody who may know of one."""
-        return await self._questions.read(lambda tx: projects.project_names(tx, after=after, limit=limit, only=only))
-
-    # --- Standby ----------------------------------------------------------------------------------------------------
+    # --- Standby ------------------------------------------------------------------------------------------------------
 
     async def check_standby(self, project: str, *, pbx: str) -> tuple[Estate, list[Readiness]]:
         """Pairs, judged; only those of one PBX where it is named."""
@@ -380,96 +316,7 @@ class LicenseMaster:
         _log.info("standby drilled", standby=str(name), passed=report.passed)
         return report
 
-    # --- Questions --------------------------------------------------------------------------------------------------
-
-    async def overview(self, project: str) -> Overview:
-        """A project at a glance."""
-        time = self._lease_time()
-        return await self._questions.read(lambda tx: reading.read_overview(tx, self._estates, project, time))
-
-    async def overviews(self) -> list[Overview]:
-        """All projects at a glance."""
-        time = self._lease_time()
-        return await self._questions.read(lambda tx: reading.read_overviews(tx, self._estates, time))
-
-    async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
-        """What would happen if these changes were made.
-
-        Raises:
-            reading.UnknownProjectError: there is no such project.
-            PlanInvalidError: a change is wrong in itself.
-        """
-        return await plan_changes(self._questions, self._estates, project, changes, self._lease_time())
-
-    async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
-        """PBXs by name, and how their leases stand."""
-        time = self._lease_time()
-
-        def look(tx: Tx) -> tuple[Estate, list[reading.LeaseView]]:
-            estate = reading.read_estate(tx, self._estates, project)
-            names = sorted(name for name in estate.pbx_ids if name > after)[:limit]
-            pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
-            return estate, reading.read_lease_views(tx, estate, pbxs, time)
-
-        return await self._questions.read(look)
-
-    async def list_seats(
-        self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
-    ) -> tuple[Estate, list[Seat]]:
-        def look(tx: Tx) -> tuple[Estate, list[Seat]]:
-            estate = reading.read_estate(tx, self._estates, which.project)
-            if which.pbx and which.pbx not in estate.pbx_ids:
-                raise UnknownPbxError(PbxName(which.project, which.pbx), estate.pbx_ids)
-            sites = {pbx.site for pbx in estate.pbxs.values()}
-            if which.site and which.site not in sites:
-                raise UnknownNameError("site", which.site, sites)
-            ids = [
-                pbx.id for pbx in estate.pbxs.values() if which.pbx in ("", pbx.name) and which.site in ("", pbx.site)
-            ]
-            named = estate.catalog.type_named(which.license_type) if which.license_type else None
-            if which.license_type and named is None:
-                raise UnknownNameError("license_type", which.license_type, estate.catalog.types)
-            key = named.key if named else None
-            chosen = queries.SeatFilter(pbx_ids=ids, license_type=key, holder=which.holder or None)
-            return estate, queries.list_seats(tx, chosen, after=after, limit=limit)
-
-        return await self._questions.read(look)
-
-    async def list_events(
-        self, project: str, which: queries.EventFilter, *, before: int | None, limit: int
-    ) -> list[Record]:
-        """What happened, newest first; a PBX that was removed since is found by the name it had."""
-
-        def look(tx: Tx) -> list[Record]:
-            chain = stored_chain(tx, project)  # a project that was deleted has its events still
-            if chain is None:
-                raise reading.UnknownProjectError(project)
-            found = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
-            if which.pbx and not found:
-                self._estates.find(tx, PbxName(project, which.pbx))
-            return found
-
-        return await self._questions.read(look)
-
-    async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> reading.Explained:
-        """What acquiring would answer now, and why."""
-        time = self._lease_time()
-        return await self._questions.read(
-            lambda tx: reading.explain(tx, self._estates, name, wants, software=software, time=time)
-        )
-
 
 def _shows_its_user(estate: Estate, lease: Lease) -> bool:
     """Whether it matters that a stream shows the user of a lease to be there: where somebody could stand in for it."""
     return lease.user_id in estate.pbxs and estate.pbxs[lease.pbx_id].name in estate.stood_in_for
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatQuery:
-    """Which seats to list; an empty text means any."""
-
-    project: str
-    pbx: str = ""
-    site: str = ""
-    license_type: str = ""
-    holder: str = ""

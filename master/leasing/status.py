@@ -1,0 +1,117 @@
+"""What people and dashboards ask about estates, leases, seats and events; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from master.domain.audit import Record
+from master.domain.estate import Estate
+from master.domain.leases import LeaseTime
+from master.domain.overview import Overview
+from master.domain.seats import Seat, Want
+from master.domain.versions import Version
+from master.leasing import reading
+from master.leasing.estates import Estates
+from master.leasing.questions import Questions
+from master.leasing.requests import (
+    PbxName,
+    UnknownNameError,
+    UnknownPbxError,
+)
+from master.store import queries
+from master.store.database import Tx
+from master.store.events import stored_chain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatQuery:
+    """Which seats to list; an empty text means any."""
+
+    project: str
+    pbx: str = ""
+    site: str = ""
+    license_type: str = ""
+    holder: str = ""
+
+
+class Status:
+    """Answers on how things stand."""
+
+    def __init__(
+        self,
+        *,
+        questions: Questions,
+        estates: Estates,
+        lease_time: Callable[[], LeaseTime],
+    ) -> None:
+        self._questions = questions
+        self._estates = estates
+        self._lease_time = lease_time
+
+    async def overview(self, project: str) -> Overview:
+        """A project at a glance."""
+        time = self._lease_time()
+        return await self._questions.read(lambda tx: reading.read_overview(tx, self._estates, project, time))
+
+    async def overviews(self) -> list[Overview]:
+        """All projects at a glance."""
+        time = self._lease_time()
+        return await self._questions.read(lambda tx: reading.read_overviews(tx, self._estates, time))
+
+    async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
+        """PBXs by name, and how their leases stand."""
+        time = self._lease_time()
+
+        def look(tx: Tx) -> tuple[Estate, list[reading.LeaseView]]:
+            estate = reading.read_estate(tx, self._estates, project)
+            names = sorted(name for name in estate.pbx_ids if name > after)[:limit]
+            pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
+            return estate, reading.read_lease_views(tx, estate, pbxs, time)
+
+        return await self._questions.read(look)
+
+    async def list_seats(
+        self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
+    ) -> tuple[Estate, list[Seat]]:
+        def look(tx: Tx) -> tuple[Estate, list[Seat]]:
+            estate = reading.read_estate(tx, self._estates, which.project)
+            if which.pbx and which.pbx not in estate.pbx_ids:
+                raise UnknownPbxError(PbxName(which.project, which.pbx), estate.pbx_ids)
+            sites = {pbx.site for pbx in estate.pbxs.values()}
+            if which.site and which.site not in sites:
+                raise UnknownNameError("site", which.site, sites)
+            ids = [
+                pbx.id for pbx in estate.pbxs.values() if which.pbx in ("", pbx.name) and which.site in ("", pbx.site)
+            ]
+            named = estate.catalog.type_named(which.license_type) if which.license_type else None
+            if which.license_type and named is None:
+                raise UnknownNameError("license_type", which.license_type, estate.catalog.types)
+            key = named.key if named else None
+            chosen = queries.SeatFilter(pbx_ids=ids, license_type=key, holder=which.holder or None)
+            return estate, queries.list_seats(tx, chosen, after=after, limit=limit)
+
+        return await self._questions.read(look)
+
+    async def list_events(
+        self, project: str, which: queries.EventFilter, *, before: int | None, limit: int
+    ) -> list[Record]:
+        """What happened, newest first; a PBX that was removed since is found by the name it had."""
+
+        def look(tx: Tx) -> list[Record]:
+            chain = stored_chain(tx, project)  # a project that was deleted has its events still
+            if chain is None:
+                raise reading.UnknownProjectError(project)
+            found = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
+            if which.pbx and not found:
+                self._estates.find(tx, PbxName(project, which.pbx))
+            return found
+
+        return await self._questions.read(look)
+
+    async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> reading.Explained:
+        """What acquiring would answer now, and why."""
+        time = self._lease_time()
+        return await self._questions.read(
+            lambda tx: reading.explain(tx, self._estates, name, wants, software=software, time=time)
+        )
