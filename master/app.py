@@ -28,7 +28,8 @@ from master.leasing.lease_clock import lease_times, never_stepped
 from master.leasing.pulse import Clocks, started_lease_clock
 from master.leasing.watch import WatchHub
 from master.open_files import allow_open_files
-from master.parts import VERSION, Parts, learnings_of
+from master.parts import Parts
+from master.service_parts import VERSION, learnings_of
 from master.settings import Settings
 from master.signing import Signer
 from master.store import schema

@@ -1,0 +1,275 @@
+"""What keeps leases, licenses and agreements, each part made when first asked for; `parts.py` adds who calls it.
+
+Makes parts and decides nothing. Randomness enters here.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+
+from master.auth.certificates import Certificates
+from master.domain.catalog import Catalog
+from master.domain.leases import LeaseTime
+from master.leasing.agreements import Agreements
+from master.leasing.committer import CommitLimits, Committer
+from master.leasing.estates import Estates
+from master.leasing.fair_queue import QueueLimits
+from master.leasing.learning import Learnings
+from master.leasing.lease_clock import LeaseClock, lease_times
+from master.leasing.leases import Leases, RenewalPace
+from master.leasing.licenses import Licenses
+from master.leasing.lines import Lines
+from master.leasing.moves import MoveRules
+from master.leasing.projects import Projects
+from master.leasing.pulse import Clocks, Pulse
+from master.leasing.questions import QuestionLimits, Questions
+from master.leasing.refused import RefusedBook
+from master.leasing.status import Status
+from master.leasing.telling import Teller
+from master.leasing.watch import WatchHub
+from master.metrics import Metrics
+from master.rpc.admission import caller_of_call
+from master.rpc.gate import identity_of_call
+from master.settings import Settings
+from master.signing import Signer
+from master.store.database import Database
+from master.store.rehearsal import Rehearsals
+from master.tasks import Tasks
+
+VERSION = metadata.version("license-master")
+_LATE_TIMES, _PATIENCE_TIMES = 2, 3
+"""After how many times as long as the database may take a commit is doubted, and the database taken for away."""
+
+
+@dataclass(kw_only=True)
+class ServiceParts:
+    """What leases, licenses and agreements are kept by; the fields are what must be there before any of it."""
+
+    settings: Settings
+    catalogs: Mapping[str, Catalog]
+    database: Database
+    clocks: Clocks
+    lease_clock: LeaseClock | None
+    """None where somebody else says what time it is."""
+    clock: Callable[[], float]
+    """The time that leases go by: UNIX seconds."""
+    stepped_seconds: Callable[[], float]
+    """How far it was set forward while leases were in force."""
+    signer: Signer
+    certificates: Certificates | None
+    """None in plain text."""
+
+    # --- What keeps time and counts ---------------------------------------------------------------------------------
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """All counters and gauges of this process."""
+        metrics = Metrics()
+        metrics.build.labels(VERSION).set(1)
+        metrics.queue_length.set_function(lambda: len(self.committer))
+        metrics.queue_seats.set_function(lambda: self.committer.seats_waiting)
+        if (certificates := self.certificates) is not None:
+            metrics.certificate_end.set_function(lambda: certificates.current.ends_at)
+            metrics.certificate_files_usable.set_function(lambda: certificates.problem is None)
+            metrics.revocations_due.set_function(lambda: certificates.current.revocations_due or 0)
+        return metrics
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Everything that lasts as long as this master."""
+        return Tasks(self.metrics)
+
+    @cached_property
+    def pulse(self) -> Pulse:
+        """Whether the database answers, and what time it is there."""
+        return Pulse(
+            database=self.database,
+            clocks=self.clocks,
+            lease_clock=self.lease_clock,
+            metrics=self.metrics,
+            interval_seconds=self.settings.pulse_interval_seconds,
+            patience_seconds=self.settings.database_timeout_seconds * _PATIENCE_TIMES,
+            clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
+            tell=self._serves,
+        )
+
+    async def _serves(self, serving: bool) -> None:
+        """Say that the database answers again, or no more."""
+        if serving:
+            self.lines.serves_again()
+
+    @cached_property
+    def lease_time(self) -> Callable[[], LeaseTime]:
+        """What leases are judged by."""
+        allowance = self.settings.clock_allowance_seconds
+        return lease_times(self.clock, self.stepped_seconds, clock_allowance_seconds=allowance)
+
+    # --- Leasing ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def estates(self) -> Estates:
+        """The projects as last read."""
+        return Estates(self.catalogs, self.settings.pace)
+
+    @cached_property
+    def rehearsals(self) -> Rehearsals:
+        """Dry runs, and what is judged before it is written."""
+        return Rehearsals(self.questions)
+
+    @cached_property
+    def hub(self) -> WatchHub:
+        """Who is to be told of what."""
+        return WatchHub()
+
+    @cached_property
+    def questions(self) -> Questions:
+        """The database as those see it who ask, and who change something else than leases."""
+        limits = QuestionLimits(self.settings.caller_questions_max, self.settings.questions_max)
+        return Questions(self.database, caller=current_caller, limits=limits)
+
+    @cached_property
+    def committer(self) -> Committer:
+        """Group commit."""
+        limits = CommitLimits(
+            queue=QueueLimits(
+                length_max=self.settings.queue_length_max,
+                seats_max=self.settings.queue_seats_max,
+                bytes_max=self.settings.queue_bytes_max,
+            ),
+            batch_seats_max=self.settings.batch_seats_max,
+            hold_seconds=self.settings.hold_seconds,
+            retry_after_seconds=self.settings.retry_after_seconds,
+            late_seconds=self.settings.database_timeout_seconds * _LATE_TIMES,
+        )
+        return Committer(
+            self.database,
+            self.estates,
+            self.lease_time,
+            limits,
+            self.metrics,
+            doubt=self.pulse.doubt,
+            vigil=lambda: self.lines.vigil,
+        )
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Leases, seats and standbys."""
+        return Leases(
+            database=self.database,
+            questions=self.questions,
+            rehearsals=self.rehearsals,
+            estates=self.estates,
+            committer=self.committer,
+            hub=self.hub,
+            lease_time=self.lease_time,
+            renewal_pace=RenewalPace(self.settings.renew_jitter, random.Random()),
+            metrics=self.metrics,
+            refused=self.refused,
+            learnings=self.learnings,
+            lines=self.lines,
+        )
+
+    @cached_property
+    def projects(self) -> Projects:
+        """What estates consist of."""
+        return Projects(
+            questions=self.questions,
+            rehearsals=self.rehearsals,
+            estates=self.estates,
+            hub=self.hub,
+            lease_time=self.lease_time,
+        )
+
+    @cached_property
+    def status(self) -> Status:
+        """How things stand."""
+        return Status(questions=self.questions, estates=self.estates, lease_time=self.lease_time)
+
+    @cached_property
+    def lines(self) -> Lines:
+        """What is seen of PBXs that have a standby."""
+        return Lines(
+            database=self.database,
+            estates=self.estates,
+            clock=self.clock,
+            token=lambda: secrets.token_hex(16),
+            interval_seconds=self.settings.watch_interval_seconds,
+            settle_seconds=self.settings.takeover_settle_seconds,
+            renew_jitter=self.settings.renew_jitter,
+        )
+
+    @cached_property
+    def refused(self) -> RefusedBook:
+        """Refusals of late."""
+        return RefusedBook(judged_after_seconds=self.settings.denied_after_seconds)
+
+    @cached_property
+    def learnings(self) -> Learnings:
+        """What a restored master learns."""
+        return learnings_of(self.settings, self.catalogs, self.database, self.lease_time, self.hub)
+
+    @cached_property
+    def licenses(self) -> Licenses:
+        """Licenses, and the keys behind them."""
+        return Licenses(
+            database=self.questions,
+            rehearsals=self.rehearsals,
+            estates=self.estates,
+            hub=self.hub,
+            lease_time=self.lease_time,
+            metrics=self.metrics,
+            rules=MoveRules(self.settings.cooling_off_seconds, lambda: secrets.token_bytes(16)),
+            token=lambda: secrets.token_urlsafe(24),
+            enrollment_seconds=self.settings.enrollment_seconds,
+        )
+
+    @cached_property
+    def agreements(self) -> Agreements:
+        """Agreements over time, and their ledger."""
+        return Agreements(
+            database=self.questions,
+            rehearsals=self.rehearsals,
+            estates=self.estates,
+            hub=self.hub,
+            lease_time=self.lease_time,
+            metrics=self.metrics,
+        )
+
+    @cached_property
+    def teller(self) -> Teller:
+        """Sends messages to webhooks."""
+        return Teller(
+            clock=self.clocks.wall,
+            timeout_seconds=self.settings.webhook_timeout_seconds,
+            agent=f"license-master/{VERSION}",
+            ca_file=self.settings.webhook_ca_file,
+            networks=self.settings.webhook_networks,
+        )
+
+
+def current_caller() -> str:
+    """Who makes the call that is being served; nobody where the master does something by itself."""
+    identity = identity_of_call.get()
+    return identity.uri if identity is not None else caller_of_call.get("")
+
+
+def learnings_of(
+    settings: Settings,
+    catalogs: Mapping[str, Catalog],
+    database: Database,
+    lease_time: Callable[[], LeaseTime],
+    hub: WatchHub,
+) -> Learnings:
+    """What a restored master learns; also for the command that says so while no master serves."""
+    return Learnings(
+        database=database,
+        catalogs=catalogs,
+        default_pace=settings.pace,
+        lease_time=lease_time,
+        hub=hub,
+    )
