@@ -139,7 +139,7 @@ async def test_after_it_lapsed_the_unpaid_time_costs_double(any_master: InProces
     at.on("2027-07-10")
     await at.place(released("13", "2027-05-01"))
     refused = await at.refuse(upgrade(13, "ports"))
-    assert refused.problem == Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE
+    assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE, ["M1", "M6"])
     gap, year = (await at.quote(extend("ports"))).lines
     assert (gap.months, gap.amount) == ("6", "150")  # half a year, at double the price
     assert (year.months, year.amount) == ("12", "150")

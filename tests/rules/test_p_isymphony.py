@@ -62,7 +62,8 @@ async def test_a_trial_is_14_days_and_14_more_and_no_third_key(any_master: InPro
         "2026-01-30",
         {"instance": 1, "user": 40, "queue": 1},
     )
-    assert (await at.right("L1", "2026-01-30")).standing == STOPPED
+    over = await at.right("L1", "2026-01-30")
+    assert (over.standing, dict(over.counts)) == (STOPPED, {})
     assert not (await at.right("L1", "2026-01-30")).supported
     at.on("2026-01-20")
     assert (await at.refuse(orders.ExtendTrial(license="L1", key="T1"))).problem == Problem.AGREEMENT_PROBLEM_KEY_USED
@@ -71,6 +72,7 @@ async def test_a_trial_is_14_days_and_14_more_and_no_third_key(any_master: InPro
     assert (await at.agreement("L1")).keys[-1].key == "T2"
     third = await at.refuse(orders.ExtendTrial(license="L1", key="T3"))
     assert (third.problem, list(third.rules)) == (Problem.AGREEMENT_PROBLEM_PURCHASED_ALREADY, ["P1"])
+    assert third.remedy == "buy the product"
     await at.place(trial("S1", "staging"))  # staging servers have their own
     (first, *_) = await at.endings()
     assert (first.day, dict(first.stops)) == ("2026-02-04", {"instance": 1, "user": 20})
@@ -140,8 +142,9 @@ async def test_renewals_order_themselves_where_switched_so(any_master: InProcess
     at = await bought(any_master)
     await at.paid(buy("L2"), "K2")
     wrong = await at.refuse(orders.SetAutoRenewal(license="L1", offer="trial", on=True))
-    assert wrong.problem == Problem.AGREEMENT_PROBLEM_NO_AUTO_RENEWAL
+    assert (wrong.problem, wrong.remedy) == (Problem.AGREEMENT_PROBLEM_NO_AUTO_RENEWAL, "choose renewal")
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
+    assert list((await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))).entries) == []
     at.on("2027-01-07")
     assert await any_master.running.renewals.look() == 0
     at.on("2027-01-08")

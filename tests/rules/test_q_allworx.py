@@ -184,9 +184,10 @@ async def test_five_years_in_the_first_90_days_afterwards_a_year_at_any_time(any
         orders.RegisterDevice(device="T", product="server", delivered_on=DELIVERED, release="7.1", serial="serial-T")
     )
     at.on("2026-04-10")
-    for offer in ("bundle", "extended_warranty"):
+    instead = {"bundle": "order anytime instead", "extended_warranty": "nothing of the kind is sold for it any more"}
+    for offer, remedy in instead.items():
         late = await at.refuse(orders.Extend(subjects=device("T"), offer=offer, key="M-2"))
-        assert late.problem == Problem.AGREEMENT_PROBLEM_OUTSIDE_WINDOW
+        assert (late.problem, late.remedy) == (Problem.AGREEMENT_PROBLEM_OUTSIDE_WINDOW, remedy)
     await at.place(orders.Extend(subjects=device("T"), offer="anytime", key="M-2"))
     assert await at.cover("T", "maintenance") == (True, "2027-04-10")
 

@@ -2,7 +2,6 @@
 
 from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
 
@@ -170,35 +169,9 @@ def test_m5_a_reminder_comes_before_the_end() -> None:
     assert [one for one in reminders(made.book, date(2026, 1, 1)) if one.ending.subject == license("ports")] == []
 
 
-def test_m6_after_a_lapse_nothing_is_upgraded_and_the_gap_costs_double() -> None:
-    made = paper()
-    made.do(ssa("ports"), BOUND)
-    lapsed = date(2025, 7, 1)
-    refusal = made.refused(UpgradeVersion(licenses=("ports",), version=14), lapsed)
-    assert (refusal.problem, refusal.rules) == (AgreementProblem.NOT_IN_FORCE, ("M1", "M6"))
-    late = made.quote(ssa("ports"), lapsed)
-    assert [(line.amount, line.months) for line in late.lines] == [
-        (Decimal("150"), Fraction(6)),
-        (Decimal("150"), Fraction(12)),
-    ]
-    assert "2 times the price" in late.lines[0].why
-    made.do(ssa("ports"), lapsed)
-    cover = made.book.state.holding(license("ports")).cover("ssa")
-    assert (cover.begins, cover.ends, cover.holds_on(date(2025, 3, 1))) == (BOUND, date(2026, 7, 1), True)
-    made.do(UpgradeVersion(licenses=("ports",), version=14), lapsed)  # published in the time paid afterwards
-
-
 def test_m6_also_where_there_never_was_an_agreement() -> None:
     late = paper().quote(ssa("ports"), date(2026, 1, 1))
     assert late.totals == {"credits": Decimal(2 * 2 * 150 + 150)}
-
-
-def test_m7_old_versions_are_shown_as_unsupported_and_nothing_stops() -> None:
-    book = paper().book
-    young = right_of(book, license("ports"), date(2026, 2, 28))
-    old = right_of(book, license("ports"), date(2026, 3, 1))
-    assert (young.is_supported, old.is_supported) == (True, False)
-    assert old.standing.value == "runs"
 
 
 def test_m8_only_what_is_covered() -> None:
@@ -303,36 +276,6 @@ def box() -> Paper:
 
 def warranty(offer: str, months: int, key: str = "A-1", serial: str = "") -> Extend:
     return Extend(subjects=(device("hq"),), offer=offer, months=months, key=key, serial=serial)
-
-
-def test_n1_one_year_and_five_in_all_by_a_key_for_the_serial_number() -> None:
-    made = box()
-    assert made.book.cover(device("hq"), "warranty").ends == date(2027, 1, 31)
-    wrong = made.refused(warranty("warranty_on_purchase", 48, serial="other"), BOUGHT)
-    assert (wrong.problem, wrong.field) == (AgreementProblem.WRONG_SERIAL, "serial")
-    assert made.refused(warranty("warranty_on_purchase", 48, key=" "), BOUGHT).problem is AgreementProblem.KEY_MISSING
-    bound = made.do(warranty("warranty_on_purchase", 48, serial="0090331"), BOUGHT)
-    assert bound.lines[0].amount == Decimal("110.00")
-    assert made.book.cover(device("hq"), "warranty").ends == date(2031, 1, 31)
-    assert right_of(made.book, device("hq"), date(2030, 12, 31)).warranty_until == date(2031, 1, 31)
-
-
-def test_n1_a_key_is_used_once() -> None:
-    made = box()
-    made.do(RegisterDevice(device="two", product="device", delivered_on=BOUGHT, serial="serial-two"), BOUGHT)
-    made.do(warranty("warranty_on_purchase", 48), BOUGHT)
-    again = Extend(subjects=(device("two"),), offer="warranty_on_purchase", months=48, key="A-1")
-    assert made.refused(again, BOUGHT).problem is AgreementProblem.KEY_USED
-
-
-def test_n2_three_years_at_once_and_never_a_second_extension() -> None:
-    """The document's own example: three years of extension for a device, all ordered and bound together."""
-    made = box()
-    made.do(warranty("warranty_on_purchase", 36), BOUGHT)
-    assert made.book.cover(device("hq"), "warranty").ends == date(2030, 1, 31)
-    for offer, day in (("warranty_on_purchase", BOUGHT), ("warranty_later", date(2026, 6, 1))):
-        refusal = made.refused(warranty(offer, 48, key="A-2"), day)
-        assert (refusal.problem, refusal.rules) == (AgreementProblem.PURCHASED_ALREADY, ("N1", "N2"))
 
 
 def test_n3_two_kinds_each_in_its_time() -> None:

@@ -3,7 +3,6 @@
 from copy import copy
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 
 import pytest
 
@@ -17,15 +16,13 @@ from master.domain.agreements.orders import (
     ExtendTrial,
     Order,
     PublishRelease,
-    SetAutoRenewal,
     StartTrial,
     UpgradeTier,
 )
 from master.domain.agreements.problems import AgreementProblem
-from master.domain.agreements.questions import endings, reminders, renewals_due
+from master.domain.agreements.questions import endings, reminders
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.rights import Standing, may_run, right_of
-from master.domain.words import Metering
 from tests.domain.agreements.paper import ISYMPHONY, Paper, license, prices
 
 PRICES = prices(
@@ -66,23 +63,6 @@ def bought(**counts: int) -> Keys:
     made = Keys(ISYMPHONY, PRICES)
     made.paid(buy(**counts), DAY)
     return made
-
-
-def test_p1_a_trial_is_14_days_and_14_more_and_no_third_key() -> None:
-    made = Keys(ISYMPHONY, PRICES)
-    assert made.do(trial(user=40, queue=1), DAY).lines == ()
-    first = right_of(made.book, ONE, date(2026, 1, 29))
-    assert (first.standing, first.counts, first.until) == (
-        Standing.RUNS, {"instance": 1, "user": 40, "queue": 1}, date(2026, 1, 30)
-    )  # fmt: skip
-    made.do(ExtendTrial(license="L1", key="T2"), date(2026, 1, 20))
-    assert right_of(made.book, ONE, DAY).until == date(2026, 2, 13)  # 28 days, and the one of the key
-    third = made.refused(ExtendTrial(license="L1", key="T3"), date(2026, 2, 1))
-    assert (third.problem, third.rules, third.remedy) == (
-        AgreementProblem.PURCHASED_ALREADY, ("P1",), "buy the product"
-    )  # fmt: skip
-    over = right_of(made.book, ONE, date(2026, 2, 13))
-    assert (over.standing, over.counts) == (Standing.STOPPED, {})
 
 
 def test_p1_a_second_key_after_the_first_ran_out_still_gives_14_days() -> None:
@@ -154,12 +134,6 @@ def test_p3_for_ever_for_what_was_released_under_maintenance_and_for_one_major_v
     assert str(right_of(made.book, ONE, later).newest) == "3.2"
 
 
-def test_p4_12_months_from_payment() -> None:
-    made = Keys(ISYMPHONY, PRICES)
-    made.paid(buy(), date(2026, 3, 31), ordered=DAY)
-    assert made.book.cover(ONE, "maintenance").ends == date(2027, 3, 31)
-
-
 def test_p4_a_renewal_starts_where_the_last_ended_however_early_or_late() -> None:
     for day in (DAY, date(2026, 12, 1), date(2027, 6, 1)):
         made = bought()
@@ -187,55 +161,6 @@ def test_p4_two_years_ahead_on_a_leap_day() -> None:
     assert refusal.remedy == "order it on 2030-03-01 or later", "on 28 February two years end before the leap day"
 
 
-def test_p4_renews_automatically_where_switched_so_per_license() -> None:
-    made = bought()
-    due = date(2027, 1, 8)
-    assert renewals_due(made.book, due) == ()
-    made.do(SetAutoRenewal(license="L1", offer="renewal", on=True), DAY)
-    assert renewals_due(made.book, date(2027, 1, 7)) == ()
-    (order,) = renewals_due(made.book, due)
-    made.do(order, due)
-    assert renewals_due(made.book, due) == (), "it awaits its payment"
-    made.do(ConfirmPayment(order=made.entries[-1].number, key="auto"), due)
-    assert made.book.cover(ONE, "maintenance").ends == date(2028, 1, 15)
-    assert made.do(SetAutoRenewal(license="L1", offer="renewal", on=True), due).drafts == ()
-    made.do(SetAutoRenewal(license="L1", offer="renewal", on=False), due)
-    assert renewals_due(made.book, date(2028, 1, 10)) == ()
-    wrong = made.refused(SetAutoRenewal(license="L1", offer="trial", on=True), due)
-    assert (wrong.problem, wrong.remedy) == (AgreementProblem.NO_AUTO_RENEWAL, "choose renewal")
-
-
-def test_p5_after_its_end_everything_goes_on_but_support_and_newer_versions() -> None:
-    made = bought(user=20, queue=1)
-    during, after = (right_of(made.book, ONE, day) for day in (date(2027, 1, 14), date(2027, 1, 15)))
-    assert during.counts == after.counts == {"instance": 1, "user": 20, "queue": 1}
-    assert (during.is_supported, after.is_supported) == (True, False)
-    assert (during.upgrades_until, after.upgrades_until) == (date(2027, 1, 15), None)
-    (ending,) = endings(made.book, from_day=DAY, to_day=date(2028, 1, 1))
-    assert (ending.stops, ending.what_stops) == ({}, "newer releases and support")
-
-
-def test_p6_a_20_user_license_upgraded_to_40() -> None:
-    """The document's example 1: select 40 users, the total."""
-    made = bought(user=20)
-    ends = made.book.cover(ONE, "maintenance").ends
-    decision = made.paid(UpgradeTier(license="L1", counts={"user": 40}), date(2026, 6, 1))
-    assert [(line.what, line.amount) for line in decision.lines] == [
-        ("iSymphony User: 40 in all instead of 20", Decimal("80.00"))
-    ]
-    assert right_of(made.book, ONE, date(2026, 6, 1)).counts["user"] == 40
-    assert right_of(made.book, ONE, date(2026, 5, 31)).counts["user"] == 20
-    assert made.book.cover(ONE, "maintenance").ends == ends, "P4: an upgrade does not move the end"
-
-
-def test_p6_one_queue_added_to_a_20_user_license() -> None:
-    """The document's example 2: select 20 users and 1 queue."""
-    made = bought(user=20)
-    decision = made.paid(UpgradeTier(license="L1", counts={"user": 20, "queue": 1}), DAY)
-    assert [line.amount for line in decision.lines] == [Decimal("50.00")]
-    assert right_of(made.book, ONE, DAY).counts == {"instance": 1, "user": 20, "queue": 1}
-
-
 def test_p6_tiers_do_not_add_up_and_custom_ones_are_not_sold() -> None:
     made = bought(user=20)
     again = made.refused(UpgradeTier(license="L1", counts={"user": 20}), DAY)
@@ -248,20 +173,6 @@ def test_p6_tiers_do_not_add_up_and_custom_ones_are_not_sold() -> None:
     assert "20, 40" in custom.message
     assert made.refused(UpgradeTier(license="L1", counts={"users": 40}), DAY).problem is AgreementProblem.UNKNOWN_TYPE
     assert made.refused(UpgradeTier(license="L1", counts={"user": -1}), DAY).problem is AgreementProblem.MALFORMED
-
-
-def test_p7_one_instance_for_each_license_and_any_number_of_pbxs() -> None:
-    made = bought()
-    made.paid(Buy(id="L2", product="isymphony", counts={"user": 20}, major=3), DAY)
-    instances = [right_of(made.book, license(id), DAY).counts["instance"] for id in ("L1", "L2")]
-    assert instances == [1, 1], "two instances on one server need two licenses"
-    connection = ISYMPHONY.types["pbx_connection"]
-    assert (connection.metering, connection.requires[0].any_of) == (Metering.FREE, ("instance",))
-
-
-def test_p8_both_meters_are_types() -> None:
-    assert ISYMPHONY.types["user"].metering is Metering.FIXED
-    assert ISYMPHONY.types["concurrent_user"].metering is Metering.FLOATING
 
 
 def test_p9_nothing_is_in_force_before_the_payment_is_confirmed() -> None:
