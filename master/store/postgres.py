@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncpg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -82,6 +82,41 @@ class _PostgresTx(Tx):
             self.rows(statement, *values)
 
 
+class _AskedTx(_PostgresTx):
+    """Its work runs in a thread: what it computes keeps nobody waiting. Its statements run where all others do."""
+
+    def __init__(self, connection: AsyncConnection, patience: Patience, stop: Stop) -> None:
+        plain = connection.sync_connection
+        assert plain is not None
+        super().__init__(plain, patience, stop, read_only=True)
+        self._asynchronous = connection
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def connection(self) -> Connection:
+        self._stop.check()
+        return cast(Connection, _Remote(self))
+
+    def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+        return self.run_sync(lambda: super(_AskedTx, self).await_(call))
+
+    def run_sync(self, call: Callable[[], T]) -> T:
+        """What a call comes to that waits for the driver as plain code does."""
+        return asyncio.run_coroutine_threadsafe(self._asynchronous.run_sync(lambda _: call()), self._loop).result()
+
+
+class _Remote:
+    """As much of a connection as statements need that are built."""
+
+    def __init__(self, tx: _AskedTx) -> None:
+        self._tx = tx
+        self.dialect = tx._connection.dialect
+
+    def execute(self, statement: Executable) -> CursorResult[Any]:
+        """All that it returns has come when it is done."""
+        return self._tx.run_sync(lambda: self._tx._connection.execute(statement))
+
+
 class PostgresDatabase(Database):
     """A server that several masters share."""
 
@@ -128,34 +163,56 @@ class PostgresDatabase(Database):
         try:
             async with self._connections.connection() as connection:
                 with nullcontext() if read_only else self._commits.attempt(*_LOST):
-                    return await self._run_on(connection, work, stop or Stop(), read_only=read_only)
+                    return await self._run_on(connection, work, stop, read_only=read_only)
         except _FAILURES as error:
             raise storage_error(error) from error
 
-    async def _run_on(self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop, *, read_only: bool) -> T:
+    async def _run_on(
+        self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop | None, *, read_only: bool
+    ) -> T:
         try:
-            return await connection.run_sync(lambda plain: self._transaction(plain, work, stop, read_only=read_only))
+            if stop is None:
+                return await connection.run_sync(lambda plain: self._transaction(plain, work, read_only=read_only))
+            return await self._asked(connection, work, stop)
         except _BROKEN as error:
             await connection.invalidate()
             if not isinstance(error, asyncio.CancelledError):
                 self._connections.distrust()
             raise
 
-    def _transaction(self, plain: Connection, work: Callable[[Tx], T], stop: Stop, *, read_only: bool) -> T:
+    async def _asked(self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop) -> T:
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        patience = self._connections.patience(raw)
+        try:
+            with _failures_of(raw):
+                tx = _AskedTx(connection, patience, stop)
+                return await asyncio.to_thread(_transaction, tx, self._connections.begin_to_read, work)
+        finally:
+            patience.stop()
+
+    def _transaction(self, plain: Connection, work: Callable[[Tx], T], *, read_only: bool) -> T:
         raw = plain.connection.driver_connection
         assert raw is not None
         begin = self._connections.begin_to_read if read_only else self._connections.begin_to_change(raw)
         patience = self._connections.patience(raw)
         try:
-            return _transaction(_PostgresTx(plain, patience, stop, read_only=read_only), begin, work)
-        except Exception as error:
-            if raw.is_closed():  # given up between two statements, the driver fails as it happens to
-                raise asyncpg.InterfaceError("the connection was given up") from error
-            if is_of_value(error):  # the connection is as good as before
-                raise UnstorableError(str(error)) from error
-            raise
+            with _failures_of(raw):
+                return _transaction(_PostgresTx(plain, patience, Stop(), read_only=read_only), begin, work)
         finally:
             patience.stop()
+
+
+@contextmanager
+def _failures_of(raw: asyncpg.Connection[Any]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if raw.is_closed():  # given up between two statements, the driver fails as it happens to
+            raise asyncpg.InterfaceError("the connection was given up") from error
+        if is_of_value(error):  # the connection is as good as before
+            raise UnstorableError(str(error)) from error
+        raise
 
 
 def _transaction(tx: _PostgresTx, begin: str, work: Callable[[Tx], T]) -> T:

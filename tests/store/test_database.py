@@ -10,15 +10,18 @@ from functools import partial
 from threading import Event
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from master.store.database import Database, StorageError, StorageProblem, Tx, open_database
 from master.store.postgres import PostgresDatabase
 from master.store.problems import storage_error
+from master.store.tables import signing_key
 from master.store.urls import parse_url
 from tests.store.rows import add, bump, names
 from tests.support.asking import asked, until
+from tests.support.hang import HANG_SECONDS
 from tests.support.postgres import PostgresServer
 
 
@@ -225,6 +228,23 @@ async def test_however_many_ask_nothing_else_waits_for_them(database: Database) 
         assert not any(one.done() for one in asking)
     assert [one.exception() for one in asking] == [None] * 30
     assert await database.ask(names) == ["a", "b"]
+
+
+async def test_what_is_asked_computes_beside_everything_else(database: Database) -> None:
+    began, may_end = Event(), Event()
+
+    def compute(tx: Tx) -> list[str]:
+        found = names(tx)
+        began.set()
+        assert may_end.wait(HANG_SECONDS)
+        return [*found, *tx.connection.execute(select(signing_key.c.key_id)).scalars()]
+
+    await database.transact(lambda tx: add(tx, "a"))
+    asking = asyncio.create_task(database.ask(compute))
+    await until(began)
+    await database.transact(lambda tx: add(tx, "b"))
+    may_end.set()
+    assert await asking == ["a", "a"], "it sees one state"
 
 
 async def test_what_is_asked_and_given_up_ends_at_its_next_statement(database: Database) -> None:

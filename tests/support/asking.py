@@ -19,11 +19,9 @@ class Endless:
         self.may_end, self.began, self.given_up = Event(), Event(), Event()
 
     def __call__(self, tx: Tx) -> None:
-        in_thread = tx.connection.dialect.name == "sqlite"
-        statement = "SELECT 1" if in_thread else "SELECT pg_sleep(0.005)"  # the others of this process work meanwhile
         try:
-            while not self.may_end.wait(0.001 if in_thread else 0):
-                tx.rows(statement)
+            while not self.may_end.wait(0.001):
+                tx.rows("SELECT 1")
                 self.began.set()
         except GivenUpError:
             self.given_up.set()
