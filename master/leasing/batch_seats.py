@@ -12,7 +12,7 @@ from master.domain.standby import carrier_of
 from master.domain.versions import Version
 from master.leasing.batch_events import BatchEvents, counted
 from master.leasing.errands import Errand
-from master.leasing.remedies import Remedies
+from master.leasing.remedies import Asker, Remedies
 from master.leasing.requests import AcquireSeats, ReturnSeats, SeatsAcquired, SeatsReturned, SeatsSynced, SyncSeats
 
 
@@ -24,17 +24,15 @@ class BatchSeats:
         self._time = time
 
     def acquire(self, errand: Errand, lease: Lease, request: AcquireSeats) -> SeatsAcquired:
-        outcomes = self._decider(errand, lease).acquire(request.wants)
-        software = self._judged_as(errand, lease)
-        carrier = carrier_of(errand.book.estate, lease)
-        outcomes = self._remedies.acquiring(errand.book, errand.pbx, software, request.wants, outcomes, carrier=carrier)
+        asker = _asker(errand, lease, self._time)
+        outcomes = self._decider(asker).acquire(request.wants)
+        outcomes = self._remedies.acquiring(asker, request.wants, outcomes)
         return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
 
     def give_back(self, errand: Errand, lease: Lease, request: ReturnSeats) -> SeatsReturned:
-        outcomes = self._decider(errand, lease).give_back(request.keys)
-        software = self._judged_as(errand, lease)
-        carrier = carrier_of(errand.book.estate, lease)
-        outcomes = self._remedies.returning(errand.book, errand.pbx, software, request.keys, outcomes, carrier=carrier)
+        asker = _asker(errand, lease, self._time)
+        outcomes = self._decider(asker).give_back(request.keys)
+        outcomes = self._remedies.returning(asker, request.keys, outcomes)
         gone = [
             key
             for key, out in zip(request.keys, outcomes, strict=True)
@@ -44,10 +42,9 @@ class BatchSeats:
         return SeatsReturned(outcomes)
 
     def sync(self, errand: Errand, lease: Lease, request: SyncSeats) -> SeatsSynced:
-        synced = self._decider(errand, lease).sync(request.wants)
-        software = self._judged_as(errand, lease)
-        carrier = carrier_of(errand.book.estate, lease)
-        synced = self._remedies.settling(errand.book, errand.pbx, software, request.wants, synced, carrier=carrier)
+        asker = _asker(errand, lease, self._time)
+        synced = self._decider(asker).sync(request.wants)
+        synced = self._remedies.settling(asker, request.wants, synced)
         self._events.returned(errand, synced.returned)
         tally = self._events.acquired(errand, request.wants, synced.outcomes)
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
@@ -67,17 +64,15 @@ class BatchSeats:
         self._ledger.seats[pbx.id].revoked.clear()
         return held
 
-    def _decider(self, errand: Errand, lease: Lease) -> Decider:
-        carrier = carrier_of(errand.book.estate, lease)
-        return Decider(
-            errand.book, self._ledger, errand.pbx, self._judged_as(errand, lease), self._time, carrier=carrier
-        )
+    def _decider(self, asker: Asker) -> Decider:
+        return Decider(asker.book, self._ledger, asker.pbx, asker.software, self._time, carrier=asker.carrier)
 
-    def _judged_as(self, errand: Errand, lease: Lease) -> Version:
-        """The software that a PBX is judged by: what it held goes on above the version limit too (B10), also where it
-        has to be entered anew because the master learns, and then nothing else is granted anyway."""
-        estate = errand.book.estate
-        limit = estate.installation_of(errand.pbx).limit
-        if limit is None or lease.software.major <= limit or not estate.learns(self._time.ends_by):
-            return lease.software
-        return Version(limit)
+
+def _asker(errand: Errand, lease: Lease, time: LeaseTime) -> Asker:
+    """Judged by the software that its PBX runs: what it held goes on above the version limit too (B10), also where it
+    has to be entered anew because the master learns, and then nothing else is granted anyway."""
+    estate, software = errand.book.estate, lease.software
+    limit = estate.installation_of(errand.pbx).limit
+    if limit is not None and software.major > limit and estate.learns(time.ends_by):
+        software = Version(limit)
+    return Asker(errand.book, errand.pbx, software, carrier_of(estate, lease))

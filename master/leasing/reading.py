@@ -20,7 +20,7 @@ from master.domain.words import LeaseState
 from master.leasing.estates import Estates
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
-from master.leasing.remedies import Remedies
+from master.leasing.remedies import Asker, Remedies
 from master.leasing.requests import PbxName
 from master.store import queries, webhooks
 from master.store.claims import claims_of
@@ -156,7 +156,7 @@ def explain(
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
     remedies = Remedies(tx, ledger, time, effort=Effort.of_an_explanation())
-    outcomes = remedies.acquiring(book, pbx, runs, wants, outcomes, carrier=carrier)
+    outcomes = remedies.acquiring(Asker(book, pbx, runs, carrier), wants, outcomes)
     name_top_holders(tx, outcomes, {pbx.id: book}, {})
     lines = [_software_line(book.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):

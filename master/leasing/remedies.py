@@ -6,6 +6,7 @@ Reads, without a lock, only the pools that a remedy may turn on and the request 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from master.domain.decide import Outcome, ReturnOutcome, Synced
 from master.domain.estate import Pbx
@@ -21,6 +22,17 @@ from master.store.database import Tx
 from master.store.seats import read_pools
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A PBX that asks for seats, as it is judged."""
+
+    book: TermsBook
+    pbx: Pbx
+    software: Version
+    carrier: Pbx | None
+    """The standby that has the PBX's lease (F5), if one has."""
+
+
 class Remedies:
     """The remedies of one batch."""
 
@@ -33,70 +45,56 @@ class Remedies:
 
     def acquiring(
         self,
-        book: TermsBook,
-        pbx: Pbx,
-        software: Version,
+        asker: Asker,
         wants: Sequence[Want],
         outcomes: list[Outcome],
-        *,
-        carrier: Pbx | None,
     ) -> list[Outcome]:
         """The outcomes of acquiring some seats, right after it."""
         if not _any_refused(outcomes):
             return outcomes
-        case = self._case(book, pbx, software, carrier)
-        return with_remedies(outcomes, case, self._effort, wants=wants)
+        return with_remedies(outcomes, self._case(asker), self._effort, wants=wants)
 
     def returning(
         self,
-        book: TermsBook,
-        pbx: Pbx,
-        software: Version,
+        asker: Asker,
         keys: Sequence[SeatKey],
         outcomes: list[ReturnOutcome],
-        *,
-        carrier: Pbx | None,
     ) -> list[ReturnOutcome]:
         """The outcomes of returning some seats, right after it."""
         if not _any_refused(outcomes):
             return outcomes
-        case = self._case(book, pbx, software, carrier)
-        return with_remedies(outcomes, case, self._effort, returns=keys)
+        return with_remedies(outcomes, self._case(asker), self._effort, returns=keys)
 
     def settling(
         self,
-        book: TermsBook,
-        pbx: Pbx,
-        software: Version,
+        asker: Asker,
         wants: Sequence[Want],
         synced: Synced,
-        *,
-        carrier: Pbx | None,
     ) -> Synced:
         """The outcomes of settling a whole wanted set, right after it."""
         keys = [seat.key for seat, _ in synced.kept]
         refused = [refusal for _, refusal in synced.kept]
-        kept = self.returning(book, pbx, software, keys, list(refused), carrier=carrier)
+        kept = self.returning(asker, keys, list(refused))
         return Synced(
-            self.acquiring(book, pbx, software, wants, synced.outcomes, carrier=carrier),
+            self.acquiring(asker, wants, synced.outcomes),
             synced.returned,
             [(seat, why) for (seat, _), why in zip(synced.kept, kept, strict=True) if isinstance(why, Refusal)],
         )
 
-    def _case(self, book: TermsBook, pbx: Pbx, software: Version, carrier: Pbx | None) -> Case:
+    def _case(self, asker: Asker) -> Case:
         return Case(
-            book=book,
+            book=asker.book,
             ledger=self._ledger,
-            read_pools=lambda: self._read(book, pbx),
-            pbx=pbx,
-            software=software,
+            read_pools=lambda: self._read(asker),
+            pbx=asker.pbx,
+            software=asker.software,
             time=self._time,
-            carrier=carrier,
+            carrier=asker.carrier,
         )
 
-    def _read(self, book: TermsBook, pbx: Pbx) -> Mapping[int, PoolScore]:
+    def _read(self, asker: Asker) -> Mapping[int, PoolScore]:
         known = self._ledger.pools
-        unread = [one for one in pools_of(book.estate, pbx) if one not in known and one not in self._pools]
+        unread = [one for one in pools_of(asker.book.estate, asker.pbx) if one not in known and one not in self._pools]
         if unread:
             self._pools.update(read_pools(self._tx, unread))
         return {**self._pools, **known}
