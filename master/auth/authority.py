@@ -16,20 +16,17 @@ what it has read, and the others wait.
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import stat
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from licensemaster.file_writer import Readers, write_file
@@ -37,6 +34,7 @@ from licensemaster.values import token_hash
 from licensemaster.values.moments import minute_text
 from master.auth.files import locked
 from master.auth.identity import MASTER, Identity, IdentityError, identity_of
+from master.auth.issued import AuthorityError, Issued, host_name, issued_of, key_usage, moment, serial_of_token
 from master.auth.keys import Key, PublicKey, common_name, key_pem, new_key, pem
 from master.auth.revoked_keys import extension_of, hash_of, key_hash, revoked_key
 from master.auth.shown import identity_in, serial_text
@@ -46,40 +44,7 @@ _SKEW = timedelta(minutes=5)
 _CRL_DAYS = 3650
 
 
-_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _NEW_AUTHORITY = "docs/operations.md says how a new authority takes its place"
-
-
-class AuthorityError(ValueError):
-    """The authority does not do that; says why and what would help."""
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A certificate that was issued."""
-
-    certificate: x509.Certificate
-    subject: Identity
-    server_names: Sequence[str]
-    """For a master's certificate: what callers may call it by."""
-    begins_at: float
-    ends_at: float
-    revoked: bool
-
-    @property
-    def serial(self) -> str:
-        """As commands take and print it."""
-        return serial_text(self.certificate.serial_number)
-
-    @property
-    def public_key(self) -> bytes:
-        """Whose private key goes with it: the same for a certificate and what it was renewed to."""
-        key = self.certificate.public_key()
-        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-    @property
-    def name(self) -> str:
-        return self.subject.resource if self.subject is not MASTER else ", ".join(self.server_names)
 
 
 class Authority:
@@ -109,11 +74,11 @@ class Authority:
     def _create(cls, folder: Path, name: str, days: int, now: float) -> Authority:
         key = new_key()
         subject = common_name(name)
-        begins, ends = _moment(now) - _SKEW, _moment(now) + timedelta(days=days)
+        begins, ends = moment(now) - _SKEW, moment(now) + timedelta(days=days)
         certificate = (
             x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), begins, ends)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
+            .add_extension(key_usage(signs_certificates=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
@@ -170,7 +135,7 @@ class Authority:
         """
         if not names:
             raise AuthorityError("a master's certificate needs at least one host name or address")
-        return self._issue(names[0], [_host(name) for name in names], public_key, serves=True, days=days, now=now)
+        return self._issue(names[0], [host_name(name) for name in names], public_key, serves=True, days=days, now=now)
 
     def renew(self, issued: Issued, *, now: float) -> Issued:
         """The same for the same key, for as long again from now on; the old one stays good until its end.
@@ -200,7 +165,7 @@ class Authority:
             AuthorityError: which ones are revoked cannot be read.
         """
         revoked = self._revoked()
-        found = [_issued(one, revoked) for one in self._kept().values() if one is not None]
+        found = [issued_of(one, revoked) for one in self._kept().values() if one is not None]
         return sorted(found, key=lambda one: (one.ends_at, one.serial))
 
     def unreadable(self) -> list[Path]:
@@ -237,7 +202,7 @@ class Authority:
             AuthorityError: it is unknown, used or too old.
         """
         found = self._tokens(now).get(token_hash(token))
-        serial = _serial_of(token)
+        serial = serial_of_token(token)
         used = (self.folder / "issued" / f"{serial_text(serial)}.crt").exists() or serial in self._revoked()
         if found is None or used:
             raise AuthorityError("this token is unknown, was used, or is too old; `pki token` makes another")
@@ -269,7 +234,7 @@ class Authority:
             self._check_key(key)
             kept = {key: one for key, one in self._tokens(now).items() if key != token_hash(token)}
             self._write_tokens(kept)  # first: a crash costs a token and never gives two certificates
-            return self._issue_to(subject, key, days=days, now=now, serial=_serial_of(token))
+            return self._issue_to(subject, key, days=days, now=now, serial=serial_of_token(token))
 
     def _issue_to(
         self, subject: Identity, public_key: PublicKey, *, days: float, now: float, serial: int | None = None
@@ -299,21 +264,21 @@ class Authority:
         self._check_end(now)
         self._check_key(public_key)
         serial = serial or x509.random_serial_number()
-        begins = _moment(now) - _SKEW
-        ends = min(_moment(now) + timedelta(days=days), self.certificate.not_valid_after_utc)
+        begins = moment(now) - _SKEW
+        ends = min(moment(now) + timedelta(days=days), self.certificate.not_valid_after_utc)
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if serves else [])]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
             x509.CertificateBuilder(self.certificate.subject, common_name(name), public_key, serial, begins, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
+            .add_extension(key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(issuer, critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        issued = _issued(certificate, frozenset())
+        issued = issued_of(certificate, frozenset())
         write_file(self.folder / "issued" / f"{issued.serial}.crt", pem(certificate), readers=Readers.ALL)
         return issued
 
@@ -355,10 +320,10 @@ class Authority:
 
     def _write_revoked(self, keys: Mapping[int, bytes | None], now: float) -> None:
         builder = x509.CertificateRevocationListBuilder(
-            self.certificate.subject, _moment(now), _moment(now) + timedelta(days=_CRL_DAYS)
+            self.certificate.subject, moment(now), moment(now) + timedelta(days=_CRL_DAYS)
         )
         for serial, key in sorted(keys.items()):
-            one = x509.RevokedCertificateBuilder(serial, _moment(now))
+            one = x509.RevokedCertificateBuilder(serial, moment(now))
             if key is not None:
                 one = one.add_extension(extension_of(key), critical=False)
             builder = builder.add_revoked_certificate(one.build())
@@ -377,51 +342,3 @@ class Authority:
 
     def _write_tokens(self, tokens: dict[str, dict[str, str | float]]) -> None:
         write_file(self.folder / "tokens.json", json.dumps(tokens, indent=1).encode())
-
-
-def _issued(certificate: x509.Certificate, revoked: Collection[int]) -> Issued:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
-    return Issued(
-        certificate,
-        identity_in(certificate.extensions),
-        hosts,
-        certificate.not_valid_before_utc.timestamp(),
-        certificate.not_valid_after_utc.timestamp(),
-        certificate.serial_number in revoked,
-    )
-
-
-def _host(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name))
-    except ValueError:
-        pass
-    labels = name.removeprefix("*.").split(".")
-    if len(name) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(one) for one in labels):
-        inter = "" if name.isascii() else "; an international name is written in ASCII, as xn--..."
-        raise AuthorityError(f"{name[:80]!r} is neither a host name nor an address{inter}")
-    return x509.DNSName(name)
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
-
-
-def _serial_of(token: str) -> int:
-    """The serial number of the certificate that a token is for: a positive one of 20 bytes at most, never 0."""
-    return int.from_bytes(bytes.fromhex(token_hash(token))[:20]) >> 1 or 1

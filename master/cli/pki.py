@@ -30,7 +30,7 @@ from master.cli.pki_terms import (
 )
 
 if TYPE_CHECKING:
-    from master.auth.authority import Issued
+    from master.auth.issued import Issued
 
 app = typer.Typer(help="Certificates: a small authority, for those who have none.", no_args_is_help=True)
 

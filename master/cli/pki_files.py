@@ -24,7 +24,8 @@ from master.cli.pki_terms import (
 from master.variables import PKI_TOKEN
 
 if TYPE_CHECKING:
-    from master.auth.authority import Authority, Issued
+    from master.auth.authority import Authority
+    from master.auth.issued import Issued
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write the files.")]
 _HERE = Path()

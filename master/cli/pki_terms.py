@@ -90,7 +90,7 @@ def tell(text: str) -> None:
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turns what the authority and the file system refuse into a failure of the command."""
-    from master.auth.authority import AuthorityError
+    from master.auth.issued import AuthorityError
 
     try:
         yield

@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 from cryptography import x509
 
-from master.auth.authority import Authority, Issued
+from master.auth.authority import Authority
 from master.auth.identity import MASTER, identity_of
+from master.auth.issued import Issued
 from master.auth.keys import key_pem, new_key, pem
 from slave_client.channels import open_channel
 from tests.support.certificates import Made

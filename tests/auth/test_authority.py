@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from master.auth.authority import Authority, AuthorityError
+from master.auth.authority import Authority
 from master.auth.identity import identity_of
+from master.auth.issued import AuthorityError
 from master.auth.keys import new_key, signing_request
 from tests.auth.pki import Pki
 from tests.cli import command

@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from master.auth.authority import Authority, AuthorityError
+from master.auth.authority import Authority
 from master.auth.identity import identity_of
+from master.auth.issued import AuthorityError
 from master.auth.keys import common_name, new_key, signing_request
 from tests.auth.pki import Pki
 from tests.cli import command
