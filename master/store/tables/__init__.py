@@ -1,0 +1,60 @@
+"""The tables. Alembic's chain in `migrations/` makes them; a test keeps the two alike."""
+
+from __future__ import annotations
+
+from master.store.tables.database import database_identity, metadata, signing_key
+from master.store.tables.estates import (
+    device,
+    license_,
+    license_file,
+    license_release,
+    pbx,
+    pool,
+    project,
+    site,
+    vendor_key,
+)
+from master.store.tables.history import agreement_entry, audit_head, denial, event, pool_day, site_day
+from master.store.tables.leases import (
+    claim,
+    learning_seat,
+    lease,
+    lease_stream,
+    pool_usage,
+    revocation,
+    seat,
+    standby_lease,
+)
+from master.store.tables.webhooks import alarm, webhook, webhook_delivery
+
+__all__ = [
+    "agreement_entry",
+    "alarm",
+    "audit_head",
+    "claim",
+    "database_identity",
+    "denial",
+    "device",
+    "event",
+    "learning_seat",
+    "lease",
+    "lease_stream",
+    "license_",
+    "license_file",
+    "license_release",
+    "metadata",
+    "pbx",
+    "pool",
+    "pool_day",
+    "pool_usage",
+    "project",
+    "revocation",
+    "seat",
+    "signing_key",
+    "site",
+    "site_day",
+    "standby_lease",
+    "vendor_key",
+    "webhook",
+    "webhook_delivery",
+]
