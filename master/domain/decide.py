@@ -10,8 +10,9 @@ every seat by itself; what the ledger then holds as changed is what is to be wri
 - B10: a seat already held is not questioned again.
 - While a restored master learns, nothing is debited but what is counted for the PBX already (`learning.py`).
 
-Left to `terms.py`: everything that looks only at the estate. Left to `explanations.py`: how a refusal is worded. Left
-to `remedies.py`: what would turn it into a grant. Left to the caller: leases, time, storage.
+Left to `terms.py`: everything that looks only at the estate. Left to `requirements.py`: what must be held beside a
+seat. Left to `shortages.py`: why nothing is free. Left to `explanations.py`: how a refusal is worded. Left to
+`remedies.py`: what would turn it into a grant. Left to the caller: leases, time, storage.
 """
 
 from __future__ import annotations
@@ -21,34 +22,24 @@ from dataclasses import dataclass
 
 from licensemaster.api_enums import Basis, HolderKind
 from master.domain import explanations
-from master.domain.agreed_uses import with_ended_use
-from master.domain.catalog import LicenseType, RequiredOf, Requirement
+from master.domain.call_totals import with_totals
+from master.domain.catalog import LicenseType
 from master.domain.estate import Pbx
 from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger
+from master.domain.outcomes import Outcome, ReturnOutcome, Synced
 from master.domain.pools import grantable
 from master.domain.refusals import Refusal
+from master.domain.requirements import Requirements
 from master.domain.seats import Granted, Returned, Seat, SeatKey, Want
+from master.domain.shortages import Shortages
 from master.domain.terms import Source, Terms, TermsBook, application_refused
 from master.domain.versions import Version
-from master.domain.words import DrawnFrom, Metering
+from master.domain.words import Metering
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)
 _WAS_NOT_HELD = Returned(was_held=False)
-
-Outcome = Granted | Refusal
-ReturnOutcome = Returned | Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Synced:
-    """The answer to a whole wanted set."""
-
-    outcomes: list[Outcome]
-    returned: list[SeatKey]
-    kept: list[tuple[Seat, Refusal]]
-    """Seats that were not wanted but had to stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +83,18 @@ class Decider:
         self._lends = not book.estate.learns(time.ends_by)
         self._platforms = {one.device.platform for one in (pbx, carrier) if one is not None}
         self._terms: dict[tuple[str, HolderKind], Terms | Refusal] = {}
+        self._requirements = Requirements(self._catalog, ledger, pbx)
+        self._shortages = Shortages(self._estate, ledger, pbx, lends=self._lends, now=time.now)
 
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
         """Grant or refuse each, in request order; what others need is decided first."""
         rank = self._catalog.rank
         if len({rank.get(key, 0) for key in {want.type for want in wants}}) < 2:
-            return explanations.with_totals(wants, [self._acquire_one(want) for want in wants])
+            return with_totals(wants, [self._acquire_one(want) for want in wants])
         outcomes: dict[int, Outcome] = {}
         for index in sorted(range(len(wants)), key=lambda at: rank.get(wants[at].type, 0)):
             outcomes[index] = self._acquire_one(wants[index])
-        return explanations.with_totals(wants, [outcomes[index] for index in range(len(wants))])
+        return with_totals(wants, [outcomes[index] for index in range(len(wants))])
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each, in request order; what depends on others is returned first."""
@@ -167,7 +160,7 @@ class Decider:
             for companion in self._book.companions(license_type, self._pbx, host, self._software, seat.kind):
                 found = None if companion.refused is not None else self._free_source(companion)
                 if found is None:
-                    refused.append(companion.refused or self._companion_used_up(license_type, companion))
+                    refused.append(companion.refused or self._shortages.companion_used_up(license_type, companion))
                 else:
                     self._add(companion, want, found.pool_id, license_type.key)
                     after += 1
@@ -214,7 +207,7 @@ class Decider:
             return refusal
         if license_type.one_per_pbx and (others := self._ledger.of_type(self._pbx.id, license_type.key)):  # K2
             return explanations.one_per_pbx(license_type, self._pbx, others[0])
-        if license_type.requires and (refusal := self._missing_requirement(license_type, want)):
+        if license_type.requires and (refusal := self._requirements.missing(license_type, want)):
             return refusal
         if license_type.metering is Metering.FREE:
             return _NOT_NEEDED
@@ -240,7 +233,7 @@ class Decider:
             self._revoked.discard(key)
             return _WAS_NOT_HELD
         license_type = self._catalog.types[seat.type]
-        if license_type.metering is Metering.FIXED and (refusal := self._still_required(seat)):
+        if license_type.metering is Metering.FIXED and (refusal := self._requirements.still_required(seat)):
             return refusal
         self._remove(seat)
         if license_type.includes and (refusal := self._charge_parts(license_type, seat)):
@@ -255,7 +248,7 @@ class Decider:
     def _again(self, held: Seat, want: Want) -> Outcome:
         """A seat already held is not questioned again (B10), but for what its new user or line must have (J2, K3)."""
         if want.user != held.user or want.line != held.line:
-            if refusal := self._missing_requirement(self._catalog.types[held.type], want):
+            if refusal := self._requirements.missing(self._catalog.types[held.type], want):
                 return refusal
             self._ledger.remove(held)
             self._ledger.add(held._replace(user=want.user, line=want.line))
@@ -280,7 +273,7 @@ class Decider:
             return Granted(Basis.INCLUDED, included_in=parent)
         source = self._free_source(terms)
         if source is None:
-            return self._used_up(terms)
+            return self._shortages.used_up(terms)
         if not terms.companions:
             self._add(terms, want, source.pool_id, "")
             return source.granted
@@ -288,7 +281,7 @@ class Decider:
         for companion in terms.companions:  # D1: both or neither
             found = self._free_source(companion)
             if found is None:
-                return self._companion_used_up(terms.type, companion)
+                return self._shortages.companion_used_up(terms.type, companion)
             companions.append((companion, found))
         self._add(terms, want, source.pool_id, "")
         for companion, found in companions:
@@ -331,10 +324,10 @@ class Decider:
         """The type of a held seat that includes this one; empty where there is none."""
         if user:
             for whole in self._catalog.included_in[license_type.key]:
-                if self._holds(whole, user, going=False):
+                if self._requirements.holds(whole, user, going=False):
                     return whole.key
         for base in self._catalog.included_per_pbx_in[license_type.key]:
-            allowance = self._count(base.key, going=False) * base.includes_per_pbx[license_type.key]
+            allowance = self._requirements.count(base.key, going=False) * base.includes_per_pbx[license_type.key]
             taken = sum(seat.parent == base.key for seat in self._ledger.of_type(self._pbx.id, license_type.key))
             if taken < allowance:
                 return base.key
@@ -392,7 +385,9 @@ class Decider:
         return None
 
     def _parts_held(self, whole: LicenseType, user: str) -> list[Seat]:
-        return [seat for part in whole.includes for seat in self._seats_of(self._catalog.types[part], user)]
+        return [
+            seat for part in whole.includes for seat in self._requirements.seats_of(self._catalog.types[part], user)
+        ]
 
     def _pass_inclusion_on(self, returned: Seat) -> None:
         """A seat that came with the PBX's base license is free for another that was debited until now."""
@@ -401,97 +396,3 @@ class Decider:
                 self._ledger.remove(seat)
                 self._ledger.add(seat._replace(pool_id=None, parent=returned.parent))
                 return
-
-    # --- Requirements: H4, H5, J2, K3, K8 ---------------------------------------------------------------------------
-
-    def _missing_requirement(self, license_type: LicenseType, want: Want) -> Refusal | None:
-        for needed in license_type.requires:
-            if not self._satisfied(needed, user=want.subject, line=want.line, going=False):
-                return explanations.requirement_missing(
-                    license_type, needed, want, pbx=self._pbx, catalog=self._catalog
-                )
-        return None
-
-    def _satisfied(self, needed: Requirement, *, user: str, line: str, going: bool) -> bool:
-        """Whether it is held; `going`: be it a seat that was taken away, which nothing new may lean on (L5)."""
-        types = [self._catalog.types[key] for key in needed.any_of]
-        if needed.of is RequiredOf.PBX:
-            return any(self._count(one.key, going=going) for one in types)
-        holder = user if needed.of is RequiredOf.USER else line
-        return bool(holder) and any(self._holds(one, holder, going=going) for one in types)
-
-    def _still_required(self, seat: Seat) -> Refusal | None:
-        """H5: a fixed seat that others need stays; the refusal names them."""
-        needs = [
-            (candidate, needed)
-            for other in self._catalog.required_by[seat.type]
-            for candidate in self._candidates(other, seat)
-            for needed in other.requires
-            if seat.type in needed.any_of and self._satisfied_for(needed, candidate)
-        ]
-        self._ledger.remove(seat)
-        dependents = [candidate for candidate, needed in needs if not self._satisfied_for(needed, candidate)]
-        self._ledger.add(seat)
-        return explanations.still_required(self._catalog.types[seat.type], dependents) if dependents else None
-
-    def _satisfied_for(self, needed: Requirement, seat: Seat) -> bool:
-        return self._satisfied(needed, user=seat.subject, line=seat.line, going=True)
-
-    def _candidates(self, other: LicenseType, seat: Seat) -> list[Seat]:
-        """Seats of a type that may depend on the given one."""
-        if any(needed.of is not RequiredOf.USER and seat.type in needed.any_of for needed in other.requires):
-            return self._ledger.of_type(self._pbx.id, other.key)
-        on_behalf = [
-            found for found in self._ledger.on_behalf_of(self._pbx.id, seat.subject) if found.type == other.key
-        ]
-        return self._seats_of(other, seat.subject) + on_behalf
-
-    def _holds(self, license_type: LicenseType, holder: str, *, going: bool) -> bool:
-        keys = (SeatKey(license_type.key, kind, holder) for kind in license_type.holders)
-        return any(key in self._held and (going or key not in self._revoked) for key in keys)
-
-    def _count(self, type_key: str, *, going: bool) -> int:
-        """How many seats of a PBX-wide type are held."""
-        seats = self._ledger.of_type(self._pbx.id, type_key)
-        return len(seats) if going else sum(seat.key not in self._revoked for seat in seats)
-
-    def _seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:
-        keys = (SeatKey(license_type.key, kind, holder) for kind in sorted(license_type.holders))
-        return [self._held[key] for key in keys if key in self._held]
-
-    # --- What is used up: A1 to A3, D1, D2 --------------------------------------------------------------------------
-
-    def _used_up(self, terms: Terms) -> Refusal:
-        return with_ended_use(self._too_few(terms), self._estate, self._now)
-
-    def _too_few(self, terms: Terms) -> Refusal:
-        license_type, is_local = terms.type, self._estate.is_local(terms.pbx)
-        own = self._estate.installations[terms.pbx.device.id]
-        if not terms.sources:
-            if is_local and license_type.drawn_from is not DrawnFrom.OWN_DEVICE:  # A3
-                return explanations.local_licenses_only(license_type, terms.pbx, own, in_use=0, pool_id=None)
-            return explanations.none_installed(license_type, terms.installation)
-        if not self._lends:
-            return explanations.learning(license_type, self._pbx, self._estate)
-        last = terms.sources[-1]
-        pool = self._ledger.pools[last.pool_id]
-        if is_local and license_type.makes_local:  # A3; hardware is its own affair (A6)
-            return explanations.local_licenses_only(
-                license_type, terms.pbx, own, in_use=pool.used, pool_id=last.pool_id
-            )
-        return explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
-
-    def _companion_used_up(self, license_type: LicenseType, companion: Terms) -> Refusal:
-        if not self._lends and companion.sources:
-            return explanations.learning(companion.type, self._pbx, self._estate)
-        pools = {source.pool_id: self._ledger.pools[source.pool_id] for source in companion.sources}
-        local = self._estate.installations[self._pbx.device.id] if self._estate.is_local(self._pbx) else None
-        return explanations.companion_exhausted(
-            license_type,
-            companion.type,
-            self._pbx,
-            companion.installation,
-            pools,
-            too_old=companion.too_old,
-            local=local,
-        )

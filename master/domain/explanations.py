@@ -7,17 +7,15 @@ chooses between yes and no does not. What would help is decided, by `remedies.py
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
-from licensemaster.api_enums import Basis, HolderKind, RemedyAction
+from licensemaster.api_enums import HolderKind, RemedyAction
 from licensemaster.values.moments import second_text
 from master.domain.catalog import Catalog, LicenseType, RequiredOf, Requirement
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.ledger import PoolScore
-from master.domain.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, SeatRef, Step, Way, some
-from master.domain.seats import Granted, Seat, Want
+from master.domain.refusals import Refusal, RefusalReason, Remedy, SeatRef, Step, Way, some
+from master.domain.seats import Seat, Want
 from master.domain.versions import Version
 from master.domain.words import DrawnFrom, Metering
 
@@ -388,28 +386,3 @@ def malformed_seat(field: str, reason: str) -> Refusal:
         license_type="",
         remedy=Remedy(ways=(Way((step,), text),), main=step, text=text),
     )
-
-
-# --- What a whole call is short of ------------------------------------------------------------------------------------
-
-
-def with_totals(wants: Sequence[Want], outcomes: list[Granted | Refusal]) -> list[Granted | Refusal]:
-    """Refusals for want of licenses tell the numbers of the whole call: one explanation for all of a kind."""
-    short = {
-        index: outcome
-        for index, outcome in enumerate(outcomes)
-        if type(outcome) is Refusal and outcome.reason in TOO_FEW
-    }
-    if not short:
-        return outcomes
-    new = Counter(
-        want.type for want, outcome in zip(wants, outcomes, strict=True)
-        if isinstance(outcome, Refusal) or (outcome.basis is Basis.DEBITED and not outcome.already_held)
-    )  # fmt: skip
-    told: dict[tuple[RefusalReason, str, str, int], Refusal] = {}
-    for index, refusal in short.items():
-        group = (refusal.reason, refusal.license_type, wants[index].type, refusal.pool_id or 0)
-        if group not in told:
-            told[group] = replace(refusal, wanted=new[wants[index].type])
-        outcomes[index] = told[group]
-    return outcomes

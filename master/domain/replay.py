@@ -16,10 +16,11 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 from master.domain.catalog import Catalog
-from master.domain.decide import Decider, Outcome
+from master.domain.decide import Decider
 from master.domain.estate import Estate
 from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
+from master.domain.outcomes import Outcome
 from master.domain.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
 from master.domain.remedies import Effort, decided
 from master.domain.seats import Key, Seat, Want

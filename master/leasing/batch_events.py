@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from licensemaster.api_enums import Basis
-from master.domain.decide import Outcome
 from master.domain.leases import Lease
+from master.domain.outcomes import Outcome
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
 from master.leasing.errands import Errand

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from master.domain.claims import Claims
-from master.domain.decide import Outcome
 from master.domain.estate import Pbx
 from master.domain.ledger import Ledger
+from master.domain.outcomes import Outcome
 from master.domain.refusals import Refusal, TopHolder
 from master.domain.seats import Seat, SeatKey, Want
 from master.domain.terms import TermsBook

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from master.domain.decide import Decider, Outcome
+from master.domain.decide import Decider
 from master.domain.estate import Estate, Pbx
 from master.domain.leases import Lease, LeaseTime, software_in_use
 from master.domain.notices import Notice, notices
+from master.domain.outcomes import Outcome
 from master.domain.overview import LearningView, Overview, overview
 from master.domain.pools import parts
 from master.domain.remedies import Effort

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from master.domain.decide import Outcome
+from master.domain.outcomes import Outcome
 from master.domain.refusals import Refusal, RefusalReason
 from master.domain.seats import SeatKey
 from master.leasing.requests import PbxName, Tally

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from master.domain.decide import Outcome, ReturnOutcome, Synced
 from master.domain.estate import Pbx
 from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
+from master.domain.outcomes import Outcome, ReturnOutcome, Synced
 from master.domain.refusals import Refusal
 from master.domain.remedies import Effort, with_remedies
 from master.domain.seats import SeatKey, Want

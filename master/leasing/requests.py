@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
-from master.domain.decide import Outcome, ReturnOutcome
 from master.domain.estate import Learning, Pbx
 from master.domain.learning import Proof
 from master.domain.leases import Lease
 from master.domain.notices import Notice
+from master.domain.outcomes import Outcome, ReturnOutcome
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
 from master.domain.similar import closest

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from licensemaster.api_enums import HolderKind
-from master.domain.decide import Decider, Outcome, ReturnOutcome
+from master.domain.decide import Decider
 from master.domain.estate import Device, Estate, LeasePace, License, Pbx
 from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
+from master.domain.outcomes import Outcome, ReturnOutcome
 from master.domain.refusals import Refusal
 from master.domain.remedies import Effort, with_remedies
 from master.domain.seats import SeatKey, Want

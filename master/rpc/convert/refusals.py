@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 from licensemaster.v1 import lease_pb2, seat_pb2
-from master.domain.decide import Outcome, ReturnOutcome
+from master.domain.outcomes import Outcome, ReturnOutcome
 from master.domain.refusals import MOST_NAMED, LicenseRef, Refusal, Remedy, SeatRef, Step, Way
 from master.domain.seats import Granted
 from master.rpc.convert.times import timestamp
