@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from master.domain.estate import Device, InUse, License, Release
+from master.domain.estate import Device, License
+from master.domain.license_release import InUse, Release
 
 
 def bound(item: License, device: Device, now: float) -> License:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import cached_property
 
 from master.domain.agreements.entries import Subject
 from master.domain.catalog import Catalog, LicenseType
+from master.domain.license_release import Release
 from master.domain.refusals import LicenseRef
 from master.domain.versions import Version
 from master.domain.words import DrawnFrom, PbxRole, VersionBasis
@@ -69,46 +69,8 @@ class Learning:
         return ends_by < self.until
 
 
-class InUse(Enum):
-    """What to do about seats that use a license which is to be released (L5)."""
-
-    REFUSE = 1
-    DRAIN = 2
-    REVOKE = 3
-    FORCE = 4
-
-
 LEDGER_FILE = "agreement:ledger"
 """Stands for the file of licenses that the agreement ledger brings; no vendor's file can be called so."""
-BY_LEDGER = "master:agreements"
-"""Who asks for the release of licenses whose use ended; no operator's name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """A release under way."""
-
-    in_use: InUse
-    to_device: str
-    """Where the license goes; empty for the balance."""
-    requested_by: str
-    requested_at: float
-    """UNIX time in seconds."""
-    reason: str
-    nonce: bytes
-    certified: bool
-    device_dead: bool
-    approved_by: str
-
-    @property
-    def awaits_certificate(self) -> bool:
-        """Whether the device has not certified it yet; one that was said to be dead may turn up and do so."""
-        return not self.certified
-
-    @property
-    def ends_use(self) -> bool:
-        """Whether the agreement ledger took the license away: nothing comes back that could be bound elsewhere."""
-        return self.requested_by == BY_LEDGER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

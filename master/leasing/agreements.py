@@ -12,8 +12,8 @@ from master.domain.agreements.entries import Entry, Subject
 from master.domain.agreements.orders import Order
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.state import State
-from master.domain.estate import BY_LEDGER
 from master.domain.leases import LeaseTime
+from master.domain.license_release import BY_LEDGER
 from master.leasing.entitlements import is_settled, settle_project
 from master.leasing.estates import Estates
 from master.leasing.ledger import Known, read_known

@@ -41,6 +41,7 @@ from master.store import projects as store
 from master.store.agreements import last_number
 from master.store.database import Transactions, Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
+from master.store.project_writes import write_project
 from master.store.queries import leases_of_project
 from master.store.rehearsal import Rehearsals
 from master.store.seats import biggest_holders, who_hold
@@ -140,7 +141,7 @@ def _judge(tx: Tx, spec: ProjectSpec, estates: Estates, time: LeaseTime) -> _Jud
     if not found:
         assert standing is not None
         return _Judged(before=before, applied=Applied((), standing.revision, ()))
-    revision = store.write_project(tx, spec, catalog, standing, now=time.now)
+    revision = write_project(tx, spec, catalog, standing, now=time.now)
     after = _estate(tx, spec.name, estates)
     moved = tuple(pbx.id for _, pbx in elsewhere(before.known, after)) if before.known is not None else ()
     warnings = _settled(tx, before.known, after, spec, time)
@@ -163,7 +164,7 @@ def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: Estates, tim
     if standing != before.standing:
         raise _ProjectMovedError
     _refuse(_standing_violations(tx, before, spec, catalog, time))
-    revision = store.write_project(tx, spec, catalog, standing, now=time.now)
+    revision = write_project(tx, spec, catalog, standing, now=time.now)
     applied = replace(judged.applied, revision=revision)
     if who_hold(tx, judged.moved):
         assert before.known is not None

@@ -23,7 +23,7 @@ from master.leasing.requests import RequestIdTakenError
 from master.store import licenses as store
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events
-from master.store.projects import settle_pools
+from master.store.project_writes import settle_pools
 from master.store.queries import leases_of_project, pools_used
 from master.store.seats import biggest_holders
 

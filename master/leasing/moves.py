@@ -16,8 +16,9 @@ from licensemaster.api_enums import HolderKind, RemedyAction
 from master.auth.identity import SCHEME
 from master.domain import balance, move_problems, moves
 from master.domain.agreements.entitled import is_apart
-from master.domain.estate import Estate, InUse, License, Release
+from master.domain.estate import Estate, License
 from master.domain.leases import LeaseTime
+from master.domain.license_release import InUse, Release
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.refusals import LicenseRef, SeatRef, Step, TopHolder, Way

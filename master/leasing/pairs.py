@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from master.domain.claims import Claims
 from master.domain.estate import Estate, Pbx
 from master.domain.leases import Lease, LeaseTime
-from master.domain.standby import PairState, Readiness, carrier_of, covered_by, pairs, readiness
+from master.domain.standby import PairState, Readiness, carrier_of, pairs, readiness
+from master.domain.standby_overlap import covered_by
 from master.store import claims as store
 from master.store.database import Tx
 from master.store.seats import holdings, read_leases

@@ -15,7 +15,8 @@ from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.estate import Estate, Pbx
 from master.domain.leases import Lease, LeaseTime, Phase
 from master.domain.ledger import Ledger
-from master.domain.standby import StandbyLease, TypeClaims, fenced_epoch, pair_problems, primary_of, two_claims
+from master.domain.standby import StandbyLease, pair_problems, primary_of
+from master.domain.standby_overlap import TypeClaims, fenced_epoch, two_claims
 from master.leasing.requests import CarriedOffline, PbxName, Receipt, StandbyOffer
 from master.store import claims as store
 from master.store.database import Tx

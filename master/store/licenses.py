@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select, update
 
-from master.domain.estate import BY_LEDGER, License
+from master.domain.estate import License
+from master.domain.license_release import BY_LEDGER
 from master.domain.seats import Seat
 from master.store import tables as t
 from master.store.database import Tx

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 
 from master.store import tables as t
 from master.store.database import Tx
-from master.store.projects import remove_pbxs
+from master.store.project_writes import remove_pbxs
 
 _STAY: Final = frozenset({t.event, t.audit_head, t.agreement_entry})
 """Chains and ledgers are only ever appended to: a project that comes back under the name carries them on."""

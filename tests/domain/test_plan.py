@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from licensemaster.api_enums import HolderKind
 from master.domain.advice import Verdict
 from master.domain.changes import AddSite, GoCentral, PlannedChange, Rebind, Release, Upgrade, planned
-from master.domain.estate import Estate, InUse, License
-from master.domain.estate import Release as ReleaseUnderWay
+from master.domain.estate import Estate, License
+from master.domain.license_release import InUse
+from master.domain.license_release import Release as ReleaseUnderWay
 from master.domain.overview import PoolUse
 from master.domain.plan import Plan, Situation, plan
 from master.domain.replay import ask_anew, questions

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from licensemaster.api_enums import HolderKind, RemedyAction
-from master.domain.estate import InUse, Learning, Release
+from master.domain.estate import Learning
+from master.domain.license_release import InUse, Release
 from master.domain.refusals import RefusalReason, Step
 from master.domain.remedy_words import step_in_words
 from master.domain.seats import Granted, SeatKey

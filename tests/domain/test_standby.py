@@ -14,7 +14,8 @@ from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.leases import LeaseTime
 from master.domain.ledger import Ledger, PoolScore, Share
 from master.domain.seats import Seat
-from master.domain.standby import estate_problems, two_claims
+from master.domain.standby import estate_problems
+from master.domain.standby_overlap import two_claims
 from master.domain.versions import Version
 from master.domain.words import PbxRole
 from tests.domain.test_estate import BERLIN, HQ, estate, licensed

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain import moves
 from master.domain.decide import Decider
-from master.domain.estate import InUse, License, Release
+from master.domain.estate import License
 from master.domain.leases import LeaseTime
+from master.domain.license_release import InUse, Release
 from master.domain.move_problems import MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.refusals import Refusal, Step, Way

@@ -25,7 +25,8 @@ from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.rights import Standing, counts_of, features_on, standing_of, use_policy
 from master.domain.catalog import LicenseType
-from master.domain.estate import BY_LEDGER, LEDGER_FILE, AgreedUse, Estate, InUse, License, Release
+from master.domain.estate import LEDGER_FILE, AgreedUse, Estate, License
+from master.domain.license_release import BY_LEDGER, InUse, Release
 from master.domain.words import Metering
 
 ID_MAX = 63

@@ -10,7 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import document_pb2, license_pb2, seat_pb2
 from licensemaster.values import BadValueError, public_key, resource
-from master.domain.estate import InUse, License
+from master.domain.estate import License
+from master.domain.license_release import InUse
 from master.domain.move_problems import MoveRefusal
 from master.domain.project import is_name
 from master.leasing import documents, keys

@@ -19,7 +19,8 @@ from master.domain.agreements.decide import Decision
 from master.domain.agreements.entitled import Entitled, Settling, entitled, is_apart, settling
 from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import Buy, ConfirmPayment, StartTrial
-from master.domain.estate import Estate, InUse, License
+from master.domain.estate import Estate, License
+from master.domain.license_release import InUse
 from tests.domain.agreements.paper import ISYMPHONY, ZONE, Paper
 from tests.domain.agreements.test_histories import DAYS_ON, FIRST, LEDGERS, ORDERS, isymphony, step
 from tests.domain.test_estate import HQ, estate

@@ -1,0 +1,46 @@
+"""A release of a license under way, and what to do about the seats that use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class InUse(Enum):
+    """What to do about seats that use a license which is to be released (L5)."""
+
+    REFUSE = 1
+    DRAIN = 2
+    REVOKE = 3
+    FORCE = 4
+
+
+BY_LEDGER = "master:agreements"
+"""Who asks for the release of licenses whose use ended; no operator's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release under way."""
+
+    in_use: InUse
+    to_device: str
+    """Where the license goes; empty for the balance."""
+    requested_by: str
+    requested_at: float
+    """UNIX time in seconds."""
+    reason: str
+    nonce: bytes
+    certified: bool
+    device_dead: bool
+    approved_by: str
+
+    @property
+    def awaits_certificate(self) -> bool:
+        """Whether the device has not certified it yet; one that was said to be dead may turn up and do so."""
+        return not self.certified
+
+    @property
+    def ends_use(self) -> bool:
+        """Whether the agreement ledger took the license away: nothing comes back that could be bound elsewhere."""
+        return self.requested_by == BY_LEDGER
