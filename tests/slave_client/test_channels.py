@@ -1,4 +1,4 @@
-"""Channels: idle ones stay, gRPC knows what is asked of it, and the environment leads nobody astray."""
+"""Channels: gRPC knows what is asked of it, and the environment leads nobody astray."""
 
 from __future__ import annotations
 
@@ -8,31 +8,13 @@ from pathlib import Path
 import pytest
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-from slave_client import HolderKind, SlaveClient, State, Want
-from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config
-from tests.support.frames import Frame, frames_to
-from tests.support.masters import Clock
+from slave_client import HolderKind, SlaveClient, Want
+from tests.slave_client.conftest import RestartableMaster
 
 _ROOT = Path(__file__).parents[2]
 _NAMES = re.compile(rb"""["'](grpc\.[a-z0-9_.]+)["']""")
 _OPENED = re.compile(r"\b(in)?secure_channel\(")
-_PINGS = 40
-"""As many as in ten minutes of an idle client's life."""
 _NOWHERE = "http://127.0.0.1:9"
-
-
-async def test_an_idle_client_is_never_thrown_off(master: RestartableMaster, clock: Clock) -> None:
-    """Nothing goes over the line but the question whether anybody is there: every 0.6 s instead of every 15 s."""
-    states: list[State] = []
-    async with frames_to(master.address) as frames:
-        config = client_config(frames.address, channel_options=(("grpc.keepalive_time_ms", 600),))
-        client = SlaveClient(config, on_state=lambda _, new, __: states.append(new), clock=HeldClock(clock))
-        async with client:
-            await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
-            await frames.until(frames.from_client, Frame.PING, _PINGS)
-            assert (await client.acquire(Want("port", HolderKind.USER, "anna"))).granted
-            assert states == [State.CONNECTED]
-            assert (frames.connections, frames.from_server[Frame.GOAWAY]) == (1, 0)
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])

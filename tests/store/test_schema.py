@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Awaitable, Callable, Set
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from master.store.database import Database, StorageError, StorageProblem, Tx, op
 from master.store.sqlite import made_file
 from master.store.tables import metadata
 from master.store.urls import parse_url
+from tests.cli.command import run
 from tests.store import later
 from tests.support.masters import Clock, in_process_master, sqlite_url
 from tests.support.postgres import PostgresServer
@@ -150,7 +149,7 @@ async def test_the_command_line_says_what_to_do(tmp_path: Path) -> None:
         code, told = await _command(
             "serve", "--plaintext", f"--database-url={url}", "--listen=127.0.0.1:0", "--metrics-listen="
         )
-        assert code not in (0, None)
+        assert code != 0
         assert says in told
         assert "Traceback" not in told
 
@@ -166,19 +165,10 @@ async def test_upgrades_at_once_run_one_after_the_other(postgres: PostgresServer
         await database.close()
 
 
-async def _command(*arguments: str) -> tuple[int | None, str]:
+async def _command(*arguments: str) -> tuple[int, str]:
     """Exit code and what was said of a command run by itself."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from master.cli.main import main; main()",
-        *arguments,
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "COLUMNS": "500", "TERM": "dumb"},
-    )
-    out, told = await process.communicate()
-    return process.returncode, " ".join((out + told).decode().split())
+    done = await run(*arguments, COLUMNS="500", TERM="dumb")
+    return done.code, " ".join((done.out + done.err).split())
 
 
 async def _serve(url: str) -> None:
