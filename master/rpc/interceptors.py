@@ -31,8 +31,8 @@ from master.store.problems import UnstorableError
 
 __all__ = ["CallInterceptor", "caller_of_call"]
 _log = structlog.get_logger(__name__)
-_HELD_MAX, _HELD_SECONDS = 4_000, 1.0
-"""Who asks too much hears so after a second, so that asking again at once is no flood; so many calls wait for that."""
+_HELD_MAX, _HELD_SECONDS = 4_000, 2.0
+"""Who asks too much hears so after a while, so that asking again at once is no flood; so many calls wait for that."""
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines what one caller sends to one method may cost the log."""
 
