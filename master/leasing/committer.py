@@ -21,7 +21,8 @@ from master.domain.presence import Vigil
 from master.leasing.batch import run_batch
 from master.leasing.estates import Estates
 from master.leasing.fair_queue import FairQueue, QueueLimits
-from master.leasing.requests import Answer, Request, lane_of, load_of, urgency_of
+from master.leasing.request_queueing import lane_of, load_of, urgency_of
+from master.leasing.requests import Answer, Request
 from master.metrics import Metrics
 from master.sparing_log import SparingLog
 from master.store.database import Database, StorageError, StorageProblem, Tx
