@@ -8,8 +8,6 @@ from master.domain.refusals import Refusal
 from master.domain.seats import Granted, Returned, Seat, SeatKey
 
 Outcome = Granted | Refusal
-
-
 ReturnOutcome = Returned | Refusal
 
 
