@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from master.domain.agreements.entries import Subject
+from master.domain.agreements.subjects import Subject
 from master.domain.catalog import Catalog, LicenseType
 from master.domain.license_release import Release
 from master.domain.refusals import LicenseRef

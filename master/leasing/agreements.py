@@ -8,10 +8,11 @@ from datetime import date
 import structlog
 
 from master.domain.agreements.decide import Quote
-from master.domain.agreements.entries import Entry, Subject
+from master.domain.agreements.entries import Entry
 from master.domain.agreements.orders import Order
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.state import State
+from master.domain.agreements.subjects import Subject
 from master.domain.leases import LeaseTime
 from master.domain.license_release import BY_LEDGER
 from master.leasing.entitlements import is_settled, settle_project

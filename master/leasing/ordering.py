@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from master.domain.agreements.book import Book
 from master.domain.agreements.dates import first_instant_of
 from master.domain.agreements.decide import Decision, Quote, decide, quote
-from master.domain.agreements.entries import Entry, EntryKind, Subject
+from master.domain.agreements.entries import Entry, EntryKind
 from master.domain.agreements.orders import ConvertVersion, Extend, Order, UpgradeVersion
 from master.domain.agreements.plain import order_to_plain
 from master.domain.agreements.policies import Grants, SubjectKind
@@ -25,6 +25,7 @@ from master.domain.agreements.pricing import PriceList, QuoteLine
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.questions import renewals_due
 from master.domain.agreements.state import fold
+from master.domain.agreements.subjects import Subject
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, License
 from master.domain.leases import LeaseTime

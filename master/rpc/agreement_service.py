@@ -9,11 +9,11 @@ import grpc
 
 from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
 from master.domain.agreements.checking import check_firmware, check_license, check_upgrade
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.questions import endings, reminders
 from master.domain.agreements.rights import right_of
+from master.domain.agreements.subjects import Subject
 from master.leasing.agreements import Agreements
 from master.leasing.ledger import Known
 from master.rpc.convert import agreement_orders, agreements, incoming

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from datetime import date
 
-from master.domain.agreements.entries import Entry, EntryKind, Subject
+from master.domain.agreements.entries import Entry, EntryKind
+from master.domain.agreements.subjects import Subject
 from master.store.database import Row, Tx
 
 _COLUMNS = (

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Table, select
 from sqlalchemy.engine import RowMapping
 
-from master.domain.agreements.entries import Subject
+from master.domain.agreements.subjects import Subject
 from master.domain.catalog import Catalog
 from master.domain.estate import AgreedUse, Device, Estate, Learning, LeasePace, License, Pbx
 from master.domain.license_release import InUse, Release

@@ -7,7 +7,8 @@ from datetime import date
 import pytest
 from sqlalchemy import text
 
-from master.domain.agreements.entries import PROJECT, Entry, EntryKind, Subject
+from master.domain.agreements.entries import Entry, EntryKind
+from master.domain.agreements.subjects import PROJECT, Subject
 from master.store import agreements as store
 from master.store.database import Database, Tx
 

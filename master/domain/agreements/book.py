@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from master.domain.agreements.dates import Term
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import Begins, Policies, Policy, Product, SubjectKind
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.state import Cover, Holding, PaidTerm, State
+from master.domain.agreements.subjects import Subject
 from master.domain.catalog import Catalog, LicenseType
 
 

@@ -13,12 +13,13 @@ from fractions import Fraction
 from typing import NoReturn
 
 from master.domain.agreements.dates import Term, add_days, add_months, months_in
-from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.entries import EntryKind
 from master.domain.agreements.forms import serial_form
 from master.domain.agreements.orders import Extend
 from master.domain.agreements.policies import Begins, Counted, Late, Offer, Policy, PriceBasis
 from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.seat_prices import charge_seats
+from master.domain.agreements.subjects import Subject
 from master.domain.agreements.workings import MONTHS_MAX, Workings, refuse
 
 LAST_YEAR = 2999

@@ -11,11 +11,11 @@ from datetime import date
 
 from master.domain.agreements.book import Book
 from master.domain.agreements.decide import Decision, decide
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.gate import GateAnswer, phone_firmware_gate, upgrade_gate
 from master.domain.agreements.orders import UpgradeVersion
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.rights import may_run
+from master.domain.agreements.subjects import Subject
 
 
 def check_upgrade(

@@ -7,11 +7,12 @@ from datetime import date
 from master.domain.agreements.book import LicenseFacts
 from master.domain.agreements.buying_time import Span, charge_span
 from master.domain.agreements.dates import Term, add_months
-from master.domain.agreements.entries import PROJECT, EntryKind, Subject
+from master.domain.agreements.entries import EntryKind
 from master.domain.agreements.orders import ConvertVersion, PayLicenses, PublishRelease, UpgradeVersion
 from master.domain.agreements.policies import Grants, SubjectKind, Unit
 from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.releases import ReleaseName
+from master.domain.agreements.subjects import PROJECT, Subject
 from master.domain.agreements.workings import COUNT_MAX, Workings, refuse
 from master.domain.catalog import UnknownLicenseNameError
 

@@ -16,13 +16,14 @@ from typing import Any
 
 from master.domain.agreements import assigning, buying_time, converting, devices, orders, reversing, selling
 from master.domain.agreements.book import Book
-from master.domain.agreements.entries import PROJECT, Draft, EntryKind
+from master.domain.agreements.entries import Draft, EntryKind
 from master.domain.agreements.orders import AddCredits, CancelOrder, ConfirmPayment, Order
 from master.domain.agreements.plain import order_from_plain, order_to_plain
 from master.domain.agreements.policies import Unit
 from master.domain.agreements.pricing import CREDITS, PriceList, QuoteLine, rounded_lines, totals
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.state import AwaitedOrder
+from master.domain.agreements.subjects import PROJECT
 from master.domain.agreements.workings import Workings, refuse
 
 CREDITS_MAX = Decimal(10) ** 12

@@ -8,7 +8,7 @@ from itertools import pairwise
 from licensemaster import values
 from licensemaster.values import BadValueError
 from master.domain.agreements.dates import Term, add_months
-from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.entries import EntryKind
 from master.domain.agreements.forms import serial_form
 from master.domain.agreements.gate import upgrade_gate
 from master.domain.agreements.orders import AddFeature, AllowBuild, CorrectDevice, InstallRelease, RegisterDevice
@@ -16,6 +16,7 @@ from master.domain.agreements.policies import Begins, Product, SubjectKind, Unit
 from master.domain.agreements.problems import AgreementProblem, RefusedError
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.rights import has_feature
+from master.domain.agreements.subjects import Subject
 from master.domain.agreements.workings import Workings, refuse
 from master.domain.similar import closest
 

@@ -21,9 +21,9 @@ from zoneinfo import ZoneInfo
 from master.domain import balance, moves
 from master.domain.agreements.book import Book
 from master.domain.agreements.dates import first_instant_of
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.rights import Standing, counts_of, features_on, standing_of, use_policy
+from master.domain.agreements.subjects import Subject
 from master.domain.catalog import LicenseType
 from master.domain.estate import LEDGER_FILE, AgreedUse, Estate, License
 from master.domain.license_release import BY_LEDGER, InUse, Release

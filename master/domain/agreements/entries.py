@@ -13,29 +13,9 @@ from datetime import date
 from enum import IntEnum
 from typing import Any
 
-from master.domain.agreements.policies import SubjectKind
+from master.domain.agreements.subjects import PROJECT, Subject
 
 Details = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Subject:
-    """What an entry is about: a license, a device, a contract, by the id that the project calls it."""
-
-    kind: str
-    """The value of a `SubjectKind`; empty for the project as a whole."""
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.id}" if self.kind else "the project"
-
-    @classmethod
-    def of(cls, kind: SubjectKind, id: str) -> Subject:
-        return cls(kind.value, id)
-
-
-PROJECT = Subject("", "")
-"""What is about no single subject: credits, releases."""
 
 
 class EntryKind(IntEnum):

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from master.domain.agreements.book import Book
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import Product
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.state import Holding
+from master.domain.agreements.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

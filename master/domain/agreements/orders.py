@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from master.domain.agreements.entries import Subject
+from master.domain.agreements.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, get_args
 
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import Order
+from master.domain.agreements.subjects import Subject
 
 _ORDERS: dict[str, type[Order]] = {one.__name__: one for one in get_args(Order)}
 

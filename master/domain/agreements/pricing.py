@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from master.domain.agreements.entries import PROJECT, Subject
 from master.domain.agreements.policies import Unit
+from master.domain.agreements.subjects import PROJECT, Subject
 
 CREDITS = "credits"
 

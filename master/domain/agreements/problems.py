@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from master.domain.agreements.entries import PROJECT, Subject
+from master.domain.agreements.subjects import PROJECT, Subject
 
 
 class AgreementProblem(IntEnum):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from master.domain.agreements.book import Book
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import Extend
 from master.domain.agreements.policies import Grants, Policy
 from master.domain.agreements.state import AwaitedOrder, Cover, Holding
+from master.domain.agreements.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

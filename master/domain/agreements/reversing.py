@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from master.domain.agreements.entries import PROJECT, Entry, EntryKind, Subject
+from master.domain.agreements.entries import Entry, EntryKind
 from master.domain.agreements.orders import Reverse
 from master.domain.agreements.problems import AgreementProblem
+from master.domain.agreements.subjects import PROJECT, Subject
 from master.domain.agreements.workings import Workings, refuse
 
 _NAMED_SEATS = (EntryKind.SEAT_ASSIGNED, EntryKind.SEAT_UNASSIGNED)

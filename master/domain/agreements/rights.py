@@ -13,12 +13,12 @@ from enum import Enum
 
 from master.domain.agreements.book import Book, LicenseFacts
 from master.domain.agreements.dates import add_months
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.gate import upgrade_gate
 from master.domain.agreements.policies import Grants, Policy, Product
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.state import Holding
+from master.domain.agreements.subjects import Subject
 
 
 class Standing(Enum):

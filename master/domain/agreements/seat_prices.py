@@ -7,10 +7,10 @@ from datetime import date
 from fractions import Fraction
 
 from master.domain.agreements.dates import Term, months_in
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.policies import Product, Unit
 from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.state import Holding
+from master.domain.agreements.subjects import Subject
 from master.domain.agreements.workings import Workings, refuse
 
 

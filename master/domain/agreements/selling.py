@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from master.domain.agreements.buying_time import buy, period, take_key
 from master.domain.agreements.dates import Term, add_months
-from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.entries import EntryKind
 from master.domain.agreements.orders import (
     AddSeats,
     Buy,
@@ -22,6 +22,7 @@ from master.domain.agreements.problems import AgreementProblem
 from master.domain.agreements.rights import use_policy
 from master.domain.agreements.seat_prices import charge_months, charge_seats, charge_tier
 from master.domain.agreements.state import Holding
+from master.domain.agreements.subjects import Subject
 from master.domain.agreements.workings import COUNT_MAX, Workings, refuse
 from master.domain.similar import closest
 

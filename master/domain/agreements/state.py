@@ -15,9 +15,10 @@ from typing import Any
 
 from licensemaster.values import key_text
 from master.domain.agreements.dates import Term, add_months
-from master.domain.agreements.entries import Entry, EntryKind, Subject
+from master.domain.agreements.entries import Entry, EntryKind
 from master.domain.agreements.forms import serial_form
 from master.domain.agreements.releases import ReleaseName
+from master.domain.agreements.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

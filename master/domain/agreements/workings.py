@@ -15,12 +15,13 @@ from typing import Any, NoReturn
 from licensemaster.values import key_text
 from master.domain.agreements.book import Book
 from master.domain.agreements.dates import Term
-from master.domain.agreements.entries import PROJECT, Draft, EntryKind, Subject
+from master.domain.agreements.entries import Draft, EntryKind
 from master.domain.agreements.policies import Offer, Policy, Product, SubjectKind, Unit
 from master.domain.agreements.pricing import ExactLine, PriceList
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.state import Holding, fold
+from master.domain.agreements.subjects import PROJECT, Subject
 from master.domain.similar import closest
 
 NAME_MAX = 200

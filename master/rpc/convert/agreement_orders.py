@@ -17,10 +17,10 @@ from google.protobuf.message import Message
 
 from licensemaster import values
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import NEED_A_REASON, Order
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.releases import ReleaseName
+from master.domain.agreements.subjects import Subject
 from master.domain.toml_reader import LIMITS
 from master.leasing.ordering import PlaceOrder, PriceText
 from master.rpc.convert import incoming

@@ -11,13 +11,14 @@ from decimal import Decimal
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from master.domain.agreements.book import Book
 from master.domain.agreements.decide import Quote
-from master.domain.agreements.entries import Entry, Subject
+from master.domain.agreements.entries import Entry
 from master.domain.agreements.gate import GateAnswer
 from master.domain.agreements.policies import Policy, SubjectKind
 from master.domain.agreements.pricing import QuoteLine, totals
 from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.questions import Ending, Reminder
 from master.domain.agreements.rights import Right, Standing, features_on, has_premier
+from master.domain.agreements.subjects import Subject
 from master.leasing.ledger import Known
 from master.leasing.ordering import Placed
 from master.rpc.convert.times import timestamp

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from master.domain.agreements.book import Book, LicenseFacts
 from master.domain.agreements.dates import first_instant_after
 from master.domain.agreements.decide import Decision, Quote, decide, quote
-from master.domain.agreements.entries import Entry, Subject
+from master.domain.agreements.entries import Entry
 from master.domain.agreements.orders import Order
 from master.domain.agreements.policies import SubjectKind
 from master.domain.agreements.price_file import read_prices
@@ -17,6 +17,7 @@ from master.domain.agreements.pricing import PriceList
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.rights import Right, right_of
 from master.domain.agreements.state import fold, recorded_before
+from master.domain.agreements.subjects import Subject
 from master.domain.catalog import Catalog
 from master.domain.catalog_file import read_catalog
 

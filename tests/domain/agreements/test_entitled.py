@@ -17,8 +17,8 @@ from master.domain import balance, moves
 from master.domain.agreements.dates import first_instant_of
 from master.domain.agreements.decide import Decision
 from master.domain.agreements.entitled import Entitled, Settling, entitled, is_apart, settling
-from master.domain.agreements.entries import Subject
 from master.domain.agreements.orders import Buy, ConfirmPayment, StartTrial
+from master.domain.agreements.subjects import Subject
 from master.domain.estate import Estate, License
 from master.domain.license_release import InUse
 from tests.domain.agreements.paper import ISYMPHONY, ZONE, Paper

@@ -17,7 +17,7 @@ from master.domain.agreements.checking import free_upgrades
 from master.domain.agreements.dates import add_months
 from master.domain.agreements.decide import Decision, Quote, decide, quote
 from master.domain.agreements.entitled import entitled
-from master.domain.agreements.entries import EntryKind, Subject
+from master.domain.agreements.entries import EntryKind
 from master.domain.agreements.gate import upgrade_gate
 from master.domain.agreements.orders import (
     AddCredits,
@@ -53,6 +53,7 @@ from master.domain.agreements.questions import endings, reminders, renewals_due
 from master.domain.agreements.releases import ReleaseName
 from master.domain.agreements.rights import Standing, may_run, right_of
 from master.domain.agreements.state import fold
+from master.domain.agreements.subjects import Subject
 from master.domain.words import Metering
 from tests.domain.agreements.paper import (
     ALLWORX,
