@@ -11,10 +11,11 @@ from enum import IntEnum
 
 from master.domain.estate import Estate, License, Pbx
 from master.domain.forecast import FeatureForecast, LimitForecast, PoolForecast
+from master.domain.license_refs import LicenseRef
 from master.domain.move_problems import MoveProblem, MoveRefusal
-from master.domain.moves import missing_below_tier
-from master.domain.refusals import LicenseRef, counted, some
+from master.domain.refusals import counted, some
 from master.domain.replay import RefusedSeats
+from master.domain.tiers import missing_below_tier
 from master.domain.words import VersionBasis
 
 

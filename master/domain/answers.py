@@ -11,7 +11,8 @@ from master.domain import moves
 from master.domain.agreed_uses import ended_use
 from master.domain.catalog import LicenseType
 from master.domain.estate import Installation, License
-from master.domain.refusals import LicenseRef, Refusal, RefusalReason, SeatRef, Step
+from master.domain.license_refs import LicenseRef
+from master.domain.refusals import Refusal, RefusalReason, SeatRef, Step
 from master.domain.trial import Case, Trial, added_license, lowest_version, over
 from master.domain.versions import Version
 

@@ -13,8 +13,8 @@ from functools import cached_property
 
 from master.domain.agreements.subjects import Subject
 from master.domain.catalog import Catalog, LicenseType
+from master.domain.license_refs import LicenseRef
 from master.domain.license_release import Release
-from master.domain.refusals import LicenseRef
 from master.domain.versions import Version
 from master.domain.words import DrawnFrom, PbxRole, VersionBasis
 

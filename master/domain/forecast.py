@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from master.domain.changes import Planned
 from master.domain.estate import Estate, Installation, License, Pbx, limits_software
+from master.domain.license_refs import LicenseRef
 from master.domain.overview import PoolUse
-from master.domain.refusals import LicenseRef
 from master.domain.versions import Version
 from master.domain.words import Metering
 

@@ -12,7 +12,8 @@ from enum import IntEnum
 
 from licensemaster.values.moments import minute_text, second_text
 from master.domain.estate import Device, Estate, License, Pbx
-from master.domain.refusals import MOST_HOLDERS, MOST_NAMED, LicenseRef, TopHolder, Way
+from master.domain.license_refs import LicenseRef
+from master.domain.refusals import MOST_HOLDERS, MOST_NAMED, TopHolder, Way
 from master.domain.versions import Version
 
 

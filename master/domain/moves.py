@@ -23,6 +23,7 @@ from master.domain import move_problems
 from master.domain.estate import Device, Estate, License, Pbx
 from master.domain.move_problems import MoveRefusal
 from master.domain.refusals import TopHolder
+from master.domain.tiers import missing_below_tier
 from master.domain.versions import Version
 
 
@@ -116,23 +117,6 @@ def left_without(estate: Estate, item: License, leaving: Collection[str]) -> int
         return 0
     installed = estate.installations[item.device.id].of_type(item.type.key)
     return sum(other.quantity for other in installed if other.id not in leaving)
-
-
-def missing_below_tier(estate: Estate, item: License, device: Device) -> int:
-    """E5: how many licenses of its type and of lower tiers are missing for a `%N` license on a device."""
-    below = [
-        other
-        for other in estate.licenses
-        if other.type.key == item.type.key and other.id != item.id and (other.tier or 0) < (item.tier or 0)
-    ]
-    on_device = sum(other.quantity for other in below if other.device is not None and other.device.id == device.id)
-    in_project = sum(other.quantity for other in below if other.device is not None)
-    return missing_below(item.tier or 0, on_device=on_device, in_project=in_project)
-
-
-def missing_below(tier: int, *, on_device: int, in_project: int) -> int:
-    """E4: what counts are the licenses below a tier installed on the device or in the project, whichever is more."""
-    return max(tier - max(on_device, in_project), 0)
 
 
 def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:

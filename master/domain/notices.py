@@ -14,7 +14,8 @@ from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease, LeaseTime, Phase
-from master.domain.refusals import MOST_NAMED, LicenseRef, some
+from master.domain.license_refs import LicenseRef
+from master.domain.refusals import MOST_NAMED, some
 from master.domain.seats import Key
 from master.domain.words import LeaseState
 

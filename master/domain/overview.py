@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from master.domain.estate import Estate, Learning
 from master.domain.leases import LeaseTime
+from master.domain.license_refs import LicenseRef
 from master.domain.pools import PoolParts, parts
-from master.domain.refusals import LicenseRef
 from master.domain.standby import Readiness
 from master.domain.versions import Version
 from master.domain.words import LeaseState

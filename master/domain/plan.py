@@ -25,9 +25,10 @@ from master.domain.forecast import (
     pool_forecasts,
     too_old_for_the_pool,
 )
+from master.domain.license_refs import LicenseRef
 from master.domain.move_problems import MoveRefusal
 from master.domain.overview import PoolUse
-from master.domain.refusals import MOST_HOLDERS, LicenseRef, TopHolder
+from master.domain.refusals import MOST_HOLDERS, TopHolder
 from master.domain.replay import Question, RefusedSeats, Replay, SeatName, always, ask_anew, grouped, questions, wanted
 from master.domain.seats import Seat
 from master.domain.versions import Version

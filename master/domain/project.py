@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from licensemaster.values import BadValueError, free_text
 from master.domain.catalog import Catalog, UnknownLicenseNameError
 from master.domain.estate import LeasePace, License
-from master.domain.moves import missing_below
+from master.domain.tiers import missing_below
 from master.domain.toml_lines import FieldPath
 from master.domain.versions import TEXT_MAX, Version
 from master.domain.words import PbxRole

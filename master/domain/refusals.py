@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from licensemaster.api_enums import HolderKind, RemedyAction
+from master.domain.license_refs import LicenseRef
 from master.domain.versions import Version
 
 MOST_NAMED = 20
@@ -64,20 +65,6 @@ def some(names: Sequence[object]) -> str:
     """The first of them as a list; says how many are left out."""
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return ", ".join(str(name) for name in names[:MOST_NAMED]) + more
-
-
-@dataclass(frozen=True, slots=True)
-class LicenseRef:
-    """A license as a refusal names it."""
-
-    id: str
-    printed: str
-    quantity: int
-    device: str
-
-    def __str__(self) -> str:
-        """`100 x PBX-Port10 (ports-2010)`."""
-        return f"{self.quantity} x {self.printed} ({self.id})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from master.domain.claims import ClaimKind, Claims
 from master.domain.estate import Estate, License, Pbx
 from master.domain.explanations import above_limit
 from master.domain.leases import Lease, LeaseTime
-from master.domain.moves import missing_below_tier
+from master.domain.license_refs import LicenseRef
 from master.domain.presence import Presence, told_at
-from master.domain.refusals import MOST_NAMED, LicenseRef, some
+from master.domain.refusals import MOST_NAMED, some
+from master.domain.tiers import missing_below_tier
 from master.domain.versions import Version
 from master.domain.words import Feature, LeaseState
 

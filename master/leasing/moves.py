@@ -18,10 +18,11 @@ from master.domain import balance, move_problems, moves
 from master.domain.agreements.entitled import is_apart
 from master.domain.estate import Estate, License
 from master.domain.leases import LeaseTime
+from master.domain.license_refs import LicenseRef
 from master.domain.license_release import InUse, Release
 from master.domain.move_problems import MoveProblem, MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way
-from master.domain.refusals import LicenseRef, SeatRef, Step, TopHolder, Way
+from master.domain.refusals import SeatRef, Step, TopHolder, Way
 from master.leasing.apply import warnings_of
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain

@@ -12,7 +12,6 @@ from master.domain.moves import (
     in_binding_order,
     leaving_for_central,
     left_without,
-    missing_below_tier,
     moved,
     rebind_refused,
     release_refused,
@@ -21,6 +20,7 @@ from master.domain.moves import (
     use_refused,
 )
 from master.domain.refusals import TopHolder
+from master.domain.tiers import missing_below_tier
 from master.domain.versions import Version
 from tests.domain.test_estate import BERLIN, CLOUD, HQ, estate, licensed
 

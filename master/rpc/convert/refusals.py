@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 from licensemaster.v1 import lease_pb2, seat_pb2
+from master.domain.license_refs import LicenseRef
 from master.domain.outcomes import Outcome, ReturnOutcome
-from master.domain.refusals import MOST_NAMED, LicenseRef, Refusal, Remedy, SeatRef, Step, Way
+from master.domain.refusals import MOST_NAMED, Refusal, Remedy, SeatRef, Step, Way
 from master.domain.seats import Granted
 from master.rpc.convert.times import timestamp
 

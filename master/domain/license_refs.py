@@ -1,0 +1,19 @@
+"""Licenses as they are named to people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseRef:
+    """A license as a refusal names it."""
+
+    id: str
+    printed: str
+    quantity: int
+    device: str
+
+    def __str__(self) -> str:
+        """`100 x PBX-Port10 (ports-2010)`."""
+        return f"{self.quantity} x {self.printed} ({self.id})"
