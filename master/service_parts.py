@@ -14,7 +14,7 @@ from importlib import metadata
 
 from master.auth.certificates import Certificates
 from master.domain.catalog import Catalog
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.leasing.agreements import Agreements
 from master.leasing.committer import CommitLimits, Committer
 from master.leasing.estates import Estates

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 
 
 class ClaimKind(Enum):

@@ -25,7 +25,7 @@ from master.domain import explanations
 from master.domain.call_totals import with_totals
 from master.domain.catalog import LicenseType
 from master.domain.estate import Pbx
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.ledger import Ledger
 from master.domain.outcomes import Outcome, ReturnOutcome, Synced
 from master.domain.pools import grantable

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from master.domain.claims import Claims
-from master.domain.leases import Lease, LeaseTime, Phase
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, Phase
 
 
 class NoLeaseToEndError(Exception):

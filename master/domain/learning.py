@@ -19,7 +19,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from master.domain.estate import Estate
-from master.domain.leases import Lease, LeaseTime, Phase
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, Phase
 
 _SIGNED_TIME_SECONDS = 0.001
 """Signed times are rounded; less than that is no difference."""

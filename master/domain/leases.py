@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from master.domain.estate import LeasePace
+from master.domain.lease_time import LeaseTime
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 
@@ -52,32 +53,6 @@ class Phase(Enum):
     EXPIRED = "expired"
     UNPROVEN = "unproven"
     """The database was restored: what became of it since the backup, its PBX knows and has to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTime:
-    """The moment at which leases are judged; UNIX seconds.
-
-    A clock that was set forward is known to masters alone: PBXs count what they have signed by clocks of their own.
-    """
-
-    now: float
-    ends_by: float
-    """What was signed to end before this is over, by the clocks of PBXs too: `now` without what a clock was set forward
-    while it was in force."""
-    reclaimed_by: float
-    """What was signed to end before this may be taken back: `ends_by` less the allowance for clocks that run behind."""
-
-    @classmethod
-    def at(cls, now: float, *, stepped_seconds: float = 0.0, clock_allowance_seconds: float = 0.0) -> LeaseTime:
-        """A moment, as far as it is ahead of what PBXs count by."""
-        ends_by = now - stepped_seconds
-        return cls(now, ends_by, ends_by - clock_allowance_seconds)
-
-    @property
-    def clock_allowance_seconds(self) -> float:
-        """How much longer than its signed end anything is waited for."""
-        return self.ends_by - self.reclaimed_by
 
 
 @dataclass(frozen=True, slots=True)

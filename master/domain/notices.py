@@ -13,7 +13,8 @@ from licensemaster.values.moments import second_text
 from master.domain.agreed_uses import endings_told, ends_soon
 from master.domain.estate import Estate, Installation, License, Pbx
 from master.domain.explanations import above_limit
-from master.domain.leases import Lease, LeaseTime, Phase
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, Phase
 from master.domain.license_refs import LicenseRef
 from master.domain.refusals import MOST_NAMED, some
 from master.domain.seats import Key

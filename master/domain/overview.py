@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from master.domain.estate import Estate, Learning
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.license_refs import LicenseRef
 from master.domain.pools import PoolParts, parts
 from master.domain.standby import Readiness

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from master.domain.estate import Estate, Installation
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 
 
 def grantable(*, capacity: int, counted: int, leaving: int) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 
 from licensemaster.values.moments import second_text
 from master.domain.estate import Estate
-from master.domain.leases import Lease, LeaseTime, Phase
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, Phase
 
 
 def in_the_way(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from master.domain.catalog import Catalog
 from master.domain.decide import Decider
 from master.domain.estate import Estate
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.outcomes import Outcome
 from master.domain.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from master.domain.catalog import LicenseType
 from master.domain.estate import Estate
-from master.domain.leases import Lease, LeaseTime
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease
 from master.domain.overview import Overview
 from master.domain.usage import BALANCE, PoolPeak, Trend, trend
 from master.domain.words import LeaseState

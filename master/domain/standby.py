@@ -21,7 +21,8 @@ from licensemaster.api_enums import StandbyProblemKind
 from master.domain.claims import ClaimKind, Claims
 from master.domain.estate import Estate, License, Pbx
 from master.domain.explanations import above_limit
-from master.domain.leases import Lease, LeaseTime
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease
 from master.domain.license_refs import LicenseRef
 from master.domain.presence import Presence, told_at
 from master.domain.refusals import MOST_NAMED, some

@@ -13,7 +13,7 @@ from licensemaster.api_enums import RemedyAction
 from master.domain import explanations
 from master.domain.decide import Decider
 from master.domain.estate import Estate, License, Pbx
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.refusals import Refusal, SeatRef, Step
 from master.domain.seats import SeatKey, Want

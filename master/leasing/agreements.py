@@ -13,7 +13,7 @@ from master.domain.agreements.orders import Order
 from master.domain.agreements.problems import AgreementRefusal
 from master.domain.agreements.state import State
 from master.domain.agreements.subjects import Subject
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.license_release import BY_LEDGER
 from master.leasing.entitlements import is_settled, settle_project
 from master.leasing.estates import Estates

@@ -12,7 +12,7 @@ from enum import Enum
 import structlog
 
 from master.domain.alarms import CALM_SECONDS, Alarm, alarms, body_of
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.overview import Overview
 from master.leasing.estates import Estates
 from master.leasing.periodic import Periodic

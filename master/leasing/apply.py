@@ -17,7 +17,8 @@ from typing import Any
 from master.domain.bound_licenses import standing_violations
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, License
-from master.domain.leases import LeaseTime, software_in_use
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import software_in_use
 from master.domain.project import (
     Change,
     ChangeAction,

@@ -14,12 +14,12 @@ import structlog
 from master.domain.ending import NoLeaseToEndError, risk_of
 from master.domain.estate import Estate, Pbx
 from master.domain.learning import Proof, knows_less, what_is_new
+from master.domain.lease_time import LeaseTime
 from master.domain.leases import (
     Carrier,
     Lease,
     LeaseError,
     LeaseProblem,
-    LeaseTime,
     Opening,
     Phase,
     ended,

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from master.domain.learning import Proof
-from master.domain.leases import Lease, LeaseTime, Phase, is_reclaimable
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, Phase, is_reclaimable
 from master.domain.ledger import Ledger
 from master.domain.seats import Key, Seat
 from master.leasing.errands import Errand, errands_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from master.domain.decide import Decider
 from master.domain.estate import Pbx
-from master.domain.leases import Lease, LeaseTime
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease
 from master.domain.ledger import Ledger
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from master.domain import balance
 from master.domain.estate import License
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.leasing.documents import Certificate, DocumentProblem, DocumentRefusedError, check_own_device
 from master.leasing.estates import Estates
 from master.leasing.license_changes import LicenseChanges, plain

@@ -16,7 +16,7 @@ from typing import cast
 
 import structlog
 
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.presence import Vigil
 from master.leasing.batch import run_batch
 from master.leasing.estates import Estates

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from licensemaster.api_enums import StandbyProblemKind
 from master.domain.estate import Estate
-from master.domain.leases import LeaseError, LeaseProblem, LeaseTime
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, Want
 from master.domain.standby import Readiness, primary_of

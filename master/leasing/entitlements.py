@@ -14,7 +14,7 @@ from typing import Any
 
 from master.domain.agreements.book import Book
 from master.domain.agreements.entitled import Settling, entitled, settling
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.leasing.estates import Estates
 from master.leasing.ledger import known_now
 from master.leasing.license_changes import LicenseChanges, plain

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.leasing.committer import Committer
 from master.leasing.periodic import Periodic
 from master.leasing.requests import EndClaims, PbxName, ReclaimSeats

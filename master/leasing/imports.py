@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from licensemaster.values.moments import minute_text
 from master.domain.catalog import Catalog, LicenseName, UnknownLicenseNameError
 from master.domain.estate import License
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 from master.leasing.documents import DocumentProblem, DocumentRefusedError, FileItem, LicenseFile
 from master.leasing.estates import Estates

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from licensemaster.values import token_hash
 from master.domain import balance
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.refusals import MOST_NAMED
 from master.leasing.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
 from master.leasing.estates import Estates

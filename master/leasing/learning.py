@@ -16,7 +16,7 @@ import structlog
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, Learning, LeasePace
 from master.domain.learning import first_number, longest_lease_seconds
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.leasing.periodic import Periodic
 from master.leasing.reading import UnknownProjectError
 from master.leasing.requests import DatabaseOutdatedError, RequestIdTakenError

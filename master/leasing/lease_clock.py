@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 
 STEP_SECONDS = 1.0
 """A clock that is off by more than this was set; what is less is drift, which the clock allowance is for."""

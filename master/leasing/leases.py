@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from master.domain.estate import Estate, LeasePace, Pbx
-from master.domain.leases import Lease, LeaseTime, running
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, running
 from master.domain.notices import DRAINING, Notice, notices
 from master.domain.refusals import Refusal
 from master.domain.standby import Readiness

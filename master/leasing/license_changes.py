@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from master.domain.estate import Estate, License
-from master.domain.leases import Lease, LeaseTime, software_in_use
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, software_in_use
 from master.domain.refusals import MOST_HOLDERS, TopHolder
 from master.domain.versions import Version
 from master.domain.words import LeaseState

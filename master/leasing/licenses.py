@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from master.domain.estate import Estate, License
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.words import LeaseState
 from master.leasing import keys
 from master.leasing.certificates import certify

@@ -17,7 +17,7 @@ from master.auth.identity import SCHEME
 from master.domain import balance, move_problems, moves
 from master.domain.agreements.entitled import is_apart
 from master.domain.estate import Estate, License
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.license_refs import LicenseRef
 from master.domain.license_release import InUse, Release
 from master.domain.move_problems import MoveProblem, MoveRefusal

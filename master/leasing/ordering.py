@@ -28,7 +28,7 @@ from master.domain.agreements.state import fold
 from master.domain.agreements.subjects import Subject
 from master.domain.catalog import Catalog
 from master.domain.estate import Estate, License
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.leasing.entitlements import Settled, settle
 from master.leasing.estates import Estates
 from master.leasing.ledger import known_now

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from master.domain.claims import Claims
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease, LeaseTime
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease
 from master.domain.standby import PairState, Readiness, carrier_of, pairs, readiness
 from master.domain.standby_overlap import covered_by
 from master.store import claims as store

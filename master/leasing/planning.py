@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from master.domain.agreements.checking import free_upgrades
 from master.domain.changes import PlannedChange
 from master.domain.estate import Estate
-from master.domain.leases import LeaseTime, software_in_use
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import software_in_use
 from master.domain.plan import Plan, Situation, plan
 from master.domain.seats import Seat
 from master.leasing.estates import Estates

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from licensemaster.api_enums import RemedyAction
 from master.domain.decide import Decider, SettledCompanions
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease, LeaseTime
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease
 from master.domain.project import ProjectInvalidError, ProjectSpec, Violation
 from master.domain.refusals import RefusalReason, Step
 from master.domain.remedy_words import step_in_words

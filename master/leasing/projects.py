@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from master.domain.changes import PlannedChange
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.plan import Plan
 from master.leasing import reading
 from master.leasing.apply import Applied, ApplyProject, apply_project

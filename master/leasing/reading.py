@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from master.domain.decide import Decider
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease, LeaseTime, software_in_use
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, software_in_use
 from master.domain.notices import Notice, notices
 from master.domain.outcomes import Outcome
 from master.domain.overview import LearningView, Overview, overview

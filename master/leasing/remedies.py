@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from master.domain.estate import Pbx
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.outcomes import Outcome, ReturnOutcome, Synced
 from master.domain.refusals import Refusal

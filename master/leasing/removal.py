@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.removal import in_the_way
 from master.leasing.estates import Estates
 from master.leasing.reading import UnknownProjectError

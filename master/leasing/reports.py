@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from master.domain.catalog import Catalog
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
 from master.domain.usage import day_of
 from master.leasing.estates import Estates

@@ -13,7 +13,8 @@ from typing import Any
 from master.domain import claims as rules
 from master.domain.claims import Claim, ClaimKind, Claims
 from master.domain.estate import Estate, Pbx
-from master.domain.leases import Lease, LeaseTime, Phase
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import Lease, Phase
 from master.domain.ledger import Ledger
 from master.domain.standby import StandbyLease, pair_problems, primary_of
 from master.domain.standby_overlap import TypeClaims, fenced_epoch, two_claims

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from master.domain.audit import Record
 from master.domain.estate import Estate
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.overview import Overview
 from master.domain.seats import Seat, Want
 from master.domain.versions import Version

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.overview import Overview
 from master.domain.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
 from master.leasing.estates import Estates

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from licensemaster.api_enums import HolderKind
 from master.domain.decide import Decider
 from master.domain.estate import Device, Estate, LeasePace, License, Pbx
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.ledger import Ledger, PoolScore
 from master.domain.outcomes import Outcome, ReturnOutcome
 from master.domain.refusals import Refusal

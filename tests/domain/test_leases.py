@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from master.domain.estate import LeasePace
+from master.domain.lease_time import LeaseTime
 from master.domain.leases import (
     CLONE_TAKEOVERS,
     CLONE_WINDOW_SECONDS,
     Lease,
     LeaseError,
     LeaseProblem,
-    LeaseTime,
     Opening,
     Phase,
     ended,

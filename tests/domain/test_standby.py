@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from licensemaster.api_enums import HolderKind, StandbyProblemKind
 from master.domain import claims as rules
 from master.domain.claims import Claim, ClaimKind, Claims
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.ledger import Ledger, PoolScore, Share
 from master.domain.seats import Seat
 from master.domain.standby import estate_problems

@@ -17,7 +17,7 @@ from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain import moves
 from master.domain.decide import Decider
 from master.domain.estate import License
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.license_release import InUse, Release
 from master.domain.move_problems import MoveRefusal
 from master.domain.move_remedies import AskedMove, MoveKind, with_way

@@ -10,7 +10,7 @@ import pytest
 
 from licensemaster.api_enums import HolderKind
 from master.app import load_catalogs
-from master.domain.leases import LeaseTime
+from master.domain.lease_time import LeaseTime
 from master.domain.seats import Want
 from master.domain.versions import Version
 from master.leasing.apply import ApplyProject, apply_project

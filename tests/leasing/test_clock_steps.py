@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, standby_pb2
-from master.domain.leases import LeaseTime, software_in_use
+from master.domain.lease_time import LeaseTime
+from master.domain.leases import software_in_use
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 from master.store.clock import last_signed_end
