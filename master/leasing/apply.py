@@ -34,9 +34,9 @@ from master.domain.refusals import MOST_HOLDERS
 from master.domain.standby import estate_problems, pairs
 from master.domain.versions import Version
 from master.domain.words import Feature
+from master.leasing.errors import RequestIdTakenError
 from master.leasing.estates import Estates
 from master.leasing.platforms import elsewhere, settle_platforms
-from master.leasing.requests import RequestIdTakenError
 from master.store import claims as claim_store
 from master.store import projects as store
 from master.store.agreements import last_number

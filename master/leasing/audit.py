@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from master.domain.audit import ChainEnd, ChainWalk, Defect, DefectKind, Record, genesis
-from master.leasing.reading import UnknownProjectError
+from master.leasing.names import UnknownProjectError
 from master.store.database import Transactions, Tx
 from master.store.events import StoredChain, hash_of_event, read_records, stored_chain
 from master.store.projects import all_project_names

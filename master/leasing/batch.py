@@ -38,7 +38,9 @@ from master.leasing.batch_events import LEASE_ENDED, BatchEvents, answered_befor
 from master.leasing.batch_loading import LoadedBatch, is_to_prove, load
 from master.leasing.batch_seats import BatchSeats
 from master.leasing.errands import Errand
+from master.leasing.errors import RequestIdTakenError
 from master.leasing.estates import Estates
+from master.leasing.names import UnknownPbxError
 from master.leasing.pairs import carried_by
 from master.leasing.prefetch import name_top_holders
 from master.leasing.remedies import Remedies
@@ -57,7 +59,6 @@ from master.leasing.requests import (
     ReclaimSeats,
     RenewLease,
     Request,
-    RequestIdTakenError,
     ReturnSeats,
     SeatsAcquired,
     SeatsReclaimed,
@@ -67,7 +68,6 @@ from master.leasing.requests import (
     TakeOverLease,
     TakeOverRefused,
     UnderLease,
-    UnknownPbxError,
 )
 from master.leasing.stand_ins import TwoClaims
 from master.store import seats as store

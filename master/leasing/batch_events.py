@@ -13,7 +13,8 @@ from master.domain.outcomes import Outcome
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
 from master.leasing.errands import Errand
-from master.leasing.requests import LeaseEnded, RequestIdTakenError, Tally
+from master.leasing.errors import RequestIdTakenError
+from master.leasing.requests import LeaseEnded, Tally
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, kind_of_request
 

@@ -15,6 +15,7 @@ from master.domain.ledger import Ledger
 from master.domain.seats import Key, Seat
 from master.leasing.errands import Errand, errands_of
 from master.leasing.estates import Estates
+from master.leasing.names import UnknownPbxError
 from master.leasing.prefetch import Prefetch, fill_ledger, need_for_returns, need_for_types, need_for_wants
 from master.leasing.proofs import Proofs
 from master.leasing.requests import (
@@ -28,7 +29,6 @@ from master.leasing.requests import (
     ReturnSeats,
     SyncSeats,
     TakeOverLease,
-    UnknownPbxError,
 )
 from master.leasing.stand_ins import StandIns
 from master.store import seats as store

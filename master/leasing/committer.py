@@ -19,6 +19,7 @@ import structlog
 from master.domain.lease_time import LeaseTime
 from master.domain.presence import Vigil
 from master.leasing.batch import run_batch
+from master.leasing.errors import QueueFullError, StoppedError
 from master.leasing.estates import Estates
 from master.leasing.fair_queue import FairQueue, QueueLimits
 from master.leasing.request_queueing import lane_of, load_of, urgency_of
@@ -30,18 +31,6 @@ from master.tasks import Kept, Tasks
 
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
-
-
-class QueueFullError(Exception):
-    """More waits than the queue may hold, most of it from this PBX; `retry_after_seconds` says when to come back."""
-
-    def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__(f"too many requests are waiting; try again in {retry_after_seconds:g} s")
-        self.retry_after_seconds = retry_after_seconds
-
-
-class StoppedError(Exception):
-    """The master is shutting down and takes no more requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

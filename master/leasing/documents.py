@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.estate import Estate
-from master.leasing.requests import PbxName
+from master.leasing.names import PbxName
 
 
 class DocumentProblem(Enum):

@@ -19,12 +19,12 @@ from master.domain.seats import Seat, Want
 from master.domain.standby import Readiness, primary_of
 from master.leasing.batch import CONCERNS_ONE, answer_to
 from master.leasing.estates import Estates
+from master.leasing.names import PbxName
 from master.leasing.pairs import read_pair
 from master.leasing.requests import (
     Answer,
     LeaseGranted,
     OpenLease,
-    PbxName,
     RenewLease,
     Request,
     SyncSeats,

@@ -9,18 +9,17 @@ from dataclasses import dataclass, replace
 from master.domain.estate import Estate, Pbx
 from master.domain.terms import TermsBook
 from master.leasing.estates import Estates
+from master.leasing.names import PbxName, UnknownPbxError
 from master.leasing.prefetch import canonical
 from master.leasing.requests import (
     AcquireSeats,
     OpenLease,
-    PbxName,
     RenewLease,
     Request,
     ReturnSeats,
     SyncSeats,
     TakeOverLease,
     UnderLease,
-    UnknownPbxError,
 )
 from master.store.database import Tx
 

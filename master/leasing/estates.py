@@ -8,7 +8,7 @@ from master.domain.catalog import Catalog
 from master.domain.estate import LeasePace, Pbx
 from master.domain.terms import TermsBook
 from master.leasing.ledger import Ledgers
-from master.leasing.requests import PbxName, UnknownPbxError
+from master.leasing.names import PbxName, UnknownPbxError
 from master.store.database import Tx
 from master.store.projects import load_estate, revisions
 

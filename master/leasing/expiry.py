@@ -12,8 +12,9 @@ import structlog
 
 from master.domain.lease_time import LeaseTime
 from master.leasing.committer import Committer
+from master.leasing.names import PbxName
 from master.leasing.periodic import Periodic
-from master.leasing.requests import EndClaims, PbxName, ReclaimSeats
+from master.leasing.requests import EndClaims, ReclaimSeats
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store.claims import pbxs_with_ended_claims

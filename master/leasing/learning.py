@@ -17,9 +17,10 @@ from master.domain.catalog import Catalog
 from master.domain.estate import Estate, Learning, LeasePace
 from master.domain.learning import first_number, longest_lease_seconds
 from master.domain.lease_time import LeaseTime
+from master.leasing.errors import RequestIdTakenError
+from master.leasing.names import UnknownProjectError
 from master.leasing.periodic import Periodic
-from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import DatabaseOutdatedError, RequestIdTakenError
+from master.leasing.requests import DatabaseOutdatedError
 from master.leasing.watch import WatchHub
 from master.store import learning as store
 from master.store.database import Database, Tx

@@ -27,6 +27,7 @@ from master.leasing.errands import caller_id
 from master.leasing.estates import Estates
 from master.leasing.learning import Learnings
 from master.leasing.lines import Line, Lines
+from master.leasing.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.leasing.pairs import read_pairs
 from master.leasing.questions import Questions
 from master.leasing.refused import RefusedBook
@@ -39,7 +40,6 @@ from master.leasing.requests import (
     LeaseEnded,
     LeaseGranted,
     OpenLease,
-    PbxName,
     RenewLease,
     ReturnSeats,
     SeatsAcquired,
@@ -48,7 +48,6 @@ from master.leasing.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
-    UnknownPbxError,
 )
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
@@ -293,7 +292,7 @@ class Leases:
                 return False
             try:
                 estate = reading.read_estate(tx, self._estates, standby.project)
-            except reading.UnknownProjectError:
+            except UnknownProjectError:
                 return False
             found = estate.pbx_ids.get(standby.pbx)
             return found is not None and estate.pbxs[found].standby_for == primary.pbx

@@ -19,7 +19,7 @@ from master.domain.agreements.questions import endings, reminders, unpaid_renewa
 from master.domain.agreements.state import State, fold, recorded_before
 from master.domain.estate import Estate, License
 from master.domain.overview import TermEnding, UnpaidRenewal
-from master.leasing.requests import PbxName, UnknownPbxError
+from master.leasing.names import PbxName, UnknownPbxError
 from master.store import agreements as store
 from master.store.database import Tx
 

@@ -18,9 +18,9 @@ from master.domain.leases import Lease, software_in_use
 from master.domain.refusals import MOST_HOLDERS, TopHolder
 from master.domain.versions import Version
 from master.domain.words import LeaseState
+from master.leasing.errors import RequestIdTakenError
 from master.leasing.estates import Estates
-from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import RequestIdTakenError
+from master.leasing.names import UnknownProjectError
 from master.store import licenses as store
 from master.store.database import Tx
 from master.store.events import Event, details_of_request, kind_of_request, write_events

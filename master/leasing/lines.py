@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from master.domain.presence import Vigil
 from master.leasing.estates import Estates
+from master.leasing.names import PbxName, UnknownPbxError
 from master.leasing.periodic import Periodic
-from master.leasing.requests import PbxName, UnknownPbxError
 from master.store.database import Database, Tx
 from master.store.streams import StreamNews, write_streams
 

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 
 import structlog
 
-from master.leasing.committer import QueueFullError, StoppedError
-from master.leasing.requests import UnknownPbxError
+from master.leasing.errors import QueueFullError, StoppedError
+from master.leasing.names import UnknownPbxError
 from master.store.database import StorageError
 from master.tasks import Kept, Tasks
 

@@ -9,9 +9,9 @@ import structlog
 from master.domain.changes import PlannedChange
 from master.domain.lease_time import LeaseTime
 from master.domain.plan import Plan
-from master.leasing import reading
 from master.leasing.apply import Applied, ApplyProject, apply_project
 from master.leasing.estates import Estates
+from master.leasing.names import UnknownProjectError
 from master.leasing.planning import plan_changes
 from master.leasing.questions import Questions
 from master.leasing.removal import Deleted, DeleteProject, remove_project
@@ -79,7 +79,7 @@ class Projects:
         """
         stored = await self._questions.read(lambda tx: projects.load_project(tx, name, self._estates.catalogs))
         if stored is None:
-            raise reading.UnknownProjectError(name)
+            raise UnknownProjectError(name)
         return stored
 
     async def list_projects(self, *, after: str, limit: int, only: str | None = None) -> list[str]:

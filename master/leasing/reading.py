@@ -20,10 +20,10 @@ from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 from master.leasing.estates import Estates
+from master.leasing.names import PbxName, UnknownProjectError
 from master.leasing.pairs import carried_by, read_pairs
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.remedies import Asker, Remedies
-from master.leasing.requests import PbxName
 from master.store import queries, webhooks
 from master.store.claims import claims_of
 from master.store.database import Tx
@@ -54,13 +54,6 @@ class Explained:
     outcomes: list[Outcome]
     lease: LeaseView
     reasoning: tuple[str, ...]
-
-
-class UnknownProjectError(LookupError):
-    """There is no such project."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"projects/{name} is unknown; `license-master project list` lists all")
 
 
 def read_estate(tx: Tx, estates: Estates, project: str) -> Estate:

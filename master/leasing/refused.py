@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from master.domain.outcomes import Outcome
 from master.domain.refusals import Refusal, RefusalReason
 from master.domain.seats import SeatKey
-from master.leasing.requests import PbxName, Tally
+from master.leasing.names import PbxName
+from master.leasing.requests import Tally
 
 
 @dataclass(frozen=True, slots=True)

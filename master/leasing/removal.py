@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 
 from master.domain.lease_time import LeaseTime
 from master.domain.removal import in_the_way
+from master.leasing.errors import RequestIdTakenError
 from master.leasing.estates import Estates
-from master.leasing.reading import UnknownProjectError
-from master.leasing.requests import RequestIdTakenError
+from master.leasing.names import UnknownProjectError
 from master.store import queries, webhooks
 from master.store.agreements import last_number
 from master.store.database import Tx

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -13,43 +13,12 @@ from master.domain.notices import Notice
 from master.domain.outcomes import Outcome, ReturnOutcome
 from master.domain.refusals import Refusal
 from master.domain.seats import Seat, SeatKey, Want
-from master.domain.similar import closest
 from master.domain.standby import StandbyProblem
 from master.domain.versions import Version
+from master.leasing.names import PbxName
 
 Answer = TypeVar("Answer", covariant=True)
 Found = TypeVar("Found", contravariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class PbxName:
-    """A PBX by its project and its name."""
-
-    project: str
-    pbx: str
-
-    def __str__(self) -> str:
-        """As the API writes it."""
-        return f"projects/{self.project}/pbxs/{self.pbx}"
-
-
-class UnknownPbxError(LookupError):
-    """There is no such project or PBX."""
-
-    def __init__(self, name: PbxName, known: Iterable[str] = ()) -> None:
-        """`known` are the names of the project's PBXs, for what was probably meant."""
-        meant = closest(name.pbx, known)
-        super().__init__(f"{name} is unknown: `license-master project show` lists the PBXs of a project{meant}")
-
-
-class UnknownNameError(LookupError):
-    """A question is about a site or a license type that there is not: no rows would be no answer to it."""
-
-    def __init__(self, field: str, name: str, known: Iterable[str]) -> None:
-        listed = sorted(known)
-        meant = closest(name, listed) or f"; there are {', '.join(listed) or 'none'}"
-        super().__init__(f"{name!r} is no {field.replace('_', ' ')} of the project{meant}")
-        self.field = field
 
 
 class DatabaseOutdatedError(Exception):
@@ -68,15 +37,6 @@ class DatabaseOutdatedError(Exception):
         """Whether the database has never heard of it."""
         self.learning = learning
         """What was under way when it was shown."""
-
-
-class RequestIdTakenError(Exception):
-    """A request id was used for something else before, so this is no retry of it."""
-
-    def __init__(self, request_id: str, used_for: str) -> None:
-        super().__init__(
-            f"request_id {request_id!r} was used before, for {used_for}: choose a new one for each request"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

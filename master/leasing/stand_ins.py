@@ -18,7 +18,8 @@ from master.domain.leases import Lease, Phase
 from master.domain.ledger import Ledger
 from master.domain.standby import StandbyLease, pair_problems, primary_of
 from master.domain.standby_overlap import TypeClaims, fenced_epoch, two_claims
-from master.leasing.requests import CarriedOffline, PbxName, Receipt, StandbyOffer
+from master.leasing.names import PbxName
+from master.leasing.requests import CarriedOffline, Receipt, StandbyOffer
 from master.store import claims as store
 from master.store.database import Tx
 

@@ -13,12 +13,8 @@ from master.domain.seats import Seat, Want
 from master.domain.versions import Version
 from master.leasing import reading
 from master.leasing.estates import Estates
+from master.leasing.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
 from master.leasing.questions import Questions
-from master.leasing.requests import (
-    PbxName,
-    UnknownNameError,
-    UnknownPbxError,
-)
 from master.store import queries
 from master.store.database import Tx
 from master.store.events import stored_chain
@@ -101,7 +97,7 @@ class Status:
         def look(tx: Tx) -> list[Record]:
             chain = stored_chain(tx, project)  # a project that was deleted has its events still
             if chain is None:
-                raise reading.UnknownProjectError(project)
+                raise UnknownProjectError(project)
             found = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
             if which.pbx and not found:
                 self._estates.find(tx, PbxName(project, which.pbx))

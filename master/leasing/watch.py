@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from master.leasing.names import PbxName
 from master.leasing.periodic import Periodic
-from master.leasing.requests import PbxName
 from master.store.database import Database, Tx
 from master.tasks import Tasks
 

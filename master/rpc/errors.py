@@ -25,14 +25,13 @@ from master.domain.leases import LeaseError
 from master.domain.project import ProjectInvalidError
 from master.domain.toml_lines import path_text
 from master.leasing.audit import AuditBrokenError, NoSuchEventError
-from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.drill import NoPairError
+from master.leasing.errors import QueueFullError, RequestIdTakenError, StoppedError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.learning import NotLearningError
-from master.leasing.reading import UnknownProjectError
+from master.leasing.names import UnknownNameError, UnknownPbxError, UnknownProjectError
 from master.leasing.removal import ProjectInUseError
-from master.leasing.requests import RequestIdTakenError, UnknownNameError, UnknownPbxError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
 from master.store.database import StorageError, StorageProblem
 from master.store.events import AuditHeadMissingError

@@ -26,8 +26,8 @@ from master.auth.limits import Buckets, CallerLimitError, Share, Shares
 from master.auth.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
 from master.auth.shown import Shown, shown
 from master.domain.leases import LeaseError
+from master.leasing.names import PbxName
 from master.leasing.periodic import Periodic
-from master.leasing.requests import PbxName
 from master.metrics import Metrics
 from master.sparing_log import SparingLog
 

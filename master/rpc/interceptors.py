@@ -20,7 +20,7 @@ import structlog
 
 from master.auth.budgets import Budgets
 from master.auth.limits import CallerLimitError
-from master.leasing.requests import UnknownPbxError
+from master.leasing.names import UnknownPbxError
 from master.metrics import Metrics
 from master.rpc.admission import Admission, caller_of_call, turn_away
 from master.rpc.aside import Aside

@@ -12,6 +12,7 @@ from licensemaster.v1 import lease_pb2, lease_pb2_grpc
 from master.domain.notices import Notice
 from master.leasing import requests as ask
 from master.leasing.leases import Leases
+from master.leasing.names import PbxName
 from master.metrics import Metrics
 from master.rpc.aside import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
@@ -223,7 +224,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             self._streams -= 1
             self._metrics.watch_streams.dec()
 
-    def _notices(self, name: ask.PbxName, told: Sequence[Notice]) -> list[lease_pb2.Notice]:
+    def _notices(self, name: PbxName, told: Sequence[Notice]) -> list[lease_pb2.Notice]:
         return outgoing.notice_messages(told, lambda item: self._papers.release_request(name.project, item))
 
     def _offers(self, granted: ask.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
@@ -240,7 +241,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             offers.append(message)
         return offers
 
-    def _lease(self, name: ask.PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
+    def _lease(self, name: PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
         terms = outgoing.lease_terms(
             name, granted.lease, granted.pbx.pace.grace_seconds, dict(granted.holdings), self._clock()
         )

@@ -19,7 +19,7 @@ from master.auth.budgets import BUDGETS, BY_ROLE, Budget, Budgets
 from master.auth.identity import Role
 from master.auth.permissions import TABLE, AccessDeniedError
 from master.domain.leases import LeaseError
-from master.leasing.requests import UnknownPbxError
+from master.leasing.names import UnknownPbxError
 from master.open_files import connections_allowed
 from master.rpc.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError

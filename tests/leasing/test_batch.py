@@ -16,12 +16,12 @@ from master.domain.versions import Version
 from master.leasing.apply import ApplyProject, apply_project
 from master.leasing.batch import run_batch
 from master.leasing.estates import Estates
+from master.leasing.names import PbxName
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
     LeaseGranted,
     OpenLease,
-    PbxName,
     ReclaimSeats,
     RenewLease,
     Request,

@@ -13,21 +13,21 @@ from master.app import load_catalogs
 from master.domain.leases import LeaseError
 from master.domain.seats import Granted, SeatKey, Want
 from master.domain.versions import Version
-from master.leasing.committer import CommitLimits, Committer, QueueFullError, StoppedError
+from master.leasing.committer import CommitLimits, Committer
+from master.leasing.errors import QueueFullError, StoppedError
 from master.leasing.estates import Estates
 from master.leasing.fair_queue import QueueLimits
 from master.leasing.lease_clock import lease_times, never_stepped
+from master.leasing.names import PbxName, UnknownPbxError
 from master.leasing.requests import (
     AcquireSeats,
     CloseLease,
     LeaseGranted,
     OpenLease,
-    PbxName,
     RenewLease,
     Request,
     ReturnSeats,
     SeatsAcquired,
-    UnknownPbxError,
 )
 from master.metrics import Metrics
 from master.settings import Settings

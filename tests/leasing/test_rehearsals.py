@@ -14,7 +14,7 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, project_pb2, standby_pb2
 from master.leasing.drill import drill
-from master.leasing.requests import PbxName
+from master.leasing.names import PbxName
 from master.store.database import Tx
 from master.store.rehearsal import LEFT_OUT, copy_of, of_every_pbx, of_no_pbx, of_pair, rehearsed
 from master.store.sqlite import SqliteDatabase

@@ -22,20 +22,14 @@ from master.domain.leases import LeaseError, LeaseProblem
 from master.domain.project import ProjectInvalidError, Violation
 from master.leasing.apply import _ProjectMovedError
 from master.leasing.audit import AuditBrokenError, NoSuchEventError
-from master.leasing.committer import QueueFullError, StoppedError
 from master.leasing.documents import DocumentProblem, DocumentRefusedError
 from master.leasing.drill import NoPairError, _Failed
+from master.leasing.errors import QueueFullError, RequestIdTakenError, StoppedError
 from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.leasing.learning import NotLearningError
-from master.leasing.reading import UnknownProjectError
+from master.leasing.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
 from master.leasing.removal import ProjectInUseError
-from master.leasing.requests import (
-    DatabaseOutdatedError,
-    PbxName,
-    RequestIdTakenError,
-    UnknownNameError,
-    UnknownPbxError,
-)
+from master.leasing.requests import DatabaseOutdatedError
 from master.leasing.telling import ReceiverLostError, _AddressRefusedError
 from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
 from master.rpc import errors

@@ -11,7 +11,7 @@ import pytest
 from licensemaster.v1 import lease_pb2, standby_pb2
 from master.domain.leases import LeaseError
 from master.domain.presence import RECONNECT_SECONDS
-from master.leasing.requests import PbxName
+from master.leasing.names import PbxName
 from tests.rpc.failures import failure
 from tests.rules.asking import used
 from tests.support.estates import project

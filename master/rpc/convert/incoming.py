@@ -14,7 +14,8 @@ from master.domain import project as spec
 from master.domain.learning import Proof
 from master.domain.versions import Version
 from master.domain.words import PbxRole
-from master.leasing.requests import CarriedOffline, PbxName, Receipt
+from master.leasing.names import PbxName
+from master.leasing.requests import CarriedOffline, Receipt
 from master.rpc.errors import InvalidArgumentError
 
 _NANOSECONDS = 1_000_000_000

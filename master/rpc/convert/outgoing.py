@@ -15,8 +15,9 @@ from master.domain.overview import LearningView, Overview
 from master.domain.seats import Key, Seat
 from master.domain.standby import Readiness, StandbyProblem, StandbySwitch
 from master.domain.words import LeaseState
+from master.leasing.names import PbxName
 from master.leasing.reading import LeaseView
-from master.leasing.requests import LeaseEnded, PbxName, StandbyOffer
+from master.leasing.requests import LeaseEnded, StandbyOffer
 from master.rpc.convert.refusals import BASIS, kind_message, license_refs
 from master.rpc.convert.times import timestamp, timestamp_us
 

@@ -11,7 +11,7 @@ from master.domain.forecast import LimitForecast, PoolForecast
 from master.domain.move_problems import MoveRefusal
 from master.domain.plan import Plan
 from master.domain.replay import RefusedSeats
-from master.leasing.requests import PbxName
+from master.leasing.names import PbxName
 from master.rpc.convert import agreement_orders, incoming
 from master.rpc.convert.papers import move_refusal
 from master.rpc.convert.refusals import license_refs
