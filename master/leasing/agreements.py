@@ -16,7 +16,7 @@ from master.domain.agreements.subjects import Subject
 from master.domain.lease_time import LeaseTime
 from master.domain.license_release import BY_LEDGER
 from master.leasing.entitlements import is_settled, settle_project
-from master.leasing.estates import Estates
+from master.leasing.estates import Estates, read_estate
 from master.leasing.ledger import Known, read_known
 from master.leasing.ordering import (
     Placed,
@@ -28,7 +28,6 @@ from master.leasing.ordering import (
     renewals_are_due,
 )
 from master.leasing.periodic import Periodic
-from master.leasing.reading import read_estate
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store import agreements as store

@@ -15,8 +15,8 @@ from master.domain.alarms import CALM_SECONDS, Alarm, alarms, body_of
 from master.domain.lease_time import LeaseTime
 from master.domain.overview import Overview
 from master.leasing.estates import Estates
+from master.leasing.overviews import read_overviews
 from master.leasing.periodic import Periodic
-from master.leasing.reading import read_overviews
 from master.store import webhooks as store
 from master.store.database import Transactions, Tx
 from master.store.licenses import lock_project

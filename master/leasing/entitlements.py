@@ -15,10 +15,9 @@ from typing import Any
 from master.domain.agreements.book import Book
 from master.domain.agreements.entitled import Settling, entitled, settling
 from master.domain.lease_time import LeaseTime
-from master.leasing.estates import Estates
+from master.leasing.estates import Estates, read_estate
 from master.leasing.ledger import known_now
 from master.leasing.license_changes import LicenseChanges, plain
-from master.leasing.reading import read_estate
 from master.leasing.revoking import revoke
 from master.store.database import Tx
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from master.domain.catalog import Catalog
-from master.domain.estate import LeasePace, Pbx
+from master.domain.estate import Estate, LeasePace, Pbx
 from master.domain.terms import TermsBook
 from master.leasing.ledger import Ledgers
-from master.leasing.names import PbxName, UnknownPbxError
+from master.leasing.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.store.database import Tx
 from master.store.projects import load_estate, revisions
 
@@ -56,3 +56,15 @@ class Estates:
         if book is None or name.pbx not in book.estate.pbx_ids:
             raise UnknownPbxError(name, book.estate.pbx_ids if book is not None else ())
         return book, book.estate.pbxs[book.estate.pbx_ids[name.pbx]]
+
+
+def read_estate(tx: Tx, estates: Estates, project: str) -> Estate:
+    """A project as it stands.
+
+    Raises:
+        UnknownProjectError: there is none.
+    """
+    books = estates.current(tx, [project])
+    if project not in books:
+        raise UnknownProjectError(project)
+    return books[project].estate

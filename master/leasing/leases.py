@@ -19,12 +19,11 @@ from master.domain.leases import Lease, running
 from master.domain.notices import DRAINING, Notice, notices
 from master.domain.refusals import Refusal
 from master.domain.standby import Readiness
-from master.leasing import reading
 from master.leasing.batch import answer_to
 from master.leasing.committer import Committer
 from master.leasing.drill import DrillReport, drill, drilled_event
 from master.leasing.errands import caller_id
-from master.leasing.estates import Estates
+from master.leasing.estates import Estates, read_estate
 from master.leasing.learning import Learnings
 from master.leasing.lines import Line, Lines
 from master.leasing.names import PbxName, UnknownPbxError, UnknownProjectError
@@ -276,7 +275,7 @@ class Leases:
         time = self._lease_time()
 
         def look(tx: Tx) -> tuple[Estate, list[Readiness]]:
-            estate = reading.read_estate(tx, self._estates, project)
+            estate = read_estate(tx, self._estates, project)
             if pbx and pbx not in estate.pbx_ids:
                 raise UnknownPbxError(PbxName(project, pbx))
             found = read_pairs(tx, estate, time)
@@ -291,7 +290,7 @@ class Leases:
             if standby.project != primary.project:
                 return False
             try:
-                estate = reading.read_estate(tx, self._estates, standby.project)
+                estate = read_estate(tx, self._estates, standby.project)
             except UnknownProjectError:
                 return False
             found = estate.pbx_ids.get(standby.pbx)

@@ -13,11 +13,10 @@ from master.domain.words import LeaseState
 from master.leasing import keys
 from master.leasing.certificates import certify
 from master.leasing.documents import Certificate, Enrollment
-from master.leasing.estates import Estates
+from master.leasing.estates import Estates, read_estate
 from master.leasing.imports import Imported, ImportLicenses, import_licenses
 from master.leasing.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
 from master.leasing.periodic import Periodic
-from master.leasing.reading import read_estate
 from master.leasing.watch import WatchHub
 from master.metrics import Metrics
 from master.store import licenses as store

@@ -31,10 +31,9 @@ from master.domain.estate import Estate, License
 from master.domain.lease_time import LeaseTime
 from master.leasing.entitlements import Settled, settle
 from master.leasing.errors import RequestIdTakenError
-from master.leasing.estates import Estates
+from master.leasing.estates import Estates, read_estate
 from master.leasing.ledger import known_now
 from master.leasing.license_changes import LicenseChanges, plain
-from master.leasing.reading import read_estate
 from master.store import agreements as store
 from master.store.database import Tx
 

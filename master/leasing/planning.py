@@ -16,10 +16,9 @@ from master.domain.lease_time import LeaseTime
 from master.domain.leases import software_in_use
 from master.domain.plan import Plan, Situation, plan
 from master.domain.seats import Seat
-from master.leasing.estates import Estates
+from master.leasing.estates import Estates, read_estate
 from master.leasing.ledger import known_now
 from master.leasing.questions import Questions
-from master.leasing.reading import read_estate
 from master.store import projects, queries
 from master.store.database import Tx
 from master.store.seats import revoked_seats

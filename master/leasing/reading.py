@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from master.domain.decide import Decider
 from master.domain.estate import Estate, Pbx
 from master.domain.lease_time import LeaseTime
-from master.domain.leases import Lease, software_in_use
+from master.domain.leases import Lease
 from master.domain.notices import Notice, notices
 from master.domain.outcomes import Outcome
-from master.domain.overview import LearningView, Overview, overview
 from master.domain.pools import parts
 from master.domain.remedies import Effort
 from master.domain.seats import Want
@@ -20,18 +19,13 @@ from master.domain.terms import Terms
 from master.domain.versions import Version
 from master.domain.words import LeaseState
 from master.leasing.estates import Estates
-from master.leasing.names import PbxName, UnknownProjectError
-from master.leasing.pairs import carried_by, read_pairs
+from master.leasing.names import PbxName
+from master.leasing.pairs import carried_by
 from master.leasing.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
 from master.leasing.remedies import Asker, Remedies
-from master.store import queries, webhooks
 from master.store.claims import claims_of
 from master.store.database import Tx
-from master.store.learning import learned
-from master.store.projects import project_names
 from master.store.seats import holdings, read_leases, revoked_seats
-
-_PROJECTS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,62 +48,6 @@ class Explained:
     outcomes: list[Outcome]
     lease: LeaseView
     reasoning: tuple[str, ...]
-
-
-def read_estate(tx: Tx, estates: Estates, project: str) -> Estate:
-    """A project as it stands.
-
-    Raises:
-        UnknownProjectError: there is none.
-    """
-    books = estates.current(tx, [project])
-    if project not in books:
-        raise UnknownProjectError(project)
-    return books[project].estate
-
-
-def read_overview(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Overview:
-    """An estate at a glance.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-    """
-    estate = read_estate(tx, estates, project)
-    leases = queries.leases_of_project(tx, estate.project_id)
-    states = {pbx_id: lease.state(time) for pbx_id, lease in leases.items()}
-    return overview(
-        estate,
-        used=queries.pool_uses(tx, estate.project_id),
-        usage=queries.usage_of_project(tx, estate.project_id),
-        software=software_in_use(leases, time),
-        states=states,
-        heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
-        applied_at=queries.applied_at(tx, estate.project_id),
-        time=time,
-        pairs=read_pairs(tx, estate, time),
-        learning=_learning_view(tx, estate, time),
-        endings=estates.ledgers.endings(tx, estate, now=time.now),
-        unpaid_renewals=estates.ledgers.unpaid_renewals(tx, estate),
-        dead_messages=webhooks.dead_counts(tx, estate.project_id),
-    )
-
-
-def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | None:
-    if estate.learning is None or not estate.learns(time.ends_by):
-        return None
-    found = learned(tx, estate.project_id)
-    return LearningView(
-        learning=estate.learning,
-        pbxs_silent=found.pbxs_silent,
-        seats_known=found.known,
-        seats_proven=found.proven - found.unplaced,
-        seats_unplaced=found.unplaced,
-    )
-
-
-def read_overviews(tx: Tx, estates: Estates, time: LeaseTime) -> list[Overview]:
-    """All estates at a glance."""
-    return [read_overview(tx, estates, name, time) for name in project_names(tx, after="", limit=_PROJECTS_MAX)]
 
 
 def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTime) -> list[LeaseView]:

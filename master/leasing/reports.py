@@ -9,8 +9,8 @@ from master.domain.catalog import Catalog
 from master.domain.lease_time import LeaseTime
 from master.domain.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
 from master.domain.usage import day_of
-from master.leasing.estates import Estates
-from master.leasing.reading import read_estate, read_overview
+from master.leasing.estates import Estates, read_estate
+from master.leasing.overviews import read_overview
 from master.store import queries
 from master.store import usage as store
 from master.store.database import Transactions, Tx

@@ -12,8 +12,9 @@ from master.domain.overview import Overview
 from master.domain.seats import Seat, Want
 from master.domain.versions import Version
 from master.leasing import reading
-from master.leasing.estates import Estates
+from master.leasing.estates import Estates, read_estate
 from master.leasing.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
+from master.leasing.overviews import read_overview, read_overviews
 from master.leasing.questions import Questions
 from master.store import queries
 from master.store.database import Tx
@@ -48,19 +49,19 @@ class Status:
     async def overview(self, project: str) -> Overview:
         """A project at a glance."""
         time = self._lease_time()
-        return await self._questions.read(lambda tx: reading.read_overview(tx, self._estates, project, time))
+        return await self._questions.read(lambda tx: read_overview(tx, self._estates, project, time))
 
     async def overviews(self) -> list[Overview]:
         """All projects at a glance."""
         time = self._lease_time()
-        return await self._questions.read(lambda tx: reading.read_overviews(tx, self._estates, time))
+        return await self._questions.read(lambda tx: read_overviews(tx, self._estates, time))
 
     async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[reading.LeaseView]]:
         """PBXs by name, and how their leases stand."""
         time = self._lease_time()
 
         def look(tx: Tx) -> tuple[Estate, list[reading.LeaseView]]:
-            estate = reading.read_estate(tx, self._estates, project)
+            estate = read_estate(tx, self._estates, project)
             names = sorted(name for name in estate.pbx_ids if name > after)[:limit]
             pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
             return estate, reading.read_lease_views(tx, estate, pbxs, time)
@@ -71,7 +72,7 @@ class Status:
         self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
     ) -> tuple[Estate, list[Seat]]:
         def look(tx: Tx) -> tuple[Estate, list[Seat]]:
-            estate = reading.read_estate(tx, self._estates, which.project)
+            estate = read_estate(tx, self._estates, which.project)
             if which.pbx and which.pbx not in estate.pbx_ids:
                 raise UnknownPbxError(PbxName(which.project, which.pbx), estate.pbx_ids)
             sites = {pbx.site for pbx in estate.pbxs.values()}

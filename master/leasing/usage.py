@@ -15,8 +15,8 @@ from master.domain.lease_time import LeaseTime
 from master.domain.overview import Overview
 from master.domain.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
 from master.leasing.estates import Estates
+from master.leasing.overviews import read_overviews
 from master.leasing.periodic import Periodic
-from master.leasing.reading import read_overviews
 from master.leasing.refused import Refused, RefusedBook, RefusedPage
 from master.store import usage as store
 from master.store.database import Transactions, Tx
