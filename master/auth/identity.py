@@ -85,3 +85,15 @@ def identity_of(uri: str) -> Identity:
     if role is Role.METRICS and project is not None:
         raise IdentityError(f"{uri!r} must name no project: the metrics page shows all of them")
     return Identity(role, found["name"], project)
+
+
+def operator_of(caller: str) -> str:
+    """Who a caller is, wherever the call came from; one without a name is all who call from that host.
+
+    Somebody proven is one person under every certificate with that name, confined to a project or not.
+    """
+    named, apart, _ = caller.rpartition(" (")
+    if not apart:
+        return caller.rpartition(":")[0]
+    named = named.strip().casefold()
+    return named.rpartition("/")[2] if named.startswith(SCHEME) else named

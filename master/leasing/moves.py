@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from licensemaster.api_enums import HolderKind, RemedyAction
-from master.auth.identity import SCHEME
+from master.auth.identity import operator_of
 from master.domain import balance, move_problems, moves
 from master.domain.agreements.entitled import is_apart
 from master.domain.estate import Estate, License
@@ -290,18 +290,6 @@ _STEPS: dict[type[Move], tuple[Act, str]] = {
     ApproveReleases: (_approve, "licenses.release_approved"),
 }
 _NOTHING_MOVED = "licenses.move_refused"
-
-
-def operator_of(caller: str) -> str:
-    """Who a caller is, wherever the call came from; one without a name is all who call from that host.
-
-    Somebody proven is one person under every certificate with that name, confined to a project or not.
-    """
-    named, apart, _ = caller.rpartition(" (")
-    if not apart:
-        return caller.rpartition(":")[0]
-    named = named.strip().casefold()
-    return named.rpartition("/")[2] if named.startswith(SCHEME) else named
 
 
 def _device_names(changes: LicenseChanges) -> frozenset[str]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from master.auth.identity import operator_of
 from master.domain.alarms import TEST_KIND, AlarmKind, body_of
 from master.leasing.alarms import News, message_of
 from master.leasing.errors import RequestIdTakenError
 from master.leasing.estates import Estates, read_estate
-from master.leasing.moves import operator_of
 from master.leasing.telling import ReceiverLostError, Teller
 from master.store import webhooks as store
 from master.store.database import Transactions, Tx
