@@ -24,7 +24,6 @@ every state, without I/O; a PBX may as well not ask.
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction, StandbyProblemKind
 from slave_client.blocking import BlockingSlaveClient
-from slave_client.book import Held
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.client import SlaveClient
 from slave_client.config import ClientConfig, ConfigError
@@ -36,6 +35,7 @@ from slave_client.notices import Notice, NoticeKind
 from slave_client.report import Report
 from slave_client.seats import (
     Granted,
+    Held,
     LicenseRef,
     LossCause,
     Lost,
@@ -56,7 +56,7 @@ from slave_client.seats import (
 from slave_client.standby import TakeoverError, TakeoverProblem
 from slave_client.state_dir import StateDirError
 from slave_client.states import State
-from slave_client.tls import TlsFiles
+from slave_client.tls_files import TlsFiles
 
 __all__ = [
     "Basis",

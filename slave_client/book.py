@@ -20,24 +20,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from licensemaster.api_enums import Basis
-from slave_client.seats import Granted, Refused, SeatKey, Source, Want
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A seat in use, or idle, and the seat under which the master counts it."""
-
-    want: Want
-    basis: Basis | None
-    included_in: str
-    device: str
-    reassignable: bool
-    counted_as: SeatKey
-
-    @property
-    def passed_on(self) -> bool:
-        """True where the master counts it under another holder."""
-        return self.counted_as != self.want.key
+from slave_client.seats import Granted, Held, Refused, SeatKey, Source, Want
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from typing import Self
 
 from slave_client.background import Background
 from slave_client.backoff import Backoff
-from slave_client.book import Book, Held
+from slave_client.book import Book
 from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.certifying import Certifier
@@ -33,7 +33,7 @@ from slave_client.master_failures import MasterError
 from slave_client.masters import Masters
 from slave_client.notices import Notice, NoticeBoard, NoticeKind
 from slave_client.report import Report
-from slave_client.seats import LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
+from slave_client.seats import Held, LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
 from slave_client.shelf import NoShelf, Shelf
 from slave_client.standby import OwnOpener, Takeover
 from slave_client.standing import Standing

@@ -10,7 +10,7 @@ from typing import Final
 import grpc
 
 from licensemaster.values import BadValueError, clean, public_key, resource, target
-from slave_client.tls import TlsFiles
+from slave_client.tls_files import TlsFiles
 
 
 class ConfigError(ValueError):

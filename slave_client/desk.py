@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from licensemaster.v1 import lease_pb2
-from slave_client.book import Held
 from slave_client.client_parts import ClientParts
 from slave_client.joiner import Joiner
 from slave_client.keepsake import Keepsake
@@ -25,6 +24,7 @@ from slave_client.revoking import Revoker
 from slave_client.seat_messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.seats import (
     Granted,
+    Held,
     Outcome,
     Reason,
     Refused,

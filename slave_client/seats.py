@@ -276,3 +276,20 @@ class Synced:
 Outcome = Granted | Refused
 ReturnOutcome = Returned | Refused
 SeatChange = Granted | Refused | Returned | Lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A seat in use, or idle, and the seat under which the master counts it."""
+
+    want: Want
+    basis: Basis | None
+    included_in: str
+    device: str
+    reassignable: bool
+    counted_as: SeatKey
+
+    @property
+    def passed_on(self) -> bool:
+        """True where the master counts it under another holder."""
+        return self.counted_as != self.want.key

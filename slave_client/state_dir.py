@@ -30,10 +30,9 @@ from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.file_writer import write_file
 from licensemaster.v1 import lease_pb2
 from licensemaster.values import short_text
-from slave_client.book import Held
 from slave_client.folder_lock import FolderLock, NameLock
 from slave_client.promise import Promise, PromiseError, verify
-from slave_client.seats import SeatKey, Want
+from slave_client.seats import Held, SeatKey, Want
 
 FORMAT: Final = "license-master-slave-state"
 VERSION: Final = 1

@@ -14,9 +14,8 @@ from typing import cast
 import pytest
 
 from slave_client import Basis, HolderKind, Want
-from slave_client.book import Held
 from slave_client.promise import verify
-from slave_client.seats import SeatKey
+from slave_client.seats import Held, SeatKey
 from slave_client.state_dir import Identity, KeptLease, StateDir, StateDirError, recover
 from tests.slave_client.signing import PBX, Signer
 
