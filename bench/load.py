@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
+from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, project_pb2, project_pb2_grpc, seat_pb2
-from slave_client.channels import open_channel
 
 PROJECT = "bench"
 SITES = 1000

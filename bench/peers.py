@@ -21,7 +21,7 @@ import grpc
 import redis.asyncio as redis
 
 from bench.load import CHANNELS, PHONES, SITES
-from slave_client.channels import open_channel
+from licensemaster.tls.channels import open_channel
 
 sys.path.insert(0, str(Path(etcd3aio.__file__).parent / "proto"))
 from etcd.api.etcdserverpb import rpc_pb2, rpc_pb2_grpc  # type: ignore[import-not-found]

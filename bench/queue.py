@@ -9,7 +9,7 @@ from collections.abc import Callable
 from statistics import median
 
 from bench.scenarios import Figure, Plan, Report
-from master.leasing.fair_queue import FairQueue, Load, QueueLimits, Urgency
+from master.service.runtime.fair_queue import FairQueue, Load, QueueLimits, Urgency
 
 _REQUESTS = 90_000
 _Item = tuple[int, str, Urgency, Load]

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from statistics import median
 
 from bench.scenarios import Figure, Plan, Report
-from master.domain.presence import RECONNECT_SECONDS
+from master.domain.leases.presence import RECONNECT_SECONDS
 from master.launch import master_process
 from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, Want
 from tests.support.estates import project

@@ -20,25 +20,25 @@ from importlib import resources
 
 import structlog
 
-from licensemaster.files import read_text
+from licensemaster.files.texts import read_text
 from master.auth.certificates import Certificates
-from master.domain.catalog import Catalog
-from master.domain.catalog_file import read_catalog
-from master.leasing.lease_clock import lease_times, never_stepped
-from master.leasing.pulse import Clocks, started_lease_clock
-from master.leasing.watch import WatchHub
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.catalog_file import read_catalog
 from master.open_files import allow_open_files
 from master.parts import Parts
+from master.service.runtime.database_health import Clocks, started_lease_clock
+from master.service.runtime.lease_clock import lease_times, never_stepped
+from master.service.runtime.watch import WatchHub
 from master.service_parts import VERSION, learnings_of
 from master.settings import Settings
 from master.signing import Signer
-from master.store import schema
-from master.store.clock import write_nothing
-from master.store.database import StorageError, StorageProblem, open_database
-from master.store.keys import signing_key
-from master.store.projects import all_project_names
-from master.store.sqlite import SqliteDatabase
-from master.store.sqlite_file import Use
+from master.store.backends.clock import write_nothing
+from master.store.backends.database import StorageError, StorageProblem, open_database
+from master.store.backends.signing_key import signing_key
+from master.store.backends.sqlite import SqliteDatabase
+from master.store.backends.sqlite_file import Use
+from master.store.statements.projects import all_project_names
+from master.store.upkeep import schema
 from master.tasks import IfEnded
 
 _log = structlog.get_logger(__name__)
@@ -223,7 +223,7 @@ def load_catalogs(settings: Settings) -> dict[str, Catalog]:
     """
     texts = {
         file.name: file.read_text(encoding="utf-8")
-        for file in resources.files("master.domain.catalogs").iterdir()
+        for file in resources.files("master.domain.catalog.vendors").iterdir()
         if file.name.endswith(".toml")
     }
     texts |= {str(path): read_text(path) for path in settings.catalog_files}

@@ -13,36 +13,36 @@ from functools import cached_property
 
 from master.auth.budgets import Budgets
 from master.auth.limits import Buckets, CallerLimits, Shares
-from master.domain.overview import Overview
-from master.leasing.agreements import RenewalRound, UseRound
-from master.leasing.alarms import AlarmRound
-from master.leasing.audit import Audit
-from master.leasing.expiry import Expiry
-from master.leasing.learning import LearningRound
-from master.leasing.licenses import ReleaseRound
-from master.leasing.periodic import Periodic
-from master.leasing.reports import Reports
-from master.leasing.telling import TellRound
-from master.leasing.usage import UsageRound
-from master.leasing.watch import LookRound
-from master.leasing.webhooks import Webhooks
+from master.domain.monitoring.overview import Overview
 from master.metrics import EstateCollector
 from master.open_files import connections_allowed
-from master.rpc.agreement_service import AgreementService
-from master.rpc.aside import Aside
-from master.rpc.audit_service import AuditService
+from master.rpc.admission.authorizer import Gate
+from master.rpc.admission.large_requests import Aside
 from master.rpc.convert.incoming import pbx_name
-from master.rpc.gate import Gate
-from master.rpc.lease_service import LeaseService
-from master.rpc.license_service import LicenseService
-from master.rpc.metrics_page import MetricsPage
-from master.rpc.plan_service import PlanService
-from master.rpc.project_service import ProjectService
-from master.rpc.report_service import ReportService
-from master.rpc.server import CallBounds, Keepalive, Server
-from master.rpc.standby_service import StandbyService
-from master.rpc.status_service import StatusService
-from master.rpc.webhook_service import WebhookService
+from master.rpc.server.metrics_page import MetricsPage
+from master.rpc.server.server import CallBounds, Keepalive, Server
+from master.rpc.services.agreement_service import AgreementService
+from master.rpc.services.audit_service import AuditService
+from master.rpc.services.lease_service import LeaseService
+from master.rpc.services.license_service import LicenseService
+from master.rpc.services.plan_service import PlanService
+from master.rpc.services.project_service import ProjectService
+from master.rpc.services.report_service import ReportService
+from master.rpc.services.standby_service import StandbyService
+from master.rpc.services.status_service import StatusService
+from master.rpc.services.webhook_service import WebhookService
+from master.service.agreements.agreements import RenewalRound, UseRound
+from master.service.leases.expiry import Expiry
+from master.service.leases.learning import LearningRound
+from master.service.licenses.licenses import ReleaseRound
+from master.service.monitoring.alarms import AlarmRound
+from master.service.monitoring.audit import Audit
+from master.service.monitoring.reports import Reports
+from master.service.monitoring.usage import UsageRound
+from master.service.monitoring.webhook_delivery import TellRound
+from master.service.monitoring.webhooks import Webhooks
+from master.service.runtime.periodic import Periodic
+from master.service.runtime.watch import LookRound
 from master.service_parts import VERSION, ServiceParts, current_caller
 
 _SCRAPE_TIMEOUT_SECONDS = 5.0

@@ -13,32 +13,32 @@ from functools import cached_property
 from importlib import metadata
 
 from master.auth.certificates import Certificates
-from master.domain.catalog import Catalog
-from master.domain.lease_time import LeaseTime
-from master.leasing.agreements import Agreements
-from master.leasing.committer import CommitLimits, Committer
-from master.leasing.estates import Estates
-from master.leasing.fair_queue import QueueLimits
-from master.leasing.learning import Learnings
-from master.leasing.lease_clock import LeaseClock, lease_times
-from master.leasing.leases import Leases, RenewalPace
-from master.leasing.licenses import Licenses
-from master.leasing.lines import Lines
-from master.leasing.moves import MoveRules
-from master.leasing.projects import Projects
-from master.leasing.pulse import Clocks, Pulse
-from master.leasing.questions import QuestionLimits, Questions
-from master.leasing.refused import RefusedBook
-from master.leasing.status import Status
-from master.leasing.telling import Teller
-from master.leasing.watch import WatchHub
+from master.domain.catalog.catalog import Catalog
+from master.domain.estate.lease_time import LeaseTime
 from master.metrics import Metrics
-from master.rpc.admission import caller_of_call
-from master.rpc.gate import identity_of_call
+from master.rpc.admission.admission import caller_of_call
+from master.rpc.admission.authorizer import identity_of_call
+from master.service.agreements.agreements import Agreements
+from master.service.estates.estate_cache import Estates
+from master.service.leases.committer import CommitLimits, Committer
+from master.service.leases.learning import Learnings
+from master.service.leases.leases import Leases, RenewalPace
+from master.service.leases.status import Status
+from master.service.leases.streams import Lines
+from master.service.licenses.licenses import Licenses
+from master.service.licenses.moves import MoveRules
+from master.service.monitoring.denial_buffer import RefusedBook
+from master.service.monitoring.webhook_delivery import Teller
+from master.service.projects.projects import Projects
+from master.service.runtime.database_health import Clocks, Pulse
+from master.service.runtime.fair_queue import QueueLimits
+from master.service.runtime.lease_clock import LeaseClock, lease_times
+from master.service.runtime.questions import QuestionLimits, Questions
+from master.service.runtime.watch import WatchHub
 from master.settings import Settings
 from master.signing import Signer
-from master.store.database import Database
-from master.store.rehearsal import Rehearsals
+from master.store.backends.database import Database
+from master.store.backends.rehearsal import Rehearsals
 from master.tasks import Tasks
 
 VERSION = metadata.version("license-master")

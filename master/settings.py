@@ -16,12 +16,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from licensemaster.files import read_text
+from licensemaster.files.texts import read_text
 from licensemaster.values import address, plain, setting
 from licensemaster.values.bounded import OF_SETTINGS, read_toml
 from master.auth.certificate_files import CertificateFiles
-from master.domain.estate import LeasePace
-from master.domain.receiver_addresses import Network
+from master.domain.estate.estate import LeasePace
+from master.domain.monitoring.receiver_addresses import Network
 from master.variables import PREFIX
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -269,7 +269,7 @@ def load_settings(file: Path | None, **values: object) -> Settings:
 
     Raises:
         pydantic.ValidationError: a setting is unknown or out of bounds.
-        licensemaster.files.FileError: the file cannot be read.
+        licensemaster.files.texts.FileError: the file cannot be read.
     """
     return _from_file(file)(**values)  # type: ignore[arg-type]
 

@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from slave_client.signatures import has_signed
+from licensemaster.signing.signatures import has_signed
 
 __all__ = ["Signer", "has_signed"]
 

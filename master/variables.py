@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from master.domain.similar import closest
+from master.domain.catalog.similar import closest
 
 PREFIX = "LICENSE_MASTER_"
 SERVER = f"{PREFIX}SERVER"

@@ -2,7 +2,8 @@
 
 Decides: how keys are kept (PKCS #8 PEM, readable by the owner only; the public half beside it as PEM), and what a
 license file must have before it is signed, so that a vendor hears of a mistake before a customer does. Leaves to
-others: whether a project trusts the key and takes the file (`leasing/imports.py`). Time and ids come in as arguments.
+others: whether a project trusts the key and takes the file (`service/licenses/imports.py`). Time and ids come in as
+arguments.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.file_writer import Before, Readers, write_file
-from licensemaster.files import FileError, read_text
+from licensemaster.files.texts import FileError, read_text
+from licensemaster.files.writer import Before, Readers, write_file
+from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2
 from licensemaster.values import BadValueError, key_text, license_name, plain, public_key, resource, whole_number
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
-from master.domain.catalog import Catalog, UnknownLicenseNameError
-from master.domain.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
-from master.domain.toml_lines import TomlLines, path_text
-from slave_client import documents
+from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
+from master.domain.catalog.toml_lines import TomlLines, path_text
+from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 
 KEY_NAME: Final = "vendor.key"
 PUBLIC_SUFFIX: Final = ".pub"

@@ -1,4 +1,4 @@
-"""Runs the chain on the connection that `master.store.schema` hands in."""
+"""Runs the chain on the connection that `master.store.upkeep.schema` hands in."""
 
 from alembic import context
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from licensemaster.api_enums import HolderKind
-from slave_client.calls import CallKind
 from slave_client.client import SlaveClient
-from slave_client.clocks import Clock, SystemClock
-from slave_client.config import ClientConfig
-from slave_client.line import Line
-from slave_client.notices import Notice
-from slave_client.seats import Granted, Lost, Outcome, Reason, Refused, Returned, SeatChange, Want
-from slave_client.states import State
+from slave_client.connection.clocks import Clock, SystemClock
+from slave_client.connection.network_switch import Line
+from slave_client.values.calls import CallKind
+from slave_client.values.config import ClientConfig
+from slave_client.values.notices import Notice
+from slave_client.values.seats import Granted, Lost, Outcome, Reason, Refused, Returned, SeatChange, Want
+from slave_client.values.states import State
 
 
 class SiteEventKind(Enum):

@@ -23,17 +23,19 @@ every state, without I/O; a PBX may as well not ask.
 """
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction, StandbyProblemKind
+from licensemaster.files.folder_lock import FolderInUseError
+from licensemaster.signing.device_key import BoundLicense, DeviceKey, DeviceKeyError
+from licensemaster.signing.documents import DocumentError
 from slave_client.blocking import BlockingSlaveClient
-from slave_client.calls import CallKind, SeatPossession, call_allowed
 from slave_client.client import SlaveClient
-from slave_client.config import ClientConfig, ConfigError
-from slave_client.device_key import BoundLicense, DeviceKey, DeviceKeyError
-from slave_client.documents import DocumentError
-from slave_client.folder_lock import FolderInUseError
-from slave_client.line import Line
-from slave_client.notices import Notice, NoticeKind
-from slave_client.report import Report
-from slave_client.seats import (
+from slave_client.connection.network_switch import Line
+from slave_client.standby.takeover import TakeoverError, TakeoverProblem
+from slave_client.storage.state_dir import StateDirError
+from slave_client.values.calls import CallKind, SeatPossession, call_allowed
+from slave_client.values.config import ClientConfig, ConfigError
+from slave_client.values.notices import Notice, NoticeKind
+from slave_client.values.report import Report
+from slave_client.values.seats import (
     Granted,
     Held,
     LicenseRef,
@@ -53,10 +55,8 @@ from slave_client.seats import (
     TopHolder,
     Want,
 )
-from slave_client.standby import TakeoverError, TakeoverProblem
-from slave_client.state_dir import StateDirError
-from slave_client.states import State
-from slave_client.tls_files import TlsFiles
+from slave_client.values.states import State
+from slave_client.values.tls_files import TlsFiles
 
 __all__ = [
     "Basis",

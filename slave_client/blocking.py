@@ -14,14 +14,14 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from slave_client.callbacks import OnNotice, OnSeat, OnState
-from slave_client.calls import CallKind, call_allowed
 from slave_client.client import SlaveClient
-from slave_client.config import ClientConfig
-from slave_client.line import Line
-from slave_client.report import Report
-from slave_client.seats import Held
-from slave_client.states import State
+from slave_client.connection.network_switch import Line
+from slave_client.values.callbacks import OnNotice, OnSeat, OnState
+from slave_client.values.calls import CallKind, call_allowed
+from slave_client.values.config import ClientConfig
+from slave_client.values.report import Report
+from slave_client.values.seats import Held
+from slave_client.values.states import State
 
 Answer = TypeVar("Answer")
 Given = ParamSpec("Given")

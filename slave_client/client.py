@@ -16,29 +16,29 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from slave_client.background import Background
-from slave_client.backoff import Backoff
-from slave_client.book import Book
-from slave_client.callbacks import Callbacks, OnNotice, OnSeat, OnState
-from slave_client.calls import CallKind, SeatPossession, call_allowed
-from slave_client.certifying import Certifier
-from slave_client.client_parts import ClientParts
-from slave_client.clocks import Clock, SystemClock
-from slave_client.config import ClientConfig
-from slave_client.desk import SeatDesk
-from slave_client.keeper import LeaseKeeper
+from slave_client.connection.background import Background
+from slave_client.connection.backoff import Backoff
+from slave_client.connection.client_state import Standing
+from slave_client.connection.clocks import Clock, SystemClock
+from slave_client.connection.master_failures import MasterError
+from slave_client.connection.masters import Masters
+from slave_client.connection.network_switch import Line
+from slave_client.device.certification import Certifier
 from slave_client.kept_state import KeptState
-from slave_client.line import Line
-from slave_client.master_failures import MasterError
-from slave_client.masters import Masters
-from slave_client.notices import Notice, NoticeBoard, NoticeKind
-from slave_client.report import Report
-from slave_client.seats import Held, LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
-from slave_client.shelf import NoShelf, Shelf
-from slave_client.standby import OwnOpener, Takeover
-from slave_client.standing import Standing
-from slave_client.states import Event, State
-from slave_client.watcher import LeaseWatcher, Listener
+from slave_client.lease.lease_keeper import LeaseKeeper
+from slave_client.lease.lease_watcher import LeaseWatcher, Listener
+from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.local_seats import Book
+from slave_client.seats.seat_manager import SeatDesk
+from slave_client.standby.standby_leases import NoShelf, Shelf
+from slave_client.standby.takeover import OwnOpener, Takeover
+from slave_client.values.callbacks import Callbacks, OnNotice, OnSeat, OnState
+from slave_client.values.calls import CallKind, SeatPossession, call_allowed
+from slave_client.values.config import ClientConfig
+from slave_client.values.notices import Notice, NoticeBoard, NoticeKind
+from slave_client.values.report import Report
+from slave_client.values.seats import Held, LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
+from slave_client.values.states import Event, State
 
 TAKEOVER_WAIT_SECONDS = 30.0
 """How long a takeover waits for evidence that the other PBX is gone, unless it is told otherwise."""

@@ -10,15 +10,15 @@ import asyncio
 import uuid
 from dataclasses import replace
 
+from licensemaster.signing.verified_lease import Promise, WallClock, proof_of, remaining_after_restart
 from licensemaster.v1 import lease_pb2
-from slave_client.client_parts import ClientParts
-from slave_client.keeper import Memory
-from slave_client.keepsake import Keepsake
-from slave_client.notices import NoticeKind
-from slave_client.promise import Promise, WallClock, proof_of, remaining_after_restart
-from slave_client.standby import Takeover
-from slave_client.state_dir import Identity, KeptLease, StateDir, recover
-from slave_client.states import State
+from slave_client.lease.lease_keeper import Memory
+from slave_client.seats.client_parts import ClientParts
+from slave_client.standby.takeover import Takeover
+from slave_client.storage.state_dir import Identity, KeptLease, StateDir, recover
+from slave_client.storage.state_writer import Keepsake
+from slave_client.values.notices import NoticeKind
+from slave_client.values.states import State
 
 _AGING_SECONDS = 60.0
 

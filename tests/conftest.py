@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from master.store import schema
-from master.store.database import open_database
+from master.store.backends.database import open_database
+from master.store.upkeep import schema
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 from tests.support.postgres import PostgresServer, running_postgres

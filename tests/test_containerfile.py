@@ -54,13 +54,13 @@ def test_the_wheels_hold_all_that_the_commands_need(wheels: dict[str, set[str]])
         "master/cli/main.py",
         "master/migrations/env.py",
         "master/examples/demo.toml",
-        "master/domain/catalogs/innovaphone.toml",
+        "master/domain/catalog/vendors/innovaphone.toml",
         "simulator/sites.py",
     } <= wheels["license_master"]
     assert {
         "slave_client/client.py",
         "licensemaster/v1/lease_pb2_grpc.py",
-        "licensemaster/files.py",
+        "licensemaster/files/texts.py",
         "licensemaster/values/__init__.py",
     } <= wheels["license_master_slave_client"]
 

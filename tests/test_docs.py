@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from master import metrics
 from master.cli.main import app
-from master.cli.settings import page
+from master.cli.server.settings import page
 
 ROOT = Path(__file__).parent.parent
 

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from master.domain.overview import Overview
+from master.domain.monitoring.overview import Overview
 from master.metrics import SITES_MAX, EstateCollector, Metrics
 from tests.support.estates import project
 from tests.support.hang import HANG_SECONDS

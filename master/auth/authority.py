@@ -29,15 +29,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from licensemaster.file_writer import Readers, write_file
+from licensemaster.files.writer import Readers, write_file
 from licensemaster.values import token_hash
 from licensemaster.values.moments import minute_text
 from master.auth.files import locked
 from master.auth.identity import MASTER, Identity, IdentityError, identity_of
 from master.auth.issued import AuthorityError, Issued, host_name, issued_of, key_usage, moment, serial_of_token
 from master.auth.keys import Key, PublicKey, common_name, key_pem, new_key, pem
+from master.auth.peer_certificate import identity_in, serial_text
 from master.auth.revoked_keys import extension_of, hash_of, key_hash, revoked_key
-from master.auth.shown import identity_in, serial_text
 
 _SKEW = timedelta(minutes=5)
 """How far a certificate begins in the past, for clocks that run behind."""

@@ -1,7 +1,7 @@
 """A master's files: read whole, proven by a handshake, refused with the file's name and a remedy where they are no use.
 
-A master reads a certificate, its key, the authorities' certificates (`slave_client.pem`, as clients do), and perhaps
-lists of revoked certificates (CRL).
+A master reads a certificate, its key, the authorities' certificates (`licensemaster.tls.pem`, as clients do), and
+perhaps lists of revoked certificates (CRL).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 from cryptography import x509
 
-from licensemaster.file_writer import write_file
+from licensemaster.files.writer import write_file
+from licensemaster.tls import handshake
+from licensemaster.tls.pem import CertificateFilesError, NamedFile, Pair, read_pair
 from licensemaster.values.moments import minute_text
 from master.auth.identity import MASTER, IdentityError
+from master.auth.peer_certificate import CertificateId, Shown, shown
 from master.auth.revoked_keys import revoked_key
-from master.auth.shown import CertificateId, Shown, shown
-from slave_client import handshake
-from slave_client.pem import CertificateFilesError, NamedFile, Pair, read_pair
 
 __all__ = [
     "CertificateFiles",

@@ -15,7 +15,7 @@ import structlog
 
 from licensemaster.values.moments import minute_text
 from master.auth.certificate_files import CertificateFiles, CertificateFilesError, Read, read_files, with_revocations
-from master.sparing_log import SparingLog
+from master.logs.sparing_log import SparingLog
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS = 60.0

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from master.domain.project import NAME, NAME_RULE
+from master.domain.estate.project import NAME, NAME_RULE
 
 SCHEME = "license-master://"
 _URI = re.compile(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from licensemaster.values import token_hash
 from master.auth.identity import MASTER, Identity
-from master.auth.shown import identity_in, serial_text
+from master.auth.peer_certificate import identity_in, serial_text
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 

@@ -15,10 +15,9 @@ from typing import Annotated
 
 import typer
 
-from licensemaster.files import FileError
+from licensemaster.files.texts import FileError
 from master.cli.command_table import RootGroup
-from master.cli.failure import CommandFailed, print_failure
-from master.cli.options import (
+from master.cli.connection.options import (
     DEFAULT_SERVER,
     ProfileOption,
     ProjectOption,
@@ -27,6 +26,7 @@ from master.cli.options import (
     TlsCertificateOption,
     TlsKeyOption,
 )
+from master.cli.output.failure import CommandFailed, print_failure
 
 _IN_ASCII = {
     "●": "*",
@@ -120,7 +120,7 @@ def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
 
 
 def _say(failure: CommandFailed, *, as_json: bool) -> None:
-    from master.cli.output import stderr_console  # slow to load, and most commands end well
+    from master.cli.output.rendering import stderr_console  # slow to load, and most commands end well
 
     with suppress(OSError):  # nobody can be told
         if as_json:

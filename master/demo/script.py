@@ -24,19 +24,19 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from licensemaster.file_writer import Readers, write_file
+from licensemaster.files.writer import Readers, write_file
+from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
 from master.auth.authority import Authority
 from master.auth.identity import SCHEME, identity_of
 from master.auth.keys import key_pem, new_key, pem
 from master.demo.screen import PoolLine, Screen, SiteLine
 from master.launch import MasterProcess, master_process
-from master.store import schema
-from master.store.database import open_database
-from master.store.integrity import counter_mismatches
+from master.store.backends.database import open_database
+from master.store.upkeep import schema
+from master.store.upkeep.integrity import counter_mismatches
 from simulator import SiteEvent, SiteEventKind, SiteSimulator
 from slave_client import CallKind, ClientConfig, Refused, State, TlsFiles
-from slave_client.channels import open_channel
 
 PHONES = {"berlin": 30, "paris": 18, "oslo": 27}
 _SETTINGS: dict[str, Any] = {"expiry_interval_seconds": 0.5, "clock_allowance_seconds": 1, "drain_seconds": 1}

@@ -18,24 +18,24 @@ from grpc_status import rpc_status
 
 from master.auth.limits import CallerLimitError
 from master.auth.permissions import AccessDeniedError, Denial
-from master.domain.agreements.price_file import PriceFileError
-from master.domain.changes import PlanInvalidError
-from master.domain.ending import NoLeaseToEndError
-from master.domain.leases import LeaseError
-from master.domain.project import ProjectInvalidError
-from master.domain.toml_lines import path_text
-from master.leasing.audit import AuditBrokenError, NoSuchEventError
-from master.leasing.documents import DocumentProblem, DocumentRefusedError
-from master.leasing.drill import NoPairError
-from master.leasing.errors import QueueFullError, RequestIdTakenError, StoppedError
-from master.leasing.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
-from master.leasing.learning import NotLearningError
-from master.leasing.names import UnknownNameError, UnknownPbxError, UnknownProjectError
-from master.leasing.removal import ProjectInUseError
-from master.leasing.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
-from master.store.database import StorageError, StorageProblem
-from master.store.events import AuditHeadMissingError
-from master.store.problems import UnstorableError
+from master.domain.agreements.ledger.price_file import PriceFileError
+from master.domain.catalog.toml_lines import path_text
+from master.domain.estate.project import ProjectInvalidError
+from master.domain.leases.ending import NoLeaseToEndError
+from master.domain.leases.leases import LeaseError
+from master.domain.planning.changes import PlanInvalidError
+from master.service.leases.drill import NoPairError
+from master.service.leases.learning import NotLearningError
+from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
+from master.service.licenses.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
+from master.service.monitoring.audit import AuditBrokenError, NoSuchEventError
+from master.service.monitoring.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
+from master.service.projects.removal import ProjectInUseError
+from master.service.runtime.errors import QueueFullError, RequestIdTakenError, StoppedError
+from master.service.runtime.names import UnknownNameError, UnknownPbxError, UnknownProjectError
+from master.store.backends.database import StorageError, StorageProblem
+from master.store.backends.problems import UnstorableError
+from master.store.statements.events import AuditHeadMissingError
 
 DOMAIN = "license-master"
 

@@ -12,11 +12,11 @@ from typing import Any
 import grpc
 from cryptography import x509
 
+from licensemaster.tls.channels import open_channel
 from master.auth.authority import Authority
 from master.auth.identity import MASTER, identity_of
 from master.auth.issued import Issued
 from master.auth.keys import key_pem, new_key, pem
-from slave_client.channels import open_channel
 from tests.support.certificates import Made
 from tests.support.masters import Wire, wire_over
 

@@ -18,11 +18,11 @@ from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
 from master.auth.budgets import BUDGETS, BY_ROLE, Budget, Budgets
 from master.auth.identity import Role
 from master.auth.permissions import TABLE, AccessDeniedError
-from master.domain.leases import LeaseError
-from master.leasing.names import UnknownPbxError
+from master.domain.leases.leases import LeaseError
 from master.open_files import connections_allowed
-from master.rpc.elements import MalformedError, crowded, excess
+from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError
+from master.service.runtime.names import UnknownPbxError
 from tests.auth.pki import Pki, shown_to
 from tests.auth.test_permissions import METHODS
 from tests.rpc.failures import Seen, failure

@@ -22,8 +22,8 @@ from licensemaster.v1 import (
 )
 from master.auth.identity import Identity, IdentityError, Role, identity_of
 from master.auth.permissions import TABLE, Denial, denial, may_read_metrics, stood_in_for
-from master.rpc.reflection import V1
-from master.rpc.server import SERVICES
+from master.rpc.server.reflection import V1
+from master.rpc.server.server import SERVICES
 
 FILES = (
     *(agreement_pb2, audit_pb2),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import project_pb2
-from master.cli.project_file import read_project_file
+from master.cli.operator.projects.project_file import read_project_file
 from tests.cli.command import COMMAND, Done, run
 from tests.support.estates import project
 from tests.support.masters import InProcess

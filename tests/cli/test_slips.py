@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from master.cli.project_toml import project_toml
+from master.cli.operator.projects.project_toml import project_toml
 from tests.cli.conftest import Cli
 from tests.support.estates import project
 from tests.support.masters import InProcess

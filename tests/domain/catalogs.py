@@ -2,8 +2,9 @@
 
 from importlib.resources import files
 
-from master.domain.catalog_file import read_catalog
+from master.domain.catalog.catalog_file import read_catalog
 
 INNOVAPHONE = read_catalog(
-    files("master.domain.catalogs").joinpath("innovaphone.toml").read_text(encoding="utf-8"), file="innovaphone.toml"
+    files("master.domain.catalog.vendors").joinpath("innovaphone.toml").read_text(encoding="utf-8"),
+    file="innovaphone.toml",
 )

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
-from slave_client import documents
 from tests.invariants.arena import PRINTED, Arena, reason_of
 from tests.invariants.balance import BOXES, Key, ModelLicense, ModelRelease
 from tests.invariants.model import TTL_SECONDS, Model

@@ -14,20 +14,20 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from licensemaster.api_enums import HolderKind, RemedyAction
-from master.domain import moves
-from master.domain.decide import Decider
-from master.domain.estate import License
-from master.domain.lease_time import LeaseTime
-from master.domain.license_release import InUse, Release
-from master.domain.move_problems import MoveRefusal
-from master.domain.move_remedies import AskedMove, MoveKind, with_way
-from master.domain.refusals import Refusal, Step, Way
-from master.domain.seats import Granted, SeatKey, Want
-from master.domain.terms import TermsBook
-from master.domain.versions import Version
-from master.domain.words import Metering
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import Metering
+from master.domain.estate.estate import License
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_release import InUse, Release
+from master.domain.licenses import moves
+from master.domain.licenses.move_problems import MoveRefusal
+from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
+from master.domain.seats.decide_seats import Decider
+from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.refusals import Refusal, Step, Way
+from master.domain.seats.seats import Granted, SeatKey, Want
 from tests.domain.catalogs import INNOVAPHONE
-from tests.domain.remedying import Site, want
+from tests.domain.remedies.remedying import Site, want
 
 NOW = LeaseTime.at(0.0)
 Action = RemedyAction

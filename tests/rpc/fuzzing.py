@@ -17,8 +17,8 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
-from master.rpc.reflection import V1
-from master.rpc.server import SERVICES
+from master.rpc.server.reflection import V1
+from master.rpc.server.server import SERVICES
 from tests.rpc.failures import seen
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT

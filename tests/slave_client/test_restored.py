@@ -11,9 +11,9 @@ import pytest
 from licensemaster.v1 import project_pb2, status_pb2
 from master.app import mark_restored
 from master.settings import load_settings
-from master.store.backup import copied
+from master.store.upkeep.backup import copied
 from slave_client import HolderKind, LossCause, NoticeKind, Reason, SlaveClient, State, Want
-from slave_client.seats import Lost, SeatChange
+from slave_client.values.seats import Lost, SeatChange
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import until
 from tests.slave_client.test_never_too_many import ACTIONS, PHONES, Site, step

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from master.store.database import Database, open_database
+from master.store.backends.database import Database, open_database
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from master.shipped import shipped
-from master.store import schema
+from master.store.upkeep import schema
 
 NOTES = """
     op.create_table("note", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("text", sa.Text()))
@@ -49,6 +49,6 @@ def chain(folder: Path, *revisions: str) -> Path:
 def version(folder: Path, *, name: str = "7.3") -> Iterator[str]:
     """A version that ships this chain; its newest revision."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("master.store.schema.shipped", lambda _: folder)
-        patch.setattr("master.store.schema._VERSION", name)
+        patch.setattr("master.store.upkeep.schema.shipped", lambda _: folder)
+        patch.setattr("master.store.upkeep.schema._VERSION", name)
         yield schema.newest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from master.store.database import Tx
+from master.store.backends.database import Tx
 
 INSERT = "INSERT INTO signing_key (key_id, private_key, created_at) VALUES (?1, ?2, ?3)"
 

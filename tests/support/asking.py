@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from threading import Event
 
-from master.store.connections import QUESTIONS_MAX
-from master.store.database import Database, Tx
-from master.store.stopping import GivenUpError
+from master.store.backends.connections import QUESTIONS_MAX
+from master.store.backends.database import Database, Tx
+from master.store.backends.stopping import GivenUpError
 
 
 class Endless:

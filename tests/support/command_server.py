@@ -86,7 +86,12 @@ def _load() -> None:
     from master.cli.main import app
 
     CliRunner().invoke(app, ["--help"])
-    for module in ("master.app", "master.cli.connection", "master.store.database", "master.store.schema"):
+    for module in (
+        "master.app",
+        "master.cli.connection.connection",
+        "master.store.backends.database",
+        "master.store.upkeep.schema",
+    ):
         __import__(module)
 
 

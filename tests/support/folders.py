@@ -11,7 +11,7 @@ from pathlib import Path
 _HOLDS = """
 import sys
 from pathlib import Path
-from slave_client.folder_lock import FolderLock
+from licensemaster.files.folder_lock import FolderLock
 lock = FolderLock.take(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import grpc
 
+from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import (
     agreement_pb2_grpc,
     audit_pb2_grpc,
@@ -27,8 +28,7 @@ from licensemaster.v1 import (
 from master.app import Running, running
 from master.launch import MasterProcess, master_process
 from master.settings import load_settings
-from master.store import schema
-from slave_client.channels import open_channel
+from master.store.upkeep import schema
 from tests.support.hang import HANG_SECONDS
 
 PROJECT = "acme"

@@ -9,9 +9,9 @@ from uuid import uuid4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from licensemaster.signing import documents
+from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, license_pb2
-from slave_client import documents
-from slave_client.device_key import DeviceKey
 from tests.support.masters import PROJECT, Wire
 
 NAME = f"projects/{PROJECT}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from slave_client.channels import open_channel
+from licensemaster.tls.channels import open_channel
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[bytes, bytes]

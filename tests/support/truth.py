@@ -7,9 +7,9 @@ import os
 import grpc
 
 from licensemaster.v1 import status_pb2
-from master.leasing.audit import Audit
-from master.store.database import open_database
-from master.store.integrity import counter_mismatches
+from master.service.monitoring.audit import Audit
+from master.store.backends.database import open_database
+from master.store.upkeep.integrity import counter_mismatches
 from tests.support.masters import PROJECT, Wire
 
 LONG = bool(os.environ.get("TESTS_LONG"))

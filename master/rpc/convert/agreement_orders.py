@@ -17,14 +17,14 @@ from google.protobuf.message import Message
 
 from licensemaster import values
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
-from master.domain.agreements.orders import NEED_A_REASON, Order
-from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.releases import ReleaseName
-from master.domain.agreements.subjects import Subject
-from master.domain.toml_reader import LIMITS
-from master.leasing.ordering import PlaceOrder, PriceText
+from master.domain.agreements.ledger.orders import NEED_A_REASON, Order
+from master.domain.catalog.policies import SubjectKind
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.subjects import Subject
+from master.domain.catalog.toml_reader import LIMITS
 from master.rpc.convert import incoming
 from master.rpc.errors import InvalidArgumentError
+from master.service.agreements.ordering import PlaceOrder, PriceText
 
 NAMED_MAX = 1000
 """Subjects, licenses or counts in one order."""

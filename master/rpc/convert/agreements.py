@@ -9,20 +9,20 @@ from datetime import date
 from decimal import Decimal
 
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
-from master.domain.agreements.book import Book
-from master.domain.agreements.decide import Quote
-from master.domain.agreements.entries import Entry
-from master.domain.agreements.gate import GateAnswer
-from master.domain.agreements.policies import Policy, SubjectKind
-from master.domain.agreements.pricing import QuoteLine, totals
-from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.questions import Ending, Reminder
-from master.domain.agreements.rights import Right, Standing, features_on, has_premier
-from master.domain.agreements.subjects import Subject
-from master.leasing.ledger import Known
-from master.leasing.ordering import Placed
+from master.domain.agreements.ledger.entries import Entry
+from master.domain.agreements.ledger.pricing import QuoteLine, totals
+from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ordering.decide_order import Quote
+from master.domain.agreements.rights.endings import Ending, Reminder
+from master.domain.agreements.rights.rights import Right, Standing, features_on, has_premier
+from master.domain.agreements.rights.upgrade_gate import GateAnswer
+from master.domain.catalog.policies import Policy, SubjectKind
+from master.domain.catalog.subjects import Subject
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
+from master.service.agreements.ordering import Placed
+from master.service.estates.agreement_ledgers import Known
 
 _KINDS = {kind.value: agreement_order_pb2.SubjectKind.Value(f"SUBJECT_KIND_{kind.name}") for kind in SubjectKind}
 _STANDINGS = {one: agreement_pb2.RightStanding.Value(f"RIGHT_STANDING_{one.name}") for one in Standing}

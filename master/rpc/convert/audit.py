@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from licensemaster.v1 import audit_pb2
-from master.domain.audit import Defect
-from master.domain.audit_export import Checkpoint
-from master.leasing.audit import Export, Verified
+from master.domain.audit.chain import Defect
+from master.domain.audit.export import Checkpoint
 from master.rpc.convert.times import timestamp_us
 from master.rpc.errors import InvalidArgumentError
+from master.service.monitoring.audit import Export, Verified
 
 
 def since_seq(value: int) -> int:

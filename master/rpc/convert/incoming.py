@@ -10,13 +10,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster import values
 from licensemaster.v1 import lease_pb2, project_pb2
-from master.domain import project as spec
-from master.domain.learning import Proof
-from master.domain.versions import Version
-from master.domain.words import PbxRole
-from master.leasing.names import PbxName
-from master.leasing.requests import CarriedOffline, Receipt
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import PbxRole
+from master.domain.estate import project as spec
+from master.domain.leases.learning import Proof
 from master.rpc.errors import InvalidArgumentError
+from master.service.batch.requests import CarriedOffline, Receipt
+from master.service.runtime.names import PbxName
 
 _NANOSECONDS = 1_000_000_000
 _RECEIPTS_MAX = 100
@@ -199,7 +199,7 @@ def software(field: str, value: str) -> Version:
 
 
 def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
-    """A project as it was sent, in normal forms; `domain/project.py` judges it."""
+    """A project as it was sent, in normal forms; `domain/estate/project.py` judges it."""
     named, shown = values.resource, values.clean
     return spec.ProjectSpec(
         name=named(project.name),

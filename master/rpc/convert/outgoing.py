@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 
 from licensemaster.api_enums import Basis
 from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, standby_pb2, status_pb2
-from master.domain import project as spec
-from master.domain.audit import Record
-from master.domain.estate import Estate, License
-from master.domain.leases import Lease
-from master.domain.notices import Notice
-from master.domain.overview import LearningView, Overview
-from master.domain.seats import Key, Seat
-from master.domain.standby import Readiness, StandbyProblem, StandbySwitch
-from master.domain.words import LeaseState
-from master.leasing.names import PbxName
-from master.leasing.reading import LeaseView
-from master.leasing.requests import LeaseEnded, StandbyOffer
+from master.domain.audit.chain import Record
+from master.domain.catalog.words import LeaseState
+from master.domain.estate import project as spec
+from master.domain.estate.estate import Estate, License
+from master.domain.leases.leases import Lease
+from master.domain.leases.notices import Notice
+from master.domain.leases.standby import Readiness, StandbyProblem, StandbySwitch
+from master.domain.monitoring.overview import LearningView, Overview
+from master.domain.seats.seats import Key, Seat
 from master.rpc.convert.refusals import BASIS, kind_message, license_refs
 from master.rpc.convert.times import timestamp, timestamp_us
+from master.service.batch.requests import LeaseEnded, StandbyOffer
+from master.service.leases.lease_views import LeaseView
+from master.service.runtime.names import PbxName
 
 
 def lease_terms(name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[str, int], now: float) -> bytes:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from licensemaster.v1 import plan_pb2, seat_pb2
-from master.domain.advice import Advice
-from master.domain.changes import AddSite, GoCentral, PlannedChange, ReachDay, Rebind, Release, Upgrade
-from master.domain.forecast import LimitForecast, PoolForecast
-from master.domain.move_problems import MoveRefusal
-from master.domain.plan import Plan
-from master.domain.replay import RefusedSeats
-from master.leasing.names import PbxName
+from master.domain.licenses.move_problems import MoveRefusal
+from master.domain.planning.advice import Advice
+from master.domain.planning.changes import AddSite, GoCentral, PlannedChange, ReachDay, Rebind, Release, Upgrade
+from master.domain.planning.forecast import LimitForecast, PoolForecast
+from master.domain.planning.plan import Plan
+from master.domain.planning.replay import RefusedSeats
 from master.rpc.convert import agreement_orders, incoming
-from master.rpc.convert.papers import move_refusal
 from master.rpc.convert.refusals import license_refs
+from master.rpc.convert.signed_documents import move_refusal
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
+from master.service.runtime.names import PbxName
 
 CHANGES_MAX = 100
 LICENSES_MAX = 1_000

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 from licensemaster.v1 import lease_pb2, seat_pb2
-from master.domain.license_refs import LicenseRef
-from master.domain.outcomes import Outcome, ReturnOutcome
-from master.domain.refusals import MOST_NAMED, Refusal, Remedy, SeatRef, Step, Way
-from master.domain.seats import Granted
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.seats.outcomes import Outcome, ReturnOutcome
+from master.domain.seats.refusals import MOST_NAMED, Refusal, Remedy, SeatRef, Step, Way
+from master.domain.seats.seats import Granted
 from master.rpc.convert.times import timestamp
 
 NAMED_TO_EXPLAIN = 1000

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from licensemaster.v1 import report_pb2, seat_pb2
-from master.domain.refusals import RefusalReason
-from master.domain.report import PoolReport, SilentPbx
-from master.domain.usage import DAY_SECONDS
-from master.leasing.reports import UsageReport
+from master.domain.monitoring.report import PoolReport, SilentPbx
+from master.domain.monitoring.usage import DAY_SECONDS
+from master.domain.seats.refusals import RefusalReason
 from master.rpc.convert.outgoing import lease_state
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
-from master.store.usage import DenialRow, SiteRow
+from master.service.monitoring.reports import UsageReport
+from master.store.statements.usage import DenialRow, SiteRow
 
 DAYS_DEFAULT, DAYS_MAX = 30, 3650
 

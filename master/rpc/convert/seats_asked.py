@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 from licensemaster import values
 from licensemaster.api_enums import HolderKind
 from licensemaster.v1 import seat_pb2
-from master.domain import explanations
-from master.domain.refusals import Refusal
-from master.domain.seats import SeatKey, Want
-from master.domain.versions import Version
+from master.domain.catalog.versions import Version
+from master.domain.seats import explanations
+from master.domain.seats.refusals import Refusal
+from master.domain.seats.seats import SeatKey, Want
 from master.rpc.errors import InvalidArgumentError
 
 _KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from licensemaster import values
 from licensemaster.v1 import webhook_pb2
-from master.domain.alarms import AlarmKind
-from master.leasing.webhooks import AddWebhook
+from master.domain.monitoring.alarms import AlarmKind
 from master.rpc.convert import incoming
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
-from master.store.webhooks import Delivery, Webhook
+from master.service.monitoring.webhooks import AddWebhook
+from master.store.statements.webhooks import Delivery, Webhook
 
 _NAME = re.compile(r"projects/([^/]{1,63})/webhooks/([A-Za-z0-9][A-Za-z0-9._-]{0,62})")
 _URL_MAX = 2000

@@ -6,27 +6,27 @@ from datetime import date, datetime, time
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
-from master.domain.agreements.book import Book, LicenseFacts
-from master.domain.agreements.dates import first_instant_after
-from master.domain.agreements.decide import Decision, Quote, decide, quote
-from master.domain.agreements.entries import Entry
-from master.domain.agreements.orders import Order
-from master.domain.agreements.policies import SubjectKind
-from master.domain.agreements.price_file import read_prices
-from master.domain.agreements.pricing import PriceList
-from master.domain.agreements.problems import AgreementRefusal
-from master.domain.agreements.rights import Right, right_of
-from master.domain.agreements.state import fold, recorded_before
-from master.domain.agreements.subjects import Subject
-from master.domain.catalog import Catalog
-from master.domain.catalog_file import read_catalog
+from master.domain.agreements.ledger.entries import Entry
+from master.domain.agreements.ledger.orders import Order
+from master.domain.agreements.ledger.price_file import read_prices
+from master.domain.agreements.ledger.pricing import PriceList
+from master.domain.agreements.ledger.problems import AgreementRefusal
+from master.domain.agreements.ledger.snapshot import Book, LicenseFacts
+from master.domain.agreements.ledger.state import fold, recorded_before
+from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
+from master.domain.agreements.rights.rights import Right, right_of
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.catalog_file import read_catalog
+from master.domain.catalog.dates import first_instant_after
+from master.domain.catalog.policies import SubjectKind
+from master.domain.catalog.subjects import Subject
 
 ZONE = ZoneInfo("Europe/Berlin")
 
 
 def catalog(name: str) -> Catalog:
     """A catalog that comes along."""
-    text = files("master.domain.catalogs").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    text = files("master.domain.catalog.vendors").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     return read_catalog(text, file=f"{name}.toml")
 
 

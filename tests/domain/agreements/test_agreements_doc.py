@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from master.domain.agreements.decide import _DECIDED_BY
-from master.domain.agreements.orders import Order
-from master.domain.agreements.price_file import HEAD_KEYS, SECTIONS, read_prices
-from master.domain.agreements.problems import AgreementProblem
+from master.domain.agreements.ledger.orders import Order
+from master.domain.agreements.ledger.price_file import HEAD_KEYS, SECTIONS, read_prices
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ordering.decide_order import _DECIDED_BY
 from tests.domain.agreements.paper import DISTRIBUTION_ENGINE
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +21,7 @@ def test_every_problem_is_listed_in_order() -> None:
 
 
 def test_every_problem_is_found_somewhere() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "master/domain/agreements").glob("*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "master/domain/agreements").rglob("*.py"))
     assert {one.name for one in AgreementProblem} == set(re.findall(r"AgreementProblem\.([A-Z_]+)", source))
 
 

@@ -5,8 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from master.domain.agreements.gate import GateAnswer, phone_firmware_gate, upgrade_gate
-from master.domain.agreements.orders import (
+from master.domain.agreements.ledger.orders import (
     AddFeature,
     AllowBuild,
     Extend,
@@ -14,12 +13,13 @@ from master.domain.agreements.orders import (
     PublishRelease,
     RegisterDevice,
 )
-from master.domain.agreements.problems import AgreementProblem
-from master.domain.agreements.questions import endings
-from master.domain.agreements.releases import ReleaseName
-from master.domain.agreements.rights import Standing, right_of
-from master.domain.catalog import Catalog
-from master.domain.catalog_file import read_catalog
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.rights.endings import endings
+from master.domain.agreements.rights.rights import Standing, right_of
+from master.domain.agreements.rights.upgrade_gate import GateAnswer, phone_firmware_gate, upgrade_gate
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.catalog_file import read_catalog
+from master.domain.catalog.releases import ReleaseName
 from tests.domain.agreements.paper import ALLWORX, Paper, device, prices
 
 PRICES = prices(

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from master.domain.agreements.orders import (
+from master.domain.agreements.ledger.orders import (
     AddSeats,
     AssignSeat,
     Buy,
@@ -13,9 +13,9 @@ from master.domain.agreements.orders import (
     SetPremier,
     UnassignSeat,
 )
-from master.domain.agreements.problems import AgreementProblem
-from master.domain.agreements.questions import reminders
-from master.domain.agreements.rights import Standing, right_of
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.rights.endings import reminders
+from master.domain.agreements.rights.rights import Standing, right_of
 from tests.domain.agreements.paper import DISTRIBUTION_ENGINE, Paper, contract, prices
 
 PRICES = prices(DISTRIBUTION_ENGINE, '[seat_months]\nseat = "45.00"\n[premier]\nseats = "20"\n')

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from master.domain import balance, moves
-from master.domain.agreements.dates import first_instant_of
-from master.domain.agreements.decide import Decision
-from master.domain.agreements.entitled import Entitled, Settling, entitled, is_apart, settling
-from master.domain.agreements.orders import Buy, ConfirmPayment, StartTrial
-from master.domain.agreements.subjects import Subject
-from master.domain.estate import Estate, License
-from master.domain.license_release import InUse
+from master.domain.agreements.ledger.orders import Buy, ConfirmPayment, StartTrial
+from master.domain.agreements.ordering.decide_order import Decision
+from master.domain.agreements.rights.entitlements import Entitled, Settling, entitled, is_apart, settling
+from master.domain.catalog.dates import first_instant_of
+from master.domain.catalog.subjects import Subject
+from master.domain.estate.estate import Estate, License
+from master.domain.estate.license_release import InUse
+from master.domain.licenses import balance, moves
 from tests.domain.agreements.paper import ISYMPHONY, ZONE, Paper
 from tests.domain.agreements.test_histories import DAYS_ON, FIRST, LEDGERS, ORDERS, isymphony, step
-from tests.domain.test_estate import HQ, estate
+from tests.domain.estate.test_estate import HQ, estate
 
 VENDORS = ("allworx", "distribution_engine", "isymphony")
 

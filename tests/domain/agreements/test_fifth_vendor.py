@@ -8,9 +8,7 @@ a year of updates, and nothing after release 3 is installed without them.
 from datetime import date
 from decimal import Decimal
 
-from master.domain.agreements.decide import Decision
-from master.domain.agreements.gate import upgrade_gate
-from master.domain.agreements.orders import (
+from master.domain.agreements.ledger.orders import (
     AddSeats,
     AssignSeat,
     Buy,
@@ -20,11 +18,13 @@ from master.domain.agreements.orders import (
     SetAutoRenewal,
     StartTrial,
 )
-from master.domain.agreements.problems import AgreementProblem
-from master.domain.agreements.questions import endings, renewals_due
-from master.domain.agreements.releases import ReleaseName
-from master.domain.agreements.rights import Standing, right_of
-from master.domain.catalog_file import read_catalog
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ordering.decide_order import Decision
+from master.domain.agreements.rights.endings import endings, renewals_due
+from master.domain.agreements.rights.rights import Standing, right_of
+from master.domain.agreements.rights.upgrade_gate import upgrade_gate
+from master.domain.catalog.catalog_file import read_catalog
+from master.domain.catalog.releases import ReleaseName
 from tests.domain.agreements.paper import Paper, device, license, prices, what_may_run
 
 CATALOG = """

@@ -13,13 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from master.domain.agreements.checking import free_upgrades
-from master.domain.agreements.dates import add_months
-from master.domain.agreements.decide import Decision, Quote, decide, quote
-from master.domain.agreements.entitled import entitled
-from master.domain.agreements.entries import EntryKind
-from master.domain.agreements.gate import upgrade_gate
-from master.domain.agreements.orders import (
+from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.order_data import order_from_plain, order_to_plain
+from master.domain.agreements.ledger.orders import (
     AddCredits,
     AddFeature,
     AddSeats,
@@ -46,15 +42,19 @@ from master.domain.agreements.orders import (
     UpgradeTier,
     UpgradeVersion,
 )
-from master.domain.agreements.plain import order_from_plain, order_to_plain
-from master.domain.agreements.policies import Grants
-from master.domain.agreements.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.questions import endings, reminders, renewals_due
-from master.domain.agreements.releases import ReleaseName
-from master.domain.agreements.rights import Standing, may_run, right_of
-from master.domain.agreements.state import fold
-from master.domain.agreements.subjects import Subject
-from master.domain.words import Metering
+from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
+from master.domain.agreements.ledger.state import fold
+from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
+from master.domain.agreements.ordering.release_checks import free_upgrades
+from master.domain.agreements.rights.endings import endings, reminders, renewals_due
+from master.domain.agreements.rights.entitlements import entitled
+from master.domain.agreements.rights.rights import Standing, may_run, right_of
+from master.domain.agreements.rights.upgrade_gate import upgrade_gate
+from master.domain.catalog.dates import add_months
+from master.domain.catalog.policies import Grants
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.subjects import Subject
+from master.domain.catalog.words import Metering
 from tests.domain.agreements.paper import (
     ALLWORX,
     DISTRIBUTION_ENGINE,

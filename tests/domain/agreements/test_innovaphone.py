@@ -5,9 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from master.domain.agreements.dates import Term
-from master.domain.agreements.entries import EntryKind
-from master.domain.agreements.orders import (
+from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.orders import (
     AddCredits,
     ConvertVersion,
     Extend,
@@ -15,9 +14,10 @@ from master.domain.agreements.orders import (
     RegisterDevice,
     UpgradeVersion,
 )
-from master.domain.agreements.problems import AgreementProblem
-from master.domain.agreements.questions import endings, reminders
-from master.domain.agreements.rights import right_of
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.rights.endings import endings, reminders
+from master.domain.agreements.rights.rights import right_of
+from master.domain.catalog.dates import Term
 from tests.domain.agreements.paper import INNOVAPHONE, Paper, device, license, owned, prices
 
 PRICES = prices(

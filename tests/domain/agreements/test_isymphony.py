@@ -6,9 +6,7 @@ from datetime import date
 
 import pytest
 
-from master.domain.agreements.dates import Term
-from master.domain.agreements.decide import Decision
-from master.domain.agreements.orders import (
+from master.domain.agreements.ledger.orders import (
     Buy,
     CancelOrder,
     ConfirmPayment,
@@ -19,10 +17,12 @@ from master.domain.agreements.orders import (
     StartTrial,
     UpgradeTier,
 )
-from master.domain.agreements.problems import AgreementProblem
-from master.domain.agreements.questions import endings, reminders
-from master.domain.agreements.releases import ReleaseName
-from master.domain.agreements.rights import Standing, may_run, right_of
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ordering.decide_order import Decision
+from master.domain.agreements.rights.endings import endings, reminders
+from master.domain.agreements.rights.rights import Standing, may_run, right_of
+from master.domain.catalog.dates import Term
+from master.domain.catalog.releases import ReleaseName
 from tests.domain.agreements.paper import ISYMPHONY, Paper, license, prices
 
 PRICES = prices(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from master.domain.agreements.policies import Unit
-from master.domain.agreements.price_file import PriceFileError, read_prices
-from master.domain.agreements.pricing import ExactLine, PriceList, rounded, rounded_lines, totals
+from master.domain.agreements.ledger.price_file import PriceFileError, read_prices
+from master.domain.agreements.ledger.pricing import ExactLine, PriceList, rounded, rounded_lines, totals
+from master.domain.catalog.policies import Unit
 from tests.domain.agreements.paper import catalog
 
 MISTAKES = sorted((Path(__file__).parents[2] / "fixtures" / "prices").glob("*.toml"))

@@ -5,14 +5,14 @@ from decimal import Decimal
 
 import pytest
 
-from master.domain.agreements.book import Book
-from master.domain.agreements.dates import add_days
-from master.domain.agreements.entries import Draft, Entry, EntryKind
-from master.domain.agreements.orders import AddCredits, Buy, Extend, PublishRelease
-from master.domain.agreements.plain import order_from_plain
-from master.domain.agreements.questions import endings
-from master.domain.agreements.rights import Right, right_of
-from master.domain.agreements.state import fold
+from master.domain.agreements.ledger.entries import Draft, Entry, EntryKind
+from master.domain.agreements.ledger.order_data import order_from_plain
+from master.domain.agreements.ledger.orders import AddCredits, Buy, Extend, PublishRelease
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.state import fold
+from master.domain.agreements.rights.endings import endings
+from master.domain.agreements.rights.rights import Right, right_of
+from master.domain.catalog.dates import add_days
 from tests.domain.agreements.paper import (
     DISTRIBUTION_ENGINE,
     INNOVAPHONE,

@@ -21,7 +21,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from master.store import schema
+from master.store.upkeep import schema
 from tests.slow.chaos.databases import own_server
 from tests.slow.chaos.meddling import NoCompilerError, library
 from tests.slow.chaos.play import Ground, Outcome, play

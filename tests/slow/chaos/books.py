@@ -18,10 +18,10 @@ from time import monotonic
 
 from sqlalchemy import func, select
 
-from master.leasing.audit import Audit
+from master.service.monitoring.audit import Audit
 from master.store import tables as t
-from master.store.database import Database, StorageError, Tx
-from master.store.integrity import counter_mismatches
+from master.store.backends.database import Database, StorageError, Tx
+from master.store.upkeep.integrity import counter_mismatches
 from slave_client import Granted, Lost, SeatChange, SeatKey, SlaveClient, State, Want
 
 _IN_USE = (State.CONNECTED, State.OFFLINE)

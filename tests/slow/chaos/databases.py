@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from master.store import schema
+from master.store.upkeep import schema
 from tests.slow.chaos.meddling import Meddling, meddling
 from tests.support.lines import Line, line_to
 from tests.support.masters import sqlite_url

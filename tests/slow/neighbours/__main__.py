@@ -8,7 +8,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from licensemaster.file_writer import write_file
+from licensemaster.files.writer import write_file
 from tests.slow.neighbours.attacks import ATTACKS
 from tests.slow.neighbours.estate import Wallet
 from tests.slow.neighbours.measuring import beset, beset_master, costs, line, machine, peak_mib

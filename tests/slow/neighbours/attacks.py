@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import (
     agreement_order_pb2,
     agreement_pb2,
@@ -29,7 +30,6 @@ from licensemaster.v1 import (
     status_pb2,
     webhook_pb2,
 )
-from slave_client.channels import open_channel
 from tests.slow.neighbours.estate import CALLERS, ELSEWHERE, PROJECT, Wallet, large_project, pbx_name
 from tests.slow.neighbours.others import play_until_cut_off
 

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import grpc
 
+from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2
-from slave_client.channels import open_channel
 from tests.slow.neighbours.estate import NEWCOMERS, PHONES, RENEWING, STORMING, Wallet, pbx_name
 from tests.slow.neighbours.others import Act, play
 

@@ -1,0 +1,128 @@
+"""The one way in which a file that a person hands in is read, and a file for programs is written.
+
+Text may be UTF-8, with or without a byte order mark, or UTF-16 or UTF-32 with one; lines may end as on Windows or
+an old Mac. Every complaint names the file, and the line where there is one. What is written is UTF-8 with "\\n",
+whatever the machine's locale is, and stands there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from licensemaster.files.writer import Readers, write_file
+
+BYTES_MAX: Final = 1_048_576
+"""What a file may have where nothing else is said."""
+_MARKS: Final = (  # the longer ones first: that of UTF-32 begins like that of UTF-16
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xfe\xff", "utf-16"),
+    (b"\xff\xfe", "utf-16"),
+)
+_OTHERS: Final = (
+    (b"PK\x03\x04", "a ZIP archive, or a Word or Excel file"),
+    (b"%PDF", "a PDF"),
+    (b"{\\rtf", "an RTF file of a word processor"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Word or Excel file"),
+)
+_SAVE_AS: Final = "save it as UTF-8 text"
+
+
+class FileError(Exception):
+    """A file cannot be read, or is not what it has to be; names the file and says what was seen."""
+
+
+def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
+    """The content of a file, or of a pipe that somebody writes into.
+
+    Args:
+        path: the file.
+        most: the bytes that it may have.
+
+    Raises:
+        FileError: it is not there, no file, not to be read by this user, or too large.
+    """
+    try:
+        # A pipe that nobody writes into must not hang: it opens at once, and is empty.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            os.set_blocking(descriptor, True)
+            content = file.read(most + 1)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the name
+        raise FileError(f"cannot read {str(path)!r}: no file can be called that") from error
+    if stat.S_ISFIFO(mode) and not content:
+        raise FileError(f"cannot read {path}: it is a pipe, and nobody writes into it")
+    if len(content) > most:
+        raise FileError(f"{path} is larger than {_size(most)}; check that it is the file you meant")
+    return content
+
+
+def read_text(path: Path, *, most: int = BYTES_MAX) -> str:
+    """The text of a file; lines end with a newline alone.
+
+    Raises:
+        FileError: as `read_bytes`, and where it is no text.
+    """
+    return decoded(read_bytes(path, most=most), source=str(path))
+
+
+def decoded(content: bytes, *, source: str) -> str:
+    """The text that a file's bytes are; lines end with a newline alone.
+
+    Args:
+        content: all of it.
+        source: what the file is called, for complaints.
+
+    Raises:
+        FileError: it is no text, or in an encoding that nothing in it names; says on which line what was seen.
+    """
+    for start, what in _OTHERS:
+        if content.startswith(start):
+            raise FileError(f"{source}: this is {what}, not text; {_SAVE_AS}")
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise FileError(_not_text(content, encoding, error, source)) from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        seen = "UTF-16 without a byte order mark?" if content[:64].count(0) > len(content[:64]) // 4 else "no text?"
+        raise FileError(f"{source}:{line}: has a NUL character ({seen}); {_SAVE_AS}")
+    return text
+
+
+def write_text(path: Path, text: str, *, readers: Readers = Readers.OWNER) -> None:
+    """Write a file for programs, whole or not at all, over what was there.
+
+    Raises:
+        FileError: it cannot be written; what was there is there still.
+    """
+    try:
+        write_file(path, text.encode("utf-8", "backslashreplace"), readers=readers)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _not_text(content: bytes, encoding: str, error: UnicodeDecodeError, source: str) -> str:
+    if encoding != "utf-8":
+        name = encoding.removesuffix("-sig").upper()
+        return f"{source}: begins with the byte order mark of {name}, and is not {name}: {error.reason}; {_SAVE_AS}"
+    before = content[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
+    byte = content[error.start : error.start + 1]
+    meant = byte.decode("cp1252", "replace")
+    guess = f": {meant!r} in Latin-1 or Windows-1252" if meant.isprintable() and meant != "\ufffd" else ""
+    return f"{source}:{line}: not UTF-8 text (byte 0x{byte.hex()}) in column {column}{guess}; save the file as UTF-8"
+
+
+def _size(count: int) -> str:
+    return f"{count // 1024**2} MiB" if count >= 1024**2 else f"{count:,} bytes"

@@ -1,0 +1,205 @@
+"""Signed documents: how they are signed, verified, and written as files.
+
+Decides: whether a document is genuine. The signature is checked before the payload is read, and the kind is part of
+what is signed, so that no document passes for one of another kind. Pure: bytes and keys come in as arguments. Leaves
+to others: whose key it is and whether it is trusted, and what the payload means to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final, TypeAlias, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
+from licensemaster.files.texts import FileError, decoded
+from licensemaster.signing.signatures import has_signed
+from licensemaster.v1 import document_pb2
+from licensemaster.values.bounded import Limits, OverLimitError, check_json
+
+PAYLOAD_BYTES_MAX: Final = 1_048_576
+_SMALL_PAYLOAD_BYTES_MAX: Final = 16_384
+ELEMENTS_MAX: Final = 20_000
+"""Fields and licenses of a payload: an empty license takes two bytes, and fifty times as many once it is read."""
+_FILE: Final = Limits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
+_SOFT_BREAK: Final = re.compile(r"=\n(?=[^\s\"=])")
+_QUOTED: Final = re.compile(r"=22|=7B|=0A")
+_ENTITY: Final = re.compile(r"&quot;|&#34;")
+_TYPOGRAPHIC: Final = re.compile("[\u201c-\u201f\u00ab\u00bb]")
+_REPLY: Final = re.compile(r"^[^\S\n]*+>", re.MULTILINE)  # looks at each character once
+Payload = TypeVar("Payload", bound=Message)
+Kind: TypeAlias = document_pb2.DocumentKind.ValueType
+
+
+class DocumentError(Exception):
+    """A document that must not be relied on; `reason` is a word for programs, the text says why."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def key_id_of(public_key: bytes) -> str:
+    """Return the name of a public key: the first 16 hex digits of its SHA-256."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+def public_key_of(private_key: Ed25519PrivateKey) -> bytes:
+    """Return the public half of a key, raw 32 bytes."""
+    return private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def signed_bytes(kind: Kind, payload: bytes) -> bytes:
+    """Return the bytes that the signature of a document is over."""
+    return b"license-master " + document_pb2.DocumentKind.Name(kind).encode() + b"\0" + payload
+
+
+def sign(kind: Kind, payload: Message, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
+    """Sign a document that says `payload`."""
+    return sealed(kind, payload.SerializeToString(deterministic=True), private_key)
+
+
+def sealed(kind: Kind, payload: bytes, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
+    """Sign a document over exactly these bytes."""
+    return document_pb2.SignedDocument(
+        kind=kind,
+        payload=payload,
+        signature=private_key.sign(signed_bytes(kind, payload)),
+        key_id=key_id_of(public_key_of(private_key)),
+    )
+
+
+def verified(
+    document: document_pb2.SignedDocument, *, kind: Kind, public_key: bytes, payload: type[Payload]
+) -> Payload:
+    """Return what a document says, if it is genuine.
+
+    Raises:
+        DocumentError: WRONG_KIND, BAD_SIGNATURE or UNREADABLE.
+    """
+    check_kind(document, kind)
+    if not has_signed(public_key, signed_bytes(kind, document.payload), document.signature):
+        raise DocumentError(
+            "BAD_SIGNATURE",
+            f"the signature is not that of key {key_id_of(public_key)}: the document is forged or altered",
+        )
+    return read_payload(document, payload)
+
+
+def check_kind(document: document_pb2.SignedDocument, kind: Kind) -> None:
+    """Check that a document claims to be of a kind, before anything else is done with it.
+
+    Raises:
+        DocumentError: WRONG_KIND.
+    """
+    if document.kind != kind:
+        raise DocumentError("WRONG_KIND", f"this is {_words(document.kind)}, not {_words(kind)}")
+
+
+def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) -> Payload:
+    """Return what a document says, genuine or not.
+
+    Raises:
+        DocumentError: UNREADABLE.
+    """
+    most = PAYLOAD_BYTES_MAX if payload is document_pb2.LicenseFile else _SMALL_PAYLOAD_BYTES_MAX
+    if len(document.payload) > most:
+        raise DocumentError("UNREADABLE", f"the payload is longer than {most:,} bytes")
+    if _has_more_elements(document.payload, ELEMENTS_MAX):
+        raise DocumentError("UNREADABLE", f"the payload has more than {ELEMENTS_MAX:,} elements")
+    try:
+        return payload.FromString(document.payload)
+    except DecodeError as failure:
+        raise DocumentError("UNREADABLE", "the payload cannot be read") from failure
+
+
+def to_text(document: document_pb2.SignedDocument) -> str:
+    """Write a document as the text of a file."""
+    return json_format.MessageToJson(document) + "\n"
+
+
+def from_text(text: str | bytes) -> document_pb2.SignedDocument:
+    """Read a document from a file's text: in any encoding with a byte order mark, or wrapped by a mail program.
+
+    Raises:
+        DocumentError: UNREADABLE.
+    """
+    if len(text) > _FILE.size:
+        raise DocumentError("UNREADABLE", f"the file is longer than {_FILE.size:,} bytes")
+    try:
+        plain = text if isinstance(text, str) else decoded(text, source="the file")
+        if damage := _mail_damage(plain):
+            raise DocumentError("UNREADABLE", f"a mail program has damaged it ({damage}); ask for it as an attachment")
+        # No value of a document has white space, and it is not signed: a mail program may have broken it anywhere.
+        joined = "".join(plain.removeprefix("\ufeff").split())
+        check_json(joined, _FILE)
+        return json_format.Parse(joined, document_pb2.SignedDocument())
+    except (FileError, OverLimitError, json_format.ParseError) as failure:
+        raise DocumentError("UNREADABLE", f"this is no signed document: {failure}") from failure
+
+
+def _has_more_elements(payload: bytes, most: int) -> bool:
+    """Tell whether a serialized message has more fields than that, each element of a list counted as one.
+
+    What follows where it cannot be read is not counted: its parser gets no further either.
+    """
+    at, count = 0, 0
+    while at < len(payload) and count <= most:
+        tag, at = _varint(payload, at)
+        count += 1
+        match tag & 7:
+            case 0:
+                _, at = _varint(payload, at)
+            case 1:
+                at += 8
+            case 2:
+                length, at = _varint(payload, at)
+                at += length
+            case 5:
+                at += 4
+            case 3 | 4:  # a group begins or ends: what is in it counts too
+                pass
+            case _:
+                break
+    return count > most
+
+
+def _varint(payload: bytes, at: int) -> tuple[int, int]:
+    """Read a number of up to ten bytes; return it and where it ends."""
+    number = 0
+    for shift in range(0, 70, 7):
+        if at >= len(payload):
+            break
+        byte = payload[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return number, at
+
+
+def _mail_damage(text: str) -> str:
+    """Say what a mail program has changed in the text of a document; empty where nothing is seen."""
+    for sign, what in (
+        (_SOFT_BREAK, "quoted-printable: lines end with '='"),
+        (_QUOTED, "quoted-printable: '=22' stands for a quotation mark"),
+        (_ENTITY, "HTML: '&quot;' stands for a quotation mark"),
+        (_TYPOGRAPHIC, "typographic quotation marks"),
+        (_REPLY, "lines begin with '>' as in a reply"),
+    ):
+        if sign.search(text):
+            return what
+    return ""
+
+
+def _words(kind: int) -> str:
+    try:
+        name = document_pb2.DocumentKind.Name(kind)  # type: ignore[arg-type]
+    except ValueError:
+        return f"a document of the unknown kind {kind}"
+    words = name.removeprefix("DOCUMENT_KIND_").replace("_", " ").lower()
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

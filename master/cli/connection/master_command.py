@@ -1,0 +1,82 @@
+"""Commands that ask a master take the way to it behind their name as well as before it.
+
+`license-master --server lm:7600 --tls-ca ca.crt status` and `license-master status --server lm:7600 --tls-ca ca.crt`
+are the same. What stands behind the name counts more, then what stands before it, then a profile that is named, then
+the environment, then the default profile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from licensemaster.values import bare
+from master.cli.connection.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
+
+_WAY = typer.Typer(add_completion=False)
+
+
+@_WAY.command()
+def _way(
+    profile: ProfileOption = None,
+    tls_ca: TlsCaOption = None,
+    tls_certificate: TlsCertificateOption = None,
+    tls_key: TlsKeyOption = None,
+) -> None:
+    """Declares the options that every command which asks a master gets."""
+
+
+def _with_way(params: list[Any] | None) -> list[Any]:
+    """The parameters of a command; if it has a `--server`, with the profile and the certificate too."""
+    declared = list(params or [])
+    if any(param.name == "server" for param in declared):
+        way = get_command(_WAY).params
+        for param in way:
+            param.expose_value = False
+        declared += way
+    return declared
+
+
+class MasterCommand(TyperCommand):
+    """A command that takes the whole way to a master if it takes a part."""
+
+    def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, params=_with_way(params), **options)
+
+
+class MasterGroup(TyperGroup):
+    """The same for a group that does something without one of its commands."""
+
+    def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, params=_with_way(params), **options)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; no value keeps the white space that it was pasted, or kept as a variable, with."""
+        rest = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            source = ctx.get_parameter_source(name)
+            from_variable = source is not None and source.name == "ENVIRONMENT"
+            ctx.params[name] = _as_meant(value, from_variable=from_variable)
+        return rest
+
+
+def _as_meant(value: Any, *, from_variable: bool) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_as_meant(one, from_variable=from_variable) for one in value)
+    if isinstance(value, Path) and from_variable:  # on a command line a shell has said where a name ends
+        return Path(bare(str(value)))
+    return bare(value) if type(value) is str else value
+
+
+def give_every_command_its_way(app: typer.Typer) -> None:
+    """Make all commands and groups below `app` such ones."""
+    for command in app.registered_commands:
+        command.cls = MasterCommand
+    for group in app.registered_groups:
+        group.cls = MasterGroup
+        if group.typer_instance is not None:
+            give_every_command_its_way(group.typer_instance)

@@ -1,0 +1,160 @@
+"""Options that several commands share, so that each has one name, one default and one sentence of help."""
+
+from contextlib import nullcontext, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from licensemaster.values import BadValueError, address, bare, resource, setting
+from master.cli.connection.completion import (
+    Completer,
+    complete_device,
+    complete_license,
+    complete_pbx,
+    complete_project,
+    complete_site,
+    complete_type,
+)
+from master.cli.connection.profiles import read_profiles
+from master.cli.output.failure import CommandFailed
+from master.variables import PREFIX, PROFILE, PROJECT, SERVER
+
+DEFAULT_SERVER = "127.0.0.1:7600"
+
+
+def _address(value: str) -> str:
+    try:
+        return str(address(setting(value)))
+    except BadValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """What a command shows a master, and whom it believes: files in PEM, all three or none for plain text."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptions())  # noqa: B039  # frozen
+"""What counts for the command that runs; all that speak to a master ask for it."""
+
+
+def typed_way(context: typer.Context) -> dict[str, Any]:
+    """What the command line says of the way to a master, by the option's name, before the command or behind it."""
+    typed: dict[str, Any] = context.find_root().meta.setdefault(__name__, {})
+    return typed
+
+
+def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """What counts for an option of the way to a master; `master_command` says in which order."""
+    name, typed = str(param.name), typed_way(context)
+    source = context.get_parameter_source(name)
+    came_from = source.name if source is not None else "DEFAULT"
+    if came_from == "COMMANDLINE":
+        typed[name] = value
+    if context.parent is None:  # before the command: what counts is asked for by the command itself
+        return value
+    if name in typed:
+        value = typed[name]
+    elif name != "profile" and ("profile" in typed or came_from == "DEFAULT"):
+        with suppress(CommandFailed) if context.resilient_parsing else nullcontext():  # Tab raises nothing
+            profiles = read_profiles()
+            chosen = bare(typed.get("profile") or context.params.get("profile") or profiles.default)
+            value = (getattr(profiles.named(chosen), name) if chosen else "") or value
+    if name == "server" and not context.resilient_parsing:
+        return _address(value)
+    if name == "project" and value is not None:
+        return resource(setting(value)) or None
+    if name.startswith("tls_"):
+        path = Path(named) if value and (named := setting(str(value))) else None
+        tls_options.set(replace(tls_options.get(), **{name.removeprefix("tls_"): path}))
+    return value
+
+
+_WAY_PANEL = "Which master, and as whom (the same before the command)"
+
+
+def _tls_file(name: str, helps: str) -> Any:
+    return typer.Option(
+        f"--tls-{name}",
+        envvar=f"{PREFIX}TLS_{name.upper()}_FILE",  # the settings of a master: its probes show its own
+        metavar="FILE",
+        help=helps,
+        show_default=False,
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
+    )
+
+
+TlsCaOption = Annotated[Path | None, _tls_file("ca", "The authority that signed the master's certificate.")]
+TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The certificate to show; all three or none.")]
+TlsKeyOption = Annotated[Path | None, _tls_file("key", "Its key.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        envvar=PROFILE,
+        metavar="NAME",
+        help="What `profile set` kept under that name.",
+        show_default=False,
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
+        is_eager=True,
+    ),
+]
+ServerOption = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        envvar=SERVER,
+        metavar="HOST:PORT",
+        help="The master to ask.",
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
+    ),
+]
+ProjectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--project",
+        envvar=PROJECT,
+        metavar="NAME",
+        help="Default: the only one that the master has.",
+        rich_help_panel=_WAY_PANEL,
+        callback=_chosen,
+        autocompletion=complete_project,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most this many rows; 0 for all.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
+NeededReasonOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def _name(metavar: str, helps: str, completer: Completer) -> Any:
+    return typer.Argument(metavar=metavar, help=helps, show_default=False, autocompletion=completer)
+
+
+def _only(option: str, metavar: str, helps: str, completer: Completer) -> Any:
+    return typer.Option(option, metavar=metavar, help=helps, show_default=False, autocompletion=completer)
+
+
+LicensesArgument = Annotated[list[str], _name("LICENSE...", "Ids, as `license list` shows them.", complete_license)]
+DeviceArgument = Annotated[str, _name("DEVICE", "The device's name.", complete_device)]
+PbxArgument = Annotated[str, _name("PBX", "The PBX's name.", complete_pbx)]
+TypeArgument = Annotated[str, _name("TYPE", '"port", "PBX-Port" or any other spelling.', complete_type)]
+ToDeviceOption = Annotated[str, _only("--to", "DEVICE", "The device's name.", complete_device)]
+OfDeviceOption = Annotated[str, _only("--device", "NAME", "Only on this device.", complete_device)]
+OfPbxOption = Annotated[str, _only("--pbx", "NAME", "Only of this PBX.", complete_pbx)]
+OfSiteOption = Annotated[str, _only("--site", "NAME", "Only of this site.", complete_site)]
+OfTypeOption = Annotated[str, _only("--type", "TYPE", "Only of this license type.", complete_type)]
+OfLicenseOption = Annotated[str, _only("--license", "ID", "Only what names this license.", complete_license)]

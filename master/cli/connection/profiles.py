@@ -1,0 +1,101 @@
+"""Profiles: a master, a project and a certificate under one name, in a file of the person's own.
+
+    default = "acme"
+
+    [acme]
+    server = "lm.acme.example:7600"
+    project = "acme"
+    tls_ca = "/home/anna/acme/ca.crt"
+    tls_certificate = "/home/anna/acme/anna.crt"
+    tls_key = "/home/anna/acme/anna.key"
+
+The file names keys and certificates, and holds none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
+
+from licensemaster.files.texts import read_text, write_text
+from licensemaster.values import setting
+from master.cli.output.failure import CommandFailed
+from master.domain.catalog.similar import closest
+from master.variables import PROFILES
+
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a command takes where the command line names nothing else; empty for what it does not say."""
+
+    server: str = ""
+    project: str = ""
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All profiles of the file, and which one counts where none is named."""
+
+    by_name: Mapping[str, Profile]
+    default: str = ""
+
+    def named(self, name: str) -> Profile:
+        """One of them.
+
+        Raises:
+            CommandFailed: there is none of that name.
+        """
+        if name not in self.by_name:
+            raise CommandFailed(
+                f"{profiles_file()} has no profile {name!r}{closest(name, self.by_name)}",
+                remedy="`license-master profile list` shows what there is; `license-master profile set NAME` makes one",
+            )
+        return self.by_name[name]
+
+
+def profiles_file() -> Path:
+    """Where profiles are kept: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings."""
+    return Path(setting(os.environ.get(PROFILES, "")) or Path(typer.get_app_dir("license-master"), "profiles.toml"))
+
+
+def read_profiles() -> Profiles:
+    """The profiles that there are; none where there is no file.
+
+    Raises:
+        CommandFailed: the file is wrong; names the line and the key.
+    """
+    file = profiles_file()
+    if not file.exists():
+        return Profiles({})
+    from master.domain.catalog.toml_reader import TomlReader
+
+    reader = TomlReader(read_text(file), file=str(file), failure=CommandFailed)
+    tables = {name: reader.table(reader.document, (name,)) for name in reader.document if name != _DEFAULT}
+    profiles = Profiles(
+        {name: reader.record(Profile, table, (name,)) for name, table in tables.items()},
+        default=reader.string(reader.document, (_DEFAULT,), ""),
+    )
+    if profiles.default:
+        profiles.named(profiles.default)
+    return profiles
+
+
+def write_profiles(profiles: Profiles) -> None:
+    """Put them in place of those that there were, whole or not at all."""
+    file = profiles_file()
+    lines = [f"{_DEFAULT} = {json.dumps(profiles.default)}\n"] if profiles.default else []
+    for name, profile in sorted(profiles.by_name.items()):
+        said = [f"{key} = {json.dumps(value)}\n" for key, value in asdict(profile).items() if value]
+        lines += [f"\n[{json.dumps(name)}]\n", *said]
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_text(file, "".join(lines).lstrip("\n"))

@@ -1,0 +1,176 @@
+"""What a failed call means for the operator: one message, the particulars, one remedy.
+
+The API names things by path; people read "PBX berlin" and "HOLDER". Programs (`--json`) get both as the API has them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from licensemaster.tls.failure import Side, TlsFailureKind, tls_failure
+from master.cli.output.failure import CommandFailed
+
+_REMEDIES = {
+    grpc.StatusCode.NOT_FOUND: "`license-master project list` and `license-master leases` show what there is",
+    grpc.StatusCode.PERMISSION_DENIED: "ask whoever runs the authority for a certificate that may do this",
+    grpc.StatusCode.UNAUTHENTICATED: "ask whoever runs the authority for a new certificate",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "wait a moment and run the command again",
+    grpc.StatusCode.UNIMPLEMENTED: "check --server, and that the master is of the same version as this command",
+    grpc.StatusCode.INTERNAL: "look into the master's log; nothing was changed unless it says so",
+    grpc.StatusCode.UNKNOWN: "check that --server names the master's API port and not another one",
+}
+_DOCUMENT_REMEDIES = {
+    "DOCUMENT_UNKNOWN_KEY": "compare the key with its owner's; `license-master vendor trust KEY` trusts it",
+    "DOCUMENT_BAD_SIGNATURE": "get the original again; `license-master vendor show FILE` shows what this one says",
+    "DOCUMENT_KEY_DISTRUSTED": "ask the vendor for a file signed with its present key",
+    "DOCUMENT_KEY_RETIRED": "ask the vendor for a file signed with its present key",
+    "DOCUMENT_TOKEN_INVALID": "`license-master device token DEVICE` makes a new one",
+}
+"""A document is refused whoever hands it in; docs/moves.md has the whole list."""
+_TLS_REMEDIES = {
+    TlsFailureKind.TLS_WANTED: "name your certificate, its key and the authority: as options, as LICENSE_MASTER_TLS_*, "
+    "or in a profile",
+    TlsFailureKind.PLAIN_TEXT: "leave out --tls-* and unset LICENSE_MASTER_TLS_*, or name another master with --server",
+    TlsFailureKind.NAME: "name the master by one of those with --server, or issue it a certificate that has this one: "
+    "`license-master pki issue server NAME...`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field that the master refuses."""
+
+    field: str
+    description: str
+
+
+class RpcFailure(CommandFailed):
+    """A call that the master, or the way to it, answered with an error."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        reason: str = "",
+        violations: tuple[Violation, ...] = (),
+        lines: list[str] | None = None,
+        remedy: str = "",
+    ) -> None:
+        shown = [f"{v.field}: {v.description}" for v in violations if v.description not in message] + (lines or [])
+        once = [_in_words(line) for line in shown if line not in message]
+        super().__init__(_in_words(message), lines=once, remedy=remedy)
+        self.api_message = message
+        self.code = code
+        self.reason = reason
+        self.violations = violations
+
+    def json_object(self) -> Mapping[str, object]:
+        """Also which status and reason the API gave, and which fields of the request it refuses."""
+        return {
+            **super().json_object(),
+            "message": self.api_message,
+            "code": self.code.name,
+            "reason": self.reason,
+            "fields": [asdict(violation) for violation in self.violations],
+        }
+
+
+_RESOURCE = re.compile(r"projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
+_PROJECT = re.compile(r"projects/([^/\s'\",;]+)(?![\w/])")
+_FIELD = re.compile(r"^(?:[a-z_]+\[\d+\]\.|[a-z_]+\.)+([a-z_]+): ")
+_NAMES = {"pbx": "PBX"}
+
+
+def _in_words(sentence: str) -> str:
+    """A sentence of the API as people say it: no paths of resources, no paths of fields in front."""
+    named = _RESOURCE.sub(lambda found: f"{_NAMES.get(found[1], found[1])} {found[2]}", sentence)
+    return _FIELD.sub(r"\1: ", _PROJECT.sub(r"project \1", named))
+
+
+def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
+    """Puts an error of a call to `server` into words; `side` is what was shown to it."""
+    if not isinstance(error, grpc.Call):
+        return RpcFailure(str(error), code=grpc.StatusCode.UNKNOWN)
+    status = _status(error)
+    if status is None or not status.details:
+        lost = _unreachable(error, server, side)
+        if lost is not None:
+            return lost
+    details = _Details.of(status)
+    lines = [f"{key}: {value}" for key, value in sorted(details.info.metadata.items()) if key != "remedy"]
+    lines += [f"{violation.subject}: {violation.description}" for violation in details.quota.violations]
+    if details.info.reason:
+        lines.insert(0, f"reason: {details.info.reason}")
+    message = error.details() or error.code().name
+    usual = "" if "`license-master " in message else _usual_remedy(error.code(), details.info.reason)
+    remedy = details.info.metadata.get("remedy") or usual
+    if details.retry.HasField("retry_delay"):
+        remedy = f"again in {details.retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master is busy"
+    return RpcFailure(
+        message,
+        code=error.code(),
+        reason=details.info.reason,
+        violations=tuple(Violation(v.field, v.description) for v in details.bad_request.field_violations),
+        lines=lines,
+        remedy=remedy,
+    )
+
+
+def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
+    """What helps where the master did not say."""
+    if reason == "UNKNOWN_NAME":  # it says what there is
+        return ""
+    if reason.startswith("DOCUMENT_"):
+        return _DOCUMENT_REMEDIES.get(reason, "")
+    return _REMEDIES.get(code, "")
+
+
+def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None:
+    start = "start one with `license-master serve`, or name another with --server"
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return RpcFailure(f"the master at {server} did not answer in time", code=error.code(), remedy=start)
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return None
+    said = error.details() or ""
+    if found := tls_failure(said, address=server, side=side):
+        message = f"no connection to the master at {server}: {found.message}"
+        return RpcFailure(message, code=error.code(), remedy=_TLS_REMEDIES.get(found.kind, found.remedy))
+    lines = [said] if said else []
+    if not side.is_secured:
+        lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
+    return RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
+
+
+def _status(error: grpc.Call) -> status_pb2.Status | None:
+    try:
+        status: status_pb2.Status | None = rpc_status.from_call(error)
+    except ValueError:  # details that contradict the status: what is left is the status
+        return None
+    return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Details:
+    info: error_details_pb2.ErrorInfo
+    bad_request: error_details_pb2.BadRequest
+    retry: error_details_pb2.RetryInfo
+    quota: error_details_pb2.QuotaFailure
+
+    @classmethod
+    def of(cls, status: status_pb2.Status | None) -> "_Details":
+        found = cls(
+            error_details_pb2.ErrorInfo(),
+            error_details_pb2.BadRequest(),
+            error_details_pb2.RetryInfo(),
+            error_details_pb2.QuotaFailure(),
+        )
+        for packed in status.details if status is not None else ():
+            for message in (found.info, found.bad_request, found.retry, found.quota):
+                if packed.Is(message.DESCRIPTOR):
+                    packed.Unpack(message)
+        return found

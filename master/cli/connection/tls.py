@@ -1,0 +1,46 @@
+"""TLS between a command and a master: what is shown, checked before it is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from master.cli.connection.options import tls_options
+from master.cli.output.failure import CommandFailed
+
+if TYPE_CHECKING:
+    from licensemaster.tls.pem import Pair
+
+
+def pair_to_show() -> Pair | None:
+    """What the command line says to show; None for plain text.
+
+    Raises:
+        CommandFailed: one of the three is missing, cannot be read, or does not fit the others; names it.
+    """
+    given = tls_options.get()
+    named = {"--tls-ca": given.ca, "--tls-key": given.key, "--tls-certificate": given.certificate}
+    if not any(named.values()):
+        return None
+    if missing := [name for name, path in named.items() if path is None]:
+        raise CommandFailed(
+            f"{', '.join(missing)}: not given", remedy="name all three, or none to a master that serves plain text"
+        )
+    from licensemaster.tls import handshake
+    from licensemaster.tls.pem import CertificateFilesError, NamedFile, read_pair
+    from licensemaster.values.moments import minute_text
+
+    ca, key, certificate = (NamedFile(name, path) for name, path in named.items() if path is not None)
+    try:
+        pair, now = read_pair(certificate, key, ca), time.time()
+        if pair.ends_at <= now:
+            ended = f"ended {minute_text(pair.ends_at)}, and here it is {minute_text(now)}"
+            raise certificate.wrong(f"{ended}; ask whoever runs the authority for a new one, or set the clock")
+        if pair.begins_at > now:
+            begins = f"begins {minute_text(pair.begins_at)}, and here it is {minute_text(now)}"
+            raise certificate.wrong(f"{begins}; set the clock, or wait")
+        if problem := handshake.calls(pair):
+            raise certificate.wrong(f"{problem}; ask whoever runs the authority for another one")
+    except CertificateFilesError as error:
+        raise CommandFailed(str(error)) from error
+    return pair

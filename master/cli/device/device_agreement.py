@@ -1,0 +1,112 @@
+"""`license-master device` over time: delivered, upgraded through the gate, features and exceptions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from licensemaster.v1 import agreement_order_pb2 as orders
+from licensemaster.v1 import agreement_pb2
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import DEFAULT_SERVER, DeviceArgument, JsonOption, ProjectOption, ServerOption
+from master.cli.operator.agreements.agreement_views import DayOption, end_check
+from master.cli.operator.agreements.ordering import placing
+from master.cli.output.failure import CommandFailed
+
+PANEL = "Warranty, maintenance, releases"
+
+ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 7.4.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands, in the group of devices."""
+    placing(app, "register", rich_help_panel=PANEL)(register)
+    placing(app, "correct", rich_help_panel=PANEL)(correct)
+    placing(app, "install", rich_help_panel=PANEL)(install)
+    placing(app, "allow", rich_help_panel=PANEL)(allow)
+    placing(app, "feature", rich_help_panel=PANEL)(feature)
+    app.command("check-upgrade", rich_help_panel=PANEL)(check_upgrade)
+
+
+def register(
+    connection: Connection,
+    project: str,
+    device: DeviceArgument,
+    product: Annotated[str, typer.Option("--product", metavar="NAME", help="Of the catalog.", show_default=False)],
+    delivered: Annotated[
+        str, typer.Option("--delivered", metavar="DAY", help="The day of its purchase.", show_default=False)
+    ],
+    serial: Annotated[
+        str,
+        typer.Option("--serial", metavar="TEXT", help="Its serial number: the device, whatever its name."),
+    ] = "",
+    release: Annotated[str, typer.Option("--release", metavar="RELEASE", help="What it runs.")] = "",
+    shipped: Annotated[
+        str, typer.Option("--shipped", metavar="DAY", help="The day it shipped, where that is another one.")
+    ] = "",
+) -> orders.RegisterDevice:
+    """A device was delivered: its warranty, and what came along, begins."""
+    return orders.RegisterDevice(
+        device=device, product=product, delivered_on=delivered, serial=serial, release=release, shipped_on=shipped
+    )
+
+
+def correct(
+    connection: Connection,
+    project: str,
+    device: DeviceArgument,
+    delivered: Annotated[str, typer.Option("--delivered", metavar="DAY", help="The day of its purchase.")] = "",
+    shipped: Annotated[str, typer.Option("--shipped", metavar="DAY", help="The day it shipped.")] = "",
+    serial: Annotated[str, typer.Option("--serial", metavar="TEXT", help="Its serial number.")] = "",
+) -> orders.CorrectDevice:
+    """Put a registration right (needs --reason); what is counted from its days moves along. Try --dry-run first."""
+    return orders.CorrectDevice(device=device, delivered_on=delivered, shipped_on=shipped, serial=serial)
+
+
+def install(
+    connection: Connection, project: str, device: DeviceArgument, release: ReleaseArgument
+) -> orders.InstallRelease:
+    """A device has installed a release; refused where the gate refuses."""
+    return orders.InstallRelease(device=device, release=release)
+
+
+def allow(connection: Connection, project: str, device: DeviceArgument, release: ReleaseArgument) -> orders.AllowBuild:
+    """The vendor lets one build through."""
+    return orders.AllowBuild(device=device, release=release)
+
+
+def feature(
+    connection: Connection,
+    project: str,
+    device: DeviceArgument,
+    name: Annotated[str, typer.Argument(metavar="FEATURE", help="A license type.", show_default=False)],
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="The feature key.", show_default=False)],
+) -> orders.AddFeature:
+    """Turn an optional feature on with its key."""
+    return orders.AddFeature(device=device, feature=name, key=key)
+
+
+def check_upgrade(
+    device: DeviceArgument,
+    release: ReleaseArgument,
+    start: Annotated[str, typer.Option("--from", metavar="RELEASE", help="What it runs; default: as recorded.")] = "",
+    day: DayOption = "",
+    phones: Annotated[bool, typer.Option("--phones", help="The firmware of its phones, not its own software.")] = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Ask whether a device may install a release. Exits with 1 where it may not; shows the path that works."""
+    if phones and (start or day):
+        raise CommandFailed(
+            "the firmware of phones goes by what their server runs, whatever the day",
+            remedy="leave --from and --day out",
+        )
+    with Connection(server) as connection:
+        name = f"{connection.project_name(project)}/devices/{device}"
+        request = agreement_pb2.CheckUpgradeRequest(
+            server=name, to_release=release, from_release=start, day=day, phone_firmware=phones
+        )
+        answer = connection.call(connection.agreements.CheckUpgrade, request)
+    end_check(answer, as_json=as_json)

@@ -1,0 +1,352 @@
+"""`license-master agreement`, the questions: how things stand, what ends, what may run, the ledger, a calendar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from licensemaster.v1 import agreement_order_pb2, agreement_pb2
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
+from master.cli.operator.agreements.ordering import all_agreements, print_refusal, subject_text, subjects
+from master.cli.output.enum_names import in_words
+from master.cli.output.failure import CommandFailed
+from master.cli.output.paging import read_pages
+from master.cli.output.rendering import (
+    add_row,
+    moment,
+    print_json,
+    stderr_console,
+    stdout_console,
+    table,
+    visible,
+    write_out,
+)
+
+QUESTION_PANEL = "Ask"
+_DAYS = "Days are those of the project's time zone; what ends on a day is over when that day begins."
+
+DayOption = Annotated[str, typer.Option("--day", metavar="DAY", help="On this day, such as 2026-03-01; else today.")]
+AsOfOption = Annotated[
+    str, typer.Option("--as-of", metavar="TIME", help="By what was known then: 2026-03-01 or 2026-03-01T12:00:00Z.")
+]
+DaysOption = Annotated[int, typer.Option("--days", metavar="N", min=1, max=36_600, help="So many days.")]
+
+
+def add_to(app: typer.Typer, credits_app: typer.Typer) -> None:
+    """The commands, in the groups of agreements and credits."""
+    for name, command in (
+        ("list", list_agreements),
+        ("endings", list_endings),
+        ("rights", rights),
+        ("ledger", ledger),
+        ("calendar", calendar),
+        ("may-run", may_run),
+    ):
+        app.command(name, rich_help_panel=QUESTION_PANEL)(command)
+    credits_app.command("show")(show_credits)
+
+
+def list_agreements(
+    day: DayOption = "",
+    as_of: AsOfOption = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show what everything has: agreements, maintenance, trials, what ends when; and orders that await payment."""
+    with Connection(server) as connection:
+        request = agreement_pb2.ListAgreementsRequest(
+            project=connection.project_name(project), day=day, as_of=_as_of(as_of)
+        )
+        answer = all_agreements(connection, request)
+    if as_json:
+        print_json(answer)
+        return
+    shown = table("For", "What", "Policy", "State", "Until", "Then", "", note=_DAYS)
+    for one in answer.agreements:
+        first = True
+        for cover in one.covers or [agreement_pb2.AgreementCover()]:
+            about = subject_text(one.subject) if first else ""
+            add_row(shown, about, _what(one) if first else "", *_cover_cells(cover), _more(one) if first else "")
+            first = False
+    stdout_console().print(shown if answer.agreements else "the project has nothing that an agreement could be about")
+    for awaited in answer.awaited:
+        text = f"order {awaited.order} of {awaited.day} awaits its payment: {awaited.reason}"
+        stdout_console().print(visible(text, "yellow"))
+
+
+def list_endings(
+    day: DayOption = "",
+    days: DaysOption = 90,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show what ends in the next days, what stops working then, and what goes on."""
+    with Connection(server) as connection:
+        answer = _endings(connection, connection.project_name(project), day, days)
+    if as_json:
+        print_json(answer)
+        return
+    shown = table("Ends", "In days", "For", "What", "Stops", "Goes on", "Renew by", numbers=["In days"], note=_DAYS)
+    for one in answer.endings:
+        style = "bold red" if one.stops else "yellow" if one.reminder_due else ""
+        by = "renews itself" if one.renews_itself else " or ".join(one.renew_by)
+        by = f"order {one.awaited_order} awaits its payment" if one.awaited_order else by
+        ends = visible(one.day, style)
+        add_row(shown, ends, one.days_left, subject_text(one.subject), one.title, one.what_stops, one.what_goes_on, by)
+    nothing = f"nothing ends from {answer.from_day} to {answer.to_day}"
+    stdout_console().print(shown if answer.endings else nothing)
+
+
+def rights(
+    day: DayOption = "",
+    as_of: AsOfOption = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show what the project may run on a day; for a day ahead, if nothing more is ordered."""
+    with Connection(server) as connection:
+        request = agreement_pb2.GetRightsRequest(project=connection.project_name(project), day=day, as_of=_as_of(as_of))
+        answer = connection.call(connection.agreements.GetRights, request)
+        found = list(answer.rights)
+        while answer.next_page_token:
+            request.page_token = answer.next_page_token
+            answer = connection.call(connection.agreements.GetRights, request)
+            found += answer.rights
+        answer = agreement_pb2.GetRightsResponse(rights=found, day=answer.day, balance=answer.balance)
+    if as_json:
+        print_json(answer)
+        return
+    shown = table("For", "What", "State", "In force", "Newest", "Support", "Why", title=f"On {answer.day}")
+    for one in answer.rights:
+        standing = in_words(agreement_pb2.RightStanding.DESCRIPTOR, one.standing)
+        add_row(
+            shown,
+            subject_text(one.subject),
+            one.title,
+            visible(standing, "" if one.standing == agreement_pb2.RIGHT_STANDING_RUNS else "bold red"),
+            _counts(one.counts),
+            one.newest_release,
+            "yes" if one.supported else "no",
+            one.why + (f" ({', '.join(one.rules)})" if one.rules else ""),
+        )
+    stdout_console().print(shown if answer.rights else "nothing")
+
+
+def ledger(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]", help="Only about this.", show_default=False)
+    ] = None,
+    as_of: AsOfOption = "",
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show everything that was ordered or happened, oldest first, and the credits."""
+    if names is not None and len(names) > 1:
+        raise CommandFailed("name one thing, or none for all of it")
+    balance = ""
+    with Connection(server) as connection:
+        project_name = connection.project_name(project)
+        about = subjects(connection, project_name, names)[0] if names else None
+
+        def fetch(size: int, token: str) -> tuple[Sequence[agreement_pb2.AgreementEntry], str]:
+            nonlocal balance
+            request = agreement_pb2.ListEntriesRequest(
+                project=project_name, as_of=_as_of(as_of), subject=about, page_size=size, page_token=token
+            )
+            answer = connection.call(connection.agreements.ListEntries, request)
+            balance = answer.balance
+            return answer.entries, answer.next_page_token
+
+        found = read_pages(fetch, limit)
+    if as_json:
+        print_json(
+            agreement_pb2.ListEntriesResponse(
+                entries=found.rows, next_page_token=found.next_page_token, balance=balance
+            )
+        )
+        return
+    _print_entries(found.rows)
+    if found.next_page_token:
+        stderr_console().print(f"the first {len(found.rows):,}; --limit 0 shows all")
+    stdout_console().print(visible(f"{balance} credits in the balance"))
+
+
+def calendar(
+    day: DayOption = "",
+    days: DaysOption = 1100,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Write everything that ends as a calendar (iCalendar) to standard output, with the reminders."""
+    from master.cli.operator.agreements.calendar import as_icalendar
+
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+        answer = _endings(connection, name, day, days)
+    write_out(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
+
+
+def may_run(
+    license_id: Annotated[str, typer.Argument(metavar="LICENSE", help="Bought as a product.", show_default=False)],
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 3.2.", show_default=False)],
+    day: DayOption = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Ask whether a license may run a release. Exits with 1 where it may not."""
+    with Connection(server) as connection:
+        name = f"{connection.project_name(project)}/licenses/{license_id}"
+        request = agreement_pb2.CheckUpgradeRequest(server=name, to_release=release, day=day)
+        answer = connection.call(connection.agreements.CheckUpgrade, request)
+    end_check(answer, as_json=as_json)
+
+
+def end_check(answer: agreement_pb2.CheckUpgradeResponse, *, as_json: bool) -> None:
+    """Show what the gate says; exit with 1 where it is no."""
+    if as_json:
+        print_json(answer)
+    elif answer.allowed:
+        rules = f" ({', '.join(answer.rules)})" if answer.rules else ""
+        stdout_console().print(visible(f"allowed: {answer.why}{rules}", "green"))
+    else:
+        print_refusal(answer.refused)
+    if not answer.allowed:
+        raise typer.Exit(1)
+
+
+def show_credits(
+    as_of: AsOfOption = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show the credits, and what was added and spent."""
+    found: list[agreement_pb2.AgreementEntry] = []
+    token = ""
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+        while True:
+            request = agreement_pb2.ListEntriesRequest(
+                project=name, as_of=_as_of(as_of), page_size=1000, page_token=token
+            )
+            answer = connection.call(connection.agreements.ListEntries, request)
+            found += [one for one in answer.entries if one.kind.startswith("credits_")]
+            token = answer.next_page_token
+            if not token:
+                break
+    if as_json:
+        print_json(agreement_pb2.ListEntriesResponse(entries=found, balance=answer.balance))
+        return
+    shown = table("No", "Written", "Credits", "What", "Rules", "By", numbers=["No", "Credits"])
+    for one in found:
+        rules = " ".join(one.rules)
+        add_row(shown, one.number, moment(one.record_time), _credits(one), _told(one), rules, one.caller)
+    stdout_console().print(shown if found else "no credits were added or spent")
+    stdout_console().print(visible(f"{answer.balance} credits in the balance", "bold"))
+
+
+def list_seats(
+    day: DayOption = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show contracts, their seats, and who has them."""
+    with Connection(server) as connection:
+        request = agreement_pb2.ListAgreementsRequest(
+            project=connection.project_name(project), day=day, kind=agreement_order_pb2.SUBJECT_KIND_CONTRACT
+        )
+        answer = all_agreements(connection, request)
+    if as_json:
+        print_json(answer)
+        return
+    shown = table("Contract", "User", "Uses")
+    for one in answer.agreements:
+        until = next((cover.end_day for cover in one.covers), "")
+        premier = ", premier support" if one.premier else ""
+        used = f"{len(one.seats)} assigned of {_counts(one.counts)}, until {until}{premier}"
+        add_row(shown, visible(one.subject.id, "bold"), "", used)
+        for seat in one.seats:
+            add_row(shown, "", seat.user, " ".join(seat.uses))
+    stdout_console().print(shown if answer.agreements else "the project has no contract")
+
+
+def _endings(connection: Connection, project: str, day: str, days: int) -> agreement_pb2.ListEndingsResponse:
+    request = agreement_pb2.ListEndingsRequest(project=project, from_day=day, days=days)
+    return connection.call(connection.agreements.ListEndings, request)
+
+
+def _print_entries(entries: Sequence[agreement_pb2.AgreementEntry]) -> None:
+    shown = table("No", "Written", "Day", "For", "What", "Rules", "By", numbers=["No"])
+    for one in entries:
+        about, rules = subject_text(one.subject), " ".join(one.rules)
+        add_row(shown, one.number, moment(one.record_time), one.day, about, _told(one), rules, one.caller)
+    stdout_console().print(shown if entries else "nothing was ordered")
+
+
+def _told(one: agreement_pb2.AgreementEntry) -> str:
+    given = f" ({one.given_reason})" if one.given_reason else ""
+    return f"{one.reason}{given}" + ("; reversed" if one.reversed else "")
+
+
+def _credits(one: agreement_pb2.AgreementEntry) -> str:
+    """What an entry adds to the balance: spending is below zero; nothing once it is reversed."""
+    if one.reversed:
+        return "0"
+    amount = json.loads(one.details)["amount"]
+    return f"-{amount}" if one.kind == "credits_spent" else str(amount)
+
+
+def _what(one: agreement_pb2.Agreement) -> str:
+    return one.title if not one.product else f"{one.title}: {_counts(one.counts)}" if one.counts else one.title
+
+
+def _cover_cells(cover: agreement_pb2.AgreementCover) -> tuple[str, str, str, str]:
+    if not cover.policy:
+        return "none", "", "", ""
+    then = "stops" if cover.stops_at_end else "goes on without"
+    if cover.in_force:
+        return cover.title, "in force", cover.end_day, then
+    return cover.title, "ended" if cover.end_day else "never", cover.end_day, ""
+
+
+def _more(one: agreement_pb2.Agreement) -> str:
+    parts = [
+        f"key {one.keys[-1].key}" if one.keys else "",
+        f"renews by {one.auto_renewal}" if one.auto_renewal else "",
+        f"runs {one.release}" if one.release else "",
+        f"features {' '.join(one.features)}" if one.features else "",
+        f"{len(one.seats)} seats assigned" if one.seats else "",
+        "premier support" if one.premier else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {key}" for key, count in sorted(counts.items()))
+
+
+def _as_of(text: str) -> Timestamp | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandFailed(
+            f"--as-of {text!r} is no time", remedy="write it like 2026-03-01 or 2026-03-01T12:00:00Z"
+        ) from error
+    stamp = Timestamp()
+    stamp.FromDatetime(at.astimezone(UTC))
+    return stamp

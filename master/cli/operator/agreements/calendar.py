@@ -1,0 +1,53 @@
+"""What ends, as a calendar (RFC 5545): one event of a whole day for each end, with its reminders as alarms."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+from icalendar import Alarm, Calendar, Event
+
+from licensemaster.v1 import agreement_pb2
+from master.cli.operator.agreements.ordering import subject_text
+
+
+def as_icalendar(project: str, endings: Iterable[agreement_pb2.Ending], now: datetime) -> str:
+    """The calendar as text. An event keeps its UID as long as its day stays, so that it can be imported again."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//license-master//agreements//EN")
+    calendar.add("version", "2.0")
+    calendar.add("x-wr-calname", f"Agreements of {project}")
+    for one in endings:
+        calendar.add_component(_event(project, one, now))
+    text: str = calendar.to_ical().decode()
+    return text
+
+
+def _event(project: str, one: agreement_pb2.Ending, now: datetime) -> Event:
+    about, day = subject_text(one.subject), date.fromisoformat(one.day)
+    event = Event()
+    name = "\n".join((project, about, one.policy, one.day))
+    event.add("uid", f"{hashlib.sha256(name.encode()).hexdigest()[:32]}@license-master")
+    event.add("dtstamp", now)
+    event.add("dtstart", day)
+    event.add("dtend", day + timedelta(days=1))
+    event.add("summary", f"{one.title} of {about} ends")
+    event.add("description", _description(one))
+    event.add("transp", "TRANSPARENT")
+    if one.stops:
+        event.add("categories", ["STOPS"])
+    for days in one.reminder_days:
+        alarm = Alarm()
+        alarm.add("action", "DISPLAY")
+        alarm.add("description", f"{one.title} of {about} ends in {days} days")
+        alarm.add("trigger", timedelta(days=-days))
+        event.add_component(alarm)
+    return event
+
+
+def _description(one: agreement_pb2.Ending) -> str:
+    renew = "It renews by itself." if one.renews_itself else f"Renew by {' or '.join(one.renew_by)}."
+    if one.awaited_order:
+        renew = f"Its renewal, order {one.awaited_order}, awaits its payment."
+    return f"From this day on without it. Stops: {one.what_stops}. Goes on: {one.what_goes_on}. {renew}"

@@ -1,0 +1,265 @@
+"""What every ordering command shares: prices, a quote instead of the order, a dry run, and how the answer is shown.
+
+A command makes the order; `placing` adds the options, sends it and prints what came of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.message import Message
+from rich.text import Text
+
+from licensemaster.files.texts import read_text
+from licensemaster.v1 import agreement_order_pb2, agreement_pb2
+from licensemaster.values import BadValueError, license_name, whole_number
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
+from master.cli.output.enum_names import in_words
+from master.cli.output.failure import CommandFailed
+from master.cli.output.rendering import add_row, print_json, stderr_console, stdout_console, table, visible
+from master.domain.catalog.toml_reader import LIMITS
+
+KINDS = {
+    "license": agreement_order_pb2.SUBJECT_KIND_LICENSE,
+    "device": agreement_order_pb2.SUBJECT_KIND_DEVICE,
+    "contract": agreement_order_pb2.SUBJECT_KIND_CONTRACT,
+}
+CountsArgument = Annotated[
+    list[str], typer.Argument(metavar="TYPE=N...", help="How many of each license type.", show_default=False)
+]
+NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
+"""For a command whose argument may be a number below zero: `-50` is no option of it."""
+_WHERE = {"project", "server"}
+_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "prices": (
+        Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="The price file to pay by.")],
+        None,
+    ),
+    "quote": (
+        Annotated[
+            Path | None,
+            typer.Option("--quote", metavar="FILE", help="Only show what it would cost by this price file."),
+        ],
+        None,
+    ),
+    "dry_run": (Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")], False),
+    "reason": (ReasonOption, ""),
+    "as_json": (JsonOption, False),
+    "project": (ProjectOption, None),
+    "server": (ServerOption, DEFAULT_SERVER),
+}
+
+
+def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..., Message]], Callable[..., None]]:
+    """Makes a command of a function that makes an order: its first parameter is the connection."""
+
+    def decorate(make: Callable[..., Message]) -> Callable[..., None]:
+        own = list(inspect.signature(make, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(make)
+        def command(**given: Any) -> None:
+            common = {option: given.pop(option) for option in _OPTIONS}
+            with Connection(common["server"]) as connection:
+                project = connection.project_name(common["project"])
+                sent = agreement_order_pb2.AgreementOrder()
+                order = make(connection, project, **given)
+                getattr(sent, _field_of(order)).CopyFrom(order)
+                _send(connection, project, sent, **{key: common[key] for key in common if key not in _WHERE})
+
+        added = [
+            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for option, (annotation, default) in _OPTIONS.items()
+        ]
+        kept = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own[1:]]
+        parameters = [*kept, *added]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        app.command(name, **shown)(command)
+        return command
+
+    return decorate
+
+
+def counts(given: Sequence[str]) -> dict[str, int]:
+    """`user=20` as a number by license type.
+
+    Raises:
+        CommandFailed: one is not of that form.
+    """
+    found: dict[str, int] = {}
+    for one in given:
+        key, _, number = one.partition("=")
+        try:
+            found[license_name(key)] = whole_number(number)
+        except BadValueError as error:
+            reason = f"{one!r} is no number of a license type: {error}"
+            raise CommandFailed(reason, remedy="write it like user=20") from error
+    return found
+
+
+def subjects(connection: Connection, project: str, named: Sequence[str]) -> list[agreement_order_pb2.AgreementSubject]:
+    """What is named, by id: of the kind that the master knows it as; `device:NAME` says the kind.
+
+    Raises:
+        CommandFailed: a name is that of several.
+    """
+    found = all_agreements(connection, agreement_pb2.ListAgreementsRequest(project=project))
+    known = [one.subject for one in found.agreements]
+    return [_subject(name, known) for name in named]
+
+
+def all_agreements(
+    connection: Connection, request: agreement_pb2.ListAgreementsRequest
+) -> agreement_pb2.ListAgreementsResponse:
+    """All pages as one."""
+    answer = connection.call(connection.agreements.ListAgreements, request)
+    while answer.next_page_token:
+        request.page_token = answer.next_page_token
+        more = connection.call(connection.agreements.ListAgreements, request)
+        answer.agreements.extend(more.agreements)
+        answer.next_page_token = more.next_page_token
+    return answer
+
+
+def subject_text(about: agreement_order_pb2.AgreementSubject) -> str:
+    """Something by its kind and id; "the project" for neither."""
+    kind = next((name for name, number in KINDS.items() if number == about.kind), "")
+    return f"{kind} {about.id}" if kind else "the project"
+
+
+def print_refusal(refused: agreement_pb2.AgreementRefusal) -> None:
+    """A "no", and what would help."""
+    console = stdout_console()
+    problem = in_words(agreement_pb2.AgreementProblem.DESCRIPTOR, refused.problem)
+    rules = f" ({', '.join(refused.rules)})" if refused.rules else ""
+    console.print(Text.assemble(("● refused", "bold red"), visible(f"  {problem}{rules}")))
+    console.print(visible(f"  {refused.message}"))
+    console.print(Text.assemble(("  → ", "bold yellow"), visible(refused.remedy, "bold yellow")))
+
+
+def print_lines(lines: Sequence[agreement_pb2.QuoteLine], totals: Sequence[agreement_pb2.Amount]) -> None:
+    """What it costs, line by line."""
+    shown = table("For", "What", "Number", "Each", "Months", "Amount", "Why", numbers=["Number", "Each", "Amount"])
+    for one in lines:
+        about = one.subject.id or "project"
+        add_row(shown, about, one.what, one.quantity, one.each, one.months, f"{one.amount} {one.unit}", _why(one))
+    stdout_console().print(shown)
+    for total in totals:
+        stdout_console().print(visible(f"total: {total.amount} {total.unit}", "bold"))
+
+
+def _why(line: agreement_pb2.QuoteLine) -> str:
+    return line.why + (f" ({', '.join(line.rules)})" if line.rules else "")
+
+
+def _field_of(order: Message) -> str:
+    kind = order.DESCRIPTOR.full_name
+    fields = agreement_order_pb2.AgreementOrder.DESCRIPTOR.fields
+    return next(one.name for one in fields if one.message_type is not None and one.message_type.full_name == kind)
+
+
+def _subject(named: str, known: Sequence[agreement_order_pb2.AgreementSubject]) -> agreement_order_pb2.AgreementSubject:
+    kind, separator, name = named.partition(":")
+    if separator and kind in KINDS:
+        return agreement_order_pb2.AgreementSubject(kind=KINDS[kind], id=name)
+    found = [one for one in known if one.id == named]
+    if len(found) > 1:
+        ways = " or ".join(f"{subject_text(one).split()[0]}:{named}" for one in found)
+        raise CommandFailed(f"{named!r} is the name of several", remedy=f"write {ways}")
+    return found[0] if found else agreement_order_pb2.AgreementSubject(kind=KINDS["license"], id=named)
+
+
+def _send(
+    connection: Connection,
+    project: str,
+    order: agreement_order_pb2.AgreementOrder,
+    *,
+    prices: Path | None,
+    quote: Path | None,
+    dry_run: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
+    if quote is not None and (prices is not None or dry_run):
+        raise CommandFailed(
+            "--quote orders nothing and goes with neither --prices nor --dry-run", remedy="leave one of them out"
+        )
+    if quote is not None:
+        answer = connection.call(
+            connection.agreements.QuoteOrder,
+            agreement_pb2.QuoteOrderRequest(project=project, order=order, prices=_price_file(quote)),
+        )
+        _end(answer, as_json=as_json, show=lambda: _print_quote(answer.quote))
+        return
+    request = agreement_pb2.PlaceOrderRequest(
+        project=project,
+        order=order,
+        prices=_price_file(prices) if prices is not None else None,
+        dry_run=dry_run,
+        request_id=str(uuid.uuid4()),
+        reason=reason,
+    )
+    done = connection.call(connection.agreements.PlaceOrder, request)
+    _end(done, as_json=as_json, show=lambda: _print_placed(done.placed, dry_run=dry_run))
+
+
+def _end(
+    answer: agreement_pb2.PlaceOrderResponse | agreement_pb2.QuoteOrderResponse,
+    *,
+    as_json: bool,
+    show: Callable[[], None],
+) -> None:
+    is_refused = answer.WhichOneof("outcome") == "refused"
+    if as_json:
+        print_json(answer)
+    elif is_refused:
+        print_refusal(answer.refused)
+    else:
+        show()
+    if is_refused:
+        raise typer.Exit(1)
+
+
+def _print_quote(found: agreement_pb2.Quote) -> None:
+    if found.lines:
+        print_lines(found.lines, found.totals)
+    else:
+        stdout_console().print("it costs nothing")
+    if found.credits_short.strip("0."):
+        short = f"{found.credits_short} credits are missing: the balance has {found.balance}"
+        stdout_console().print(visible(short, "yellow"))
+    _print_notes(found.notes)
+
+
+def _print_placed(found: agreement_pb2.PlacedOrder, *, dry_run: bool) -> None:
+    console = stdout_console()
+    if dry_run:
+        console.print("nothing was changed; it would be:")
+    for entry in found.entries:
+        number = "" if dry_run else f"{entry.number}  "
+        console.print(visible(f"{number}{entry.day}  {subject_text(entry.subject)}: {entry.reason}"), soft_wrap=True)
+    if found.lines:
+        print_lines(found.lines, found.totals)
+        if any(total.unit == "credits" for total in found.totals):
+            console.print(visible(f"{found.balance} credits are left"))
+    if found.awaits_payment and not dry_run:
+        confirm = f"license-master agreement confirm {found.entries[0].number} --key KEY"
+        console.print(visible(f"it comes into force when its payment is confirmed: {confirm}", "yellow"))
+    _print_notes(found.notes)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        stderr_console().print(visible(note))
+
+
+def _price_file(path: Path) -> agreement_pb2.PriceFile:
+    text = read_text(path, most=LIMITS.size)
+    return agreement_pb2.PriceFile(name=str(path)[-255:], text=text)

@@ -1,0 +1,274 @@
+"""`license-master license release` and `rebind`: licenses come off their devices, whoever uses them.
+
+Decides: what is asked first. Taking seats away, leaving some uncounted and giving a device up as dead are tried out by
+a dry run, told in seats and confirmed. Leaves to others: everything else; `release_progress.py` shows the waiting.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from licensemaster.v1 import license_pb2
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    LicensesArgument,
+    ProjectOption,
+    ReasonOption,
+    ServerOption,
+    ToDeviceOption,
+    YesOption,
+)
+from master.cli.operator.licenses.move_results import RELEASING, end, print_results, revoked_text
+from master.cli.operator.licenses.release_progress import wait_for_releases
+from master.cli.output.document_files import binding_file, folder_for, request_file, write_document
+from master.cli.output.failure import CommandFailed
+from master.cli.output.rendering import moment, print_json, stderr_console, visible
+
+DrainOption = Annotated[
+    bool, typer.Option("--drain", help="Where in use: grant no new seats, wait until enough are returned.")
+]
+RevokeOption = Annotated[
+    bool, typer.Option("--revoke", help="Where in use: take the newest seats away now; their holders are told.")
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="As --revoke, and count no longer what PBXs out of reach hold: risks over-use."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
+WaitOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Stay until the release is complete. Default: where a person looks on.",
+        show_default=False,
+    ),
+]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0, help="Wait so long at most; 0 for ever.")
+]
+RequestOutOption = Annotated[
+    Path | None,
+    typer.Option("--request-out", metavar="DIR", help="Write what devices have to certify, to be carried to them."),
+]
+BindingOutOption = Annotated[
+    Path | None,
+    typer.Option("--binding-out", metavar="DIR", help="Write the new bindings, to be carried to the device."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put these commands into `license-master license`."""
+    app.command("release")(release)
+    app.command("rebind")(rebind)
+
+
+def release(
+    licenses: LicensesArgument,
+    drain: DrainOption = False,
+    revoke: RevokeOption = False,
+    force: ForceOption = False,
+    dead: Annotated[
+        bool, typer.Option("--dead", help="The device is dead and cannot certify; a second operator has to approve.")
+    ] = False,
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = 0,
+    request_out: RequestOutOption = None,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Take licenses off their devices, back into the project balance.
+
+    Complete once nobody uses them any more and their device has certified that it does not either. What is in use is
+    refused, unless you say --drain, --revoke or --force. Exits with 1 where something was refused.
+    """
+    _run(
+        _Asked(licenses, _in_use(drain, revoke, force), "", dead, reason),
+        _Manner(dry_run, yes, wait, timeout, request_out, None, as_json),
+        project,
+        server,
+    )
+
+
+def rebind(
+    licenses: LicensesArgument,
+    to: ToDeviceOption,
+    drain: DrainOption = False,
+    revoke: RevokeOption = False,
+    force: ForceOption = False,
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = 0,
+    request_out: RequestOutOption = None,
+    binding_out: BindingOutOption = None,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Move licenses straight from their devices to another one. Their service agreements go on."""
+    _run(
+        _Asked(licenses, _in_use(drain, revoke, force), to, False, reason),
+        _Manner(dry_run, yes, wait, timeout, request_out, binding_out, as_json),
+        project,
+        server,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    licenses: list[str]
+    in_use: license_pb2.InUse.ValueType
+    to_device: str
+    dead: bool
+    reason: str
+
+    def request(self, project: str, *, dry_run: bool) -> license_pb2.ReleaseLicensesRequest:
+        return license_pb2.ReleaseLicensesRequest(
+            project=project,
+            licenses=self.licenses,
+            in_use=self.in_use,
+            to_device=self.to_device,
+            device_dead=self.dead,
+            dry_run=dry_run,
+            reason=self.reason,
+            request_id=str(uuid.uuid4()),
+        )
+
+    def command(self, license_id: str) -> str:
+        """What was typed, for one license, without the pressure."""
+        if self.to_device:
+            return f"license-master license rebind {license_id} --to {self.to_device}"
+        return f"license-master license release {license_id}{' --dead' if self.dead else ''}"
+
+    @property
+    def is_risky(self) -> bool:
+        return self.dead or self.in_use in (license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    dry_run: bool
+    yes: bool
+    wait: bool | None
+    timeout_seconds: float
+    request_out: Path | None
+    binding_out: Path | None
+    as_json: bool
+
+
+def _in_use(drain: bool, revoke: bool, force: bool) -> license_pb2.InUse.ValueType:
+    if drain + revoke + force > 1:
+        raise typer.BadParameter("--drain, --revoke and --force exclude each other")
+    if force:
+        return license_pb2.IN_USE_FORCE
+    if revoke:
+        return license_pb2.IN_USE_REVOKE
+    return license_pb2.IN_USE_DRAIN if drain else license_pb2.IN_USE_REFUSE
+
+
+def _run(asked: _Asked, manner: _Manner, project: str | None, server: str) -> None:
+    requests = folder_for(manner.request_out) if manner.request_out and not manner.dry_run else None
+    bindings = folder_for(manner.binding_out) if manner.binding_out and not manner.dry_run else None
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+        if asked.is_risky and not manner.dry_run and not manner.yes:
+            _confirm(connection, asked, name)
+        request = asked.request(name, dry_run=manner.dry_run)
+        response = connection.call(connection.licenses.ReleaseLicenses, request)
+        for result in response.results:
+            if requests is not None and result.moved.release.HasField("request"):
+                write_document(request_file(requests, result.license), result.moved.release.request)
+        if not manner.as_json:
+            _print(response, asked, manner)
+        complete = _wait(connection, name, response, manner) if _waits(response, asked, manner) else True
+        if bindings is not None:
+            for result in response.results:
+                if result.moved.HasField("signed_binding"):
+                    write_document(binding_file(bindings, result.license), result.moved.signed_binding)
+    if manner.as_json:
+        print_json(response)
+    end(response.results)
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _print(response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner: _Manner) -> None:
+    for result in response.results:
+        print_results([result], dry_run=manner.dry_run, go_on=asked.command(result.license))
+    print_results([], response.warnings)
+
+
+def _waits(response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner: _Manner) -> bool:
+    """A dead device's release ends at another operator's desk; nobody waits for that unless he says so."""
+    looked_on = sys.stdout.isatty() and not manner.as_json and not asked.dead
+    wanted = manner.wait if manner.wait is not None else looked_on
+    return wanted and not manner.dry_run and any(one.moved.state == RELEASING for one in response.results)
+
+
+def _wait(connection: Connection, project: str, response: license_pb2.ReleaseLicensesResponse, manner: _Manner) -> bool:
+    """Wait, and put what the licenses became into the response; False where they are not through in time."""
+    waiting = [one.license for one in response.results if one.moved.state == RELEASING]
+    ended = wait_for_releases(
+        connection, project, waiting, timeout_seconds=manner.timeout_seconds, quiet=manner.as_json
+    )
+    for result in response.results:
+        if (now := ended.get(result.license)) is not None:
+            result.moved.CopyFrom(now)
+    return all(one.state != RELEASING for one in ended.values())
+
+
+def _confirm(connection: Connection, asked: _Asked, project: str) -> None:
+    """Tell what it risks, in seats, and ask."""
+    planned = connection.call(connection.licenses.ReleaseLicenses, asked.request(project, dry_run=True))
+    console = stderr_console()
+    moved = [one for one in planned.results if one.WhichOneof("outcome") == "moved"]
+    if not moved:
+        return  # all refused: nothing is risked, and the answer says why
+    for line in risks(planned.results, dead=asked.dead, force=asked.in_use == license_pb2.IN_USE_FORCE):
+        console.print(visible(line, "yellow"))
+    print_results([], planned.warnings, console=console)
+    if not sys.stdin.isatty():
+        raise CommandFailed("nothing was changed: this has to be confirmed", remedy="run it again with --yes")
+    if not typer.confirm(f"Go on with {', '.join(one.license for one in moved)}?", err=True):
+        console.print("nothing was changed")
+        raise typer.Exit(1)
+
+
+def risks(results: Sequence[license_pb2.MoveResult], *, dead: bool, force: bool) -> list[str]:
+    """What an operator should know before taking seats away or giving a device up, one sentence each."""
+    found = []
+    if any(one.seats_revoked or one.seats_at_risk for one in results):
+        found.append(f"This means {revoked_text(results)}.")
+    for one in results:
+        release = one.moved.release
+        if release.seats_unreachable and not force:
+            until = moment(release.unreachable_end_time)
+            found.append(
+                f"{one.license}: {release.seats_unreachable:,} seats of PBXs out of reach count until {until} at most."
+            )
+        if one.seats_at_risk:
+            until = moment(release.unreachable_end_time)
+            found.append(
+                f"{one.license}: until {until} at most, up to {one.seats_at_risk:,} more seats may be in use than there"
+                " are licenses."
+            )
+        if dead and one.moved.device:
+            found.append(
+                f"{one.license}: nobody certifies that {one.moved.device} does not use it. A second operator has to"
+                " approve; then it waits out a cooling-off before it can be bound again."
+            )
+    return found or ["Nobody uses these licenses now: no seat is taken away."]

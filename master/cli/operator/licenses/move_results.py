@@ -1,0 +1,155 @@
+"""How licenses stand and how their moves were answered, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from licensemaster.v1 import license_pb2
+from master.cli.output.enum_names import in_words
+from master.cli.output.rendering import add_row, day_there, moment, short_name, stdout_console, table, visible
+
+FREE = license_pb2.LICENSE_STATE_FREE
+COOLING_OFF = license_pb2.LICENSE_STATE_COOLING_OFF
+BOUND = license_pb2.LICENSE_STATE_BOUND
+RELEASING = license_pb2.LICENSE_STATE_RELEASING
+ENDED = license_pb2.LICENSE_STATE_ENDED
+_STYLES = {FREE: "green", ENDED: "dim", COOLING_OFF: "yellow", BOUND: "", RELEASING: "bold yellow"}
+
+
+def licenses_view(licenses: Iterable[license_pb2.LicenseStatus]) -> Table:
+    """Licenses and where they stand."""
+    shown = table("License", "Type", "Quantity", "State", "Device", "From", "", numbers=["Quantity"])
+    for one in licenses:
+        origin = one.file or one.agreement or "project file"
+        add_row(
+            shown, one.license, one.type, one.quantity, state_text(one), one.device, visible(origin, "dim"), note(one)
+        )
+    return shown
+
+
+def state_text(one: license_pb2.LicenseStatus) -> Text:
+    """A license's state with its colour."""
+    return Text(in_words(license_pb2.LicenseState.DESCRIPTOR, one.state), style=_STYLES.get(one.state, ""))
+
+
+def note(one: license_pb2.LicenseStatus) -> str:
+    """What a license waits for; empty where it waits for nothing."""
+    if one.state == RELEASING:
+        to = f"to {one.release.to_device}: " if one.release.to_device else ""
+        return f"{to}{waits_for(one)}"
+    if one.state == COOLING_OFF:
+        return f"to be bound from {moment(one.hold_end_time)} on"
+    if one.state == ENDED:
+        return f"{one.agreement} ended on {day_there(one.use_end_time, one.time_zone)}; buy or renew it"
+    if one.HasField("use_end_time"):
+        return f"use until {day_there(one.use_end_time, one.time_zone)}"
+    if one.HasField("agreement_end_time"):
+        return f"agreement until {day_there(one.agreement_end_time, one.time_zone)}"
+    return ""
+
+
+def waits_for(one: license_pb2.LicenseStatus) -> str:
+    """What is missing until a release is complete."""
+    release, missing = one.release, []
+    if release.seats_to_go:
+        seats = f"{release.seats_to_go:,} {'seat' if release.seats_to_go == 1 else 'seats'} to go"
+        if release.seats_unreachable:
+            until = moment(release.unreachable_end_time)
+            seats += f" ({release.seats_unreachable:,} of PBXs out of reach, until {until} at most)"
+        missing.append(seats)
+    if one.HasField("use_end_time") and release.certified and missing:
+        return f"its use has ended; waits for {missing[0]}"
+    if release.awaits_approval:
+        missing.append("a second operator's approval")
+    if not release.device_dead and not release.certified:
+        missing.append(f"the certificate of {one.device}")
+    given = (
+        "certified; " if release.certified else f"approved by {release.approved_by}; " if release.approved_by else ""
+    )
+    return f"{given}waits for {' and '.join(missing)}" if missing else f"{given}about to be complete"
+
+
+def print_results(
+    results: Sequence[license_pb2.MoveResult],
+    warnings: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
+    go_on: str = "",
+    console: Console | None = None,
+) -> None:
+    """What moved, as a table, then each refusal with what would help, then the warnings.
+
+    Args:
+        results: one per license.
+        warnings: what the operator should know besides.
+        dry_run: nothing was changed.
+        go_on: the command that was refused, for refusals that another option would overcome.
+        console: standard output where None.
+    """
+    console = console or stdout_console()
+    moved = [one.moved for one in results if one.WhichOneof("outcome") == "moved"]
+    if moved:
+        if dry_run:
+            console.print("nothing was changed; it would be:")
+        console.print(licenses_view(moved))
+    for one in results:
+        if one.seats_revoked:
+            console.print(visible(f"{one.license}: {revoked_text([one])}", "yellow"))
+        if one.WhichOneof("outcome") == "refused":
+            _print_refusal(one, console, go_on)
+    for warning in warnings:
+        console.print(Text.assemble(("warning: ", "bold yellow"), visible(warning)))
+
+
+def revoked_text(results: Sequence[license_pb2.MoveResult]) -> str:
+    """How many seats are taken away, and what that risks."""
+    seats, risk = sum(one.seats_revoked for one in results), sum(one.seats_at_risk for one in results)
+    text = f"{seats:,} {'seat' if seats == 1 else 'seats'} taken away from those who hold them"
+    if risk:
+        text += f"; {risk:,} of PBXs out of reach, no longer counted although they may still be in use"
+    return text
+
+
+def end(results: Iterable[license_pb2.MoveResult]) -> None:
+    """Exit with 1 where something was refused."""
+    if any(one.WhichOneof("outcome") == "refused" for one in results):
+        raise typer.Exit(1)
+
+
+def _print_refusal(result: license_pb2.MoveResult, console: Console, go_on: str) -> None:
+    refused = result.refused
+    problem = in_words(license_pb2.MoveProblem.DESCRIPTOR, refused.problem)
+    rules = f" ({', '.join(refused.rules)})" if refused.rules else ""
+    console.print(Text.assemble(("● refused", "bold red"), visible(f"  {result.license}: {problem}{rules}")))
+    console.print(visible(f"  {refused.message}"))
+    if refused.top_holders:
+        holders = table("PBX", "Site", "Seats", title="Who holds most", numbers=["Seats"])
+        for holder in refused.top_holders:
+            add_row(holders, short_name(holder.pbx), holder.site, holder.seats)
+        console.print(holders)
+    for other in refused.licenses:
+        console.print(visible(f"  in the way: {other.license} ({other.quantity:,} {other.type})"))
+    console.print(Text.assemble(("  → ", "bold yellow"), visible(refused.remedy, "bold yellow")))
+    ways = _ways_on(result, go_on)
+    for command, what in ways:
+        console.print(visible(f"    {command:{max(len(one) for one, _ in ways)}}    {what}"))
+
+
+def _ways_on(result: license_pb2.MoveResult, go_on: str) -> Sequence[tuple[str, str]]:
+    problem, device = result.refused.problem, result.refused.device
+    if problem == license_pb2.MOVE_PROBLEM_IN_USE and go_on:
+        return (
+            (f"{go_on} --drain", "grant no new seats, wait until enough are returned"),
+            (f"{go_on} --revoke", "take the newest seats away now and tell their holders"),
+        )
+    if problem == license_pb2.MOVE_PROBLEM_DEVICE_NOT_ENROLLED:
+        ways = [(f"license-master device token {device}", "a one-time token to enrol it with")]
+        if go_on and " --to " not in go_on:
+            ways.append((f"{go_on} --dead", "where the device is dead"))
+        return ways
+    return ()

@@ -1,0 +1,77 @@
+"""Shows how releases go on until they are complete: live on a terminal, else a line whenever something changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.live import Live
+
+from licensemaster.v1 import license_pb2
+from master.cli.connection.connection import Connection
+from master.cli.operator.licenses.license_pages import listed
+from master.cli.operator.licenses.move_results import RELEASING, licenses_view, note
+from master.cli.output.rendering import stderr_console, stdout_console, visible
+
+LOOK_SECONDS = 1.0
+"""The master itself looks every two seconds."""
+
+
+def wait_for_releases(
+    connection: Connection, project: str, licenses: Sequence[str], *, timeout_seconds: float, quiet: bool
+) -> dict[str, license_pb2.LicenseStatus]:
+    """How the licenses stand when none of them is being released any more, the time is up, or somebody pressed Ctrl-C.
+
+    Args:
+        connection: to the master.
+        project: projects/{project}
+        licenses: their ids.
+        timeout_seconds: 0 for no end.
+        quiet: show nothing.
+    """
+    ends = time.monotonic() + timeout_seconds if timeout_seconds else float("inf")
+    stand = _stand(connection, project, licenses)
+    console = stdout_console()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal and not quiet else None
+    told = ""
+    try:
+        if live is not None:
+            live.start()
+        while _under_way(stand) and time.monotonic() < ends:
+            if live is not None:
+                live.update(_view(stand), refresh=True)
+            elif not quiet and (line := _line(stand)) != told:
+                told = line
+                console.print(visible(line))
+            time.sleep(min(LOOK_SECONDS, max(ends - time.monotonic(), 0)))
+            stand = _stand(connection, project, licenses)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if live is not None:
+            live.update(_view(stand), refresh=True)
+            live.stop()
+    if not quiet:
+        if live is None:
+            console.print(licenses_view(stand.values()))
+        if _under_way(stand):
+            stderr_console().print("the release goes on by itself; `license-master license list` shows it")
+    return stand
+
+
+def _stand(connection: Connection, project: str, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
+    found = listed(connection, license_pb2.ListLicensesRequest(project=project)).rows
+    return {one.license: one for one in found if one.license in licenses}
+
+
+def _under_way(stand: dict[str, license_pb2.LicenseStatus]) -> list[license_pb2.LicenseStatus]:
+    return [one for one in stand.values() if one.state == RELEASING]
+
+
+def _view(stand: dict[str, license_pb2.LicenseStatus]) -> RenderableType:
+    return licenses_view(stand.values())
+
+
+def _line(stand: dict[str, license_pb2.LicenseStatus]) -> str:
+    return "\n".join(f"{one.license}: {note(one)}" for one in _under_way(stand))

@@ -1,0 +1,258 @@
+"""`license-master seats` and `events`: one row for each, with filters, page after page; and the table of leases."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from licensemaster.v1 import lease_pb2, status_pb2
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    LimitOption,
+    OfLicenseOption,
+    OfPbxOption,
+    OfSiteOption,
+    OfTypeOption,
+    ProjectOption,
+    ServerOption,
+)
+from master.cli.operator.monitoring.past_moment import SINCE_HELP, past_moment
+from master.cli.operator.monitoring.seat_result_view import basis_text, holder_text
+from master.cli.output.enum_names import in_words
+from master.cli.output.paging import read_pages
+from master.cli.output.rendering import (
+    add_row,
+    distance,
+    joined,
+    moment,
+    print_json,
+    short_name,
+    stderr_console,
+    stdout_console,
+    table,
+    visible,
+)
+
+LEASE_STYLES = {
+    status_pb2.LEASE_STATE_NONE: "dim",
+    status_pb2.LEASE_STATE_ACTIVE: "green",
+    status_pb2.LEASE_STATE_OVERDUE: "yellow",
+    status_pb2.LEASE_STATE_EXPIRED: "red",
+    status_pb2.LEASE_STATE_CLOSED: "dim",
+}
+
+DETAIL_LENGTH_MAX = 60
+_NAMING = ("license", "id", "name", "holder")
+"""Keys whose value says what an object of an event's details is about."""
+
+
+class State(StrEnum):
+    """Lease states as they are typed."""
+
+    NONE = "none"
+    ACTIVE = "active"
+    OVERDUE = "overdue"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+
+
+def lease_state(state: State) -> status_pb2.LeaseState.ValueType:
+    """The API's value for a state as typed."""
+    return status_pb2.LeaseState.Value(f"LEASE_STATE_{state.name}")
+
+
+def state_text(state: status_pb2.LeaseState.ValueType) -> Text:
+    """A lease state with its colour."""
+    return Text(in_words(status_pb2.LeaseState.DESCRIPTOR, state), style=LEASE_STYLES.get(state, ""))
+
+
+def seats(
+    pbx: OfPbxOption = "",
+    license_type: OfTypeOption = "",
+    site: OfSiteOption = "",
+    holder: Annotated[str, typer.Option("--holder", metavar="NAME", help="Only of this holder.")] = "",
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show who holds what, one row for each seat."""
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+
+        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.HeldSeat], str]:
+            request = status_pb2.ListSeatsRequest(
+                project=name,
+                pbx=pbx,
+                license_type=license_type,
+                site=site,
+                holder=holder,
+                page_size=page_size,
+                page_token=page_token,
+            )
+            response = connection.call(connection.status.ListSeats, request)
+            return response.seats, response.next_page_token
+
+        found = read_pages(fetch, limit)
+    if as_json:
+        print_json(status_pb2.ListSeatsResponse(seats=found.rows, next_page_token=found.next_page_token))
+    else:
+        print_rows(seats_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "seats are held")
+
+
+def events(
+    pbx: OfPbxOption = "",
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help='Only of this kind: "seats.acquired".')] = "",
+    license_id: OfLicenseOption = "",
+    caller: Annotated[
+        str, typer.Option("--caller", metavar="TEXT", help="Only what somebody did whose name contains this.")
+    ] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", metavar="WHEN", parser=past_moment, help=SINCE_HELP, show_default=False),
+    ] = None,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show what happened, newest first."""
+    since_time = None
+    if since is not None:
+        since_time = Timestamp()
+        since_time.FromDatetime(since)
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+
+        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.Event], str]:
+            request = status_pb2.ListEventsRequest(
+                project=name,
+                pbx=pbx,
+                kind=kind,
+                license=license_id,
+                caller=caller,
+                since_time=since_time,
+                page_size=page_size,
+                page_token=page_token,
+            )
+            response = connection.call(connection.status.ListEvents, request)
+            return response.events, response.next_page_token
+
+        found = read_pages(fetch, limit)
+    if as_json:
+        print_json(status_pb2.ListEventsResponse(events=found.rows, next_page_token=found.next_page_token))
+    else:
+        print_rows(events_view(found.rows), len(found.rows), found.next_page_token, "events match")
+
+
+def _carried(row: status_pb2.LeaseStatus) -> str:
+    return f"carried by {short_name(row.carried_by)}" if row.carried_by else ""
+
+
+def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
+    shown = table("PBX", "Site", "Type", "Holder", "Cost", "Device", "Held for")
+    for row in rows:
+        add_row(
+            shown,
+            short_name(row.pbx),
+            row.site,
+            row.seat.license_type,
+            holder_text(row.seat),
+            basis_text(row.basis, row.included_in),
+            row.device,
+            distance(row.acquire_time, now).removesuffix(" ago"),
+        )
+    return shown
+
+
+def leases_view(rows: Sequence[status_pb2.LeaseStatus], now: datetime) -> Table:
+    shown = table("PBX", "Site", "State", "Epoch", "Runs", "Heard of", "May go on", "Seats", "Notices")
+    for column in ("Epoch", "Seats"):
+        next(c for c in shown.columns if c.header == column).justify = "right"
+    for row in rows:
+        add_row(
+            shown,
+            short_name(row.pbx),
+            row.site,
+            state_text(row.state),
+            row.epoch,
+            row.software_version,
+            distance(row.renew_time, now),
+            _until(row, now),
+            row.seats,
+            visible(joined((_carried(row), *(notice_text(notice) for notice in row.notices))), "yellow"),
+        )
+    return shown
+
+
+def notice_text(notice: lease_pb2.Notice) -> str:
+    """A notice's sentence, or its kind where it has none."""
+    return notice.message or in_words(lease_pb2.NoticeKind.DESCRIPTOR, notice.kind)
+
+
+def events_view(rows: Sequence[status_pb2.Event]) -> Table:
+    with_reason = any(row.reason for row in rows)
+    shown = table("When", "What", "PBX", "Caller", *(["Reason"] if with_reason else []), "Details")
+    for row in rows:
+        reason = [row.reason] if with_reason else []
+        who = row.caller.partition(" (")[0]  # its address is in the JSON
+        add_row(shown, moment(row.time), row.kind, short_name(row.pbx), who, *reason, details_text(row.details))
+    return shown
+
+
+def details_text(details: str) -> str:
+    """An event's details in a line: values as they are, of long lists the first ones and how many more there are."""
+    try:
+        parsed = json.loads(details or "{}")
+    except ValueError:
+        return details
+    if not isinstance(parsed, dict):
+        return details
+    return joined(f"{key} {_brief(value)}" for key, value in parsed.items() if value not in ("", None, [], {}))
+
+
+def _brief(value: object) -> str:
+    """A value in a line; of many, the first ones by name and how many more there are."""
+    if isinstance(value, dict):
+        named = next((value[key] for key in _NAMING if value.get(key)), None)
+        return str(named) if named is not None else _cut([f"{key} {_brief(one)}" for key, one in value.items()])
+    if isinstance(value, list):
+        return _cut([_brief(each) for each in value])
+    return str(value)
+
+
+def _cut(texts: Sequence[str]) -> str:
+    shown: list[str] = []
+    for text in texts:
+        if shown and len(", ".join([*shown, text])) > DETAIL_LENGTH_MAX:
+            return f"{', '.join(shown)} and {len(texts) - len(shown):,} more"
+        shown.append(text)
+    return ", ".join(shown)
+
+
+def _until(row: status_pb2.LeaseStatus, now: datetime) -> str:
+    running = row.state in (status_pb2.LEASE_STATE_ACTIVE, status_pb2.LEASE_STATE_OVERDUE)
+    away = distance(row.end_time, now)
+    if not away:
+        return ""
+    return away.replace("in ", "for ", 1) if running and away.startswith("in ") else f"ended {away}"
+
+
+def print_rows(shown: Table, count: int, next_page_token: str, what: str) -> None:
+    """A page of rows, or that there is none; and that there are more."""
+    console: Console = stdout_console()
+    if not count:
+        stderr_console().print(f"no {what}")
+        return
+    console.print(shown)
+    if next_page_token:
+        stderr_console().print(f"the first {count:,}; --limit 0 shows all")

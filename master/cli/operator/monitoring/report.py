@@ -1,0 +1,179 @@
+"""`license-master report`: what the usage history says, as tables, as CSV for spreadsheets, as JSON for programs."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from licensemaster.v1 import report_pb2, seat_pb2, status_pb2
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.output.csv_table import csv_table
+from master.cli.output.enum_names import in_words, short_name_of
+from master.cli.output.failure import CommandFailed
+from master.cli.output.rendering import (
+    add_row,
+    distance,
+    moment,
+    print_json,
+    short_name,
+    stdout_console,
+    table,
+    visible,
+    write_out,
+)
+
+COLUMNS = (
+    "section", "site", "device", "pbx", "license_type", "peak_seven_days", "peak", "peak_time", "refused", "denied",
+    "capacity", "used", "unused", "outlook", "run_out_date", "state", "contact_time", "seats", "holder", "reason",
+    "refuse_time",
+)  # fmt: skip
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def report(
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="Days to look back, today included.")] = 30,
+    as_format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    holders: Annotated[bool, typer.Option("--holders", help="Name the holders that were denied.")] = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show peaks, denials, silent sites, licenses unused, and when pools run out at their trend."""
+    if as_json and as_format is Format.CSV:
+        raise CommandFailed("--json and --format csv ask for two things; give one of them")
+    with Connection(server) as connection:
+        request = report_pb2.GetUsageReportRequest(
+            project=connection.project_name(project), days=days, include_holders=holders
+        )
+        response = connection.call(connection.reports.GetUsageReport, request)
+    if as_json or as_format is Format.JSON:
+        print_json(response)
+    elif as_format is Format.CSV:
+        write_out(csv_table(COLUMNS, csv_rows(response)))
+    else:
+        stdout_console().print(report_view(response, holders=holders))
+
+
+def report_view(response: report_pb2.GetUsageReportResponse, *, holders: bool) -> RenderableType:
+    """The sections, one below the other."""
+    now = response.report_time.ToDatetime(tzinfo=UTC)
+    days = f"{response.days_known:,} of {response.days:,} days are known"
+    parts: list[RenderableType] = [
+        visible(f"{short_name(response.project)}, the last {response.days:,} days; {days}", "bold")
+    ]
+    parts += ["", _pools(response.pools, response.days), "", _sites(response.sites, response.days)]
+    parts += ["", _silent(response.silent, now) if response.silent else Text("no PBX is silent", style="green")]
+    if holders:
+        parts += ["", _denied(response.denied) if response.denied else Text("nobody was denied", style="green")]
+    return Group(*parts)
+
+
+def _pools(pools: Sequence[report_pb2.PoolHistory], days: int) -> Table:
+    shown = table(
+        "License", "On", "Licenses", "Used", "Peak 7 d", f"Peak {days} d", "Unused", "Runs out",
+        title="Pools", numbers=["Licenses", "Used", "Peak 7 d", f"Peak {days} d", "Unused"],
+    )  # fmt: skip
+    for one in pools:
+        add_row(
+            shown,
+            visible(one.display_name, "bold"),
+            one.device or "free in the balance",
+            one.capacity,
+            one.used,
+            one.peak_seven_days,
+            one.peak,
+            one.unused,
+            _outlook(one),
+        )
+    return shown
+
+
+def _outlook(one: report_pb2.PoolHistory) -> Text:
+    if one.outlook == report_pb2.OUTLOOK_RUNS_OUT:
+        return visible(f"{_date(one)}, at {one.seats_per_day:+.2g} a day", "yellow")
+    style = "bold red" if one.outlook == report_pb2.OUTLOOK_USED_UP else "dim"
+    return Text(in_words(report_pb2.Outlook.DESCRIPTOR, one.outlook), style=style)
+
+
+def _date(one: report_pb2.PoolHistory) -> str:
+    """A day in UTC, as the history counts them; empty where there is none."""
+    return one.run_out_time.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d") if one.HasField("run_out_time") else ""
+
+
+def _sites(sites: Sequence[report_pb2.SiteHistory], days: int) -> Table:
+    shown = table(
+        "Site", "License", "Peak 7 d", f"Peak {days} d", "On", "Refused", "Denied",
+        title="Sites", numbers=["Peak 7 d", f"Peak {days} d", "Refused", "Denied"],
+    )  # fmt: skip
+    for one in sites:
+        denied = Text(f"{one.denied:,}", style="bold red" if one.denied else "")
+        when = moment(one.peak_time)
+        add_row(
+            shown, visible(one.site, "bold"), one.display_name, one.peak_seven_days, one.peak, when, one.refused, denied
+        )
+    return shown
+
+
+def _silent(silent: Sequence[report_pb2.SilentPbx], now: datetime) -> Table:
+    shown = table("Site", "PBX", "Lease", "Last heard of", "Seats", title="Silent", numbers=["Seats"])
+    for one in silent:
+        heard = distance(one.contact_time, now) or "never"
+        add_row(shown, visible(one.site, "bold"), short_name(one.pbx), _state(one), heard, one.seats)
+    return shown
+
+
+def _denied(denied: Sequence[report_pb2.DeniedHolder]) -> Table:
+    shown = table("When", "Site", "PBX", "License", "Holder", "Reason", title="Denied")
+    for one in denied:
+        when, kind = moment(one.refuse_time), in_words(seat_pb2.HolderKind.DESCRIPTOR, one.holder_kind)
+        reason = in_words(seat_pb2.RefusalReason.DESCRIPTOR, one.reason)
+        add_row(shown, when, one.site, short_name(one.pbx), one.license_type, f"{kind} {one.holder}", reason)
+    return shown
+
+
+def _state(one: report_pb2.SilentPbx) -> str:
+    return in_words(status_pb2.LeaseState.DESCRIPTOR, one.state)
+
+
+def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, str | int]]:
+    """One row for each line of each section; columns that a section does not have stay empty. Times are UTC."""
+    for pool in response.pools:
+        yield {
+            "section": "pool" if pool.device else "balance", "device": pool.device, "license_type": pool.license_type,
+            "peak_seven_days": pool.peak_seven_days, "peak": pool.peak, "capacity": pool.capacity, "used": pool.used,
+            "unused": pool.unused, "outlook": short_name_of(report_pb2.Outlook.DESCRIPTOR, pool.outlook),
+            "run_out_date": _date(pool),
+        }  # fmt: skip
+    for site in response.sites:
+        yield {
+            "section": "site", "site": site.site, "license_type": site.license_type,
+            "peak_seven_days": site.peak_seven_days, "peak": site.peak,
+            "peak_time": site.peak_time.ToJsonString() if site.HasField("peak_time") else "",
+            "refused": site.refused, "denied": site.denied,
+        }  # fmt: skip
+    for silent in response.silent:
+        yield {
+            "section": "silent", "site": silent.site, "pbx": short_name(silent.pbx), "state": _state(silent),
+            "contact_time": silent.contact_time.ToJsonString() if silent.HasField("contact_time") else "",
+            "seats": silent.seats,
+        }  # fmt: skip
+    for denied in response.denied:
+        yield {
+            "section": "denied", "site": denied.site, "pbx": short_name(denied.pbx),
+            "license_type": denied.license_type, "holder": denied.holder,
+            "reason": short_name_of(seat_pb2.RefusalReason.DESCRIPTOR, denied.reason),
+            "refuse_time": denied.refuse_time.ToJsonString(),
+        }  # fmt: skip

@@ -1,0 +1,290 @@
+"""`license-master status` and `pools`: the estate at a glance."""
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from licensemaster.v1 import status_pb2
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    OfDeviceOption,
+    OfTypeOption,
+    ProjectOption,
+    ServerOption,
+)
+from master.cli.operator.monitoring.listings import LEASE_STYLES
+from master.cli.output.enum_names import in_words
+from master.cli.output.failure import CommandFailed
+from master.cli.output.rendering import (
+    add_row,
+    json_object,
+    moment,
+    print_json,
+    print_json_line,
+    print_json_object,
+    short_name,
+    stderr_console,
+    stdout_console,
+    table,
+    visible,
+)
+
+BAR_WIDTH = 20
+ROWS_SHOWN_MAX = 15
+SITE_COLUMNS_MAX = 6
+NEARLY_FULL = 0.9
+_PARTS_BETWEEN = ("promised", "leaving", "withheld")
+
+AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and site, however many.")]
+
+
+def status(
+    watch: Annotated[
+        float | None,
+        typer.Option("--watch", metavar="SECONDS", min=0.2, help="Ask again and again.", show_default=False),
+    ] = None,
+    show_all: AllOption = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show pools, version limits, leases and seats by site on one screen."""
+    with Connection(server) as connection:
+        request = status_pb2.GetStatusRequest(project=connection.project_name(project))
+        if watch is not None:
+            _watch(connection, request, watch, as_json=as_json, show_all=show_all)
+            return
+        response = connection.call(connection.status.GetStatus, request)
+    if as_json:
+        print_json(response)
+    else:
+        stdout_console().print(status_view(response, show_all=show_all))
+
+
+def pools(
+    license_type: OfTypeOption = "",
+    device: OfDeviceOption = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show what is installed, used, promised, being released and free, by license type and device."""
+    with Connection(server) as connection:
+        request = status_pb2.GetStatusRequest(project=connection.project_name(project))
+        response = connection.call(connection.status.GetStatus, request)
+    found = [
+        pool
+        for pool in response.pools
+        if (not device or pool.device == device)
+        and (
+            not license_type or _squeezed(license_type) in {_squeezed(pool.license_type), _squeezed(pool.display_name)}
+        )
+    ]
+    if as_json:
+        print_json_object({"pools": [json_object(pool) for pool in found]})
+    elif found:
+        stdout_console().print(pools_view(found))
+    else:
+        stderr_console().print("no pools match")
+
+
+def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = False) -> RenderableType:
+    """The whole overview."""
+    limit = None if show_all else ROWS_SHOWN_MAX
+    heading = Text.assemble(
+        visible(short_name(response.project), "bold"),
+        f"   revision {response.revision}   master {response.master_version}",
+    )
+    parts: list[RenderableType] = [heading, leases_line(response.lease_counts)]
+    if response.HasField("learning"):
+        parts += learning_lines(response.learning)
+    parts += [*standby_lines(response.standby_pairs), ""]
+    if response.pools:
+        parts.append(pools_view(sorted(response.pools, key=_urgency)[:limit]))
+        parts += _more(len(response.pools), limit, "pools")
+    else:
+        parts.append(Text("no licenses are bound to any device", style="yellow"))
+    if response.version_limits:
+        parts.append("")
+        parts.append(limits_view(response.version_limits[:limit]))
+        parts += _more(len(response.version_limits), limit, "installations")
+    if response.usage:
+        sites = _by_site(response.usage)
+        parts.append("")
+        parts.append(sites_view(response, dict(list(sites.items())[:limit])))
+        parts += _more(len(sites), limit, "sites")
+    return Group(*parts)
+
+
+def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
+    """PBXs by lease state, in one line."""
+    line = Text()
+    for count in counts:
+        if count.pbxs:
+            words = in_words(status_pb2.LeaseState.DESCRIPTOR, count.state)
+            words = "without a lease" if count.state == status_pb2.LEASE_STATE_NONE else words
+            line.append("● ", style=LEASE_STYLES.get(count.state, "")).append(f"{count.pbxs:,} {words}   ")
+    return line if line else Text("no PBXs", style="dim")
+
+
+def learning_lines(told: status_pb2.Learning) -> list[Text]:
+    """That the master learns after a restore, and what it lacks."""
+    how_far = f"{told.seats_proven:,} proven, {told.seats_known:,} in the backup, {told.pbxs_silent:,} PBXs silent"
+    until = f"learning until {moment(told.end_time)} ({told.why}): {how_far}"
+    lines = [Text.assemble(("● ", "yellow"), visible(until))]
+    if told.seats_unplaced:
+        text = f"{told.seats_unplaced:,} seats were proven and refused: the restored database has no licenses for them"
+        lines.append(Text.assemble(("● ", "red"), visible(text)))
+    return lines
+
+
+def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
+    """Pairs that carry or are not ready, a line each; `standby check` says why."""
+    lines = []
+    for pair in pairs:
+        names = f"{short_name(pair.standby)} "
+        if pair.carrying:
+            lines.append(
+                Text.assemble(("● ", "yellow"), visible(f"{names}carries the seats of "), short_name(pair.primary))
+            )
+        elif not pair.ready:
+            why = f": {pair.problems[0]}" if pair.problems else ""
+            text = f"{names}could not stand in for {short_name(pair.primary)}{why}"
+            lines.append(Text.assemble(("● ", "bold red"), visible(text)))
+    return lines
+
+
+def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
+    """Pools with bars; the columns between used and free are there where they are not all 0."""
+    between = [part for part in _PARTS_BETWEEN if any(getattr(pool, part) for pool in pools)]
+    headings = ["Used", *(part.capitalize() for part in between), "Free", "Of", "Peak"]
+    shown = table("Pool", "Device", "", *headings, "", numbers=headings)
+    for pool in pools:
+        style = _fill_style(pool)
+        add_row(
+            shown,
+            visible(pool.display_name or pool.license_type, "" if pool.central else "dim"),
+            visible(pool.device, "dim"),
+            ProgressBar(
+                total=max(pool.capacity, 1),
+                completed=_taken(pool),
+                width=BAR_WIDTH,
+                complete_style=style,
+                finished_style=style,
+            ),
+            pool.used,
+            *(getattr(pool, part) or "" for part in between),
+            Text(f"{pool.free:,}", style=style),
+            pool.capacity,
+            pool.peak,
+            _pool_note(pool),
+        )
+    return shown
+
+
+def limits_view(limits: Iterable[status_pb2.VersionLimit]) -> Table:
+    """How high the software may go, what holds it there, and who is above."""
+    shown = table("Version limit", "Runs up to", "Held by", "Above it")
+    for limit in limits:
+        held = ", ".join(f"{ref.quantity:,} {ref.type}" for ref in limit.licenses[:3])
+        held += f" and {len(limit.licenses) - 3} more" if len(limit.licenses) > 3 else ""
+        above = ", ".join(short_name(pbx) for pbx in limit.pbxs_above[:5])
+        above += f" and {len(limit.pbxs_above) - 5} more" if len(limit.pbxs_above) > 5 else ""
+        version = f"V{limit.version}" if limit.version else "no limit"
+        add_row(shown, limit.device, visible(version, "bold"), held, visible(above, "bold red"))
+    return shown
+
+
+def sites_view(response: status_pb2.GetStatusResponse, sites: dict[str, dict[str, int]]) -> Table:
+    """Seats by site, a column for each of the types used most."""
+    names = {pool.license_type: pool.display_name for pool in response.pools}
+    totals: dict[str, int] = {}
+    for usage in response.usage:
+        totals[usage.license_type] = totals.get(usage.license_type, 0) + usage.seats
+    by_total = sorted(totals, key=lambda key: (-totals[key], key))
+    columns, rest = by_total[:SITE_COLUMNS_MAX], by_total[SITE_COLUMNS_MAX:]
+    headings = [(names.get(key) or key).removeprefix("PBX-").removeprefix("PBX ") for key in columns]
+    headings += ["Others"] if rest else []
+    shown = table("Seats by site", *headings, numbers=headings)
+    for site, seats in sites.items():
+        cells = [seats.get(key, 0) for key in columns]
+        cells += [sum(seats.get(key, 0) for key in rest)] if rest else []
+        add_row(shown, site, *(cell or "" for cell in cells))
+    return shown
+
+
+def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]:
+    """Seats by site and type, the busiest site first."""
+    sites: dict[str, dict[str, int]] = {}
+    for row in usage:
+        sites.setdefault(row.site, {})[row.license_type] = row.seats
+    return dict(sorted(sites.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+
+
+def _urgency(pool: status_pb2.Pool) -> tuple[bool, bool, int]:
+    """Used-up pools first, then the license master's, large ones before small ones: an order that rarely moves."""
+    used_up = 0 < pool.capacity <= _taken(pool)
+    return not used_up, not pool.central, -pool.capacity
+
+
+def _pool_note(pool: status_pb2.Pool) -> Text:
+    if not pool.feature_on:
+        return Text("feature off", style="bold red")
+    return Text("" if pool.central else "own box", style="dim")
+
+
+def _fill_style(pool: status_pb2.Pool) -> str:
+    if _taken(pool) >= pool.capacity:
+        return "red"
+    return "yellow" if _taken(pool) >= NEARLY_FULL * pool.capacity else "green"
+
+
+def _taken(pool: status_pb2.Pool) -> int:
+    """What nobody else can have."""
+    return pool.used + pool.promised + pool.leaving
+
+
+def _more(count: int, limit: int | None, what: str) -> list[RenderableType]:
+    if limit is None or count <= limit:
+        return []
+    return [Text(f"... and {count - limit:,} more {what} (--all)", style="dim")]
+
+
+def _squeezed(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum()).removeprefix("pbx")
+
+
+def _watch(
+    connection: Connection, request: status_pb2.GetStatusRequest, seconds: float, *, as_json: bool, show_all: bool
+) -> None:
+    """Asks every so often until interrupted. An outage is shown and waited out."""
+    console = stdout_console()
+    with suppress(KeyboardInterrupt):
+        if as_json or not console.is_terminal:
+            while True:
+                if as_json:
+                    print_json_line(connection.call(connection.status.GetStatus, request))
+                else:
+                    console.print(_frame(connection, request, show_all=show_all), "")
+                time.sleep(seconds)
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            while True:
+                live.update(_frame(connection, request, show_all=show_all), refresh=True)
+                time.sleep(seconds)
+
+
+def _frame(connection: Connection, request: status_pb2.GetStatusRequest, *, show_all: bool) -> RenderableType:
+    try:
+        return status_view(connection.call(connection.status.GetStatus, request), show_all=show_all)
+    except CommandFailed as failure:
+        return Group(*failure.parts())

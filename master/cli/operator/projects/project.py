@@ -1,0 +1,310 @@
+"""`license-master project`: the estate as a file."""
+
+import sys
+import uuid
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from licensemaster.v1 import project_pb2
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import (
+    DEFAULT_SERVER,
+    JsonOption,
+    LimitOption,
+    NeededReasonOption,
+    ProjectOption,
+    ServerOption,
+    YesOption,
+)
+from master.cli.connection.rpc_failure import RpcFailure
+from master.cli.operator.projects.project_file import ProjectFile, problems_error, read_project_file
+from master.cli.operator.projects.project_toml import project_toml
+from master.cli.output.failure import CommandFailed
+from master.cli.output.paging import read_pages
+from master.cli.output.rendering import (
+    add_row,
+    moment,
+    print_json,
+    print_json_object,
+    stderr_console,
+    stdout_console,
+    table,
+    visible,
+    write_out,
+)
+from master.domain.catalog.similar import closest
+from master.shipped import shipped
+
+CHANGES_SHOWN_MAX = 8
+
+app = typer.Typer(help="The estate as a file: apply, check, show, list, delete.", no_args_is_help=True)
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project file, in TOML.", show_default=False)]
+AllOption = Annotated[bool, typer.Option("--all", help="Every change, however many.")]
+
+_MARKS = {
+    project_pb2.CHANGE_ACTION_ADD: ("+", "green"),
+    project_pb2.CHANGE_ACTION_CHANGE: ("~", "yellow"),
+    project_pb2.CHANGE_ACTION_REMOVE: ("-", "red"),
+}
+
+
+@app.command("apply")
+def apply(
+    file: FileArgument,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply without asking.")] = False,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")] = "",
+    show_all: AllOption = False,
+    as_json: JsonOption = False,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Make the master's project equal to FILE, after showing what that changes.
+
+    Asks before it changes anything where a person looks on; where nobody does, what removes something needs --yes.
+    """
+    read = read_project_file(file)
+    with Connection(server) as connection:
+        applied = planned = _apply(connection, read, dry_run=True, reason=reason)
+        applies = bool(planned.changes) and not dry_run
+        removes = [change for change in planned.changes if change.action == project_pb2.CHANGE_ACTION_REMOVE]
+        asks = applies and not yes and (sys.stdin.isatty() or bool(removes))
+        if asks or not as_json:
+            print_changes(planned, stderr_console() if as_json else stdout_console(), show_all=show_all)
+        if asks:
+            _confirm(planned, len(removes))
+        if applies:
+            applied = _apply(connection, read, dry_run=False, reason=reason)
+    if as_json:
+        print_json(applied)
+    elif applied is not planned:
+        _report(planned, applied, read.project.name)
+
+
+@app.command("check")
+def check(
+    file: FileArgument,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the form alone; ask no master.")] = False,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Check FILE, and ask the master whether it would take it; changes nothing."""
+    read = read_project_file(file)
+    console = stdout_console()
+    project = read.project
+    held = joined_counts(
+        [(len(project.sites), "site"), (len(project.pbxs), "PBX"), (len(project.licenses), "license item")]
+    )
+    if offline:
+        console.print(visible(f"{file}: well-formed; {held}"))
+        return
+    with Connection(server) as connection:
+        planned = _apply(connection, read, dry_run=True)
+    _print_warnings(planned.warnings, console)
+    changes = joined_counts([(len(planned.changes), "change")])
+    console.print(visible(f"{file}: good; {held}; applying it makes {changes}"))
+
+
+@app.command("show")
+def show(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
+    as_toml: Annotated[bool, typer.Option("--toml", help="As a project file, which is the default.")] = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Print a project as the project file that it was last made from."""
+    if as_toml and as_json:
+        raise typer.BadParameter("--toml and --json exclude each other")
+    with Connection(server) as connection:
+        request = project_pb2.GetProjectRequest(name=connection.project_name(name or project))
+        response = connection.call(connection.projects.GetProject, request)
+    if as_json:
+        print_json(response)
+        return
+    heading = f"# Revision {response.revision}, applied {moment(response.apply_time)}.\n\n"
+    write_out(heading + project_toml(response.project))
+
+
+@app.command("list")
+def list_projects(limit: LimitOption = 0, as_json: JsonOption = False, server: ServerOption = DEFAULT_SERVER) -> None:
+    """List the master's projects."""
+    with Connection(server) as connection:
+
+        def fetch(page_size: int, page_token: str) -> tuple[Sequence[str], str]:
+            request = project_pb2.ListProjectsRequest(page_size=page_size, page_token=page_token)
+            response = connection.call(connection.projects.ListProjects, request)
+            return response.names, response.next_page_token
+
+        found = read_pages(fetch, limit)
+    if as_json:
+        print_json_object({"names": found.rows, "next_page_token": found.next_page_token})
+        return
+    for name in found.rows:
+        stdout_console().print(visible(name.removeprefix("projects/")))
+    if not found.rows:
+        stderr_console().print("no project yet; apply one with `license-master project apply FILE`")
+
+
+@app.command("example")
+def example(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.", show_default=False)] = "",
+) -> None:
+    """Print an example of a project file to begin with, or list the examples."""
+    files = {path.stem: path for path in sorted(shipped("examples").glob("*.toml"))}
+    if not name:
+        shown = table("Example", "About")
+        for stem, path in files.items():
+            about = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+            add_row(shown, visible(stem, "bold"), about)
+        stdout_console().print(shown)
+        return
+    if name not in files:
+        raise CommandFailed(
+            f"there is no example {name!r}{closest(name, files)}", remedy="`license-master project example` lists them"
+        )
+    write_out(files[name].read_text(encoding="utf-8"))
+
+
+def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, *, show_all: bool = False) -> None:
+    """The table of changes, removals first, long runs of the same kind cut short, then the warnings."""
+    if not response.changes:
+        console.print("nothing to change")
+    else:
+        shown = table("", "What", "Name", "Before", "After")
+        removals_first = sorted(response.changes, key=lambda one: one.action != project_pb2.CHANGE_ACTION_REMOVE)
+        for (action, kind), run in groupby(removals_first, key=lambda change: (change.action, change.kind)):
+            changes = list(run)
+            mark, style = _MARKS.get(action, ("?", ""))
+            kept = changes if show_all else changes[:CHANGES_SHOWN_MAX]
+            for change in kept:
+                add_row(
+                    shown,
+                    Text(mark, style=f"bold {style}"),
+                    visible(kind, style),
+                    visible(change.name),
+                    visible(change.before, "dim"),
+                    visible(change.after),
+                )
+            if len(kept) < len(changes):
+                more = f"... {len(changes) - len(kept):,} more (--all)"
+                add_row(shown, Text(mark, style=f"bold {style}"), visible(kind, style), visible(more, "dim"), "", "")
+        console.print(shown)
+    _print_warnings(response.warnings, console)
+
+
+@app.command("delete")
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.")],
+    reason: NeededReasonOption,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go, or what is in the way.")] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Delete a project, as one that was applied under a mistyped name.
+
+    Refused while anything of it is leased or bound: says what. Its audit and its agreement ledger stay under its name.
+    """
+    with Connection(server) as connection:
+        request = project_pb2.DeleteProjectRequest(
+            name=connection.project_name(name), reason=reason, request_id=str(uuid.uuid4()), dry_run=True
+        )
+        told = connection.call(connection.projects.DeleteProject, request)
+        if not dry_run:
+            if not yes:
+                _confirm_deletion(name, told)
+            request.dry_run = False
+            told = connection.call(connection.projects.DeleteProject, request)
+    if as_json:
+        print_json(told)
+    else:
+        stdout_console().print(visible(_deleted(name, told, "deleted" if not dry_run else "would delete")))
+
+
+def _confirm_deletion(name: str, told: project_pb2.DeleteProjectResponse) -> None:
+    console = stderr_console()
+    console.print(visible(_deleted(name, told, "would delete"), "yellow"))
+    if not sys.stdin.isatty():
+        raise CommandFailed("nothing was changed: this has to be confirmed", remedy="run it again with --yes")
+    if not typer.confirm(f"Delete {name}?", err=True):
+        console.print("nothing was changed")
+        raise typer.Exit(1)
+
+
+def _deleted(name: str, told: project_pb2.DeleteProjectResponse, done: str) -> str:
+    gone = [(told.pbxs, "PBX"), (told.devices, "device"), (told.licenses, "license item"), (told.webhooks, "webhook")]
+    stay = [(told.events, "event")] + ([(told.ledger_entries, "ledger entry")] if told.ledger_entries else [])
+    return f"{done} {name}: {joined_counts(gone)}; {joined_counts(stay)} of its audit stay under its name"
+
+
+@app.command("end-learning")
+def end_learning(
+    reason: NeededReasonOption,
+    as_json: JsonOption = False,
+    project: ProjectOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """End the learning after a restore before its time: what was not proven may be lent again, and so twice."""
+    with Connection(server) as connection:
+        name = connection.project_name(project)
+        request = project_pb2.EndLearningRequest(project=name, reason=reason, request_id=str(uuid.uuid4()))
+        ended = connection.call(connection.projects.EndLearning, request)
+    if as_json:
+        print_json(ended)
+        return
+    risk = f"{ended.pbxs_silent:,} PBXs have not opened their lease anew, and may use {ended.seats_at_risk:,} seats"
+    stdout_console().print(visible(f"{name}: learning has ended; {risk}"))
+
+
+def joined_counts(counts: Sequence[tuple[int, str]]) -> str:
+    """Counts in words: "3 sites, 1 PBX"."""
+    return ", ".join(f"{count:,} {word if count == 1 else f'{word}s'}" for count, word in counts)
+
+
+def _apply(
+    connection: Connection, read: ProjectFile, *, dry_run: bool, reason: str = ""
+) -> project_pb2.ApplyProjectResponse:
+    request = project_pb2.ApplyProjectRequest(
+        project=read.project, dry_run=dry_run, request_id=str(uuid.uuid4()), reason=reason
+    )
+    try:
+        return connection.call(connection.projects.ApplyProject, request)
+    except RpcFailure as failure:
+        if not failure.violations:
+            raise
+        found = [f"{read.place(v.field)}: {v.description}" for v in failure.violations]
+        raise problems_error(read.source, found) from failure
+
+
+def _confirm(planned: project_pb2.ApplyProjectResponse, removed: int) -> None:
+    what = joined_counts([(len(planned.changes), "change")])
+    if not sys.stdin.isatty():
+        raise CommandFailed(
+            f"nothing was changed: this removes {joined_counts([(removed, 'thing')])}, which has to be confirmed",
+            remedy="look at what goes (marked -), and run it again with --yes",
+        )
+    if not typer.confirm(f"Apply {what}?", err=True):
+        stderr_console().print("nothing was changed")
+        raise typer.Exit(1)
+
+
+def _report(planned: project_pb2.ApplyProjectResponse, applied: project_pb2.ApplyProjectResponse, project: str) -> None:
+    console = stdout_console()
+    if list(applied.changes) != list(planned.changes):
+        console.print(Text("somebody else changed the project in between; this is what was applied:", style="yellow"))
+        print_changes(applied, console)
+    made = joined_counts([(len(applied.changes), "change")])
+    console.print(
+        Text.assemble(("applied: ", "bold green"), visible(f"{project}, {made}, revision {applied.revision}"))
+    )
+
+
+def _print_warnings(warnings: Sequence[str], console: Console) -> None:
+    for warning in warnings:
+        console.print(Text.assemble(("warning: ", "bold yellow"), visible(warning)))

@@ -1,0 +1,88 @@
+"""Signed documents as files: read, written, and said in words. Verifying them is for those who have the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from licensemaster.files import texts
+from licensemaster.files.texts import FileError, read_bytes
+from licensemaster.v1 import document_pb2
+from master.cli.output.failure import CommandFailed
+
+if TYPE_CHECKING:
+    from licensemaster.signing.documents import Kind
+
+_BYTES_MAX = 2_097_152
+
+
+def read_document(file: Path, kind: Kind | None = None) -> document_pb2.SignedDocument:
+    """The document in a file, claiming to be of a kind.
+
+    Raises:
+        CommandFailed: it cannot be read, or claims to be something else.
+    """
+    from licensemaster.signing import documents
+
+    try:
+        content = read_bytes(file, most=_BYTES_MAX)
+    except FileError as error:
+        raise CommandFailed(str(error)) from error
+    try:
+        document = documents.from_text(content)
+        if kind is not None:
+            documents.check_kind(document, kind)
+    except documents.DocumentError as error:
+        raise CommandFailed(f"{file}: {error}", remedy=f"license-master vendor show {file}") from error
+    return document
+
+
+def write_document(file: Path, document: document_pb2.SignedDocument) -> None:
+    """Write a document, whole or not at all, over what was there.
+
+    Raises:
+        CommandFailed: it cannot be written.
+    """
+    from licensemaster.signing import documents
+
+    write_text(file, documents.to_text(document))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        CommandFailed: it cannot be written.
+    """
+    try:
+        texts.write_text(file, text)
+    except FileError as error:
+        raise CommandFailed(str(error)) from error
+
+
+def folder_for(out: Path) -> Path:
+    """A folder to write documents into, made where there is none.
+
+    Raises:
+        CommandFailed: it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(f"cannot make the folder {out}: {error.strerror or error}") from error
+    return out
+
+
+def binding_file(folder: Path, license_id: str) -> Path:
+    """What the statement of a license's binding is called."""
+    return folder / f"{license_id}.binding.json"
+
+
+def request_file(folder: Path, license_id: str) -> Path:
+    """What the request to certify a license's release is called."""
+    return folder / f"{license_id}.release-request.json"
+
+
+def certificate_file(folder: Path, license_id: str) -> Path:
+    """What a device's certificate for a license is called."""
+    return folder / f"{license_id}.certificate.json"

@@ -1,0 +1,46 @@
+"""What a command raises when it cannot do what it was asked; `main` prints it and exits with 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+class CommandFailed(Exception):
+    """A failure with what to do about it. `lines` carry the particulars, one each."""
+
+    def __init__(self, message: str, *, lines: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.lines = tuple(lines)
+        self.remedy = remedy
+
+    def in_file(self, file: str) -> CommandFailed:
+        """The same, said of a file."""
+        message = self.message if file in self.message else f"{file}: {self.message}"
+        return CommandFailed(message, lines=self.lines, remedy=self.remedy)
+
+    def parts(self) -> list[RenderableType]:
+        """What to print, in order."""
+        from rich.text import Text  # slow to load; every command imports this module
+
+        from master.cli.output.rendering import visible
+
+        parts: list[RenderableType] = [Text.assemble(("error: ", "bold red"), visible(self.message))]
+        parts += [visible(f"  {line}") for line in self.lines]
+        if self.remedy:
+            parts.append(Text.assemble(("try: ", "bold yellow"), visible(self.remedy)))
+        return parts
+
+    def json_object(self) -> Mapping[str, object]:
+        """The same for programs; `details` and `remedy` may be empty."""
+        return {"message": self.message, "details": list(self.lines), "remedy": self.remedy}
+
+
+def print_failure(failure: CommandFailed, console: Console) -> None:
+    """Prints a failure; FILE:LINE stays in one piece however narrow the terminal is."""
+    for part in failure.parts():
+        console.print(part, soft_wrap=True)

@@ -1,0 +1,100 @@
+"""What `license-master pki` commands have in common: options, whose certificate is meant, and how they refuse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from master.cli.output.failure import CommandFailed
+from master.cli.output.rendering import stderr_console, visible
+from master.variables import PKI
+
+if TYPE_CHECKING:
+    from master.auth.authority import Authority
+    from master.auth.identity import Identity
+
+
+class Kind(StrEnum):
+    """Whose certificate."""
+
+    SERVER = "server"
+    PBX = "pbx"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+    VENDOR = "vendor"
+    METRICS = "metrics"
+
+
+FolderOption = Annotated[Path, typer.Option("--folder", envvar=PKI, metavar="DIR", help="The authority's folder.")]
+DaysOption = Annotated[float, typer.Option("--days", min=0.01, max=3650, help="How long it is good for.")]
+ConfinedOption = Annotated[
+    str | None, typer.Option("--project", metavar="NAME", help="Confine it to this project.", show_default=False)
+]
+FOLDER = Path("pki")
+_NEAR_SECONDS = 365 * 86_400
+"""How long before its end an authority asks for another: from then on it cannot give a year any more."""
+
+
+def open_authority(folder: Path) -> Authority:
+    """The authority of a folder; tells what is wrong with how it is kept."""
+    from licensemaster.values.moments import minute_text
+    from master.auth.authority import Authority
+
+    found = Authority.open(folder)
+    if found.key_is_read_by_others:
+        tell(f"warning: {folder / 'ca.key'} can be read by others; whoever did can issue certificates: chmod 600")
+    for path in found.unreadable():
+        tell(f"warning: {path} is no certificate of this authority, it does not count")
+    if found.ends_at - time.time() < _NEAR_SECONDS:
+        tell(f"warning: the authority itself ends {minute_text(found.ends_at)}; docs/operations.md: A new authority")
+    return found
+
+
+def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity:
+    """Whom a certificate is to be for.
+
+    Raises:
+        CommandFailed: nobody.
+    """
+    from master.auth.identity import SCHEME, IdentityError, Role, identity_of
+
+    if kind is Kind.SERVER:
+        raise CommandFailed("masters are not enrolled; their names are", remedy="license-master pki issue server HOST")
+    if len(names) != 1:
+        raise CommandFailed(f"{len(names)} names: one certificate is for one {kind.value}")
+    if kind is Kind.PBX and project:
+        raise CommandFailed("--project: a PBX's name says its project", remedy="write projects/PROJECT/pbxs/PBX")
+    role = Role.METRICS if kind is Kind.METRICS else Role(f"{kind.value}s")
+    within = f"projects/{project}/" if project else ""
+    path = names[0] if kind is Kind.PBX else f"{within}{role.value}/{names[0]}"
+    try:
+        found = identity_of(f"{SCHEME}{path}")
+    except IdentityError as error:
+        raise CommandFailed(str(error)) from error
+    if found.role is not role:
+        raise CommandFailed(f"{names[0]!r} is not a {kind.value}", remedy="write projects/PROJECT/pbxs/PBX")
+    return found
+
+
+def tell(text: str) -> None:
+    """Say something to people."""
+    stderr_console().print(visible(text), soft_wrap=True)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turns what the authority and the file system refuse into a failure of the command."""
+    from master.auth.issued import AuthorityError
+
+    try:
+        yield
+    except AuthorityError as error:
+        raise CommandFailed(str(error)) from error
+    except OSError as error:
+        raise CommandFailed(f"{error.filename}: {error.strerror}") from error

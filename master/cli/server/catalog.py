@@ -1,0 +1,52 @@
+"""`license-master catalog`: what license types there are, and whether a catalog file is right."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from licensemaster.files.texts import FileError, read_text
+from master.cli.output.failure import CommandFailed
+from master.cli.output.rendering import stdout_console
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.catalog_file import CatalogError, read_catalog
+
+app = typer.Typer(help="License types.", no_args_is_help=True)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "innovaphone") -> None:
+    """The license types of a catalog that comes along."""
+    from master.app import load_catalogs
+    from master.settings import Settings
+
+    catalogs = load_catalogs(Settings())
+    if name not in catalogs:
+        raise CommandFailed(f"there is no catalog {name!r}; there are {', '.join(sorted(catalogs))}")
+    stdout_console().print(_table(catalogs[name]))
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="A catalog file.", exists=True, dir_okay=False)]) -> None:
+    """Check a catalog file."""
+    try:
+        catalog = read_catalog(read_text(file), file=str(file))
+    except (CatalogError, FileError) as error:
+        raise CommandFailed(str(error)) from error
+    typer.echo(f"{file}: {len(catalog.types)} license types, no mistake")
+
+
+def _table(catalog: Catalog) -> Table:
+    table = Table("type", "key", "metered", "held by", "needs", "includes", "rules", title=catalog.title)
+    for one in catalog.types.values():
+        table.add_row(
+            one.display_name,
+            one.key,
+            one.metering.value,
+            ", ".join(sorted(kind.name.lower() for kind in one.holders)),
+            " and ".join(" or ".join(needed.any_of) for needed in one.requires),
+            ", ".join((*one.includes, *one.includes_per_pbx)),
+            " ".join(one.rules),
+        )
+    return table

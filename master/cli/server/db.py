@@ -1,0 +1,263 @@
+"""`license-master db`: make, upgrade, check, back up and restore the database."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from master.cli.connection.options import JsonOption
+from master.cli.output.failure import CommandFailed
+from master.cli.output.rendering import print_json_object, stderr_console
+from master.cli.server.serve import DatabaseUrl, SettingsFile, settings_from
+
+if TYPE_CHECKING:
+    from master.settings import Settings
+    from master.store.upkeep.backup import Progress
+
+_GUIDE = "docs/backup.md has the whole of it, step by step"
+_ON_A_SERVER = (
+    "one moment:      pg_dump --format=custom --file=license-master.dump 'POSTGRESQL-URL'",
+    "every moment:    pg_basebackup --pgdata=BASE --wal-method=stream, and archive the WAL",
+)
+_BACK_ON_A_SERVER = (
+    "1. stop every master",
+    "2. pg_restore --clean --if-exists --single-transaction --dbname='POSTGRESQL-URL' license-master.dump",
+    "3. license-master db upgrade",
+    "4. license-master db restored",
+    "5. start the masters",
+)
+
+app = typer.Typer(help="The database.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(
+    create: Annotated[
+        bool, typer.Option("--create", help="Where there is no database yet, make one: an empty estate.")
+    ] = False,
+    file: SettingsFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Bring the database to the schema of this version."""
+    from master.store.upkeep import schema
+
+    settings = settings_from(file, database_url=database_url)
+    with _told_plainly():
+        before, after = schema.upgrade(settings.database_url, create=create)
+    typer.echo(f"the database is at revision {after}" + ("" if before == after else f" (was {before or 'empty'})"))
+
+
+@app.command()
+def check(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
+    """Check the schema, that every counter agrees with the seats it counts, and that the audit is as it was written."""
+    settings = settings_from(file, database_url=database_url)
+    with _told_plainly():
+        _found_right(settings.database_url)
+    typer.echo("schema, counters and audit are right")
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; a new file.", show_default=False)],
+    as_json: JsonOption = False,
+    file: SettingsFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Copy a SQLite database while masters serve it, and check the copy. Of PostgreSQL, say which commands do."""
+    from master.store.backends.database import StorageError
+    from master.store.backends.sqlite import existing_file, opened_file
+    from master.store.backends.urls import parse_url
+    from master.store.upkeep import backup as copies
+    from master.store.upkeep import schema
+
+    settings = settings_from(file, database_url=database_url)
+    with _told_plainly():
+        url = parse_url(settings.database_url)
+        source = copies.sqlite_file(url)
+        if source is None:
+            raise CommandFailed("PostgreSQL is backed up by its own tools", lines=_ON_A_SERVER, remedy=_GUIDE)
+        with (
+            closing(opened_file(existing_file(url))),
+            _shown_progress() as progress,
+            copies.copied(source, target, progress=progress) as copy,
+        ):
+            _undamaged(copy)
+            try:
+                asyncio.run(_has_this_schema(_url_of(copy)))
+            except StorageError:
+                checked, projects = False, {}
+            else:
+                checked, projects = True, _found_right(_url_of(copy))
+    told = {"file": str(target), "bytes": target.stat().st_size, "counters_and_audit_checked": checked}
+    if as_json:
+        print_json_object({**told, "projects": [{"project": name, "seq": seq} for name, seq in projects.items()]})
+        return
+    ends = ", ".join(f"{name} up to event {seq:,}" for name, seq in projects.items()) or "no project"
+    schema_note = f"its schema is not that of this version ({schema.newest()}), so only the file itself was checked"
+    typer.echo(f"{target}: {told['bytes']:,} bytes; {f'{ends}; checked' if checked else schema_note}")
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.", show_default=False)],
+    force: Annotated[
+        bool, typer.Option("--force", help="Although there is a database: it is kept beside, under another name.")
+    ] = False,
+    as_json: JsonOption = False,
+    file: SettingsFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Put a backup in the place of a SQLite database that no master serves. Of PostgreSQL, say which commands do.
+
+    Whatever was granted since the backup is unknown to it: the master that serves it learns first what is out.
+    """
+    from master.store.backends.urls import parse_url
+    from master.store.upkeep import backup as copies
+    from master.store.upkeep import schema
+
+    settings = settings_from(file, database_url=database_url)
+    aside: Path | None = None
+    with _told_plainly():
+        target = copies.sqlite_file(parse_url(settings.database_url))
+        if target is None:
+            raise CommandFailed("PostgreSQL is restored by its own tools", lines=_BACK_ON_A_SERVER, remedy=_GUIDE)
+        if target.exists():
+            if not force:
+                remedy = "--force keeps it beside, under another name, and puts the backup in its place"
+                raise CommandFailed(f"{target} is a database already", remedy=remedy)
+            aside = target.with_name(f"{target.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        _undamaged(source)
+        with (
+            copies.kept_from_masters(target),
+            _shown_progress() as progress,
+            copies.copied(source, target, aside=aside, progress=progress) as copy,
+        ):
+            schema.upgrade(_url_of(copy))
+            projects = _found_right(_url_of(copy))
+            ends = asyncio.run(_marked(settings.model_copy(update={"database_url": _url_of(copy)})))
+    if as_json:
+        told = {"file": str(target), "kept": str(aside) if aside else None}
+        print_json_object(told | {"projects": _learning_rows(ends, projects)})
+        return
+    typer.echo(f"{target} is restored")
+    for name, until in ends.items():
+        typer.echo(f"{name}, as of event {projects[name]:,}: {_learns(until)}")
+    if aside:
+        typer.echo(f"what was there is kept as {aside}")
+
+
+@app.command()
+def restored(as_json: JsonOption = False, file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
+    """Say that the database was restored from a backup by other means, before any master serves it.
+
+    Until every lease signed before has ended, nothing is granted beyond what PBXs prove by theirs.
+    """
+    settings = settings_from(file, database_url=database_url)
+    with _told_plainly():
+        ends = asyncio.run(_marked(settings))
+    if as_json:
+        print_json_object({"projects": _learning_rows(ends, {})})
+        return
+    for name, until in ends.items():
+        typer.echo(f"{name}: {_learns(until)}")
+
+
+async def _marked(settings: "Settings") -> dict[str, float]:
+    from master.app import mark_restored
+
+    return await mark_restored(settings, caller=f"license-master db ({getpass.getuser()})")
+
+
+def _learning_rows(ends: dict[str, float], seqs: dict[str, int]) -> list[dict[str, object]]:
+    return [
+        {"project": name, "learning_end_time": _moment(until)} | ({"seq": seqs[name]} if name in seqs else {})
+        for name, until in ends.items()
+    ]
+
+
+def _learns(until: float) -> str:
+    return f"learns until {_moment(until)}, and grants nothing until then beyond what PBXs prove"
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Failures that a person can do something about, as such."""
+    from master.domain.catalog.catalog_file import CatalogError
+    from master.store.backends.database import StorageError
+    from master.store.upkeep.backup import BackupError
+
+    try:
+        yield
+    except (StorageError, BackupError, CatalogError, OSError, ValueError) as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _undamaged(file: Path) -> None:
+    from master.store.upkeep.backup import damage
+
+    if not file.is_file():
+        raise CommandFailed(f"{file}: there is no such file")
+    if found := damage(file):
+        raise CommandFailed(f"{file} is damaged, or no database", lines=found[:10], remedy="take an older backup")
+
+
+def _found_right(database_url: str) -> dict[str, int]:
+    """The last event by project; raises CommandFailed where anything is wrong."""
+    counters, chains, ends = asyncio.run(_mismatches(database_url))
+    if counters:
+        raise CommandFailed("the counters do not agree with the seats", lines=[*counters, *chains])
+    if chains:
+        raise CommandFailed("the audit is not what was written", lines=chains)
+    return ends
+
+
+async def _mismatches(database_url: str) -> tuple[list[str], list[str], dict[str, int]]:
+    from master.service.monitoring.audit import Audit
+    from master.store.backends.database import open_database
+    from master.store.upkeep import schema
+    from master.store.upkeep.integrity import counter_mismatches
+
+    database = open_database(database_url)
+    try:
+        await schema.check(database)
+        counters = await database.read(counter_mismatches)
+        walked = await Audit(database).verify_all()
+        chains = [f"project {one.project}: {one.defect.message}" for one in walked if one.defect]
+        return counters, chains, {one.project: one.end.seq for one in walked}
+    finally:
+        await database.close()
+
+
+async def _has_this_schema(database_url: str) -> None:
+    from master.store.backends.database import open_database
+    from master.store.upkeep import schema
+
+    database = open_database(database_url)
+    try:
+        await schema.check(database)
+    finally:
+        await database.close()
+
+
+def _url_of(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+@contextmanager
+def _shown_progress() -> "Iterator[Progress]":
+    """How far copying has come, on a terminal."""
+    from rich.progress import Progress as Bar
+
+    with Bar(console=stderr_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("pages", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,122 @@
+"""What is written into a project's agreement ledger: everything that was ever ordered or happened, never changed again.
+
+`domain/agreements/ordering/decide_order.py` makes drafts; whoever writes the ledger numbers them. `state.py` folds
+entries into what holds. All details are plain data (texts, whole numbers, true or false, lists, tables), days as
+"2026-03-01", amounts as decimal texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+from typing import Any
+
+from master.domain.catalog.subjects import PROJECT, Subject
+
+Details = Mapping[str, Any]
+
+
+class EntryKind(IntEnum):
+    """What can be written down; the numbers are for good."""
+
+    CREDITS_ADDED = 1
+    """`amount`."""
+    CREDITS_SPENT = 2
+    """`amount`; what for, the reason says."""
+    ORDERED = 3
+    """`order`: an order that awaits its payment (P9), as plain data."""
+    ORDER_PAID = 4
+    """`order`: the number of the entry that ordered."""
+    ORDER_CANCELLED = 5
+    """`order`, as above."""
+    TERM_ADDED = 6
+    """`begins`, `ends`, `anchor`, `anchor_months`, `how` (included, bought, gap, vendor), `offer`."""
+    TERMS_VOIDED = 7
+    """Terms of the policy end on the entry's day (L6, P2)."""
+    TRIED = 8
+    """`product`, `counts` (P1)."""
+    BOUGHT = 9
+    """`product`, `counts`, `major` (P2)."""
+    COUNTS_SET = 10
+    """`counts`: the totals from the entry's day on (P6, R4)."""
+    KEY_ISSUED = 11
+    """`key`: in force from the entry's day; the one before is replaced (P9)."""
+    AUTO_RENEWAL_SET = 12
+    """`offer`: by which it renews; empty for not (P4)."""
+    DEVICE_REGISTERED = 13
+    """`product`, `delivered_on`, `shipped_on` where it is another day, `serial`, `release` (N1, Q3)."""
+    RELEASE_INSTALLED = 14
+    """`release`."""
+    BUILD_ALLOWED = 15
+    """`release`: the vendor's exception (Q7)."""
+    FEATURE_ADDED = 16
+    """`feature`: a license type (Q5)."""
+    SEAT_ASSIGNED = 17
+    """`user`, `uses` (R1, R2)."""
+    SEAT_UNASSIGNED = 18
+    """`user`."""
+    PREMIER_SET = 19
+    """`on`, from the entry's day (R5)."""
+    VERSION_SET = 20
+    """`from_version`, `version`, `converted` (M1, L6)."""
+    RELEASE_PUBLISHED = 21
+    """`release`; its day is the entry's."""
+    KEY_USED = 22
+    """`key`: an activation, maintenance or feature key that cannot be used again (N1, Q4, Q5)."""
+    REVERSED = 23
+    """`order`, `entries`: the numbers of the entries of an order that count no more, as if it had never been."""
+    DEVICE_CORRECTED = 24
+    """`delivered_on`, `shipped_on`, `serial`: what a registration should have said (N1, Q3)."""
+    LICENSES_PAID = 25
+    """`type`, `version`, `quantity`: licenses paid with credits; they come with the vendor's file (M2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An entry before it is numbered."""
+
+    kind: EntryKind
+    day: date
+    """On which it takes effect, in the project's time zone; it may lie ahead (a renewal) or back (a delivery)."""
+    subject: Subject = PROJECT
+    policy: str = ""
+    """The key of the policy that it is about; empty where it is about none."""
+    details: Details
+    reason: str
+    """For people: what was done and why."""
+    rules: tuple[str, ...] = ()
+
+    def recorded(
+        self, *, number: int, recorded_at: float, caller: str, order: int | None = None, given_reason: str = ""
+    ) -> Entry:
+        """The entry: numbered from 1 without gaps within its project, at a UNIX time in seconds."""
+        return Entry(
+            number=number,
+            order=number if order is None else order,
+            given_reason=given_reason,
+            recorded_at=recorded_at,
+            caller=caller,
+            kind=self.kind,
+            day=self.day,
+            subject=self.subject,
+            policy=self.policy,
+            details=self.details,
+            reason=self.reason,
+            rules=self.rules,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Draft):
+    """One line of the ledger."""
+
+    number: int
+    order: int
+    """The number of the first entry of the order that wrote it: what was written together is reversed together."""
+    given_reason: str
+    """Why somebody wanted it, in their own words; may be empty."""
+    recorded_at: float
+    """UNIX time in seconds."""
+    caller: str

@@ -1,0 +1,288 @@
+"""What somebody can want, one dataclass each; `domain/agreements/ordering/decide_order.py` answers every one of them.
+
+Ids of licenses are those of the project; devices and contracts are named by whoever registers or buys them. Days,
+keys and numbers are checked when decided. `order_data.py` turns an order into plain data and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from master.domain.catalog.subjects import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddCredits:
+    """Credits that were bought go into the balance (M2)."""
+
+    amount: Decimal
+    """Below zero it takes back what was entered too much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extend:
+    """Buy time by an offer: put under an agreement, extend, renew or resume (M2 to M6, P4, Q4, R4, N3)."""
+
+    subjects: tuple[Subject, ...]
+    """All or none; an offer that needs a key is for one of them."""
+    offer: str
+    months: int = 0
+    """0 where the offer has one period only."""
+    key: str = ""
+    serial: str = ""
+    """Where given, it must be that of the device (N1)."""
+    pbx: str = ""
+    """Beside the subjects, all licenses bound to this PBX's device that the offer covers (M4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmPayment:
+    """An order that awaited its payment comes into force with its key (P9)."""
+
+    order: int
+    """The number of its entry."""
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    """An order that awaits its payment is given up."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTrial:
+    """Try a product, staging servers included (P1)."""
+
+    license: str
+    product: str
+    counts: Mapping[str, int]
+    """The tier to try, by license type."""
+    key: str
+    major: int = 0
+    """The major version that is tried, where the product is for one (P3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendTrial:
+    """A further trial key (P1)."""
+
+    license: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buy:
+    """Buy a product: a license with a tier, which replaces its trial in place (P2), or a contract for seats (R3)."""
+
+    id: str
+    """The license's id or the contract's name."""
+    product: str
+    counts: Mapping[str, int]
+    """How many of each license type (P6: the tier; R1: the seats)."""
+    major: int = 0
+    """The major version that it is for, where the product is for one (P3)."""
+    premier: bool = False
+    """With premier support for the whole (R5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeTier:
+    """Another tier: the new totals (P6)."""
+
+    license: str
+    counts: Mapping[str, int]
+    """What is not named stays as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddSeats:
+    """More seats within the year, for the months that are left (R4)."""
+
+    contract: str
+    """The contract, or the license that is sold by seats."""
+    counts: Mapping[str, int]
+    """How many more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAutoRenewal:
+    """Renew by itself from now on, or no longer (P4)."""
+
+    license: str
+    """The license, or the contract, by its id."""
+    offer: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPremier:
+    """Premier support for all seats or for none, from the next renewal on (R5)."""
+
+    contract: str
+    on: bool
+    from_day: date | None = None
+    """Where given, it must be the day of the renewal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignSeat:
+    """A seat for a user by name (R1, R2)."""
+
+    contract: str
+    user: str
+    uses: tuple[str, ...]
+    """What the user does: values of `SeatUse`; somebody who does none of it needs no seat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReassignSeat:
+    """A seat passes to another user (R2)."""
+
+    contract: str
+    from_user: str
+    to_user: str
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnassignSeat:
+    """A seat becomes free (R2)."""
+
+    contract: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterDevice:
+    """A device that was delivered: its warranty, and what else came with it, begins (N1, Q3)."""
+
+    device: str
+    product: str
+    delivered_on: date
+    """The day of its purchase, from which the windows for buying count; not after today."""
+    serial: str = ""
+    """Its serial number: the device's identity, once per project (N1)."""
+    shipped_on: date | None = None
+    """The day on which it shipped, from which warranty and what else came along count; else that of its purchase."""
+    release: str = ""
+    """The release that is installed, where it has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallRelease:
+    """A device has installed a release; refused where the gate refuses (Q1, Q2)."""
+
+    device: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowBuild:
+    """The vendor lets one build through (Q7)."""
+
+    device: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddFeature:
+    """An optional feature, by its own key (Q5)."""
+
+    device: str
+    feature: str
+    """A license type."""
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeVersion:
+    """Licenses get a newer version under their agreement, free of charge (M1, M6)."""
+
+    licenses: tuple[str, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertVersion:
+    """Free licenses in the balance get another version: their agreement is void, a new year is charged (L6)."""
+
+    licenses: tuple[str, ...]
+    version: int
+    offer: str
+    """By which the new year is charged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRelease:
+    """The vendor has published a release."""
+
+    release: str
+    day: date
+    correct: bool = False
+    """Whether another day that is known is put right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverse:
+    """An order is taken back, as if it had never been; the ledger keeps both."""
+
+    order: int
+    """The number of any entry that it wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectDevice:
+    """A registration is put right; what is counted from its days moves with them (N1, Q3)."""
+
+    device: str
+    delivered_on: date | None = None
+    """None: as it is."""
+    shipped_on: date | None = None
+    """None: as it is."""
+    serial: str = ""
+    """Empty: as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayLicenses:
+    """Licenses are paid with credits; they themselves come with the vendor's file (M2, L1)."""
+
+    type: str
+    """As the documents print it, version and tier with it: `PBX-Port12`, `PBX-Port 12%500`."""
+    quantity: int
+
+
+Order = (
+    AddCredits
+    | Extend
+    | ConfirmPayment
+    | CancelOrder
+    | StartTrial
+    | ExtendTrial
+    | Buy
+    | UpgradeTier
+    | AddSeats
+    | SetAutoRenewal
+    | SetPremier
+    | AssignSeat
+    | ReassignSeat
+    | UnassignSeat
+    | RegisterDevice
+    | InstallRelease
+    | AllowBuild
+    | AddFeature
+    | UpgradeVersion
+    | ConvertVersion
+    | PublishRelease
+    | Reverse
+    | CorrectDevice
+    | PayLicenses
+)
+
+NEED_A_REASON = (Reverse, CorrectDevice)
+"""Orders that say why, for the audit."""

@@ -1,0 +1,138 @@
+"""What things cost, exactly, and the one rounding.
+
+Amounts are reckoned as exact fractions and rounded once: the total half up to the unit's quantum; each line is the
+difference of the rounded running sums, so the lines add up to the total whatever it was divided into. Where the
+prices come from, `price_file.py` says; which lines an order has, the deciding modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+from master.domain.catalog.policies import Unit
+from master.domain.catalog.subjects import PROJECT, Subject
+
+CREDITS = "credits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceList:
+    """The operator's own prices for one catalog."""
+
+    catalog: str
+    currency: str
+    """The label of money, such as `EUR`; nothing is converted."""
+    quantum: Decimal
+    """What amounts of money are rounded to."""
+    credit_quantum: Decimal
+    """What amounts of credits are rounded to."""
+    credit: Decimal | None = None
+    """The price of one credit, in money."""
+    values: Mapping[str, Decimal] = field(default_factory=dict)
+    """The value of one license by type, `port` or `port%500`, in the unit of the offer of a share (M4)."""
+    shares: Mapping[str, Decimal] = field(default_factory=dict)
+    """By offer: the share of the value per year, where it is not that of the catalog."""
+    offers: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)
+    """By offer and months: its fixed price."""
+    tiers: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)
+    """By license type and total: the price of a tier (P6). No other tiers are sold."""
+    seat_months: Mapping[str, Decimal] = field(default_factory=dict)
+    """By license type: one seat for one month (R4)."""
+    features: Mapping[str, Decimal] = field(default_factory=dict)
+    """By license type: its feature key (Q5)."""
+    premier: Mapping[str, Decimal] = field(default_factory=dict)
+    """By product: premier support in percent of the whole (R5)."""
+
+    def label(self, unit: Unit) -> str:
+        """How amounts of a unit are named."""
+        return CREDITS if unit is Unit.CREDITS else self.currency
+
+    def quantum_of(self, unit: Unit) -> Decimal:
+        """What amounts of a unit are rounded to."""
+        return self.credit_quantum if unit is Unit.CREDITS else self.quantum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactLine:
+    """A line before rounding."""
+
+    subject: Subject = PROJECT
+    what: str
+    quantity: int = 1
+    each: Decimal
+    """The price of one: per year for a share, per month for seats, else as a whole."""
+    months: Fraction | None = None
+    """For how long, where the price depends on it."""
+    factor: Fraction = Fraction(1)
+    """What it is multiplied by beside the quantity: months or years, a share, the surcharge of a gap."""
+    unit: Unit
+    why: str
+    rules: tuple[str, ...] = ()
+
+    @property
+    def amount(self) -> Fraction:
+        return self.quantity * Fraction(self.each) * self.factor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteLine:
+    """What one thing costs and why."""
+
+    subject: Subject
+    what: str
+    quantity: int
+    each: Decimal
+    """As in `ExactLine`."""
+    months: Fraction | None
+    """For how long, exactly; None where the price does not depend on it."""
+    amount: Decimal
+    """A multiple of the unit's quantum."""
+    unit: str
+    """`credits`, or the currency of the price file."""
+    why: str
+    rules: tuple[str, ...]
+
+
+def rounded(amount: Fraction, quantum: Decimal) -> Decimal:
+    """The nearest multiple of the quantum; half up, away from zero."""
+    steps = abs(amount) / Fraction(quantum)
+    whole = (2 * steps.numerator + steps.denominator) // (2 * steps.denominator)
+    return quantum * (whole if amount >= 0 else -whole)
+
+
+def rounded_lines(lines: Iterable[ExactLine], prices: PriceList) -> tuple[QuoteLine, ...]:
+    """The lines with amounts that add up to the rounded total of their unit."""
+    exact: dict[Unit, Fraction] = {}
+    given: dict[Unit, Decimal] = {}
+    done: list[QuoteLine] = []
+    for line in lines:
+        quantum = prices.quantum_of(line.unit)
+        exact[line.unit] = exact.get(line.unit, Fraction(0)) + line.amount
+        total = rounded(exact[line.unit], quantum)
+        amount = total - given.get(line.unit, 0 * quantum)
+        given[line.unit] = total
+        done.append(
+            QuoteLine(
+                subject=line.subject,
+                what=line.what,
+                quantity=line.quantity,
+                each=line.each,
+                months=line.months,
+                amount=amount,
+                unit=prices.label(line.unit),
+                why=line.why,
+                rules=line.rules,
+            )
+        )
+    return tuple(done)
+
+
+def totals(lines: Iterable[QuoteLine]) -> dict[str, Decimal]:
+    """The sum of each unit."""
+    sums: dict[str, Decimal] = {}
+    for line in lines:
+        sums[line.unit] = sums.get(line.unit, 0 * line.amount) + line.amount
+    return sums

@@ -1,0 +1,140 @@
+"""All that deciding looks at: the catalog's policies, what the ledger says, and the licenses of the estate.
+
+Gathers and decides nothing. Licenses come from the estate with the facts that agreements need (L7); devices,
+contracts and licenses that were bought in the ledger are known by the ledger alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from master.domain.agreements.ledger.state import Cover, Holding, PaidTerm, State
+from master.domain.catalog.catalog import Catalog, LicenseType
+from master.domain.catalog.dates import Term
+from master.domain.catalog.policies import Begins, Policies, Policy, Product, SubjectKind
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.subjects import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseFacts:
+    """A license of the estate as agreements see it; days are those of the project's time zone."""
+
+    id: str
+    type: LicenseType
+    version: int | None
+    tier: int | None = None
+    quantity: int
+    first_bound_on: date | None
+    """Kept for good (L7); None while it was never bound."""
+    is_free: bool
+    """Whether it lies in the balance."""
+    agreement_ends_on: date | None = None
+    """The first day without an agreement, where the vendor's file said one; the ledger goes before it."""
+    imported_on: date | None = None
+    """When the vendor's file was imported; None where that is not known."""
+    pbx: str = ""
+    """The PBX whose device it is bound to; empty for none."""
+
+    @property
+    def agreement_begins_on(self) -> date | None:
+        """The first day of what the vendor's file said; None where it said nothing.
+
+        The file cannot speak of what was before it: a license that was never bound, or that a file converted (L6),
+        is covered from its import on, any other from its first binding on (M3).
+        """
+        if self.agreement_ends_on is None:
+            return None
+        days = [day for day in (self.first_bound_on, self.imported_on) if day is not None]
+        return min(max(days, default=self.agreement_ends_on), self.agreement_ends_on)
+
+    @property
+    def subject(self) -> Subject:
+        """As the ledger names it."""
+        return Subject.of(SubjectKind.LICENSE, self.id)
+
+    def __str__(self) -> str:
+        printed = self.type.printed(version=self.version, tier=self.tier)
+        return f"{self.quantity} x {printed} ({self.id})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """What is known at one moment."""
+
+    catalog: Catalog
+    state: State = field(default_factory=State)
+    licenses: Mapping[str, LicenseFacts] = field(default_factory=dict)
+    """The licenses of the estate by id."""
+
+    @property
+    def time(self) -> Policies:
+        """What the catalog says of time."""
+        return self.catalog.time
+
+    @property
+    def releases(self) -> Mapping[ReleaseName, date]:
+        """All releases that are known to be published; what the ledger says goes before the catalog."""
+        return {**self.catalog.time.releases, **self.state.releases}
+
+    def license(self, subject: Subject) -> LicenseFacts | None:
+        """The license of the estate that a subject is; None where it is none."""
+        return self.licenses.get(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
+
+    def product(self, holding: Holding) -> Product | None:
+        """The product that a subject is; None for a license of the estate."""
+        return self.time.products.get(holding.product)
+
+    def cover(self, subject: Subject, policy: str) -> Cover:
+        """The terms of a subject; where the ledger has none, the agreement that the vendor's file said."""
+        cover = self.state.holding(subject).cover(policy)
+        facts = self.license(subject)
+        if subject in self.state.holdings and policy in self.state.holding(subject).covers:
+            return cover
+        if facts is None or policy not in facts.type.policies:
+            return cover
+        begins, ends = facts.agreement_begins_on, facts.agreement_ends_on
+        if begins is None or ends is None:
+            return cover
+        term = Term(begins, ends)
+        paid = PaidTerm(term=term, anchor=term.ends, anchor_months=0, how="vendor", offer="", entry=0)
+        return Cover(policy=policy, terms=(paid,))
+
+    def has_paid_for(self, subject: Subject, policy: str, published: date) -> bool:
+        """Whether what was published on a day came within paid time (M1); a conversion ends what was before it (L6)."""
+        converted_on = self.state.holding(subject).converted_on
+        return self.cover(subject, policy).holds_on(published) and (converted_on is None or converted_on <= published)
+
+    def policies_of(self, subject: Subject) -> tuple[Policy, ...]:
+        """The policies that can have terms for a subject: those of its type or product, and of its trial."""
+        facts = self.license(subject)
+        names: list[str] = []
+        if facts is not None:
+            version = self.version(facts)
+            names += facts.type.policies if version is None or version >= facts.type.covered_from_version else ()
+        holding = self.state.holding(subject)
+        if (product := self.product(holding)) is not None:
+            names += product.policies
+            if product.trial is not None:
+                names += self.time.offers[product.trial].policies
+        return tuple(self.time.policies[name] for name in dict.fromkeys(names))
+
+    def begins(self, subject: Subject, policy: Policy) -> date | None:
+        """The day from which a policy counts for a subject; None while that has not come."""
+        facts, holding = self.license(subject), self.state.holding(subject)
+        if policy.begins is Begins.FIRST_BINDING:
+            return facts.first_bound_on if facts is not None else None
+        return holding.began_on if policy.begins is Begins.DELIVERY else holding.bought_on
+
+    def subjects(self) -> Iterator[Subject]:
+        """Everything there is, in order; a license that was replaced or left the project is not."""
+        known = {facts.subject for facts in self.licenses.values()}
+        known |= {subject for subject, holding in self.state.holdings.items() if holding.product}
+        return iter(sorted(known))
+
+    def version(self, facts: LicenseFacts) -> int | None:
+        """The version of a license, as upgraded or converted."""
+        changed = self.state.holding(facts.subject).version
+        return facts.version if changed is None else changed

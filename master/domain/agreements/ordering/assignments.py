@@ -1,0 +1,137 @@
+"""Seats assigned to users by name, up to the licensed count, and reassigned (rules R1, R2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.orders import AssignSeat, ReassignSeat, UnassignSeat
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ledger.state import Holding
+from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.catalog.policies import Product, SeatUse, SubjectKind
+
+
+def assign_seat(work: Workings, order: AssignSeat) -> None:
+    """Decide an `AssignSeat`; somebody who does nothing of what seats are for needs none (R1)."""
+    holding, product = _assignable(work, order.contract)
+    user = work.name(order.user, "user")
+    if not _needs_seat(work, product, user, order.uses):
+        return
+    if _has_seat(holding, user):
+        refuse(
+            AgreementProblem.ALREADY_ASSIGNED,
+            f"{user} has a seat of {holding.subject} already",
+            remedy="one seat is enough, whatever a user does with it",
+            rules=("R1", "R2"),
+            subject=holding.subject,
+            field="user",
+        )
+    _running(work, holding, product)
+    licensed = holding.counts_on(work.day).get(product.counts[0], 0)
+    if len(holding.seats) >= licensed:
+        refuse(
+            AgreementProblem.SEATS_EXHAUSTED,
+            f"all {licensed} seats of {holding.subject} are assigned",
+            remedy="reassign a seat that somebody no longer needs, or add seats",
+            rules=("R2",),
+            subject=holding.subject,
+            field="user",
+        )
+    _write(work, holding, user, order.uses)
+
+
+def reassign_seat(work: Workings, order: ReassignSeat) -> None:
+    """Decide a `ReassignSeat` (R2)."""
+    holding, product = _assignable(work, order.contract)
+    to_user = work.name(order.to_user, "to_user")
+    _must_have(holding, order.from_user, "from_user")
+    if _has_seat(holding, to_user):
+        refuse(
+            AgreementProblem.ALREADY_ASSIGNED,
+            f"{to_user} has a seat of {holding.subject} already",
+            remedy=f"take the seat from {order.from_user} without giving it to anybody",
+            rules=("R2",),
+            subject=holding.subject,
+            field="to_user",
+        )
+    if not _needs_seat(work, product, to_user, order.uses):
+        return
+    _running(work, holding, product)
+    _take(work, holding, order.from_user)
+    _write(work, holding, to_user, order.uses)
+
+
+def unassign_seat(work: Workings, order: UnassignSeat) -> None:
+    """Decide an `UnassignSeat` (R2)."""
+    holding, _ = _assignable(work, order.contract)
+    _must_have(holding, order.user, "user")
+    _take(work, holding, order.user)
+
+
+def _assignable(work: Workings, contract: str) -> tuple[Holding, Product]:
+    holding, product = work.held(contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
+    if not product.seat_for:
+        refuse(
+            AgreementProblem.WRONG_KIND,
+            f"seats of {product.title} are not assigned by name",
+            remedy="let whoever uses it acquire a seat",
+            rules=product.rules,
+            subject=holding.subject,
+        )
+    return holding, product
+
+
+def _needs_seat(work: Workings, product: Product, user: str, uses: Sequence[str]) -> bool:
+    known = {use.value for use in SeatUse}
+    if unknown := [use for use in uses if use not in known]:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{unknown[0]!r} is nothing that is done with it",
+            remedy=f"give none or some of {', '.join(sorted(known))}",
+            rules=("R1",),
+            field="uses",
+        )
+    needed = any(SeatUse(use) in product.seat_for for use in uses)
+    if not needed:
+        work.notes.append(f"{user} needs no seat: nothing of it is used, and being able to see it does not count (R1)")
+    return needed
+
+
+def _running(work: Workings, holding: Holding, product: Product) -> None:
+    for key in product.policies:
+        cover = work.book.cover(holding.subject, key)
+        if work.book.time.policies[key].stops_at_end and not cover.holds_on(work.day):
+            refuse(
+                AgreementProblem.NOT_IN_FORCE,
+                f"{holding.subject} ended on {cover.ends}",
+                remedy="renew it first",
+                rules=("R3", "R4"),
+                subject=holding.subject,
+            )
+
+
+def _has_seat(holding: Holding, user: str) -> bool:
+    return any(seat.user == user for seat in holding.seats)
+
+
+def _must_have(holding: Holding, user: str, field: str) -> None:
+    if not _has_seat(holding, user):
+        refuse(
+            AgreementProblem.NOT_ASSIGNED,
+            f"{user} has no seat of {holding.subject}",
+            remedy="name somebody who has one",
+            rules=("R2",),
+            subject=holding.subject,
+            field=field,
+        )
+
+
+def _take(work: Workings, holding: Holding, user: str) -> None:
+    reason = f"seat taken from {user}"
+    work.write(EntryKind.SEAT_UNASSIGNED, holding.subject, {"user": user}, reason=reason, rules=("R2",))
+
+
+def _write(work: Workings, holding: Holding, user: str, uses: Sequence[str]) -> None:
+    details = {"user": user, "uses": sorted(set(uses))}
+    work.write(EntryKind.SEAT_ASSIGNED, holding.subject, details, reason=f"seat for {user}", rules=("R1", "R2"))

@@ -1,0 +1,226 @@
+"""One order against what is known on a day: what to write and what it costs, or one reason why not. Read this first.
+
+`decide` answers; `quote` is the same deciding and keeps the costs only. Each kind of order has its function in the
+table below, in the module that its rules are about. Nothing here changes anything: whoever writes the ledger appends
+the drafts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from master.domain.agreements.ledger import orders
+from master.domain.agreements.ledger.entries import Draft, EntryKind
+from master.domain.agreements.ledger.order_data import order_from_plain, order_to_plain
+from master.domain.agreements.ledger.orders import AddCredits, CancelOrder, ConfirmPayment, Order
+from master.domain.agreements.ledger.pricing import CREDITS, PriceList, QuoteLine, rounded_lines, totals
+from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.state import AwaitedOrder
+from master.domain.agreements.ordering import assignments, devices, purchases, renewals, reversals, version_changes
+from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.catalog.policies import Unit
+from master.domain.catalog.subjects import PROJECT
+
+CREDITS_MAX = Decimal(10) ** 12
+REASONS_MAX = 3
+"""How many reasons the ledger names for one payment; every term has its own beside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A "yes": what is to be appended to the ledger, together and in this order, and what it costs."""
+
+    drafts: tuple[Draft, ...]
+    """Empty where there is nothing to write: it is so already, or not needed (see `notes`)."""
+    lines: tuple[QuoteLine, ...]
+    """What it costs, line by line; empty where no price file was given and it costs money."""
+    awaits_payment: bool = False
+    """Whether it only comes into force when its payment is confirmed (P9)."""
+    notes: tuple[str, ...] = ()
+    """What else is to be said, for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What an order would cost on a day."""
+
+    lines: tuple[QuoteLine, ...]
+    totals: dict[str, Decimal]
+    """By unit: `credits`, or the currency of the price file."""
+    balance: Decimal
+    """The credits in the balance."""
+    credits_short: Decimal
+    """How many credits are missing for it; 0 where it can be paid (M2)."""
+    notes: tuple[str, ...]
+
+
+def decide(book: Book, order: Order, day: date, prices: PriceList | None = None) -> Decision | AgreementRefusal:
+    """Decide an order on a day of the project's time zone.
+
+    Without prices, what costs credits is refused, and what costs money is decided without lines.
+    """
+    try:
+        work = _worked_out(book, order, day, prices)
+        lines = rounded_lines(work.lines, prices) if prices is not None else ()
+        _pay_credits(work, lines)
+    except RefusedError as error:
+        return error.refusal
+    awaits = work.payment_first is not None and not isinstance(order, ConfirmPayment)
+    if awaits:
+        _await_payment(work, order)
+    return Decision(drafts=tuple(work.drafts), lines=lines, awaits_payment=awaits, notes=tuple(work.notes))
+
+
+def quote(book: Book, order: Order, day: date, prices: PriceList) -> Quote | AgreementRefusal:
+    """What an order would cost on a day and why; changes nothing, and does not need the credits to be there."""
+    try:
+        work = _worked_out(book, order, day, prices)
+        lines = rounded_lines(work.lines, prices)
+    except RefusedError as error:
+        return error.refusal
+    sums = totals(lines)
+    short = max(sums.get(CREDITS, Decimal(0)) - book.state.balance, Decimal(0))
+    return Quote(lines=lines, totals=sums, balance=book.state.balance, credits_short=short, notes=tuple(work.notes))
+
+
+def _worked_out(book: Book, order: Order, day: date, prices: PriceList | None) -> Workings:
+    work = Workings(book=book, day=day, prices=prices)
+    _DECIDED_BY[type(order)](work, order)
+    if work.payment_first is not None:
+        subject, rules = work.payment_first
+        kind = type(order).__name__
+        others = [one for one in work.book.state.awaited.values() if (one.subject, one.kind) == (subject, kind)]
+        if others:
+            refuse(
+                AgreementProblem.AWAITS_PAYMENT,
+                f"order {others[0].number} for {subject} awaits its payment ({others[0].reason})",
+                remedy="confirm its payment, or cancel it, first",
+                rules=rules,
+                subject=subject,
+            )
+    return work
+
+
+def _pay_credits(work: Workings, lines: tuple[QuoteLine, ...]) -> None:
+    if not any(line.unit is Unit.CREDITS for line in work.lines):
+        return
+    amount, balance = totals(lines).get(CREDITS, Decimal(0)), work.book.state.balance
+    if amount > balance:
+        refuse(
+            AgreementProblem.CREDITS_SHORT,
+            f"it takes {amount} credits, and the balance has {balance}",
+            remedy=f"add {amount - balance} credits or more",
+            rules=("M2",),
+        )
+    if amount:
+        whys = list(dict.fromkeys(line.why for line in lines if line.unit == CREDITS))
+        more = f"; and {len(whys) - REASONS_MAX} more" if len(whys) > REASONS_MAX else ""
+        reason = "; ".join(whys[:REASONS_MAX]) + more
+        work.write(EntryKind.CREDITS_SPENT, PROJECT, {"amount": str(amount)}, reason=reason, rules=("M2",))
+
+
+def _await_payment(work: Workings, order: Order) -> None:
+    subject, rules = work.payment_first or (PROJECT, ())
+    reason = f"{work.drafts[-1].reason}: awaits its payment"
+    details = {"order": order_to_plain(order)}
+    work.drafts = []
+    work.write(EntryKind.ORDERED, subject, details, reason=reason, rules=rules)
+
+
+def _add_credits(work: Workings, order: AddCredits) -> None:
+    """M2: at any time."""
+    amount = order.amount
+    if not amount.is_finite() or not 0 < abs(amount) <= CREDITS_MAX or amount != round(amount, 6):
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{amount} is no amount of credits",
+            remedy=f"give a decimal above 0, at most {CREDITS_MAX}, with at most 6 places; below 0 takes credits back",
+            rules=("M2",),
+            field="amount",
+        )
+    if work.book.state.balance + amount < 0:
+        refuse(
+            AgreementProblem.CREDITS_SHORT,
+            f"{-amount:f} credits cannot be taken back: the balance has {work.book.state.balance:f}",
+            remedy=f"take back {work.book.state.balance:f} at most, or reverse what they were spent on",
+            rules=("M2",),
+            field="amount",
+        )
+    text = f"{amount:f}"
+    reason = f"{text} credits bought" if amount > 0 else f"{-amount:f} credits taken back"
+    work.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=reason, rules=("M2",))
+    each = work.prices.credit if work.prices is not None else None
+    work.charge(
+        PROJECT, "credits", each, unit=Unit.MONEY, factor=Fraction(amount), why=f"{text} credits", rules=("M2",)
+    )
+
+
+def _confirm_payment(work: Workings, order: ConfirmPayment) -> None:
+    """P9: what was ordered is decided now, on the day of the payment."""
+    awaited = _awaited(work, order.order)
+    left = {number: one for number, one in work.book.state.awaited.items() if number != order.order}
+    work.book = replace(work.book, state=replace(work.book.state, awaited=left))
+    key = work.unused_key(order.key, rules=("P9",))
+    inner = order_from_plain(awaited.order)
+    work.is_confirming = True
+    _DECIDED_BY[type(inner)](work, inner)
+    reason = f"payment of order {order.order} confirmed"
+    work.write(EntryKind.ORDER_PAID, awaited.subject, {"order": order.order}, reason=reason, rules=("P9",))
+    before = work.book.state.holding(awaited.subject).key
+    reason = f"new key, in place of {before}" if before else "first key"
+    work.write(EntryKind.KEY_ISSUED, awaited.subject, {"key": key}, reason=reason, rules=("P2", "P9"))
+
+
+def _cancel_order(work: Workings, order: CancelOrder) -> None:
+    awaited = _awaited(work, order.order)
+    reason = f"order {order.order} cancelled before it was paid"
+    work.write(EntryKind.ORDER_CANCELLED, awaited.subject, {"order": order.order}, reason=reason, rules=("P9",))
+
+
+def _awaited(work: Workings, number: int) -> AwaitedOrder:
+    awaited = work.book.state.awaited
+    if number not in awaited:
+        known = ", ".join(map(str, sorted(awaited))) or "none"
+        refuse(
+            AgreementProblem.UNKNOWN_ORDER,
+            f"no order {number} awaits its payment",
+            remedy=f"name one that does: {known}",
+            rules=("P9",),
+            field="order",
+        )
+    return awaited[number]
+
+
+_DECIDED_BY: dict[type[Any], Callable[[Workings, Any], None]] = {
+    AddCredits: _add_credits,
+    ConfirmPayment: _confirm_payment,
+    CancelOrder: _cancel_order,
+    orders.Extend: renewals.extend,
+    orders.StartTrial: purchases.start_trial,
+    orders.ExtendTrial: purchases.extend_trial,
+    orders.Buy: purchases.buy_product,
+    orders.UpgradeTier: purchases.upgrade_tier,
+    orders.AddSeats: purchases.add_seats,
+    orders.SetAutoRenewal: purchases.set_auto_renewal,
+    orders.SetPremier: purchases.set_premier,
+    orders.AssignSeat: assignments.assign_seat,
+    orders.ReassignSeat: assignments.reassign_seat,
+    orders.UnassignSeat: assignments.unassign_seat,
+    orders.RegisterDevice: devices.register_device,
+    orders.InstallRelease: devices.install_release,
+    orders.AllowBuild: devices.allow_build,
+    orders.AddFeature: devices.add_feature,
+    orders.UpgradeVersion: version_changes.upgrade_version,
+    orders.ConvertVersion: version_changes.convert_version,
+    orders.PublishRelease: version_changes.publish_release,
+    orders.Reverse: reversals.reverse,
+    orders.CorrectDevice: devices.correct_device,
+    orders.PayLicenses: version_changes.pay_licenses,
+}
+"""Every kind of order, by the function that decides it."""

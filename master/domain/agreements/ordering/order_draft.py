@@ -1,0 +1,265 @@
+"""One order being decided: what is known, the day, what is to be written, what it costs. Thrown away afterwards.
+
+The deciding modules write drafts and charges into it and refuse through it; `decide_order.py` makes the answer of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NoReturn
+
+from licensemaster.values import key_text
+from master.domain.agreements.ledger.entries import Draft, EntryKind
+from master.domain.agreements.ledger.pricing import ExactLine, PriceList
+from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.state import Holding, fold
+from master.domain.catalog.dates import Term
+from master.domain.catalog.policies import Offer, Policy, Product, SubjectKind, Unit
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.similar import closest
+from master.domain.catalog.subjects import PROJECT, Subject
+
+NAME_MAX = 200
+COUNT_MAX = 1_000_000
+MONTHS_MAX = 1_200
+
+
+def refuse(
+    problem: AgreementProblem,
+    message: str,
+    *,
+    remedy: str,
+    rules: tuple[str, ...] = (),
+    subject: Subject = PROJECT,
+    field: str = "",
+) -> NoReturn:
+    """Give the order up; nothing of it is written."""
+    raise RefusedError(
+        AgreementRefusal(problem=problem, message=message, remedy=remedy, rules=rules, subject=subject, field=field)
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Workings:
+    """The order's scratch paper."""
+
+    book: Book
+    day: date
+    prices: PriceList | None
+    drafts: list[Draft] = field(default_factory=list)
+    lines: list[ExactLine] = field(default_factory=list)
+    is_confirming: bool = False
+    """Whether the payment of an order that was placed before is confirmed (P9)."""
+    payment_first: tuple[Subject, tuple[str, ...]] | None = None
+    """What awaits its payment, and the rules, where it does (P9)."""
+    notes: list[str] = field(default_factory=list)
+
+    def write(
+        self,
+        kind: EntryKind,
+        subject: Subject,
+        details: Mapping[str, Any],
+        *,
+        reason: str,
+        rules: tuple[str, ...] = (),
+        policy: str = "",
+        day: date | None = None,
+    ) -> None:
+        """Something is to be written down, for the day of the order where no other is given."""
+        self.drafts.append(
+            Draft(
+                kind=kind,
+                day=self.day if day is None else day,
+                subject=subject,
+                policy=policy,
+                details=details,
+                reason=reason,
+                rules=rules,
+            )
+        )
+
+    def take_note(self) -> None:
+        """Let what follows see what is to be written so far."""
+        number = self.book.state.last_number
+        entries = (
+            draft.recorded(number=number + n, recorded_at=0, caller="") for n, draft in enumerate(self.drafts, 1)
+        )
+        self.book = replace(self.book, state=fold(entries, self.book.state))
+
+    def add_term(
+        self,
+        subject: Subject,
+        policy: Policy,
+        term: Term,
+        *,
+        anchor: date,
+        months: int,
+        how: str,
+        offer: str,
+        reason: str,
+    ) -> None:
+        """A term begins; `months` from the anchor on, 0 where it is counted in days."""
+        self.write(
+            EntryKind.TERM_ADDED,
+            subject,
+            {
+                "begins": str(term.begins),
+                "ends": str(term.ends),
+                "anchor": str(anchor),
+                "anchor_months": months,
+                "how": how,
+                "offer": offer,
+            },
+            reason=reason,
+            rules=policy.rules,
+            policy=policy.key,
+        )
+
+    def carry_over(self, subject: Subject, policy: Policy) -> None:
+        """Write down the agreement that the vendor's file said, before the ledger goes on from it."""
+        last = self.book.cover(subject, policy.key).last
+        if last is not None and not last.entry:
+            reason = f"{policy.title} as the vendor's file said: {last.term}"
+            self.add_term(
+                subject, policy, last.term, anchor=last.anchor, months=0, how=last.how, offer="", reason=reason
+            )
+
+    def charge(
+        self,
+        subject: Subject,
+        what: str,
+        each: Decimal | None,
+        *,
+        unit: Unit,
+        why: str,
+        rules: tuple[str, ...],
+        quantity: int = 1,
+        months: Fraction | None = None,
+        factor: Fraction = Fraction(1),
+    ) -> None:
+        """Something costs something; without a price (None) where money is paid elsewhere and nobody asks how much."""
+        if each is not None:
+            self.lines.append(
+                ExactLine(
+                    subject=subject,
+                    what=what,
+                    quantity=quantity,
+                    each=each,
+                    months=months,
+                    factor=factor,
+                    unit=unit,
+                    why=why,
+                    rules=rules,
+                )
+            )
+
+    def price(self, of: Mapping[Any, Decimal] | None, key: object, *, unit: Unit, section: str) -> Decimal | None:
+        """A price from the list; None where there is no list and none is needed, as what is paid is money.
+
+        Raises:
+            RefusedError: the list has no such price, or credits are to be paid and there is no list.
+        """
+        if self.prices is None:
+            if unit is Unit.MONEY:
+                return None
+            refuse(
+                AgreementProblem.PRICE_MISSING,
+                "no price file was handed in, and without one nobody knows how many credits it takes",
+                remedy=f"hand in a price file that has {section} (--prices FILE)",
+                rules=("M2",),
+            )
+        if of is None or key not in of:
+            offered = ", ".join(str(one) for one in sorted(of or (), key=_sorting)) or "none"
+            refuse(
+                AgreementProblem.PRICE_MISSING,
+                f"the price file has no price for {key} under {section}; it has {offered}",
+                remedy=f"choose one of these, or add {key} under {section} to the price file",
+            )
+        return of[key]
+
+    # --- What must be known ---------------------------------------------------------------------------------------
+
+    def name(self, text: str, field: str) -> str:
+        """A name, key or id as given."""
+        if not text.strip() or len(text) > NAME_MAX:
+            refuse(
+                AgreementProblem.MALFORMED,
+                f"{field} is empty or longer than {NAME_MAX} characters",
+                remedy=f"give {field} as a text of 1 to {NAME_MAX} characters",
+                field=field,
+            )
+        return text
+
+    def offer(self, key: str) -> Offer:
+        offers = self.book.time.offers
+        if key not in offers:
+            refuse(
+                AgreementProblem.UNKNOWN_OFFER,
+                f"the catalog {self.book.catalog.name!r} has no offer {key!r}{closest(key, offers)}",
+                remedy=f"choose one of {', '.join(offers) or 'none'}",
+                field="offer",
+            )
+        return offers[key]
+
+    def product(self, key: str, kind: SubjectKind) -> Product:
+        products = {name: one for name, one in self.book.time.products.items() if one.subject is kind}
+        if key not in products:
+            refuse(
+                AgreementProblem.UNKNOWN_PRODUCT,
+                f"the catalog {self.book.catalog.name!r} has no product {key!r} that is a {kind.value}"
+                f"{closest(key, products)}",
+                remedy=f"choose one of {', '.join(products) or 'none'}",
+                field="product",
+            )
+        return products[key]
+
+    def held(self, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
+        """Something that the ledger knows as a product, of the first kind that has the name."""
+        for kind in kinds:
+            holding = self.book.state.holding(Subject.of(kind, self.name(id, field)))
+            if (product := self.book.product(holding)) is not None:
+                return holding, product
+        known = [one.id for one in self.book.state.holdings if one.kind in {kind.value for kind in kinds}]
+        refuse(
+            AgreementProblem.UNKNOWN_SUBJECT,
+            f"there is no {kinds[0].value} {id!r} in the ledger{closest(id, known)}",
+            remedy="register the device first" if SubjectKind.DEVICE in kinds else "buy it first, or start a trial",
+            subject=Subject.of(kinds[0], id),
+            field=field,
+        )
+
+    def release(self, text: str, field: str, *, read: Callable[[str], ReleaseName] = ReleaseName.parse) -> ReleaseName:
+        try:
+            return read(self.name(text, field))
+        except ValueError as error:
+            refuse(AgreementProblem.MALFORMED, f"{field}: {error}", remedy="write it like 7.1 or 12r1 sr4", field=field)
+
+    def unused_key(self, key: str, field: str = "key", rules: tuple[str, ...] = ()) -> str:
+        """A key that was not used before."""
+        if not key.strip():
+            refuse(
+                AgreementProblem.KEY_MISSING,
+                "it comes with a key, and none was given",
+                remedy=f"give the key that the vendor sent as {field}",
+                rules=rules,
+                field=field,
+            )
+        key = key_text(self.name(key, field))
+        if key in self.book.state.keys_used:
+            refuse(
+                AgreementProblem.KEY_USED,
+                f"the key {key!r} was used already; each can be used once",
+                remedy="give the new key; the ledger shows what this one was used for",
+                rules=rules,
+                field=field,
+            )
+        return key
+
+
+def _sorting(one: object) -> tuple[int, str]:
+    return (one, "") if isinstance(one, int) else (0, str(one))

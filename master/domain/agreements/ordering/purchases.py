@@ -1,0 +1,350 @@
+"""Trials, purchases, tiers, more seats, automatic renewal, premier support: what is sold whole (P1 to P6, R3 to R5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.orders import (
+    AddSeats,
+    Buy,
+    ExtendTrial,
+    SetAutoRenewal,
+    SetPremier,
+    StartTrial,
+    UpgradeTier,
+)
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ledger.state import Holding
+from master.domain.agreements.ordering.order_draft import COUNT_MAX, Workings, refuse
+from master.domain.agreements.ordering.renewals import buy, period, take_key
+from master.domain.agreements.ordering.seat_prices import charge_months, charge_seats, charge_tier
+from master.domain.agreements.rights.rights import use_policy
+from master.domain.catalog.dates import Term, add_months
+from master.domain.catalog.policies import Product, SoldBy, SubjectKind
+from master.domain.catalog.similar import closest
+from master.domain.catalog.subjects import Subject
+
+
+def start_trial(work: Workings, order: StartTrial) -> None:
+    """Decide a `StartTrial` (P1)."""
+    product = work.product(order.product, SubjectKind.LICENSE)
+    subject = Subject.of(SubjectKind.LICENSE, work.name(order.license, "license"))
+    if product.trial is None:
+        refuse(
+            AgreementProblem.UNKNOWN_OFFER,
+            f"{product.title} cannot be tried",
+            remedy="buy it",
+            rules=product.rules,
+            field="product",
+        )
+    if subject in work.book.state.holdings:
+        refuse(
+            AgreementProblem.ALREADY_THERE,
+            f"{subject} is there already",
+            remedy="extend its trial, or buy it",
+            rules=("P1",),
+            subject=subject,
+            field="license",
+        )
+    counts = _counts(product, order.counts)
+    details = {"product": product.key, "counts": dict(counts), "major": _major(product, order.major)}
+    work.write(EntryKind.TRIED, subject, details, reason=f"trial of {product.title}", rules=product.rules)
+    work.take_note()
+    _trial_key(work, subject, product.trial, order.key)
+
+
+def extend_trial(work: Workings, order: ExtendTrial) -> None:
+    """Decide an `ExtendTrial`: a second key, and no third (P1)."""
+    holding, product = work.held(order.license, "license", SubjectKind.LICENSE)
+    if product.trial is None or work.offer(product.trial).policies[0] not in holding.covers:
+        refuse(
+            AgreementProblem.NOT_IN_FORCE,
+            f"{holding.subject} has no trial",
+            remedy="start a trial of another license",
+            rules=("P1",),
+            subject=holding.subject,
+            field="license",
+        )
+    _trial_key(work, holding.subject, product.trial, order.key)
+
+
+def _trial_key(work: Workings, subject: Subject, offer_key: str, key: str) -> None:
+    offer = work.offer(offer_key)
+    buy(work, subject, offer, period(offer, 0))
+    take_key(work, subject, offer, key)
+
+
+def buy_product(work: Workings, order: Buy) -> None:
+    """Decide a `Buy`: it replaces the trial in place and changes nothing else (P2)."""
+    kinds = [one.subject for key, one in work.book.time.products.items() if key == order.product]
+    product = work.product(order.product, kinds[0] if kinds else SubjectKind.LICENSE)
+    if product.sold_by is SoldBy.PIECE:
+        refuse(
+            AgreementProblem.WRONG_KIND,
+            f"{product.title} is not bought here",
+            remedy="register the device when it was delivered",
+            rules=product.rules,
+            field="product",
+        )
+    subject = Subject.of(product.subject, work.name(order.id, "id"))
+    holding = work.book.state.holding(subject)
+    if holding.bought_on is not None:
+        further = "upgrade to the new total" if product.sold_by is SoldBy.TIER else "add seats, or renew it"
+        refuse(
+            AgreementProblem.ALREADY_THERE,
+            f"{subject} was bought on {holding.bought_on} already",
+            remedy=f"{further}, or buy another one under a name of its own",
+            rules=product.rules,
+            subject=subject,
+            field="id",
+        )
+    counts = _counts(product, order.counts)
+    major = _major(product, order.major)
+    if holding.is_on_trial and (holding.product, holding.major) != (product.key, major):
+        tried = work.book.time.products[holding.product].title
+        refuse(
+            AgreementProblem.OTHER_MAJOR,
+            f"{subject} is a trial of {_versioned(tried, holding.major)}, not of {_versioned(product.title, major)};"
+            " a purchase replaces the key of what was tried, and nothing else",
+            remedy=f"buy {_versioned(tried, holding.major)}, or buy it under a name of its own and let the trial end",
+            rules=("P2", "P3"),
+            subject=subject,
+            field="major" if holding.product == product.key else "product",
+        )
+    if (total := sum(counts.values())) < product.minimum:
+        refuse(
+            AgreementProblem.BELOW_MINIMUM,
+            f"{total} are below the minimum order of {product.minimum}",
+            remedy=f"order {product.minimum} or more",
+            rules=("R3",),
+            subject=subject,
+            field="counts",
+        )
+    if order.premier and not product.premier:
+        _no_premier(product, subject)
+    for policy, cover in holding.covers.items():
+        if cover.end_from(work.day) is not None:
+            reason = "the bought license takes the place of the trial"
+            work.write(EntryKind.TERMS_VOIDED, subject, {}, policy=policy, reason=reason, rules=("P2",))
+    details = {"product": product.key, "counts": dict(counts), "major": major}
+    work.write(EntryKind.BOUGHT, subject, details, reason=f"{product.title} bought", rules=product.rules)
+    if order.premier:
+        work.write(EntryKind.PREMIER_SET, subject, {"on": True}, reason="bought with premier support", rules=("R5",))
+    months = _include(work, subject, product)
+    if product.sold_by is SoldBy.TIER:
+        charge_tier(work, subject, product, counts, {}, why=f"{product.title}, with {months} months of maintenance")
+    else:
+        why = f"{months} months from {work.day}"
+        charge_months(
+            work, subject, product, counts, Fraction(months), premier=order.premier, why=why, rules=product.rules
+        )
+    if product.payment_first:
+        work.payment_first = (subject, ("P9",))
+
+
+def _include(work: Workings, subject: Subject, product: Product) -> int:
+    """The terms that come with a purchase; the months of the longest."""
+    longest = 0
+    for key in product.policies:
+        policy = work.book.time.policies[key]
+        months = policy.included_months
+        if months:
+            term = Term(work.day, add_months(work.day, months))
+            reason = f"{policy.title} that comes along: {term}"
+            work.add_term(
+                subject, policy, term, anchor=work.day, months=months, how="included", offer="", reason=reason
+            )
+        longest = max(longest, months)
+    return longest
+
+
+def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
+    """Decide an `UpgradeTier`: the new total; the end of maintenance stays where it is (P4, P6)."""
+    holding, product = _bought(work, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
+    if product.sold_by is not SoldBy.TIER:
+        refuse(
+            AgreementProblem.WRONG_KIND,
+            f"{product.title} is not sold by tiers",
+            remedy="add what is wanted to it instead",
+            rules=product.rules,
+            subject=holding.subject,
+        )
+    before = holding.counts_on(work.day)
+    counts = {**before, **_counts(product, order.counts)}
+    smaller = [key for key in before if counts[key] < before[key]]
+    if smaller or counts == before:
+        had = ", ".join(f"{count} {key}" for key, count in before.items())
+        refuse(
+            AgreementProblem.SMALLER_TIER,
+            f"{holding.subject} has {had} already; an upgrade names the new total, and tiers do not add up",
+            remedy="name totals that are not below these, and one above",
+            rules=("P6",),
+            subject=holding.subject,
+            field="counts",
+        )
+    said = ", ".join(f"{count} {key}" for key, count in counts.items())
+    work.write(EntryKind.COUNTS_SET, holding.subject, {"counts": counts}, reason=f"upgraded to {said}", rules=("P6",))
+    why = "the difference to the tier before; maintenance ends as before"
+    charge_tier(work, holding.subject, product, counts, before, why=why)
+    if product.payment_first:
+        work.payment_first = (holding.subject, ("P9",))
+
+
+def add_seats(work: Workings, order: AddSeats) -> None:
+    """Decide an `AddSeats`: charged for the months left, ending with the others (R4)."""
+    holding, product = _bought(work, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
+    if product.sold_by is not SoldBy.SEAT:
+        refuse(
+            AgreementProblem.WRONG_KIND,
+            f"{product.title} is not sold by seats",
+            remedy="upgrade it to the new total instead",
+            rules=product.rules,
+            subject=holding.subject,
+        )
+    added = _counts(product, order.counts)
+    policy = use_policy(work.book, holding, product)
+    if policy is not None:
+        cover = work.book.cover(holding.subject, policy.key)
+        ends = cover.end_from(work.day)
+        if ends is None or cover.last is None:
+            refuse(
+                AgreementProblem.NOT_IN_FORCE,
+                f"{holding.subject} ended on {cover.ends}; seats are added to a running one",
+                remedy="renew it first",
+                rules=("R4",),
+                subject=holding.subject,
+            )
+        left = Term(work.day, ends)
+        charge_seats(work, holding, added, left, cover.last.anchor, f"added for the time left, {left}", ("R4",))
+    before = holding.counts_on(work.day)
+    counts = {key: before.get(key, 0) + added.get(key, 0) for key in {**before, **added}}
+    said = ", ".join(f"{count} {key}" for key, count in added.items())
+    work.write(EntryKind.COUNTS_SET, holding.subject, {"counts": counts}, reason=f"{said} added", rules=("R4",))
+    if product.payment_first:
+        work.payment_first = (holding.subject, product.rules)
+
+
+def set_auto_renewal(work: Workings, order: SetAutoRenewal) -> None:
+    """Decide a `SetAutoRenewal` (P4)."""
+    holding, product = _bought(work, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
+    offer = work.offer(order.offer)
+    if not offer.renews_itself or not set(offer.policies) <= set(product.policies):
+        able = [key for key, one in work.book.time.offers.items() if one.renews_itself]
+        refuse(
+            AgreementProblem.NO_AUTO_RENEWAL,
+            f"{offer.title} does not renew {product.title} automatically",
+            remedy=f"choose {' or '.join(able)}" if able else "renew it by an order each time",
+            rules=("P4",),
+            subject=holding.subject,
+            field="offer",
+        )
+    renews_by = offer.key if order.on else ""
+    if renews_by == holding.renews_by:
+        work.notes.append(f"automatic renewal of {holding.subject} is {'on' if order.on else 'off'} already")
+        return
+    reason = f"automatic renewal {'on' if order.on else 'off'}"
+    work.write(EntryKind.AUTO_RENEWAL_SET, holding.subject, {"offer": renews_by}, reason=reason, rules=("P4",))
+
+
+def set_premier(work: Workings, order: SetPremier) -> None:
+    """Decide a `SetPremier`: for all or none, from the renewal on (R5)."""
+    holding, product = _bought(work, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
+    if not product.premier:
+        _no_premier(product, holding.subject)
+    ends = (work.book.cover(holding.subject, key).ends for key in product.policies)
+    renewal = max(work.day, *(end for end in ends if end is not None))
+    if order.from_day is not None and order.from_day != renewal:
+        refuse(
+            AgreementProblem.ONLY_AT_RENEWAL,
+            f"premier support changes with the renewal of {holding.subject} on {renewal} only, not on {order.from_day}",
+            remedy=f"give {renewal}, or no day",
+            rules=("R5",),
+            subject=holding.subject,
+            field="from_day",
+        )
+    if holding.premier_on(renewal) is order.on:
+        work.notes.append(
+            f"premier support of {holding.subject} is {'on' if order.on else 'off'} from {renewal} already"
+        )
+        return
+    reason = f"premier support {'on' if order.on else 'off'} from the renewal on {renewal}"
+    work.write(EntryKind.PREMIER_SET, holding.subject, {"on": order.on}, day=renewal, reason=reason, rules=("R5",))
+
+
+def _bought(work: Workings, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
+    holding, product = work.held(id, field, *kinds)
+    if holding.bought_on is None:
+        refuse(
+            AgreementProblem.NOT_IN_FORCE,
+            f"{holding.subject} is a trial",
+            remedy="buy it first",
+            rules=("P2",),
+            subject=holding.subject,
+            field=field,
+        )
+    return holding, product
+
+
+def _counts(product: Product, counts: Mapping[str, int]) -> Mapping[str, int]:
+    for key, count in counts.items():
+        if key not in product.counts:
+            refuse(
+                AgreementProblem.UNKNOWN_TYPE,
+                f"{product.title} is not sold by {key!r}{closest(key, product.counts)}",
+                remedy=f"give numbers of {' and '.join(product.counts)}",
+                rules=product.rules,
+                field="counts",
+            )
+        if not 0 <= count <= COUNT_MAX:
+            refuse(
+                AgreementProblem.MALFORMED,
+                f"{count} {key} is no number of them",
+                remedy=f"give a whole number from 0 to {COUNT_MAX}",
+                field="counts",
+            )
+    if not any(counts.values()):
+        refuse(
+            AgreementProblem.MALFORMED,
+            "counts has nothing in it",
+            remedy=f"give numbers of {' and '.join(product.counts)}",
+            rules=product.rules,
+            field="counts",
+        )
+    return counts
+
+
+def _major(product: Product, major: int) -> int:
+    if major and not product.one_major:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{product.title} is for no major version, and {major} was given",
+            remedy="leave it out",
+            rules=product.rules,
+            field="major",
+        )
+    if product.one_major and not 0 < major <= COUNT_MAX:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{product.title} is for one major version, and none was given",
+            remedy="give the major version, such as 3",
+            rules=("P3",),
+            field="major",
+        )
+    return major if product.one_major else 0
+
+
+def _versioned(title: str, major: int) -> str:
+    return f"{title} {major}" if major else title
+
+
+def _no_premier(product: Product, subject: Subject) -> None:
+    refuse(
+        AgreementProblem.NO_PREMIER,
+        f"{product.title} has no premier support",
+        remedy="leave it out",
+        rules=product.rules,
+        subject=subject,
+        field="premier",
+    )

@@ -1,0 +1,60 @@
+"""Whether a release may be installed, as somebody asks who may not know what is installed, or has no gate at all; and
+which versions licenses can get free of charge.
+
+For devices the gate decides (`domain/agreements/rights/upgrade_gate.py`), for licenses their maintenance and major
+version (`domain/agreements/rights/rights.py`); here their answers get one form.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from master.domain.agreements.ledger.orders import UpgradeVersion
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ordering.decide_order import Decision, decide
+from master.domain.agreements.rights.rights import may_run
+from master.domain.agreements.rights.upgrade_gate import GateAnswer, phone_firmware_gate, upgrade_gate
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.subjects import Subject
+
+
+def check_upgrade(
+    book: Book, device: Subject, *, from_release: ReleaseName | None, to_release: ReleaseName, day: date
+) -> GateAnswer:
+    """Whether a device may install a release on a day; it runs what the ledger says where nothing is said."""
+    if all(product.gate_release is None for product in book.time.products.values()):
+        why = f"no agreement of {book.catalog.title} stands in the way; what its licenses allow, a plan says"
+        return GateAnswer(allowed=True, why=why, rules=(), path=(f"install {to_release}",))
+    runs = from_release or book.state.holding(device).installed or to_release
+    return upgrade_gate(book, device, from_release=runs, to_release=to_release, day=day)
+
+
+def check_firmware(book: Book, device: Subject, to_release: ReleaseName) -> GateAnswer:
+    """Whether the phones of a device may have the firmware of a release (Q6)."""
+    return phone_firmware_gate(book, device, to_release)
+
+
+def check_license(book: Book, license: Subject, to_release: ReleaseName, day: date) -> GateAnswer:
+    """Whether a license that was bought as a product may run a release on a day (P3, P5)."""
+    refusal = may_run(book, license, to_release, day)
+    if refusal is None:
+        why = f"{license} may run {to_release}, for as long as it likes"
+        return GateAnswer(allowed=True, why=why, rules=("P3",), path=(f"install {to_release}",))
+    return GateAnswer(allowed=False, why=refusal.message, rules=refusal.rules, path=(refusal.remedy,), refusal=refusal)
+
+
+def free_upgrades(book: Book, day: date) -> dict[str, frozenset[int]]:
+    """The versions that licenses of the estate can get free of charge on a day, by license id (M1)."""
+    majors = {release.major for release, published in book.releases.items() if published <= day}
+    found: dict[str, frozenset[int]] = {}
+    for license_id, facts in book.licenses.items():
+        version = book.version(facts)
+        newer = [major for major in majors if version is not None and major > version]
+        able = (
+            one
+            for one in newer
+            if isinstance(decide(book, UpgradeVersion(licenses=(license_id,), version=one), day), Decision)
+        )
+        if versions := frozenset(able):
+            found[license_id] = versions
+    return found

@@ -1,0 +1,374 @@
+"""Time is bought: put under an agreement, extended, renewed, resumed; for every vendor by the same few lines.
+
+What an offer and its policies say decides where the new term begins and how long it lasts (M3, M4, M6, P1, P4, Q4, N1
+to N3); nothing here knows a vendor. A renewal never shortens a term: it begins where the last one ends, or later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import NoReturn
+
+from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.orders import Extend
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ledger.serials import serial_form
+from master.domain.agreements.ordering.order_draft import MONTHS_MAX, Workings, refuse
+from master.domain.agreements.ordering.seat_prices import charge_seats
+from master.domain.catalog.dates import Term, add_days, add_months, months_in
+from master.domain.catalog.policies import Begins, Counted, Late, Offer, Policy, PriceBasis
+from master.domain.catalog.subjects import Subject
+
+LAST_YEAR = 2999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Time that is bought, with what its months are counted from."""
+
+    term: Term
+    anchor: date
+    anchor_months: int
+    is_gap: bool = False
+
+    @property
+    def months(self) -> Fraction:
+        return months_in(self.term, anchor=self.anchor)
+
+
+def extend(work: Workings, order: Extend) -> None:
+    offer = work.offer(order.offer)
+    subjects = _subjects(work, order, offer)
+    if (offer.needs_key or offer.payment_first) and len(subjects) > 1:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{offer.title} comes with a key for each, so it is ordered for one at a time",
+            remedy="order it for each of them by itself",
+            rules=offer.rules,
+            field="subjects",
+        )
+    if order.key and not offer.needs_key:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{offer.title} is ordered without a key"
+            + ("; its key comes with the confirmation of its payment" if offer.payment_first else ""),
+            remedy="leave the key out" + (", and give it when the payment is confirmed" if offer.payment_first else ""),
+            rules=offer.rules,
+            field="key",
+        )
+    months = period(offer, order.months)
+    for subject in subjects:
+        _known(work, subject)
+        serial = work.book.state.holding(subject).serial
+        if order.serial and serial_form(order.serial) != serial_form(serial):
+            refuse(
+                AgreementProblem.WRONG_SERIAL,
+                f"{subject} has the serial number {serial or '(none)'}, not {order.serial}",
+                remedy="use the key for the device that it is meant for",
+                rules=offer.rules,
+                subject=subject,
+                field="serial",
+            )
+        if offer.payment_first:
+            work.payment_first = (subject, offer.rules)
+        buy(work, subject, offer, months)
+    if offer.needs_key:
+        take_key(work, subjects[0], offer, order.key)
+
+
+def take_key(work: Workings, subject: Subject, offer: Offer, key: str) -> None:
+    """The key that comes with an offer: a trial's is in force from now on (P1, P9), others are activated once."""
+    used = work.unused_key(key, rules=offer.rules)
+    product = work.book.product(work.book.state.holding(subject))
+    is_trial = product is not None and product.trial == offer.key
+    kind = EntryKind.KEY_ISSUED if is_trial else EntryKind.KEY_USED
+    reason = f"{offer.title} put in place" if is_trial else f"key for {offer.title}"
+    work.write(kind, subject, {"key": used}, reason=reason, rules=offer.rules)
+
+
+def _subjects(work: Workings, order: Extend, offer: Offer) -> tuple[Subject, ...]:
+    """What is named, and all that a PBX has of what the offer covers (M4)."""
+    named = order.subjects
+    if order.pbx:
+        on_pbx = (one for one in work.book.licenses.values() if one.pbx == order.pbx)
+        policies = {work.book.time.policies[key] for key in offer.policies}
+        covered = [one.subject for one in on_pbx if policies <= set(work.book.policies_of(one.subject))]
+        if not covered:
+            refuse(
+                AgreementProblem.UNKNOWN_SUBJECT,
+                f"no license that {offer.title} covers is bound to a device of a PBX {order.pbx!r}",
+                remedy="check the PBX's name; licenses are bound first",
+                rules=("M4",),
+                field="pbx",
+            )
+        named = (*named, *sorted(covered))
+    if not named or len(set(named)) < len(named):
+        refuse(
+            AgreementProblem.MALFORMED,
+            "subjects is empty, or names one twice",
+            remedy="name each license, device or contract once, or a PBX",
+            field="subjects",
+        )
+    return named
+
+
+def period(offer: Offer, months: int) -> int:
+    """The period that is meant, in months; 0 for an offer that is counted in days."""
+    if offer.days:
+        if months:
+            refuse(
+                AgreementProblem.PERIOD_NOT_OFFERED,
+                f"{offer.title} is for {offer.days} days",
+                remedy="give no months",
+                rules=offer.rules,
+                field="months",
+            )
+        return 0
+    if months == 0 and len(offer.months) == 1:
+        return offer.months[0]
+    if not 0 < months <= MONTHS_MAX:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{months} months is no period",
+            remedy=f"give months as a whole number from 1 to {MONTHS_MAX}",
+            rules=offer.rules,
+            field="months",
+        )
+    if offer.months and months not in offer.months:
+        listed = " or ".join(map(str, offer.months))
+        refuse(
+            AgreementProblem.PERIOD_NOT_OFFERED,
+            f"{offer.title} is not sold for {months} months",
+            remedy=f"order it for {listed} months",
+            rules=offer.rules,
+            field="months",
+        )
+    return months
+
+
+def buy(work: Workings, subject: Subject, offer: Offer, months: int) -> None:
+    """Add the terms of an offer for one subject, and charge them."""
+    bought: tuple[Span, ...] = ()
+    for key in offer.policies:
+        policy = work.book.time.policies[key]
+        _may_be_covered(work, subject, policy, offer)
+        bought = spans(work, subject, policy, offer, months)
+        _ahead(work, subject, policy, offer, bought[-1].term.ends)
+        work.carry_over(subject, policy)
+        for span in bought:
+            how = "gap" if span.is_gap else "bought"
+            reason = f"{policy.title}, paid afterwards" if span.is_gap else offer.title
+            work.add_term(
+                subject,
+                policy,
+                span.term,
+                anchor=span.anchor,
+                months=span.anchor_months,
+                how=how,
+                offer=offer.key,
+                reason=f"{reason}: {span.term}",
+            )
+    for span in bought:
+        charge_span(work, subject, offer, months, span)
+
+
+def spans(work: Workings, subject: Subject, policy: Policy, offer: Offer, months: int) -> tuple[Span, ...]:
+    """The time that is bought, in order: the gap where it is paid, then the new term."""
+    begins = work.book.begins(subject, policy)
+    last = work.book.cover(subject, policy.key).last
+    if begins is None and offer.days:  # a trial begins with its key (P1)
+        begins = work.day
+    if begins is None:
+        _not_begun(subject, policy)
+    start = max(last.term.ends, begins) if last is not None else begins  # M4: nothing before is charged
+    if last is not None and start > last.term.ends:
+        last = None  # what ended before the first binding is nothing to go on from (M3)
+    if offer.counted is Counted.DELIVERY:
+        return (_from_delivery(subject, offer, begins, start, months),)
+    if work.day > start and offer.late is not Late.FROM_LAST_END:
+        fresh = _span(work.day, work.day, 0, offer, months, is_fresh=True)
+        if offer.late is Late.FROM_TODAY:
+            return (fresh,)
+        anchor = last.anchor if last is not None else start
+        return (Span(term=Term(start, work.day), anchor=anchor, anchor_months=0, is_gap=True), fresh)
+    anchor, passed = (last.anchor, last.anchor_months) if last is not None else (start, 0)
+    return (_span(start, anchor, passed, offer, months, is_fresh=last is None),)
+
+
+def _span(start: date, anchor: date, passed: int, offer: Offer, months: int, *, is_fresh: bool) -> Span:
+    """A term from `start` on: months continue those already counted from the anchor.
+
+    Days are full ones: the day on which the key comes has begun by then, so it is on top of them (P1).
+    """
+    try:
+        if offer.days:
+            ends = add_days(start, offer.days + is_fresh)
+            return Span(term=Term(start, ends), anchor=ends, anchor_months=0)
+        if add_months(anchor, passed + months).year > LAST_YEAR:
+            raise OverflowError(f"it would end after the year {LAST_YEAR}")
+        return Span(term=Term(start, add_months(anchor, passed + months)), anchor=anchor, anchor_months=passed + months)
+    except OverflowError as error:
+        refuse(AgreementProblem.MALFORMED, str(error), remedy="order a shorter period", field="months")
+
+
+def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date, months: int) -> Span:
+    ends = add_months(delivered, months)
+    if ends <= start:
+        refuse(
+            AgreementProblem.PURCHASED_ALREADY,
+            f"{subject} has it until {start} already; {offer.title} would end on {ends}",
+            remedy="wait until it has ended",
+            rules=offer.rules,
+            subject=subject,
+        )
+    return Span(term=Term(start, ends), anchor=delivered, anchor_months=months)
+
+
+def _known(work: Workings, subject: Subject) -> None:
+    if work.book.license(subject) is None and not work.book.state.holding(subject).product:
+        refuse(
+            AgreementProblem.UNKNOWN_SUBJECT,
+            f"the project has no {subject}",
+            remedy="check the name; devices are registered and contracts bought first",
+            subject=subject,
+            field="subjects",
+        )
+
+
+def _may_be_covered(work: Workings, subject: Subject, policy: Policy, offer: Offer) -> None:
+    if policy not in work.book.policies_of(subject):
+        facts = work.book.license(subject)
+        what = str(facts) if facts is not None else str(subject)
+        covered = [one.display_name for one in work.book.catalog.types.values() if policy.key in one.policies]
+        since = facts.type.covered_from_version if facts is not None and policy.key in facts.type.policies else 0
+        only = f"from version {since} on only" if since else f"{', '.join(covered) or 'other things'} only"
+        refuse(
+            AgreementProblem.NOT_COVERED,
+            f"{policy.title} does not cover {what}: it covers {only}",
+            remedy="leave it out of the order",
+            rules=("M8",) if covered else policy.rules,
+            subject=subject,
+            field="subjects",
+        )
+    holding = work.book.state.holding(subject)
+    product = work.book.product(holding)
+    if product is not None and product.trial == offer.key and holding.bought_on is not None:
+        refuse(
+            AgreementProblem.ALREADY_THERE,
+            f"{subject} was bought on {holding.bought_on}; there is nothing left to try",
+            remedy="start the trial of another license, for a staging server for example",
+            rules=offer.rules,
+            subject=subject,
+        )
+    cover = work.book.cover(subject, policy.key)
+    if policy.purchases_max and cover.purchases >= policy.purchases_max:
+        refuse(
+            AgreementProblem.PURCHASED_ALREADY,
+            f"{subject} had {policy.title} {cover.purchases} times already, and {policy.purchases_max} is all there is;"
+            f" it ends on {cover.ends}",
+            remedy="buy the product" if policy.stops_at_end else "order all years at once, for another device",
+            rules=policy.rules,
+            subject=subject,
+        )
+    _within_window(work, subject, offer)
+
+
+def _within_window(work: Workings, subject: Subject, offer: Offer) -> None:
+    delivered = work.book.state.holding(subject).delivered_on
+    if delivered is None or offer.is_open(delivered, work.day):
+        return
+    opens, closes = offer.opens(delivered), offer.closes(delivered)
+    others = [
+        one.key
+        for one in work.book.time.offers.values()
+        if one is not offer and set(one.policies) & set(offer.policies) and one.is_open(delivered, work.day)
+    ]
+    said = f"from {opens} on" if closes is None else f"from {opens} to {add_days(closes, -1)}"
+    refuse(
+        AgreementProblem.OUTSIDE_WINDOW,
+        f"{offer.title} is sold {said} for {subject}, which was delivered on {delivered}; today is {work.day}",
+        remedy=f"order {' or '.join(others)} instead" if others else "nothing of the kind is sold for it any more",
+        rules=offer.rules,
+        subject=subject,
+        field="offer",
+    )
+
+
+def _ahead(work: Workings, subject: Subject, policy: Policy, offer: Offer, ends: date) -> None:
+    if not policy.ahead_months_max or ends <= add_months(work.day, policy.ahead_months_max):
+        return
+    earliest = add_months(ends, -policy.ahead_months_max)
+    while add_months(earliest, policy.ahead_months_max) < ends:
+        earliest = add_days(earliest, 1)
+    refuse(
+        AgreementProblem.TOO_FAR_AHEAD,
+        f"{policy.title} of {subject} would end on {ends}, more than {policy.ahead_months_max} months ahead",
+        remedy=f"order it on {earliest} or later",
+        rules=offer.rules,
+        subject=subject,
+    )
+
+
+def _not_begun(subject: Subject, policy: Policy) -> NoReturn:
+    if policy.begins is Begins.FIRST_BINDING:
+        refuse(
+            AgreementProblem.NEVER_BOUND,
+            f"{subject} was never bound to a device, and {policy.title} counts from the first binding",
+            remedy="bind it to its device first",
+            rules=("M3", "L7"),
+            subject=subject,
+        )
+    refuse(
+        AgreementProblem.NOT_IN_FORCE,
+        f"{subject} was not bought yet, so it has no {policy.title}",
+        remedy="buy it first",
+        rules=policy.rules,
+        subject=subject,
+    )
+
+
+def charge_span(work: Workings, subject: Subject, offer: Offer, months: int, span: Span) -> None:
+    """Charge a span of time by the basis of price that the offer has."""
+    why, factor = f"{offer.title}, {span.term}", Fraction(1)
+    if span.is_gap:
+        why, factor = f"unpaid time {span.term}, at {offer.gap_factor} times the price", Fraction(offer.gap_factor)
+    match offer.price:
+        case PriceBasis.SHARE_PER_YEAR:
+            _charge_share(work, subject, offer, span, why, factor)
+        case PriceBasis.PER_SEAT_AND_MONTH:
+            holding = work.book.state.holding(subject)
+            counts = holding.counts_on(span.term.begins)
+            charge_seats(work, holding, counts, span.term, span.anchor, why, offer.rules, factor=factor)
+        case PriceBasis.FIXED if not span.is_gap:
+            listed = work.prices.offers.get(offer.key) if work.prices else None
+            each = work.price(listed, months, unit=offer.unit, section=f"[offers.{offer.key}]")
+            work.charge(subject, offer.title, each, unit=offer.unit, why=why, rules=offer.rules)
+
+
+def _charge_share(work: Workings, subject: Subject, offer: Offer, span: Span, why: str, factor: Fraction) -> None:
+    facts = work.book.license(subject)
+    if facts is None:
+        return
+    values = work.prices.values if work.prices else None
+    key = facts.type.key if facts.tier is None else f"{facts.type.key}%{facts.tier}"
+    each = work.price(values, key, unit=offer.unit, section="[values]")
+    share = work.prices.shares.get(offer.key, offer.share) if work.prices else offer.share
+    work.charge(
+        subject,
+        str(facts),
+        each,
+        unit=offer.unit,
+        quantity=facts.quantity,
+        months=span.months,
+        factor=factor * Fraction(share) * span.months / 12,
+        why=f"{why}; {percent(share)} % of the value a year",
+        rules=offer.rules,
+    )
+
+
+def percent(share: Decimal) -> str:
+    """A share as people write it: 0.15 is 15."""
+    return f"{(share * 100).normalize():f}"

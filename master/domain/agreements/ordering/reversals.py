@@ -1,0 +1,135 @@
+"""Orders are taken back: the ledger keeps them and says that they count no more (a way back for every order).
+
+What was written together is reversed together, and the last order about something comes first: nothing may rest on
+what is gone. Named seats stand each for itself. What cannot be reversed, a trial that was used and a reversal itself,
+says so beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from master.domain.agreements.ledger.entries import Entry, EntryKind
+from master.domain.agreements.ledger.orders import Reverse
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.catalog.subjects import PROJECT, Subject
+
+_NAMED_SEATS = (EntryKind.SEAT_ASSIGNED, EntryKind.SEAT_UNASSIGNED)
+TRIAL_FINAL = "a trial can be taken back on the day of its key only: what was used was used"
+
+
+def reverse(work: Workings, order: Reverse) -> None:
+    entries = _entries_of(work, order.order)
+    first = entries[0]
+    _check_kind(work, entries)
+    if (later := _later(work, entries)) is not None:
+        refuse(
+            AgreementProblem.LATER_ORDER,
+            f"order {later.order} about {later.subject} came later: {later.reason}",
+            remedy=f"cancel order {later.order} first"
+            if later.kind is EntryKind.ORDERED
+            else f"reverse order {later.order} first",
+            subject=later.subject,
+            field="order",
+        )
+    main = next((entry.subject for entry in entries if entry.subject.kind), PROJECT)
+    details = {"order": first.order, "entries": [entry.number for entry in entries]}
+    reason = f"order {first.order} reversed: {first.reason}"
+    rules = tuple(dict.fromkeys(rule for entry in entries for rule in entry.rules))
+    work.write(EntryKind.REVERSED, main, details, reason=reason, rules=rules)
+    work.take_note()
+    _check_what_is_left(work, entries)
+
+
+def _entries_of(work: Workings, number: int) -> Sequence[Entry]:
+    history = work.book.state.history
+    if not 0 < number <= len(history):
+        refuse(
+            AgreementProblem.UNKNOWN_ORDER,
+            f"the ledger has no entry {number}",
+            remedy="name the number of an order, as the ledger shows it",
+            field="order",
+        )
+    found = history[number - 1]
+    if found.number in work.book.state.reversed:
+        refuse(
+            AgreementProblem.ALREADY_THERE,
+            f"order {found.order} was reversed already",
+            remedy="order anew what is wanted",
+            subject=found.subject,
+            field="order",
+        )
+    return [entry for entry in history[found.order - 1 :] if entry.order == found.order]
+
+
+def _check_kind(work: Workings, entries: Sequence[Entry]) -> None:
+    first = entries[0]
+    if first.kind is EntryKind.REVERSED:
+        why, remedy = "a reversal is not reversed itself", "order anew what is wanted"
+    elif first.kind is EntryKind.ORDERED and first.number in work.book.state.awaited:
+        why, remedy = f"order {first.order} awaits its payment", f"cancel order {first.order} instead"
+    elif first.kind is EntryKind.ORDERED:
+        ended = next((one for one in work.book.state.history if one.details.get("order") == first.number), first)
+        why = f"order {first.order} did nothing but wait, and waits no more"
+        remedy = f"reverse order {ended.order}, which ended the waiting"
+    elif _is_used_trial(work, entries):
+        why, remedy = TRIAL_FINAL, "let it end, or buy the product"
+    else:
+        return
+    refuse(AgreementProblem.NOT_REVERSIBLE, why, remedy=remedy, subject=first.subject, field="order")
+
+
+def _is_used_trial(work: Workings, entries: Sequence[Entry]) -> bool:
+    trials = {one.trial for one in work.book.time.products.values() if one.trial is not None}
+    return any(entry.details.get("offer") in trials and entry.day < work.day for entry in entries)
+
+
+def _later(work: Workings, entries: Sequence[Entry]) -> Entry | None:
+    """The latest order that rests on what is to go."""
+    state, own = work.book.state, {entry.number for entry in entries}
+    about = {_matter(entry) for entry in entries if entry.subject.kind}
+    every = {subject for subject, name in about if not name}
+    for entry in reversed(state.history):
+        if entry.number < entries[0].number:
+            return None
+        subject, name = _matter(entry)
+        is_over = entry.kind is EntryKind.REVERSED or entry.number in state.reversed
+        is_spent = entry.kind is EntryKind.ORDERED and entry.number not in state.awaited
+        if entry.number in own or is_over or is_spent or entry.kind is EntryKind.ORDER_CANCELLED:
+            continue
+        if (subject, name) in about or (not name and subject in every):
+            return entry
+    return None
+
+
+def _matter(entry: Entry) -> tuple[Subject, str]:
+    """What an entry is about: a subject, or one user's seat of it."""
+    return entry.subject, entry.details["user"] if entry.kind in _NAMED_SEATS else ""
+
+
+def _check_what_is_left(work: Workings, entries: Sequence[Entry]) -> None:
+    state = work.book.state
+    if state.balance < 0:
+        refuse(
+            AgreementProblem.CREDITS_SHORT,
+            f"without it the balance would be {state.balance} credits: some of these were spent",
+            remedy=f"add {-state.balance} credits or more first, or reverse what they were spent on",
+            rules=("M2",),
+            field="order",
+        )
+    for subject in {entry.subject for entry in entries}:
+        holding = state.holding(subject)
+        licensed = sum(holding.counts_on(work.day).values())
+        if len(holding.seats) > licensed:
+            refuse(
+                AgreementProblem.SEATS_EXHAUSTED,
+                f"{len(holding.seats)} seats of {subject} are assigned, and {licensed} would be left",
+                remedy=f"unassign {len(holding.seats) - licensed} first",
+                rules=("R2",),
+                subject=subject,
+                field="order",
+            )
+    published = {entry.details["release"] for entry in entries if entry.kind is EntryKind.RELEASE_PUBLISHED}
+    if published:
+        work.notes.append(f"versions that were upgraded because {', '.join(sorted(published))} was published stay")

@@ -1,0 +1,135 @@
+"""What seats and tiers cost: by the month, with premier support on the whole (R4, R5), or by the tier (P6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from fractions import Fraction
+
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ledger.state import Holding
+from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.catalog.dates import Term, months_in
+from master.domain.catalog.policies import Product, Unit
+from master.domain.catalog.subjects import Subject
+
+
+def charge_seats(
+    work: Workings,
+    holding: Holding,
+    counts: Mapping[str, int],
+    term: Term,
+    anchor: date,
+    why: str,
+    rules: tuple[str, ...],
+    *,
+    factor: Fraction = Fraction(1),
+) -> None:
+    """Charge seats for a term, a begun month by its days (R4); `factor` times the price where a gap is paid (M6)."""
+    for part in _parts(holding, term):
+        charge_months(
+            work,
+            holding.subject,
+            work.book.product(holding),
+            counts,
+            months_in(part, anchor=anchor),
+            factor=factor,
+            premier=holding.premier_on(part.begins),
+            why=why,
+            rules=rules,
+        )
+
+
+def charge_months(
+    work: Workings,
+    subject: Subject,
+    product: Product | None,
+    counts: Mapping[str, int],
+    months: Fraction,
+    *,
+    factor: Fraction = Fraction(1),
+    premier: bool,
+    why: str,
+    rules: tuple[str, ...],
+) -> None:
+    """Charge seats for some months, and premier support on top where it is had."""
+    for key, count in counts.items():
+        listed = work.prices.seat_months if work.prices else None
+        each = work.price(listed, key, unit=Unit.MONEY, section="[seat_months]")
+        title = work.book.catalog.types[key].display_name
+        work.charge(
+            subject,
+            title,
+            each,
+            unit=Unit.MONEY,
+            quantity=count,
+            months=months,
+            factor=months * factor,
+            why=why,
+            rules=rules,
+        )
+        if premier and product is not None:
+            percents = work.prices.premier if work.prices else None
+            share = work.price(percents, product.key, unit=Unit.MONEY, section="[premier]")
+            work.charge(
+                subject,
+                f"Premier support for {title}",
+                each,
+                unit=Unit.MONEY,
+                quantity=count,
+                months=months,
+                factor=months * factor * Fraction(share or 0) / 100,
+                why=f"{share} % of the whole fee",
+                rules=("R5",),
+            )
+
+
+def charge_tier(
+    work: Workings, subject: Subject, product: Product, counts: Mapping[str, int], before: Mapping[str, int], why: str
+) -> None:
+    """Charge a tier, less what the one before it cost: an upgrade names the new total (P6).
+
+    Only tiers of a list are sold, the catalog's or the price file's; an order whose payment is confirmed was held
+    against one when it was placed.
+    """
+    for key, count in counts.items():
+        if count != before.get(key, 0):
+            _check_is_sold(work, subject, product, key, count)
+    for key, count in counts.items():
+        had = before.get(key, 0)
+        if count == had:
+            continue
+        listed = (work.prices.tiers.get(key) or {}) if work.prices else None
+        each = work.price(listed, count, unit=Unit.MONEY, section=f"[tiers.{key}]")
+        less = work.price(listed, had, unit=Unit.MONEY, section=f"[tiers.{key}]") if had else None
+        title = work.book.catalog.types[key].display_name
+        if each is not None and less is not None:
+            each -= less
+        said = f"{title}: {count} in all" + (f" instead of {had}" if had else "")
+        work.charge(subject, said, each, unit=Unit.MONEY, why=why, rules=("P6",))
+
+
+def _check_is_sold(work: Workings, subject: Subject, product: Product, key: str, count: int) -> None:
+    tiers = product.tiers.get(key, ())
+    if count in tiers or (work.prices is not None and not tiers) or (work.is_confirming and work.prices is None):
+        return  # a price file that has no price for it refuses it
+    refuse(
+        AgreementProblem.PRICE_MISSING,
+        f"{count} {key} is on no list of tiers"
+        + (
+            f"; the catalog has {', '.join(map(str, tiers))}" if tiers else ": none was given, and the catalog has none"
+        ),
+        remedy="choose one of these" if tiers else "hand in the price file that lists what is sold (--prices)",
+        rules=("P6",),
+        subject=subject,
+        field="counts",
+    )
+
+
+def _parts(holding: Holding, term: Term) -> Iterator[Term]:
+    """The term cut where premier support changes (R5)."""
+    cuts = sorted({since for since, _ in holding.premier if term.begins < since < term.ends})
+    begins = term.begins
+    for cut in (*cuts, term.ends):
+        yield Term(begins, cut)
+        begins = cut

@@ -1,0 +1,248 @@
+"""Licenses change their version: free of charge under an agreement (M1, M6), or in the balance for a new year (L6)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.orders import ConvertVersion, PayLicenses, PublishRelease, UpgradeVersion
+from master.domain.agreements.ledger.problems import AgreementProblem
+from master.domain.agreements.ledger.snapshot import LicenseFacts
+from master.domain.agreements.ordering.order_draft import COUNT_MAX, Workings, refuse
+from master.domain.agreements.ordering.renewals import Span, charge_span
+from master.domain.catalog.catalog import UnknownLicenseNameError
+from master.domain.catalog.dates import Term, add_months
+from master.domain.catalog.policies import Grants, SubjectKind, Unit
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.subjects import PROJECT, Subject
+
+
+def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
+    """Decide an `UpgradeVersion`: while the agreement runs, to what was published in its time (M1, M6)."""
+    for facts in _licenses(work, order.licenses):
+        now = _versioned(work, facts, order.version)
+        if order.version < now:
+            refuse(
+                AgreementProblem.VERSION_TOO_LOW,
+                f"{facts} is for version {now} already, and enables everything below it",
+                remedy="leave it as it is",
+                rules=("B2", "M1"),
+                subject=facts.subject,
+                field="version",
+            )
+        policy = next((one for one in work.book.policies_of(facts.subject) if one.grants is Grants.UPGRADES), None)
+        if policy is None:
+            refuse(
+                AgreementProblem.NOT_COVERED,
+                f"no agreement covers {facts}",
+                remedy=f"buy {facts.type.display_name} licenses of version {order.version}",
+                rules=("M8",),
+                subject=facts.subject,
+                field="licenses",
+            )
+        cover = work.book.cover(facts.subject, policy.key)
+        if not cover.holds_on(work.day):
+            ended = f"ended on {cover.ends}" if cover.ends else "was never bought"
+            refuse(
+                AgreementProblem.NOT_IN_FORCE,
+                f"the {policy.title} of {facts} {ended}; without it nothing is upgraded",
+                remedy="resume it; the time that was not paid costs more than in advance",
+                rules=("M1", "M6"),
+                subject=facts.subject,
+                field="licenses",
+            )
+        published = _published(work, order.version)
+        if not work.book.has_paid_for(facts.subject, policy.key, published):
+            refuse(
+                AgreementProblem.RELEASED_OUTSIDE,
+                f"version {order.version} was published on {published}, outside of the {policy.title} of {facts}",
+                remedy=f"buy {facts.type.display_name} licenses of version {order.version}",
+                rules=("M1",),
+                subject=facts.subject,
+                field="version",
+            )
+        details = {"from_version": now, "version": order.version, "converted": False}
+        reason = f"upgraded free of charge from version {now} to {order.version}, published on {published}"
+        work.write(EntryKind.VERSION_SET, facts.subject, details, reason=reason, rules=("M1",), policy=policy.key)
+
+
+def convert_version(work: Workings, order: ConvertVersion) -> None:
+    """Decide a `ConvertVersion`: in the balance only; the agreement is void and a new year charged (L6)."""
+    offer = work.offer(order.offer)
+    if not offer.conversion_months:
+        able = [key for key, one in work.book.time.offers.items() if one.conversion_months]
+        refuse(
+            AgreementProblem.UNKNOWN_OFFER,
+            f"{offer.title} does not pay for a conversion",
+            remedy=f"choose {' or '.join(able)}" if able else "buy licenses of the version that is wanted",
+            rules=("L6",),
+            field="offer",
+        )
+    for facts in _licenses(work, order.licenses):
+        now = _versioned(work, facts, order.version)
+        if not facts.is_free and facts.type.releasable:  # what cannot be released is converted in place (M8)
+            refuse(
+                AgreementProblem.NOT_FREE,
+                f"{facts} is bound to a device; versions are converted in the balance only",
+                remedy="release it first, or rebind it straight to the other device, which keeps its agreement",
+                rules=("L6",),
+                subject=facts.subject,
+                field="licenses",
+            )
+        _published(work, order.version)
+        details = {"from_version": now, "version": order.version, "converted": True}
+        where = "in the balance" if facts.is_free else "in place"
+        reason = f"converted {where} from version {now} to {order.version}"
+        work.write(EntryKind.VERSION_SET, facts.subject, details, reason=reason, rules=("L6",))
+        for key in offer.policies:
+            policy = work.book.time.policies[key]
+            if policy not in work.book.policies_of(facts.subject):
+                refuse(
+                    AgreementProblem.NOT_COVERED,
+                    f"{policy.title} does not cover {facts}, so it cannot be converted",
+                    remedy=f"buy {facts.type.display_name} licenses of version {order.version}",
+                    rules=("L6", "M8"),
+                    subject=facts.subject,
+                    field="licenses",
+                )
+            work.carry_over(facts.subject, policy)
+            if (ends := work.book.cover(facts.subject, key).end_from(work.day)) is not None:
+                reason = f"void by the conversion; it would have run until {ends}"
+                work.write(EntryKind.TERMS_VOIDED, facts.subject, {}, policy=key, reason=reason, rules=("L6",))
+            months = offer.conversion_months
+            term = Term(work.day, add_months(work.day, months))
+            reason = f"a new year by the conversion: {term}"
+            work.add_term(
+                facts.subject,
+                policy,
+                term,
+                anchor=work.day,
+                months=months,
+                how="bought",
+                offer=offer.key,
+                reason=reason,
+            )
+            charge_span(work, facts.subject, offer, months, Span(term=term, anchor=work.day, anchor_months=months))
+
+
+def pay_licenses(work: Workings, order: PayLicenses) -> None:
+    """Decide a `PayLicenses`: credits pay for licenses as for their agreements (M2)."""
+    try:
+        name = work.book.catalog.read_name(order.type)
+    except UnknownLicenseNameError as error:
+        refuse(
+            AgreementProblem.UNKNOWN_TYPE,
+            str(error),
+            remedy="write it as the price list does, such as PBX-Port12",
+            field="type",
+        )
+    if not 0 < order.quantity <= COUNT_MAX:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{order.quantity} is no number of licenses",
+            remedy=f"give a whole number from 1 to {COUNT_MAX}",
+            field="quantity",
+        )
+    paid_in_credits = {
+        policy for offer in work.book.time.offers.values() if offer.unit is Unit.CREDITS for policy in offer.policies
+    }
+    if not paid_in_credits & set(name.type.policies):
+        refuse(
+            AgreementProblem.NOT_COVERED,
+            f"{name.type.display_name} licenses are not paid with credits",
+            remedy="buy them from the vendor, and import the file",
+            rules=("M2",),
+            field="type",
+        )
+    printed = name.type.printed(version=name.version, tier=name.tier)
+    details = {"type": printed, "version": name.version or 0, "quantity": order.quantity}
+    reason = f"{order.quantity} x {printed} paid with credits"
+    work.write(EntryKind.LICENSES_PAID, PROJECT, details, reason=reason, rules=("M2",))
+    values = work.prices.values if work.prices else None
+    key = name.type.key if name.tier is None else f"{name.type.key}%{name.tier}"
+    each = work.price(values, key, unit=Unit.CREDITS, section="[values]")
+    why = f"{order.quantity} x {printed}"
+    work.charge(PROJECT, printed, each, unit=Unit.CREDITS, quantity=order.quantity, why=why, rules=("M2",))
+    work.notes.append("the licenses come with the vendor's file: import it when it is there")
+
+
+def publish_release(work: Workings, order: PublishRelease) -> None:
+    release = work.release(order.release, "release", read=ReleaseName.exact)
+    if (known := work.book.releases.get(release)) is not None:
+        if known == order.day:
+            work.notes.append(f"{release} is known already")
+            return
+        if not order.correct:
+            refuse(
+                AgreementProblem.ALREADY_THERE,
+                f"{release} was published on {known}",
+                remedy="say that the day is to be corrected (--correct); what was decided by the other one stands",
+                field="release",
+            )
+    reason = f"{release} was published on {order.day}" + (f", not on {known}" if known is not None else "")
+    work.write(EntryKind.RELEASE_PUBLISHED, Subject("", ""), {"release": str(release)}, day=order.day, reason=reason)
+
+
+def _licenses(work: Workings, ids: tuple[str, ...]) -> list[LicenseFacts]:
+    if not ids or len(set(ids)) < len(ids):
+        refuse(
+            AgreementProblem.MALFORMED,
+            "licenses is empty, or names one twice",
+            remedy="name each license once",
+            field="licenses",
+        )
+    for id in ids:
+        if id not in work.book.licenses:
+            refuse(
+                AgreementProblem.UNKNOWN_SUBJECT,
+                f"the project has no license {id!r}",
+                remedy="check the license's id",
+                subject=Subject.of(SubjectKind.LICENSE, id),
+                field="licenses",
+            )
+    return [work.book.licenses[id] for id in ids]
+
+
+def _versioned(work: Workings, facts: LicenseFacts, version: int) -> int:
+    """The version now; the wanted one is another, and one that the type can have."""
+    now = work.book.version(facts)
+    if now is None or not 0 < version < 1000:
+        refuse(
+            AgreementProblem.MALFORMED,
+            f"{facts} cannot get version {version}",
+            remedy="name a license that has a version, and a version such as 13",
+            subject=facts.subject,
+            field="version",
+        )
+    if version == now:
+        refuse(
+            AgreementProblem.SAME_VERSION,
+            f"{facts} has version {now} already",
+            remedy="name another version",
+            subject=facts.subject,
+            field="version",
+        )
+    if version < facts.type.minimum_version:
+        refuse(
+            AgreementProblem.VERSION_TOO_LOW,
+            f"{facts.type.display_name} licenses start at version {facts.type.minimum_version}",
+            remedy=f"name version {facts.type.minimum_version} or higher",
+            rules=("I4",),
+            subject=facts.subject,
+            field="version",
+        )
+    return now
+
+
+def _published(work: Workings, version: int) -> date:
+    """The day on which the first release of a version was published."""
+    days = [day for release, day in work.book.releases.items() if release.major == version and day <= work.day]
+    if not days:
+        refuse(
+            AgreementProblem.UNKNOWN_RELEASE,
+            f"no release of version {version} is known to be published by {work.day}",
+            remedy="enter its release and day first",
+            rules=("M1",),
+            field="version",
+        )
+    return min(days)

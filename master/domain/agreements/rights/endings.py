@@ -1,0 +1,163 @@
+"""What ends, and when to say so: endings, reminders, renewals that are due (rules M5, P1, P4, P5, Q7, R4).
+
+Only finds; telling and ordering is the affair of whoever asks each day. What may run on a day is in `rights.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from master.domain.agreements.ledger.orders import Extend
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.state import AwaitedOrder, Cover, Holding
+from master.domain.catalog.policies import Grants, Policy
+from master.domain.catalog.subjects import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The end of a term after which nothing follows."""
+
+    day: date
+    """The first day on which it no longer holds."""
+    subject: Subject
+    policy: str
+    title: str
+    stops: Mapping[str, int]
+    """Seats by license type that can no longer be used from that day on; empty where everything goes on (P5, Q7)."""
+    what_stops: str
+    """For people."""
+    what_goes_on: str
+    renew_by: tuple[str, ...]
+    """Offers of the policy."""
+    renews_itself: bool
+    awaited_order: int
+    """The renewal that awaits its payment, by its number: unpaid, it is none; 0 where none does (P9)."""
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reminder:
+    """An ending that is near enough to be told."""
+
+    ending: Ending
+    days_left: int
+    due_since_days: int
+    """The reminder that is due: so many days before the end. Each is told once, by (subject, policy, end, this)."""
+
+
+def endings(book: Book, *, from_day: date, to_day: date) -> tuple[Ending, ...]:
+    """What ends from one day on and before another, the earliest first."""
+    found = (
+        ending
+        for subject in book.subjects()
+        for policy in book.policies_of(subject)
+        for ending in _endings_of(book, subject, policy)
+    )
+    return tuple(sorted((one for one in found if from_day <= one.day < to_day), key=_by_day))
+
+
+def reminders(book: Book, day: date) -> tuple[Reminder, ...]:
+    """What to remind of on a day (M5): for each ending the latest reminder that is due."""
+    found: list[Reminder] = []
+    for subject in book.subjects():
+        for policy in book.policies_of(subject):
+            for ending in _endings_of(book, subject, policy):
+                left = (ending.day - day).days
+                if left > 0 and (due := [days for days in policy.reminder_days if left <= days]):
+                    found.append(Reminder(ending=ending, days_left=left, due_since_days=min(due)))
+    return tuple(sorted(found, key=lambda one: _by_day(one.ending)))
+
+
+def renewals_due(book: Book, day: date) -> tuple[Extend, ...]:
+    """The renewals to order on a day because they were switched to automatic (P4).
+
+    Due from the last reminder before the end on, until ordered, also after the end where nobody looked before it. What
+    awaits a payment is not ordered again, nor what was cancelled; nor what had ended when it was switched on.
+    """
+    due: list[Extend] = []
+    awaited = {one.subject for one in book.state.awaited.values() if one.kind == Extend.__name__}
+    for subject in book.subjects():
+        holding = book.state.holding(subject)
+        renews_by = holding.renews_by
+        if not renews_by or subject in awaited:
+            continue
+        policy = book.time.policies[book.time.offers[renews_by].policies[0]]
+        ends = book.cover(subject, policy.key).ends
+        if ends is not None and day >= _renewal_opens(policy, ends) and _renews(holding, policy, ends):
+            due.append(Extend(subjects=(subject,), offer=renews_by))
+    return tuple(due)
+
+
+def _renewal_opens(policy: Policy, ends: date) -> date:
+    return ends - timedelta(days=min(policy.reminder_days, default=1))
+
+
+def _renews(holding: Holding, policy: Policy, ends: date) -> bool:
+    """Whether an automatic renewal is meant for this end: switched on before it, and not cancelled for it."""
+    switched, cancelled = holding.renews_from, holding.renewal_cancelled_on
+    return (switched is None or switched < ends) and (cancelled is None or cancelled < _renewal_opens(policy, ends))
+
+
+def unpaid_renewals(book: Book) -> tuple[AwaitedOrder, ...]:
+    """The automatic renewals that await their payment (P4, P9): somebody has to pay, or they are lost."""
+    return tuple(
+        one
+        for one in book.state.awaited.values()
+        if one.kind == Extend.__name__ and one.order["offer"] == book.state.holding(one.subject).renews_by
+    )
+
+
+def _endings_of(book: Book, subject: Subject, policy: Policy) -> Iterator[Ending]:
+    holding = book.state.holding(subject)
+    product = book.product(holding)
+    if policy.stops_at_end and holding.bought_on is not None and product and policy.key not in product.policies:
+        return  # the purchase took the place of the trial (P2)
+    for day in _ends(book.cover(subject, policy.key)):
+        counts: Mapping[str, int] = {}
+        if policy.stops_at_end and product is not None:
+            counts = {**product.each_has, **holding.counts_on(day)}
+        stops, goes_on = _said(policy, counts)
+        yield Ending(
+            day=day,
+            subject=subject,
+            policy=policy.key,
+            title=policy.title,
+            stops=counts,
+            what_stops=stops,
+            what_goes_on=goes_on,
+            renew_by=tuple(offer.key for offer in book.time.offers_of(policy.key)),
+            renews_itself=bool(holding.renews_by)
+            and policy.key in book.time.offers[holding.renews_by].policies
+            and _renews(holding, policy, day),
+            awaited_order=next(
+                (
+                    one.number
+                    for one in book.state.awaited.values()
+                    if (one.kind, one.subject) == (Extend.__name__, subject)
+                    and policy.key in book.time.offers[one.order["offer"]].policies
+                ),
+                0,
+            ),
+            rules=policy.rules,
+        )
+
+
+def _ends(cover: Cover) -> tuple[date, ...]:
+    """The days on which the cover ends without something that follows at once."""
+    return tuple(sorted({one.term.ends for one in cover.terms if not cover.holds_on(one.term.ends)}))
+
+
+def _said(policy: Policy, counts: Mapping[str, int]) -> tuple[str, str]:
+    if policy.stops_at_end:
+        seats = ", ".join(f"{count} {key}" for key, count in counts.items())
+        return f"its use: {seats}", "nothing of it"
+    if policy.grants is Grants.REPAIR:
+        return "the warranty of the hardware", "the device"
+    return "newer releases and support", "everything that runs, on the releases that it has"
+
+
+def _by_day(ending: Ending) -> tuple[date, Subject, str]:
+    return ending.day, ending.subject, ending.policy

@@ -1,0 +1,228 @@
+"""What the agreement ledger entitles a project to, as licenses of its estate (rules P1, P2, P5, P6, Q5, Q7, R3, R4).
+
+Declarative: `entitled` says what there should be on a day, by the same rights that are told to people (`rights.py`);
+`settling` finds what is to be done so that the estate has it, nothing where it has it already. A license is known by
+its subject and its type, so a trial becomes a purchase in place (P2) and an upgrade changes a total (P6).
+
+Only a policy that grants the use takes licenses away when it ends: they are released with their seats revoked. Where
+a purchase has fewer than the trial before it, what is too much is split off and drained. Writing, and taking seats
+away, is left to `service/agreements/entitlements.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.rights.rights import Standing, counts_of, features_on, standing_of, use_policy
+from master.domain.catalog.catalog import LicenseType
+from master.domain.catalog.dates import first_instant_of
+from master.domain.catalog.policies import SubjectKind
+from master.domain.catalog.subjects import Subject
+from master.domain.catalog.words import Metering
+from master.domain.estate.estate import LEDGER_FILE, AgreedUse, Estate, License
+from master.domain.estate.license_release import BY_LEDGER, InUse, Release
+from master.domain.licenses import balance, moves
+
+ID_MAX = 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entitled:
+    """Licenses of one type that a subject has on a day."""
+
+    subject: Subject
+    type: LicenseType
+    quantity: int
+    version: int | None
+    """The major version where it is for one (P3) and the type carries versions."""
+    device: str
+    """The device that they belong to (Q5); empty where the operator says where they go."""
+    policy: str
+    """The policy whose end stops the use; empty where nothing does."""
+    ends: date | None
+    """The first day on which they cannot be used any more; None for never (P5, Q7)."""
+
+    @property
+    def name(self) -> tuple[Subject, str]:
+        """By which the license is known for good."""
+        return self.subject, self.type.key
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """One license that has to change; new where nothing was before, gone where nothing is after."""
+
+    before: License | None
+    after: License | None
+
+    @property
+    def id(self) -> str:
+        item = self.after or self.before
+        assert item is not None
+        return item.id
+
+    @property
+    def takes_seats(self) -> bool:
+        """Whether seats that use it are to be taken away now."""
+        return _is_taken(self.after) and not _is_taken(self.before)
+
+
+def entitled(book: Book, day: date) -> tuple[Entitled, ...]:
+    """What everything that was bought or is tried amounts to on a day, by subject and type."""
+    found: list[Entitled] = []
+    for subject in book.subjects():
+        holding = book.state.holding(subject)
+        product = book.product(holding)
+        if product is None:
+            continue
+        standing, until, _, _ = standing_of(book, holding, product, day)
+        if standing is not Standing.RUNS:
+            continue
+        policy = use_policy(book, holding, product) if until is not None else None
+        counts = {**counts_of(holding, product, day), **dict.fromkeys(features_on(holding, product), 1)}
+        for key, quantity in sorted(counts.items()):
+            license_type = book.catalog.types.get(key)
+            if quantity > 0 and license_type is not None and license_type.metering is not Metering.FREE:
+                found.append(
+                    Entitled(
+                        subject=subject,
+                        type=license_type,
+                        quantity=quantity,
+                        version=(holding.major or None) if license_type.versioned else None,
+                        device=subject.id if subject.kind == SubjectKind.DEVICE.value else "",
+                        policy=policy.key if policy is not None else "",
+                        ends=until,
+                    )
+                )
+    return tuple(found)
+
+
+def settling(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Settling, ...]:
+    """What has to change so that the estate has what it is entitled to; `now` is UNIX time in seconds."""
+    there: defaultdict[tuple[Subject, str], list[License]] = defaultdict(list)
+    for item in estate.licenses:
+        if item.agreed is not None:
+            there[item.agreed.subject, item.type.key].append(item)
+    taken = {item.id for item in estate.licenses}
+    found: list[Settling] = []
+    for one in sorted(wanted, key=lambda one: one.name):
+        items = _in_force_first(there.pop(one.name, ()), now)
+        found += _settled(estate, one, items[0] if items else None, taken, now)
+        found += (Settling(item, _drained(item, now)) for item in items[1:])
+    for _, items in sorted(there.items()):
+        found += (Settling(item, _stopped(item, now)) for item in items)
+    return tuple(one for one in found if one.before != one.after)
+
+
+def is_apart(estate: Estate, item: License) -> bool:
+    """Whether a license was split off from one that stays: free, it is nothing to be kept."""
+    return any(
+        other.id != item.id
+        and other.agreed is not None
+        and item.agreed is not None
+        and (other.agreed.subject, other.type.key) == (item.agreed.subject, item.type.key)
+        for other in estate.licenses
+    )
+
+
+def _settled(estate: Estate, one: Entitled, item: License | None, taken: set[str], now: float) -> Iterator[Settling]:
+    """The license that stands for an entitlement, and what is too much of it."""
+    ends_at = None if one.ends is None else first_instant_of(one.ends, ZoneInfo(estate.time_zone))
+    agreed = AgreedUse(subject=one.subject, policy=one.policy, ends_at=ends_at)
+    if item is None:
+        fresh = License(
+            id=_free_id(one.name, taken),
+            type=one.type,
+            version=one.version,
+            tier=None,
+            quantity=one.quantity,
+            device=None,
+            file=LEDGER_FILE,
+            agreed=agreed,
+        )
+        yield Settling(None, _on_its_device(estate, one, fresh, now))
+        return
+    kept = balance.staying(item) if item.release is not None and item.release.ends_use else item
+    kept = replace(kept, version=one.version, quantity=one.quantity, agreed=agreed)
+    yield Settling(item, _on_its_device(estate, one, kept, now))
+    if item.device is not None and item.quantity > one.quantity:
+        apart = replace(
+            item,
+            id=_free_id((one.subject, f"{one.type.key}-surplus"), taken),
+            quantity=item.quantity - one.quantity,
+            agreed=replace(agreed, ends_at=now),
+            release=_end(InUse.DRAIN, now),
+        )
+        yield Settling(None, apart)
+
+
+def _on_its_device(estate: Estate, one: Entitled, item: License, now: float) -> License:
+    pbx = estate.pbx_on.get(one.device)
+    if item.device is not None or pbx is None or moves.bind_refused(estate, item, pbx.device) is not None:
+        return item
+    return balance.bound(item, pbx.device, now)
+
+
+def _drained(item: License, now: float) -> License | None:
+    """What is too much: it stays until nobody uses it."""
+    if item.device is None:
+        return None
+    if item.release is not None and item.release.ends_use:
+        return item
+    return replace(_over(item, now), release=_end(InUse.DRAIN, now))
+
+
+def _stopped(item: License, now: float) -> License:
+    """What nothing entitles to any more; free, it says that it was there."""
+    over = _over(item, now)
+    if over.device is None:
+        return over
+    if over.release is None or not over.release.ends_use:
+        return replace(over, release=_end(InUse.REVOKE, now))
+    return balance.pressed(over, max(over.release.in_use, InUse.REVOKE, key=lambda one: one.value))
+
+
+def _over(item: License, now: float) -> License:
+    assert item.agreed is not None
+    return item if item.agreed.is_over(now) else replace(item, agreed=replace(item.agreed, ends_at=now))
+
+
+def _end(in_use: InUse, now: float) -> Release:
+    return Release(
+        in_use=in_use,
+        to_device="",
+        requested_by=BY_LEDGER,
+        requested_at=now,
+        reason="no agreement entitles to it any more",
+        nonce=b"",
+        certified=True,  # nothing comes back that could be bound elsewhere, so nobody has to vouch for it (L2)
+        device_dead=False,
+        approved_by="",
+    )
+
+
+def _is_taken(item: License | None) -> bool:
+    release = item.release if item is not None else None
+    return release is not None and release.ends_use and release.in_use is not InUse.DRAIN
+
+
+def _in_force_first(items: Iterable[License], now: float) -> list[License]:
+    return sorted(items, key=lambda item: (item.use_is_over(now), len(item.id), item.id))
+
+
+def _free_id(name: tuple[Subject, str], taken: set[str]) -> str:
+    """An id that nobody has: as the subject is called, and the type."""
+    words = re.sub(r"[^a-z0-9]+", "-", f"{name[0].id}-{name[1]}".lower()).strip("-")
+    found, number = words[:ID_MAX], 1
+    while found in taken:
+        number += 1
+        end = f"-{number}"
+        found = words[: ID_MAX - len(end)] + end
+    taken.add(found)
+    return found

@@ -1,0 +1,244 @@
+"""What may run on a day: seats in force, releases, support (rules M1, M7, P1, P3, P5, Q5, Q7, R4).
+
+Answers about one day from one book. For a day in the past hand in the book as it was known then
+(`state.recorded_before`); for a day ahead it says what follows if nothing more is ordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+
+from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
+from master.domain.agreements.ledger.snapshot import Book, LicenseFacts
+from master.domain.agreements.ledger.state import Holding
+from master.domain.agreements.rights.upgrade_gate import upgrade_gate
+from master.domain.catalog.dates import add_months
+from master.domain.catalog.policies import Grants, Policy, Product
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.subjects import Subject
+
+
+class Standing(Enum):
+    """Whether something may be used on a day."""
+
+    RUNS = "runs"
+    STOPPED = "stopped"
+    """Its trial or its year is over (P1, R3)."""
+    NOT_YET = "not_yet"
+    """It was not there yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """What one license, device or contract may do on a day."""
+
+    subject: Subject
+    title: str
+    standing: Standing
+    counts: Mapping[str, int]
+    """Seats in force by license type; none where it does not run."""
+    until: date | None
+    """The first day on which the use itself stops; None where it never does (P3, P5, Q7)."""
+    upgrades_until: date | None
+    """The first day without a right to newer releases; None where there is none on the day."""
+    version: int | None
+    """For a license of the estate: the highest version that it enables (B2)."""
+    newest: ReleaseName | None
+    """The newest published release that it runs or may be brought to at once; None where none is known."""
+    features: tuple[str, ...]
+    """Optional features that are on, by license type (Q5)."""
+    is_supported: bool
+    """Whether the vendor supports it: shown, never enforced (M7, P5)."""
+    warranty_until: date | None
+    """The first day without a warranty of the hardware; None where there is none on the day."""
+    why: str
+    rules: tuple[str, ...]
+
+
+def right_of(book: Book, subject: Subject, day: date) -> Right:
+    """What one subject may do on a day."""
+    facts, holding = book.license(subject), book.state.holding(subject)
+    product = book.product(holding)
+    if facts is not None and product is None:
+        return _of_license(book, facts, day)
+    return _of_product(book, holding, product, day)
+
+
+def may_run(book: Book, subject: Subject, release: ReleaseName, day: date) -> AgreementRefusal | None:
+    """Whether a license that was bought as a product may run a release on a day; None where it may (P3, P5)."""
+    holding = book.state.holding(subject)
+    product = book.product(holding)
+    standing, _, why, rules = standing_of(book, holding, product, day)
+    if standing is not Standing.RUNS:
+        return _refusal(AgreementProblem.NOT_IN_FORCE, subject, f"{subject}: {why}", "buy or renew it", rules)
+    if product is None:
+        return None
+    if product.one_major and release.major > holding.major:  # lower ones are enabled, as in leasing (B2)
+        why = f"{subject} is for version {holding.major}, and {release} is version {release.major}"
+        return _refusal(
+            AgreementProblem.OTHER_MAJOR, subject, why, f"buy a license of version {release.major}", ("P3",)
+        )
+    if holding.bought_on is None:
+        return None  # a trial has everything of its version (P1)
+    published = book.releases.get(release)
+    if published is None or published > day:
+        why = f"no release {release} is known to be published by {day}"
+        return _refusal(AgreementProblem.UNKNOWN_RELEASE, subject, why, "enter the release and its day first", ("P3",))
+    policy = _upgrading(book, subject)
+    if policy is not None and not _was_covered(book, subject, policy, published):
+        ends = book.cover(subject, policy.key).ends
+        why = f"{release} was published on {published}, after the {policy.title} of {subject} ended on {ends}"
+        return _refusal(
+            AgreementProblem.RELEASED_OUTSIDE, subject, why, "renew it; what runs goes on without", ("P3", "P5")
+        )
+    return None
+
+
+def _of_license(book: Book, facts: LicenseFacts, day: date) -> Right:
+    version = book.version(facts)
+    policy = _upgrading(book, facts.subject)
+    until = book.cover(facts.subject, policy.key).end_from(day) if policy is not None else None
+    reachable = [
+        release
+        for release, published in book.releases.items()
+        if published <= day
+        and version is not None
+        and (release.major <= version or _upgradable(book, facts, policy, release.major, day))
+    ]
+    why = f"enables version {version} and everything below, for ever" if version is not None else "has no version"
+    if policy is not None:
+        why += f"; newer versions until {until}" if until else f"; no {policy.title} on the day, so no newer versions"
+    return Right(
+        subject=facts.subject,
+        title=str(facts),
+        standing=Standing.RUNS,
+        counts={facts.type.key: facts.quantity},
+        until=None,
+        upgrades_until=until,
+        version=version,
+        newest=max(reachable, default=None),
+        features=(),
+        is_supported=_is_young(book, version, policy, day),
+        warranty_until=None,
+        why=why,
+        rules=policy.rules if policy is not None else ("B2",),
+    )
+
+
+def _of_product(book: Book, holding: Holding, product: Product | None, day: date) -> Right:
+    subject = holding.subject
+    policy = _upgrading(book, subject)
+    repair = next((one for one in book.policies_of(subject) if one.grants is Grants.REPAIR), None)
+    standing, until, why, rules = standing_of(book, holding, product, day)
+    upgrades = book.cover(subject, policy.key).end_from(day) if policy is not None else None
+    runs = standing is Standing.RUNS
+    if policy is not None and runs:
+        why += f"; newer releases until {upgrades}" if upgrades else "; no newer releases, and what runs goes on"
+    counts = counts_of(holding, product, day) if runs and product is not None else {}
+    published = [release for release, on in book.releases.items() if runs and on <= day]
+    newest = max((one for one in published if _may_get(book, holding, one, day)), default=None)
+    return Right(
+        subject=subject,
+        title=product.title if product is not None else str(subject),
+        standing=standing,
+        counts=counts,
+        until=until,
+        upgrades_until=upgrades,
+        version=holding.major or None,
+        newest=max((one for one in (newest, holding.installed) if one is not None), default=None),
+        features=features_on(holding, product) if runs and product is not None else (),
+        is_supported=runs and (policy is None or upgrades is not None or holding.is_on_trial),
+        warranty_until=book.cover(subject, repair.key).end_from(day) if repair is not None else None,
+        why=why,
+        rules=(*rules, *(policy.rules if policy is not None else ())),
+    )
+
+
+def standing_of(
+    book: Book, holding: Holding, product: Product | None, day: date
+) -> tuple[Standing, date | None, str, tuple[str, ...]]:
+    """Whether what a holding is may be used, until when, and why."""
+    since = holding.delivered_on or (holding.counts[0][0] if holding.counts else None)
+    if product is None or since is None or day < since:
+        return Standing.NOT_YET, None, f"not there before {since}" if since else "not bought", ()
+    if product.trial is not None and holding.bought_on is not None and day < holding.bought_on:
+        return Standing.RUNS, None, f"on trial; bought on {holding.bought_on}", ("P1", "P2")
+    policy = use_policy(book, holding, product)
+    if policy is None:
+        return Standing.RUNS, None, "runs for ever", product.rules
+    cover = book.cover(holding.subject, policy.key)
+    if (ends := cover.end_from(day)) is None:
+        return Standing.STOPPED, None, f"{policy.title} ended on {cover.ends}", policy.rules
+    return Standing.RUNS, ends, f"{policy.title} until {ends}", policy.rules
+
+
+def counts_of(holding: Holding, product: Product, day: date) -> Mapping[str, int]:
+    """The totals by license type on a day, what comes with each included, whether or not they may be used then."""
+    return {**product.each_has, **holding.counts_on(day)}
+
+
+def features_on(holding: Holding, product: Product) -> tuple[str, ...]:
+    """The features whose key was given and that the installed release has (Q5)."""
+    return tuple(one for one in holding.features if has_feature(product, one, holding.installed))
+
+
+def has_feature(product: Product, feature: str, installed: ReleaseName | None) -> bool:
+    """Whether a release has an optional feature (Q5)."""
+    needed = product.features.get(feature)
+    return needed is None or (installed is not None and installed >= needed)
+
+
+def has_premier(book: Book, holding: Holding, day: date) -> bool:
+    """Whether something has premier support on a day: it ends with what it is for (R5)."""
+    standing, _, _, _ = standing_of(book, holding, book.product(holding), day)
+    return standing is Standing.RUNS and holding.premier_on(day)
+
+
+def use_policy(book: Book, holding: Holding, product: Product) -> Policy | None:
+    """The policy whose end stops the use of a product: its trial until it is bought, or its yearly seats."""
+    names = product.policies
+    if product.trial is not None and holding.bought_on is None:
+        names = book.time.offers[product.trial].policies
+    return next((book.time.policies[name] for name in names if book.time.policies[name].stops_at_end), None)
+
+
+def _may_get(book: Book, holding: Holding, release: ReleaseName, day: date) -> bool:
+    if holding.installed is not None:
+        return upgrade_gate(book, holding.subject, from_release=holding.installed, to_release=release, day=day).allowed
+    return may_run(book, holding.subject, release, day) is None
+
+
+def _upgrading(book: Book, subject: Subject) -> Policy | None:
+    return next((one for one in book.policies_of(subject) if one.grants is Grants.UPGRADES), None)
+
+
+def _upgradable(book: Book, facts: LicenseFacts, policy: Policy | None, major: int, day: date) -> bool:
+    """Whether an upgrade to a version would be free on a day: it runs, and the version came in its time (M1)."""
+    if policy is None:
+        return False
+    cover = book.cover(facts.subject, policy.key)
+    first = min(published for release, published in book.releases.items() if release.major == major)
+    return cover.holds_on(day) and book.has_paid_for(facts.subject, policy.key, first)
+
+
+def _was_covered(book: Book, subject: Subject, policy: Policy, published: date) -> bool:
+    """What was there before the first term came with the purchase (P3)."""
+    cover = book.cover(subject, policy.key)
+    return cover.begins is not None and (published < cover.begins or cover.holds_on(published))
+
+
+def _is_young(book: Book, version: int | None, policy: Policy | None, day: date) -> bool:
+    """M7; a version of which no release is known counts as young."""
+    if version is None or policy is None or not policy.support_months:
+        return True
+    first = min((published for release, published in book.releases.items() if release.major == version), default=None)
+    return first is None or day < add_months(first, policy.support_months)
+
+
+def _refusal(
+    problem: AgreementProblem, subject: Subject, message: str, remedy: str, rules: tuple[str, ...]
+) -> AgreementRefusal:
+    return AgreementRefusal(problem=problem, message=message, remedy=remedy, rules=rules, subject=subject)

@@ -1,0 +1,291 @@
+"""An export of the audit as text, and whether it can be believed: needs neither the database nor a master.
+
+A header, one line per event, a signed checkpoint; each a JSON object, written in one way only, so that no byte can
+differ unnoticed. Whether a signature fits is asked of the caller, as cryptography is no part of the core; whether the
+key is the master's can only be told where the reader knows it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from licensemaster.values.bounded import Limits, read_json
+from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, checkpoint_message, genesis
+
+FORMAT = 1
+LINE_BYTES_MAX = 64 * 1024 * 1024
+"""More than any event has: what it tells came in one message."""
+_LINE = Limits(size=LINE_BYTES_MAX, depth=1, items=16)
+_HASH_BYTES = 32
+_NUMBER_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line: of which project, and from where on."""
+
+    project: str
+    first_seq: int
+    previous_hash: bytes
+    """The hash of the event before the first one; that of the genesis where `first_seq` is 1."""
+
+    @property
+    def start(self) -> ChainEnd:
+        """Where the chain stood before the first event."""
+        return ChainEnd(self.first_seq - 1, self.previous_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last line: where the chain ended, signed."""
+
+    project: str
+    end: ChainEnd
+    time_us: int
+    """When it was signed: microseconds since 1970."""
+    public_key: bytes
+    """Ed25519, raw."""
+    signature: bytes = b""
+    """Over `message`."""
+
+    @property
+    def message(self) -> bytes:
+        """The bytes that are signed."""
+        return checkpoint_message(self.project, self.end, self.time_us)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportVerdict:
+    """What an export turned out to be."""
+
+    header: Header | None
+    """None where even that could not be read."""
+    checkpoint: Checkpoint | None
+    """None where it was not come to."""
+    events: int
+    """How many were found right."""
+    defect: Defect | None
+
+
+SignatureCheck = Callable[[bytes, bytes, bytes], bool]
+"""Whether a public key has signed a message: (public key, message, signature)."""
+
+
+def header_line(header: Header) -> str:
+    """The header as a line, without its newline."""
+    return _json(
+        record="header",
+        format=FORMAT,
+        project=header.project,
+        first_seq=header.first_seq,
+        previous_hash=header.previous_hash.hex(),
+    )
+
+
+def event_line(record: Record) -> str:
+    """An event as a line, without its newline."""
+    return _json(record="event", **{**record._asdict(), "hash": record.hash.hex()})
+
+
+def checkpoint_line(checkpoint: Checkpoint) -> str:
+    """The checkpoint as a line, without its newline."""
+    return _json(
+        record="checkpoint",
+        project=checkpoint.project,
+        seq=checkpoint.end.seq,
+        hash=checkpoint.end.hash.hex(),
+        time_us=checkpoint.time_us,
+        public_key=checkpoint.public_key.hex(),
+        signature=checkpoint.signature.hex(),
+    )
+
+
+def read_line(line: bytes) -> Header | Record | Checkpoint:
+    """What a line says.
+
+    Raises:
+        ValueError: no export has such a line; says why.
+    """
+    if not line.endswith(b"\n"):
+        raise ValueError("it does not end with a newline, so something may be missing")
+    try:
+        text = line[:-1].decode()
+        fields = read_json(text, _LINE)
+    except ValueError as error:
+        raise ValueError("it is no JSON") from error
+    if not isinstance(fields, dict):
+        raise ValueError("it is no JSON object")
+    match fields.pop("record", None):
+        case "header":
+            read: Header | Record | Checkpoint = _header(fields)
+        case "event":
+            read = _event(fields)
+        case "checkpoint":
+            read = _checkpoint(fields)
+        case _:
+            raise ValueError('its "record" is neither "header" nor "event" nor "checkpoint"')
+    if _line(read) != text:
+        raise ValueError("it is not written the way an export writes it")
+    return read
+
+
+def verify_export(
+    lines: Iterable[bytes], *, signed: SignatureCheck, project: str = "", key: bytes | None = None
+) -> ExportVerdict:
+    """Look through an export, to its end or to the first defect.
+
+    Args:
+        lines: the lines with their newlines; they are read once and not kept.
+        signed: whether a signature fits.
+        project: the project that it must be of; any where empty.
+        key: the public key that is trusted; the one that the export itself names where None.
+    """
+    numbered = enumerate(lines, start=1)
+    header = _first(numbered)
+    if isinstance(header, Defect):
+        return ExportVerdict(None, None, 0, header)
+    if defect := _header_defect(header, project):
+        return ExportVerdict(header, None, 0, defect)
+    walk = ChainWalk(header.project, header.start)
+    checkpoint = _follow(walk, numbered)
+    if isinstance(checkpoint, Defect):
+        return ExportVerdict(header, None, walk.checked, checkpoint)
+    last, number = checkpoint
+    found = _checkpoint_defect(last, header, walk, number, signed, key)
+    if found is None and next(numbered, None) is not None:
+        found = Defect(DefectKind.MALFORMED, 0, "the file goes on behind its checkpoint", number + 1)
+    return ExportVerdict(header, last, walk.checked, found)
+
+
+def _first(numbered: Iterator[tuple[int, bytes]]) -> Header | Defect:
+    _, line = next(numbered, (0, None))
+    if line is None:
+        return Defect(DefectKind.CUT_OFF, 0, "the file is empty", 1)
+    try:
+        read = read_line(line)
+    except ValueError as error:
+        return Defect(DefectKind.MALFORMED, 0, f"this is no header of an audit export: {error}", 1)
+    if not isinstance(read, Header):
+        return Defect(DefectKind.REMOVED, 0, "the header is missing", 1)
+    return read
+
+
+def _header_defect(header: Header, project: str) -> Defect | None:
+    if project and header.project != project:
+        return Defect(DefectKind.FOREIGN, 0, f"the export is of project {header.project}, not of {project}", 1)
+    if header.first_seq == 1 and header.start != genesis(header.project):
+        return Defect(DefectKind.ALTERED, 0, f"no chain of project {header.project} begins with this header", 1)
+    return None
+
+
+def _follow(walk: ChainWalk, numbered: Iterator[tuple[int, bytes]]) -> tuple[Checkpoint, int] | Defect:
+    """Follow the events up to the checkpoint, or to a line that cannot stand there."""
+    number = 1
+    for number, line in numbered:
+        try:
+            read = read_line(line)
+        except ValueError as error:
+            return walk.unfinished() or Defect(DefectKind.MALFORMED, walk.end.seq + 1, str(error), number)
+        if isinstance(read, Checkpoint):
+            return read, number
+        if isinstance(read, Header):
+            return walk.unfinished() or Defect(DefectKind.MALFORMED, walk.end.seq + 1, "a second header", number)
+        walk.follow(read, number)
+    missing = f"the file ends after event {walk.end.seq} without its checkpoint"
+    return walk.unfinished() or Defect(DefectKind.CUT_OFF, walk.end.seq, missing, number)
+
+
+def _checkpoint_defect(
+    checkpoint: Checkpoint, header: Header, walk: ChainWalk, line: int, signed: SignatureCheck, key: bytes | None
+) -> Defect | None:
+    if defect := walk.unfinished():
+        return defect
+    if checkpoint.project != header.project:
+        reason = f"the checkpoint is of project {checkpoint.project}, the export of {header.project}"
+        return Defect(DefectKind.FOREIGN, 0, reason, line)
+    if defect := walk.finish(checkpoint.end, line):
+        return defect
+    if key is not None and checkpoint.public_key != key:
+        reason = f"the checkpoint is signed with the key {checkpoint.public_key.hex()}, which is not the one trusted"
+        return Defect(DefectKind.UNTRUSTED_KEY, checkpoint.end.seq, reason, line)
+    if not signed(checkpoint.public_key, checkpoint.message, checkpoint.signature):
+        reason = "the checkpoint's signature does not fit: it, or what it states, was altered"
+        return Defect(DefectKind.FORGED, checkpoint.end.seq, reason, line)
+    return None
+
+
+def continues(verdict: ExportVerdict, earlier: Checkpoint) -> ExportVerdict:
+    """The verdict on an export that must go on where an earlier one ended."""
+    if verdict.header is None or verdict.header.start == earlier.end:
+        return verdict
+    reason = f"event {earlier.end.seq} is no longer the one that was exported: the history was rewritten"
+    return replace(verdict, defect=Defect(DefectKind.REWRITTEN, earlier.end.seq, reason))
+
+
+def _line(read: Header | Record | Checkpoint) -> str:
+    if isinstance(read, Record):
+        return event_line(read)
+    return header_line(read) if isinstance(read, Header) else checkpoint_line(read)
+
+
+def _json(**fields: object) -> str:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def _header(fields: dict[str, object]) -> Header:
+    if (given := fields.get("format")) != FORMAT:
+        raise ValueError(f"its format is {str(given)[:20]!r}, and this version reads format {FORMAT}")
+    return Header(
+        _text(fields, "project"), _number(fields, "first_seq", least=1), _bytes(fields, "previous_hash", _HASH_BYTES)
+    )
+
+
+def _event(fields: dict[str, object]) -> Record:
+    return Record(
+        _number(fields, "seq"),
+        _number(fields, "time_us"),
+        _text(fields, "kind"),
+        _text(fields, "pbx"),
+        _text(fields, "caller"),
+        _text(fields, "request_id"),
+        _text(fields, "reason"),
+        _text(fields, "details"),
+        _bytes(fields, "hash", _HASH_BYTES),
+    )
+
+
+def _checkpoint(fields: dict[str, object]) -> Checkpoint:
+    return Checkpoint(
+        _text(fields, "project"),
+        ChainEnd(_number(fields, "seq"), _bytes(fields, "hash", _HASH_BYTES)),
+        _number(fields, "time_us"),
+        _bytes(fields, "public_key", 32),
+        _bytes(fields, "signature", 64),
+    )
+
+
+def _text(fields: dict[str, object], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f'its "{name}" must be a text')
+    return value
+
+
+def _number(fields: dict[str, object], name: str, *, least: int = -_NUMBER_MAX) -> int:
+    value = fields.get(name)
+    if type(value) is not int or not least <= value <= _NUMBER_MAX:
+        raise ValueError(f'its "{name}" must be a whole number')
+    return value
+
+
+def _bytes(fields: dict[str, object], name: str, length: int) -> bytes:
+    text = _text(fields, name)
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != length:
+        raise ValueError(f'its "{name}" must be {length} bytes in hexadecimal')
+    return found

@@ -1,0 +1,295 @@
+"""License types as data: what a catalog says of each, and how its names are read and printed (rule L8).
+
+A catalog decides nothing; `domain/seats/decide_seats.py` does, and knows no license type by name. `catalog_file.py`
+reads one from TOML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from licensemaster.api_enums import HolderKind
+from licensemaster.values import plain
+from master.domain.catalog.policies import Policies
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import DrawnFrom, Feature, Metering, PbxRole, VersionBasis
+
+_IGNORED = re.compile(r"[\s\-]+")
+
+
+class RequiredOf(Enum):
+    """Who must hold a required seat."""
+
+    USER = "user"
+    LINE = "line"
+    PBX = "pbx"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One of `any_of` must be held by the same user, by the outside line, or by the PBX."""
+
+    any_of: tuple[str, ...]
+    of: RequiredOf
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """`type` is debited too, on PBXs of this platform: both or neither (rule D1)."""
+
+    type: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseType:
+    """Everything the deciding core has to know of one license type."""
+
+    key: str
+    name: str
+    """The printed name with `{version}` where the version stands."""
+    tier_name: str
+    """The printed name of a price tier, with `{version}` and `{tier}`."""
+    spellings: tuple[str, ...]
+    """Further names read, with the same placeholders."""
+    metering: Metering
+    holders: frozenset[HolderKind]
+    """Kinds of holder that need a seat."""
+    exempt_holders: frozenset[HolderKind]
+    """Kinds of holder that need none (rule E2)."""
+    exempt_roles: frozenset[PbxRole]
+    """PBXs that need none (rule K5)."""
+    exempt_models: frozenset[str]
+    """Hardware models that have it built in (rule C4)."""
+    exempt_from_software: Version | None
+    """Software from which on none is needed (rule G1)."""
+    version_basis: VersionBasis = VersionBasis.PBX
+    drawn_from: DrawnFrom = DrawnFrom.INSTALLATION
+    tiers: frozenset[int]
+    companions: tuple[Companion, ...]
+    includes: tuple[str, ...]
+    """Types that the holder of this one needs no seat of (rule H2)."""
+    includes_per_pbx: Mapping[str, int]
+    """Seats of another type that come with the PBX's one seat of this one (rule K2)."""
+    requires: tuple[Requirement, ...]
+    excludes: frozenset[str]
+    """Types that cannot be installed beside it (rule I3)."""
+    matches: str | None
+    """For a switch: the type of which no more may be installed than of this one."""
+    enables: Feature | None
+    """For a switch: what it turns on beside the seats that it is asked for."""
+    minimum_version: int
+    """The lowest version such a license can have (rule I4); 0 for any."""
+    minimum_software: Version | None
+    minimum_software_rules: tuple[str, ...]
+    """The rules that say so."""
+    platforms: frozenset[str]
+    """The platforms of devices that its licenses can be bound to (rule D4); empty for all."""
+    releasable: bool = True
+    """Whether it can be taken off a device again (rules C2, D4)."""
+    policies: tuple[str, ...]
+    """The policies that cover its licenses (rule M8); those of a product come from the product."""
+    covered_from_version: int
+    """The lowest version that they cover (rule M8: Softwarephone from V9); 0 for any."""
+    rules: tuple[str, ...]
+    """The rules that say how it is metered, for refusals."""
+
+    @property
+    def versioned(self) -> bool:
+        """Whether its licenses carry a version (rules B1, C3)."""
+        return self.version_basis is not VersionBasis.NONE
+
+    @property
+    def one_per_pbx(self) -> bool:
+        """Whether a PBX holds one seat of it and no second one (rule K2)."""
+        return bool(self.includes_per_pbx)
+
+    @property
+    def makes_local(self) -> bool:
+        """Whether one on a slave's own device makes that PBX a locally licensed one (rules A3, A6, D5)."""
+        return self.drawn_from is DrawnFrom.INSTALLATION
+
+    def fits(self, platform: str) -> bool:
+        """Whether its licenses can be bound to a device of this platform (rule D4)."""
+        return not self.platforms or platform in self.platforms
+
+    def stays_on(self, platform: str) -> bool:
+        """Whether a license bound to a device of this platform stays there for good (rules C2, D4).
+
+        One that should never have been bound there can be taken off again.
+        """
+        return not self.releasable and self.fits(platform)
+
+    @property
+    def display_name(self) -> str:
+        """The printed name without a version."""
+        return self.name.replace("{version}", "").strip()
+
+    def printed(self, *, version: int | None, tier: int | None) -> str:
+        """The name as the documents print it, e.g. `PBX-Port 12%500`."""
+        pattern = self.tier_name if tier is not None else self.name
+        return pattern.format(version="" if version is None else version, tier=tier).strip()
+
+
+_KEPT_MAX, _KEPT_LENGTH_MAX = 1000, 100
+"""How many names, of how many characters, are kept as they were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseName:
+    """What a printed license name says."""
+
+    type: LicenseType
+    version: int | None
+    tier: int | None
+
+
+class UnknownLicenseNameError(ValueError):
+    """A text is no license name of the catalog; says which names are close."""
+
+
+class Catalog:
+    """One vendor's license types, and what it says of time."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        title: str,
+        platforms: frozenset[str],
+        releases_from_software: Version | None,
+        types: Mapping[str, LicenseType],
+        time: Policies,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.platforms = platforms
+        self.releases_from_software = releases_from_software
+        """Older software cannot give a license back, nor draw on a pool (rules A5, L4); None where all can."""
+        self.types = dict(types)
+        self.time = time
+        """Its policies, offers, products and releases."""
+        self._patterns = [
+            (_compiled(spelling), license_type)
+            for license_type in types.values()
+            for spelling in (license_type.name, license_type.tier_name, *license_type.spellings)
+        ]
+        self._names: dict[str, LicenseName] = {}
+        """Names as they were read last: a project has many licenses of few names."""
+        self._by_spelling = {folded_name(key): license_type for key, license_type in types.items()} | {
+            folded_name(re.sub(r"\{version\}|%?\{tier\}", "", spelling)): license_type
+            for license_type in types.values()
+            for spelling in (license_type.name, *license_type.spellings)
+        }
+        self.rank = {key: self._rank(key) for key in types}
+        """Seats are acquired from low rank to high and returned from high to low: what others need comes first."""
+        self.required_by: dict[str, tuple[LicenseType, ...]] = {
+            key: tuple(other for other in types.values() if any(key in needed.any_of for needed in other.requires))
+            for key in types
+        }
+        """The types that can depend on a seat of this one."""
+        self.included_in: dict[str, tuple[LicenseType, ...]] = {
+            key: tuple(other for other in types.values() if key in other.includes) for key in types
+        }
+        """The types whose holder needs no seat of this one."""
+        self.included_per_pbx_in: dict[str, tuple[LicenseType, ...]] = {
+            key: tuple(other for other in types.values() if key in other.includes_per_pbx) for key in types
+        }
+        """The types that bring some seats of this one along, per PBX."""
+        self.read_pbx_wide: dict[str, frozenset[str]] = {key: self._pbx_wide(key) for key in types}
+        """Types of which all of a PBX's seats must be known to decide on a seat of this one."""
+        self.pbx_wide_types = frozenset[str]().union(*self.read_pbx_wide.values())
+        """All types that are ever read PBX-wide."""
+
+    def enabling(self, feature: Feature) -> LicenseType | None:
+        """The type that turns a feature on; None where it needs none."""
+        return next((one for one in self.types.values() if one.enables is feature), None)
+
+    def key_of(self, text: str) -> str:
+        """The key of the type that a name without a version means; the name itself where there is none."""
+        found = self.type_named(text)
+        return text if found is None else found.key
+
+    def type_named(self, text: str) -> LicenseType | None:
+        """The type that a name without a version means: a key, or a printed name in any spelling."""
+        found = self.types.get(text)
+        return found if found is not None else self._by_spelling.get(folded_name(text))
+
+    def read_name(self, text: str) -> LicenseName:
+        """Read a printed license name; spaces, hyphens and case do not matter (rule L8).
+
+        Raises:
+            UnknownLicenseNameError: no type is called that, its version is missing or too low, or it has no such tier.
+        """
+        found = self._names.get(text)
+        if found is None:
+            found = self._read_name(text)
+            if len(text) <= _KEPT_LENGTH_MAX:
+                if len(self._names) >= _KEPT_MAX:
+                    self._names.clear()
+                self._names[text] = found
+        return found
+
+    def _read_name(self, text: str) -> LicenseName:
+        folded = folded_name(text)
+        for pattern, license_type in self._patterns:
+            if match := pattern.fullmatch(folded):
+                groups = match.groupdict()
+                version = int(groups["version"]) if groups.get("version") else None
+                tier = int(groups["tier"]) if groups.get("tier") else None
+                return self._checked(text, license_type, version, tier)
+        if (versionless := self._by_spelling.get(folded)) is not None:
+            lacks = "lacks its version" if versionless.versioned else "is no printed name"
+            raise UnknownLicenseNameError(
+                f"{text!r} {lacks}; write it like {versionless.printed(version=12, tier=None)!r}"
+            )
+        names = ", ".join(
+            sorted({license_type.name.replace("{version}", "12") for license_type in self.types.values()})
+        )
+        raise UnknownLicenseNameError(f"{text!r} is no license of the catalog {self.name!r}; it has {names}")
+
+    def _checked(self, text: str, license_type: LicenseType, version: int | None, tier: int | None) -> LicenseName:
+        if license_type.metering is Metering.FREE:
+            raise UnknownLicenseNameError(f"{text!r} cannot exist: it needs no license of its own")
+        if tier is not None and tier not in license_type.tiers:
+            tiers = ", ".join(f"%{step}" for step in sorted(license_type.tiers)) or "none"
+            raise UnknownLicenseNameError(f"{text!r} has no price tier %{tier}; the tiers are {tiers}")
+        if version is not None and version < max(license_type.minimum_version, 1):
+            raise UnknownLicenseNameError(
+                f"{text!r} cannot exist: {license_type.display_name} licenses start at version"
+                f" {max(license_type.minimum_version, 1)}"
+            )
+        return LicenseName(license_type, version, tier)
+
+    def _rank(self, key: str, seen: frozenset[str] = frozenset()) -> int:
+        needed = {name for requirement in self.types[key].requires for name in requirement.any_of}
+        needed |= {other.key for other in self.types.values() if key in other.includes or key in other.includes_per_pbx}
+        return max((1 + self._rank(name, seen | {key}) for name in needed - seen), default=0)
+
+    def _pbx_wide(self, key: str) -> frozenset[str]:
+        license_type = self.types[key]
+        wide = {name for needed in license_type.requires if needed.of is RequiredOf.PBX for name in needed.any_of}
+        for other in self.required_by[key]:
+            if any(key in needed.any_of and needed.of is not RequiredOf.USER for needed in other.requires):
+                wide.add(other.key)
+        for other in self.included_per_pbx_in[key]:
+            wide |= {key, other.key}
+        if license_type.includes_per_pbx:  # how many of them there are decides how much is included
+            wide |= {key, *license_type.includes_per_pbx}
+        return frozenset(wide)
+
+
+def folded_name(text: str) -> str:
+    """The form in which two spellings of one name are equal: no spaces, no hyphens of any kind, no capitals (L8)."""
+    return _IGNORED.sub("", plain(text)).casefold()
+
+
+def _compiled(spelling: str) -> re.Pattern[str]:
+    pattern = re.escape(folded_name(spelling))
+    pattern = pattern.replace(re.escape("{version}"), r"(?P<version>\d{1,3})", 1).replace(
+        re.escape("{version}"), r"\d{1,3}"
+    )
+    return re.compile(pattern.replace(re.escape("{tier}"), r"(?P<tier>\d{1,6})"))

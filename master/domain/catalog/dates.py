@@ -1,0 +1,89 @@
+"""Calendar days, terms and months; the only place that counts them.
+
+Days are those of the project's time zone; a day comes in, no clock is read. A term is [begins, ends): `ends` is the
+first day on which it no longer holds. Months are counted from an anchor day: 31 January + 1 is the last of February,
++ 2 is 31 March; 29 February + 12 is 28 February, + 48 is 29 February. What a term costs,
+`domain/agreements/ledger/pricing.py` says.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Term:
+    """The days from `begins` on and before `ends`."""
+
+    begins: date
+    ends: date
+    """The first day that no longer belongs to it."""
+
+    def __post_init__(self) -> None:
+        if self.ends < self.begins:
+            raise ValueError(f"a term cannot end on {self.ends}, before it begins on {self.begins}")
+
+    def __str__(self) -> str:
+        return f"{self.begins} to {self.ends}"
+
+    def holds_on(self, day: date) -> bool:
+        """Whether the day belongs to it."""
+        return self.begins <= day < self.ends
+
+
+def add_months(anchor: date, months: int) -> date:
+    """The day `months` after the anchor; the last of that month where it has no such day.
+
+    Raises:
+        OverflowError: it is beyond the calendar (years 1 to 9999).
+    """
+    year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    if not date.min.year <= year <= date.max.year:
+        raise OverflowError(f"{months} months from {anchor} is beyond the calendar")
+    day = anchor.day if anchor.day <= 28 else min(anchor.day, monthrange(year, month + 1)[1])
+    return date(year, month + 1, day)
+
+
+def add_days(day: date, days: int) -> date:
+    """The day `days` later.
+
+    Raises:
+        OverflowError: it is beyond the calendar.
+    """
+    return day + timedelta(days=days)
+
+
+def months_since(anchor: date, day: date) -> Fraction:
+    """How many months lie between the anchor and a day, exactly; a begun month counts by its days."""
+    whole = (day.year - anchor.year) * 12 + day.month - anchor.month
+    if add_months(anchor, whole) > day:
+        whole -= 1
+    begun = add_months(anchor, whole)
+    return whole + Fraction((day - begun).days, (add_months(anchor, whole + 1) - begun).days)
+
+
+def months_in(term: Term, *, anchor: date) -> Fraction:
+    """The length of a term in months counted from the anchor; the lengths of its parts add up to it exactly."""
+    return months_since(anchor, term.ends) - months_since(anchor, term.begins)
+
+
+def day_of(instant: float, zone: ZoneInfo) -> date:
+    """The day on which an instant (UNIX seconds) falls in a time zone."""
+    return datetime.fromtimestamp(instant, zone).date()
+
+
+def first_instant_of(day: date, zone: ZoneInfo) -> float:
+    """The instant (UNIX seconds) at which a day begins in a time zone; days may have 23 or 25 hours.
+
+    Where the clocks skip midnight it is the first moment after; where they skip a whole day, that of the next one.
+    """
+    return datetime.combine(day, time(), zone).timestamp()
+
+
+def first_instant_after(day: date, zone: ZoneInfo) -> float:
+    """The instant at which the day is over."""
+    return first_instant_of(day + timedelta(days=1), zone)

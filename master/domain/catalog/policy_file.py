@@ -1,0 +1,150 @@
+"""Reads what a catalog says of time (`[policies]`, `[offers]`, `[products]`, `[releases]`) and refuses mistakes.
+
+Checks what a typing mistake could break: unknown keys, names that do not exist, settings that contradict each other.
+What they mean, `policies.py` says; docs/catalogs.md explains every key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from master.domain.catalog.policies import (
+    Begins,
+    Counted,
+    Grants,
+    Late,
+    Offer,
+    Policies,
+    Policy,
+    PriceBasis,
+    Product,
+    SoldBy,
+)
+from master.domain.catalog.releases import ReleaseName
+from master.domain.catalog.similar import closest
+from master.domain.catalog.toml_lines import FieldPath
+from master.domain.catalog.toml_reader import TomlReader, keys_of
+
+if TYPE_CHECKING:
+    from master.domain.catalog.catalog import LicenseType
+
+T = TypeVar("T")
+
+SECTIONS = ("policies", "offers", "products", "releases")
+
+
+class PolicyFile:
+    """Reads the sections about time of one catalog."""
+
+    def __init__(self, reader: TomlReader, types: Mapping[str, LicenseType]) -> None:
+        self._read = reader
+        self._types = types
+
+    def policies(self) -> Policies:
+        """All that the catalog says of time."""
+        found = Policies(
+            policies=self._section("policies", self._policy),
+            offers=self._section("offers", self._offer),
+            products=self._section("products", self._product),
+            releases=self._releases(),
+        )
+        for license_type in self._types.values():
+            self._known(("types", license_type.key, "policies"), license_type.policies, found.policies, "policy")
+        for offer in found.offers.values():
+            self._check_offer(offer, found)
+        for product in found.products.values():
+            self._check_product(product, found)
+        return found
+
+    def _section(self, name: str, read_one: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
+        tables = self._read.typed(self._read.document, (name,), dict, {})
+        return {key: read_one(key, self._read.table(tables, (name, key))) for key in tables}
+
+    def _policy(self, key: str, table: Mapping[str, Any]) -> Policy:
+        read, at = self._read, ("policies", key)
+        days = sorted(read.whole_numbers(table, (*at, "reminder_days")), reverse=True)
+        return read.record(Policy, table, at, key=key, reminder_days=tuple(days))
+
+    def _offer(self, key: str, table: Mapping[str, Any]) -> Offer:
+        read, at = self._read, ("offers", key)
+        read.known_keys(table, at, keys_of(Offer))
+        price = read.choice(PriceBasis, table, (*at, "price"), None)
+        late = read.choice(Late, table, (*at, "late"), Late.FROM_LAST_END)
+        gap_factor = read.decimal(table, (*at, "gap_factor"), None if late is Late.PAY_GAP else "1")
+        share = read.decimal(table, (*at, "share"), None if price is PriceBasis.SHARE_PER_YEAR else "0")
+        if late is Late.PAY_GAP and price not in (PriceBasis.SHARE_PER_YEAR, PriceBasis.PER_SEAT_AND_MONTH):
+            raise read.error((*at, "late"), "a gap can be paid only where the price goes by time")
+        if "gap_factor" in table and late is not Late.PAY_GAP:
+            raise read.error((*at, "gap_factor"), "only an offer with late = 'pay_gap' has one")
+        if "share" in table and price is not PriceBasis.SHARE_PER_YEAR:
+            raise read.error((*at, "share"), "only an offer with price = 'share_per_year' has one")
+        return read.record(Offer, table, at, key=key, gap_factor=gap_factor, share=share)
+
+    def _product(self, key: str, table: Mapping[str, Any]) -> Product:
+        return self._read.record(Product, table, ("products", key), key=key)
+
+    def _releases(self) -> dict[ReleaseName, date]:
+        table = self._read.typed(self._read.document, ("releases",), dict, {})
+        found: dict[ReleaseName, date] = {}
+        for text in table:
+            at: FieldPath = ("releases", text)
+            name = self._read.parsed(ReleaseName, text, at)
+            if name in found:
+                raise self._read.error(at, "the release stands here twice, in two spellings")
+            found[name] = self._read.day(table, at)
+        return found
+
+    def _known(self, at: FieldPath, names: Iterable[str], known: Mapping[str, object], word: str) -> None:
+        for name in names:
+            if name not in known:
+                raise self._read.error(at, f"there is no {word} {name!r}{closest(name, known)}")
+
+    def _check_offer(self, offer: Offer, found: Policies) -> None:
+        at, error = ("offers", offer.key), self._read.error
+        self._known((*at, "policies"), offer.policies, found.policies, "policy")
+        covered = [found.policies[name] for name in offer.policies]
+        if not covered:
+            raise error((*at, "policies"), "an offer is time of at least one policy")
+        if offer.payment_first and offer.needs_key:
+            raise error((*at, "needs_key"), "where payment comes first, the key comes with its confirmation")
+        if offer.renews_itself and len(offer.months) != 1:
+            raise error((*at, "renews_itself"), "an offer that renews automatically has exactly one period in months")
+        if offer.days and offer.months:
+            raise error((*at, "days"), "an offer is sold by days or by months, not both")
+        if offer.late is Late.PAY_GAP and offer.gap_factor == Decimal(0):
+            raise error((*at, "gap_factor"), "must be above 0; where the gap is not bought, late = 'from_today'")
+        since_delivery = offer.counted is Counted.DELIVERY or offer.from_day or offer.until_day or offer.until_month
+        if since_delivery and any(policy.begins is not Begins.DELIVERY for policy in covered):
+            raise error(at, "counts days since delivery, which only policies with begins = 'delivery' know")
+        if offer.until_day and offer.until_month:
+            raise error((*at, "until_month"), "give until_day or until_month, not both")
+        if offer.until_day and offer.until_day <= offer.from_day:
+            raise error((*at, "until_day"), f"must be above from_day, {offer.from_day}")
+
+    def _check_product(self, product: Product, found: Policies) -> None:
+        at, error = ("products", product.key), self._read.error
+        self._known((*at, "policies"), product.policies, found.policies, "policy")
+        if product.tiers and product.sold_by is not SoldBy.TIER:
+            raise error((*at, "tiers"), "only a product that is sold by tier has them")
+        self._known((*at, "tiers"), product.tiers, dict.fromkeys(product.counts), "type among its counts")
+        for field in ("counts", "each_has", "features"):
+            self._known((*at, field), getattr(product, field), self._types, "type")
+        if (product.sold_by is SoldBy.PIECE) is bool(product.counts):
+            raise error((*at, "counts"), "exactly the products sold by tier or by seat have counts")
+        yearly = [one for one in map(found.policies.__getitem__, product.policies) if one.grants is Grants.USE]
+        if product.sold_by is SoldBy.SEAT and not any(one.included_months for one in yearly):
+            raise error((*at, "policies"), "seats are sold for the included_months of a policy with grants = 'use'")
+        if product.seat_for and len(product.counts) != 1:
+            raise error((*at, "seat_for"), "seats are assigned where counts is exactly one type")
+        if product.trial is not None:
+            self._known((*at, "trial"), (product.trial,), found.offers, "offer")
+            tried = found.offers[product.trial].policies
+            if any(found.policies[name].grants is not Grants.USE for name in tried):
+                raise error((*at, "trial"), "is an offer of a policy with grants = 'use'")
+        if (product.gate_release is None) is not (product.gate_policy is None):
+            raise error((*at, "gate_policy"), "gate_release and gate_policy stand together")
+        if product.gate_policy is not None:
+            self._known((*at, "gate_policy"), (product.gate_policy,), dict.fromkeys(product.policies), "policy")

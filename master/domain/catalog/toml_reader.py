@@ -1,0 +1,218 @@
+"""Reads values out of a TOML text and refuses a wrong one with file, line, field and reason.
+
+What the values mean is the affair of whoever reads: catalogs (`catalog_file.py`), price files.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from types import NoneType
+from typing import Any, Protocol, Self, TypeVar, get_args, get_origin, get_type_hints
+
+from licensemaster.values.bounded import Limits, OverLimitError, read_toml
+from master.domain.catalog.similar import closest
+from master.domain.catalog.toml_lines import FieldPath, TomlLines, path_text
+
+E = TypeVar("E", bound=Enum)
+R = TypeVar("R")
+
+LIMITS = Limits(size=256 * 1024, depth=8, items=20_000)
+"""Of a catalog or price file: ten times what the largest has."""
+_KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
+_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,6})?")
+
+
+class Exact(Protocol):
+    """A kind of text."""
+
+    @classmethod
+    def exact(cls, text: str, /) -> Self:
+        """Read one; raises ValueError."""
+
+
+P = TypeVar("P", bound=Exact)
+
+
+def keys_of(kind: type[Any]) -> set[str]:
+    """What a table of that dataclass may have; its own key stands before the table."""
+    return set(_fields_of(kind)) - {"key"}
+
+
+def _read_fields(kind: Any) -> dict[str, tuple[Any, Any]]:
+    types = get_type_hints(kind)
+    return {one.name: (types[one.name], None if one.default is MISSING else one.default) for one in fields(kind)}
+
+
+_fields_of: Callable[[Any], Mapping[str, tuple[Any, Any]]] = cache(_read_fields)
+"""The type and the default of each field of a dataclass; None for no default."""
+
+
+class TomlReader:
+    """Walks one document; every complaint knows its place.
+
+    Raises:
+        failure: the text is no TOML.
+    """
+
+    def __init__(self, text: str, *, file: str, failure: type[Exception]) -> None:
+        self._text = text = text.removeprefix("\ufeff")
+        self._file = file
+        self._failure = failure
+        try:
+            self.document: Mapping[str, Any] = read_toml(text, LIMITS)
+        except tomllib.TOMLDecodeError as error:
+            raise failure(f"{file}:{_line_of(error, text)}: not TOML: {error}") from error
+        except OverLimitError as error:
+            raise failure(f"{file}:{error.line}: not usable: {error}") from error
+
+    def record(self, kind: type[R], table: Mapping[str, Any], at: FieldPath, **given: Any) -> R:
+        """A dataclass whose fields are the keys of a table; each that is not given is read as its type says.
+
+        A text or choice without a default must be there. What else is not there is the default, none or empty.
+        """
+        self.known_keys(table, at, keys_of(kind))
+        read = {name: of for name, of in _fields_of(kind).items() if name not in given}
+        return kind(**given, **{name: self._value(*of, table, (*at, name)) for name, of in read.items()})
+
+    def optional(self, kind: type[R], table: Mapping[str, Any], at: FieldPath) -> R | None:
+        """A value of a type; None where it is not there, or a text without a word."""
+        if at[-1] not in table or (table[str(at[-1])] == "" and not issubclass(kind, Enum)):
+            return None
+        found: R = self._value(kind, None, table, at)
+        return found
+
+    def _value(self, kind: Any, default: Any, table: Mapping[str, Any], at: FieldPath) -> Any:
+        parts, outer = get_args(kind), get_origin(kind)
+        if NoneType in parts:
+            return self.optional(parts[0], table, at)
+        if outer is Mapping:
+            found = self.typed(table, at, dict, {})
+            return {name: self._value(parts[1], None, found, (*at, name)) for name in found}
+        if outer in (tuple, frozenset):
+            return outer(self._values(parts[0], table, at))
+        if kind is str:
+            return self.string(table, at, default)
+        if kind is int:
+            return self.whole_number(table, at, 0)
+        if kind is bool:
+            return self.typed(table, at, bool, bool(default))
+        if issubclass(kind, Enum):
+            return self.choice(kind, table, at, default)
+        return self.parsed(kind, self.string(table, at), at)
+
+    def _values(self, kind: Any, table: Mapping[str, Any], at: FieldPath) -> Iterable[Any]:
+        if kind is str:
+            return self.strings(table, at)
+        if kind is int:
+            return sorted(self.whole_numbers(table, at))
+        if issubclass(kind, Enum):
+            return [self.member(kind, value, at) for value in self.strings(table, at)]
+        tables = self.typed(table, at, list, ())
+        for item in tables:
+            if not isinstance(item, dict):
+                raise self.error(at, f"{item!r} must be a table")
+        return [self.record(kind, item, at) for item in tables]
+
+    def known_keys(self, table: Mapping[str, Any], at: FieldPath, known: set[str]) -> None:
+        for key in table:
+            if key not in known:
+                raise self.error((*at, key), f"unknown key{closest(key, known)}")
+
+    def typed(self, table: Mapping[str, Any], at: FieldPath, kind: type, default: Any) -> Any:
+        """A value of one kind, or the default; None as the default: it must be there."""
+        key = str(at[-1])
+        if key not in table:
+            if default is None:
+                raise self.error(at, "is missing")
+            return default
+        value = table[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.error(at, f"{value!r} must be {_KIND_NAMES[kind]}")
+        return value
+
+    def table(self, table: Mapping[str, Any], at: FieldPath) -> Mapping[str, Any]:
+        """A table that must be there."""
+        found: Mapping[str, Any] = self.typed(table, at, dict, None)
+        return found
+
+    def string(self, table: Mapping[str, Any], at: FieldPath, default: str | None = None) -> str:
+        """A text; without a default it must be there and not be empty."""
+        text = str(self.typed(table, at, str, default))
+        if default is None and not text:
+            raise self.error(at, "must not be empty")
+        return text
+
+    def strings(self, table: Mapping[str, Any], at: FieldPath) -> list[str]:
+        """A list of texts, none empty."""
+        values = self.typed(table, at, list, ())
+        for value in values:
+            if not isinstance(value, str) or not value:
+                raise self.error(at, f"{value!r} must be a text")
+        return list(values)
+
+    def whole_number(self, table: Mapping[str, Any], at: FieldPath, default: int) -> int:
+        """A whole number, not negative."""
+        value = int(self.typed(table, at, int, default))
+        if value < 0:
+            raise self.error(at, f"{value} must not be negative")
+        return value
+
+    def whole_numbers(self, table: Mapping[str, Any], at: FieldPath) -> frozenset[int]:
+        """A set of whole numbers above 0."""
+        values = self.typed(table, at, list, ())
+        for value in values:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise self.error(at, f"{value!r} must be a whole number above 0")
+        return frozenset(values)
+
+    def parsed(self, kind: type[P], text: str, at: FieldPath) -> P:
+        """A text as one of its kinds reads it: a version, a release."""
+        try:
+            return kind.exact(text)
+        except ValueError as error:
+            raise self.error(at, str(error)) from error
+
+    def decimal(self, table: Mapping[str, Any], at: FieldPath, default: str | None = None) -> Decimal:
+        """An exact decimal, written as a text such as "12.50"; never negative."""
+        text = self.string(table, at, default)
+        if not _DECIMAL.fullmatch(text):
+            raise self.error(at, f'{text!r} must be a decimal in quotes, not negative, such as "12.50"')
+        return Decimal(text)
+
+    def day(self, table: Mapping[str, Any], at: FieldPath) -> date:
+        """A day, written without quotes such as 2013-06-01."""
+        value = self.typed(table, at, object, None)
+        if not isinstance(value, date) or isinstance(value, datetime):
+            raise self.error(at, f"{str(value)!r} must be a day without quotes, such as 2013-06-01")
+        return value
+
+    def choice(self, kind: type[E], table: Mapping[str, Any], at: FieldPath, default: E | None) -> E:
+        """One member of an enum by its name in small letters."""
+        if default is not None and at[-1] not in table:
+            return default
+        return self.member(kind, self.string(table, at), at)
+
+    def member(self, kind: type[E], value: str, at: FieldPath) -> E:
+        """The member of an enum that a name means."""
+        names = {member.name.lower(): member for member in kind}
+        if value not in names:
+            raise self.error(at, f"{value!r} is none of {', '.join(names)}")
+        return names[value]
+
+    def error(self, at: FieldPath, reason: str) -> Exception:
+        """What is wrong with the value at a place, as `file:line: field: reason`."""
+        line = TomlLines(self._text).line_of(at) or 1
+        return self._failure(f"{self._file}:{line}: {path_text(at)}: {reason}")
+
+
+def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
+    """The line that a syntax error names; the last one where it was found at the end."""
+    found = re.search(r"at line (\d+)", str(error))
+    return int(found[1]) if found else max(len(text.splitlines()), 1)

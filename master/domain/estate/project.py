@@ -1,0 +1,363 @@
+"""A project as an operator writes it down: plain values, what may be wrong with them, and what differs between two.
+
+`estate.py` is the same project as the deciding core reads it, made from this once it is found right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from licensemaster.values import BadValueError, free_text
+from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
+from master.domain.catalog.toml_lines import FieldPath
+from master.domain.catalog.versions import TEXT_MAX, Version
+from master.domain.catalog.words import PbxRole
+from master.domain.estate.estate import LeasePace, License
+from master.domain.estate.tiers import missing_below
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+NAME_RULE = "must be 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
+_PACE_LIMITS = {"ttl_seconds": (5, 86_400), "grace_seconds": (0, 2_592_000), "renew_every_seconds": (1, 86_400)}
+QUANTITY_MAX = 1_000_000
+FILE_ITEMS_MAX = 1000
+"""Licenses in a vendor's file."""
+DISPLAY_NAME_MAX = 255
+CAPACITY_MAX = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PaceSpec:
+    """How long leases last, as far as it is said; None leaves it to the project or the server."""
+
+    ttl_seconds: int | None = None
+    grace_seconds: int | None = None
+    renew_every_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSpec:
+    """A place with PBXs."""
+
+    name: str
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A box or virtual machine."""
+
+    name: str
+    platform: str
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PbxSpec:
+    name: str
+    site: str
+    device: str
+    role: PbxRole
+    software_version: str
+    standby_for: str = ""
+    lease: PaceSpec = PaceSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseSpec:
+    """A purchased item; `type` is its printed name."""
+
+    id: str
+    type: str
+    quantity: int
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSpec:
+    name: str
+    display_name: str
+    catalog: str
+    lease: PaceSpec
+    sites: tuple[SiteSpec, ...]
+    devices: tuple[DeviceSpec, ...]
+    pbxs: tuple[PbxSpec, ...]
+    licenses: tuple[LicenseSpec, ...]
+    time_zone: str = ""
+    """In which the days of its agreements are counted: an IANA name; empty for UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong, where, and what to do."""
+
+    path: FieldPath
+    reason: str
+
+
+class ProjectInvalidError(Exception):
+    """A project cannot be applied; each violation says where and why."""
+
+    def __init__(self, found: list[Violation]) -> None:
+        super().__init__("; ".join(one.reason for one in found))
+        self.violations = found
+
+
+class ChangeAction(Enum):
+    """What happens to a thing."""
+
+    ADD = 1
+    CHANGE = 2
+    REMOVE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of what differs between two projects."""
+
+    action: ChangeAction
+    kind: str
+    name: str
+    before: str
+    after: str
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a thing of a project: 1 to 63 of a-z, 0-9 and '-'."""
+    return NAME.fullmatch(text) is not None
+
+
+def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
+    """What holds for a PBX: its own setting, else the project's, else the server's; renewing at a third of the ttl."""
+    ttl = _first(pbx.ttl_seconds, project.ttl_seconds, default.ttl_seconds)
+    grace = _first(pbx.grace_seconds, project.grace_seconds, default.grace_seconds)
+    own_ttl = pbx.ttl_seconds is not None or project.ttl_seconds is not None
+    usual = max(ttl // 3, 1) if own_ttl else default.renew_every_seconds
+    return LeasePace(ttl, grace, min(_first(pbx.renew_every_seconds, project.renew_every_seconds, usual), ttl))
+
+
+def violations(spec: ProjectSpec, catalogs: Mapping[str, Catalog]) -> list[Violation]:
+    """Everything that is wrong with a project; empty where it can be applied."""
+    found = [*_name_violations(spec), *_pace_violations(spec.lease, ("lease",)), *_zone_violations(spec)]
+    catalog = catalogs.get(spec.catalog)
+    if catalog is None:
+        found.append(
+            Violation(("catalog",), f"{spec.catalog!r} is no catalog; use one of {', '.join(sorted(catalogs))}")
+        )
+        return found
+    found += _device_violations(spec, catalog)
+    found += _pbx_violations(spec)
+    found += _license_violations(spec, catalog)
+    return found
+
+
+def changes(before: ProjectSpec | None, after: ProjectSpec) -> list[Change]:
+    """What applying `after` would change, additions and removals included."""
+    found = []
+    if before is None:
+        found.append(Change(ChangeAction.ADD, "project", after.name, "", _text(after)))
+    elif _text(before) != _text(after):
+        found.append(Change(ChangeAction.CHANGE, "project", after.name, _text(before), _text(after)))
+    for kind, key in (("site", "sites"), ("device", "devices"), ("pbx", "pbxs"), ("license", "licenses")):
+        old = {_id(item): _text(item) for item in getattr(before, key, ())}
+        new = {_id(item): _text(item) for item in getattr(after, key)}
+        found += [Change(ChangeAction.REMOVE, kind, name, old[name], "") for name in old if name not in new]
+        found += [Change(ChangeAction.ADD, kind, name, "", new[name]) for name in new if name not in old]
+        found += [
+            Change(ChangeAction.CHANGE, kind, name, old[name], new[name])
+            for name in new
+            if name in old and old[name] != new[name]
+        ]
+    return found
+
+
+def _text_violations(text: str, at: FieldPath, *, most: int = DISPLAY_NAME_MAX) -> Iterator[Violation]:
+    try:
+        free_text(text, most=most)
+    except BadValueError as error:
+        yield Violation(at, str(error))
+
+
+def _name_violations(spec: ProjectSpec) -> Iterator[Violation]:
+    if not is_name(spec.name):
+        yield Violation(("name",), f"{spec.name!r} {NAME_RULE}")
+    yield from _text_violations(spec.display_name, ("display_name",))
+    for index, site in enumerate(spec.sites):
+        yield from _text_violations(site.display_name, ("sites", index, "display_name"))
+    for group in ("sites", "devices", "pbxs", "licenses"):
+        items: Sequence[Any] = getattr(spec, group)
+        field = "id" if group == "licenses" else "name"
+        seen: Counter[str] = Counter()
+        for index, item in enumerate(items):
+            name = _id(item)
+            seen[name] += 1
+            if not is_name(name):
+                yield Violation((group, index, field), f"{name!r} {NAME_RULE}")
+            elif seen[name] == 2:
+                yield Violation((group, index, field), f"{name!r} is there twice; give each its own")
+
+
+def _pace_violations(pace: PaceSpec, at: FieldPath) -> Iterator[Violation]:
+    for field, (least, most) in _PACE_LIMITS.items():
+        value = getattr(pace, field)
+        if value is not None and not least <= value <= most:
+            yield Violation((*at, field), f"{value} must be between {least} and {most}")
+    if (
+        pace.renew_every_seconds is not None
+        and pace.ttl_seconds is not None
+        and pace.renew_every_seconds > pace.ttl_seconds
+    ):
+        yield Violation((*at, "renew_every_seconds"), f"{pace.renew_every_seconds} must not be more than ttl_seconds")
+
+
+def _zone_violations(spec: ProjectSpec) -> Iterator[Violation]:
+    try:
+        ZoneInfo(spec.time_zone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        reason = f"{spec.time_zone[:80]!r} is no time zone; write it like Europe/Berlin or UTC"
+        yield Violation(("time_zone",), reason)
+
+
+def _device_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:
+    for index, device in enumerate(spec.devices):
+        if device.platform not in catalog.platforms:
+            known = ", ".join(sorted(catalog.platforms))
+            yield Violation(("devices", index, "platform"), f"{device.platform!r} is no platform; use one of {known}")
+        yield from _text_violations(device.model, ("devices", index, "model"), most=TEXT_MAX)
+
+
+def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
+    sites, devices = {site.name for site in spec.sites}, {device.name for device in spec.devices}
+    names = {pbx.name for pbx in spec.pbxs}
+    on_device: Counter[str] = Counter()
+    for index, pbx in enumerate(spec.pbxs):
+        at: FieldPath = ("pbxs", index)
+        on_device[pbx.device] += 1
+        if pbx.site not in sites:
+            yield Violation((*at, "site"), f"{pbx.site!r} is no site of this project")
+        if pbx.device not in devices:
+            yield Violation((*at, "device"), f"{pbx.device!r} is no device of this project")
+        elif on_device[pbx.device] == 2:
+            yield Violation((*at, "device"), f"{pbx.device!r} runs another PBX already; one PBX per device")
+        try:
+            Version.parse(pbx.software_version)
+            yield from _text_violations(pbx.software_version, (*at, "software_version"), most=TEXT_MAX)
+        except ValueError as error:
+            yield Violation((*at, "software_version"), str(error))
+        if pbx.role is PbxRole.STANDBY and not pbx.standby_for:
+            yield Violation(
+                (*at, "standby_for"), "a PBX with the role standby has to name the PBX that it stands in for"
+            )
+        elif pbx.standby_for and (pbx.standby_for not in names or pbx.standby_for == pbx.name):
+            yield Violation((*at, "standby_for"), f"{pbx.standby_for!r} is no other PBX of this project")
+        yield from _pace_violations(pbx.lease, (*at, "lease"))
+    masters = [pbx.name for pbx in spec.pbxs if pbx.role is PbxRole.MASTER]
+    if len(masters) != 1:
+        named = ", ".join(masters) or "none"
+        yield Violation(("pbxs",), f"exactly one PBX must have the role master; here it is {named}")
+
+
+def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:
+    with_pbx, platforms = {pbx.device for pbx in spec.pbxs}, {one.name: one.platform for one in spec.devices}
+    installed: dict[tuple[str, str], int] = {}
+    capacity: Counter[tuple[str, str]] = Counter()
+    for index, item in enumerate(spec.licenses):
+        at: FieldPath = ("licenses", index)
+        if not 1 <= item.quantity <= QUANTITY_MAX:
+            yield Violation((*at, "quantity"), f"{item.quantity} must be between 1 and {QUANTITY_MAX}")
+        if item.device and item.device not in with_pbx:
+            yield Violation((*at, "device"), f"{item.device!r} runs no PBX of this project")
+        try:
+            license_type = catalog.read_name(item.type).type
+        except UnknownLicenseNameError as error:
+            yield Violation((*at, "type"), str(error))
+            continue
+        if not item.device:
+            continue
+        platform = platforms.get(item.device, "")
+        if platform in catalog.platforms and not license_type.fits(platform):  # D4
+            named = " or ".join(sorted(license_type.platforms))
+            reason = (
+                f"{item.type} goes onto devices of the platform {named} only, {item.device} is a {platform} (rule D4)"
+            )
+            yield Violation((*at, "device"), reason)
+        installed.setdefault((item.device, license_type.key), index)
+        capacity[item.device, license_type.key] += min(item.quantity, QUANTITY_MAX)
+        if capacity[item.device, license_type.key] > CAPACITY_MAX:
+            reason = f"makes more than {CAPACITY_MAX:,} {license_type.display_name} licenses on {item.device}"
+            yield Violation((*at, "quantity"), reason)
+        for rival in sorted(license_type.excludes):
+            if (item.device, rival) in installed:  # I3
+                other = catalog.types[rival].display_name
+                reason = f"{item.type} cannot be combined with {other} on {item.device}; use one model (rule I3)"
+                yield Violation((*at, "type"), reason)
+
+
+def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License] = ()) -> Iterator[Violation]:
+    """E5: a `%N` license counts from the N+1st on, so N of lower tiers must be there too, imported ones counted (E4).
+
+    The names of `spec` must have been found right.
+    """
+    bound = [(index, item, catalog.read_name(item.type)) for index, item in enumerate(spec.licenses) if item.device]
+    installed = [(item.device, name.type, name.tier or 0, item.quantity) for _, item, name in bound]
+    installed += [(item.device.name, item.type, item.tier or 0, item.quantity) for item in imported if item.device]
+    by_place = Counter[tuple[str, str, int]]()
+    """Licenses by device (empty for the whole project), type and tier."""
+    tiers: defaultdict[str, set[int]] = defaultdict(set)
+    for device, license_type, tier, quantity in installed:
+        tiers[license_type.key].add(tier)
+        by_place[device, license_type.key, tier] += quantity
+        by_place["", license_type.key, tier] += quantity
+    for index, item, name in bound:
+        tier, key = name.tier or 0, name.type.key
+        below = [lower for lower in tiers[key] if lower < tier]
+        on_device, in_project = (sum(by_place[place, key, lower] for lower in below) for place in (item.device, ""))
+        if missing := missing_below(tier, on_device=on_device, in_project=in_project):
+            reason = (
+                f"{item.type} counts from license {tier + 1:,} on, and {tier - missing:,} of lower tiers are installed,"
+                f" on {item.device} or in the project; {missing:,} are missing (rule E5)"
+            )
+            yield Violation(("licenses", index, "type"), reason)
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)
+
+
+def _id(item: Any) -> str:
+    return str(item.id if isinstance(item, LicenseSpec) else item.name)
+
+
+def _text(item: Any) -> str:
+    """A thing in one line, without its name and what is empty."""
+    parts = []
+    for field in fields(item):
+        value = getattr(item, field.name)
+        if field.name in ("name", "id") or isinstance(value, tuple) or value in ("", None):
+            continue
+        if isinstance(value, PaceSpec):
+            parts += [
+                f"{one.name}={getattr(value, one.name)}"
+                for one in fields(value)
+                if getattr(value, one.name) is not None
+            ]
+        else:
+            parts.append(f"{field.name}={value.name.lower() if isinstance(value, Enum) else value}")
+    return " ".join(parts)
+
+
+def capacities(spec: ProjectSpec, catalog: Catalog) -> dict[tuple[str, str], int]:
+    """Licenses bound, by device and type (A1, B4)."""
+    found: Counter[tuple[str, str]] = Counter()
+    for item in _bound(spec.licenses):
+        found[item.device, catalog.read_name(item.type).type.key] += item.quantity
+    return dict(found)
+
+
+def _bound(licenses: Iterable[LicenseSpec]) -> Iterator[LicenseSpec]:
+    return (item for item in licenses if item.device)

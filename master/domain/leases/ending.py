@@ -1,0 +1,59 @@
+"""What ending a PBX's lease by an operator's word puts at risk: others are lent its seats while it may still use them.
+
+Pure arithmetic over the lease, what is counted in the PBX's name and the promises beside it (`claims.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.claims import Claims
+from master.domain.leases.leases import Lease, Phase
+
+
+class NoLeaseToEndError(Exception):
+    """There is nothing that could be ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Seats that may still be in use."""
+
+    seats: Mapping[int, int]
+    """By pool id."""
+    ends_at: float | None
+    """The last signed end, UNIX seconds; None where nothing is at risk."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.seats.values())
+
+
+def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims: Claims, time: LeaseTime) -> Risk:
+    """What may be in use after the lease is ended.
+
+    Args:
+        lease: the lease as it stands.
+        pbx: the PBX's name, for people.
+        counted: seats held or claimed in its name, by pool id.
+        claims: the claims in its name.
+        time: when.
+
+    Raises:
+        NoLeaseToEndError: there is none, or it is over and nothing is counted for it.
+    """
+    if lease is None:
+        raise NoLeaseToEndError(f"{pbx} never opened a lease; there is nothing to end")
+    if lease.phase is Phase.UNPROVEN:
+        raise NoLeaseToEndError(
+            f"the database was restored and {pbx} has not shown yet what it uses; `license-master project end-learning`"
+            " ends the wait for all such PBXs"
+        )
+    if lease.phase is not Phase.OPEN and not counted and not claims:
+        raise NoLeaseToEndError(f"the lease of {pbx} is over ({lease.phase.value}) and nothing is counted for it")
+    ends = [claim.ends_at for claim in claims]
+    ends += [lease.ends_at] if lease.phase is Phase.OPEN else []
+    end = max(ends, default=0.0)
+    return Risk(counted, end) if time.ends_by <= end and any(counted.values()) else Risk({}, None)

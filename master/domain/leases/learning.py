@@ -1,0 +1,97 @@
+"""What a master may believe after its database was restored from a backup, and for how long.
+
+What happened after the backup is known to the PBXs alone, but each has it signed: its last lease says how many seats of
+each type it held. Decided here:
+
+- that a signed lease is news to the database, so that it must be older than the world (`what_is_new`);
+- how many seats a PBX may go on using (`rights`): those it says it uses, as far as its signed lease or the backup bears
+  it out. A signed lease alone may be stale, as seats were returned since; a PBX's word alone may be wrong.
+- which pools these are debited from (`placed`): as they would be, and never beyond what is installed.
+- how long learning takes (`longest_lease_seconds`): after it every lease signed before has ended.
+
+Time comes in. Signatures are verified by whoever hands a proof in; that nothing else is granted meanwhile is for
+`domain/seats/decide_seats.py`. What of these a PBX holds by name it says when it settles its seats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import Lease, Phase
+
+_SIGNED_TIME_SECONDS = 0.001
+"""Signed times are rounded; less than that is no difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A signed lease found genuine, and what its PBX says it uses. Times are UNIX seconds."""
+
+    epoch: int
+    ends_at: float
+    seats: Mapping[str, int]
+    """Seats debited when it was signed, by license type."""
+    in_use: Mapping[str, int]
+    """Seats that the PBX says it uses now, by license type; none of companions, which come with others."""
+
+    def is_in_force(self, time: LeaseTime) -> bool:
+        """Whether its PBX may go by it."""
+        return time.ends_by < self.ends_at
+
+
+def what_is_new(estate: Estate, lease: Lease | None, proof: Proof) -> str | None:
+    """What a proof in force shows that the database does not know, in words; None where it knows.
+
+    Every lease is in the database before it is signed, and its end never moves back.
+    """
+    if lease is not None and lease.phase is Phase.UNPROVEN:
+        return None
+    known = lease.epoch if lease is not None else estate.epoch_floor
+    if proof.epoch > known:
+        return f"it shows a signed lease of epoch {proof.epoch}, and the database knows of none above {known}"
+    if lease is not None and proof.epoch == lease.epoch and knows_less(lease, proof.ends_at):
+        later = proof.ends_at - lease.ends_at
+        return f"it shows a signed lease that ends {later:.0f} s later than the database knows"
+    return None
+
+
+def first_number(now: float) -> int:
+    """From where epochs and serials go on when learning begins: milliseconds since 1970.
+
+    None so high was given out before, nor after an earlier restore: whatever was signed until now is older.
+    """
+    return int(now * 1000)
+
+
+def knows_less(lease: Lease, ends_at: float) -> bool:
+    """Whether a PBX knows of a later end of its lease than the database."""
+    return ends_at > lease.ends_at + _SIGNED_TIME_SECONDS
+
+
+def rights(proof: Proof, known: Mapping[str, int], companions: Collection[str]) -> dict[str, int]:
+    """Seats by license type that a PBX may go on using; `known` is what the backup says it held."""
+    found = {}
+    for key in proof.seats.keys() | known.keys():
+        borne_out = max(proof.seats.get(key, 0), known.get(key, 0))
+        used = borne_out if key in companions else proof.in_use.get(key, 0)
+        if least := min(borne_out, used):
+            found[key] = least
+    return found
+
+
+def placed(seats: int, pools: Iterable[tuple[int, int]]) -> tuple[dict[int, int], int]:
+    """Debit seats of a type from (pool id, free) in order: by pool id, and how many found no license."""
+    found = {}
+    for pool_id, free in pools:
+        if taken := min(seats, max(free, 0)):
+            found[pool_id] = taken
+            seats -= taken
+    return found, seats
+
+
+def longest_lease_seconds(estate: Estate) -> float:
+    """How long a lease may last that was signed just now."""
+    return max(pbx.pace.ttl_seconds + pbx.pace.grace_seconds for pbx in estate.pbxs.values())

@@ -1,0 +1,124 @@
+"""What a PBX should know now, told in renewals and over its stream.
+
+States, not events: the same facts always give the same notices, so none can be missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from licensemaster.values.moments import second_text
+from master.domain.catalog.words import LeaseState
+from master.domain.estate.estate import Estate, Installation, License, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.leases.leases import Lease, Phase
+from master.domain.seats.agreed_uses import endings_told, ends_soon
+from master.domain.seats.explanations import above_limit
+from master.domain.seats.refusals import MOST_NAMED, some
+from master.domain.seats.seats import Key
+
+
+class NoticeKind(Enum):
+    """What a notice is about."""
+
+    FENCED = 1
+    CLOSED = 2
+    EXPIRED = 3
+    VERSION_LIMIT = 4
+    DRAINING = 5
+    SUSPECTED_CLONE = 6
+    SEATS_REVOKED = 7
+    LICENSES_LEAVING = 8
+    CERTIFY_RELEASE = 9
+    CARRIED = 10
+    UNPROVEN = 11
+    LEARNING = 12
+    LICENSES_END = 13
+
+    @property
+    def ends_lease(self) -> bool:
+        """Whether the lease that it is told to is over."""
+        return self in _ENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a PBX should know."""
+
+    kind: NoticeKind
+    message: str
+    licenses: tuple[LicenseRef, ...] = ()
+    seats: tuple[Key, ...] = ()
+    """Seats to be given back; at most MOST_REVOKED, the others follow."""
+    releases: tuple[License, ...] = ()
+    """Licenses whose release the device has to certify; at most MOST_RELEASES."""
+
+
+_ENDING = frozenset({NoticeKind.FENCED, NoticeKind.CARRIED, NoticeKind.CLOSED, NoticeKind.EXPIRED, NoticeKind.UNPROVEN})
+MOST_REVOKED = 1000
+MOST_RELEASES = 100
+DRAINING = Notice(NoticeKind.DRAINING, "this master is about to stop; use another address or come back")
+
+
+def notices(
+    estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, time: LeaseTime, revoked: Collection[Key] = ()
+) -> tuple[Notice, ...]:
+    """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
+    state = lease.state(time)
+    if lease.phase is Phase.UNPROVEN:
+        message = f"the license master was restored: open the lease of {pbx.name} anew and show the signed one"
+        return (Notice(NoticeKind.UNPROVEN, message),)
+    if epoch < lease.epoch:
+        return (_superseded(estate, pbx, lease, epoch=epoch, is_running=state.is_running),)
+    if state is LeaseState.CLOSED:
+        return (Notice(NoticeKind.CLOSED, f"the lease of {pbx.name} was closed, by itself or by an operator"),)
+    if state is LeaseState.EXPIRED:
+        return (Notice(NoticeKind.EXPIRED, f"the lease of {pbx.name} passed its end"),)
+    found = []
+    if estate.learning is not None and estate.learns(time.ends_by):
+        until = second_text(estate.learning.until)
+        message = f"the license master was restored; until {until} {pbx.name} gets nothing beyond what it proved"
+        found.append(Notice(NoticeKind.LEARNING, message))
+    installation = estate.installation_of(pbx)
+    if installation.limit is not None and lease.software.major > installation.limit:  # B10
+        message = f"{above_limit(pbx, lease.software, installation)}: seats held stay, new ones are refused"
+        refs = tuple(item.ref for item in installation.limiting_below(lease.software)[:MOST_NAMED])
+        found.append(Notice(NoticeKind.VERSION_LIMIT, message, refs))
+    if lease.suspected_clone(time.now):
+        message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
+        found.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
+    if revoked:  # L5
+        message = f"{len(revoked)} seats were taken away from {pbx.name}: stop using them and return them"
+        found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
+    own = estate.installations[pbx.device.id]
+    drawn_on = (own,) if own is installation else (own, installation)
+    ending = [item for source in drawn_on for item in source.licenses if ends_soon(estate, item, time.now)]
+    if ending:  # P1, R3
+        message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
+        found.append(Notice(NoticeKind.LICENSES_END, message, tuple(item.ref for item in ending[:MOST_NAMED])))
+    return (*found, *_release_notices(pbx, own, drawn_on))
+
+
+def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:
+    leaving = [item for source in drawn_on for item in source.licenses if item.release is not None]
+    if leaving:  # L5
+        named = some([item.ref for item in leaving])
+        message = f"{named}: to be released; seats held stay, fewer new ones are granted"
+        refs = tuple(item.ref for item in leaving[:MOST_NAMED])
+        yield Notice(NoticeKind.LICENSES_LEAVING, message, refs)
+    asked = [item for item in own.licenses if item.release is not None and item.release.awaits_certificate]
+    if asked:  # L2
+        message = f"certify that {pbx.device.name} no longer uses {some([item.id for item in asked])}"
+        yield Notice(NoticeKind.CERTIFY_RELEASE, message, releases=tuple(asked[:MOST_RELEASES]))
+
+
+def _superseded(estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, is_running: bool) -> Notice:
+    if lease.carrier is None or not is_running:
+        message = f"epoch {lease.epoch} was opened for {pbx.name} and its seats are its own; stop using epoch {epoch}"
+        return Notice(NoticeKind.FENCED, message)
+    standby = estate.pbxs[lease.carrier.pbx_id].name
+    message = f"{standby} carries the seats of {pbx.name}; stop using epoch {epoch}; opening the lease takes them back"
+    return Notice(NoticeKind.CARRIED, message)

@@ -1,0 +1,96 @@
+"""Whether the PBX that has a lease is gone, by what masters can see of it: what lets its standby take over (F5).
+
+Evidence is, of whoever uses the lease:
+
+- its stream broke (the connection is gone, or did not answer a ping), and it did not come back for the settle time;
+- its renewal did not come, and a master has been there long enough for it to come.
+
+A renewal, or a newer stream at any master, says that it is back. That nothing is seen is no evidence: a master that has
+just begun to serve knows of nobody's stream, and gives everybody the time to find it. Times are UNIX seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from licensemaster.values.moments import second_text
+from master.domain.leases.leases import Lease
+
+RECONNECT_SECONDS = 15.0
+"""How long a PBX may take to find a master that was away: the longest pause of its client, and a call."""
+
+
+class Sign(Enum):
+    """What shows that a PBX is gone."""
+
+    STREAM_LOST = "stream_lost"
+    RENEWAL_MISSED = "renewal_missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The newest stream over which whoever uses a lease was told of it, at any master."""
+
+    epoch: int
+    opened_at: float
+    lost_at: float | None
+    """When it broke; None while it is open, and where the master that had it died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vigil:
+    """What the deciding master goes by."""
+
+    serving_since: float
+    """From when on it has served without a break."""
+    settle_seconds: float
+    """How long a PBX whose stream broke has to come back."""
+    renew_jitter: float
+    """By how much a renewal may be later than its usual time, as a part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What is known of a PBX whose lease counts as connected."""
+
+    gone: Sign | None
+    """What shows that it is gone; None where nothing does, yet."""
+    seen: str
+    """What is seen of it, for people."""
+    retry_at: float
+    """When there will be evidence, if it is not heard of before."""
+
+
+def presence(lease: Lease, stream: Stream | None, vigil: Vigil, *, renew_every_seconds: float, now: float) -> Presence:
+    """Judge what is seen.
+
+    Args:
+        lease: the lease as it stands.
+        stream: the newest stream of its PBX; None where none was seen.
+        vigil: what the deciding master goes by.
+        renew_every_seconds: how often the PBX is to renew.
+        now: UNIX seconds.
+    """
+    found = vigil.serving_since + RECONNECT_SECONDS
+    late = lease.renewed_at + renew_every_seconds * (1 + vigil.renew_jitter) + RECONNECT_SECONDS
+    moments = {Sign.RENEWAL_MISSED: max(late, found)}
+    current = stream if stream is not None and stream.epoch == lease.epoch else None
+    if current is None:
+        seen = "no master has seen a stream of it"
+    elif current.lost_at is None:
+        seen = "its stream is open"
+    elif current.lost_at < lease.renewed_at:
+        seen = "it renewed after its stream broke"
+    else:
+        seen = f"its stream broke {now - current.lost_at:.0f} s ago, and it may come back"
+        moments[Sign.STREAM_LOST] = max(current.lost_at + vigil.settle_seconds, found)
+    if now < found:
+        seen += f"; this master has served for {now - vigil.serving_since:.0f} s, and knows of no stream from before"
+    gone = next((sign for sign in (Sign.STREAM_LOST, *moments) if sign in moments and now >= moments[sign]), None)
+    return Presence(gone, seen, min(*moments.values(), lease.renewed_at + lease.ttl_seconds))
+
+
+def told_at(moment: float) -> str:
+    """A moment for people, to the second and not before it."""
+    return second_text(int(moment) + 1)

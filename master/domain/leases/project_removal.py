@@ -1,0 +1,50 @@
+"""What stands in the way of deleting a project: what may still be in use, and what only a vendor or a device can give.
+
+Licenses that the project file declares do not: the file has them still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from licensemaster.values.moments import second_text
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import Lease, Phase
+
+
+def in_the_way(
+    estate: Estate, leases: Mapping[int, Lease], counted: Mapping[int, int], time: LeaseTime
+) -> Iterator[tuple[str, str]]:
+    """(what it is about, a sentence with what helps) for each thing.
+
+    Args:
+        estate: the project.
+        leases: by PBX id.
+        counted: seats held or promised in the name of each PBX, by PBX id.
+        time: when.
+    """
+    if estate.learning is not None and estate.learns(time.ends_by):
+        until = second_text(estate.learning.until)
+        yield "project", f"the master learns until {until} what is in use after a restore; nobody knows it yet"
+    for pbx in sorted(estate.pbxs.values(), key=lambda one: one.name):
+        lease, seats = leases.get(pbx.id), counted.get(pbx.id, 0)
+        if seats or (lease is not None and lease.state(time).is_running):
+            until = f" until {second_text(lease.ends_at)}" if lease is not None and lease.phase is Phase.OPEN else ""
+            yield (
+                f"pbxs/{pbx.name}",
+                f"{pbx.name} has a lease{until}, {seats} seats are counted for it; stop it for good, or"
+                f" `license-master leases end {pbx.name} --reason TEXT`",
+            )
+    for item in estate.licenses:
+        if item.file is not None and item.device is not None:
+            yield (
+                f"licenses/{item.id}",
+                f"{item.ref} is bound to {item.device.name}; `license-master license release {item.id}` takes it off",
+            )
+        elif item.held_until is not None and time.now < item.held_until:
+            until = second_text(item.held_until)
+            yield (
+                f"licenses/{item.id}",
+                f"{item.ref} cools off until {until}, as its device could not certify that it is free",
+            )

@@ -1,0 +1,376 @@
+"""Whether a standby PBX can take over, and what stands in the way: one closed list for checks, takeovers and warnings.
+
+Rules settled here, with no I/O and no clock:
+
+- F1, F2: all pairs depend on the Standby licenses of the license master: at least as many as of the type they match.
+- F3: the standby's software is within the version limit of the installation that it joins by taking over; price tiers
+  are told where those below them are not there.
+- F4: `readiness` judges a configured pair, with exact numbers.
+- F6: `pair_problems` needs nothing but the estate, so that every change can be judged before it is made.
+- F5: a takeover needs something to carry, and a primary that is gone (`presence.py`), unless it is forced.
+
+Left to others: claims (`claims.py`), fencing (`leases.py`), who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from licensemaster.api_enums import StandbyProblemKind
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import Feature, LeaseState
+from master.domain.estate.estate import Estate, License, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.estate.tiers import missing_below_tier
+from master.domain.leases.claims import ClaimKind, Claims
+from master.domain.leases.leases import Lease
+from master.domain.leases.presence import Presence, told_at
+from master.domain.seats.explanations import above_limit
+from master.domain.seats.refusals import MOST_NAMED, some
+
+TWO_CLAIMS_SHOWN_SECONDS = 86_400.0
+"""How long a pair shows that both used the seats at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyProblem:
+    """One thing that stands in the way, or should be known."""
+
+    kind: StandbyProblemKind
+    message: str
+    rules: tuple[str, ...] = ()
+    installed: int = 0
+    needed: int = 0
+    licenses: tuple[LicenseRef, ...] = ()
+    retry_at: float | None = None
+    """When to ask again, UNIX seconds; None where time alone changes nothing."""
+
+    @property
+    def missing(self) -> int:
+        """How many licenses or seats are missing."""
+        return max(self.needed - self.installed, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyLease:
+    """What the master knows of the signed standby leases of one pair; times are UNIX seconds."""
+
+    standby_id: int
+    primary_id: int
+    serial: int = 0
+    """Of the newest one issued; 0 where none was."""
+    issued_at: float = 0.0
+    ends_at: float = 0.0
+    acknowledged_serial: int = 0
+    """Of the one that the standby is known to have; 0 where it has none."""
+    acknowledged_ends_at: float = 0.0
+    two_claims_at: float | None = None
+    """When both were last found to have used the seats at the same time."""
+    reported_serial: int = 0
+    """The standby lease for which that was reported last."""
+    reported_epoch: int = 0
+    """The fenced epoch for which that was reported last."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandbySwitch:
+    """The licenses that all pairs depend on (F2)."""
+
+    license_type: str
+    """By catalog key; empty where the catalog needs none."""
+    installed: int
+    needed: int
+    on: bool
+    licenses: tuple[License, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairState:
+    """What is known of a pair at one moment."""
+
+    standby_lease: Lease | None
+    """The lease of the standby itself."""
+    primary_lease: Lease | None
+    record: StandbyLease | None
+    held: Mapping[str, int]
+    """Seats debited for the primary, by license type."""
+    covered: Mapping[str, int]
+    """Seats that the standby lease which the standby has covers, by license type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """A pair, judged."""
+
+    standby: Pbx
+    primary: Pbx
+    state: PairState
+    problems: tuple[StandbyProblem, ...]
+    carrying: bool
+    """Whether the standby carries the primary's seats now."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the standby could take over now, with a master and without one."""
+        return not any(problem.kind.blocking for problem in self.problems)
+
+
+def pairs(estate: Estate) -> list[tuple[Pbx, Pbx]]:
+    """(standby, primary), by the standby's name."""
+    found = [(pbx, primary) for pbx in estate.pbxs.values() if (primary := primary_of(estate, pbx)) is not None]
+    return sorted(found, key=lambda pair: pair[0].name)
+
+
+def primary_of(estate: Estate, pbx: Pbx) -> Pbx | None:
+    """The PBX that this one stands in for."""
+    return estate.pbxs[estate.pbx_ids[pbx.standby_for]] if pbx.standby_for is not None else None
+
+
+def carrier_of(estate: Estate, lease: Lease | None) -> Pbx | None:
+    """The standby that has a PBX's lease; None where the PBX has it itself."""
+    return estate.pbxs.get(lease.carrier.pbx_id) if lease is not None and lease.carrier is not None else None
+
+
+def standby_switch(estate: Estate) -> StandbySwitch:
+    """The licenses on the license master, whoever uses them (F1, F2)."""
+    license_type = estate.catalog.enabling(Feature.STANDBY)
+    if license_type is None or license_type.matches is None:
+        return StandbySwitch("", 0, 0, True, ())
+    installation = estate.installations[estate.master.device.id]
+    return StandbySwitch(
+        license_type.key,
+        installation.capacity.get(license_type.key, 0),
+        max(installation.capacity.get(license_type.matches, 0), 1),
+        estate.feature_is_on(installation, license_type),
+        installation.of_type(license_type.key),
+    )
+
+
+def pair_problems(estate: Estate, standby: Pbx, primary: Pbx, software: Version) -> tuple[StandbyProblem, ...]:
+    """What the estate alone has against a standby that runs `software` (F2, F3, E4)."""
+    found = []
+    switch = standby_switch(estate)
+    if not switch.on:
+        found.append(_licenses_short(estate, switch))
+    installation = estate.installation_of(primary)
+    if installation.limit is not None and software.major > installation.limit:
+        refs = tuple(item.ref for item in installation.limiting_below(software))
+        message = (
+            f"{above_limit(standby, software, installation)}; run V{installation.limit} on it or replace {some(refs)}"
+        )
+        found.append(
+            StandbyProblem(
+                kind=StandbyProblemKind.VERSION_LIMIT,
+                message=message,
+                rules=("F3", "B3", "B5"),
+                licenses=refs[:MOST_NAMED],
+            )
+        )
+    if (needed := estate.central_software_missing(primary, software)) is not None:
+        message = (
+            f"{standby.name} runs {software}, but the seats of {primary.name} are those of a pool, which needs PBX"
+            f" software {needed} or newer; upgrade {standby.name}"
+        )
+        found.append(StandbyProblem(kind=StandbyProblemKind.VERSION_LIMIT, message=message, rules=("A5", "F3")))
+    found += _tiers_not_reached(estate, switch)
+    return tuple(found)
+
+
+def estate_problems(estate: Estate, software: Mapping[int, Version]) -> list[tuple[Pbx, Pbx, StandbyProblem]]:
+    """What the estate has against its pairs, warnings included: for every change that could break one (F6).
+
+    `software` is what PBXs say they run, by PBX id; what the project says counts for the others.
+    """
+    return [
+        (standby, primary, problem)
+        for standby, primary in pairs(estate)
+        for problem in pair_problems(estate, standby, primary, software.get(standby.id, standby.software))
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """What a standby asks for, and how things stand."""
+
+    standby: Pbx
+    primary: Pbx
+    """Whose lease is to be taken over."""
+    software: Version
+    """What the standby runs."""
+    own_lease: Lease | None
+    """The standby's own lease."""
+    own_epoch: int
+    """The epoch that the standby takes for its own."""
+    lease: Lease | None
+    """The primary's lease as it stands."""
+    seats: int
+    """How many are debited for the primary."""
+    claims: Claims
+    """In the primary's name."""
+    carried_since: float | None
+    """Since when the standby has carried the seats while no master answered, None where it has not; a primary that was
+    last heard of before that is gone, however lately that was."""
+    presence: Presence | None
+    """What masters see of whoever has the lease; None where nobody looked."""
+    force: bool
+    """Whether a connected primary does not matter."""
+
+
+def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> list[StandbyProblem]:
+    """Everything that forbids a takeover now; empty where it may go on."""
+    kind, found = StandbyProblemKind, []
+    standby, primary, lease, presence = takeover.standby, takeover.primary, takeover.lease, takeover.presence
+    own_lease, since = takeover.own_lease, takeover.carried_since
+    heard_since = lease is not None and (since is None or lease.renewed_at > since)
+    is_gone = takeover.force or (presence is not None and presence.gone is not None)
+    active = heard_since and lease is not None and lease.state(time) is LeaseState.ACTIVE and not is_gone
+    if primary_of(estate, standby) is not primary:
+        message = f"{standby.name} does not stand in for {primary.name}; `standby_for` in the project says who does"
+        found.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
+    found += [one for one in pair_problems(estate, standby, primary, takeover.software) if one.kind.blocking]
+    own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == takeover.own_epoch
+    if own_lease is None or not own or not own_lease.state(time).is_running:
+        message = f"{standby.name} must have a lease of its own, and name its epoch"
+        found.append(StandbyProblem(kind=kind.NOT_CONNECTED, message=message, rules=("F4",)))
+    if lease is None:
+        found.append(_never_seen(primary))
+    elif active and lease.carrier is None:
+        message = f"{primary.name} renewed its lease {time.now - lease.renewed_at:.0f} s ago; it has its seats itself"
+        found.append(_in_the_way(kind.PRIMARY_ACTIVE, message, primary, presence))
+    elif active and lease.user_id not in (standby.id, primary.id):
+        carrier = estate.pbxs[lease.user_id]
+        message = f"{carrier.name} carries the seats of {primary.name} already"
+        found.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
+    elif not (lease.state(time).is_running or takeover.seats or _promised(takeover.claims, standby)):
+        message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
+        found.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
+    return sorted(found, key=lambda problem: problem.kind)
+
+
+def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Readiness:
+    """Judge a pair (F4)."""
+    own, lease = state.standby_lease, state.primary_lease
+    software = own.software if own is not None and own.state(time).is_running else standby.software
+    found = list(pair_problems(estate, standby, primary, software))
+    if own is None or own.state(time) is not LeaseState.ACTIVE:
+        found.append(_not_connected(standby, own, time.now))
+    if lease is None:
+        found.append(_never_seen(primary))
+    else:
+        if lease.carrier is None and lease.state(time).is_running and lease.software != software:
+            message = f"{standby.name} runs {software}, {primary.name} runs {lease.software}"
+            found.append(StandbyProblem(kind=StandbyProblemKind.SOFTWARE_DIFFERS, message=message, rules=("F3",)))
+    carrier = lease.carrier if lease is not None and lease.state(time).is_running else None
+    carrying = carrier is not None and carrier.pbx_id == standby.id
+    if carrier is not None:
+        message = f"{estate.pbxs[carrier.pbx_id].name} carries the seats of {primary.name}"
+        found.append(StandbyProblem(kind=StandbyProblemKind.CARRYING, message=message, rules=("F5",)))
+    if not carrying and any(state.held.values()):
+        found += _coverage(standby, primary, state, time)
+    seen = state.record.two_claims_at if state.record is not None else None
+    if seen is not None and time.now <= seen + TWO_CLAIMS_SHOWN_SECONDS:
+        message = (
+            f"{primary.name} and {standby.name} used the same seats at the same time, as was found"
+            f" {time.now - seen:.0f} s ago; `license-master events --kind standby.two_claims` has the numbers"
+        )
+        found.append(StandbyProblem(kind=StandbyProblemKind.TWO_CLAIMS, message=message, rules=("F5",)))
+    return Readiness(standby, primary, state, tuple(sorted(found, key=lambda problem: problem.kind)), carrying)
+
+
+def _in_the_way(kind: StandbyProblemKind, message: str, user: Pbx, presence: Presence | None) -> StandbyProblem:
+    """Somebody else has the seats: what is seen of it, when to ask again, and what `force` risks."""
+    if presence is None:
+        return StandbyProblem(kind=kind, message=message, rules=("F5",))
+    forced = f"`force` takes over now: {user.name} is told at once, but out of reach both use the seats until its end"
+    told = f"{message} ({presence.seen}); ask again at {told_at(presence.retry_at)}; {forced}"
+    return StandbyProblem(kind=kind, message=told, rules=("F5",), retry_at=presence.retry_at)
+
+
+def _promised(claims: Claims, standby: Pbx) -> bool:
+    return any(claim.holder_id == standby.id and claim.kind is not ClaimKind.FENCED for claim in claims)
+
+
+def _licenses_short(estate: Estate, switch: StandbySwitch) -> StandbyProblem:
+    types = estate.catalog.types
+    license_type = types[switch.license_type]
+    device = estate.master.device.name
+    missing = max(switch.needed - switch.installed, 0)
+    matched = types[license_type.matches or ""].display_name
+    limit = estate.installations[estate.master.device.id].limit
+    of_version = f" of V{limit} or newer" if limit is not None else ""
+    return StandbyProblem(
+        kind=StandbyProblemKind.LICENSES_SHORT,
+        message=(
+            f"{license_type.display_name} is off on {device}: {switch.installed} installed for {switch.needed}"
+            f" {matched}; bind {missing} more{of_version} to {device}"
+        ),
+        rules=("F1", "F2"),
+        installed=switch.installed,
+        needed=switch.needed,
+        licenses=tuple(item.ref for item in switch.licenses[:MOST_NAMED]),
+    )
+
+
+def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> list[StandbyProblem]:
+    """E4: a tier's licenses are for use from the next one on, so those below it must be there."""
+    found = []
+    for tier in sorted({item.tier for item in switch.licenses if item.tier is not None}):
+        items = [item for item in switch.licenses if item.tier == tier]
+        missing = missing_below_tier(estate, items[0], estate.master.device)
+        if missing:
+            below = tier - missing
+            named = ", ".join(str(item.ref) for item in items)
+            found.append(
+                StandbyProblem(
+                    kind=StandbyProblemKind.TIER_NOT_REACHED,
+                    message=f"{named} are for use beyond {tier}, but only {below} are installed below them",
+                    rules=("F3", "E4"),
+                    installed=below,
+                    needed=tier,
+                    licenses=tuple(item.ref for item in items[:MOST_NAMED]),
+                )
+            )
+    return found
+
+
+def _not_connected(standby: Pbx, own: Lease | None, now: float) -> StandbyProblem:
+    heard = "was never heard of" if own is None else f"was last heard of {now - own.renewed_at:.0f} s ago"
+    return StandbyProblem(
+        kind=StandbyProblemKind.NOT_CONNECTED, message=f"{standby.name} {heard}; it is not connected", rules=("F4",)
+    )
+
+
+def _never_seen(primary: Pbx) -> StandbyProblem:
+    message = f"{primary.name} never opened a lease; there is nothing to carry on"
+    return StandbyProblem(kind=StandbyProblemKind.PRIMARY_NEVER_SEEN, message=message, rules=("F4",))
+
+
+def _coverage(standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> list[StandbyProblem]:
+    """Whether the standby could carry on while no master answers."""
+    record, held = state.record, sum(state.held.values())
+    if record is None or not record.acknowledged_serial or time.ends_by > record.acknowledged_ends_at:
+        message = (
+            f"{standby.name} is not known to have a standby lease for {primary.name} that is in force;"
+            " without a master it could carry nothing"
+        )
+        return [
+            StandbyProblem(kind=StandbyProblemKind.NO_STANDBY_LEASE, message=message, rules=("F4", "F5"), needed=held)
+        ]
+    short = sum(max(seats - state.covered.get(key, 0), 0) for key, seats in state.held.items())
+    if not short:
+        return []
+    message = (
+        f"the standby lease of {standby.name} covers {held - short} of the {held} seats of {primary.name};"
+        " its next renewals bring a newer one"
+    )
+    return [
+        StandbyProblem(
+            kind=StandbyProblemKind.STANDBY_LEASE_OLD,
+            message=message,
+            rules=("F4", "F5"),
+            installed=held - short,
+            needed=held,
+        )
+    ]

@@ -1,0 +1,47 @@
+"""What a standby lease covers, and what two who used the same seats at once came to (F5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from master.domain.estate.estate import Pbx
+from master.domain.leases.claims import Claim, ClaimKind, Claims
+
+
+@dataclass(frozen=True, slots=True)
+class TypeClaims:
+    """What two claims on the same seats came to, for one license type."""
+
+    held_by_primary: int
+    carried_by_standby: int
+    counted: int
+
+    @property
+    def beyond(self) -> int:
+        """Seats in use at most beyond those that were counted."""
+        return max(self.held_by_primary + self.carried_by_standby - self.counted, 0)
+
+
+def two_claims(
+    held: Mapping[str, int], carried: Mapping[str, int], counted: Mapping[str, int]
+) -> dict[str, TypeClaims]:
+    """What both used at the same time, by license type (F5)."""
+    return {
+        key: TypeClaims(held.get(key, 0), carried.get(key, 0), counted.get(key, 0))
+        for key in sorted(held.keys() | carried.keys())
+        if held.get(key, 0) or carried.get(key, 0)
+    }
+
+
+def covered_by(claims: Claims, standby: Pbx) -> dict[int, int]:
+    """What the standby lease that a standby is known to have covers, by pool id."""
+    mine = [claim for claim in claims if claim.kind is ClaimKind.STANDBY and claim.holder_id == standby.id]
+    return {claim.pool_id: claim.seats for claim in mine}
+
+
+def fenced_epoch(claims: Claims, epoch: int, *, caller_id: int | None) -> Claim | None:
+    """A claim of whoever was fenced under this epoch, and has not been heard of since; where it is known who calls, its
+    own alone: nobody makes it seem that another used the seats."""
+    fenced = (one for one in claims if one.kind is ClaimKind.FENCED and one.serial == epoch)
+    return next((one for one in fenced if caller_id in (None, one.holder_id)), None)

@@ -1,0 +1,82 @@
+"""How a license changes as it is bound, released and converted: small steps from one frozen `License` to the next.
+
+Whether a step is allowed is judged in `moves.py`; here is what it makes of the license. Time comes in as UNIX seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from master.domain.estate.estate import Device, License
+from master.domain.estate.license_release import InUse, Release
+
+
+def bound(item: License, device: Device, now: float) -> License:
+    """On a device. The date of its first binding is kept for good (L7), and its service agreement (L6)."""
+    first = now if item.first_bound_at is None else item.first_bound_at
+    return replace(
+        item,
+        device=device,
+        binding=item.binding + 1,
+        first_bound_at=first,
+        bound_at=now,
+        held_until=None,
+        release=None,
+        key_on_word_of=(),
+    )
+
+
+def leaving(item: License, release: Release) -> License:
+    """Its release has begun."""
+    return replace(item, release=release)
+
+
+def pressed(item: License, in_use: InUse) -> License:
+    """Its release goes on, with more pressure on those who use it."""
+    return replace(item, release=replace(_release(item), in_use=in_use))
+
+
+def certified(item: License) -> License:
+    """Its device has certified that it no longer uses it (L2)."""
+    return replace(item, release=replace(_release(item), certified=True))
+
+
+def approved(item: License, operator: str) -> License:
+    """A second operator agrees that its device is dead."""
+    return replace(item, release=replace(_release(item), approved_by=operator))
+
+
+def staying(item: License) -> License:
+    """Its release was given up. That is a new binding: its device may have signed the old one away already (L2)."""
+    return replace(item, release=None, binding=item.binding + 1)
+
+
+def key_shown(item: License, *, on_word_of: tuple[str, ...]) -> License:
+    """Its device's first key came while it was bound already, on the word of these callers alone."""
+    return replace(item, key_on_word_of=on_word_of)
+
+
+def freed(item: License, *, held_until: float | None) -> License:
+    """Back in the project balance; `held_until` where its device could not certify that."""
+    device, nonce = item.device, _release(item).nonce
+    proof = None
+    if device is not None and device.public_key is not None and not item.key_on_word_of:
+        proof = proof_of(device=device.name, public_key=device.public_key, number=item.binding, nonce=nonce)
+    return replace(item, device=None, release=None, held_until=held_until, last_proof=proof, key_on_word_of=())
+
+
+def proof_of(*, device: str, public_key: bytes, number: int, nonce: bytes) -> bytes:
+    """All that a device's certificate says of a license, digested: two are equal only if everything in them is."""
+    said = (device.encode(), public_key, str(number).encode(), nonce)
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in said)).digest()
+
+
+def cleared(item: License) -> License:
+    """Its device turned up and certified after all: it need not wait any longer."""
+    return replace(item, held_until=None)
+
+
+def _release(item: License) -> Release:
+    assert item.release is not None, f"no release of {item.id} is under way"
+    return item.release

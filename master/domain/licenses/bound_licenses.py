@@ -1,0 +1,126 @@
+"""What a project file may not do to bound licenses: some stay on their device for good, imported ones stay too.
+
+A license moves by a file where it is declared in another place than before, under whatever id: what counts is how many
+of a type leave a device while more of it appear elsewhere. One that only vanishes from the file was never there: that
+is how a wrong declaration is corrected.
+
+- C2, D4, L4: hardware and IPVA licenses stay, and all licenses on a device whose firmware releases nothing.
+- D4: the device of an imported license does not become one that the license does not go onto.
+- I3: declared licenses do not join imported ones of the other model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Estate, License
+from master.domain.estate.project import DeviceSpec, ProjectSpec, Violation
+
+
+def standing_violations(
+    before: Estate, after: ProjectSpec, catalog: Catalog, software: Mapping[int, Version]
+) -> list[Violation]:
+    """What a project may not become from what it is: licenses bound for good stay, imported ones keep their place.
+
+    Args:
+        before: the project as it is.
+        after: what it is to become; found right by itself.
+        catalog: that of `after`.
+        software: what PBXs are known to run, by PBX id; what the project said of them so far counts for the others.
+    """
+    imported = [item for item in before.licenses if item.file is not None]
+    found = _moved_for_good(before, after, catalog, software)
+    imported_ids = {item.id: item for item in imported}
+    for index, item in enumerate(after.licenses):
+        if item.id in imported_ids:
+            reason = (
+                f"{item.id!r} was imported from file {imported_ids[item.id].file}; give the declared one its own id"
+            )
+            found.append(Violation(("licenses", index, "id"), reason))
+    if imported and before.catalog.name != after.catalog:
+        reason = (
+            f"{after.catalog!r} cannot replace {before.catalog.name!r}: {len(imported)} imported licenses belong to it"
+        )
+        found.append(Violation(("catalog",), reason))
+        return found
+    with_pbx = {pbx.device for pbx in after.pbxs}
+    for known in imported:
+        if known.release is not None and known.release.to_device and known.release.to_device not in with_pbx:
+            reason = f"{known.release.to_device!r} must go on running a PBX: {known.ref} is on its way to it"
+            found.append(Violation(("pbxs",), reason))
+    declared = {(item.device, catalog.read_name(item.type).type.key) for item in after.licenses if item.device}
+    devices = {device.name: (index, device) for index, device in enumerate(after.devices)}
+    for known in imported:
+        if known.device is None:
+            continue
+        if known.device.name not in with_pbx:
+            reason = f"{known.device.name!r} must go on running a PBX: {known.ref} is bound to it; release it first"
+            found.append(Violation(("pbxs",), reason))
+        found += _platform_taken_away(known, devices)
+        for rival in sorted(known.type.excludes):
+            if (known.device.name, rival) in declared:  # I3
+                reason = f"{catalog.types[rival].display_name} cannot be combined with {known.ref} (rule I3)"
+                found.append(Violation(("licenses",), reason))
+    return found
+
+
+def _moved_for_good(
+    before: Estate, after: ProjectSpec, catalog: Catalog, software: Mapping[int, Version]
+) -> list[Violation]:
+    """C2, D4, L4: declared licenses that leave a device although they are bound to it for good, under whatever id."""
+    there, then = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    device_of = dict[str, str]()
+    for known in before.licenses:
+        if known.file is None:
+            device_of[known.id] = known.ref.device
+            there[known.ref.device, known.type.key] += known.quantity
+    for item in after.licenses:
+        then[item.device, catalog.read_name(item.type).type.key] += item.quantity
+    found = []
+    for device, key in sorted(there):
+        rules = _bound_for_good_by(before, device, key, software)
+        if not rules or then[device, key] >= there[device, key]:
+            continue
+        arrived = [
+            (device_of.get(item.id) != device, index, item)
+            for index, item in enumerate(after.licenses)
+            if item.device != device
+            and catalog.read_name(item.type).type.key == key
+            and then[item.device, key] > there[item.device, key]
+        ]
+        if arrived:
+            _, index, item = min(arrived, key=lambda one: one[:2])
+            gone = there[device, key] - then[device, key]
+            to = item.device or "the balance"
+            reason = (
+                f"{item.id} ({item.type}): {gone:,} {catalog.types[key].display_name} are bound to {device} for good"
+                f" ({rules}); they cannot move to {to}"
+            )
+            found.append(Violation(("licenses", index, "device"), reason))
+    return found
+
+
+def _bound_for_good_by(estate: Estate, device: str, key: str, software: Mapping[int, Version]) -> str:
+    """The rules by which licenses of a type can never leave a device, and why; empty where they can."""
+    pbx, license_type = estate.pbx_on.get(device), estate.catalog.types[key]
+    if pbx is None:
+        return ""
+    if license_type.stays_on(pbx.device.platform):
+        return f"rules L4, {'D4' if license_type.versioned else 'C2'}"
+    first, running = estate.catalog.releases_from_software, software.get(pbx.id, pbx.software)
+    if first is not None and running < first:
+        return f"rule L4: {pbx.name} runs {running}, and firmware older than {first} releases nothing"
+    return ""
+
+
+def _platform_taken_away(item: License, devices: Mapping[str, tuple[int, DeviceSpec]]) -> Iterator[Violation]:
+    """D4: the device of an imported license becomes one that it does not go onto; `devices` are those of the file."""
+    if item.device is None or item.device.name not in devices or not item.type.fits(item.device.platform):
+        return
+    index, device = devices[item.device.name]
+    if not item.type.fits(device.platform):
+        reason = f"{device.name} must stay a {item.device.platform}: {item.ref} is bound to it for good (rule D4)"
+        yield Violation(("devices", index, "platform"), reason)

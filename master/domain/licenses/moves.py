@@ -1,0 +1,147 @@
+"""What stands in the way of binding, releasing and rebinding a license: judged on the estate.
+
+Judged here, for the code that moves licenses and for plans alike; `move_problems.py` has the closed list and the words:
+
+- C2, D4, L4: what can never be taken off its device, and firmware that cannot give anything back.
+- A5: what going from local to central needs, and what stays behind (A6, D5).
+- I3, D4, E5: what a target device cannot take.
+- L5: what is still in use.
+
+Every judgement looks at one license and the estate as it is at that moment; whoever moves several judges and applies
+them one by one, in the order of `in_binding_order`. Left to the caller: certificates, approvals, time, how a release of
+what is in use goes on (drained or revoked), and licenses or PBXs that do not exist.
+
+Where a function takes `software`, it is what PBXs are known to run, by PBX id; the estate's word holds for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Device, Estate, License, Pbx
+from master.domain.estate.tiers import missing_below_tier
+from master.domain.licenses import move_problems
+from master.domain.licenses.move_problems import MoveRefusal
+from master.domain.seats.refusals import TopHolder
+
+
+def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -> Device | MoveRefusal:
+    """The device that licenses can be bound to by that name; `devices` names those of the project without a PBX too."""
+    if (pbx := estate.pbx_on.get(name)) is not None:
+        return pbx.device
+    return move_problems.device_without_pbx(name) if name in devices else move_problems.unknown_device(estate, name)
+
+
+def release_refused(
+    estate: Estate, item: License, *, software: Mapping[int, Version] | None = None
+) -> MoveRefusal | None:
+    """NOT_BOUND, NOT_RELEASABLE (C2, D4), FIRMWARE_TOO_OLD (L4): why a license cannot be taken off its device at all.
+
+    Whether it is in use is `use_refused`.
+    """
+    if item.device is None:
+        return move_problems.not_bound(item)
+    if item.type.stays_on(item.device.platform):  # C2, D4
+        return move_problems.not_releasable(item, item.device)
+    pbx = estate.pbx_on.get(item.device.name)
+    first = estate.catalog.releases_from_software
+    if pbx is not None and first is not None and _running(pbx, software) < first:  # L4
+        return move_problems.firmware_too_old(item, item.device, pbx, _running(pbx, software), first=first)
+    return None
+
+
+def bind_refused(estate: Estate, item: License, device: Device) -> MoveRefusal | None:
+    """ALREADY_THERE, ALREADY_BOUND, MODEL_EXCLUDED (I3), TIER_TOO_EARLY (E5): why a free license cannot be bound."""
+    if item.device is not None:
+        if item.device.id == device.id:
+            return move_problems.already_there(item, device)
+        return move_problems.already_bound(item, item.device)
+    return _unwelcome(estate, item, device)
+
+
+def rebind_refused(
+    estate: Estate, item: License, device: Device, *, software: Mapping[int, Version] | None = None
+) -> MoveRefusal | None:
+    """Why a license cannot go straight from its device to another: what stands against release, then against binding.
+
+    A free license is bound, not rebound: NOT_BOUND.
+    """
+    if item.device is not None and item.device.id == device.id:
+        return move_problems.already_there(item, device)
+    if refused := release_refused(estate, item, software=software):
+        return refused
+    return _unwelcome(estate, item, device)
+
+
+def going_central_refused(
+    estate: Estate, pbx: Pbx, *, software: Mapping[int, Version] | None = None
+) -> MoveRefusal | None:
+    """A5: why a PBX as a whole cannot go from local to central: ALREADY_CENTRAL, FIRMWARE_TOO_OLD."""
+    if not estate.is_local(pbx):
+        return move_problems.already_central(pbx)
+    first = estate.catalog.releases_from_software
+    if first is not None and _running(pbx, software) < first:
+        return move_problems.too_old_for_central(pbx, _running(pbx, software), first=first)
+    return None
+
+
+def leaving_for_central(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
+    """The licenses on a PBX's own device that go to the master when it becomes central (A5), in binding order."""
+    making_local = estate.installations[pbx.device.id].making_local
+    return in_binding_order(item for item in making_local if not item.type.stays_on(pbx.device.platform))
+
+
+def staying_behind(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
+    """The licenses on a PBX's own device that can never leave it (C2, D4)."""
+    licenses = estate.installations[pbx.device.id].licenses
+    return tuple(item for item in licenses if item.type.stays_on(pbx.device.platform))
+
+
+def use_refused(item: License, *, used: int, left: int, holders: Sequence[TopHolder] = ()) -> MoveRefusal | None:
+    """L5: IN_USE where a release leaves fewer licenses than seats in use.
+
+    Args:
+        item: the license to be released; one of them, where several go together.
+        used: seats debited from the pool of its type on its device.
+        left: what that pool would hold without all that is released, see `left_without`.
+        holders: who holds them, most first.
+    """
+    return move_problems.in_use(item, used=used, left=left, holders=holders) if used > left else None
+
+
+def left_without(estate: Estate, item: License, leaving: Collection[str]) -> int:
+    """What the pool of a license's type on its device would hold without the licenses of the ids `leaving`."""
+    if item.device is None:
+        return 0
+    installed = estate.installations[item.device.id].of_type(item.type.key)
+    return sum(other.quantity for other in installed if other.id not in leaving)
+
+
+def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
+    """Lower tiers first, as they must be there before the higher ones (E5)."""
+    return tuple(sorted(licenses, key=lambda item: (item.type.key, item.tier or 0, item.id)))
+
+
+def moved(estate: Estate, item: License, device: Device | None) -> Estate:
+    """The estate with a license on another device, or free where `device` is None; no release of it is under way."""
+    there = replace(item, device=device, release=None)
+    licenses = tuple(there if one.id == item.id else one for one in estate.licenses)
+    return replace(estate, licenses=licenses)
+
+
+def _unwelcome(estate: Estate, item: License, device: Device) -> MoveRefusal | None:
+    """What a device cannot take."""
+    if not item.type.fits(device.platform):  # D4
+        return move_problems.wrong_platform(item, device)
+    target = estate.installations[device.id]
+    if rivals := [other for key in sorted(item.type.excludes) for other in target.of_type(key)]:  # I3
+        return move_problems.model_excluded(item, device, rivals)
+    if missing := missing_below_tier(estate, item, device):  # E5
+        return move_problems.tier_too_early(item, device, missing)
+    return None
+
+
+def _running(pbx: Pbx, software: Mapping[int, Version] | None) -> Version:
+    return (software or {}).get(pbx.id, pbx.software)

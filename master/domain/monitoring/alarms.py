@@ -1,0 +1,144 @@
+"""What an operator would want to be woken for, and how it is told: pure, over an estate at one moment.
+
+An alarm stands as long as its condition is true. It is told when it begins; it ends when the condition has been false
+for `CALM_SECONDS`, so that a pool at its edge wakes nobody twice. Telling is at least once: a receiver knows a message
+that it has by `id`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from licensemaster.values.moments import second_text
+from master.domain.monitoring.overview import LearningView, Overview
+
+CALM_SECONDS = 300.0
+ATTEMPTS_MAX = 12
+TWO_CLAIMS_SECONDS = 3600.0
+SUBJECT_MAX = 255
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 3600.0
+
+
+class AlarmKind(Enum):
+    """The closed list; values are the names on the wire."""
+
+    POOL_USED_UP = "pool.used_up"
+    SITE_SILENT = "site.silent"
+    FEATURE_OFF = "feature.off"
+    VERSION_TOO_HIGH = "version.too_high"
+    STANDBY_NOT_READY = "standby.not_ready"
+    STANDBY_CARRIES = "standby.carries"
+    STANDBY_TWO_CLAIMS = "standby.two_claims"
+    AGREEMENT_ENDS = "agreement.ends"
+    LEARNING = "learning.under_way"
+    LEARNING_TOO_FEW = "learning.too_few_licenses"
+    TERM_ENDS = "term.ends"
+    RENEWAL_UNPAID = "renewal.unpaid"
+
+
+TEST_KIND = "webhook.test"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing that is wrong."""
+
+    kind: AlarmKind
+    subject: str
+    """What it is about; with the kind, the alarm's name within the project."""
+    message: str
+    """One sentence for people."""
+
+
+def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
+    """Everything that is wrong at this moment."""
+    if estate.learning is not None:
+        yield from _learning_alarms(estate.project, estate.learning)
+    for pool in estate.pools:
+        subject = f"{pool.device}/{pool.license_type}"
+        if pool.capacity > 0 and not pool.parts.free and not pool.parts.withheld:
+            leaving = f", or being released ({pool.parts.leaving})" if pool.parts.leaving else ""
+            text = f"{pool.display_name} on {pool.device}: all {pool.capacity} licenses are in use{leaving}"
+            text += ", the next is refused"
+            yield Alarm(AlarmKind.POOL_USED_UP, subject, text)
+        if not pool.feature_on:
+            text = f"{pool.display_name} on {pool.device} is off: too few licenses are installed"
+            yield Alarm(AlarmKind.FEATURE_OFF, subject, text)
+    for site in estate.silent_since:
+        yield Alarm(
+            AlarmKind.SITE_SILENT,
+            site,
+            f"site {site} is silent: a PBX there has not renewed its lease, or never opened one",
+        )
+    for limit in estate.limits:
+        if limit.pbxs_above:
+            text = f"{len(limit.pbxs_above)} PBXs of {limit.device} run more than V{limit.version} and get no new seats"
+            yield Alarm(AlarmKind.VERSION_TOO_HIGH, limit.device, text)
+    for pair in estate.pairs:
+        standby, primary, record = pair.standby.name, pair.primary.name, pair.state.record
+        if pair.carrying:
+            yield Alarm(AlarmKind.STANDBY_CARRIES, standby, f"{standby} carries the seats of {primary}")
+        elif not pair.ready:
+            yield Alarm(AlarmKind.STANDBY_NOT_READY, standby, f"{standby} could not take over from {primary}")
+        if record is not None and record.two_claims_at is not None and now - record.two_claims_at < TWO_CLAIMS_SECONDS:
+            text = f"{standby} and {primary} used the same seats at once"
+            yield Alarm(AlarmKind.STANDBY_TWO_CLAIMS, standby, text)
+    for one in estate.endings:
+        if one.remind:
+            kind = AlarmKind.AGREEMENT_ENDS if one.license else AlarmKind.TERM_ENDS
+            text = f"{one.title} of {one.license or one.subject} ends on {one.day}; what stops then: {one.what_stops}"
+            yield Alarm(kind, f"{one.subject}/{one.policy}"[:SUBJECT_MAX], text)
+    for unpaid in estate.unpaid_renewals:
+        text = (
+            f"order {unpaid.order} of {unpaid.day}, the automatic renewal of {unpaid.subject}, awaits its payment:"
+            " confirm it with its key, or cancel it"
+        )
+        yield Alarm(AlarmKind.RENEWAL_UNPAID, unpaid.subject[:SUBJECT_MAX], text)
+
+
+def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:
+    until = second_text(view.learning.until)
+    text = f"the database was restored: until {until} nothing is granted beyond what PBXs prove ({view.learning.why})"
+    yield Alarm(AlarmKind.LEARNING, project, text)
+    if view.seats_unplaced:
+        text = (
+            f"{view.seats_unplaced} seats were in use by signed leases, and the restored database has no licenses for"
+            " them: import the license files and apply the project file that came after the backup"
+        )
+        yield Alarm(AlarmKind.LEARNING_TOO_FEW, project, text)
+
+
+def body_of(*, project: str, kind: str, subject: str, message: str, state: str, began_at: float, told_at: float) -> str:
+    """A message as it is sent: JSON. Its id is the same however often, and by whichever master, it is sent."""
+    name = "\n".join((project, kind, subject, state, repr(began_at)))
+    return json.dumps(
+        {
+            "id": hashlib.sha256(name.encode()).hexdigest()[:32],
+            "project": project,
+            "kind": kind,
+            "subject": subject,
+            "state": state,
+            "message": message,
+            "begin_time": began_at,
+            "time": told_at,
+        },
+        ensure_ascii=False,
+    )
+
+
+def signature(secret: str, body: str, at: int) -> str:
+    """What proves where a message comes from and when it was sent: HMAC-SHA256 over the time, a dot and the body."""
+    mac = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256)
+    return f"t={at},v1={mac.hexdigest()}"
+
+
+def wait_seconds(attempts: int) -> float | None:
+    """How long to wait after so many attempts failed; None where it is enough."""
+    if attempts >= ATTEMPTS_MAX:
+        return None
+    return float(min(_FIRST_WAIT_SECONDS * 2 ** (attempts - 1), _LONGEST_WAIT_SECONDS))

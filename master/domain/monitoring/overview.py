@@ -1,0 +1,263 @@
+"""An estate at a glance: plain data that status, tables and metrics are made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import LeaseState
+from master.domain.estate.estate import Estate, Learning
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.leases.standby import Readiness
+from master.domain.seats.pools import PoolParts, parts
+
+FIRST_CONTACT_SECONDS = 86_400.0
+"""How long after its project was applied a PBX may take to come up for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    used: int
+    """Seats debited or claimed."""
+    peak: int
+    """The most that ever was, since the pool was made."""
+    peak_at: float | None
+    """When, as UNIX time in seconds; None where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """Licenses of one type on one device."""
+
+    device: str
+    license_type: str
+    display_name: str
+    parts: PoolParts
+    central: bool
+    feature_on: bool
+    peak: int
+    peak_at: float | None
+
+    @property
+    def capacity(self) -> int:
+        """Licenses installed."""
+        return self.parts.capacity
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """How high the software may go on one installation."""
+
+    device: str
+    version: int | None
+    licenses: tuple[LicenseRef, ...]
+    pbxs_above: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningView:
+    """How far a master has come that learns after a restore."""
+
+    learning: Learning
+    pbxs_silent: int
+    """PBXs that had a lease in the backup and have not opened it anew."""
+    seats_known: int
+    """Seats that the backup knew of."""
+    seats_proven: int
+    """Seats that PBXs have proven and go on using."""
+    seats_unplaced: int
+    """Seats proven for which there are no licenses: they were refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermEnding:
+    """The end of a term of an agreement that lies ahead."""
+
+    subject: str
+    """For people: "license crm", "device S"."""
+    policy: str
+    title: str
+    day: str
+    """The first day on which it no longer holds."""
+    ends_at: float
+    """When that day begins, UNIX seconds."""
+    what_stops: str
+    stops: bool
+    """Whether seats stop then (P1, R3), or everything goes on (P5, Q7)."""
+    remind: bool
+    """Whether somebody is to be reminded by now (M5), as it does not renew by itself."""
+    license: str
+    """The license of the estate whose agreement it is: "100 x PBX-Port12 (ports) on hq-box"; empty for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpaidRenewal:
+    """An automatic renewal that awaits its payment (P4, P9)."""
+
+    order: int
+    subject: str
+    """For people: "license crm"."""
+    day: str
+    """When it was ordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An estate at one moment."""
+
+    project_id: int
+    project: str
+    revision: int
+    pools: tuple[PoolView, ...]
+    limits: tuple[LimitView, ...]
+    site_seats: Mapping[tuple[str, str], int]
+    """Seats debited by (site, license type)."""
+    leases: Mapping[LeaseState, int]
+    """PBXs by the state of their lease."""
+    pairs: tuple[Readiness, ...] = ()
+    """Standby pairs, judged."""
+    silent_since: Mapping[str, float] = field(default_factory=dict)
+    """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds.
+
+    A PBX that never came up is silent from when its project was applied, once that is `FIRST_CONTACT_SECONDS` ago."""
+    balance: Mapping[str, int] = field(default_factory=dict)
+    """Free licenses in the project balance, by type."""
+    agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """When the next service agreement ends, by (device, license type); the device is empty for the balance. Where all
+    have ended, when the last one did."""
+    learning: LearningView | None = None
+    """Set while the master learns what is out."""
+    dead_messages: Mapping[str, int] = field(default_factory=dict)
+    """Messages that could not be told in all attempts, by webhook."""
+    endings: tuple[TermEnding, ...] = ()
+    """What ends of agreements, the earliest first."""
+    unpaid_renewals: tuple[UnpaidRenewal, ...] = ()
+    """Renewals that ordered themselves and await their payment."""
+
+
+def overview(
+    estate: Estate,
+    *,
+    used: Mapping[int, PoolUse],
+    usage: Mapping[tuple[int, int], int],
+    software: Mapping[int, Version],
+    states: Mapping[int, LeaseState],
+    heard: Mapping[int, float],
+    applied_at: float,
+    time: LeaseTime,
+    pairs: Sequence[Readiness] = (),
+    learning: LearningView | None = None,
+    dead_messages: Mapping[str, int] | None = None,
+    endings: Sequence[TermEnding] = (),
+    unpaid_renewals: Sequence[UnpaidRenewal] = (),
+) -> Overview:
+    """Put it together.
+
+    Args:
+        estate: the project.
+        used: seats debited or claimed, by pool id.
+        usage: seats debited, by (pool id, PBX id).
+        software: what PBXs with a running lease say they run, by PBX id.
+        states: how leases stand, by PBX id; PBXs without one are left out.
+        heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
+        applied_at: when the project was last applied.
+        time: when.
+        pairs: standby pairs, judged.
+        learning: how far learning has come, where it is under way.
+        dead_messages: messages that could not be told, by webhook.
+        endings: what ends of agreements.
+        unpaid_renewals: renewals that ordered themselves and await their payment.
+    """
+    types = estate.catalog.types
+    central = estate.master.device.id
+    held: Counter[int] = Counter()
+    for (pool_id, _), seats in usage.items():
+        held[pool_id] += seats
+    pools = sorted(
+        (
+            PoolView(
+                installation.device.name,
+                key,
+                types[key].display_name,
+                parts(estate, installation, key, held=held[pool_id], counted=used[pool_id].used, time=time),
+                device_id == central,
+                estate.feature_is_on(installation, types[key]),
+                used[pool_id].peak,
+                used[pool_id].peak_at,
+            )
+            for device_id, installation in estate.installations.items()
+            for key in installation.capacity
+            for pool_id in (estate.pool_ids[device_id, key],)
+        ),
+        key=lambda pool: (not pool.central, pool.device, pool.display_name),
+    )
+    limits = tuple(
+        LimitView(
+            installation.device.name,
+            installation.limit,
+            tuple(item.ref for item in installation.limiting),
+            tuple(pbx.name for pbx in estate.pbxs_above_limit(installation, software)),
+        )
+        for device_id, installation in estate.installations.items()
+        if device_id == central or installation.is_local
+    )
+    type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
+    site_seats: dict[tuple[str, str], int] = {}
+    for (pool_id, pbx_id), seats in usage.items():
+        name = (estate.pbxs[pbx_id].site, type_of[pool_id])
+        site_seats[name] = site_seats.get(name, 0) + seats
+    leases = dict.fromkeys(LeaseState, 0)
+    for pbx_id in estate.pbxs:
+        leases[states.get(pbx_id, LeaseState.NONE)] += 1
+    return Overview(
+        project_id=estate.project_id,
+        project=estate.name,
+        revision=estate.revision,
+        pools=tuple(pools),
+        limits=limits,
+        site_seats=site_seats,
+        leases=leases,
+        pairs=tuple(pairs),
+        silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=time.now),
+        balance=_balance(estate, time.now),
+        agreement_ends=_agreement_ends(estate, time.now),
+        learning=learning,
+        dead_messages=dead_messages or {},
+        endings=tuple(endings),
+        unpaid_renewals=tuple(unpaid_renewals),
+    )
+
+
+def _silent_since(
+    estate: Estate, states: Mapping[int, LeaseState], heard: Mapping[int, float], *, applied_at: float, now: float
+) -> dict[str, float]:
+    silent = {LeaseState.OVERDUE, LeaseState.EXPIRED}
+    if now - applied_at >= FIRST_CONTACT_SECONDS:
+        silent.add(LeaseState.NONE)
+    found: dict[str, float] = {}
+    for pbx_id, pbx in estate.pbxs.items():
+        if states.get(pbx_id, LeaseState.NONE) in silent:
+            since = heard.get(pbx_id, applied_at)
+            found[pbx.site] = min(found.get(pbx.site, since), since)
+    return found
+
+
+def _balance(estate: Estate, now: float) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for item in estate.licenses:
+        if item.device is None and not item.use_is_over(now):
+            found[item.type.key] = found.get(item.type.key, 0) + item.quantity
+    return found
+
+
+def _agreement_ends(estate: Estate, now: float) -> dict[tuple[str, str], float]:
+    """The next end of each; where all have ended, the last one: what ended long ago hides no end that lies ahead."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for item in estate.licenses:
+        if item.agreement_ends_at is not None:
+            name = (item.device.name if item.device else "", item.type.key)
+            found.setdefault(name, []).append(item.agreement_ends_at)
+    return {name: min((at for at in ends if at > now), default=max(ends)) for name, ends in found.items()}

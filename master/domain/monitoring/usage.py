@@ -1,0 +1,129 @@
+"""Usage by the day: what one look at an estate adds to its history, and when a pool runs out at its trend.
+
+Days are counted from 1970 in UTC. A day's peak is the most seats that a look saw, and for a pool the most that ever
+was, where that happened on the day. Nothing here reads or writes; `service/monitoring/usage.py` looks,
+`store/statements/usage.py` keeps.
+
+The trend is the least-squares line through the highest daily peak of each seven days that end one after the other, so
+that weekends bend nothing. It is worth a date only where
+ - the peaks of `TREND_DAYS_MIN` days are known, today left out because it is not over;
+ - the line rises by at least one seat over these days;
+ - it reaches the pool's capacity within `TREND_DAYS_AHEAD_MAX` days.
+Everything else is an answer too, and says which of these is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from statistics import linear_regression
+
+from master.domain.monitoring.overview import Overview
+
+DAY_SECONDS = 86_400
+TREND_DAYS_MIN = 14
+TREND_DAYS_AHEAD_MAX = 730
+BALANCE = ""
+"""Stands for a device where licenses are free."""
+
+
+def day_of(at: float) -> int:
+    """The day of a moment in UNIX seconds."""
+    return int(at // DAY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SitePeak:
+    """The most seats of a type that a site had on a day."""
+
+    project_id: int
+    site: str
+    license_type: str
+    day: int
+    peak: int
+    peak_at: float
+    """UNIX time in seconds."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PoolPeak:
+    """The most seats that were debited from a pool on a day, and the fewest licenses that lay unused."""
+
+    project_id: int
+    device: str
+    """Empty for the balance, whose licenses are all unused."""
+    license_type: str
+    day: int
+    peak: int
+    unused: int
+
+
+def site_peaks(estate: Overview, now: float) -> Iterator[SitePeak]:
+    """What a look at an estate says of its sites."""
+    for (site, license_type), seats in estate.site_seats.items():
+        yield SitePeak(estate.project_id, site, license_type, day_of(now), seats, now)
+
+
+def pool_peaks(estate: Overview, now: float) -> Iterator[PoolPeak]:
+    """What a look at an estate says of its pools and its balance."""
+    today = day_of(now)
+    for pool in estate.pools:
+        is_todays = pool.peak_at is not None and day_of(pool.peak_at) == today
+        peak = max(pool.parts.counted, pool.peak) if is_todays else pool.parts.counted
+        unused = max(pool.capacity - peak, 0)
+        yield PoolPeak(estate.project_id, pool.device, pool.license_type, today, peak, unused)
+    for license_type, free in estate.balance.items():
+        yield PoolPeak(estate.project_id, BALANCE, license_type, today, 0, free)
+
+
+class Outlook(Enum):
+    """What the trend of a pool says."""
+
+    RUNS_OUT = 1
+    """On a date."""
+    USED_UP = 2
+    """It has run out."""
+    NOT_RISING = 3
+    """At this trend, never."""
+    FAR_OFF = 4
+    """Later than a trend is good for."""
+    NOT_ENOUGH_DATA = 5
+    """Too few days are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Where a pool is heading."""
+
+    outlook: Outlook
+    seats_per_day: float = 0.0
+    """How fast the daily peak rises; 0 where too little is known."""
+    day: int | None = None
+    """The first day on which the line is at the capacity; None unless it runs out."""
+
+
+def trend(peaks: Mapping[int, int], *, used: int, capacity: int, today: int) -> Trend:
+    """Where a pool with these daily peaks is heading; days that are not in `peaks` are not known."""
+    past = {day: peak for day, peak in peaks.items() if day < today}
+    line = _line(past) if len(past) >= TREND_DAYS_MIN else None
+    slope = line[0] if line is not None else 0.0
+    if used >= capacity:
+        return Trend(Outlook.USED_UP, slope)
+    if line is None:
+        return Trend(Outlook.NOT_ENOUGH_DATA)
+    if slope * (max(past) - min(past) + 1) < 1:
+        return Trend(Outlook.NOT_RISING, slope)
+    reached = math.ceil((capacity - line[1]) / slope)
+    if reached - today > TREND_DAYS_AHEAD_MAX:
+        return Trend(Outlook.FAR_OFF, slope)
+    return Trend(Outlook.RUNS_OUT, slope, max(reached, today))
+
+
+def _line(peaks: Mapping[int, int]) -> tuple[float, float]:
+    """Seats per day, and where the line is on day 0; there are peaks of more than seven days."""
+    days = range(min(peaks) + 6, max(peaks) + 1)
+    weekly = [max(peaks.get(earlier, 0) for earlier in range(day - 6, day + 1)) for day in days]
+    slope, intercept = linear_regression(list(days), weekly)
+    return slope, intercept

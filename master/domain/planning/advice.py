@@ -1,0 +1,303 @@
+"""What to say of a plan: whether it can be done, why not, what to watch, and the smallest change that would help.
+
+Reads what `forecast.py` and `replay.py` found; finds nothing out by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from master.domain.catalog.words import VersionBasis
+from master.domain.estate.estate import Estate, License, Pbx
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.estate.tiers import missing_below_tier
+from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
+from master.domain.planning.forecast import FeatureForecast, LimitForecast, PoolForecast
+from master.domain.planning.replay import RefusedSeats
+from master.domain.seats.refusals import counted, some
+
+
+class Verdict(IntEnum):
+    """Whether a change can be made."""
+
+    OK = 1
+    OK_WITH_WARNINGS = 2
+    """It can, but something is worth knowing first."""
+    NOT_POSSIBLE = 3
+    """A license cannot be moved, an installation would be above its version limit, or seats would be refused."""
+
+
+class AdviceAction(IntEnum):
+    """What would help."""
+
+    RELEASE = 1
+    """Release licenses, or replace them by newer ones (B6)."""
+    REPLACE = 2
+    """Replace licenses by newer ones; they are never released (D4)."""
+    ADD = 3
+    """Add licenses."""
+    RETURN = 4
+    """Have seats returned, drained or revoked before their licenses go (L5)."""
+    UPGRADE = 5
+    """Upgrade licenses under their agreement, free of charge (M1)."""
+    RENEW = 6
+    """Buy or renew what ends (P1, R3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One thing to do."""
+
+    action: AdviceAction
+    text: str
+    device: str
+    license_type: str = ""
+    quantity: int = 0
+    """Licenses to add, or seats to be returned, for what is in use now."""
+    quantity_at_peak: int = 0
+    """Licenses to add so that an hour like that of the peak passes without a refusal."""
+    version: int | None = None
+    """The lowest version that licenses to be added may have; None where it does not matter."""
+    licenses: tuple[LicenseRef, ...] = ()
+    """Licenses to be released or replaced."""
+
+
+# --- Why not ----------------------------------------------------------------------------------------------------------
+
+
+def reasons(
+    limits: Sequence[LimitForecast],
+    refused: Sequence[RefusedSeats],
+    obstacles: Sequence[MoveRefusal],
+    *,
+    too_old: Sequence[Pbx] = (),
+    ended: str = "",
+) -> Iterator[str]:
+    """Why it cannot be done; nothing where it can.
+
+    `too_old` are PBXs with software that draws on no pool; `ended` says which uses have ended by then.
+    """
+    hopeless = [one for one in obstacles if one.problem is not MoveProblem.IN_USE]
+    new = [one for one in refused if one.seats > one.already]
+    yield from (_sentence(one) for one in hopeless)
+    yield from (_above(limit) for limit in limits if limit.is_caused and limit.pbxs_above)
+    if too_old:
+        yield f"{some([pbx.name for pbx in too_old])} would run software too old to draw on the pool (rules A5, L4)"
+    if new:
+        yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
+        yield from (ended,) if ended else ()
+        yield _refusals(new)
+
+
+def _sentence(refused: MoveRefusal) -> str:
+    return f"{refused.message} ({_rules(refused.rules)})"
+
+
+def _above(limit: LimitForecast) -> str:
+    return (
+        f"{limit.device} would run V{limit.software}, but is licensed up to V{limit.after} by"
+        f" {some(limit.blocking)}: {some(limit.pbxs_above)} would get nothing new (rules B3, B5)"
+    )
+
+
+def _refusals(refused: Sequence[RefusedSeats]) -> str:
+    seats = sum(one.seats - one.already for one in refused)
+    sites = dict.fromkeys(one.site for one in refused)
+    return f"{counted(seats, 'seat')} at {some(list(sites))} would be refused, were everyone to ask anew"
+
+
+# --- What to watch ----------------------------------------------------------------------------------------------------
+
+
+def warnings(
+    before: Estate,
+    after: Estate,
+    *,
+    limits: Sequence[LimitForecast],
+    pools: Sequence[PoolForecast],
+    features: Sequence[FeatureForecast],
+    refused: Sequence[RefusedSeats],
+    obstacles: Sequence[MoveRefusal],
+) -> Iterator[str]:
+    """What is worth knowing although it stands in the way of nothing."""
+    if not any(one.seats > one.already for one in refused):
+        yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
+    yield from (_above(limit) for limit in limits if limit.pbxs_above and not limit.is_caused)
+    if already := sum(one.already for one in refused):
+        yield f"{counted(already, 'seat')} would be refused today already, were everyone to ask anew"
+    for pool in pools:
+        if pool.missing_at_peak > pool.missing:
+            yield (
+                f"at its peak {pool.device} would need {pool.wanted_at_peak:,} {pool.display_name} seats and have"
+                f" {pool.capacity_unblocked:,}"
+            )
+    yield from (_feature_off(one, after) for one in features if not one.on_after)
+    for pbx in before.pbxs.values():
+        if after.is_local(pbx) and not before.is_local(pbx):
+            yield f"{pbx.name} would be licensed locally, and the pool closed to it (rule A3)"
+    yield from _tiers_left_alone(before, after)
+
+
+def _feature_off(one: FeatureForecast, estate: Estate) -> str:
+    matched, rules = estate.catalog.types[one.matched_type], estate.catalog.types[one.license_type].rules
+    installed = f"{one.installed:,} installed for {one.needed:,} {matched.display_name}"
+    why = installed if one.installed else "none would be installed"
+    return f"{one.display_name} would be off on {one.device}: {why} ({_rules(rules)})"
+
+
+def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:
+    """E4: a price tier is for use behind those below it; nothing enforces that once it is bound."""
+    lacked = {
+        item.id: missing_below_tier(before, item, item.device)
+        for item in before.licenses
+        if item.device is not None and item.tier
+    }
+    for item in after.licenses:
+        if item.device is None or not item.tier:
+            continue
+        missing = missing_below_tier(after, item, item.device)
+        if missing > lacked.get(item.id, 0):
+            yield (
+                f"{item.ref} on {item.device.name} is for use from the {item.tier + 1:,}. license on, and"
+                f" {missing:,} of those below it would be missing (rule E4)"
+            )
+
+
+# --- What would help --------------------------------------------------------------------------------------------------
+
+
+def advice(
+    after: Estate,
+    *,
+    limits: Sequence[LimitForecast],
+    pools: Sequence[PoolForecast],
+    features: Sequence[FeatureForecast],
+    upgrades: Mapping[str, Collection[int]],
+    ended: Sequence[License] = (),
+) -> Iterator[Advice]:
+    """The smallest changes that would make it possible, or spare its warnings.
+
+    `upgrades` are the versions that licenses can get free of charge, by license id; `ended` are the licenses whose use
+    ends by then.
+    """
+    yield from _renew(ended)
+    ending = {(item.device.name, item.type.key) for item in ended if item.device is not None}
+    releasable = {
+        item.id for item in after.licenses if item.device is not None and not item.type.stays_on(item.device.platform)
+    }
+    for limit in limits:
+        if limit.is_caused:
+            yield from _upgrade(limit, upgrades)
+            yield from _unblock(limit, releasable)
+    software = {limit.device: limit.software for limit in limits}
+    for pool in pools:
+        versioned = after.catalog.types[pool.license_type].version_basis is VersionBasis.PBX
+        seats = max(pool.used - pool.capacity_unblocked, 0)
+        if seats and (pool.device, pool.license_type) not in ending:
+            yield _return(pool, seats)
+        if pool.missing_at_peak:
+            yield _add(pool, software.get(pool.device) if versioned else None)
+    for feature in features:
+        if not feature.on_after and feature.installed:
+            missing = feature.needed - feature.installed
+            yield Advice(
+                action=AdviceAction.ADD,
+                text=f"add {counted(missing, f'{feature.display_name} license')} to {feature.device}",
+                device=feature.device,
+                license_type=feature.license_type,
+                quantity=missing,
+                quantity_at_peak=missing,
+            )
+
+
+def _renew(ended: Sequence[License]) -> Iterator[Advice]:
+    for item in ended:
+        if item.agreed is not None and item.device is not None:
+            yield Advice(
+                action=AdviceAction.RENEW,
+                text=f"buy or renew {item.agreed.subject} in time, and {item.ref} stays",
+                device=item.device.name,
+                license_type=item.type.key,
+                licenses=(item.ref,),
+            )
+
+
+def _upgrade(limit: LimitForecast, upgrades: Mapping[str, Collection[int]]) -> Iterator[Advice]:
+    able = tuple(ref for ref in limit.blocking if limit.software in upgrades.get(ref.id, ()))
+    if able:
+        rest = "" if able == limit.blocking else "; that leaves the others"
+        yield Advice(
+            action=AdviceAction.UPGRADE,
+            text=f"upgrade {some(able)} to V{limit.software} under their agreement, free of charge (rule M1){rest}",
+            device=limit.device,
+            version=limit.software,
+            licenses=able,
+        )
+
+
+def _unblock(limit: LimitForecast, releasable: set[str]) -> Iterator[Advice]:
+    free = tuple(ref for ref in limit.blocking if ref.id in releasable)
+    fixed = tuple(ref for ref in limit.blocking if ref.id not in releasable)
+    if free:
+        yield Advice(
+            action=AdviceAction.RELEASE,
+            text=f"release {some(free)} from {limit.device}, or replace by V{limit.software} licenses",
+            device=limit.device,
+            version=limit.software,
+            licenses=free,
+        )
+    if fixed:
+        yield Advice(
+            action=AdviceAction.REPLACE,
+            text=f"have {some(fixed)} on {limit.device} replaced by V{limit.software} licenses; never released (D4)",
+            device=limit.device,
+            version=limit.software,
+            licenses=fixed,
+        )
+
+
+def _return(pool: PoolForecast, seats: int) -> Advice:
+    return Advice(
+        action=AdviceAction.RETURN,
+        text=(
+            f"have {counted(seats, f'{pool.display_name} seat')} on {pool.device} returned, drained or revoked before"
+            f" its licenses leave: {pool.used:,} are in use, {pool.capacity_unblocked:,} licenses stay (rule L5)"
+        ),
+        device=pool.device,
+        license_type=pool.license_type,
+        quantity=seats,
+    )
+
+
+def _add(pool: PoolForecast, version: int | None) -> Advice:
+    licenses = f"{pool.display_name} license"
+    of_version = f" of V{version} or newer" if version else ""
+    if pool.missing:
+        without = "without the blocking licenses " if pool.capacity_unblocked < pool.capacity_after else ""
+        text = (
+            f"add {counted(pool.missing, licenses)}{of_version} to {pool.device}:"
+            f" {without}it has {pool.capacity_unblocked:,} for {pool.wanted:,} seats"
+        )
+        if pool.missing_at_peak > pool.missing:
+            text += f"; add {pool.missing_at_peak:,} to have enough for {pool.wanted_at_peak:,} at the peak"
+    else:
+        text = (
+            f"add {counted(pool.missing_at_peak, licenses)}{of_version} to {pool.device} to have enough for"
+            f" {pool.wanted_at_peak:,} seats at the peak"
+        )
+    return Advice(
+        action=AdviceAction.ADD,
+        text=text,
+        device=pool.device,
+        license_type=pool.license_type,
+        quantity=pool.missing,
+        quantity_at_peak=pool.missing_at_peak,
+        version=version,
+    )
+
+
+def _rules(rules: Iterable[str]) -> str:
+    listed = list(rules)
+    return f"rule{'s' if len(listed) > 1 else ''} {', '.join(listed)}"

@@ -1,0 +1,314 @@
+"""Changes that an operator thinks about, and the project as it would be after them.
+
+A small algebra: any changes can be put in a row, each finds the project as those before it left it. What cannot be
+moved stays where it is and is told as an obstacle, by the judgements of `domain/licenses/moves.py`. What follows from
+the new project for those who hold seats is left to `replay.py`, what to say of it to `plan.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from master.domain.catalog.catalog import Catalog, RequiredOf
+from master.domain.catalog.dates import first_instant_of
+from master.domain.catalog.toml_lines import FieldPath
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import Metering, PbxRole
+from master.domain.estate.estate import Device, Estate, License, Pbx
+from master.domain.estate.project import Violation
+from master.domain.licenses import move_problems, moves
+from master.domain.licenses.move_problems import MoveRefusal
+from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
+from master.domain.seats.seats import Want
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """The PBXs of a site, or all where `site` is empty, run another software version (B7)."""
+
+    version: Version
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Licenses, by id, go back into the project balance (L2)."""
+
+    licenses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebind:
+    """Licenses, by id, go to a device: from another one (L6), or from the balance."""
+
+    licenses: tuple[str, ...]
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoCentral:
+    """A locally licensed PBX gives its licenses to the master and draws on the pool (A5)."""
+
+    pbx: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddSite:
+    """A site with a PBX of its own that draws on the pool."""
+
+    name: str
+    demand: Mapping[str, int]
+    """Seats by license type, as its key or any spelling; seats of several types belong to the same users."""
+    platform: str = ""
+    """The platform of its device; that of the master's device where empty."""
+    software: Version | None = None
+    """What its PBX runs; what the master runs where None."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReachDay:
+    """A day in the project's time zone comes, and nothing more is bought or renewed until then (P1, R3)."""
+
+    day: date
+
+
+PlannedChange = Upgrade | Release | Rebind | GoCentral | AddSite | ReachDay
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A project as it would be."""
+
+    estate: Estate
+    software: Mapping[int, Version]
+    """What PBXs are known to run then, by PBX id; the estate's word holds for the others."""
+    upgraded: frozenset[int]
+    """The PBXs whose software was asked about (B7), whatever they run or are said to run today."""
+    wants: Mapping[int, tuple[Want, ...]]
+    """What the PBXs of new sites ask for."""
+    obstacles: tuple[MoveRefusal, ...]
+    """What cannot be moved, and why; it stays where it is."""
+    ended: frozenset[str]
+    """Licenses, by id, whose use has ended by then: their seats are taken away."""
+    now: float
+    """When that is, UNIX seconds."""
+    staying: tuple[License, ...]
+    """Licenses that never leave the device of a PBX that goes central, and do not keep it local (A6, D5)."""
+
+
+class PlanInvalidError(Exception):
+    """A change names what does not exist, or makes no sense; each violation says where and why."""
+
+    def __init__(self, found: list[Violation]) -> None:
+        super().__init__("; ".join(one.reason for one in found))
+        self.violations = found
+
+
+def planned(
+    estate: Estate,
+    changes: Sequence[PlannedChange],
+    *,
+    software: Mapping[int, Version] | None = None,
+    devices: Collection[str] = (),
+    now: float = 0.0,
+) -> Planned:
+    """The project after some changes, one after the other.
+
+    Args:
+        estate: the project as it is.
+        changes: at least one.
+        software: what PBXs are known to run now, by PBX id.
+        devices: all device names of the project, those without a PBX included.
+        now: UNIX time in seconds; a license that has to wait longer cannot be bound.
+
+    Raises:
+        PlanInvalidError: a change is wrong in itself.
+    """
+    draft = _Draft(estate, software or {}, devices, now)
+    for index, change in enumerate(changes):
+        at: FieldPath = ("changes", index)
+        match change:
+            case Upgrade():
+                draft.upgrade(change, at)
+            case Release():
+                draft.release(change, at)
+            case Rebind():
+                draft.rebind(change, at)
+            case GoCentral():
+                draft.go_central(change, at)
+            case AddSite():
+                draft.add_site(change, at)
+            case ReachDay():
+                draft.reach_day(change, at)
+    return draft.planned()
+
+
+class _Draft:
+    """The project while it is being changed."""
+
+    def __init__(self, estate: Estate, software: Mapping[int, Version], devices: Collection[str], now: float) -> None:
+        self._estate = estate
+        self._software = dict(software)
+        self._devices = devices
+        self._now = now
+        self._upgraded: set[int] = set()
+        self._wants: dict[int, tuple[Want, ...]] = {}
+        self._obstacles: list[MoveRefusal] = []
+        self._staying: list[License] = []
+        self._ended: set[str] = set()
+
+    def planned(self) -> Planned:
+        return Planned(
+            _with_pools(self._estate),
+            self._software,
+            frozenset(self._upgraded),
+            self._wants,
+            tuple(sorted(self._obstacles, key=lambda one: one.problem)),
+            frozenset(self._ended),
+            self._now,
+            tuple(self._staying),
+        )
+
+    def upgrade(self, change: Upgrade, at: FieldPath) -> None:
+        pbxs = [pbx for pbx in self._estate.pbxs.values() if change.site in ("", pbx.site)]
+        if not pbxs:
+            sites = ", ".join(sorted({pbx.site for pbx in self._estate.pbxs.values()}))
+            raise _wrong((*at, "upgrade", "site"), f"no PBX stands at site {change.site!r}; name one of {sites}")
+        for pbx in pbxs:
+            self._upgraded.add(pbx.id)
+            self._software[pbx.id] = change.version
+
+    def release(self, change: Release, at: FieldPath) -> None:
+        for item in self._named(change.licenses, (*at, "release", "licenses")):
+            refused = moves.release_refused(self._estate, item, software=self._software)
+            self._move(item, None, refused, MoveKind.RELEASE)
+
+    def rebind(self, change: Rebind, at: FieldPath) -> None:
+        device = moves.target_device(self._estate, change.device, devices=self._devices)
+        if isinstance(device, MoveRefusal):
+            raise _wrong((*at, "rebind", "device"), f"{device.message}; {device.remedy}")
+        for item in moves.in_binding_order(self._named(change.licenses, (*at, "rebind", "licenses"))):
+            if item.device is None:
+                self._move(item, device, moves.bind_refused(self._estate, item, device), MoveKind.BIND)
+            else:
+                refused = moves.rebind_refused(self._estate, item, device, software=self._software)
+                self._move(item, device, refused, MoveKind.REBIND)
+
+    def go_central(self, change: GoCentral, at: FieldPath) -> None:
+        pbx_id = self._estate.pbx_ids.get(change.pbx)
+        if pbx_id is None:
+            raise _wrong((*at, "go_central", "pbx"), f"{change.pbx!r} is no PBX of project {self._estate.name}")
+        pbx, master = self._estate.pbxs[pbx_id], self._estate.master.device
+        refused = moves.going_central_refused(self._estate, pbx, software=self._software)
+        if refused is not None:
+            self._obstacles.append(refused)
+            return
+        self._staying += moves.staying_behind(self._estate, pbx)
+        for item in moves.leaving_for_central(self._estate, pbx):
+            refused = moves.rebind_refused(self._estate, item, master, software=self._software)
+            self._move(item, master, refused, MoveKind.REBIND)
+
+    def add_site(self, change: AddSite, at: FieldPath) -> None:
+        at, estate = (*at, "add_site"), self._estate
+        taken = {*estate.pbx_ids, *estate.pbx_on, *self._devices, *(pbx.site for pbx in estate.pbxs.values())}
+        if change.name in taken:
+            raise _wrong((*at, "name"), f"{change.name!r} is taken by a site, PBX or device; choose another name")
+        platform = change.platform or estate.master.device.platform
+        if platform not in estate.catalog.platforms:
+            known = ", ".join(sorted(estate.catalog.platforms))
+            raise _wrong((*at, "platform"), f"{platform!r} is no platform; use one of {known}")
+        demand = self._demand(change, at)
+        pbx_id = max(estate.pbxs) + 1
+        device = Device(max(pbx.device.id for pbx in estate.pbxs.values()) + 1, change.name, platform, "")
+        software = change.software or self._running(estate.master)
+        pbx = Pbx(pbx_id, change.name, change.name, device, PbxRole.SLAVE, software, estate.master.pace)
+        self._estate = replace(estate, pbxs={**estate.pbxs, pbx_id: pbx})
+        self._wants[pbx_id] = tuple(_wants(change.name, demand, estate.catalog))
+
+    def reach_day(self, change: ReachDay, at: FieldPath) -> None:
+        begins = first_instant_of(change.day, ZoneInfo(self._estate.time_zone))
+        if begins <= self._now:
+            raise _wrong((*at, "reach_day", "day"), f"{change.day} does not lie ahead; name a later day")
+        self._now = begins
+        for item in self._estate.licenses:
+            if item.use_is_over(begins) and item.device is not None:
+                self._ended.add(item.id)
+                self._estate = moves.moved(self._estate, item, None)
+
+    def _demand(self, change: AddSite, at: FieldPath) -> dict[str, int]:
+        catalog, demand = self._estate.catalog, dict[str, int]()
+        for name, seats in change.demand.items():
+            found, field = catalog.type_named(name), (*at, f"demand[{name!r}]")
+            if found is None:
+                known = ", ".join(sorted(catalog.types))
+                raise _wrong(field, f"{name!r} is no license type; use one of {known}")
+            if found.metering is Metering.COMPANION:
+                raise _wrong(field, f"{found.display_name} seats come along with others; name those instead")
+            if seats < 1:
+                raise _wrong(field, f"{seats} must be 1 or more seats")
+            if found.key in demand:
+                raise _wrong(field, f"{found.display_name} is named twice; add the numbers up")
+            demand[found.key] = seats
+        return demand
+
+    def _move(self, item: License, device: Device | None, refused: MoveRefusal | None, kind: MoveKind) -> None:
+        if refused is not None:
+            asked = AskedMove(kind=kind, license=item.id, device=device)
+            refused = with_way(refused, asked, self._estate, software=self._software)
+        refused = refused or self._not_yet(item, device)
+        if refused is not None:
+            self._obstacles.append(refused)
+        else:
+            self._estate = moves.moved(self._estate, item, device)
+
+    def _not_yet(self, item: License, device: Device | None) -> MoveRefusal | None:
+        """What a license has to wait for: another release of it, or the end of its cooling off."""
+        if item.release is not None and item.release.to_device != (device.name if device is not None else ""):
+            return move_problems.release_under_way(item)
+        if item.held_until is not None and device is not None and self._now < item.held_until:
+            return move_problems.cooling_off(item, until=item.held_until)
+        if device is not None and item.use_is_over(self._now):
+            return move_problems.use_ended(item)
+        return None
+
+    def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:
+        """Licenses by id, each once."""
+        by_id = {item.id: item for item in self._estate.licenses}
+        for index, one in enumerate(ids):
+            if one not in by_id:
+                raise _wrong((*at, index), f"{one!r} is no license of project {self._estate.name}")
+        return [by_id[one] for one in dict.fromkeys(ids)]
+
+    def _running(self, pbx: Pbx) -> Version:
+        return self._software.get(pbx.id, pbx.software)
+
+
+def _wants(site: str, demand: Mapping[str, int], catalog: Catalog) -> Iterable[Want]:
+    """Seats of so many users, or on their behalf; parts that a whole includes are left out (H3)."""
+    for key, seats in demand.items():
+        license_type = catalog.types[key]
+        kind = min(license_type.holders)
+        needs_line = any(needed.of is RequiredOf.LINE for needed in license_type.requires)
+        included = max((demand.get(whole.key, 0) for whole in catalog.included_in[key]), default=0)
+        for number in range(included + 1, seats + 1):
+            user = f"{site}-{number}"
+            yield Want(key, kind, user, "" if kind.is_user else user, user if needs_line else "")
+
+
+def _with_pools(estate: Estate) -> Estate:
+    """The estate with an id for each pool that the changes brought about."""
+    ids = dict(estate.pool_ids)
+    fresh = max(ids.values(), default=0)
+    for device_id, installation in estate.installations.items():
+        for key in installation.capacity:
+            if (device_id, key) not in ids:
+                fresh += 1
+                ids[device_id, key] = fresh
+    return replace(estate, pool_ids=ids)
+
+
+def _wrong(path: FieldPath, reason: str) -> PlanInvalidError:
+    return PlanInvalidError([Violation(path, reason)])

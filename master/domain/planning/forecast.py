@@ -1,0 +1,257 @@
+"""A project before and after a change, side by side: version limits, pools at their use and their peak, features.
+
+Numbers and names only; whether that is good, and what to do, `advice.py` says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import Metering
+from master.domain.estate.estate import Estate, Installation, License, Pbx, limits_software
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.monitoring.overview import PoolUse
+from master.domain.planning.changes import Planned
+
+
+@dataclass(frozen=True, slots=True)
+class LimitForecast:
+    """How high the software may go on one installation, and what stands in its way (B3, B7)."""
+
+    device: str
+    before: int | None
+    after: int | None
+    software: int
+    """The highest major version that a PBX drawing on it runs then."""
+    blocking: tuple[LicenseRef, ...]
+    """Licenses of lower versions than that."""
+    pbxs_above: tuple[str, ...]
+    """PBXs that get nothing new then (B5)."""
+    is_caused: bool
+    """Whether the change puts a PBX above it, or asks for a version that is (B7); else it is so today (B10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolForecast:
+    """Licenses of one type on one device; those whose release is under way are not counted (L5)."""
+
+    device: str
+    license_type: str
+    display_name: str
+    capacity_before: int
+    capacity_after: int
+    capacity_unblocked: int
+    """What it would hold then without the licenses that keep the change from being made."""
+    used: int
+    """Seats in use now."""
+    wanted: int
+    """Seats that everyone who holds or needs one would draw from it then."""
+    peak: int
+    """The most seats ever in use, since the pool was made."""
+    peak_at: float | None
+    """When, as UNIX time in seconds."""
+    wanted_at_peak: int
+    """The same as `wanted` in an hour like that of the peak; where pools join, as if their peaks came together."""
+
+    @property
+    def missing(self) -> int:
+        """Licenses that would be short, had the blocking ones gone."""
+        return max(self.wanted - self.capacity_unblocked, 0)
+
+    @property
+    def missing_at_peak(self) -> int:
+        """The same at the peak."""
+        return max(self.wanted_at_peak - self.capacity_unblocked, 0)
+
+    @property
+    def to_return(self) -> int:
+        """Seats that have to go before the licenses can (L5)."""
+        return max(self.used - self.capacity_after, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureForecast:
+    """A feature that is on while enough licenses are installed, where that changes (F2, F6, I5)."""
+
+    device: str
+    license_type: str
+    display_name: str
+    on_after: bool
+    installed: int
+    needed: int
+    """What it must match then, and how many of them are installed."""
+    matched_type: str
+
+
+def limit_forecasts(
+    before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
+) -> tuple[LimitForecast, ...]:
+    """One for each installation (B9), and for a device whose licenses serve a PBX beside the pool and block it (D3)."""
+    after, found, drawing = planned.estate, list[LimitForecast](), _drawing(planned.estate)
+    drew = _drawing(before)
+    for device_id, installation in after.installations.items():
+        software = max(planned.software.get(pbx.id, pbx.software).major for pbx in drawing[device_id])
+        blocking = _blocking(installation, software)
+        central = device_id == after.master.device.id
+        if not (central or installation.is_local or blocking):
+            continue
+        earlier = before.installations.get(device_id)
+        above = _above(installation, drawing[device_id], planned.software)
+        above_before = _above(earlier, drew[device_id], software_before) if earlier else set()
+        found.append(
+            LimitForecast(
+                device=installation.device.name,
+                before=earlier.limit if earlier else None,
+                after=installation.limit,
+                software=software,
+                blocking=tuple(item.ref for item in blocking),
+                pbxs_above=tuple(pbx.name for pbx in after.pbxs_above_limit(installation, planned.software)),
+                is_caused=bool(above - (above_before - planned.upgraded)),
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (one.device != after.master.device.name, one.device)))
+
+
+def too_old_for_the_pool(
+    before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
+) -> tuple[Pbx, ...]:
+    """The PBXs that a change leaves with software that draws on no pool, or that it asks about such software (A5)."""
+    after, found = planned.estate, list[Pbx]()
+    for pbx in after.pbxs.values():
+        earlier, runs = before.pbxs.get(pbx.id), planned.software.get(pbx.id, pbx.software)
+        ran = software_before.get(pbx.id, pbx.software)
+        was = earlier is not None and before.central_software_missing(earlier, ran) is not None
+        if after.central_software_missing(pbx, runs) is not None and (pbx.id in planned.upgraded or not was):
+            found.append(pbx)
+    return tuple(found)
+
+
+def pool_forecasts(
+    before: Estate,
+    after: Estate,
+    *,
+    limits: Iterable[LimitForecast],
+    uses: Mapping[int, PoolUse],
+    wanted: Mapping[tuple[int, str], int],
+) -> tuple[PoolForecast, ...]:
+    """All pools there are before or after, or that seats would want to be drawn from.
+
+    Args:
+        before: the project as it is.
+        after: the project as it would be.
+        limits: what blocks which installation.
+        uses: what is debited, by pool id.
+        wanted: seats that would be drawn, by (device id, license type).
+    """
+    names = {(device_id, key) for estate in (before, after) for device_id, key in _pools(estate)} | set(wanted)
+    blocked = _blocked({ref.id for limit in limits if limit.is_caused for ref in limit.blocking}, after.licenses)
+    moving = _moving_peaks(before, after, uses)
+    found = []
+    for device_id, key in names:
+        installation = after.installations[device_id]
+        use = uses.get(before.pool_ids.get((device_id, key), 0), PoolUse(0, 0, None))
+        capacity = _capacity(after, device_id, key)
+        drawn = wanted.get((device_id, key), 0)
+        found.append(
+            PoolForecast(
+                device=installation.device.name,
+                license_type=key,
+                display_name=after.catalog.types[key].display_name,
+                capacity_before=_capacity(before, device_id, key),
+                capacity_after=capacity,
+                capacity_unblocked=capacity - blocked[device_id, key],
+                used=use.used,
+                wanted=drawn,
+                peak=use.peak,
+                peak_at=use.peak_at,
+                wanted_at_peak=max(use.peak + drawn - use.used + moving[device_id, key], drawn),
+            )
+        )
+    central = after.master.device.name
+    return tuple(sorted(found, key=lambda one: (one.device != central, one.device, one.display_name)))
+
+
+def feature_forecasts(before: Estate, after: Estate) -> Iterator[FeatureForecast]:
+    """Features that go on or off."""
+    for device_id, installation in after.installations.items():
+        earlier = before.installations.get(device_id)
+        for license_type in after.catalog.types.values():
+            if license_type.metering is not Metering.SWITCH or license_type.matches is None:
+                continue
+            was_on = earlier is not None and before.feature_is_on(earlier, license_type)
+            is_on = after.feature_is_on(installation, license_type)
+            if was_on is not is_on:
+                yield FeatureForecast(
+                    device=installation.device.name,
+                    license_type=license_type.key,
+                    display_name=license_type.display_name,
+                    on_after=is_on,
+                    installed=installation.capacity.get(license_type.key, 0),
+                    needed=installation.capacity.get(license_type.matches, 0),
+                    matched_type=license_type.matches,
+                )
+
+
+def _drawing(estate: Estate) -> defaultdict[int, list[Pbx]]:
+    """The PBXs that may draw on each device, by device id."""
+    found: defaultdict[int, list[Pbx]] = defaultdict(list)
+    for pbx in estate.pbxs.values():
+        for device_id in {pbx.device.id, estate.installation_of(pbx).device.id}:
+            found[device_id].append(pbx)
+    return found
+
+
+def _above(installation: Installation, pbxs: Iterable[Pbx], software: Mapping[int, Version]) -> set[int]:
+    """The PBXs that run more than an installation allows, by id."""
+    limit = installation.limit
+    return {pbx.id for pbx in pbxs if limit is not None and software.get(pbx.id, pbx.software).major > limit}
+
+
+def _blocking(installation: Installation, software: int) -> list[License]:
+    """The licenses of an installation that do not enable a major version (B2, B3)."""
+    return [
+        item
+        for item in installation.licenses
+        if limits_software(item) and item.version is not None and item.version < software
+    ]
+
+
+def _blocked(ids: set[str], licenses: Iterable[License]) -> Counter[tuple[int, str]]:
+    """Licenses by (device id, license type), of some ids."""
+    found: Counter[tuple[int, str]] = Counter()
+    for item in licenses:
+        if item.id in ids and item.device is not None and item.release is None:
+            found[item.device.id, item.type.key] += item.quantity
+    return found
+
+
+def _moving_peaks(before: Estate, after: Estate, uses: Mapping[int, PoolUse]) -> Counter[tuple[int, str]]:
+    """A PBX that goes central takes what it used more at its peak along into the pool."""
+    found: Counter[tuple[int, str]] = Counter()
+    central = after.master.device.id
+    for pbx in before.pbxs.values():
+        if not before.is_local(pbx) or after.is_local(pbx):
+            continue
+        for key in before.installations[pbx.device.id].capacity:
+            if not before.catalog.types[key].makes_local:
+                continue
+            use = uses.get(before.pool_ids[pbx.device.id, key])
+            if use is not None:
+                found[central, key] += use.peak - use.used
+                found[pbx.device.id, key] -= use.peak - use.used
+    return found
+
+
+def _pools(estate: Estate) -> Iterator[tuple[int, str]]:
+    for device_id, installation in estate.installations.items():
+        for key in installation.capacity:
+            yield device_id, key
+
+
+def _capacity(estate: Estate, device_id: int, key: str) -> int:
+    """Licenses to grant from; those whose release is under way are not (L5)."""
+    installation = estate.installations.get(device_id)
+    return installation.capacity.get(key, 0) - installation.leaving.get(key, 0) if installation else 0

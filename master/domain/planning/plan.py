@@ -1,0 +1,182 @@
+"""What would happen if: the answer to changes that are only thought of.
+
+The same code that decides every day decides on a copy: `changes.py` makes the project as it would be, `replay.py` has
+everyone ask anew, `forecast.py` puts before and after side by side, `advice.py` finds the words. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Estate
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.licenses import moves
+from master.domain.licenses.move_problems import MoveRefusal
+from master.domain.monitoring.overview import PoolUse
+from master.domain.planning import advice as say
+from master.domain.planning.advice import Advice, Verdict
+from master.domain.planning.changes import Planned, PlannedChange, planned
+from master.domain.planning.forecast import (
+    FeatureForecast,
+    LimitForecast,
+    PoolForecast,
+    feature_forecasts,
+    limit_forecasts,
+    pool_forecasts,
+    too_old_for_the_pool,
+)
+from master.domain.planning.replay import (
+    Question,
+    RefusedSeats,
+    Replay,
+    SeatName,
+    always,
+    ask_anew,
+    grouped,
+    questions,
+    wanted,
+)
+from master.domain.seats.agreed_uses import endings_told
+from master.domain.seats.refusals import MOST_HOLDERS, TopHolder
+from master.domain.seats.seats import Seat
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A project at one moment, with all that is held."""
+
+    estate: Estate
+    software: Mapping[int, Version]
+    """What PBXs with a running lease say they run, by PBX id."""
+    seats: Sequence[Seat]
+    uses: Mapping[int, PoolUse]
+    """What is debited, by pool id."""
+    devices: Collection[str]
+    """All device names of the project."""
+    now: float
+    """UNIX time in seconds."""
+    upgrades: Mapping[str, Collection[int]] = field(default_factory=dict)
+    """The versions that licenses can get free of charge today, by license id (M1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    project: str
+    revision: int
+    """The revision that was planned on."""
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    """Why it is not possible."""
+    warnings: tuple[str, ...]
+    limits: tuple[LimitForecast, ...]
+    pools: tuple[PoolForecast, ...]
+    refused: tuple[RefusedSeats, ...]
+    """Seats that would be refused, were everyone to ask anew."""
+    obstacles: tuple[MoveRefusal, ...]
+    """What cannot be moved, or not yet."""
+    staying: tuple[LicenseRef, ...]
+    """Licenses that stay on their box for good while their PBX goes central (C2, D4)."""
+    features: tuple[FeatureForecast, ...]
+    becoming_central: tuple[str, ...]
+    becoming_local: tuple[str, ...]
+    advice: tuple[Advice, ...]
+
+
+def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Callable[[], None] = always) -> Plan:
+    """What would happen if these changes were made, one after the other; `go_on` is called now and then, and may raise.
+
+    Raises:
+        PlanInvalidError: a change is wrong in itself.
+    """
+    before = situation.estate
+    then = planned(before, changes, software=situation.software, devices=situation.devices, now=situation.now)
+    after = then.estate
+    held = questions(before.catalog, situation.seats)
+    replay = ask_anew(after, held, software=then.software, wants=then.wants, now=then.now, go_on=go_on)
+    limits = limit_forecasts(before, then, software_before=situation.software)
+    pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))
+    features = tuple(feature_forecasts(before, after))
+    in_use = tuple(_in_use(situation, after, pools, ended=then.ended))
+    leaving = {before.pool_ids[_pool_of(before, one)] for one in pools if one.to_return}
+    refused = grouped(replay, already=_already(situation, then, replay, held, go_on), leaving=leaving, now=then.now)
+    obstacles = (*then.obstacles, *in_use)
+    ended = [item for item in before.licenses if item.id in then.ended]
+    too_old = too_old_for_the_pool(before, then, software_before=situation.software)
+    reasons = tuple(say.reasons(limits, refused, obstacles, too_old=too_old, ended=endings_told(before, ended)))
+    warnings = tuple(
+        say.warnings(before, after, limits=limits, pools=pools, features=features, refused=refused, obstacles=obstacles)
+    )
+    if ended and not reasons:
+        warnings = (endings_told(before, ended), *warnings)
+    turned = {
+        pbx.name: after.is_local(pbx) for pbx in before.pbxs.values() if after.is_local(pbx) != before.is_local(pbx)
+    }
+    return Plan(
+        project=before.name,
+        revision=before.revision,
+        verdict=Verdict.NOT_POSSIBLE if reasons else Verdict.OK_WITH_WARNINGS if warnings else Verdict.OK,
+        reasons=reasons,
+        warnings=warnings,
+        limits=limits,
+        pools=pools,
+        refused=refused,
+        obstacles=obstacles,
+        staying=tuple(item.ref for item in then.staying),
+        features=features,
+        becoming_central=tuple(name for name, is_local in turned.items() if not is_local),
+        becoming_local=tuple(name for name, is_local in turned.items() if is_local),
+        advice=tuple(
+            say.advice(after, limits=limits, pools=pools, features=features, upgrades=situation.upgrades, ended=ended)
+        ),
+    )
+
+
+def _already(
+    situation: Situation, then: Planned, replay: Replay, held: Sequence[Question], go_on: Callable[[], None]
+) -> frozenset[SeatName]:
+    """Seats that would be refused without the changes too, but for those of PBXs that are to run something else."""
+    concerned = [one for one in replay.refused if one.before is not None and one.pbx_id not in then.upgraded]
+    if not concerned:
+        return frozenset()
+    today = ask_anew(situation.estate, held, software=situation.software, go_on=go_on)
+    return frozenset(one.name for one in today.refused) & frozenset(one.name for one in concerned)
+
+
+def _in_use(
+    situation: Situation, after: Estate, pools: Sequence[PoolForecast], *, ended: Collection[str]
+) -> Iterator[MoveRefusal]:
+    """L5: licenses that leave a device while seats are debited from them, one for each pool; not those that end."""
+    device_after = {item.id: item.device for item in after.licenses}
+    shrinking = {(one.device, one.license_type): one for one in pools if one.to_return}
+    told: set[tuple[str, str]] = set()
+    holders = _top_holders(situation)
+    for item in situation.estate.licenses:
+        if item.device is None or item.id in ended or device_after[item.id] == item.device:
+            continue
+        pool = shrinking.get((item.device.name, item.type.key))
+        if pool is None or (pool.device, pool.license_type) in told:
+            continue
+        told.add((pool.device, pool.license_type))
+        pool_id = situation.estate.pool_ids[item.device.id, item.type.key]
+        refused = moves.use_refused(item, used=pool.used, left=pool.capacity_after, holders=holders[pool_id])
+        assert refused is not None
+        yield refused
+
+
+def _top_holders(situation: Situation) -> Mapping[int, Sequence[TopHolder]]:
+    """The PBXs that use most of each pool, by pool id."""
+    estate = situation.estate
+    debited = Counter((seat.pool_id, seat.pbx_id) for seat in situation.seats if seat.pool_id is not None)
+    found: defaultdict[int, list[TopHolder]] = defaultdict(list)
+    for (pool_id, pbx_id), seats in debited.most_common():
+        if len(found[pool_id]) < MOST_HOLDERS:
+            pbx = estate.pbxs[pbx_id]
+            found[pool_id].append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
+    return found
+
+
+def _pool_of(estate: Estate, one: PoolForecast) -> tuple[int, str]:
+    return estate.pbx_on[one.device].device.id, one.license_type

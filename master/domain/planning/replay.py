@@ -1,0 +1,264 @@
+"""What would happen if everyone asked anew: every seat held is asked for again, by the code that decides every day.
+
+The pools start empty and as large as the estate given makes them. What others need is asked for first, then whoever has
+held a seat longest; so where licenses are short, the newest seats are the ones refused. PBXs of new sites ask last.
+
+Not known of a seat is which version its application had (B8); it is taken to be old enough.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import chain, groupby
+from typing import NamedTuple
+
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import Metering, VersionBasis
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.remedies.remedies import Effort, decided
+from master.domain.remedies.trial import Case
+from master.domain.seats.decide_seats import Decider
+from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.outcomes import Outcome
+from master.domain.seats.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
+from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seats import Key, Seat, Want
+
+_OLDEST = Version(0)
+"""Of an application whose version is not known."""
+
+
+SeatName = tuple[int, Key]
+"""PBX id and seat."""
+
+
+class Asked(NamedTuple):
+    """A seat that was asked for anew, and the answer."""
+
+    pbx_id: int
+    want: Want
+    outcome: Outcome
+    before: Seat | None
+    """The seat as it is held today; None for one of a new site."""
+
+    @property
+    def name(self) -> SeatName:
+        """Names the seat in its project."""
+        return self.pbx_id, self.want[:3]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Everyone's answers, in the order in which they were given."""
+
+    answers: tuple[Asked, ...]
+    ledger: Ledger
+    """Who holds what in the end."""
+    book: TermsBook
+    """The project that decided, and its terms."""
+    software: Mapping[int, Version]
+
+    @property
+    def used(self) -> Mapping[int, int]:
+        """Seats debited in the end, by pool id."""
+        return {pool_id: pool.used for pool_id, pool in self.ledger.pools.items()}
+
+    @property
+    def refused(self) -> list[Asked]:
+        """The answers that were a "no"."""
+        return [one for one in self.answers if isinstance(one.outcome, Refusal)]
+
+
+class Question(NamedTuple):
+    """One seat to ask for; sorts by what others need first, then by age."""
+
+    rank: int
+    acquired_at: float
+    pbx_id: int
+    want: Want
+    before: Seat | None
+
+
+def questions(catalog: Catalog, seats: Iterable[Seat]) -> list[Question]:
+    """Every seat held, in any order, as a question, in the order in which they are to be asked.
+
+    They are sorted PBX by PBX, so that other threads get their turn in between.
+    """
+    rank, unknown = catalog.rank, _held_against_application(catalog)
+    held: defaultdict[int, list[Question]] = defaultdict(list)
+    for seat in seats:
+        if not seat.is_companion:  # those come along by themselves (D1)
+            application = _OLDEST if seat.type in unknown else None
+            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line, application)
+            held[seat.pbx_id].append(Question(rank[seat.type], seat.acquired_at, seat.pbx_id, want, seat))
+    return list(merge(*(sorted(of_pbx) for of_pbx in held.values())))
+
+
+def always() -> None:
+    """Go on, whatever happens."""
+
+
+def ask_anew(
+    estate: Estate,
+    held: Sequence[Question],
+    *,
+    software: Mapping[int, Version],
+    wants: Mapping[int, Sequence[Want]] | None = None,
+    now: float = 0.0,
+    go_on: Callable[[], None] = always,
+) -> Replay:
+    """Ask for every seat again, on a ledger of its own.
+
+    Args:
+        estate: the project that decides; its pools have ids.
+        held: what is held today.
+        software: what PBXs run, by PBX id; the estate's word holds for the others.
+        wants: what is asked for on top, by PBX id.
+        now: UNIX time in seconds, for what is said of uses that have ended.
+        go_on: called before each PBX; may raise, where nobody waits for it any more.
+    """
+    ledger = Ledger(pbx_wide=estate.catalog.pbx_wide_types)
+    for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
+        ledger.pools[pool_id] = PoolScore(estate.installations[device_id].capacity.get(key, 0), 0)
+    book, deciders, answers = TermsBook(replace(estate, learning=None)), dict[int, Decider](), list[Asked]()
+    on_top = _on_top(estate.catalog, wants or {})
+    for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):
+        go_on()
+        if pbx_id not in deciders:
+            pbx = estate.pbxs[pbx_id]
+            deciders[pbx_id] = Decider(book, ledger, pbx, software.get(pbx_id, pbx.software), LeaseTime.at(now))
+        asked = list(run)
+        outcomes = deciders[pbx_id].acquire([question.want for question in asked])
+        answers += [
+            Asked(pbx_id, question.want, outcome, question.before)
+            for question, outcome in zip(asked, outcomes, strict=True)
+        ]
+    return Replay(tuple(answers), ledger, book, software)
+
+
+def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Question]:
+    rank, unknown = catalog.rank, _held_against_application(catalog)
+    for pbx_id, asked in wants.items():
+        for want in sorted(asked, key=lambda one: rank[one.type]):
+            application = _OLDEST if want.type in unknown else None
+            yield Question(rank[want.type], 0.0, pbx_id, want._replace(application=application), None)
+
+
+def _held_against_application(catalog: Catalog) -> frozenset[str]:
+    """The types whose licenses are compared with the application's version (B8)."""
+    return frozenset(key for key, one in catalog.types.items() if one.version_basis is VersionBasis.APPLICATION)
+
+
+# --- What is short ----------------------------------------------------------------------------------------------------
+
+_WANTED_ALL_THE_SAME = TOO_FEW | {RefusalReason.VERSION_LIMIT, RefusalReason.REQUIREMENT_MISSING}
+
+
+def wanted(estate: Estate, replay: Replay) -> Counter[tuple[int, str]]:
+    """Seats that everyone together would draw from each pool, by (device id, license type): debited or refused.
+
+    A seat that another one includes today is not counted where it is refused: with the other one it comes again.
+    """
+    found: Counter[tuple[int, str]] = Counter()
+    for name, pool_id in estate.pool_ids.items():
+        found[name] += replay.used.get(pool_id, 0)
+    for one in replay.refused:
+        assert isinstance(one.outcome, Refusal)
+        if one.outcome.reason not in _WANTED_ALL_THE_SAME or (one.before is not None and one.before.pool_id is None):
+            continue
+        pbx, license_type = estate.pbxs[one.pbx_id], estate.catalog.types[one.want.type]
+        if license_type.metering not in (Metering.FLOATING, Metering.FIXED):
+            continue
+        companions = [other.type for other in license_type.companions if other.platform == pbx.device.platform]
+        for key in (license_type.key, *companions):
+            needed = estate.catalog.types[key]
+            found[estate.place_for(estate.sources(pbx, needed), needed).device.id, key] += 1
+    return +found
+
+
+# --- Who would be refused ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSeats:
+    """Seats of one PBX and type that would be refused for one reason."""
+
+    site: str
+    pbx: str
+    license_type: str
+    reason: RefusalReason
+    rules: tuple[str, ...]
+    seats: int
+    held: int
+    """Of these held today. They stay until they are returned or expire (B10), but for `leaving`."""
+    leaving: int
+    """Of those held: seats whose licenses leave; they have to be returned, drained or revoked first (L5)."""
+    already: int
+    """Of these refused today as well, were everyone to ask anew without the change."""
+    holders: tuple[str, ...]
+    """The first few."""
+    message: str
+    remedy: str
+    """Of the biggest groups; empty where licenses are short: how many more it would take is a matter of all seats."""
+
+
+def grouped(
+    replay: Replay, *, already: Collection[SeatName], leaving: Collection[int], now: float
+) -> tuple[RefusedSeats, ...]:
+    """Refusals by PBX, type and reason; the biggest groups first.
+
+    Args:
+        replay: everyone's answers.
+        already: the seats that are refused without the change too.
+        leaving: ids of the pools that would hold less than is in use.
+        now: UNIX time in seconds.
+    """
+    groups: dict[tuple[int, str, RefusalReason], list[Asked]] = {}
+    for one in replay.refused:
+        assert isinstance(one.outcome, Refusal)
+        groups.setdefault((one.pbx_id, one.want.type, one.outcome.reason), []).append(one)
+    found: list[RefusedSeats] = []
+    for (pbx_id, key, reason), members in sorted(groups.items(), key=lambda item: -len(item[1])):
+        first, pbx = members[-1].outcome, replay.book.estate.pbxs[pbx_id]  # the last one was told the highest numbers
+        assert isinstance(first, Refusal)
+        found.append(
+            RefusedSeats(
+                site=pbx.site,
+                pbx=pbx.name,
+                license_type=key,
+                reason=reason,
+                rules=first.rules,
+                seats=len(members),
+                held=sum(one.before is not None for one in members),
+                leaving=sum(_leaves(one, reason, leaving) for one in members),
+                already=sum(one.name in already for one in members),
+                holders=tuple(one.want.holder for one in members[:MOST_NAMED]),
+                message=first.message,
+                remedy=_remedy(replay, members, now) if reason not in TOO_FEW and len(found) < MOST_NAMED else "",
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (-one.seats, one.site, one.pbx, one.license_type, one.reason)))
+
+
+def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
+    pbx = replay.book.estate.pbxs[members[0].pbx_id]
+    case = Case(
+        book=replay.book,
+        ledger=replay.ledger,
+        read_pools=lambda: replay.ledger.pools,
+        pbx=pbx,
+        software=replay.software.get(pbx.id, pbx.software),
+        time=LeaseTime.at(now),
+        wants=tuple(one.want for one in members),
+    )
+    refused = [one.outcome for one in members if isinstance(one.outcome, Refusal)]
+    return decided(case, refused, Effort.of_a_batch()).text
+
+
+def _leaves(one: Asked, reason: RefusalReason, leaving: Collection[int]) -> bool:
+    return reason in TOO_FEW and one.before is not None and one.before.pool_id in leaving

@@ -1,0 +1,314 @@
+"""Which steps may answer a refusal: one list for each reason. Whether they do is found by trying (`trial.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from licensemaster.api_enums import RemedyAction
+from master.domain.catalog.catalog import LicenseType
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Installation, License
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.licenses import moves
+from master.domain.remedies.trial import Case, Trial, added_license, lowest_version, over
+from master.domain.seats.agreed_uses import ended_use
+from master.domain.seats.refusals import Refusal, RefusalReason, SeatRef, Step
+
+Steps = tuple[Step, ...]
+Named = TypeVar("Named")
+
+
+def kind_of(refusal: Refusal) -> tuple[object, ...]:
+    """What is the same of refusals that the same steps answer."""
+    lacked = tuple(seat.type for seat in refusal.lacks)
+    short = refusal.short.license_type if refusal.short is not None else ""
+    return refusal.reason, refusal.license_type, refusal.device, refusal.pool_id, lacked, short, refusal.accepted
+
+
+def joined(steps: Steps, *more: Step) -> Steps:
+    """The steps and some more; two of a kind become one, and what is released is not replaced."""
+    found = list(steps)
+    for step in more:
+        if step.action is RemedyAction.RELEASE_LICENSES:
+            found = [kept for kept in (_without(one, step.licenses) for one in found) if kept is not None]
+        for index, one in enumerate(found):
+            if _same(one, step):
+                found[index] = _both(one, step)
+                break
+        else:
+            found.append(step)
+    return tuple(found)
+
+
+def _without(step: Step, released: Sequence[LicenseRef]) -> Step | None:
+    if step.action is not RemedyAction.REPLACE_LICENSES:
+        return step
+    left = tuple(ref for ref in step.licenses if ref not in released)
+    return replace(step, licenses=left) if left else None
+
+
+def _same(one: Step, other: Step) -> bool:
+    if one.action is not other.action or one.pbx != other.pbx:
+        return False
+    if one.action in (RemedyAction.ADD_LICENSES, RemedyAction.FREE_SEATS):
+        return (one.license_type, one.device) == (other.license_type, other.device)
+    return one.device == other.device and one.subject == other.subject
+
+
+def _both(one: Step, other: Step) -> Step:
+    return replace(
+        one,
+        quantity=one.quantity + other.quantity,
+        version=max(one.version, other.version, key=lambda text: Version.parse(text) if text else Version(0)),
+        licenses=tuple(dict.fromkeys((*one.licenses, *other.licenses))),
+        seats=tuple(dict.fromkeys((*one.seats, *other.seats))),
+    )
+
+
+# --- What may answer each reason --------------------------------------------------------------------------------------
+
+
+def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
+    """The steps taken, and what may answer the first refusal that is left; for all that are refused like it."""
+    first = trial.refused[0]
+    alike = [one for one in trial.refused if kind_of(one) == kind_of(first)]
+    wording = _Answering(case, steps, trial, alike)
+    if first.reason is RefusalReason.STILL_REQUIRED:
+        yield joined(steps, _returned(_all(one.seats for one in alike)))
+        short = [one.short for one in alike if one.short is not None]
+        if short:
+            yield from _Answering(case, steps, trial, short).all()
+        return
+    yield from wording.all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """What may answer refusals of one kind."""
+
+    case: Case
+    steps: Steps
+    trial: Trial
+    alike: Sequence[Refusal]
+
+    def all(self) -> Iterator[Steps]:
+        """The ways to go on, the one that operators would think of first."""
+        first, takes = self.alike[0], self.trial.estate.catalog.types[self.alike[0].license_type]
+        newer = takes.exempt_from_software
+        if newer is not None and self.trial.software < newer:  # G1: nobody is told to buy one
+            yield from self._upgrade(newer)
+            yield from self._free(takes, first)
+            return
+        match first.reason:
+            case RefusalReason.SOFTWARE_TOO_OLD if first.software is not None:
+                yield from self._upgrade(first.software)
+            case RefusalReason.MODEL_EXCLUDED:
+                yield from self._release(first.device, self._named(first.licenses))
+            case RefusalReason.VERSION_LIMIT:
+                yield from self._lift_limit(takes, first)
+            case RefusalReason.APPLICATION_VERSION:
+                yield from self._fit_application(takes, first)
+            case RefusalReason.FEATURE_OFF:
+                yield from self._add(takes, first, max(first.wanted - first.capacity, 1))
+            case RefusalReason.REQUIREMENT_MISSING:
+                for index in range(len(first.lacks)):
+                    seats = tuple(dict.fromkeys(one.lacks[index] for one in self.alike))
+                    key = seats[0].type
+                    yield joined(self.steps, Step(action=RemedyAction.ACQUIRE_FIRST, license_type=key, seats=seats))
+            case RefusalReason.REVOKED | RefusalReason.ONE_PER_PBX:
+                yield joined(self.steps, _returned(_all(one.seats for one in self.alike)))
+            case RefusalReason.LEARNING if self.trial.estate.learning is not None:
+                until = self.trial.estate.learning.until
+                yield joined(self.steps, Step(action=RemedyAction.WAIT, until=until))
+            case (
+                RefusalReason.LOCAL_LICENSES_ONLY
+                | RefusalReason.NONE_INSTALLED
+                | RefusalReason.POOL_EXHAUSTED
+                | RefusalReason.COMPANION_EXHAUSTED
+            ):
+                yield from self._more(takes, first)
+            case _:
+                return
+
+    # --- Licenses are short ---------------------------------------------------------------------------------------
+
+    def _more(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
+        item = ended_use(self.trial.estate, takes.key, self.case.time.now)
+        if item is not None and item.agreed is not None:
+            step = Step(
+                action=RemedyAction.RENEW_AGREEMENT,
+                license_type=takes.key,
+                device=first.device,
+                subject=str(item.agreed.subject),
+                licenses=(item.ref,),
+            )
+            if step not in self.steps:
+                yield joined(self.steps, step)
+        yield from self._add(takes, first, len(self.alike))
+        yield from self._free(takes, first)
+        if first.reason is RefusalReason.LOCAL_LICENSES_ONLY:  # A3: with none of its own it draws on the pool
+            yield from self._release(first.device, self._installation(first.device).making_local)
+
+    def _add(self, takes: LicenseType, first: Refusal, quantity: int) -> Iterator[Steps]:
+        actions = {step.action for step in self.steps}
+        if RemedyAction.FREE_SEATS in actions and RemedyAction.RELEASE_LICENSES not in actions:
+            return  # whoever waits need not buy as well
+        devices = [first.device, *(one.device.name for one in self.trial.estate.sources(self.case.pbx, takes))]
+        for device in dict.fromkeys(devices):
+            key = self.trial.estate.pbx_on[device].device.id, takes.key
+            missing = quantity
+            if first.reason is not RefusalReason.FEATURE_OFF and key in self.trial.estate.pool_ids:
+                missing += over(self.trial, device, takes.key)
+            version = lowest_version(self.trial, self.case, takes.key, device)
+            step = Step(
+                action=RemedyAction.ADD_LICENSES,
+                license_type=takes.key,
+                quantity=missing,
+                device=device,
+                version=str(version or ""),
+            )
+            more = joined(self.steps, step)
+            stands_for = replace(added_license(self.case.estate, step), device=None)
+            target = self.trial.estate.pbx_on[device].device
+            if moves.bind_refused(self.trial.estate, stands_for, target) is None:
+                yield more
+                return
+
+    def _free(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
+        if first.pool_id is None or first.pool_id not in self.case.estate.pool_devices:
+            return
+        if any(step.action is RemedyAction.ADD_LICENSES for step in self.steps):
+            return  # whoever buys need not wait as well
+        device = self.case.estate.pool_devices[first.pool_id].name
+        quantity = len(self.alike) + over(self.trial, device, takes.key)
+        waited_for = sum(
+            step.quantity
+            for step in self.steps
+            if step.action is RemedyAction.FREE_SEATS and (step.device, step.license_type) == (device, takes.key)
+        )
+        if waited_for + quantity <= self.trial.pool(device, takes.key, after=True).used:
+            step = Step(action=RemedyAction.FREE_SEATS, license_type=takes.key, quantity=quantity, device=device)
+            yield joined(self.steps, step)
+
+    def _release(self, device: str, items: Sequence[License]) -> Iterator[Steps]:
+        """Licenses go, and before them the seats that they would leave without one (L5)."""
+        software = {self.case.pbx.id: self.trial.software}
+        estate = self.trial.estate
+        if not items or any(item.id.startswith("+") for item in items):
+            return
+        for item in items:
+            if item.release is None and moves.release_refused(estate, item, software=software) is not None:
+                return
+        free: list[Step] = []
+        for key in dict.fromkeys(item.type.key for item in items):
+            leaves = sum(item.quantity for item in items if item.type.key == key)
+            pool = self.trial.pool(device, key)
+            if (seats := pool.used - pool.capacity + leaves) > 0:
+                free.append(Step(action=RemedyAction.FREE_SEATS, license_type=key, quantity=seats, device=device))
+        step = Step(action=RemedyAction.RELEASE_LICENSES, device=device, licenses=self._refs(items))
+        steps = joined(self.steps, step, *free)
+        if steps != self.steps:
+            yield steps
+
+    # --- Versions -------------------------------------------------------------------------------------------------
+
+    def _upgrade(self, version: Version) -> Iterator[Steps]:
+        if not any(step.action is RemedyAction.DOWNGRADE_SOFTWARE and step.pbx for step in self.steps):
+            step = Step(action=RemedyAction.UPGRADE_SOFTWARE, pbx=self.case.pbx.name, version=str(version))
+            yield joined(self.steps, step)
+
+    def _lift_limit(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
+        """B5, B6: newer licenses in the place of all that are too old, or none, or software that they allow."""
+        major = self.trial.software.major
+        installation = self._installation(first.device)
+        low = installation.limiting_below(self.trial.software)
+        raised = tuple(
+            replace(step, version=str(major)) if _is_low(step, first.device, major) else step for step in self.steps
+        )
+        leaving = [item for item in low if item.release is not None and item.type.releasable]
+        staying = [item for item in low if item not in leaving and not item.id.startswith("+")]
+        gone = Step(action=RemedyAction.RELEASE_LICENSES, device=first.device, licenses=self._refs(leaving))
+        newer = Step(
+            action=RemedyAction.REPLACE_LICENSES,
+            device=first.device,
+            licenses=self._refs(staying),
+            license_type=takes.key,
+            version=str(major),
+        )
+        yield joined(raised, *(step for step in (newer, gone) if step.licenses))
+        if not any(step.pbx for step in self.steps) and installation.limit is not None:
+            oldest = Version(installation.limit)
+            if takes.minimum_software is not None and takes.minimum_software.major == oldest.major:
+                oldest = max(oldest, takes.minimum_software)
+            older = Step(action=RemedyAction.DOWNGRADE_SOFTWARE, pbx=self.case.pbx.name, version=str(oldest))
+            yield joined(self.steps, older)
+        yield from self._release(first.device, low)
+
+    def _fit_application(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
+        """B8: the application is named, or runs what its licenses allow, or gets newer ones."""
+        installation = self._installation(first.device)
+        limit = installation.application_limit(takes.key)
+        asked = [want.application for want in self.case.wants if want.type == takes.key]
+        if any(_is_of_application(step) for step in self.steps):
+            return
+        if not all(asked):
+            step = Step(
+                action=RemedyAction.CORRECT_REQUEST,
+                license_type=takes.key,
+                field="application_version",
+                version=str(limit or ""),
+            )
+            yield joined(self.steps, step)
+            return
+        if limit is not None:
+            older = Step(action=RemedyAction.DOWNGRADE_SOFTWARE, license_type=takes.key, version=str(limit))
+            yield joined(self.steps, older)
+        newest = max(version.major for version in asked if version is not None)
+        low = [item for item in installation.of_type(takes.key) if (item.version or 0) < newest]
+        newer = Step(
+            action=RemedyAction.REPLACE_LICENSES,
+            device=first.device,
+            licenses=self._refs(low),
+            license_type=takes.key,
+            version=str(newest),
+        )
+        yield joined(self.steps, newer)
+
+    # --- The estate as the steps leave it -------------------------------------------------------------------------
+
+    def _installation(self, device: str) -> Installation:
+        return self.trial.estate.installations[self.trial.estate.pbx_on[device].device.id]
+
+    def _named(self, refs: Iterable[LicenseRef]) -> list[License]:
+        ids = {ref.id for ref in refs}
+        return [item for item in self.trial.estate.licenses if item.id in ids]
+
+    def _refs(self, items: Iterable[License]) -> tuple[LicenseRef, ...]:
+        """As the request found them: what a step replaced already keeps its name."""
+        before: Mapping[str, License] = {item.id: item for item in self.case.estate.licenses}
+        return tuple(before[item.id].ref for item in items)
+
+
+def _returned(seats: tuple[SeatRef, ...]) -> Step:
+    return Step(action=RemedyAction.RETURN_FIRST, license_type=seats[0].type, seats=seats)
+
+
+def _is_of_application(step: Step) -> bool:
+    if step.action is RemedyAction.DOWNGRADE_SOFTWARE:
+        return not step.pbx
+    return step.field == "application_version"
+
+
+def _is_low(step: Step, device: str, major: int) -> bool:
+    return (
+        step.action is RemedyAction.ADD_LICENSES
+        and step.device == device
+        and bool(step.version)
+        and int(step.version) < major
+    )
+
+
+def _all(many: Iterable[Iterable[Named]]) -> tuple[Named, ...]:
+    return tuple(dict.fromkeys(one for some in many for one in some))

@@ -1,0 +1,171 @@
+"""What would let a license move: the steps are taken on a copy and the same move is judged again, until it may.
+
+As `remedies.py` does for seats. Where a problem has no step that an estate can show (a wait, an approval, a project
+file), the words of `domain/licenses/move_problems.py` stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from licensemaster.api_enums import RemedyAction
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Device, Estate, License
+from master.domain.licenses import moves
+from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
+from master.domain.remedies.answers import Steps, joined
+from master.domain.remedies.remedy_words import in_words
+from master.domain.remedies.trial import estate_after
+from master.domain.seats.refusals import Step, Way
+
+_STEPS_MAX = 8
+_ORDER = (
+    RemedyAction.REPLACE_LICENSES,
+    RemedyAction.UPGRADE_SOFTWARE,
+    RemedyAction.FREE_SEATS,
+    RemedyAction.RELEASE_LICENSES,
+    RemedyAction.ADD_LICENSES,
+)
+
+
+class MoveKind(Enum):
+    """What was asked for."""
+
+    BIND = "bind"
+    RELEASE = "release"
+    REBIND = "rebind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedMove:
+    """A move of one license, as it was refused."""
+
+    kind: MoveKind
+    license: str
+    device: Device | None = None
+    """Where it goes; None for the balance."""
+    used: int = 0
+    """Seats debited from its pool, where they stand in the way (L5)."""
+    leaving: Collection[str] = field(default=())
+    """Ids of the licenses that leave with it."""
+
+
+def with_way(
+    refused: MoveRefusal, asked: AskedMove, estate: Estate, *, software: Mapping[int, Version] | None = None
+) -> MoveRefusal:
+    """The refusal with the steps that let the license move; else with the words for what no step is known against."""
+    steps: Steps = ()
+    left: MoveRefusal | None = refused
+    copy, running = estate, software or {}
+    while left is not None:
+        more = _answer(left, asked, copy, running)
+        if not more or len(steps) + len(more) > _STEPS_MAX:
+            return replace(refused, remedy=f"{left.message}: {left.remedy}") if steps else refused
+        steps = joined(steps, *more)
+        copy, running = estate_after(estate, steps), _software_after(estate, software, steps)
+        left = _judged(asked, copy, running, steps)
+    ordered = tuple(sorted(steps, key=lambda step: _ORDER.index(step.action)))
+    text = in_words([ordered], estate.catalog)
+    return replace(
+        refused,
+        # what is merely in use can be drained or revoked as well, and the words of the problem say so
+        remedy=refused.remedy if refused.problem is MoveProblem.IN_USE else text,
+        ways=(Way(ordered, text),),
+    )
+
+
+def _judged(
+    asked: AskedMove, estate: Estate, software: Mapping[int, Version], steps: Sequence[Step]
+) -> MoveRefusal | None:
+    item = next(one for one in estate.licenses if one.id == asked.license)
+    match asked.kind:
+        case MoveKind.BIND:
+            return moves.bind_refused(estate, item, asked.device) if asked.device is not None else None
+        case MoveKind.RELEASE:
+            refused = moves.release_refused(estate, item, software=software)
+        case MoveKind.REBIND:
+            assert asked.device is not None
+            refused = moves.rebind_refused(estate, item, asked.device, software=software)
+    if refused is None and asked.used and item.device is not None:
+        back = sum(step.quantity for step in steps if step.action is RemedyAction.FREE_SEATS)
+        left = moves.left_without(estate, item, asked.leaving)
+        return moves.use_refused(item, used=asked.used - back, left=left)
+    return refused
+
+
+def _answer(
+    refused: MoveRefusal, asked: AskedMove, estate: Estate, software: Mapping[int, Version]
+) -> tuple[Step, ...]:
+    """The steps that may answer a problem; none where there are none."""
+    item = next(one for one in estate.licenses if one.id == asked.license)
+    match refused.problem:
+        case MoveProblem.FIRMWARE_TOO_OLD:
+            return _upgrade(estate, refused.device, but=item.id)
+        case MoveProblem.MODEL_EXCLUDED:
+            ids = {ref.id for ref in refused.licenses}
+            rivals = [one for one in estate.licenses if one.id in ids]
+            return _release(estate, refused.device, rivals, software)
+        case MoveProblem.ALREADY_BOUND:
+            return _release(estate, refused.device, [item], software)
+        case MoveProblem.TIER_TOO_EARLY:
+            installation = estate.installations[estate.pbx_on[refused.device].device.id]
+            version = max(installation.limit or item.version or 0, item.type.minimum_version)
+            more = Step(
+                action=RemedyAction.ADD_LICENSES,
+                license_type=item.type.key,
+                quantity=refused.missing,
+                device=refused.device,
+                version=str(version) if item.type.versioned else "",
+            )
+            return (more,)
+        case MoveProblem.IN_USE:
+            back = Step(
+                action=RemedyAction.FREE_SEATS,
+                license_type=item.type.key,
+                quantity=refused.missing,
+                device=refused.device,
+            )
+            return (back,)
+        case _:
+            return ()
+
+
+def _release(
+    estate: Estate, device: str, items: Sequence[License], software: Mapping[int, Version]
+) -> tuple[Step, ...]:
+    steps: tuple[Step, ...] = ()
+    for one in items:
+        why = moves.release_refused(estate, one, software=software)
+        if why is not None and why.problem is not MoveProblem.FIRMWARE_TOO_OLD:
+            return ()
+        if why is not None and not steps:
+            steps = _upgrade(estate, device)
+    gone = Step(action=RemedyAction.RELEASE_LICENSES, device=device, licenses=tuple(one.ref for one in items))
+    return (*steps, gone)
+
+
+def _upgrade(estate: Estate, device: str, *, but: str = "") -> tuple[Step, ...]:
+    """L4, A5: software that can give licenses back, with licenses that allow it (B5)."""
+    first, pbx = estate.catalog.releases_from_software, estate.pbx_on[device]
+    assert first is not None
+    installation = estate.installations[pbx.device.id]
+    low = tuple(one.ref for one in installation.limiting_below(first) if one.id != but)
+    newer = Step(action=RemedyAction.UPGRADE_SOFTWARE, pbx=pbx.name, version=str(first))
+    if not low:
+        return (newer,)
+    return (
+        Step(action=RemedyAction.REPLACE_LICENSES, device=device, licenses=low, version=str(first.major)),
+        newer,
+    )
+
+
+def _software_after(
+    estate: Estate, software: Mapping[int, Version] | None, steps: Sequence[Step]
+) -> Mapping[int, Version]:
+    found = dict(software or {})
+    for step in steps:
+        if step.action is RemedyAction.UPGRADE_SOFTWARE:
+            found[estate.pbx_ids[step.pbx]] = Version.parse(step.version)
+    return found

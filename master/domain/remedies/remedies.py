@@ -1,0 +1,222 @@
+"""What would turn a refusal into a grant: found by trying, so that what is told is true.
+
+A search over ways: each reason has steps that may answer it (`answers.py`); they are taken on a copy, the same request
+is decided again (`trial.py`), and what is refused then is answered in turn, until nothing is. So chains come out whole.
+Each way that begins differently is followed to its end, and the shortest is told first. What a search may take is
+bounded; where it ends without a way, the remedy says so.
+
+Left to `remedy_words.py`: how steps are worded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from licensemaster.api_enums import RemedyAction
+from master.domain.remedies.answers import Steps, answers, kind_of
+from master.domain.remedies.remedy_words import in_words
+from master.domain.remedies.trial import Case, Trial, tried
+from master.domain.seats.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, Step, Way
+from master.domain.seats.seats import SeatKey, Want
+
+Outcome = TypeVar("Outcome")
+
+_STEPS_MAX = 12
+_WAYS_MAX = 3
+
+_REMEMBERED_MAX = 4_000
+_TRIAL_COSTS = 10
+"""What it takes to copy, in seats decided."""
+
+_TURNS_MUCH = frozenset(
+    {
+        RemedyAction.RELEASE_LICENSES,
+        RemedyAction.UPGRADE_SOFTWARE,
+        RemedyAction.DOWNGRADE_SOFTWARE,
+        RemedyAction.RENEW_AGREEMENT,
+        RemedyAction.WAIT,
+    }
+)
+_ORDER = {action: number for number, action in enumerate((
+    RemedyAction.WAIT,
+    RemedyAction.RENEW_AGREEMENT,
+    RemedyAction.FREE_SEATS,
+    RemedyAction.RELEASE_LICENSES,
+    RemedyAction.REPLACE_LICENSES,
+    RemedyAction.ADD_LICENSES,
+    RemedyAction.UPGRADE_SOFTWARE,
+    RemedyAction.DOWNGRADE_SOFTWARE,
+    RemedyAction.RETURN_FIRST,
+    RemedyAction.ACQUIRE_FIRST,
+    RemedyAction.CORRECT_REQUEST,
+))}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Effort:
+    """What finding remedies may take, and what is left of it: as many seats decided, with their copies."""
+
+    left: int
+
+    @classmethod
+    def of_a_batch(cls) -> Effort:
+        """What refusals can spare: some tens of milliseconds, however many there are."""
+        return cls(4_000)
+
+    @classmethod
+    def of_an_explanation(cls) -> Effort:
+        """What an operator who asks can wait for: about a second."""
+        return cls(50_000)
+
+
+def with_remedies(
+    outcomes: list[Outcome],
+    case: Case,
+    effort: Effort,
+    *,
+    wants: Sequence[Want] = (),
+    returns: Sequence[SeatKey] = (),
+) -> list[Outcome]:
+    """The outcomes of a call, the refusals with what would help.
+
+    Those of one kind are told the same, which helps them all: so a call is answered in the time that a few take.
+
+    Args:
+        outcomes: what was decided, in request order.
+        case: what is known right after it; of no seats yet.
+        effort: what finding them may take.
+        wants: the seats that were asked for; or
+        returns: those that were to be returned.
+    """
+    kinds: dict[tuple[object, ...], list[int]] = {}
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, Refusal):
+            kinds.setdefault(kind_of(outcome), []).append(index)
+    answered = list(outcomes)
+    for members in kinds.values():
+        refused = [outcome for outcome in (outcomes[at] for at in members) if isinstance(outcome, Refusal)]
+        concerned = replace(
+            case,
+            wants=tuple(wants[at] for at in members) if wants else (),
+            returns=tuple(returns[at] for at in members) if returns else (),
+        )
+        remedy = _remembered(concerned, refused, effort)
+        told: dict[int, Refusal] = {}
+        for at, refusal in zip(members, refused, strict=True):
+            if id(refusal) not in told:
+                told[id(refusal)] = replace(refusal, remedy=remedy)
+            answered[at] = told[id(refusal)]  # type: ignore[assignment]  # a refusal in the place of one
+    return answered
+
+
+def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
+    """Where licenses are short it is the same for all who are refused alike, so it is found once."""
+    first = refused[0]
+    shared = case.ledger.seats[case.pbx.id].shares is not None
+    takes = case.estate.catalog.types[case.wants[0].type] if case.wants and first.reason in TOO_FEW else None
+    if takes is None or takes.companions or shared or first.license_type in case.estate.agreed:
+        return decided(case, refused, effort)
+    known, key = case.book.remedies, (case.pbx.id, case.carrier, case.software, first, len(refused))
+    found = known.get(key)
+    if found is None:
+        if len(known) >= _REMEMBERED_MAX:
+            known.clear()
+        found = known[key] = decided(case, refused, effort)
+    return found
+
+
+def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
+    """What would grant all that was refused for one reason.
+
+    Args:
+        case: the request, of these seats alone.
+        refused: why it was refused, one for each seat.
+        effort: what finding it may take.
+    """
+    search = _Search(case, effort)
+    wrong = _correction(refused[0])
+    found = search.ways(refused) if wrong is None else []
+    wrong = wrong or search.wrong
+    if not found and wrong is not None:
+        found = [((wrong,), wrong)]
+    if found:
+        return _told(found, case)
+    action = RemedyAction.NONE if effort.left > 0 else RemedyAction.EXPLAIN
+    return _told([], case, instead=Step(action=action, license_type=refused[0].license_type))
+
+
+def _correction(refusal: Refusal) -> Step | None:
+    """What the request says wrongly, or leaves out: what it says then is another request, with an answer of its own."""
+    match refusal.reason:
+        case RefusalReason.UNKNOWN_LICENSE_TYPE:
+            name, key, accepted = "license_type", "", refusal.accepted
+        case RefusalReason.HOLDER_KIND:
+            name, key, accepted = "holder_kind", refusal.license_type, refusal.accepted
+        case RefusalReason.REQUIREMENT_MISSING if not refusal.lacks:
+            name, key, accepted = refusal.accepted[0], refusal.license_type, refusal.accepted[1:]
+        case _:
+            return None
+    return Step(action=RemedyAction.CORRECT_REQUEST, license_type=key, field=name, accepted=accepted)
+
+
+def _told(found: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | None = None) -> Remedy:
+    catalog = case.estate.catalog
+    ways = tuple(Way(steps, in_words([steps], catalog)) for steps, _ in found)
+    main = found[0][1] if instead is None else instead
+    text = in_words([steps for steps, _ in found] if instead is None else [(instead,)], catalog)
+    return Remedy(ways=ways, main=main, text=text)
+
+
+# --- The search -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Search:
+    """What is tried for one case."""
+
+    case: Case
+    effort: Effort
+    seen: set[Steps] = field(default_factory=set)
+    wrong: Step | None = None
+    """What the request was found to leave out on the way."""
+
+    def ways(self, refused: Sequence[Refusal]) -> list[tuple[Steps, Step]]:
+        """Ways with the step that answers the first reason, the shortest first."""
+        case, found = self.case, list[tuple[Steps, Step]]()
+        pools = case.read_pools()
+        for begun in answers(case, (), Trial(case.estate, pools, case.software, tuple(refused), pools)):
+            if (steps := self._to_its_end(begun)) is not None:
+                found.append((tuple(sorted(steps, key=lambda step: _ORDER[step.action])), steps[0]))
+        found.sort(key=lambda way: len(way[0]))
+        return found[:_WAYS_MAX]
+
+    def _to_its_end(self, begun: Steps) -> Steps | None:
+        """The first way that begins so: whatever is refused still is answered in turn, until nothing is."""
+        waiting = [begun]
+        while waiting and self.effort.left > 0:
+            steps = waiting.pop()
+            if steps in self.seen or len(steps) > _STEPS_MAX:
+                continue
+            self.seen.add(steps)
+            trial = self._tried(steps)
+            if not trial.refused:
+                return self._without_needless(steps)
+            self.wrong = self.wrong or _correction(trial.refused[0])
+            waiting += reversed(list(answers(self.case, steps, trial)))
+        return None
+
+    def _tried(self, steps: Steps) -> Trial:
+        asked = len(self.case.wants) + len(self.case.returns) + sum(len(step.seats) for step in steps)
+        self.effort.left -= _TRIAL_COSTS + asked
+        return tried(self.case, steps)
+
+    def _without_needless(self, steps: Steps) -> Steps:
+        """The first step and those that it takes beside it: what turns much may have made an earlier one needless."""
+        if len(steps) > 2 and any(step.action in _TURNS_MUCH for step in steps):
+            for step in steps[1:]:
+                fewer = tuple(one for one in steps if one is not step)
+                if not self._tried(fewer).refused:
+                    steps = fewer
+        return steps

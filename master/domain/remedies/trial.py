@@ -1,0 +1,203 @@
+"""A refused request decided again on a copy, with some steps taken.
+
+The estate, the seats and the pools are copied as the steps change them; the deciding is that of every day. What is
+found here is what would happen, so `remedies.py` tells nothing that was not tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from licensemaster.api_enums import RemedyAction
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import VersionBasis
+from master.domain.estate.estate import Estate, License, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.seats import explanations
+from master.domain.seats.decide_seats import Decider
+from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.refusals import Refusal, SeatRef, Step
+from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seats import SeatKey, Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A request that was refused, in all or in part, and everything that is known right after it."""
+
+    book: TermsBook
+    ledger: Ledger
+    read_pools: Callable[[], Mapping[int, PoolScore]]
+    """Every pool of the PBX's own device and of the master's, and those that its seats are debited from; asked for
+    only where something is tried."""
+    pbx: Pbx
+    software: Version
+    time: LeaseTime
+    """When it was refused."""
+    wants: tuple[Want, ...] = ()
+    """The seats that were refused."""
+    returns: tuple[SeatKey, ...] = ()
+    """The seats whose return was refused; either these or `wants`."""
+    carrier: Pbx | None = None
+    """The standby that has the PBX's lease (F5), if one has."""
+
+    @property
+    def estate(self) -> Estate:
+        """The project that refused."""
+        return self.book.estate
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The request with some steps taken."""
+
+    estate: Estate
+    pools: Mapping[int, PoolScore]
+    software: Version
+    refused: tuple[Refusal, ...]
+    """What is refused still; what others need stands first."""
+    left: Mapping[int, PoolScore]
+    """The pools after it, with what was returned and granted."""
+
+    def pool(self, device: str, license_type: str, *, after: bool = False) -> PoolScore:
+        """How much of a pool is used before the request is decided, or after it."""
+        at = self.estate.pbx_on[device].device.id, license_type
+        return (self.left if after else self.pools)[self.estate.pool_ids[at]]
+
+
+def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
+    """The pools that a trial may debit: those on the PBX's own device, on its standbys' and on the master's."""
+    devices = {pbx.device.id, estate.master.device.id, *(one.device.id for one in estate.standbys_of(pbx))}
+    ids = (estate.pool_ids.get((device_id, key)) for device_id in devices for key in estate.catalog.types)
+    return tuple(pool_id for pool_id in ids if pool_id is not None)
+
+
+def tried(case: Case, steps: Sequence[Step]) -> Trial:
+    """Take all steps on a copy, and decide the request again."""
+    estate = estate_after(case.estate, steps)
+    pools = _pools_after(case, estate, steps)
+    software, application, time = case.software, None, case.time
+    first: list[Want] = []
+    back: list[SeatKey] = []
+    for step in steps:
+        match step.action:
+            case RemedyAction.UPGRADE_SOFTWARE | RemedyAction.DOWNGRADE_SOFTWARE if step.pbx:
+                software = Version.parse(step.version)
+            case RemedyAction.DOWNGRADE_SOFTWARE:
+                application = Version.parse(step.version)
+            case RemedyAction.CORRECT_REQUEST if step.version:
+                application = Version.parse(step.version)
+            case RemedyAction.WAIT:
+                time = LeaseTime.at(step.until) if step.until is not None else time
+            case RemedyAction.ACQUIRE_FIRST:
+                first += [_want(seat) for seat in step.seats]
+            case RemedyAction.RETURN_FIRST:
+                back += [SeatKey(seat.type, seat.kind, seat.holder) for seat in step.seats]
+            case _:
+                pass
+    ledger = case.ledger.copy_of(case.pbx.id, pools)
+    decider = Decider(TermsBook(estate), ledger, case.pbx, software, time, carrier=case.carrier)
+    wants = [want._replace(application=application) for want in case.wants] if application else list(case.wants)
+    outcomes: list[object] = list(decider.give_back([*back, *case.returns])) if back or case.returns else []
+    if wants:
+        outcomes += decider.acquire([*first, *wants])
+    rank = estate.catalog.rank
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+    refused.sort(key=lambda one: rank.get(one.license_type, 0))
+    if software > case.software and (above := _above_limit(estate, case, software)):
+        refused.insert(0, above)
+    return Trial(estate, pools, software, tuple(refused), ledger.pools)
+
+
+def added_license(estate: Estate, step: Step) -> License:
+    """The license that stands for those to be bound."""
+    return License(
+        id=f"+{step.license_type}@{step.device}",
+        type=estate.catalog.types[step.license_type],
+        version=int(step.version) if step.version else None,
+        tier=None,
+        quantity=step.quantity,
+        device=estate.pbx_on[step.device].device,
+    )
+
+
+def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
+    """The project with the licenses that the steps bring, take away and change."""
+    changed: list[License] = []
+    by_id = {item.id: item for item in estate.licenses} if any(step.licenses for step in steps) else {}
+    for step in steps:
+        named = [by_id[ref.id] for ref in step.licenses]
+        match step.action:
+            case RemedyAction.ADD_LICENSES:
+                changed.append(added_license(estate, step))
+            case RemedyAction.REPLACE_LICENSES:
+                changed += [replace(item, version=int(step.version)) for item in named]
+            case RemedyAction.RELEASE_LICENSES:
+                changed += [replace(item, device=None, release=None) for item in named]
+            case RemedyAction.RENEW_AGREEMENT:
+                device = estate.pbx_on[step.device].device
+                for item in named:
+                    agreed = replace(item.agreed, ends_at=None) if item.agreed is not None else None
+                    changed.append(replace(item, device=device, release=None, agreed=agreed))
+            case _:
+                pass
+    return estate.with_licenses(changed) if changed else estate
+
+
+def _pools_after(case: Case, estate: Estate, steps: Sequence[Step]) -> Mapping[int, PoolScore]:
+    pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in case.read_pools().items()}
+    touched = {step.device for step in steps if step.device} | {ref.device for step in steps for ref in step.licenses}
+    for device in touched & estate.pbx_on.keys():
+        device_id = estate.pbx_on[device].device.id
+        before, after = case.estate.installations[device_id].capacity, estate.installations[device_id].capacity
+        for key in before.keys() | after.keys():
+            pool = pools.setdefault(estate.pool_ids[device_id, key], PoolScore(before.get(key, 0), 0))
+            pool.capacity += after.get(key, 0) - before.get(key, 0)
+    for step in steps:
+        if step.action is RemedyAction.FREE_SEATS:
+            at = case.estate.pbx_on[step.device].device.id, step.license_type
+            pools[case.estate.pool_ids[at]].capacity += step.quantity  # whose seats come back is not known
+    return pools
+
+
+def _above_limit(estate: Estate, case: Case, software: Version) -> Refusal | None:
+    """B5: newer software that the licenses do not allow would end everything else that the PBX does."""
+    installation = estate.installation_of(case.pbx)
+    if installation.limit is None or software.major <= installation.limit:
+        return None
+    license_type = estate.catalog.types[case.wants[0].type if case.wants else case.returns[0].type]
+    return explanations.version_limit(license_type, case.pbx, software, installation)
+
+
+def _want(seat: SeatRef) -> Want:
+    return Want(seat.type, seat.kind, seat.holder)
+
+
+def over(trial: Trial, device: str, license_type: str) -> int:
+    """By how much a pool is short before one more seat is granted: what is used and leaving beyond what is there."""
+    pool = trial.pool(device, license_type, after=True)
+    installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
+    return max(pool.used + installation.leaving.get(license_type, 0) - pool.capacity, 0)
+
+
+def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> int | None:
+    """The lowest version that licenses bound to a device may have so that nothing stops working; None for hardware."""
+    found = trial.estate.catalog.types[license_type]
+    installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
+    if not found.versioned:
+        return None
+    if found.version_basis is VersionBasis.APPLICATION:  # B8
+        asked = [want.application.major for want in case.wants if want.type == license_type and want.application]
+        limit = installation.application_limit(license_type)
+        needed = limit if limit is not None else max(asked, default=trial.software.major)
+    elif installation.limit is not None:
+        needed = installation.limit
+    else:
+        served = [
+            trial.software if pbx is case.pbx else pbx.software
+            for pbx in trial.estate.pbxs.values()
+            if trial.estate.installation_of(pbx) is installation
+        ]
+        needed = max((software.major for software in served), default=trial.software.major)
+    return max(needed, found.minimum_version)

@@ -1,0 +1,78 @@
+"""Licenses whose use ends with an agreement, as those who draw on them are told: before the end, and after (P1, R3).
+
+Only finds and words; what ends is decided by the ledger (`agreements/entitled.py`). Days are those of the project's
+time zone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from master.domain.catalog.dates import day_of
+from master.domain.estate.estate import AgreedUse, Estate, License
+from master.domain.seats.refusals import MOST_NAMED, Refusal
+
+_DAY_SECONDS = 86_400.0
+
+
+def ends_soon(estate: Estate, item: License, now: float) -> bool:
+    """Whether the use of a license ends and the first reminder of that is due."""
+    if item.agreed is None or item.agreed.ends_at is None or item.agreed.is_over(now):
+        return False
+    policy = estate.catalog.time.policies.get(item.agreed.policy)
+    days = max(policy.reminder_days, default=0) if policy is not None else 0
+    return item.agreed.ends_at - now <= days * _DAY_SECONDS
+
+
+def endings_told(estate: Estate, ending: Collection[License]) -> str:
+    """What ends when, by what it was bought or tried as."""
+    by_end: defaultdict[tuple[date, str], list[str]] = defaultdict(list)
+    for item in ending:
+        if item.agreed is not None and item.agreed.ends_at is not None:
+            by_end[_day(estate, item.agreed.ends_at), _titled(estate, item.agreed)].append(str(item.ref))
+    told = (
+        f"{title} ends on {day}, and with it the use of {', '.join(named)}" for (day, title), named in by_end.items()
+    )
+    return "; ".join(sorted(told)[:MOST_NAMED])
+
+
+def ended_use(estate: Estate, key: str, now: float) -> License | None:
+    """The license of a type whose use ended last; None where all that the ledger brought can still be used."""
+    found: License | None = None
+    items = estate.agreed.get(key, ())
+    in_force = {item.agreed.subject for item in items if item.agreed is not None and not item.agreed.is_over(now)}
+    for item in items:
+        if item.agreed is not None and item.agreed.subject not in in_force and _ends_at(item) >= _ends_at(found):
+            found = item
+    return found
+
+
+def with_ended_use(refusal: Refusal, estate: Estate, now: float) -> Refusal:
+    """A refusal for want of licenses, which says that there were more until an agreement ended."""
+    item = ended_use(estate, refusal.license_type, now)
+    if item is None or item.agreed is None:
+        return refusal
+    policy = estate.catalog.time.policies.get(item.agreed.policy)
+    ended = f"{_titled(estate, item.agreed)} ended on {_day(estate, _ends_at(item))}, and with it the use of {item.ref}"
+    return replace(
+        refusal,
+        rules=tuple(dict.fromkeys((*refusal.rules, *(policy.rules if policy is not None else ())))),
+        message=f"{refusal.message}; {ended}",
+    )
+
+
+def _titled(estate: Estate, agreed: AgreedUse) -> str:
+    policy = estate.catalog.time.policies.get(agreed.policy)
+    return f"{policy.title} of {agreed.subject}" if policy is not None else f"the agreement of {agreed.subject}"
+
+
+def _ends_at(item: License | None) -> float:
+    return item.agreed.ends_at or 0.0 if item is not None and item.agreed is not None else 0.0
+
+
+def _day(estate: Estate, at: float) -> date:
+    return day_of(at, ZoneInfo(estate.time_zone))

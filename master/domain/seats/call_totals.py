@@ -1,0 +1,33 @@
+"""What a whole call is short of: refusals for want of licenses tell its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from licensemaster.api_enums import Basis
+from master.domain.seats.refusals import TOO_FEW, Refusal, RefusalReason
+from master.domain.seats.seats import Granted, Want
+
+
+def with_totals(wants: Sequence[Want], outcomes: list[Granted | Refusal]) -> list[Granted | Refusal]:
+    """Refusals for want of licenses tell the numbers of the whole call: one explanation for all of a kind."""
+    short = {
+        index: outcome
+        for index, outcome in enumerate(outcomes)
+        if type(outcome) is Refusal and outcome.reason in TOO_FEW
+    }
+    if not short:
+        return outcomes
+    new = Counter(
+        want.type for want, outcome in zip(wants, outcomes, strict=True)
+        if isinstance(outcome, Refusal) or (outcome.basis is Basis.DEBITED and not outcome.already_held)
+    )  # fmt: skip
+    told: dict[tuple[RefusalReason, str, str, int], Refusal] = {}
+    for index, refusal in short.items():
+        group = (refusal.reason, refusal.license_type, wants[index].type, refusal.pool_id or 0)
+        if group not in told:
+            told[group] = replace(refusal, wanted=new[wants[index].type])
+        outcomes[index] = told[group]
+    return outcomes

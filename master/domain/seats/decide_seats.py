@@ -1,0 +1,399 @@
+"""Decides what a PBX may hold: acquire, return, and settle the whole wanted set.
+
+The one place where the license rules meet what is held. It works on a ledger that was filled beforehand and answers
+every seat by itself; what the ledger then holds as changed is what is to be written. Rules settled here:
+
+- A1, A2, E1, E3: a seat is one unit of a pool, named by (PBX, type, holder); asking again changes nothing.
+- D1, D2: companions are debited with their seat, all or none.
+- H2, H3, K2: what another seat includes debits nothing; it is re-packed whenever that other seat comes or goes.
+- H4, H5, J2, K3, K8: what a seat needs beside it must be held, and fixed seats so needed cannot be returned.
+- B10: a seat already held is not questioned again.
+- While a restored master learns, nothing is debited but what is counted for the PBX already
+(`domain/leases/learning.py`).
+
+Left to `eligibility.py`: everything that looks only at the estate. Left to `requirements.py`: what must be held beside
+a seat. Left to `shortages.py`: why nothing is free. Left to `explanations.py`: how a refusal is worded. Left to
+`domain/remedies/remedies.py`: what would turn it into a grant. Left to the caller: leases, time, storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from licensemaster.api_enums import Basis, HolderKind
+from master.domain.catalog.catalog import LicenseType
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import Metering
+from master.domain.estate.estate import Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.seats import explanations
+from master.domain.seats.call_totals import with_totals
+from master.domain.seats.eligibility import Source, Terms, TermsBook, application_refused
+from master.domain.seats.outcomes import Outcome, ReturnOutcome, Synced
+from master.domain.seats.pools import grantable
+from master.domain.seats.refusals import Refusal
+from master.domain.seats.requirements import Requirements
+from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seats import Granted, Returned, Seat, SeatKey, Want
+from master.domain.seats.shortages import Shortages
+
+_NOT_NEEDED = Granted(Basis.NOT_NEEDED)
+_WAS_HELD = Returned(was_held=True)
+_WAS_NOT_HELD = Returned(was_held=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledCompanions:
+    """What became of the companions of a PBX's seats (D1)."""
+
+    seats: int
+    """Seats of types that have companions somewhere."""
+    before: int
+    """Companions that they had."""
+    after: int
+    refused: tuple[Refusal, ...]
+    """One for each companion that is missing now."""
+
+
+class Decider:
+    """Decides for one PBX that runs a given software version."""
+
+    def __init__(
+        self,
+        book: TermsBook,
+        ledger: Ledger,
+        pbx: Pbx,
+        software: Version,
+        time: LeaseTime,
+        *,
+        carrier: Pbx | None = None,
+    ) -> None:
+        """`carrier` is the standby that has the PBX's lease (F5), if one has."""
+        self._book = book
+        self._estate = book.estate
+        self._catalog = book.estate.catalog
+        self._ledger = ledger
+        self._held = ledger.seats[pbx.id].by_key
+        self._revoked = ledger.seats[pbx.id].revoked
+        self._shared = ledger.seats[pbx.id].shares is not None
+        self._pbx = pbx
+        self._carrier = carrier
+        self._software = software
+        self._now = time.now
+        self._lends = not book.estate.learns(time.ends_by)
+        self._platforms = {one.device.platform for one in (pbx, carrier) if one is not None}
+        self._terms: dict[tuple[str, HolderKind], Terms | Refusal] = {}
+        self._requirements = Requirements(self._catalog, ledger, pbx)
+        self._shortages = Shortages(self._estate, ledger, pbx, lends=self._lends, now=time.now)
+
+    def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Grant or refuse each, in request order; what others need is decided first."""
+        rank = self._catalog.rank
+        if len({rank.get(key, 0) for key in {want.type for want in wants}}) < 2:
+            return with_totals(wants, [self._acquire_one(want) for want in wants])
+        outcomes: dict[int, Outcome] = {}
+        for index in sorted(range(len(wants)), key=lambda at: rank.get(wants[at].type, 0)):
+            outcomes[index] = self._acquire_one(wants[index])
+        return with_totals(wants, [outcomes[index] for index in range(len(wants))])
+
+    def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
+        """Return each, in request order; what depends on others is returned first."""
+        rank = self._catalog.rank
+        outcomes: dict[int, ReturnOutcome] = {}
+        for index in sorted(range(len(keys)), key=lambda at: -rank.get(keys[at].type, 0)):
+            outcomes[index] = self._return_one(keys[index])
+        return [outcomes[index] for index in range(len(keys))]
+
+    def sync(self, wants: Sequence[Want]) -> Synced:
+        """Make what the PBX holds equal to what it wants; the ledger must hold all its seats."""
+        wanted = {want.key for want in wants}
+        self._rename_singles(wants, wanted)
+        returned, kept = self._give_back_unwanted(wanted)
+        outcomes = self.acquire(wants)
+        if kept:  # something wanted may have taken the place of what others required (H5)
+            more, kept = self._give_back_unwanted(wanted)
+            returned += more
+            outcomes = [self._as_now_held(want, outcome) for want, outcome in zip(wants, outcomes, strict=True)]
+        self._revoked.intersection_update(wanted | {seat.key for seat, _ in kept})  # it does without the others (L5)
+        return Synced(outcomes, returned, kept)
+
+    def _rename_singles(self, wants: Sequence[Want], wanted: Collection[SeatKey]) -> None:
+        """K2: a PBX's one seat of a type that is wanted under another name only is the same seat."""
+        for want in wants:
+            license_type = self._catalog.types.get(want.type)
+            if license_type is None or not license_type.one_per_pbx or want[:3] in self._held:
+                continue
+            for seat in self._ledger.of_type(self._pbx.id, want.type):
+                if seat.key not in wanted and seat.key not in self._revoked:
+                    self._ledger.remove(seat)
+                    self._ledger.add(seat._replace(kind=want.kind, holder=want.holder))
+
+    def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
+        """Return seats together with whatever depends on them (L5); all that went, what was needed last.
+
+        The ledger must hold all seats of the PBX.
+        """
+        gone: list[SeatKey] = []
+        waiting = list(keys)
+        while waiting:
+            outcome = self._return_one(waiting[-1])
+            if isinstance(outcome, Refusal):
+                waiting += [SeatKey(seat.type, seat.kind, seat.holder) for seat in outcome.seats]
+            else:
+                key = waiting.pop()
+                gone += [key] if outcome.was_held else []
+        return gone
+
+    def settle_companions(self) -> SettledCompanions:
+        """D1, D2: give each seat held what the device asks for that its PBX is on by now, and nothing else.
+
+        The ledger must hold all seats of the PBX. Seats are settled oldest first; those that are refused a companion
+        have none then.
+        """
+        seats = [seat for seat in self._ledger.holdings(self._pbx.id) if seat.pool_id is not None]
+        seats = [seat for seat in seats if self._catalog.types[seat.type].companions]
+        before = sum(self._drop_companions(seat) for seat in seats)
+        after, refused = 0, list[Refusal]()
+        for seat in sorted(seats, key=lambda seat: (seat.acquired_at, seat.key)):
+            license_type, host = self._catalog.types[seat.type], self._carrier or self._pbx
+            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
+            for companion in self._book.companions(license_type, self._pbx, host, self._software, seat.kind):
+                found = None if companion.refused is not None else self._free_source(companion)
+                if found is None:
+                    refused.append(companion.refused or self._shortages.companion_used_up(license_type, companion))
+                else:
+                    self._add(companion, want, found.pool_id, license_type.key)
+                    after += 1
+        return SettledCompanions(len(seats), before, after, tuple(refused))
+
+    def _give_back_unwanted(self, wanted: set[SeatKey]) -> tuple[list[SeatKey], list[tuple[Seat, Refusal]]]:
+        unwanted = [
+            seat.key for seat in self._ledger.holdings(self._pbx.id) if seat.key not in wanted and not seat.is_companion
+        ]
+        kept: list[tuple[Seat, Refusal]] = []
+        returned: list[SeatKey] = []
+        for key, outcome in zip(unwanted, self.give_back(unwanted), strict=True):
+            if isinstance(outcome, Refusal):
+                kept.append((self._held[key], outcome))
+            else:
+                returned.append(key)
+        return returned, kept
+
+    def _as_now_held(self, want: Want, outcome: Outcome) -> Outcome:
+        """The same grant, where what included the seat is gone and it is debited now."""
+        if not isinstance(outcome, Granted) or outcome.basis is not Basis.INCLUDED:
+            return outcome
+        return self._still_granted(self._held[want.key])._replace(already_held=outcome.already_held)
+
+    # --- One seat -------------------------------------------------------------------------------------------------
+
+    def _acquire_one(self, want: Want) -> Outcome:
+        if self._revoked and want.key in self._revoked:
+            return explanations.revoked(self._catalog.types[want.type], want)
+        held = self._held.get(want[:3])
+        if held is not None and not held.is_companion:
+            return self._again(held, want)
+        terms = self._terms_of(want)
+        if isinstance(terms, Refusal):
+            return terms
+        if terms.is_plain:
+            return self._charge(terms, want, parent="")
+        if terms.refused is not None:
+            return terms.refused
+        license_type = terms.type
+        if not terms.needs_license and license_type.metering is not Metering.FREE:
+            return _NOT_NEEDED
+        if refusal := application_refused(terms, want.application):
+            return refusal
+        if license_type.one_per_pbx and (others := self._ledger.of_type(self._pbx.id, license_type.key)):  # K2
+            return explanations.one_per_pbx(license_type, self._pbx, others[0])
+        if license_type.requires and (refusal := self._requirements.missing(license_type, want)):
+            return refusal
+        if license_type.metering is Metering.FREE:
+            return _NOT_NEEDED
+        granted = self._charge(terms, want, parent=self._included_in(license_type, want.subject))
+        if isinstance(granted, Granted) and license_type.includes:
+            self._include_parts(license_type, want.subject)
+        if isinstance(granted, Granted) and license_type.includes_per_pbx:
+            self._include_more(license_type)
+        return granted
+
+    def _terms_of(self, want: Want) -> Terms | Refusal:
+        name = want[:2]
+        found = self._terms.get(name)
+        if found is None:
+            found = self._terms[name] = self._book.of(
+                self._pbx, self._software, want.type, want.kind, carrier=self._carrier
+            )
+        return found
+
+    def _return_one(self, key: SeatKey) -> ReturnOutcome:
+        seat = self._held.get(key)
+        if seat is None or seat.is_companion:
+            self._revoked.discard(key)
+            return _WAS_NOT_HELD
+        license_type = self._catalog.types[seat.type]
+        if license_type.metering is Metering.FIXED and (refusal := self._requirements.still_required(seat)):
+            return refusal
+        self._remove(seat)
+        if license_type.includes and (refusal := self._charge_parts(license_type, seat)):
+            return refusal
+        if license_type.includes_per_pbx and (refusal := self._charge_surplus(license_type, seat)):
+            return refusal
+        if seat.parent and self._catalog.included_per_pbx_in[seat.type]:
+            self._pass_inclusion_on(seat)
+        self._revoked.discard(key)  # L5: that it was taken away has arrived
+        return _WAS_HELD
+
+    def _again(self, held: Seat, want: Want) -> Outcome:
+        """A seat already held is not questioned again (B10), but for what its new user or line must have (J2, K3)."""
+        if want.user != held.user or want.line != held.line:
+            if refusal := self._requirements.missing(self._catalog.types[held.type], want):
+                return refusal
+            self._ledger.remove(held)
+            self._ledger.add(held._replace(user=want.user, line=want.line))
+        if held.pool_id is not None and self._catalog.types[held.type].companions:
+            self._drop_companions(held, but=self._platforms)
+        return self._still_granted(held)
+
+    def _still_granted(self, seat: Seat) -> Granted:
+        if seat.pool_id is None:
+            return Granted(Basis.INCLUDED, already_held=True, included_in=seat.parent)
+        # where it was debited, wherever its PBX draws by now (A5)
+        device = self._estate.pool_devices[seat.pool_id].name
+        floating = self._catalog.types[seat.type].metering is Metering.FLOATING
+        return Granted(Basis.DEBITED, True, device=device, reassignable=floating)
+
+    # --- Debiting -------------------------------------------------------------------------------------------------
+
+    def _charge(self, terms: Terms, want: Want, *, parent: str) -> Outcome:
+        """Debit a seat and its companions, or nothing."""
+        if parent:
+            self._add(terms, want, None, parent)
+            return Granted(Basis.INCLUDED, included_in=parent)
+        source = self._free_source(terms)
+        if source is None:
+            return self._shortages.used_up(terms)
+        if not terms.companions:
+            self._add(terms, want, source.pool_id, "")
+            return source.granted
+        companions: list[tuple[Terms, Source]] = []
+        for companion in terms.companions:  # D1: both or neither
+            found = self._free_source(companion)
+            if found is None:
+                return self._shortages.companion_used_up(terms.type, companion)
+            companions.append((companion, found))
+        self._add(terms, want, source.pool_id, "")
+        for companion, found in companions:
+            self._add(companion, want, found.pool_id, terms.type.key)
+        return source.granted
+
+    def _add(self, terms: Terms, want: Want, pool_id: int | None, parent: str) -> None:
+        self._ledger.add(
+            Seat(self._pbx.id, terms.type.key, want.kind, want.holder, want.user, want.line, pool_id, parent, self._now)
+        )
+
+    def _remove(self, seat: Seat) -> None:
+        """Credit a seat and its companions."""
+        self._ledger.remove(seat)
+        self._drop_companions(seat)
+
+    def _drop_companions(self, seat: Seat, *, but: Collection[str] = ()) -> int:
+        """Credit what was debited with a seat, but for what some platforms ask for; how many."""
+        dropped = 0
+        for companion in self._catalog.types[seat.type].companions:
+            brought_along = self._held.get(SeatKey(companion.type, seat.kind, seat.holder))
+            if companion.platform not in but and brought_along is not None and brought_along.parent == seat.type:
+                self._ledger.remove(brought_along)
+                dropped += 1
+        return dropped
+
+    def _free_source(self, terms: Terms) -> Source | None:
+        pools = self._ledger.pools
+        for source in terms.sources:
+            pool = pools[source.pool_id]
+            if (self._lends and grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)) or (
+                self._shared and self._ledger.is_counted(self._pbx.id, source.pool_id)
+            ):
+                return source
+        return None
+
+    # --- Inclusion: H2, H3, K2 --------------------------------------------------------------------------------------
+
+    def _included_in(self, license_type: LicenseType, user: str) -> str:
+        """The type of a held seat that includes this one; empty where there is none."""
+        if user:
+            for whole in self._catalog.included_in[license_type.key]:
+                if self._requirements.holds(whole, user, going=False):
+                    return whole.key
+        for base in self._catalog.included_per_pbx_in[license_type.key]:
+            allowance = self._requirements.count(base.key, going=False) * base.includes_per_pbx[license_type.key]
+            taken = sum(seat.parent == base.key for seat in self._ledger.of_type(self._pbx.id, license_type.key))
+            if taken < allowance:
+                return base.key
+        return ""
+
+    def _include_parts(self, whole: LicenseType, user: str) -> None:
+        """Parts that the user already has are credited: the whole includes them from now on."""
+        for seat in self._parts_held(whole, user):
+            if seat.pool_id is not None:
+                self._remove(seat)
+                self._ledger.add(seat._replace(pool_id=None, parent=whole.key))
+
+    def _include_more(self, base: LicenseType) -> None:
+        """K2: seats debited until now are credited as far as the base license includes them, oldest first."""
+        for part, each in base.includes_per_pbx.items():
+            seats = self._ledger.of_type(self._pbx.id, part)
+            free = len(self._ledger.of_type(self._pbx.id, base.key)) * each
+            free -= sum(seat.parent == base.key for seat in seats)
+            for seat in [seat for seat in seats if seat.pool_id is not None][: max(free, 0)]:
+                self._remove(seat)
+                self._ledger.add(seat._replace(pool_id=None, parent=base.key))
+
+    def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
+        """H2: parts that stay when their user's whole goes."""
+        parts = [seat for seat in self._parts_held(whole, returned.subject) if seat.parent == whole.key]
+        return self._charge_included(whole, returned, parts)
+
+    def _charge_surplus(self, base: LicenseType, returned: Seat) -> Refusal | None:
+        """K2: more seats than the base licenses that are left include, the newest."""
+        left = len(self._ledger.of_type(self._pbx.id, base.key))
+        surplus: list[Seat] = []
+        for part, each in base.includes_per_pbx.items():
+            included = [seat for seat in self._ledger.of_type(self._pbx.id, part) if seat.parent == base.key]
+            surplus += included[left * each :]
+        return self._charge_included(base, returned, surplus)
+
+    def _charge_included(self, whole: LicenseType, returned: Seat, included: Sequence[Seat]) -> Refusal | None:
+        """Seats that stay when what included them goes need licenses of their own; without them it stays too."""
+        charged: list[tuple[Seat, Seat]] = []
+        for seat in included:
+            self._ledger.remove(seat)
+            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
+            terms = self._terms_of(want)
+            assert isinstance(terms, Terms)
+            parent = self._included_in(terms.type, want.subject)  # in what else is held
+            outcome = (not parent and terms.refused) or self._charge(terms, want, parent=parent)
+            if isinstance(outcome, Refusal):
+                self._ledger.add(seat)
+                for before, after in reversed(charged):
+                    self._ledger.remove(after)
+                    self._ledger.add(before)
+                self._ledger.add(returned)
+                return explanations.still_required(whole, [seat], short=outcome)
+            charged.append((seat, self._held[seat.key]))
+        return None
+
+    def _parts_held(self, whole: LicenseType, user: str) -> list[Seat]:
+        return [
+            seat for part in whole.includes for seat in self._requirements.seats_of(self._catalog.types[part], user)
+        ]
+
+    def _pass_inclusion_on(self, returned: Seat) -> None:
+        """A seat that came with the PBX's base license is free for another that was debited until now."""
+        for seat in self._ledger.of_type(self._pbx.id, returned.type):
+            if seat.pool_id is not None:
+                self._ledger.remove(seat)
+                self._ledger.add(seat._replace(pool_id=None, parent=returned.parent))
+                return

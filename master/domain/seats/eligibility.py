@@ -1,0 +1,239 @@
+"""What holds for a PBX and a license type whoever holds seats: everything that can be settled once per estate revision.
+
+Deciding a seat splits in two. Most rules look only at the estate: the kind of holder, versions, models, where licenses
+are bound. They are settled here, once, and remembered. What depends on seats held is left to `decide_seats.py`, how a
+refusal is worded to `explanations.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from licensemaster.api_enums import Basis, HolderKind
+from master.domain.catalog.catalog import LicenseType
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import Metering, VersionBasis
+from master.domain.estate.estate import Estate, Installation, License, Pbx
+from master.domain.seats import explanations
+from master.domain.seats.refusals import Refusal, Remedy
+from master.domain.seats.seats import Granted
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A pool that seats may be debited from."""
+
+    pool_id: int
+    installation: Installation
+    granted: Granted
+    """The answer to a seat debited from it."""
+    leaving: int
+    """Licenses of the pool that are being released: nothing new is granted from them (L5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is settled for (PBX, software version, license type, holder kind)."""
+
+    type: LicenseType
+    pbx: Pbx
+    refused: Refusal | None
+    """Set where nothing that could be held would change the answer."""
+    needs_license: bool
+    """False where the seat is free of charge for this holder on this PBX."""
+    installation: Installation
+    """Whose licenses count first, for refusals."""
+    sources: tuple[Source, ...]
+    """Pools in order; empty where none is installed."""
+    companions: tuple[Terms, ...]
+    """Seats to be debited with it (D1)."""
+    too_old: tuple[License, ...] = ()
+    """Licenses that would serve it, were the software older (D3)."""
+    is_plain: bool = False
+    """Whether only the pools decide: nothing is required, included or held against an application."""
+
+
+class TermsBook:
+    """Terms of one estate, worked out when first asked for."""
+
+    def __init__(self, estate: Estate) -> None:
+        self.estate = estate
+        self._terms: dict[tuple[int, int, Version, str, HolderKind], Terms | Refusal] = {}
+        self._pools: dict[tuple[int, str], frozenset[int]] = {}
+        self.remedies: dict[object, Remedy] = {}
+        """Those that `domain/remedies/remedies.py` found before, where they hold for anybody who is refused alike."""
+
+    def of(
+        self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind, *, carrier: Pbx | None = None
+    ) -> Terms | Refusal:
+        """The terms; a refusal where the catalog has no such type. `carrier` is the standby that carries its seats."""
+        host = carrier or pbx
+        name = (pbx.id, host.id, software, type_key, kind)
+        found = self._terms.get(name)
+        if found is None:
+            found = self._terms[name] = self._settle(pbx, host, software, type_key, kind)
+        return found
+
+    def companions(
+        self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version, kind: HolderKind
+    ) -> tuple[Terms, ...]:
+        """D1: what is debited with a seat on the device that its PBX is on, or on that of a standby that carries it.
+
+        A seat that a standby acquires comes home with the others, so what it needs there counts as well.
+        """
+        found = []
+        for companion in license_type.companions:
+            at = next((one for one in (pbx, host) if one.device.platform == companion.platform), None)
+            if at is not None:
+                found.append(self._companion(self.estate.catalog.types[companion.type], pbx, at, software))
+        return tuple(found)
+
+    def pools_of(self, pbx: Pbx, type_key: str) -> frozenset[int]:
+        """The pools that a seat of a type, its companions and its parts may be debited from."""
+        name = (pbx.id, type_key)
+        found = self._pools.get(name)
+        if found is None:
+            found = self._pools[name] = frozenset(self._debitable(pbx, type_key))
+        return found
+
+    def _debitable(self, pbx: Pbx, type_key: str) -> Iterator[int]:
+        types = self.estate.catalog.types
+        if type_key not in types:
+            return
+        license_type = types[type_key]
+        parts = (*license_type.includes, *license_type.includes_per_pbx)
+        companions = tuple(companion.type for companion in license_type.companions)
+        named = [(pbx, key) for key in (type_key, *parts, *companions)]
+        named += [(standby, key) for standby in self.estate.standbys_of(pbx) for key in companions]
+        for host, key in named:
+            for installation in self.estate.sources(pbx, types[key], host=host):
+                pool_id = self.estate.pool_ids.get((installation.device.id, key))
+                if pool_id is not None:
+                    yield pool_id
+
+    def _settle(self, pbx: Pbx, host: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
+        license_type = self.estate.catalog.types.get(type_key)
+        if license_type is None:
+            return explanations.unknown_license_type(type_key, self.estate.catalog)
+        installations = self.estate.sources(pbx, license_type)
+        exempt = _exempt(license_type, pbx, software, kind)
+        refused = _asked_wrongly(license_type, pbx, software, kind)
+        if refused is None and not exempt:
+            refused = self._refused(license_type, pbx, software, installations)
+        companions: tuple[Terms, ...] = ()
+        if not exempt and refused is None:
+            companions = self.companions(license_type, pbx, host, software, kind)
+            refused = next((terms.refused for terms in companions if terms.refused is not None), None)
+        catalog = self.estate.catalog
+        needs_license = not exempt and license_type.metering in (Metering.FLOATING, Metering.FIXED, Metering.COMPANION)
+        includes = license_type.includes or license_type.includes_per_pbx
+        related = license_type.requires or includes or catalog.included_in[type_key]
+        return Terms(
+            type=license_type,
+            pbx=pbx,
+            refused=refused,
+            needs_license=needs_license,
+            is_plain=(
+                refused is None
+                and needs_license
+                and not related
+                and not catalog.included_per_pbx_in[type_key]
+                and license_type.version_basis is not VersionBasis.APPLICATION
+            ),
+            installation=installations[0],
+            sources=tuple(self._sources(license_type, software, installations)),
+            companions=companions,
+        )
+
+    def _companion(self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version) -> Terms:
+        knows_standby = host is pbx or host.standby_for == pbx.name  # only of such are the pools read
+        installations = self.estate.sources(pbx, license_type, host=host if knows_standby else pbx)
+        sources = tuple(self._sources(license_type, software, installations))
+        bound = [item for item in installations if item.capacity.get(license_type.key)]
+        above = bound and not sources
+        refused = explanations.version_limit(license_type, pbx, software, bound[-1]) if above else None
+        too_old = tuple(
+            item
+            for installation in bound
+            if not _within_limit(license_type, software, installation)
+            for item in installation.of_type(license_type.key)
+        )
+        place = self.estate.place_for(installations, license_type)
+        return Terms(license_type, pbx, refused, True, place, sources, (), too_old=too_old)
+
+    def _sources(
+        self, license_type: LicenseType, software: Version, installations: tuple[Installation, ...]
+    ) -> list[Source]:
+        return [
+            Source(
+                self.estate.pool_ids[installation.device.id, license_type.key],
+                installation,
+                Granted(
+                    Basis.DEBITED,
+                    device=installation.device.name,
+                    reassignable=license_type.metering is Metering.FLOATING,
+                ),
+                installation.leaving.get(license_type.key, 0),
+            )
+            for installation in installations
+            if installation.capacity.get(license_type.key) and _within_limit(license_type, software, installation)
+        ]
+
+    def _refused(
+        self,
+        license_type: LicenseType,
+        pbx: Pbx,
+        software: Version,
+        sources: tuple[Installation, ...],
+    ) -> Refusal | None:
+        """The first reason of the list that applies, of those that the installation gives."""
+        first, catalog = sources[0], self.estate.catalog
+        needed = self.estate.central_software_missing(pbx, software)
+        if needed is not None and license_type.makes_local and license_type.metering is not Metering.FREE:  # A5
+            return explanations.too_old_for_pool(license_type, pbx, software, needed, first)
+        if rivals := [item for key in sorted(license_type.excludes) for item in first.of_type(key)]:  # I3
+            return explanations.model_excluded(license_type, first, rivals)
+        if not any(_within_limit(license_type, software, source) for source in sources):
+            return explanations.version_limit(license_type, pbx, software, sources[-1])
+        if license_type.matches is not None and not self.estate.feature_is_on(first, license_type):  # F2, I5
+            matched = catalog.types[license_type.matches]
+            local = pbx if self.estate.is_local(pbx) else None
+            return explanations.feature_off(license_type, matched, first, local=local)
+        return None
+
+
+def _asked_wrongly(license_type: LicenseType, pbx: Pbx, software: Version, kind: HolderKind) -> Refusal | None:
+    """What is wrong whether a license is needed or not."""
+    if kind not in license_type.holders and kind not in license_type.exempt_holders:
+        return explanations.holder_kind(license_type, kind)
+    if license_type.minimum_software is not None and software < license_type.minimum_software:
+        return explanations.software_too_old(license_type, pbx, software)
+    return None
+
+
+def _exempt(license_type: LicenseType, pbx: Pbx, software: Version, kind: HolderKind) -> bool:
+    from_software = license_type.exempt_from_software
+    return (
+        kind in license_type.exempt_holders  # E2
+        or pbx.role in license_type.exempt_roles  # K5
+        or pbx.device.model in license_type.exempt_models  # C4
+        or (from_software is not None and software >= from_software)  # G1
+    )
+
+
+def _within_limit(license_type: LicenseType, software: Version, installation: Installation) -> bool:
+    """B5, and C3: what has no version is not limited by one."""
+    return not license_type.versioned or installation.limit is None or software.major <= installation.limit
+
+
+def application_refused(terms: Terms, application: Version | None) -> Refusal | None:
+    """B8: types held against the application's version; None where it is fine or does not matter."""
+    license_type = terms.type
+    if license_type.version_basis is not VersionBasis.APPLICATION or not terms.sources:
+        return None
+    installation = terms.sources[0].installation
+    limit = installation.application_limit(license_type.key)
+    if application is not None and (limit is None or application.major <= limit):
+        return None
+    return explanations.application_version(license_type, installation, application, limit)

@@ -1,0 +1,388 @@
+"""How a refusal is worded: one function for each reason, named after it and in its order.
+
+`eligibility.py` and `decide_seats.py` find that something is refused and hand in what they found; here it becomes a
+message, the rules and numbers behind it, and the licenses or seats to name. Whatever only chooses words belongs here;
+whatever chooses between yes and no does not. What would help is decided, by `domain/remedies/remedies.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from licensemaster.api_enums import HolderKind, RemedyAction
+from licensemaster.values.moments import second_text
+from master.domain.catalog.catalog import Catalog, LicenseType, RequiredOf, Requirement
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import DrawnFrom, Metering
+from master.domain.estate.estate import Estate, Installation, License, Pbx
+from master.domain.seats.refusals import Refusal, RefusalReason, Remedy, SeatRef, Step, Way, some
+from master.domain.seats.seat_working_set import PoolScore
+from master.domain.seats.seats import Seat, Want
+
+# --- What is wrong with the question ----------------------------------------------------------------------------------
+
+
+def unknown_license_type(type_key: str, catalog: Catalog) -> Refusal:
+    """L8: the catalog has no such type; says which it has."""
+    return Refusal(
+        reason=RefusalReason.UNKNOWN_LICENSE_TYPE,
+        rules=("L8",),
+        message=f"the catalog {catalog.name!r} has no license type {type_key!r}",
+        license_type=type_key,
+        accepted=tuple(sorted(catalog.types)),
+    )
+
+
+def holder_kind(license_type: LicenseType, kind: HolderKind) -> Refusal:
+    """Such a holder can have no seat of the type; says which can."""
+    return Refusal(
+        reason=RefusalReason.HOLDER_KIND,
+        rules=license_type.rules,
+        message=f"a {license_type.display_name} seat cannot be held by a {kind.name}",
+        license_type=license_type.key,
+        accepted=tuple(sorted(one.name for one in license_type.holders)),
+    )
+
+
+# --- What the installation does not allow at all ----------------------------------------------------------------------
+
+
+def software_too_old(license_type: LicenseType, pbx: Pbx, software: Version) -> Refusal:
+    """I4, K4, K6: the PBX software does not have the feature yet."""
+    needed = license_type.minimum_software
+    return Refusal(
+        reason=RefusalReason.SOFTWARE_TOO_OLD,
+        rules=license_type.minimum_software_rules or license_type.rules,
+        message=f"{license_type.display_name} needs PBX software {needed} or newer; {pbx.name} runs {software}",
+        license_type=license_type.key,
+        software=needed,
+    )
+
+
+def too_old_for_pool(
+    license_type: LicenseType, pbx: Pbx, software: Version, needed: Version, installation: Installation
+) -> Refusal:
+    """A5, L4: central licensing needs newer PBX software; local licenses do not."""
+    return Refusal(
+        reason=RefusalReason.SOFTWARE_TOO_OLD,
+        rules=("A5", "L4"),
+        message=(
+            f"{pbx.name} runs {software}; drawing on the pool on {installation.device.name} needs PBX software"
+            f" {needed} or newer"
+        ),
+        license_type=license_type.key,
+        device=installation.device.name,
+        software=needed,
+    )
+
+
+def model_excluded(license_type: LicenseType, installation: Installation, rivals: Sequence[License]) -> Refusal:
+    """I3: two license models never meet in one installation; names the licenses of the other."""
+    device, other = installation.device.name, rivals[0].type
+    return Refusal(
+        reason=RefusalReason.MODEL_EXCLUDED,
+        rules=("I3",),
+        message=(
+            f"{device} is licensed by {other.display_name}; {license_type.display_name} cannot be combined with it"
+        ),
+        license_type=license_type.key,
+        device=device,
+        licenses=tuple(item.ref for item in rivals),
+    )
+
+
+def version_limit(license_type: LicenseType, pbx: Pbx, software: Version, installation: Installation) -> Refusal:
+    """B5: lists what holds the limit down, and what would be left without it (B6)."""
+    limiting = installation.limiting_below(software)
+    return Refusal(
+        reason=RefusalReason.VERSION_LIMIT,
+        rules=("B3", "B5", *(("D3",) if license_type.metering is Metering.COMPANION else ())),
+        message=above_limit(pbx, software, installation),
+        license_type=license_type.key,
+        device=installation.device.name,
+        capacity=installation.capacity.get(license_type.key, 0),
+        licenses=tuple(item.ref for item in limiting),
+    )
+
+
+def above_limit(pbx: Pbx, software: Version, installation: Installation) -> str:
+    """B5, B10: what a PBX runs against what is allowed."""
+    return f"{pbx.name} runs {software}, but {installation.device.name} is licensed up to V{installation.limit}"
+
+
+def feature_off(
+    license_type: LicenseType, matched: LicenseType, installation: Installation, *, local: Pbx | None = None
+) -> Refusal:
+    """F2, I5: off, and says what is missing; `local` is the PBX that asks where the pool is closed to it (A3)."""
+    installed, needed = installation.capacity.get(license_type.key, 0), installation.capacity.get(matched.key, 0)
+    missing = max(needed - installed, 1)
+    return Refusal(
+        reason=RefusalReason.FEATURE_OFF,
+        rules=(*license_type.rules, *(("A3",) if local is not None else ())),
+        message=(
+            f"{license_type.display_name} is off on {installation.device.name}: {installed} installed for"
+            f" {needed} {matched.display_name}, {missing} missing"
+            + (f"; {_closed_by(local, installation)}" if local is not None else "")
+        ),
+        license_type=license_type.key,
+        device=installation.device.name,
+        capacity=installed,
+        wanted=needed,
+        licenses=tuple(item.ref for item in installation.making_local) if local is not None else (),
+    )
+
+
+def application_version(
+    license_type: LicenseType, installation: Installation, application: Version | None, limit: int | None
+) -> Refusal:
+    """B8: the application is newer than the licenses held against it, or was not named."""
+    holding_down = tuple(item for item in installation.of_type(license_type.key) if item.version == limit)
+    if application is None:
+        message = f"{license_type.display_name} is held against the application's version, which was not given"
+    else:
+        message = f"the application is {application}, but {license_type.display_name} licenses allow up to V{limit}"
+    return Refusal(
+        reason=RefusalReason.APPLICATION_VERSION,
+        rules=("B8",),
+        message=message,
+        license_type=license_type.key,
+        device=installation.device.name,
+        capacity=installation.capacity.get(license_type.key, 0),
+        licenses=tuple(item.ref for item in holding_down),
+    )
+
+
+# --- What the PBX lacks beside it -------------------------------------------------------------------------------------
+
+
+def requirement_missing(
+    license_type: LicenseType, needed: Requirement, want: Want, *, pbx: Pbx, catalog: Catalog
+) -> Refusal:
+    """H4, H6, J2, K3, K8: says what must be held, and by whom."""
+    types = [catalog.types[key] for key in needed.any_of]
+    who, holder, kind, unnamed = {
+        RequiredOf.USER: (f"user {want.subject}", want.subject, want.kind, "the user on whose behalf it is used"),
+        RequiredOf.LINE: (f"outside line {want.line}", want.line, HolderKind.TRUNK, "the outside line"),
+        RequiredOf.PBX: (f"PBX {pbx.name}", pbx.name, HolderKind.PBX, ""),
+    }[needed.of]
+    return Refusal(
+        reason=RefusalReason.REQUIREMENT_MISSING,
+        rules=license_type.rules,
+        message=(
+            f"{license_type.display_name} needs {' or '.join(one.display_name for one in types)} for"
+            f" {who if holder else unnamed}"
+        ),
+        license_type=license_type.key,
+        wanted=1,
+        lacks=tuple(SeatRef(one.key, _kind_for(one, kind), holder) for one in types) if holder else (),
+        accepted=() if holder else (needed.of.value, unnamed),
+    )
+
+
+def _kind_for(license_type: LicenseType, kind: HolderKind) -> HolderKind:
+    """The kind given where it can hold the type, else the first that can."""
+    return kind if kind in license_type.holders else min(license_type.holders)
+
+
+# --- What is merely used up -------------------------------------------------------------------------------------------
+
+
+def local_licenses_only(
+    license_type: LicenseType, pbx: Pbx, own: Installation, *, in_use: int, pool_id: int | None
+) -> Refusal:
+    """A3: the pool is closed to a PBX with licenses of its own; names them."""
+    capacity = own.capacity.get(license_type.key, 0)
+    return Refusal(
+        reason=RefusalReason.LOCAL_LICENSES_ONLY,
+        rules=("A2", "A3"),
+        message=(
+            f"{pbx.name} is licensed locally on {own.device.name}, which has {capacity} {license_type.display_name}"
+            f" licenses, {in_use} in use{_or_leaving(own, license_type)}; the pool is closed to it"
+        ),
+        license_type=license_type.key,
+        device=own.device.name,
+        capacity=capacity,
+        in_use=in_use,
+        wanted=1,
+        pool_id=pool_id,
+        licenses=tuple(item.ref for item in own.making_local),
+    )
+
+
+def none_installed(license_type: LicenseType, installation: Installation) -> Refusal:
+    """There is no license of the type where the PBX draws on."""
+    device = installation.device.name
+    return Refusal(
+        reason=RefusalReason.NONE_INSTALLED,
+        rules=_rules_of_pool(license_type),
+        message=f"no {license_type.display_name} license is installed on {device}",
+        license_type=license_type.key,
+        device=device,
+        wanted=1,
+    )
+
+
+def pool_exhausted(license_type: LicenseType, last: Installation, pool: PoolScore, *, pool_id: int) -> Refusal:
+    """A1: every license is in use; the pool tried last is that of `last`."""
+    return Refusal(
+        reason=RefusalReason.POOL_EXHAUSTED,
+        rules=_rules_of_pool(license_type),
+        message=(
+            f"all {pool.capacity} {license_type.display_name} licenses on {last.device.name} are in use"
+            f"{_or_leaving(last, license_type)}"
+        ),
+        license_type=license_type.key,
+        device=last.device.name,
+        capacity=pool.capacity,
+        in_use=pool.used,
+        wanted=1,
+        pool_id=pool_id,
+    )
+
+
+def companion_exhausted(
+    license_type: LicenseType,
+    companion: LicenseType,
+    pbx: Pbx,
+    installation: Installation,
+    pools: dict[int, PoolScore],
+    *,
+    too_old: Sequence[License] = (),
+    local: Installation | None = None,
+) -> Refusal:
+    """D1, D2: the seat itself was free, its companion was not.
+
+    Args:
+        license_type: what was asked for.
+        companion: what is debited with it.
+        pbx: who asked.
+        installation: where more of them would help.
+        pools: those tried, in order.
+        too_old: licenses that would serve it, were the software older (D3).
+        local: the PBX's own installation where the pool is closed to it (A3).
+    """
+    capacity = sum(pool.capacity for pool in pools.values())
+    message = (
+        f"a {license_type.display_name} seat on {pbx.name} needs a {companion.display_name} seat with it,"
+        f" and all {capacity} of those are in use{_or_leaving(installation, companion)}"
+    )
+    rules, named = companion.rules, list(too_old)
+    if too_old:
+        rules += ("B2", "D3")
+        message += f"; too old for its software: {_named(too_old)}"
+    if local is not None:
+        rules += ("A3",)
+        message += f"; {_closed_by(pbx, local)}"
+        named += local.making_local
+    return Refusal(
+        reason=RefusalReason.COMPANION_EXHAUSTED,
+        rules=rules,
+        message=message,
+        license_type=companion.key,
+        device=installation.device.name,
+        capacity=capacity,
+        in_use=sum(pool.used for pool in pools.values()),
+        wanted=1,
+        pool_id=next(reversed(pools), None),
+        licenses=tuple(item.ref for item in named),
+    )
+
+
+def _closed_by(pbx: Pbx, own: Installation) -> str:
+    """A3: why the pool does not help."""
+    return f"{pbx.name} is licensed locally by {_named(own.making_local)}, so the pool is closed to it"
+
+
+def _named(licenses: Sequence[License]) -> str:
+    return some([item.ref for item in licenses])
+
+
+def _or_leaving(installation: Installation, license_type: LicenseType) -> str:
+    """L5: licenses whose release is under way are not lent any more."""
+    leaving = installation.leaving.get(license_type.key, 0)
+    return f", or being released ({leaving})" if leaving else ""
+
+
+def _rules_of_pool(license_type: LicenseType) -> tuple[str, ...]:
+    return license_type.rules if license_type.drawn_from is DrawnFrom.OWN_DEVICE else ("A1", *license_type.rules)
+
+
+# --- What cannot be returned ------------------------------------------------------------------------------------------
+
+
+def still_required(license_type: LicenseType, dependents: Sequence[Seat], *, short: Refusal | None = None) -> Refusal:
+    """H5: other seats need it; names them. `short` is why one that was included finds no license of its own (H2)."""
+    seats = tuple(SeatRef(seat.type, HolderKind(seat.kind), seat.holder) for seat in dependents)
+    return Refusal(
+        reason=RefusalReason.STILL_REQUIRED,
+        rules=("H5", *license_type.rules),
+        message=(
+            f"{license_type.display_name} is still required by {some([str(seat) for seat in seats])}"
+            f"{f'; {short.message}' if short is not None else ''}"
+        ),
+        license_type=license_type.key,
+        seats=seats,
+        short=short,
+    )
+
+
+# --- What was taken away ----------------------------------------------------------------------------------------------
+
+
+def revoked(license_type: LicenseType, want: Want) -> Refusal:
+    """L5, P1: the seat was taken away, by an operator or as its use ended, and has not been given back yet."""
+    return Refusal(
+        reason=RefusalReason.REVOKED,
+        rules=("L5",),
+        message=f"the {license_type.display_name} seat of {want.holder} was taken away",
+        license_type=license_type.key,
+        seats=(SeatRef(want.type, want.kind, want.holder),),
+    )
+
+
+# --- What cannot be known yet -----------------------------------------------------------------------------------------
+
+
+def learning(license_type: LicenseType, pbx: Pbx, estate: Estate) -> Refusal:
+    """The database was restored: how many licenses are free shows when every lease signed before has ended."""
+    assert estate.learning is not None
+    until = second_text(estate.learning.until)
+    return Refusal(
+        reason=RefusalReason.LEARNING,
+        rules=_rules_of_pool(license_type),
+        message=(
+            f"the license master was restored from a backup and learns until {until} what is in use;"
+            f" {pbx.name} gets no {license_type.display_name} seat beyond those that its signed lease proves"
+        ),
+        license_type=license_type.key,
+    )
+
+
+# --- What has no second one -------------------------------------------------------------------------------------------
+
+
+def one_per_pbx(license_type: LicenseType, pbx: Pbx, held: Seat) -> Refusal:
+    """K2: the PBX has its one seat under another name."""
+    seat = SeatRef(held.type, HolderKind(held.kind), held.holder)
+    return Refusal(
+        reason=RefusalReason.ONE_PER_PBX,
+        rules=license_type.rules,
+        message=f"{pbx.name} has its one {license_type.display_name} already: {seat}",
+        license_type=license_type.key,
+        seats=(seat,),
+    )
+
+
+# --- What cannot be read ----------------------------------------------------------------------------------------------
+
+
+def malformed_seat(field: str, reason: str) -> Refusal:
+    """A field of a wanted seat is wrong; the rest of the call is decided without it."""
+    step, text = Step(action=RemedyAction.CORRECT_REQUEST, field=field), f"correct {field}"
+    return Refusal(
+        reason=RefusalReason.MALFORMED_SEAT,
+        rules=(),
+        message=f"{field}: {reason}",
+        license_type="",
+        remedy=Remedy(ways=(Way((step,), text),), main=step, text=text),
+    )

@@ -1,0 +1,160 @@
+"""Why a seat is refused: one closed list in order of precedence, and what a refusal carries.
+
+Where several reasons apply, the one that stands first here is given: first what is wrong with the question, then what
+the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. The five
+at the end stand apart: two concern a seat that is held, or was; LEARNING takes the place of what is used up while the
+master cannot know that; ONE_PER_PBX goes before what the PBX lacks. Of a MALFORMED_SEAT nothing is decided.
+`docs/refusals.md` explains each to operators; a test keeps the two alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from licensemaster.api_enums import HolderKind, RemedyAction
+from master.domain.catalog.versions import Version
+from master.domain.estate.license_refs import LicenseRef
+
+MOST_NAMED = 20
+"""How many licenses or seats a sentence lists at most."""
+MOST_HOLDERS = 5
+"""How many PBXs a refusal lists at most."""
+
+
+class RefusalReason(IntEnum):
+    """The closed list; the number is the order of precedence."""
+
+    UNKNOWN_LICENSE_TYPE = 1
+    HOLDER_KIND = 2
+    SOFTWARE_TOO_OLD = 3
+    MODEL_EXCLUDED = 4
+    VERSION_LIMIT = 5
+    FEATURE_OFF = 6
+    APPLICATION_VERSION = 7
+    REQUIREMENT_MISSING = 8
+    LOCAL_LICENSES_ONLY = 9
+    NONE_INSTALLED = 10
+    POOL_EXHAUSTED = 11
+    COMPANION_EXHAUSTED = 12
+    STILL_REQUIRED = 13
+    REVOKED = 14
+    LEARNING = 15
+    ONE_PER_PBX = 16
+    MALFORMED_SEAT = 17
+
+
+TOO_FEW = frozenset(
+    {
+        RefusalReason.LOCAL_LICENSES_ONLY,
+        RefusalReason.NONE_INSTALLED,
+        RefusalReason.POOL_EXHAUSTED,
+        RefusalReason.COMPANION_EXHAUSTED,
+    }
+)
+"""The reasons that more licenses, or seats given back, would remove."""
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, in the plural but for one."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def some(names: Sequence[object]) -> str:
+    """The first of them as a list; says how many are left out."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(str(name) for name in names[:MOST_NAMED]) + more
+
+
+@dataclass(frozen=True, slots=True)
+class SeatRef:
+    """A seat as a refusal names it."""
+
+    type: str
+    kind: HolderKind
+    holder: str
+
+    def __str__(self) -> str:
+        """`video of user alice`."""
+        return f"{self.type} of {self.kind.name.lower().replace('_', ' ')} {self.holder}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do; the fields that its action does not name are empty."""
+
+    action: RemedyAction
+    license_type: str = ""
+    quantity: int = 0
+    device: str = ""
+    version: str = ""
+    pbx: str = ""
+    licenses: tuple[LicenseRef, ...] = ()
+    seats: tuple[SeatRef, ...] = ()
+    until: float | None = None
+    """UNIX time in seconds."""
+    subject: str = ""
+    field: str = ""
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Steps that grant the request, all of them taken in this order."""
+
+    steps: tuple[Step, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What turns a refusal into a grant: each way was decided on a copy, and suffices by itself; the smallest first.
+
+    Of a call that was refused several seats for the same want it is told once, for all of them.
+    """
+
+    ways: tuple[Way, ...] = ()
+    main: Step
+    """The step of the first way that answers the refusal's own reason; NONE or EXPLAIN where there is no way."""
+    text: str
+    """All ways in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopHolder:
+    """A PBX that holds many of the seats."""
+
+    pbx: str
+    site: str
+    seats: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One "no", with everything needed to act on it."""
+
+    reason: RefusalReason
+    rules: tuple[str, ...]
+    message: str
+    license_type: str
+    device: str = ""
+    capacity: int = 0
+    in_use: int = 0
+    wanted: int = 0
+    pool_id: int | None = None
+    """The pool whose biggest holders are to be named."""
+    top_holders: tuple[TopHolder, ...] = ()
+    licenses: tuple[LicenseRef, ...] = ()
+    """All that are meant, however many; whoever tells of them cuts the list and says so."""
+    seats: tuple[SeatRef, ...] = ()
+    software: Version | None = None
+    """The PBX software that it takes, where that is too old."""
+    lacks: tuple[SeatRef, ...] = ()
+    """Seats of which one has to be held beside it; empty where the request does not say by whom."""
+    accepted: tuple[str, ...] = ()
+    """What the request may say instead, where it is wrong."""
+    short: Refusal | None = None
+    """On a return: why a seat that was included until now finds no license of its own."""
+    remedy: Remedy | None = None
+    """What would help; None until that was decided (`domain/remedies/remedies.py`)."""

@@ -1,0 +1,215 @@
+"""The working copy that a batch decides on: the seats and pools it prefetched, and what it changes of them.
+
+Keeps score and nothing else: that a pool is never overdrawn is asserted here and guarded again by the database. Of a
+PBX with claims in its name (`domain/leases/claims.py`) the higher of seats and claims is counted; only such PBXs have
+shares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from master.domain.seats.seats import Key, Seat
+
+
+@dataclass(slots=True)
+class PoolScore:
+    """How much of a pool is used."""
+
+    capacity: int
+    used: int
+
+    @property
+    def free(self) -> int:
+        """Licenses that are not counted for anybody; `pools.grantable` says how many of them could be granted."""
+        return self.capacity - self.used
+
+
+@dataclass(slots=True)
+class Share:
+    """What of one pool is counted for one PBX: the seats it holds, or more where claims say so (F5)."""
+
+    seats: int
+    floor: int
+    counted_before: int
+    """What was counted when it was read."""
+
+    @property
+    def counted(self) -> int:
+        """What is counted now."""
+        return max(self.seats, self.floor)
+
+
+@dataclass(slots=True)
+class PbxSeats:
+    """What one PBX holds, as far as it was prefetched, and what changed of it."""
+
+    by_key: dict[Key, Seat] = field(default_factory=dict)
+    by_user: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
+    """Seats held on behalf of a user by something else: channels, logins."""
+    by_type: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
+    """Only the types that are read PBX-wide."""
+    added: dict[Key, Seat] = field(default_factory=dict)
+    removed: dict[Key, Seat] = field(default_factory=dict)
+    revoked: set[Key] = field(default_factory=set)
+    """Taken away by an operator, and not given back yet (L5)."""
+    shares: dict[int, Share] | None = None
+    """By pool id, where there are or may be claims in the PBX's name."""
+
+
+class Ledger:
+    """Seats and pools of one batch."""
+
+    def __init__(self, *, pbx_wide: frozenset[str] = frozenset()) -> None:
+        self.pools: dict[int, PoolScore] = {}
+        self.seats: defaultdict[int, PbxSeats] = defaultdict(PbxSeats)
+        self._pbx_wide = pbx_wide
+
+    def load(self, seats: Iterable[Seat]) -> None:
+        """Take in seats as the database has them."""
+        for seat in seats:
+            of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+            of_pbx.by_key[key] = seat
+            self._index(of_pbx, key, seat)
+
+    def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> Ledger:
+        """A ledger to try something on: what was read of one PBX, and the pools given."""
+        copy = Ledger(pbx_wide=self._pbx_wide)
+        copy.pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in pools.items()}
+        read = self.seats[pbx_id]
+        seats = copy.seats[pbx_id]
+        seats.by_key, seats.revoked = dict(read.by_key), set(read.revoked)
+        seats.by_user.update({user: set(keys) for user, keys in read.by_user.items()})
+        seats.by_type.update({key: set(keys) for key, keys in read.by_type.items()})
+        if read.shares is not None:
+            seats.shares = {pool_id: replace(share) for pool_id, share in read.shares.items()}
+        return copy
+
+    def share_out(self, pbx_id: int, shares: dict[int, Share]) -> None:
+        """Count a PBX by its shares from now on; what they name must be what the database has."""
+        self.seats[pbx_id].shares = shares
+
+    def set_floors(self, pbx_id: int, floors: Mapping[int, int]) -> None:
+        """The claims in a PBX's name have changed."""
+        shares = self.seats[pbx_id].shares
+        assert shares is not None, f"PBX {pbx_id} was read without its shares"
+        for pool_id in shares.keys() | floors.keys():
+            share = shares.setdefault(pool_id, Share(0, 0, 0))
+            before = share.counted
+            share.floor = floors.get(pool_id, 0)
+            if share.counted != before:
+                self._count(pool_id, share.counted - before)
+
+    def is_counted(self, pbx_id: int, pool_id: int) -> bool:
+        """Whether one seat more of a pool is counted for a PBX already, so that it needs no free license."""
+        shares = self.seats[pbx_id].shares
+        share = shares.get(pool_id) if shares else None
+        return share is not None and share.seats < share.floor
+
+    def holdings(self, pbx_id: int) -> Iterator[Seat]:
+        """All seats of a PBX that were prefetched."""
+        return iter(tuple(self.seats[pbx_id].by_key.values()))
+
+    def of_type(self, pbx_id: int, type_key: str) -> list[Seat]:
+        """All seats of a PBX-wide type, oldest first."""
+        of_pbx = self.seats[pbx_id]
+        found = (of_pbx.by_key[key] for key in of_pbx.by_type[type_key])
+        return sorted(found, key=lambda seat: (seat.acquired_at, seat.key))
+
+    def on_behalf_of(self, pbx_id: int, user: str) -> list[Seat]:
+        """Seats that something else holds on behalf of a user."""
+        of_pbx = self.seats[pbx_id]
+        return [of_pbx.by_key[key] for key in sorted(of_pbx.by_user[user])] if user in of_pbx.by_user else []
+
+    def add(self, seat: Seat) -> None:
+        """A PBX holds a seat from now on; its pool is debited."""
+        of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+        if seat.pool_id is not None:
+            if of_pbx.shares is not None:
+                self._move(of_pbx.shares, seat.pool_id, 1)
+            else:
+                pool = self.pools[seat.pool_id]
+                pool.used += 1
+                assert pool.used <= pool.capacity, f"pool {seat.pool_id} would be overdrawn"
+        of_pbx.by_key[key] = seat
+        if seat.user or seat.type in self._pbx_wide:
+            self._index(of_pbx, key, seat)
+        if of_pbx.removed and of_pbx.removed.get(key) == seat:
+            del of_pbx.removed[key]
+        else:
+            of_pbx.added[key] = seat
+
+    def remove(self, seat: Seat) -> None:
+        """A PBX no longer holds a seat; its pool is credited."""
+        of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
+        if seat.pool_id is not None:
+            if of_pbx.shares is not None:
+                self._move(of_pbx.shares, seat.pool_id, -1)
+            else:
+                self._count(seat.pool_id, -1)
+        del of_pbx.by_key[key]
+        of_pbx.by_user[seat.user].discard(key)
+        of_pbx.by_type[seat.type].discard(key)
+        if key in of_pbx.added:
+            del of_pbx.added[key]
+        else:
+            of_pbx.removed.setdefault(key, seat)
+
+    def added(self) -> list[Seat]:
+        """Seats to be written."""
+        return [seat for of_pbx in self.seats.values() for seat in of_pbx.added.values()]
+
+    def removed(self) -> list[Seat]:
+        """Seats to be deleted, as they were read."""
+        return [seat for of_pbx in self.seats.values() for seat in of_pbx.removed.values()]
+
+    def pools_debited(self) -> set[int]:
+        """The pools that the seats loaded are debited from."""
+        seats = (seat for of_pbx in self.seats.values() for seat in of_pbx.by_key.values())
+        return {seat.pool_id for seat in seats if seat.pool_id is not None}
+
+    def pool_changes(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """By how much each (pool, PBX) changed: in seats, and in what is counted."""
+        seats: defaultdict[tuple[int, int], int] = defaultdict(int)
+        for pbx_id, of_pbx in self.seats.items():
+            for seat in of_pbx.added.values():
+                if seat.pool_id is not None:
+                    seats[seat.pool_id, pbx_id] += 1
+            for seat in of_pbx.removed.values():
+                if seat.pool_id is not None:
+                    seats[seat.pool_id, pbx_id] -= 1
+        changes = {name: (change, change) for name, change in seats.items()}
+        for pbx_id, of_pbx in self.seats.items():
+            for pool_id, share in (of_pbx.shares or {}).items():
+                name = pool_id, pbx_id
+                changes[name] = seats.get(name, 0), share.counted - share.counted_before
+        return {name: change for name, change in changes.items() if change != (0, 0)}
+
+    def type_changes(self, pbx_id: int) -> Counter[str]:
+        """By how many debited seats of each type a PBX has more or fewer than when it was read."""
+        of_pbx = self.seats[pbx_id]
+        changes = Counter(seat.type for seat in of_pbx.added.values() if seat.pool_id is not None)
+        changes.subtract(seat.type for seat in of_pbx.removed.values() if seat.pool_id is not None)
+        return changes
+
+    def _move(self, shares: dict[int, Share], pool_id: int, change: int) -> None:
+        """A seat comes or goes where the higher of seats and claims is counted."""
+        share = shares.setdefault(pool_id, Share(0, 0, 0))
+        before = share.counted
+        share.seats += change
+        if share.counted != before:
+            self._count(pool_id, change)
+
+    def _count(self, pool_id: int, change: int) -> None:
+        pool = self.pools[pool_id]
+        pool.used += change
+        assert pool.used >= 0, f"pool {pool_id} was given back more than was taken"
+        assert change < 0 or pool.used <= pool.capacity, f"pool {pool_id} would be overdrawn"
+
+    def _index(self, of_pbx: PbxSeats, key: Key, seat: Seat) -> None:
+        if seat.user:
+            of_pbx.by_user[seat.user].add(key)
+        if seat.type in self._pbx_wide:
+            of_pbx.by_type[seat.type].add(key)

@@ -1,4 +1,0 @@
-"""The only place that changes state: requests are gathered into batches, decided by the core, committed, answered.
-
-`master.py` is what the services call; `committer.py` gathers and commits; `batch.py` is one batch.
-"""

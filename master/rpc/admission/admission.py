@@ -1,0 +1,187 @@
+"""What every call passes before it is served: the gate, its message, the size of that, and the gate again.
+
+What a caller costs is bounded before it is looked at. Who calls, whether that certificate is good and whether its role
+may call the method are known before anything of the message is read; then the message must come in time, have no more
+bytes and no more elements than its method and role may bring (`auth/budgets.py`), and only then is it parsed and judged
+by what it names. Leaves to others: what is in the message, and how a failure is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError
+
+from master.auth.budgets import KIB, Budget, Budgets
+from master.auth.identity import SCHEME, Identity, Role
+from master.auth.limits import Share
+from master.rpc.admission.authorizer import Gate, identity_of_call
+from master.rpc.admission.elements import MalformedError, crowded, excess
+from master.rpc.admission.large_requests import Aside
+from master.rpc.errors import InvalidArgumentError, MessageLateError, UnknownMethodError
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+_CALLER_MAX = 128
+_SMALL_BYTES = 256 * KIB
+"""Messages that may not be larger are bounded by how many calls there may be."""
+_LOOP_BYTES = 64 * KIB
+"""Larger messages are looked through beside the loop, which others wait for, and served one after the other."""
+
+caller_of_call: ContextVar[str] = ContextVar("caller_of_call", default="unknown")
+"""Who makes the call that is being served."""
+
+
+class Admission:
+    """Lets in the calls of one method."""
+
+    def __init__(
+        self,
+        method: str,
+        plain: Handler,
+        *,
+        gate: Gate | None,
+        budgets: Budgets,
+        message_seconds: float,
+        aside: Aside,
+    ) -> None:
+        """`plain` is what would serve the method unguarded. Without a gate, in plain text, everybody may do everything
+        and is called what they call themselves; a message has its size and time there as well."""
+        self._method = method
+        self._gate = gate
+        self._message_seconds = message_seconds
+        self._aside = aside
+        self._answers_by_stream = plain.response_streaming
+        parse: Any = plain.request_deserializer
+        self._parse = parse
+        self._kind: Descriptor = parse.__self__.DESCRIPTOR
+        self._budgets: dict[Role | None, Budget] = {role: budgets.of(method, role) for role in (*Role, None)}
+
+    @asynccontextmanager
+    async def call(self, context: Context) -> AsyncIterator[Any]:
+        """A call while it is served, by its request. One that is answered by a stream may last: it counts among its
+        caller's streams from here on, and its certificate is looked at meanwhile.
+
+        Raises:
+            AccessDeniedError: it is not for its caller.
+            CallerLimitError: its caller makes too many, or brings too much.
+            InvalidArgumentError: it brings too much, or what it brings is no request.
+            MessageLateError: it brings nothing.
+        """
+        if (gate := self._gate) is None:
+            caller_of_call.set(_self_named(context))
+            yield await self._parsed(await self._message(context, None, None), None)
+            return
+        found = gate.enter(self._method, context)
+        _prove(found.identity, context)
+        async with AsyncExitStack() as served:
+            share = served.enter_context(gate.call(found, self._method, context.peer()))
+            data = await self._message(context, found.identity.role, share)
+            if len(data) > _LOOP_BYTES:
+                await served.enter_async_context(share.large)
+            request = await self._parsed(data, found.identity.role)
+            del data
+            await gate.judge(found, self._method, request, context)
+            if self._answers_by_stream:
+                await served.aclose()
+                served.enter_context(gate.stream(found, self._method, context.peer()))
+            yield request
+
+    @asynccontextmanager
+    async def conversation(self, context: Context) -> AsyncIterator[AsyncIterator[Any]]:
+        """A call that asks by a stream as well, while it is served: reflection, whose requests name nobody."""
+        if (gate := self._gate) is None:
+            caller_of_call.set(_self_named(context))
+            yield self._requests(context, None)
+            return
+        found = gate.enter(self._method, context)
+        _prove(found.identity, context)
+        with gate.stream(found, self._method, context.peer()):
+            yield self._requests(context, found.identity.role)
+
+    async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
+        while (data := await context.read()) is not grpc.aio.EOF:
+            yield await self._parsed(data, role)
+
+    async def _message(self, context: Context, role: Role | None, share: Share | None) -> bytes:
+        weighed = share if self._budgets[role].bytes_max > _SMALL_BYTES else None
+        try:
+            async with asyncio.timeout(self._message_seconds), nullcontext() if weighed is None else weighed.reading():
+                data: Any = await context.read()
+        except TimeoutError:
+            raise MessageLateError(f"no message came within {self._message_seconds:g} s of its call") from None
+        if data is grpc.aio.EOF:
+            raise InvalidArgumentError("request", "none came; send the message that this method takes")
+        if weighed is not None:
+            weighed.bring(len(data))
+        found: bytes = data
+        return found
+
+    async def _parsed(self, data: bytes, role: Role | None) -> Any:
+        budget = self._budgets[role]
+        if _LOOP_BYTES < len(data) <= budget.bytes_max:
+            return await self._aside.run(len(data), lambda: self._looked_through(data, budget, role))
+        return self._looked_through(data, budget, role)
+
+    def _looked_through(self, data: bytes, budget: Budget, role: Role | None) -> Any:
+        name = self._method.rpartition("/")[2]
+        takes = f"is the most that {name} takes" + (f" of the role {role.name}" if role else "")
+        if len(data) > budget.bytes_max:
+            told = f"{len(data):,} bytes; {budget.bytes_max:,} {takes}; send less in one call"
+            raise InvalidArgumentError("request", told)
+        try:
+            path, field = _excess(data, self._kind, budget)
+            if path is not None:
+                what = path.rpartition(".")[2]
+                told = (
+                    f"more than {budget.entries_max[path]:,} {what}, which {takes}; divide them among several projects"
+                )
+                raise InvalidArgumentError(path, told)
+            if field is not None:
+                told = (
+                    f"more than {budget.elements_max:,} fields and entries in all, which {takes}; send less in one call"
+                )
+                raise InvalidArgumentError(field, told)
+            return self._parse(data)
+        except (MalformedError, DecodeError) as error:
+            raise InvalidArgumentError("request", f"{error}; send the message that this method takes") from None
+
+
+def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, str | None]:
+    """The repeated field that has too many entries, and the field in which a message has too many elements."""
+    path = crowded(data, kind, budget.entries_max, budget.elements_max) if budget.entries_max else None
+    return path, excess(data, kind, budget.elements_max) if path is None else None
+
+
+def turn_away(gate: Gate, method: str, context: Context) -> None:
+    """A call of a method that there is none of; it costs its caller as any other.
+
+    Raises:
+        AccessDeniedError, CallerLimitError: as every call's.
+        UnknownMethodError: always else.
+    """
+    gate.enter(None, context)
+    raise UnknownMethodError(f"there is no method {method[:200]!r}")
+
+
+def _prove(identity: Identity, context: Context) -> None:
+    identity_of_call.set(identity)
+    caller_of_call.set(f"{identity.uri} ({context.peer()})")
+
+
+def _self_named(context: Context) -> str:
+    """What the caller calls itself in plain text, and from where; nobody gets a name that only a certificate gives."""
+    named = ""
+    for key, value in context.invocation_metadata() or ():
+        if key == "caller" and isinstance(value, str):
+            named = value[:_CALLER_MAX]
+    peer = context.peer()
+    return f"{named} ({peer})" if named.isprintable() and named and not named.startswith(SCHEME) else peer

@@ -1,0 +1,269 @@
+"""The gate that every call passes where TLS is on: who calls is proven, and may or may not make this call.
+
+Decides nothing itself: `auth/permissions.py` has the table, `auth/certificates.py` reads the certificate. It is looked
+at again with every call, so that one that ended or was revoked is good for nothing on an open connection either, and
+streams that it opened are ended as soon as that is known. Who is turned away is counted, named in the log, and may not
+ask as often as it likes either: by its certificate's key, or by its address where that names nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from cryptography import x509
+
+from master.auth.certificate_files import Read
+from master.auth.certificates import Certificates
+from master.auth.chains import ChainError, path_of
+from master.auth.identity import Identity, IdentityError, Role
+from master.auth.limits import Buckets, CallerLimitError, Share, Shares
+from master.auth.peer_certificate import Shown, shown
+from master.auth.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
+from master.domain.leases.leases import LeaseError
+from master.logs.sparing_log import SparingLog
+from master.metrics import Metrics
+from master.service.runtime.names import PbxName
+from master.service.runtime.periodic import Periodic
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+LOOK_SECONDS = 1.0
+"""How often the files are looked at, and with them the streams: how long a revoked certificate may keep one."""
+_KNOWN_MAX = 10_000
+_LINES_MAX, _LINES_SECONDS = 20, 10.0
+"""How many lines one caller that is turned away for one reason may cost the log."""
+
+identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
+"""Who proved to make the call that is being served; None in plain text."""
+
+
+def proven_pbx() -> PbxName | None:
+    """The PBX that proved to make the call that is being served; None where it is none, and in plain text."""
+    identity = identity_of_call.get()
+    if identity is None or identity.role is not Role.PBX or identity.project is None:
+        return None
+    return PbxName(identity.project, identity.name)
+
+
+class Gate(Periodic):
+    needs_database = False
+
+    def __init__(
+        self,
+        certificates: Certificates,
+        *,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        stands_in: Callable[[str, str], Awaitable[bool]],
+        shares: Shares,
+        refusals: Buckets,
+    ) -> None:
+        """`stands_in` says whether one PBX, by its resource name, is configured to stand in for another."""
+        super().__init__(interval_seconds=LOOK_SECONDS)
+        self._certificates = certificates
+        self._clock = clock
+        self._metrics = metrics
+        self._stands_in = stands_in
+        self._shares = shares
+        self._refusals = refusals
+        self._known: dict[tuple[bytes, bytes], Shown] = {}
+        self._known_to: tuple[x509.Certificate, ...] = ()
+        """The authorities that they were judged by."""
+        self._log = SparingLog(
+            structlog.get_logger(__name__),
+            clock=clock,
+            lines_max=_LINES_MAX,
+            seconds=_LINES_SECONDS,
+            each=("caller", "reason"),
+        )
+        self._streams: dict[asyncio.Task[Any], tuple[Shown, str, str]] = {}
+        """By the task that serves it: whose it is, its method, and where from."""
+        self._ended: set[asyncio.Task[Any]] = set()
+
+    def enter(self, method: str | None, context: Context) -> Shown:
+        """Who makes a call of a method that its role may call; None is a method that nobody has. Asked before there is
+        a request: nothing of it has been read. Calls that may not be made count as well, against whoever makes them.
+
+        Raises:
+            AccessDeniedError: it may not.
+            CallerLimitError: its caller makes too many.
+        """
+        found: Shown | None = None
+        try:
+            try:
+                found = self._shown(context)
+                self.check(found)
+            except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
+                self._refusals.take(_address(context) if found is None else found.key)
+                raise
+            self._shares.take_call(found.identity.uri)
+            if method is not None and forbidden(found.identity, method):
+                raise _denied(Denial.ROLE_FORBIDDEN, found.identity, method)
+        except (AccessDeniedError, CallerLimitError) as error:
+            self._turned_away(_reason(error), found, method, context.peer())
+            raise
+        return found
+
+    async def judge(self, found: Shown, method: str, request: Any, context: Context) -> None:
+        """Look at whom a request names.
+
+        Raises:
+            AccessDeniedError: they are not the caller's to name.
+        """
+        try:
+            await self._check_call(found.identity, method, request)
+        except AccessDeniedError as error:
+            self._turned_away(_reason(error), found, method, context.peer())
+            raise
+
+    @contextmanager
+    def call(self, found: Shown, method: str, peer: str) -> Iterator[Share]:
+        """A call is under way, and whoever makes it turns out to use another's lease: that is told here as well.
+
+        Raises:
+            CallerLimitError: the caller has too many, or brings too much.
+        """
+        try:
+            with self._shares.call(found.identity.uri) as share:
+                yield share
+        except CallerLimitError as error:
+            self._turned_away(_reason(error), found, method, peer)
+            raise
+        except LeaseError as error:
+            if error.trespass:
+                self._turned_away("NOT_YOUR_LEASE", found, method, peer)
+            raise
+
+    def check(self, found: Shown) -> None:
+        """Look at a certificate's state, now.
+
+        Raises:
+            AccessDeniedError: it was revoked or ended.
+        """
+        if self._certificates.current.is_revoked(found):
+            raise AccessDeniedError(Denial.CERTIFICATE_REVOKED, "this certificate was revoked; ask for a new one")
+        if found.ends_at <= self._clock():
+            raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")
+
+    @contextmanager
+    def stream(self, found: Shown, method: str, peer: str) -> Iterator[None]:
+        """Keep an eye on a stream: the task is cancelled when its certificate is no good any more.
+
+        Raises:
+            AccessDeniedError: that happened.
+            CallerLimitError: the caller has too many.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[task] = found, method, peer
+        try:
+            with self._shares.stream(found.identity.uri):
+                yield
+        except CallerLimitError as error:
+            self._turned_away(_reason(error), found, method, peer)
+            raise
+        except LeaseError as error:
+            if error.trespass:
+                self._turned_away("NOT_YOUR_LEASE", found, method, peer)
+            raise
+        except asyncio.CancelledError:
+            if task not in self._ended:
+                raise
+            task.uncancel()
+            self.check(found)
+            raise
+        finally:
+            self._ended.discard(task)
+            self._streams.pop(task, None)
+
+    async def look(self) -> Read:
+        """Read the files again where they changed, and end the streams whose certificate is no good any more."""
+        current = await asyncio.to_thread(self._certificates.look)
+        for task, (found, method, peer) in list(self._streams.items()):
+            try:
+                self.check(found)
+            except AccessDeniedError as error:
+                if task not in self._ended:
+                    self._turned_away(_reason(error), found, method, peer)
+                    self._ended.add(task)
+                    task.cancel()
+        return current
+
+    def _turned_away(self, reason: str, found: Shown | None, method: str | None, peer: str) -> None:
+        self._metrics.calls_denied.labels(reason).inc()
+        self._log.warning(
+            "a caller was turned away",
+            reason=reason,
+            caller=found.identity.uri if found else None,
+            serial=found.serial if found else None,
+            method=method,
+            peer=peer,
+        )
+
+    async def _check_call(self, identity: Identity, method: str, request: Any) -> None:
+        found = denial(identity, method, request)
+        if found is None:
+            return
+        if found is Denial.NOT_YOUR_PBX:
+            other = stood_in_for(identity, method, request)
+            if other is not None and await self._stands_in(identity.resource, other):
+                return
+        raise _denied(found, identity, method)
+
+    def _shown(self, context: Context) -> Shown:
+        proven = context.auth_context()
+        authorities = self._certificates.current.authorities
+        if authorities != self._known_to:
+            self._known, self._known_to = {}, authorities
+        pem = _first(proven, "x509_pem_cert"), _first(proven, "x509_pem_cert_chain")
+        known = self._known.get(pem)
+        if known is None:
+            known = _read(*pem, authorities)
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[pem] = known
+        return known
+
+
+def _reason(error: AccessDeniedError | CallerLimitError) -> str:
+    return error.denial.name if isinstance(error, AccessDeniedError) else "CALLER_LIMIT"
+
+
+def _first(proven: Mapping[str, Iterable[bytes]], what: str) -> bytes:
+    return next(iter(proven.get(what) or ()), b"")
+
+
+def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> Shown:
+    """What a caller showed in the handshake: its certificate, and with it those that it was signed by."""
+    try:
+        certificate = x509.load_pem_x509_certificate(own)
+        others = x509.load_pem_x509_certificates(chain) if chain else []
+        return shown(certificate, path_of([certificate, *others], authorities)[1:])
+    except ChainError as error:
+        raise AccessDeniedError(Denial.CERTIFICATE_UNTRUSTED, f"this certificate is not believed: {error}") from error
+    except (IdentityError, ValueError) as error:
+        told = str(error) if isinstance(error, IdentityError) else "this certificate cannot be read"
+        raise AccessDeniedError(Denial.CERTIFICATE_UNREADABLE, told) from error
+
+
+_MESSAGES = {
+    Denial.ROLE_FORBIDDEN: "{caller} may not call {method}",
+    Denial.NOT_YOUR_PBX: "{caller} acts for itself only; the request must name it and no other",
+    Denial.NOT_YOUR_PROJECT: "{caller} is confined to its project; the request must name that one",
+}
+
+
+def _denied(found: Denial, identity: Identity, method: str) -> AccessDeniedError:
+    return AccessDeniedError(found, _MESSAGES[found].format(caller=identity.uri, method=method.rpartition("/")[2]))
+
+
+def _address(context: Context) -> str:
+    """Where a call comes from, whatever the port."""
+    return context.peer().rpartition(":")[0]

@@ -1,0 +1,221 @@
+"""What every call passes, in this order: admission, the service, the error table, the counts.
+
+One interceptor, because each costs a call of its own; its handlers are made once per method, not once per call. gRPC
+hands a request over before anything is known of its caller, and parsed; so every method is served as one whose requests
+are a stream, which looks the same to callers: it is asked first, and reads its message when `admission.py` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from inspect import iscoroutinefunction
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+
+from master.auth.budgets import Budgets
+from master.auth.limits import CallerLimitError
+from master.logs.sparing_log import SparingLog
+from master.metrics import Metrics
+from master.rpc.admission.admission import Admission, caller_of_call, turn_away
+from master.rpc.admission.authorizer import Gate
+from master.rpc.admission.large_requests import Aside
+from master.rpc.errors import Failure, abort, failure_of, let_go
+from master.service.runtime.names import UnknownPbxError
+from master.store.backends.problems import UnstorableError
+
+__all__ = ["CallInterceptor", "caller_of_call"]
+_log = structlog.get_logger(__name__)
+_HELD_MAX, _HELD_SECONDS = 4_000, 2.0
+"""Who asks too much hears so after a while, so that asking again at once is no flood; so many calls wait for that."""
+_LINES_MAX, _LINES_SECONDS = 10, 60.0
+"""How many lines what one caller sends to one method may cost the log."""
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Lets in who may call, names the caller, turns errors into statuses, counts and times."""
+
+    def __init__(
+        self, metrics: Metrics, gate: Gate | None, *, budgets: Budgets, message_seconds: float, aside: Aside
+    ) -> None:
+        """A call whose message has not come after `message_seconds` is ended; large ones are looked through `aside`."""
+        self._metrics = metrics
+        self._gate = gate
+        self._budgets = budgets
+        self._message_seconds = message_seconds
+        self._aside = aside
+        self._handlers: dict[str, Handler] = {}
+        self._held = _Held()
+        self._told = SparingLog(
+            _log, clock=monotonic, lines_max=_LINES_MAX, seconds=_LINES_SECONDS, each=("method", "caller")
+        )
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        method = str(handler_call_details.method)
+        found = self._handlers.get(method)
+        if found is None:
+            plain = await continuation(handler_call_details)
+            if plain is None:
+                return None if self._gate is None else _unknown(method, self._gate, self._held)
+            found = self._handlers[method] = self._wrapped(method, plain)
+        return found
+
+    def _wrapped(self, method: str, plain: Handler) -> Handler:
+        _, service, name = method.split("/")
+        count = _Counts(self._metrics, service, name, self._told, self._held)
+        admission = Admission(
+            count.method,
+            plain,
+            gate=self._gate,
+            budgets=self._budgets,
+            message_seconds=self._message_seconds,
+            aside=self._aside,
+        )
+        if plain.request_streaming:
+            behaviour = _stream(plain.stream_stream, count, admission.conversation)
+        elif plain.response_streaming:
+            behaviour = _stream(plain.unary_stream, count, admission.call)
+        else:
+            return grpc.stream_unary_rpc_method_handler(
+                _unary(plain.unary_unary, count, admission), None, plain.response_serializer
+            )
+        return grpc.stream_stream_rpc_method_handler(behaviour, None, plain.response_serializer)
+
+
+class _Held:
+    """Calls whose refusal waits."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    async def wait(self, error: Exception) -> None:
+        """Have whoever is over its limit wait for hearing so."""
+        if not isinstance(error, CallerLimitError) or self._count >= _HELD_MAX:
+            return
+        self._count += 1
+        try:
+            await asyncio.sleep(_HELD_SECONDS)
+        finally:
+            self._count -= 1
+
+
+class _Counts:
+    """The metrics of one method, and the log of what is wrong with its calls."""
+
+    def __init__(self, metrics: Metrics, service: str, method: str, told: SparingLog, held: _Held) -> None:
+        self.told = told
+        self.held = held
+        self.method = f"{service}/{method}"
+        self._handled = metrics.rpc_handled
+        self._labels = (service, method)
+        self._ok = metrics.rpc_handled.labels(service, method, "OK")
+        self._seconds = metrics.rpc_seconds.labels(service, method)
+
+    def succeeded(self, started: float) -> None:
+        self._ok.inc()
+        self._seconds.observe(perf_counter() - started)
+
+    def failed(self, started: float, code: grpc.StatusCode) -> None:
+        self._handled.labels(*self._labels, code.name).inc()
+        self._seconds.observe(perf_counter() - started)
+
+
+def _unary(serve: Any, count: _Counts, admission: Admission) -> Any:
+    async def behaviour(_: object, context: Context) -> Any:
+        async with _ending(context, count), admission.call(context) as request:
+            return await serve(request, context)
+        return None  # it failed, and gRPC knows
+
+    return behaviour
+
+
+def _stream(serve: Any, count: _Counts, admitted: Any) -> Any:
+    async def yields(_: object, context: Context) -> AsyncIterator[Any]:
+        async with _ending(context, count), admitted(context) as request:
+            async for response in serve(request, context):
+                yield response
+
+    async def writes(_: object, context: Context) -> None:
+        async with _ending(context, count), admitted(context) as request:
+            await serve(request, context)
+
+    return writes if iscoroutinefunction(serve) else yields  # health writes to its context
+
+
+def _unknown(method: str, gate: Gate, held: _Held) -> Handler:
+    async def behaviour(_: object, context: Context) -> None:
+        try:
+            turn_away(gate, method, context)
+        except Exception as error:
+            failure = failure_of(error)
+            let_go(error)
+            await held.wait(error)
+        await _refuse(context, failure)
+
+    return grpc.stream_unary_rpc_method_handler(behaviour)
+
+
+@asynccontextmanager
+async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
+    """Count how a call ends, and tell its caller of a failure unless it is the caller who gave up."""
+    started = perf_counter()
+    try:
+        yield
+    except asyncio.CancelledError:
+        count.failed(started, grpc.StatusCode.CANCELLED)
+        raise
+    except grpc.aio.AbortError as error:  # whoever serves it has told already: health of an unknown service
+        count.failed(started, _code_of(context))
+        let_go(error)
+        return
+    except Exception as error:
+        failure = _told(error, count)
+        let_go(error)
+        count.failed(started, failure.code)
+        await count.held.wait(error)
+    else:
+        count.succeeded(started)
+        return
+    await _refuse(context, failure)
+
+
+def _told(error: Exception, count: _Counts) -> Failure:
+    failure = failure_of(error)
+    caller = _without_port(caller_of_call.get())
+    if failure.code is grpc.StatusCode.INTERNAL:
+        count.told.error("an RPC failed", method=count.method, caller=caller, exc_info=error)
+    elif isinstance(error, UnstorableError):
+        count.told.error("no database keeps a value", method=count.method, caller=caller, why=str(error))
+    elif isinstance(error, UnknownPbxError):  # with a good certificate, it may be, and nobody else would tell
+        count.told.warning("an unknown PBX was named", method=count.method, caller=caller, why=str(error))
+    return failure
+
+
+async def _refuse(context: Context, failure: Failure) -> None:
+    try:
+        await abort(context, failure)
+    except grpc.aio.AbortError as error:  # gRPC raises it itself once the call's handler has returned
+        let_go(error)
+
+
+def _without_port(caller: str) -> str:
+    """The caller, whichever connection it has: a new one for each call is no new caller."""
+    return re.sub(r":\d+(?=\)?$)", "", caller)
+
+
+def _code_of(context: Context) -> grpc.StatusCode:
+    code: Any = context.code()
+    return next((one for one in grpc.StatusCode if one is code or one.value[0] == code), grpc.StatusCode.UNKNOWN)

@@ -1,0 +1,390 @@
+"""Signed documents and licenses: what comes in is verified before it is read, what goes out is signed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from licensemaster.signing import documents as paper
+from licensemaster.v1 import document_pb2, license_pb2, seat_pb2
+from licensemaster.values import BadValueError, public_key, resource
+from master.domain.estate.estate import License
+from master.domain.estate.license_release import InUse
+from master.domain.estate.project import is_name
+from master.domain.licenses.move_problems import MoveRefusal
+from master.rpc.convert.refusals import ways
+from master.rpc.convert.times import timestamp
+from master.rpc.errors import InvalidArgumentError
+from master.service.licenses import documents, keys
+from master.service.licenses.licenses import LicenseView
+from master.service.licenses.moves import Moved
+from master.signing import Signer
+from master.store.statements.licenses import StoredDevice, VendorKey
+
+Payload = TypeVar("Payload", bound=Message)
+_LATEST = 253_402_300_799.0
+"""The end of the year 9999; beyond it a timestamp is no date."""
+
+
+# --- What comes in ----------------------------------------------------------------------------------------------------
+
+
+def check_kind(document: document_pb2.SignedDocument, kind: paper.Kind) -> None:
+    """See that a document claims to be of a kind.
+
+    Raises:
+        DocumentRefusedError: it does not.
+    """
+    try:
+        paper.check_kind(document, kind)
+    except paper.DocumentError as error:
+        raise _refused(error) from error
+
+
+def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> documents.LicenseFile:
+    """What a vendor's genuine file says.
+
+    Raises:
+        DocumentRefusedError: it is not genuine or cannot be read.
+    """
+    file = _verified(document, document_pb2.DOCUMENT_KIND_LICENSE_FILE, public_key, document_pb2.LicenseFile)
+    return documents.LicenseFile(
+        id=file.id,
+        catalog=file.catalog,
+        project=file.project,
+        issued_at=_seconds("issue_time", file.issue_time),
+        expires_at=_seconds("expire_time", file.expire_time),
+        items=[
+            documents.FileItem(
+                id=item.id,
+                type=item.type,
+                quantity=item.quantity,
+                replaces=item.replaces,
+                agreement_ends_at=(
+                    _seconds("agreement_end_time", item.agreement_end_time)
+                    if item.HasField("agreement_end_time")
+                    else None
+                ),
+            )
+            for item in file.licenses
+        ],
+        key_id=paper.key_id_of(public_key),
+        document=_without_strays(document),
+        is_said_by=lambda stored: document_pb2.SignedDocument.FromString(stored).payload == document.payload,
+    )
+
+
+def _without_strays(document: document_pb2.SignedDocument) -> bytes:
+    """The document as it is kept: nothing that its signature does not vouch for stands beside it."""
+    kept = document_pb2.SignedDocument()
+    kept.CopyFrom(document)
+    kept.DiscardUnknownFields()
+    return kept.SerializeToString(deterministic=True)
+
+
+def introduction(
+    project: str, document: document_pb2.SignedDocument, public_key: bytes, *, caller: str, reason: str
+) -> keys.TrustKey:
+    """A vendor's key that a trusted one introduces.
+
+    Raises:
+        DocumentRefusedError: it is not genuine or cannot be read.
+    """
+    said = _verified(document, document_pb2.DOCUMENT_KIND_VENDOR_KEY, public_key, document_pb2.VendorKey)
+    retire = _seconds("retire_previous_time", said.retire_previous_time)
+    return keys.TrustKey(
+        project=project,
+        key_id=paper.key_id_of(_public_key("public_key", said.public_key)),
+        public_key=said.public_key,
+        display_name=said.display_name,
+        introduced_by=paper.key_id_of(public_key),
+        retire_previous_at=retire if said.HasField("retire_previous_time") else None,
+        caller=caller,
+        reason=reason,
+    )
+
+
+def named_key(project: str, key: license_pb2.NamedVendorKey, *, caller: str, reason: str) -> keys.TrustKey:
+    """A vendor's key on the operator's word.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    return keys.TrustKey(
+        project=project,
+        key_id=paper.key_id_of(_public_key("key.public_key", key.public_key)),
+        public_key=key.public_key,
+        display_name=key.display_name,
+        introduced_by="",
+        retire_previous_at=None,
+        caller=caller,
+        reason=reason,
+    )
+
+
+def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> documents.Certificate:
+    """What a device's genuine certificate says.
+
+    Raises:
+        DocumentRefusedError: it is not genuine or cannot be read.
+    """
+    kind = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
+    said = _verified(document, kind, public_key, document_pb2.SecurityCertificate)
+    project, device = device_name(said.device)
+    return documents.Certificate(
+        project=project,
+        device=device,
+        license=said.license,
+        number=said.number,
+        nonce=said.nonce,
+        public_key=public_key,
+    )
+
+
+def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
+    """A device's key, which signed the document that brings it: who shows it has it.
+
+    Raises:
+        DocumentRefusedError: it is not genuine or cannot be read.
+    """
+    kind = document_pb2.DOCUMENT_KIND_ENROLLMENT
+    check_kind(document, kind)
+    try:
+        brought = paper.read_payload(document, document_pb2.Enrollment)
+    except paper.DocumentError as error:
+        raise _refused(error) from error
+    said = _verified(document, kind, _public_key("public_key", brought.public_key), document_pb2.Enrollment)
+    project, device = device_name(said.device)
+    return documents.Enrollment(
+        project=project,
+        device=device,
+        token=said.token,
+        key_id=paper.key_id_of(said.public_key),
+        public_key=said.public_key,
+    )
+
+
+def device_name(text: str, field: str = "device") -> tuple[str, str]:
+    """(project, device) of `projects/{project}/devices/{device}`.
+
+    Raises:
+        InvalidArgumentError: it is not of that form.
+    """
+    parts = resource(text).split("/")
+    well_formed = len(parts) == 4 and parts[0] == "projects" and parts[2] == "devices"
+    if not (well_formed and is_name(parts[1]) and is_name(parts[3])):
+        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/devices/DEVICE")
+    return parts[1], parts[3]
+
+
+def in_use(value: int) -> InUse:
+    """What to do about seats in use; to refuse where it is not said.
+
+    Raises:
+        InvalidArgumentError: there is no such thing to do.
+    """
+    try:
+        return InUse(value) if value else InUse.REFUSE
+    except ValueError as error:
+        names = ", ".join(one.name for one in InUse)
+        raise InvalidArgumentError("in_use", f"{value} must be one of {names}") from error
+
+
+def _verified(
+    document: document_pb2.SignedDocument, kind: paper.Kind, public_key: bytes, payload: type[Payload]
+) -> Payload:
+    try:
+        return paper.verified(document, kind=kind, public_key=public_key, payload=payload)
+    except paper.DocumentError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: paper.DocumentError) -> documents.DocumentRefusedError:
+    return documents.DocumentRefusedError(documents.DocumentProblem[error.reason], str(error))
+
+
+def _public_key(field: str, value: bytes) -> bytes:
+    try:
+        return public_key(value)
+    except BadValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
+
+
+def _seconds(field: str, value: Timestamp) -> float:
+    seconds = value.seconds + value.nanos / 1e9
+    if not 0 <= seconds <= _LATEST:
+        raise documents.DocumentRefusedError(documents.DocumentProblem.CONTENT_INVALID, f"{field} is no date")
+    return seconds
+
+
+# --- What goes out ----------------------------------------------------------------------------------------------------
+
+
+class Papers:
+    """Writes and signs what the master says of licenses."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+
+    def license_status(self, project: str, view: LicenseView, *, signed: bool = True) -> license_pb2.LicenseStatus:
+        """A license and where it stands; without signed documents where it only would stand there."""
+        item = view.item
+        message = license_pb2.LicenseStatus(
+            license=item.id,
+            type=item.type.printed(version=item.version, tier=item.tier),
+            license_type=item.type.key,
+            quantity=item.quantity,
+            origin=_origin(item),
+            state=_state(view),
+            device=item.device.name if item.device else "",
+            file="" if item.file is None or item.agreed else item.file,
+            binding=item.binding,
+            first_bind_time=_optional(item.first_bound_at),
+            bind_time=_optional(item.bound_at),
+            hold_end_time=_optional(item.held_until),
+            agreement_end_time=_optional(item.agreement_ends_at),
+            agreement=str(item.agreed.subject) if item.agreed else "",
+            use_end_time=_optional(item.agreed.ends_at if item.agreed else None),
+            time_zone=view.time_zone,
+        )
+        if item.release is not None:
+            message.release.CopyFrom(self._release(project, view, signed=signed))
+        elif signed and item.device is not None and item.file is not None:
+            message.signed_binding.CopyFrom(self.binding(project, item))
+        return message
+
+    def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release:
+        release = view.item.release
+        assert release is not None
+        return license_pb2.Release(
+            in_use=license_pb2.InUse.ValueType(release.in_use.value),
+            to_device=release.to_device,
+            requested_by=release.requested_by,
+            reason=release.reason,
+            request_time=timestamp(release.requested_at),
+            certified=release.certified,
+            device_dead=release.device_dead,
+            approved_by=release.approved_by,
+            awaits_approval=view.item.waits_for_operator,
+            seats_to_go=view.seats_to_go,
+            seats_unreachable=view.seats_unreachable,
+            request=self.release_request(project, view.item) if signed and not release.ends_use else None,
+            unreachable_end_time=_optional(view.unreachable_until),
+        )
+
+    def move_result(
+        self, project: str, moved: Moved, view: LicenseView | None, *, signed: bool
+    ) -> license_pb2.MoveResult:
+        """The answer for one license; without signed documents for a dry run."""
+        message = license_pb2.MoveResult(
+            license=moved.license_id, seats_revoked=moved.revoked.seats, seats_at_risk=moved.revoked.at_risk
+        )
+        if moved.refused is not None:
+            message.refused.CopyFrom(move_refusal(moved.refused))
+        elif view is not None:
+            message.moved.CopyFrom(self.license_status(project, view, signed=signed))
+            if message.moved.HasField("signed_binding"):
+                message.binding.CopyFrom(message.moved.signed_binding)
+        return message
+
+    def binding(self, project: str, item: License) -> document_pb2.SignedDocument:
+        """The statement that a license is on its device."""
+        return self._signed(document_pb2.DOCUMENT_KIND_BINDING, _binding(project, item))
+
+    def release_request(self, project: str, item: License) -> document_pb2.SignedDocument:
+        """What a license's device is to answer with its certificate."""
+        assert item.release is not None
+        request = document_pb2.ReleaseRequest(
+            binding=_binding(project, item),
+            nonce=item.release.nonce,
+            request_time=timestamp(item.release.requested_at),
+        )
+        return self._signed(document_pb2.DOCUMENT_KIND_RELEASE_REQUEST, request)
+
+    def enrollment_answer(self, taken: documents.Enrollment) -> document_pb2.SignedDocument:
+        """The device is known from now on, and knows the master's key."""
+        answer = document_pb2.EnrollmentAnswer(
+            device=f"projects/{taken.project}/devices/{taken.device}",
+            public_key=taken.public_key,
+            master_public_key=self._signer.public_key,
+        )
+        return self._signed(document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER, answer)
+
+    def _signed(self, kind: paper.Kind, payload: Message) -> document_pb2.SignedDocument:
+        return paper.sign(kind, payload, self._signer.private_key)
+
+
+def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:
+    return license_pb2.MoveRefusal(
+        problem=license_pb2.MoveProblem.ValueType(refused.problem.value),
+        rules=refused.rules,
+        message=refused.message,
+        remedy=refused.remedy,
+        quantity=refused.missing,
+        device=refused.device,
+        licenses=[
+            seat_pb2.LicenseRef(license=one.id, type=one.printed, quantity=one.quantity, device=one.device)
+            for one in refused.licenses
+        ],
+        top_holders=[seat_pb2.TopHolder(pbx=one.pbx, site=one.site, seats=one.seats) for one in refused.top_holders],
+        ways=ways(refused.ways),
+    )
+
+
+def trusted_key(key: VendorKey) -> license_pb2.TrustedKey:
+    return license_pb2.TrustedKey(
+        key_id=key.key_id,
+        display_name=key.display_name,
+        public_key=key.public_key,
+        trust_time=timestamp(key.trusted_at),
+        retire_time=_optional(key.retires_at),
+        introduced_by=key.introduced_by,
+        distrusted=key.distrusted_at is not None,
+    )
+
+
+def device_keys(devices: Sequence[StoredDevice], now: float) -> list[license_pb2.DeviceKey]:
+    return [
+        license_pb2.DeviceKey(
+            device=one.name,
+            key_id=one.key_id or "",
+            enroll_time=_optional(one.enrolled_at),
+            enrollment_open=one.token_ends_at is not None and now <= one.token_ends_at,
+            licenses=one.licenses,
+        )
+        for one in devices
+    ]
+
+
+def _binding(project: str, item: License) -> document_pb2.Binding:
+    assert item.device is not None
+    return document_pb2.Binding(
+        device=f"projects/{project}/devices/{item.device.name}",
+        license=item.id,
+        type=item.type.printed(version=item.version, tier=item.tier),
+        quantity=item.quantity,
+        number=item.binding,
+        bind_time=_optional(item.bound_at),
+    )
+
+
+def _origin(item: License) -> license_pb2.LicenseOrigin.ValueType:
+    if item.agreed is not None:
+        return license_pb2.LICENSE_ORIGIN_AGREED
+    return license_pb2.LICENSE_ORIGIN_DECLARED if item.file is None else license_pb2.LICENSE_ORIGIN_IMPORTED
+
+
+def _state(view: LicenseView) -> license_pb2.LicenseState.ValueType:
+    if view.item.device is not None:
+        leaving = view.item.release is not None
+        return license_pb2.LICENSE_STATE_RELEASING if leaving else license_pb2.LICENSE_STATE_BOUND
+    if view.is_over:
+        return license_pb2.LICENSE_STATE_ENDED
+    return license_pb2.LICENSE_STATE_COOLING_OFF if view.is_cooling_off else license_pb2.LICENSE_STATE_FREE
+
+
+def _optional(at: float | None) -> Timestamp | None:
+    return None if at is None else timestamp(at)

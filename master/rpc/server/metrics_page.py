@@ -1,0 +1,257 @@
+"""The metrics page: HTTP in plain text, or TLS for those whose certificate lets them read it.
+
+Each connection has a thread of its own; how many there may be, in all and from one address, and how long each may last
+is bounded (`open_connections.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from socket import IPPROTO_IPV6, IPV6_V6ONLY, MSG_PEEK, SOCK_STREAM, AddressFamily, getaddrinfo, socket
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import structlog
+from cryptography import x509
+from prometheus_client import Counter, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from licensemaster.values.addresses import address as host_and_port
+from master.auth.certificates import Certificates
+from master.auth.chains import path_of
+from master.auth.peer_certificate import Shown, shown
+from master.auth.permissions import may_read_metrics
+from master.logs.sparing_log import SparingLog
+from master.metrics import Metrics
+from master.rpc.server.open_connections import ConnectionBounds, OpenConnections
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_HANDSHAKE_SECONDS = 5.0
+"""How long a caller may say nothing."""
+_NO_FILES_SECONDS = 0.1
+_BY_WAY_OF_IPV6 = "::ffff:"
+"""Stands before an IPv4 address that reaches a socket of both families."""
+_CERTIFICATE = "license_master.certificate"
+_BOUNDS = ConnectionBounds()
+_REASONS = ("METRICS_PAGE", "METRICS_PAGE_BUSY", "METRICS_PAGE_LATE", "HANDSHAKE")
+_LINES_MAX, _LINES_SECONDS = 5, 60.0
+"""How many lines of a kind scrapers may cost the log."""
+
+
+class MetricsPage:
+    """Listens until it is closed."""
+
+    def __init__(
+        self,
+        address: str,
+        metrics: Metrics,
+        *,
+        certificates: Certificates | None,
+        clock: Callable[[], float],
+        bounds: ConnectionBounds = _BOUNDS,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives UNIX seconds, `steady` only goes forward.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        page: WSGIApplication = make_wsgi_app(metrics.registry)
+
+        for reason in _REASONS:
+            metrics.calls_denied.labels(reason)
+        told = SparingLog(structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS)
+
+        def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            if certificates is not None:
+                reader = _shown(environ.get(_CERTIFICATE, b""), certificates.current.authorities)
+                if reader is None or not _may_read(reader, certificates, clock()):
+                    metrics.calls_denied.labels("METRICS_PAGE").inc()
+                    told.warning(
+                        "a caller was turned away",
+                        reason="METRICS_PAGE",
+                        caller=reader.identity.uri if reader else None,
+                        serial=reader.serial if reader else None,
+                        peer=environ.get("REMOTE_ADDR"),
+                    )
+                    start_response("403 Forbidden", [("Content-Type", "text/plain")])
+                    return [b"this certificate may not read the metrics\n"]
+            return page(environ, start_response)
+
+        class Server(_Server):
+            tls = certificates
+            refused = metrics.calls_denied
+            log = told
+            connections = OpenConnections(bounds, clock=steady)
+
+        try:
+            self._server = _listening(address, guarded, Server)
+        except OSError as error:
+            raise OSError(f"metrics_listen: {address!r} cannot be listened on: {error}") from error
+        self.port = self._server.server_port
+
+    async def run(self) -> None:
+        """Serve, from a thread of its own, until that ends."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def serve() -> None:
+            try:
+                self._server.serve_forever()
+            finally:
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(ended.set)
+
+        thread = Thread(target=serve, name="metrics page", daemon=True)
+        thread.start()
+        try:
+            await ended.wait()
+        finally:
+            if thread.is_alive():
+                await asyncio.shield(asyncio.to_thread(self._server.shutdown))
+
+    def close(self) -> None:
+        """Listen no more; waits until the page under way is sent."""
+        self._server.server_close()
+
+
+def _listening(address: str, application: WSGIApplication, server: type[_Server]) -> WSGIServer:
+    """A server on an address of either family; one that means every address is of both, as gRPC has it.
+
+    Raises OSError: the address cannot be listened on.
+    """
+    host, port = host_and_port(address, any_port=True)
+    if host in ("0.0.0.0", "::"):
+        places = [(AddressFamily.AF_INET6, "::"), (AddressFamily.AF_INET, "0.0.0.0")]  # a machine may lack the first
+    else:
+        places = [(found[0], host) for found in getaddrinfo(host, port, type=SOCK_STREAM)]
+    for server.address_family, place in places[:-1]:
+        with suppress(OSError):
+            return make_server(place, port, application, server, _Handler)
+    server.address_family, place = places[-1]
+    return make_server(place, port, application, server, _Handler)
+
+
+class _Server(ThreadingWSGIServer):
+    tls: Certificates | None
+    refused: Counter
+    log: SparingLog
+    connections: OpenConnections
+    request_queue_size = 64  # what the kernel holds until it is accepted
+
+    def server_bind(self) -> None:
+        """Also for IPv4, where it is to be every address."""
+        if self.address_family == AddressFamily.AF_INET6:
+            self.socket.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, self.server_address[0] != "::")
+        super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin with a connection, in a thread of its own; one too many is closed."""
+        if not self.connections.open(request, client_address[0]):
+            self._turn_away("METRICS_PAGE_BUSY", client_address[0])
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self.connections.close(request)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.close(request)
+
+    def service_actions(self) -> None:
+        """Twice a second: end what lasts too long."""
+        for _ in range(self.connections.end_late()):
+            self._turn_away("METRICS_PAGE_LATE")
+
+    def _turn_away(self, reason: str, peer: str | None = None, **what: object) -> None:
+        self.refused.labels(reason).inc()
+        self.log.warning("a caller was turned away", reason=reason, peer=peer, **what)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        request.settimeout(_HANDSHAKE_SECONDS)  # in this connection's own thread: a silent caller keeps nobody waiting
+        if not _says_something(request):
+            return
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        try:
+            secured = self.tls.look().page.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:  # it went away
+            self._turn_away("HANDSHAKE", client_address[0], said=str(error))
+            return
+        try:
+            self.connections.secured(request, secured)
+            try:
+                secured.do_handshake()
+            except OSError as error:  # an ssl.SSLError is one
+                self._turn_away("HANDSHAKE", client_address[0], said=str(error))
+                return
+            super().finish_request(secured, client_address)
+        finally:
+            secured.close()
+
+    def get_request(self) -> Any:
+        """The next connection; where no more files may be open, it is waited for instead of asked for on and on."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_NO_FILES_SECONDS)
+            raise
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell what failed; a scraper that went away is no error of ours."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            self.log.error("the metrics page failed", peer=client_address[0], exc_info=error)
+
+
+def _says_something(connection: socket) -> bool:
+    """Whether a caller says anything at all; one that does not looks whether we listen, as balancers do."""
+    try:
+        return bool(connection.recv(1, MSG_PEEK))
+    except OSError:  # it went away, or says nothing for long
+        return False
+
+
+class _Handler(WSGIRequestHandler):
+    def get_environ(self) -> WSGIEnvironment:
+        found = super().get_environ()
+        found["REMOTE_ADDR"] = str(found.get("REMOTE_ADDR", "")).removeprefix(_BY_WAY_OF_IPV6)
+        connection: socket = self.connection
+        if isinstance(connection, ssl.SSLSocket):
+            found[_CERTIFICATE] = _chain_of(connection)
+        return found
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are not worth a line each."""
+
+
+def _chain_of(connection: ssl.SSLSocket) -> bytes:
+    """The reader's certificate and those behind it, as the handshake found them; PEM."""
+    known: Any = connection._sslobj  # type: ignore[attr-defined]  # Python 3.13 and later have it in public
+    return "".join(one.public_bytes() for one in known.get_verified_chain()).encode()
+
+
+def _shown(certificates: bytes, authorities: Sequence[x509.Certificate]) -> Shown | None:
+    try:
+        found = x509.load_pem_x509_certificates(certificates)
+        return shown(found[0], path_of(found, authorities)[1:])
+    except ValueError:
+        return None
+
+
+def _may_read(found: Shown, certificates: Certificates, now: float) -> bool:
+    return may_read_metrics(found.identity) and not certificates.current.is_revoked(found) and found.ends_at > now

@@ -1,0 +1,236 @@
+"""The gRPC server: services, health, reflection, limits, and an end that lets calls finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from licensemaster.tls.channels import pings_borne
+from licensemaster.v1 import (
+    agreement_pb2,
+    agreement_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
+    lease_pb2,
+    lease_pb2_grpc,
+    license_pb2,
+    license_pb2_grpc,
+    plan_pb2,
+    plan_pb2_grpc,
+    project_pb2,
+    project_pb2_grpc,
+    report_pb2,
+    report_pb2_grpc,
+    standby_pb2,
+    standby_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
+    webhook_pb2,
+    webhook_pb2_grpc,
+)
+from master.auth.budgets import Budgets
+from master.auth.certificates import Certificates
+from master.metrics import Metrics
+from master.rpc.admission.authorizer import Gate
+from master.rpc.admission.interceptors import CallInterceptor
+from master.rpc.admission.large_requests import Aside
+from master.rpc.server.reflection import add_reflection
+from master.rpc.server.tls import server_credentials
+from master.rpc.services.agreement_service import AgreementService
+from master.rpc.services.audit_service import AuditService
+from master.rpc.services.lease_service import LeaseService
+from master.rpc.services.license_service import LicenseService
+from master.rpc.services.plan_service import PlanService
+from master.rpc.services.project_service import ProjectService
+from master.rpc.services.report_service import ReportService
+from master.rpc.services.standby_service import StandbyService
+from master.rpc.services.status_service import StatusService
+from master.rpc.services.webhook_service import WebhookService
+
+_MAIN_LOOP = "_server_main_loop"
+"""The task in which gRPC takes calls; gRPC tells of its failure, but not of its being cancelled, and calls hang."""
+_PENDING_MAX = 20_000
+"""Calls that may wait for their handler, of all connections."""
+SERVICES = tuple(
+    file.DESCRIPTOR.services_by_name[name].full_name
+    for file, name in (
+        (lease_pb2, "LeaseService"),
+        (license_pb2, "LicenseService"),
+        (project_pb2, "ProjectService"),
+        (standby_pb2, "StandbyService"),
+        (status_pb2, "StatusService"),
+        (audit_pb2, "AuditService"),
+        (plan_pb2, "PlanService"),
+        (report_pb2, "ReportService"),
+        (webhook_pb2, "WebhookService"),
+        (agreement_pb2, "AgreementService"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How soon a line is found out that is half open, or a caller that hangs: a takeover waits for it (F5)."""
+
+    every_seconds: float
+    """A caller that was silent so long is pinged."""
+    timeout_seconds: float
+    """One that does not answer within so long is taken for gone, and its connection closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallBounds:
+    """What calls and connections may cost before anything is known of them."""
+
+    budgets: Budgets
+    aside: Aside
+    """Where large messages are looked through."""
+    message_seconds: float
+    """After so long a call whose message has not come is ended."""
+    handshake_seconds: float
+    """After so long a connection that has not proven itself is closed."""
+    connection_calls_max: int | None
+    """Calls at a time over one connection, streams among them; more are UNAVAILABLE. None: any number."""
+    connections_max: int | None
+    """Connections at a time, those among them that have not proven themselves; more are closed. None: any number."""
+
+
+class _Health(health.aio.HealthServicer):
+    """As gRPC has it, which leaves out `List`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, Any] = {}
+
+    async def set(self, service: str, status: Any) -> None:
+        """Tell of a service from now on."""
+        self._told[service] = status
+        await super().set(service, status)
+
+    async def enter_graceful_shutdown(self) -> None:
+        """Tell that none is served any more."""
+        self._told = dict.fromkeys(self._told, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await super().enter_graceful_shutdown()
+
+    async def List(self, request: Any, context: object) -> Any:
+        """How every service is."""
+        found = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._told.items()}
+        answer: Any = health_pb2
+        return answer.HealthListResponse(statuses=found)
+
+
+class Server:
+    """Serves until told to stop."""
+
+    def __init__(
+        self,
+        *,
+        lease_service: LeaseService,
+        license_service: LicenseService,
+        project_service: ProjectService,
+        standby_service: StandbyService,
+        status_service: StatusService,
+        audit_service: AuditService,
+        plan_service: PlanService,
+        report_service: ReportService,
+        webhook_service: WebhookService,
+        agreement_service: AgreementService,
+        metrics: Metrics,
+        bounds: CallBounds,
+        keepalive: Keepalive,
+        gate: Gate | None,
+    ) -> None:
+        self._metrics = metrics
+        self._server = grpc.aio.server(
+            interceptors=(
+                CallInterceptor(
+                    metrics,
+                    gate,
+                    budgets=bounds.budgets,
+                    message_seconds=bounds.message_seconds,
+                    aside=bounds.aside,
+                ),
+            ),
+            options=(
+                ("grpc.max_receive_message_length", bounds.budgets.message_bytes_max),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", round(keepalive.every_seconds * 1000)),
+                ("grpc.keepalive_timeout_ms", round(keepalive.timeout_seconds * 1000)),
+                # the one above is not heeded for a ping that stays unanswered: by itself gRPC waits a minute for it
+                ("grpc.http2.ping_timeout_ms", round(keepalive.timeout_seconds * 1000)),
+                ("grpc.http2.max_pings_without_data", 0),  # else gRPC asks ever more rarely
+                *pings_borne(),
+                ("grpc.server_handshake_timeout_ms", round(bounds.handshake_seconds * 1000)),
+                *_at_most("grpc.max_concurrent_streams", bounds.connection_calls_max),
+                # else what nobody reads grows from 64 KiB of each call to all of its message
+                ("grpc.http2.bdp_probe", 0),
+                # beyond a thousand calls that wait for their handler gRPC ends some, whosever they are
+                ("grpc.server.max_pending_requests", _PENDING_MAX),
+                ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
+                *_at_most("grpc.max_allowed_incoming_connections", bounds.connections_max),
+            ),
+        )
+        lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)
+        license_pb2_grpc.add_LicenseServiceServicer_to_server(license_service, self._server)
+        project_pb2_grpc.add_ProjectServiceServicer_to_server(project_service, self._server)
+        standby_pb2_grpc.add_StandbyServiceServicer_to_server(standby_service, self._server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, self._server)
+        plan_pb2_grpc.add_PlanServiceServicer_to_server(plan_service, self._server)
+        report_pb2_grpc.add_ReportServiceServicer_to_server(report_service, self._server)
+        webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_service, self._server)
+        agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreement_service, self._server)
+        self._serving: set[asyncio.Task[object]] = set()
+        self._health = _Health()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        add_reflection(self._server, (*SERVICES, health.SERVICE_NAME))
+
+    async def start(self, address: str, certificates: Certificates | None) -> int:
+        """Begin to serve, over TLS where there are certificates; the port.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        try:
+            if certificates is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                credentials = server_credentials(certificates, self._metrics.tls_handshakes.inc)
+                port = self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise OSError(f"listen: {address!r} cannot be listened on; is another master running there?") from error
+        before = asyncio.all_tasks()
+        await self._server.start()
+        begun = asyncio.all_tasks() - before
+        self._serving = {one for one in begun if getattr(one.get_coro(), "__qualname__", "").endswith(_MAIN_LOOP)}
+        await self.set_health(serving=True)
+        return port
+
+    async def run(self) -> None:
+        """Wait until gRPC serves no more, whatever ended it."""
+        await asyncio.wait(self._serving)
+
+    async def set_health(self, *, serving: bool) -> None:
+        """Tell health checks, for the server and for each service."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in self._names():
+            await self._health.set(service, status)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no new calls, let those under way finish, end."""
+        await self._health.enter_graceful_shutdown()
+        if not any(one.done() for one in self._serving):  # gRPC cannot be stopped once it has ended otherwise
+            await self._server.stop(grace_seconds)
+
+    def _names(self) -> Sequence[str]:
+        return ("", *SERVICES)
+
+
+def _at_most(option: str, count: int | None) -> tuple[tuple[str, int], ...]:
+    return () if count is None else ((option, count),)

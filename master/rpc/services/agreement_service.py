@@ -1,0 +1,148 @@
+"""AgreementService: what a project may do over time."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
+from master.domain.agreements.ledger.problems import AgreementRefusal
+from master.domain.agreements.ordering.release_checks import check_firmware, check_license, check_upgrade
+from master.domain.agreements.rights.endings import endings, reminders
+from master.domain.agreements.rights.rights import right_of
+from master.domain.catalog.policies import SubjectKind
+from master.domain.catalog.subjects import Subject
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.convert import agreement_orders, agreements, incoming
+from master.rpc.errors import InvalidArgumentError
+from master.service.agreements.agreements import Agreements
+from master.service.estates.agreement_ledgers import Known
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+_DAYS_USUAL, _DAYS_MAX = 90, 36_600
+_TOKEN_MAX = 255
+
+
+class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
+    def __init__(self, kept: Agreements) -> None:
+        self._agreements = kept
+
+    async def PlaceOrder(
+        self, request: agreement_pb2.PlaceOrderRequest, context: Context
+    ) -> agreement_pb2.PlaceOrderResponse:
+        answer = await self._agreements.place(agreement_orders.place_order(request, caller_of_call.get()))
+        if isinstance(answer, AgreementRefusal):
+            refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
+            return agreement_pb2.PlaceOrderResponse(refused=refused)
+        return agreement_pb2.PlaceOrderResponse(placed=agreements.placed(answer))
+
+    async def QuoteOrder(
+        self, request: agreement_pb2.QuoteOrderRequest, context: Context
+    ) -> agreement_pb2.QuoteOrderResponse:
+        project = incoming.project_name(request.project)
+        order = agreement_orders.order(request.order)
+        answer = await self._agreements.quote(project, order, agreement_orders.prices(request.prices))
+        if isinstance(answer, AgreementRefusal):
+            refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
+            return agreement_pb2.QuoteOrderResponse(refused=refused)
+        return agreement_pb2.QuoteOrderResponse(quote=agreements.quote(answer))
+
+    async def ListAgreements(
+        self, request: agreement_pb2.ListAgreementsRequest, context: Context
+    ) -> agreement_pb2.ListAgreementsResponse:
+        kind = agreement_orders.subject_kind(request.kind)
+        known = await self._known(request, request.day)
+        return agreements.agreements(known, _page(request, known, kind))
+
+    async def ListEntries(
+        self, request: agreement_pb2.ListEntriesRequest, context: Context
+    ) -> agreement_pb2.ListEntriesResponse:
+        size = incoming.page_size(request.page_size, default=100)
+        after = _number("page_token", request.page_token)
+        about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
+        found, state = await self._agreements.entries(
+            incoming.project_name(request.project), after=after, limit=size + 1, subject=about, as_of=_as_of(request)
+        )
+        return agreement_pb2.ListEntriesResponse(
+            entries=[agreements.entry(one, reversed_=one.number in state.reversed) for one in found[:size]],
+            next_page_token=str(found[size - 1].number) if len(found) > size else "",
+            balance=agreements.decimal(state.balance),
+        )
+
+    async def CheckUpgrade(
+        self, request: agreement_pb2.CheckUpgradeRequest, context: Context
+    ) -> agreement_pb2.CheckUpgradeResponse:
+        project, kind, name = agreement_orders.server(request.server)
+        to_release = agreement_orders.release("to_release", request.to_release)
+        from_release = agreement_orders.release("from_release", request.from_release) if request.from_release else None
+        on = agreement_orders.optional_day("day", request.day)
+        known = await self._agreements.known(project, day=on)
+        if kind == "licenses":
+            license_ = Subject.of(SubjectKind.LICENSE, name)
+            return agreements.gate_answer(check_license(known.book, license_, to_release, known.day))
+        device = Subject.of(SubjectKind.DEVICE, known.device_of_pbx(name) if kind == "pbxs" else name)
+        if request.phone_firmware:
+            return agreements.gate_answer(check_firmware(known.book, device, to_release))
+        return agreements.gate_answer(
+            check_upgrade(known.book, device, from_release=from_release, to_release=to_release, day=known.day)
+        )
+
+    async def ListEndings(
+        self, request: agreement_pb2.ListEndingsRequest, context: Context
+    ) -> agreement_pb2.ListEndingsResponse:
+        days = request.days or _DAYS_USUAL
+        if not 0 < days <= _DAYS_MAX:
+            raise InvalidArgumentError("days", f"{days} must be between 1 and {_DAYS_MAX}")
+        known = await self._known(request, request.from_day, "from_day")
+        to_day = _later(known.day, days)
+        found = endings(known.book, from_day=known.day, to_day=to_day)
+        due = reminders(known.book, known.day)
+        return agreements.endings(known.book, found, due, from_day=known.day, to_day=to_day)
+
+    async def GetRights(
+        self, request: agreement_pb2.GetRightsRequest, context: Context
+    ) -> agreement_pb2.GetRightsResponse:
+        known = await self._known(request, request.day)
+        page = _page(request, known, "")
+        return agreement_pb2.GetRightsResponse(
+            rights=[agreements.right(right_of(known.book, one, known.day)) for one in page.subjects],
+            next_page_token=page.next_token,
+            day=str(known.day),
+            balance=agreements.decimal(known.book.state.balance),
+        )
+
+    async def _known(self, request: Any, day: str, field: str = "day") -> Known:
+        project = incoming.project_name(request.project)
+        on = agreement_orders.optional_day(field, day)
+        return await self._agreements.known(project, day=on, as_of=_as_of(request))
+
+
+def _page(request: Any, known: Known, kind: str) -> agreements.Page:
+    size = incoming.page_size(request.page_size, default=1000)
+    token = request.page_token
+    if len(token) > _TOKEN_MAX or (token and ("/" not in token or not token.isprintable())):
+        raise InvalidArgumentError("page_token", f"{token[:80]!r} must be the token of an answer before")
+    return agreements.page_of(known.book, kind=kind, after=token, size=size)
+
+
+def _as_of(request: Any) -> float | None:
+    return incoming.moment("as_of", request.as_of) if request.HasField("as_of") else None
+
+
+def _later(day: date, days: int) -> date:
+    try:
+        return day + timedelta(days=days)
+    except OverflowError:
+        return date.max
+
+
+def _number(field: str, token: str) -> int:
+    if not token:
+        return 0
+    if not (token.isascii() and token.isdigit()) or len(token) > 18:
+        raise InvalidArgumentError(field, f"{token[:80]!r} must be the token of an answer before")
+    return int(token)

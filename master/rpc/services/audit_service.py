@@ -1,0 +1,47 @@
+"""AuditService: the hash chain, verified by the master itself or handed out with its signature."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import audit_pb2, audit_pb2_grpc
+from master.domain.audit.chain import ChainEnd
+from master.domain.audit.export import Checkpoint
+from master.rpc.convert import audit as convert
+from master.rpc.convert import incoming, outgoing
+from master.service.monitoring.audit import Audit
+from master.signing import Signer
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AuditService(audit_pb2_grpc.AuditServiceServicer):
+    def __init__(self, audit: Audit, *, signer: Signer, clock: Callable[[], float]) -> None:
+        self._audit = audit
+        self._signer = signer
+        self._clock = clock
+
+    async def ExportEvents(
+        self, request: audit_pb2.ExportEventsRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.ExportEventsResponse]:
+        project = incoming.project_name(request.project)
+        export = await self._audit.export(project, since_seq=convert.since_seq(request.since_seq))
+        yield audit_pb2.ExportEventsResponse(header=convert.header_message(project, export))
+        async for piece in export.pieces:
+            events = [outgoing.event_message(project, record) for record in piece]
+            yield audit_pb2.ExportEventsResponse(events=audit_pb2.AuditEvents(events=events))
+        yield audit_pb2.ExportEventsResponse(checkpoint=convert.checkpoint_message(self._signed(project, export.end)))
+
+    async def VerifyAudit(
+        self, request: audit_pb2.VerifyAuditRequest, context: Context
+    ) -> audit_pb2.VerifyAuditResponse:
+        return convert.verified_response(await self._audit.verify(incoming.project_name(request.project)))
+
+    def _signed(self, project: str, end: ChainEnd) -> Checkpoint:
+        unsigned = Checkpoint(project, end, round(self._clock() * 1_000_000), self._signer.public_key)
+        return replace(unsigned, signature=self._signer.sign(unsigned.message))

@@ -1,0 +1,254 @@
+"""LeaseService: what slave PBXs call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc
+from master.domain.leases.notices import Notice
+from master.metrics import Metrics
+from master.rpc.admission.authorizer import proven_pbx
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.admission.large_requests import Aside
+from master.rpc.convert import incoming, outgoing, refusals, seats_asked
+from master.rpc.convert.signed_documents import Papers
+from master.rpc.errors import TooManyStreamsError
+from master.service.batch import requests as ask
+from master.service.leases.leases import Leases
+from master.service.runtime.names import PbxName
+from master.signing import Signer
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        signer: Signer,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        aside: Aside,
+        seats_per_call_max: int,
+        streams_max: int,
+    ) -> None:
+        self._leases = leases
+        self._signer = signer
+        self._papers = Papers(signer)
+        self._clock = clock
+        self._metrics = metrics
+        self._aside = aside
+        self._seats_max = seats_per_call_max
+        self._streams_max = streams_max
+        self._streams = 0
+
+    async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:
+        name = incoming.pbx_name(request.pbx)
+        proof = None
+        if request.HasField("proof"):
+            proof = incoming.lease_proof(
+                request.proof, pbx=name, key_id=self._signer.key_id, is_genuine=self._signer.is_genuine_lease
+            )
+        granted = await self._leases.open_lease(
+            ask.OpenLease(
+                pbx=name,
+                caller=caller_of_call.get(),
+                instance_id=incoming.text("instance_id", request.instance_id),
+                request_id=incoming.text("request_id", request.request_id),
+                software=incoming.software("software_version", request.software_version),
+                proof=proof,
+            )
+        )
+        return lease_pb2.OpenLeaseResponse(
+            lease=self._lease(name, granted),
+            notices=self._notices(name, granted.notices),
+            seats_held=sum(granted.holdings.values()),
+            standby_leases=self._offers(granted),
+        )
+
+    async def TakeOverLease(
+        self, request: lease_pb2.TakeOverLeaseRequest, context: Context
+    ) -> lease_pb2.TakeOverLeaseResponse:
+        standby = incoming.pbx_name(request.standby, "standby")
+        primary = incoming.pbx_name(request.primary, "primary")
+        carried = None
+        if request.HasField("carried_offline"):
+            carried = incoming.carried_offline(
+                request.carried_offline,
+                standby=standby,
+                primary=primary,
+                is_genuine=self._signer.is_genuine_standby_lease,
+                now=self._clock(),
+            )
+        answer = await self._leases.take_over_lease(
+            ask.TakeOverLease(
+                pbx=primary,
+                caller=caller_of_call.get(),
+                standby=standby,
+                standby_epoch=request.standby_epoch,
+                instance_id=incoming.text("instance_id", request.instance_id),
+                request_id=incoming.text("request_id", request.request_id),
+                software=incoming.software("software_version", request.software_version),
+                reason=incoming.text("reason", request.reason, required=False),
+                force=request.force,
+                carried=carried,
+            )
+        )
+        if isinstance(answer, ask.TakeOverRefused):
+            return lease_pb2.TakeOverLeaseResponse(problems=outgoing.standby_problems(answer.problems))
+        return lease_pb2.TakeOverLeaseResponse(
+            lease=self._lease(primary, answer),
+            notices=self._notices(primary, answer.notices),
+            seats_held=sum(answer.holdings.values()),
+        )
+
+    async def RenewLease(self, request: lease_pb2.RenewLeaseRequest, context: Context) -> lease_pb2.RenewLeaseResponse:
+        name = incoming.pbx_name(request.pbx)
+        granted = await self._leases.renew_lease(
+            ask.RenewLease(
+                pbx=name,
+                caller=caller_of_call.get(),
+                proven=proven_pbx(),
+                epoch=request.epoch,
+                receipts=incoming.receipts(request.standby_receipts, name.project),
+                knows_end=incoming.moment("end_time", request.end_time),
+            )
+        )
+        return lease_pb2.RenewLeaseResponse(
+            lease=self._lease(name, granted),
+            notices=self._notices(name, granted.notices),
+            standby_leases=self._offers(granted),
+        )
+
+    async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
+        closed = await self._leases.close_lease(
+            ask.CloseLease(
+                pbx=incoming.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                proven=proven_pbx(),
+                epoch=request.epoch,
+            )
+        )
+        return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
+
+    async def EndLease(self, request: lease_pb2.EndLeaseRequest, context: Context) -> lease_pb2.EndLeaseResponse:
+        asked = ask.EndLease(
+            pbx=incoming.pbx_name(request.pbx),
+            caller=caller_of_call.get(),
+            reason=incoming.given_reason(request.reason),
+            request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+        )
+        return outgoing.lease_ended(asked.pbx, await self._leases.end_lease(asked, dry_run=request.dry_run))
+
+    async def AcquireSeats(
+        self, request: lease_pb2.AcquireSeatsRequest, context: Context
+    ) -> lease_pb2.AcquireSeatsResponse:
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, most=self._seats_max))
+        acquired = await self._leases.acquire_seats(
+            ask.AcquireSeats(
+                pbx=incoming.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                proven=proven_pbx(),
+                epoch=request.epoch,
+                wants=asked.items,
+            )
+        )
+        return await self._aside.run(
+            count,
+            lambda: lease_pb2.AcquireSeatsResponse(results=refusals.seat_results(asked.in_order(acquired.outcomes))),
+        )
+
+    async def ReturnSeats(
+        self, request: lease_pb2.ReturnSeatsRequest, context: Context
+    ) -> lease_pb2.ReturnSeatsResponse:
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.seat_keys(request.seats, most=self._seats_max))
+        returned = await self._leases.return_seats(
+            ask.ReturnSeats(
+                pbx=incoming.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                proven=proven_pbx(),
+                epoch=request.epoch,
+                keys=asked.items,
+            )
+        )
+        return await self._aside.run(
+            count,
+            lambda: lease_pb2.ReturnSeatsResponse(results=refusals.return_results(asked.in_order(returned.outcomes))),
+        )
+
+    async def SyncSeats(self, request: lease_pb2.SyncSeatsRequest, context: Context) -> lease_pb2.SyncSeatsResponse:
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, least=0, most=self._seats_max))
+        synced = await self._leases.sync_seats(
+            ask.SyncSeats(
+                pbx=incoming.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                proven=proven_pbx(),
+                epoch=request.epoch,
+                wants=asked.items,
+            )
+        )
+        return await self._aside.run(
+            count + len(synced.kept),
+            lambda: lease_pb2.SyncSeatsResponse(
+                results=refusals.seat_results(asked.in_order(synced.outcomes)),
+                seats_returned=synced.seats_returned,
+                kept=[
+                    lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=refusals.refusal(refused))
+                    for seat, refused in synced.kept
+                ],
+            ),
+        )
+
+    async def WatchLease(
+        self, request: lease_pb2.WatchLeaseRequest, context: Context
+    ) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
+        if self._streams >= self._streams_max:
+            raise TooManyStreamsError(f"{self._streams} streams are open; renewals carry the same notices")
+        self._streams += 1
+        self._metrics.watch_streams.inc()
+        try:
+            name = incoming.pbx_name(request.pbx)
+            async with aclosing(self._leases.watch_lease(name, request.epoch, watcher=proven_pbx())) as stream:
+                async for told in stream:
+                    yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, told))
+        finally:
+            self._streams -= 1
+            self._metrics.watch_streams.dec()
+
+    def _notices(self, name: PbxName, told: Sequence[Notice]) -> list[lease_pb2.Notice]:
+        return outgoing.notice_messages(told, lambda item: self._papers.release_request(name.project, item))
+
+    def _offers(self, granted: ask.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
+        offers = []
+        for offer in granted.offers:
+            message = lease_pb2.StandbyLeaseOffer(primary=str(offer.primary))
+            if offer.problems:
+                message.problems.extend(outgoing.standby_problems(offer.problems))
+            else:
+                terms = outgoing.standby_lease_terms(offer)
+                signature = self._signer.sign_standby_lease(terms)
+                message.signed.terms, message.signed.signature = terms, signature
+                message.signed.key_id = self._signer.key_id
+            offers.append(message)
+        return offers
+
+    def _lease(self, name: PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
+        terms = outgoing.lease_terms(
+            name, granted.lease, granted.pbx.pace.grace_seconds, dict(granted.holdings), self._clock()
+        )
+        return lease_pb2.Lease(
+            pbx=str(name),
+            epoch=granted.lease.epoch,
+            signed=lease_pb2.SignedLease(terms=terms, signature=self._signer.sign(terms), key_id=self._signer.key_id),
+            public_key=self._signer.public_key,
+            renew_after_seconds=self._leases.renew_after_seconds(granted.pbx),
+        )

@@ -1,0 +1,244 @@
+"""LicenseService: what operators call to move licenses, and devices to certify that they let go of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import document_pb2, license_pb2, license_pb2_grpc
+from master.auth.permissions import check_confined
+from master.rpc.admission.authorizer import identity_of_call, proven_pbx
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.convert import incoming, signed_documents
+from master.rpc.convert.times import timestamp
+from master.rpc.errors import InvalidArgumentError
+from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
+from master.service.licenses.imports import ImportLicenses
+from master.service.licenses.licenses import LicenseQuery, Licenses
+from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelReleases, Move, ReleaseLicenses
+from master.signing import Signer
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+_LICENSES_MAX = 1000
+
+
+class LicenseService(license_pb2_grpc.LicenseServiceServicer):
+    def __init__(self, licenses: Licenses, *, signer: Signer, clock: Callable[[], float]) -> None:
+        self._licenses = licenses
+        self._papers = signed_documents.Papers(signer)
+        self._clock = clock
+
+    # --- Licenses ---------------------------------------------------------------------------------------------------
+
+    async def ImportLicenses(
+        self, request: license_pb2.ImportLicensesRequest, context: Context
+    ) -> license_pb2.ImportLicensesResponse:
+        project = incoming.project_name(request.project)
+        signed_documents.check_kind(request.file, document_pb2.DOCUMENT_KIND_LICENSE_FILE)
+        key = await self._licenses.vendor_key(project, request.file.key_id)
+        imported = await self._licenses.import_licenses(
+            ImportLicenses(
+                project=project,
+                file=signed_documents.license_file(request.file, key.public_key),
+                caller=caller_of_call.get(),
+                reason=incoming.reason(request.reason),
+            )
+        )
+        views = await self._licenses.view(project, list(imported.items))
+        return license_pb2.ImportLicensesResponse(
+            file=imported.file,
+            already_imported=imported.already_imported,
+            licenses=[self._papers.license_status(project, view) for view in views],
+        )
+
+    async def ListLicenses(
+        self, request: license_pb2.ListLicensesRequest, context: Context
+    ) -> license_pb2.ListLicensesResponse:
+        size = incoming.page_size(request.page_size, default=100)
+        which = LicenseQuery(
+            project=incoming.project_name(request.project),
+            device=incoming.text("device", request.device, required=False),
+            license_type=incoming.text("license_type", request.license_type, required=False),
+        )
+        after = incoming.text("page_token", request.page_token, required=False)
+        _, views = await self._licenses.list_licenses(which, after=after, limit=size)
+        statuses = [self._papers.license_status(which.project, view) for view in views]
+        return license_pb2.ListLicensesResponse(
+            licenses=[one for one in statuses if not request.state or one.state == request.state],
+            next_page_token=views[-1].item.id if len(views) == size else "",
+        )
+
+    async def BindLicenses(
+        self, request: license_pb2.BindLicensesRequest, context: Context
+    ) -> license_pb2.BindLicensesResponse:
+        results, warnings = await self._move(
+            BindLicenses(
+                **_move_fields(request, dry_run=request.dry_run), device=incoming.text("device", request.device)
+            )
+        )
+        return license_pb2.BindLicensesResponse(results=results, warnings=warnings)
+
+    async def ReleaseLicenses(
+        self, request: license_pb2.ReleaseLicensesRequest, context: Context
+    ) -> license_pb2.ReleaseLicensesResponse:
+        to_device = incoming.text("to_device", request.to_device, required=False)
+        if to_device and request.device_dead:
+            reason = "what a dead device held has to wait in the balance; bind it after the cooling-off"
+            raise InvalidArgumentError("to_device", reason)
+        results, warnings = await self._move(
+            ReleaseLicenses(
+                **_move_fields(request, dry_run=request.dry_run),
+                in_use=signed_documents.in_use(request.in_use),
+                to_device=to_device,
+                device_dead=request.device_dead,
+            )
+        )
+        return license_pb2.ReleaseLicensesResponse(results=results, warnings=warnings)
+
+    async def CancelReleases(
+        self, request: license_pb2.CancelReleasesRequest, context: Context
+    ) -> license_pb2.CancelReleasesResponse:
+        results, _ = await self._move(CancelReleases(**_move_fields(request)))
+        return license_pb2.CancelReleasesResponse(results=results)
+
+    async def ApproveReleases(
+        self, request: license_pb2.ApproveReleasesRequest, context: Context
+    ) -> license_pb2.ApproveReleasesResponse:
+        results, warnings = await self._move(ApproveReleases(**_move_fields(request)))
+        return license_pb2.ApproveReleasesResponse(results=results, warnings=warnings)
+
+    async def SubmitCertificate(
+        self, request: license_pb2.SubmitCertificateRequest, context: Context
+    ) -> license_pb2.SubmitCertificateResponse:
+        paper = request.certificate
+        signed_documents.check_kind(paper, document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE)
+        known = await self._licenses.devices_with_key(paper.key_id) if paper.key_id.isprintable() else []
+        keys = sorted({key for _, _, key in known})
+        if not keys:
+            raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"no device enrolled key {paper.key_id[:80]!r}")
+        certificate = replace(signed_documents.certificate(paper, keys[0]), handed_in_by=proven_pbx())
+        check_confined(identity_of_call.get(), certificate.project)
+        item = await self._licenses.certify(certificate, caller=caller_of_call.get())
+        view = (await self._licenses.view(certificate.project, [item]))[0]
+        bound = item.device is not None and item.release is None
+        return license_pb2.SubmitCertificateResponse(
+            license=self._papers.license_status(certificate.project, view),
+            binding=self._papers.binding(certificate.project, item) if bound else None,
+        )
+
+    async def _move(self, request: Move) -> tuple[list[license_pb2.MoveResult], Sequence[str]]:
+        answer = await self._licenses.move(request)
+        moved = [result.item for result in answer.results if result.item is not None]
+        views = {view.item.id: view for view in await self._licenses.view(request.project, moved)}
+        signed = not request.dry_run  # what did not happen is not certified to anybody
+        results = [
+            self._papers.move_result(
+                request.project, result, views.get(result.item.id) if result.item else None, signed=signed
+            )
+            for result in answer.results
+        ]
+        return results, answer.warnings
+
+    # --- Vendors' keys ----------------------------------------------------------------------------------------------
+
+    async def TrustVendorKey(
+        self, request: license_pb2.TrustVendorKeyRequest, context: Context
+    ) -> license_pb2.TrustVendorKeyResponse:
+        project, caller, reason = (
+            incoming.project_name(request.project),
+            caller_of_call.get(),
+            incoming.reason(request.reason),
+        )
+        match request.WhichOneof("source"):
+            case "key":
+                asked = signed_documents.named_key(project, request.key, caller=caller, reason=reason)
+            case "introduction":
+                signed_documents.check_kind(request.introduction, document_pb2.DOCUMENT_KIND_VENDOR_KEY)
+                key = await self._licenses.vendor_key(project, request.introduction.key_id)
+                asked = signed_documents.introduction(
+                    project, request.introduction, key.public_key, caller=caller, reason=reason
+                )
+            case _:
+                raise InvalidArgumentError("source", "send a key, or a document that introduces one")
+        incoming.text("display_name", asked.display_name, required=False)
+        return license_pb2.TrustVendorKeyResponse(
+            key=signed_documents.trusted_key(await self._licenses.trust_key(asked))
+        )
+
+    async def DistrustVendorKey(
+        self, request: license_pb2.DistrustVendorKeyRequest, context: Context
+    ) -> license_pb2.DistrustVendorKeyResponse:
+        key = await self._licenses.distrust_key(
+            incoming.project_name(request.project),
+            incoming.text("key_id", request.key_id),
+            caller=caller_of_call.get(),
+            reason=incoming.reason(request.reason),
+        )
+        return license_pb2.DistrustVendorKeyResponse(key=signed_documents.trusted_key(key))
+
+    async def ListVendorKeys(
+        self, request: license_pb2.ListVendorKeysRequest, context: Context
+    ) -> license_pb2.ListVendorKeysResponse:
+        found = await self._licenses.vendor_keys(incoming.project_name(request.project))
+        return license_pb2.ListVendorKeysResponse(keys=[signed_documents.trusted_key(key) for key in found])
+
+    # --- Devices' keys ----------------------------------------------------------------------------------------------
+
+    async def CreateEnrollment(
+        self, request: license_pb2.CreateEnrollmentRequest, context: Context
+    ) -> license_pb2.CreateEnrollmentResponse:
+        project, device = signed_documents.device_name(request.device)
+        token, ends_at = await self._licenses.open_enrollment(
+            project, device, caller=caller_of_call.get(), reason=incoming.reason(request.reason)
+        )
+        return license_pb2.CreateEnrollmentResponse(token=token, expire_time=timestamp(ends_at))
+
+    async def EnrollDevice(
+        self, request: license_pb2.EnrollDeviceRequest, context: Context
+    ) -> license_pb2.EnrollDeviceResponse:
+        enrollment = replace(signed_documents.enrollment(request.enrollment), handed_in_by=proven_pbx())
+        check_confined(identity_of_call.get(), enrollment.project)
+        await self._licenses.enroll(enrollment, caller=caller_of_call.get())
+        return license_pb2.EnrollDeviceResponse(answer=self._papers.enrollment_answer(enrollment))
+
+    async def ListDevices(
+        self, request: license_pb2.ListDevicesRequest, context: Context
+    ) -> license_pb2.ListDevicesResponse:
+        found = await self._licenses.devices(incoming.project_name(request.project))
+        return license_pb2.ListDevicesResponse(devices=signed_documents.device_keys(found, self._clock()))
+
+
+MoveRequest = (
+    license_pb2.BindLicensesRequest
+    | license_pb2.ReleaseLicensesRequest
+    | license_pb2.CancelReleasesRequest
+    | license_pb2.ApproveReleasesRequest
+)
+
+
+def _move_fields(request: MoveRequest, *, dry_run: bool = False) -> dict[str, Any]:
+    """What every move says.
+
+    Raises:
+        InvalidArgumentError: something in it is wrong; names the field.
+    """
+    if not 1 <= len(request.licenses) <= _LICENSES_MAX:
+        found = len(request.licenses)
+        raise InvalidArgumentError("licenses", f"{found} licenses in one call; send 1 to {_LICENSES_MAX} at a time")
+    licenses = [incoming.text(f"licenses[{at}]", one) for at, one in enumerate(request.licenses)]
+    for at, one in enumerate(licenses):
+        if (first := licenses.index(one)) != at:
+            raise InvalidArgumentError(f"licenses[{at}]", f"{one!r} is licenses[{first}] already; name it once")
+    return {
+        "project": incoming.project_name(request.project),
+        "licenses": licenses,
+        "caller": caller_of_call.get(),
+        "reason": incoming.reason(request.reason),
+        "request_id": incoming.text("request_id", request.request_id, required=not dry_run),
+        "dry_run": dry_run,
+    }

@@ -1,0 +1,24 @@
+"""PlanService: what would happen if; changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import plan_pb2, plan_pb2_grpc
+from master.rpc.convert import incoming, plans
+from master.service.projects.projects import Projects
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PlanService(plan_pb2_grpc.PlanServiceServicer):
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
+
+    async def PlanChanges(self, request: plan_pb2.PlanChangesRequest, context: Context) -> plan_pb2.PlanChangesResponse:
+        project = incoming.project_name(request.project)
+        found = await self._projects.plan_changes(project, plans.changes(request.changes))
+        return plans.response(found)

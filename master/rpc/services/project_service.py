@@ -1,0 +1,103 @@
+"""ProjectService: what operators call to describe an estate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import project_pb2, project_pb2_grpc
+from master.rpc.admission.authorizer import identity_of_call
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.admission.large_requests import Aside
+from master.rpc.convert import incoming, outgoing
+from master.rpc.convert.times import timestamp
+from master.rpc.errors import InvalidArgumentError
+from master.service.leases.learning import Learnings
+from master.service.projects.apply import ApplyProject
+from master.service.projects.projects import Projects
+from master.service.projects.removal import DeleteProject
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ProjectService(project_pb2_grpc.ProjectServiceServicer):
+    def __init__(self, projects: Projects, learnings: Learnings, *, aside: Aside) -> None:
+        self._projects = projects
+        self._learnings = learnings
+        self._aside = aside
+
+    async def ApplyProject(
+        self, request: project_pb2.ApplyProjectRequest, context: Context
+    ) -> project_pb2.ApplyProjectResponse:
+        given = request.project
+        count = len(given.sites) + len(given.devices) + len(given.pbxs) + len(given.licenses)
+        spec = await self._aside.run(count, lambda: incoming.project_spec(given))
+        applied = await self._projects.apply_project(
+            ApplyProject(
+                spec=spec,
+                caller=caller_of_call.get(),
+                request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+                dry_run=request.dry_run,
+                reason=incoming.reason(request.reason),
+            )
+        )
+        return await self._aside.run(
+            len(applied.changes),
+            lambda: project_pb2.ApplyProjectResponse(
+                changes=outgoing.change_messages(applied.changes), revision=applied.revision, warnings=applied.warnings
+            ),
+        )
+
+    async def DeleteProject(
+        self, request: project_pb2.DeleteProjectRequest, context: Context
+    ) -> project_pb2.DeleteProjectResponse:
+        deleted = await self._projects.delete_project(
+            DeleteProject(
+                name=incoming.project_name(request.name, "name"),
+                caller=caller_of_call.get(),
+                reason=incoming.given_reason(request.reason),
+                request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+                dry_run=request.dry_run,
+            )
+        )
+        return project_pb2.DeleteProjectResponse(**asdict(deleted))
+
+    async def GetProject(
+        self, request: project_pb2.GetProjectRequest, context: Context
+    ) -> project_pb2.GetProjectResponse:
+        stored = await self._projects.get_project(incoming.project_name(request.name, "name"))
+        return project_pb2.GetProjectResponse(
+            project=outgoing.project_message(stored.spec),
+            revision=stored.revision,
+            apply_time=timestamp(stored.applied_at),
+        )
+
+    async def ListProjects(
+        self, request: project_pb2.ListProjectsRequest, context: Context
+    ) -> project_pb2.ListProjectsResponse:
+        size = incoming.page_size(request.page_size, default=50)
+        after = incoming.text("page_token", request.page_token, required=False)
+        identity = identity_of_call.get()
+        only = identity.project if identity is not None else None
+        names = await self._projects.list_projects(after=after, limit=size, only=only)
+        return project_pb2.ListProjectsResponse(
+            names=[f"projects/{name}" for name in names], next_page_token=names[-1] if len(names) == size else ""
+        )
+
+    async def EndLearning(
+        self, request: project_pb2.EndLearningRequest, context: Context
+    ) -> project_pb2.EndLearningResponse:
+        project = incoming.project_name(request.project)
+        reason = incoming.reason(request.reason)
+        if not reason:
+            raise InvalidArgumentError("reason", "must say why seats may be lent twice; the audit keeps it")
+        ended = await self._learnings.end(
+            project,
+            reason=reason,
+            request_id=incoming.text("request_id", request.request_id),
+            caller=caller_of_call.get(),
+        )
+        return project_pb2.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)

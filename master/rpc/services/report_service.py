@@ -1,0 +1,26 @@
+"""ReportService: what the usage history says; changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import report_pb2, report_pb2_grpc
+from master.rpc.convert import incoming, reports
+from master.service.monitoring.reports import Reports
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ReportService(report_pb2_grpc.ReportServiceServicer):
+    def __init__(self, made: Reports) -> None:
+        self._reports = made
+
+    async def GetUsageReport(
+        self, request: report_pb2.GetUsageReportRequest, context: Context
+    ) -> report_pb2.GetUsageReportResponse:
+        project = incoming.project_name(request.project)
+        days = reports.days(request.days)
+        return reports.response(await self._reports.usage(project, days=days, with_holders=request.include_holders))

@@ -1,0 +1,45 @@
+"""StandbyService: whether standbys could take over, and the proof of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import standby_pb2, standby_pb2_grpc
+from master.domain.leases.standby import standby_switch
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.convert import incoming, outgoing
+from master.service.leases.leases import Leases
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+
+    async def CheckStandby(
+        self, request: standby_pb2.CheckStandbyRequest, context: Context
+    ) -> standby_pb2.CheckStandbyResponse:
+        project = incoming.project_name(request.project)
+        pbx = incoming.text("pbx", request.pbx, required=False)
+        estate, pairs = await self._leases.check_standby(project, pbx=pbx)
+        return standby_pb2.CheckStandbyResponse(
+            licenses=outgoing.standby_licenses(estate.master.device.name, standby_switch(estate)),
+            pairs=[outgoing.standby_pair(project, pair) for pair in pairs],
+        )
+
+    async def DrillStandby(
+        self, request: standby_pb2.DrillStandbyRequest, context: Context
+    ) -> standby_pb2.DrillStandbyResponse:
+        name = incoming.pbx_name(request.standby, "standby")
+        report = await self._leases.drill_standby(name, caller=caller_of_call.get())
+        return standby_pb2.DrillStandbyResponse(
+            passed=report.passed,
+            steps=[
+                standby_pb2.DrillStep(name=step.name, passed=step.passed, message=step.message) for step in report.steps
+            ],
+            pair=outgoing.standby_pair(name.project, report.pair),
+        )

@@ -1,0 +1,133 @@
+"""StatusService: what people and dashboards ask; changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import status_pb2, status_pb2_grpc
+from licensemaster.values import is_shown
+from licensemaster.values.bounded import Limits, read_json
+from master.rpc.admission.large_requests import Aside
+from master.rpc.convert import incoming, outgoing, refusals, seats_asked
+from master.rpc.errors import InvalidArgumentError
+from master.service.leases.status import SeatQuery, Status
+from master.store.statements.queries import EventFilter, SeatPlace
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class StatusService(status_pb2_grpc.StatusServiceServicer):
+    def __init__(self, status: Status, *, master_version: str, seats_per_call_max: int, aside: Aside) -> None:
+        self._status = status
+        self._master_version = master_version
+        self._seats_max = seats_per_call_max
+        self._aside = aside
+
+    async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
+        found = await self._status.overview(incoming.project_name(request.project))
+        return outgoing.status_response(found, master_version=self._master_version)
+
+    async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
+        size = incoming.page_size(request.page_size, default=100)
+        which = SeatQuery(
+            project=incoming.project_name(request.project),
+            pbx=_filter("pbx", request.pbx),
+            site=_filter("site", request.site),
+            license_type=_filter("license_type", request.license_type),
+            holder=_filter("holder", request.holder),
+        )
+        estate, seats = await self._status.list_seats(which, after=_seat_place(request.page_token), limit=size)
+        last = seats[-1] if len(seats) == size else None
+        return status_pb2.ListSeatsResponse(
+            seats=[outgoing.held_seat(estate, seat) for seat in seats],
+            next_page_token=json.dumps([last.pbx_id, last.holder, last.type, int(last.kind)]) if last else "",
+        )
+
+    async def ListLeases(
+        self, request: status_pb2.ListLeasesRequest, context: Context
+    ) -> status_pb2.ListLeasesResponse:
+        size = incoming.page_size(request.page_size, default=100)
+        project = incoming.project_name(request.project)
+        after = _filter("page_token", request.page_token)
+        _, views = await self._status.list_leases(project, after=after, limit=size)
+        wanted = [view for view in views if not request.state or outgoing.lease_state(view.state) == request.state]
+        return status_pb2.ListLeasesResponse(
+            leases=[outgoing.lease_status(project, view) for view in wanted],
+            next_page_token=views[-1].pbx.name if len(views) == size else "",
+        )
+
+    async def ExplainSeats(
+        self, request: status_pb2.ExplainSeatsRequest, context: Context
+    ) -> status_pb2.ExplainSeatsResponse:
+        name = incoming.pbx_name(request.pbx)
+        software = incoming.software("software_version", request.software_version) if request.software_version else None
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, most=self._seats_max))
+        explained = await self._status.explain(name, asked.items, software)
+        return await self._aside.run(
+            count,
+            lambda: status_pb2.ExplainSeatsResponse(
+                results=refusals.seat_results(asked.in_order(explained.outcomes), named=refusals.NAMED_TO_EXPLAIN),
+                lease=outgoing.lease_status(name.project, explained.lease),
+                reasoning=explained.reasoning,
+            ),
+        )
+
+    async def ListEvents(
+        self, request: status_pb2.ListEventsRequest, context: Context
+    ) -> status_pb2.ListEventsResponse:
+        size = incoming.page_size(request.page_size, default=100)
+        project = incoming.project_name(request.project)
+        which = EventFilter(
+            pbx=_filter("pbx", request.pbx),
+            kind=_filter("kind", request.kind),
+            license_id=_filter("license", request.license),
+            caller=_filter("caller", request.caller),
+            since=incoming.moment("since_time", request.since_time) if request.HasField("since_time") else 0,
+        )
+        before = _event_place(request.page_token)
+        events = await self._status.list_events(project, which, before=before, limit=size)
+        return status_pb2.ListEventsResponse(
+            events=[outgoing.event_message(project, event) for event in events],
+            next_page_token=str(events[-1].seq) if len(events) == size else "",
+        )
+
+
+_TOKEN = Limits(size=4000, depth=1, items=4)
+_INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
+
+
+def _filter(field: str, value: str) -> str:
+    return incoming.text(field, value, required=False)
+
+
+def _seat_place(token: str) -> SeatPlace | None:
+    """Where a page of seats ended; a token that no answer carried is refused whatever it is made of."""
+    if not token:
+        return None
+    try:
+        place = read_json(token, _TOKEN)
+    except ValueError as error:
+        raise _bad_token() from error
+    match place:
+        case [int(pbx_id), str(holder), str(license_type), int(kind)] if (
+            0 <= pbx_id <= _INT4_MAX and 0 <= kind <= _INT4_MAX and is_shown(holder + license_type)
+        ):
+            return pbx_id, holder, license_type, kind
+    raise _bad_token()
+
+
+def _event_place(token: str) -> int | None:
+    if not token:
+        return None
+    if len(token) > 19 or not (token.isascii() and token.isdecimal()) or int(token) > _INT8_MAX:
+        raise _bad_token()
+    return int(token)
+
+
+def _bad_token() -> InvalidArgumentError:
+    return InvalidArgumentError("page_token", "must be the next_page_token of the answer before")

@@ -1,0 +1,62 @@
+"""WebhookService: who is told what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from licensemaster.v1 import webhook_pb2, webhook_pb2_grpc
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.convert import incoming, webhooks
+from master.service.monitoring.webhooks import Webhooks
+from master.store.statements.webhooks import DEAD_MAX
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
+    def __init__(self, kept: Webhooks) -> None:
+        self._webhooks = kept
+
+    async def AddWebhook(
+        self, request: webhook_pb2.AddWebhookRequest, context: Context
+    ) -> webhook_pb2.AddWebhookResponse:
+        wanted = webhooks.add_request(request, caller_of_call.get())
+        return webhooks.added(wanted.project, await self._webhooks.add(wanted))
+
+    async def ListWebhooks(
+        self, request: webhook_pb2.ListWebhooksRequest, context: Context
+    ) -> webhook_pb2.ListWebhooksResponse:
+        project = incoming.project_name(request.project)
+        found = await self._webhooks.list(project)
+        return webhook_pb2.ListWebhooksResponse(webhooks=[webhooks.message(project, one) for one in found])
+
+    async def RemoveWebhook(
+        self, request: webhook_pb2.RemoveWebhookRequest, context: Context
+    ) -> webhook_pb2.RemoveWebhookResponse:
+        project, name = webhooks.name_of(request.name)
+        request_id = incoming.text("request_id", request.request_id)
+        reason = incoming.reason(request.reason)
+        await self._webhooks.remove(project, name, caller=caller_of_call.get(), request_id=request_id, reason=reason)
+        return webhook_pb2.RemoveWebhookResponse()
+
+    async def TestWebhook(
+        self, request: webhook_pb2.TestWebhookRequest, context: Context
+    ) -> webhook_pb2.TestWebhookResponse:
+        problem = await self._webhooks.test(*webhooks.name_of(request.name), caller=caller_of_call.get())
+        return webhook_pb2.TestWebhookResponse(taken=not problem, problem=problem)
+
+    async def ListDeadMessages(
+        self, request: webhook_pb2.ListDeadMessagesRequest, context: Context
+    ) -> webhook_pb2.ListDeadMessagesResponse:
+        project = incoming.project_name(request.project)
+        found = await self._webhooks.dead(project, limit=DEAD_MAX)
+        return webhook_pb2.ListDeadMessagesResponse(messages=[webhooks.dead_message(project, one) for one in found])
+
+    async def RetryDeadMessages(
+        self, request: webhook_pb2.RetryDeadMessagesRequest, context: Context
+    ) -> webhook_pb2.RetryDeadMessagesResponse:
+        retried = await self._webhooks.retry_dead(incoming.project_name(request.project))
+        return webhook_pb2.RetryDeadMessagesResponse(retried=retried)

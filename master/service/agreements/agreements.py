@@ -1,0 +1,205 @@
+"""Agreements as their service sees them: orders, quotes, what is known on a day; and renewals that order themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import structlog
+
+from master.domain.agreements.ledger.entries import Entry
+from master.domain.agreements.ledger.orders import Order
+from master.domain.agreements.ledger.problems import AgreementRefusal
+from master.domain.agreements.ledger.state import State
+from master.domain.agreements.ordering.decide_order import Quote
+from master.domain.catalog.subjects import Subject
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_release import BY_LEDGER
+from master.metrics import Metrics
+from master.service.agreements.entitlements import is_settled, settle_project
+from master.service.agreements.ordering import (
+    Placed,
+    PlaceOrder,
+    PriceText,
+    order_renewals,
+    place_order,
+    quote_order,
+    renewals_are_due,
+)
+from master.service.estates.agreement_ledgers import Known, read_known
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.runtime.periodic import Periodic
+from master.service.runtime.watch import WatchHub
+from master.store.backends.database import Transactions, Tx
+from master.store.backends.rehearsal import Rehearsals
+from master.store.statements import agreements as store
+from master.store.statements.licenses import projects_with_ended_use
+
+_log = structlog.get_logger(__name__)
+_CALLER = "master:renewals"
+
+
+class Agreements:
+    """Everything that is done with agreements."""
+
+    def __init__(
+        self,
+        *,
+        database: Transactions,
+        rehearsals: Rehearsals,
+        estates: Estates,
+        hub: WatchHub,
+        lease_time: Callable[[], LeaseTime],
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
+        self._rehearsals = rehearsals
+        self._estates = estates
+        self._hub = hub
+        self._lease_time = lease_time
+        self._metrics = metrics
+
+    async def place(self, request: PlaceOrder) -> Placed | AgreementRefusal:
+        """Carry an order out; PBXs hear of licenses that changed at once.
+
+        Raises:
+            UnknownProjectError, RequestIdTakenError, PriceFileError: nothing was changed.
+        """
+        time = self._lease_time()
+        await self._fold(request.project)
+        if request.dry_run:
+            apart = self._estates.apart()
+            return await self._rehearsals.run(request.project, lambda tx: place_order(tx, apart, request, time))
+        answer = await self._database.transact(lambda tx: place_order(tx, self._estates, request, time))
+        if isinstance(answer, Placed) and answer.licenses_changed:
+            self._hub.wake_all()
+            self._metrics.seats_revoked.inc(answer.seats_revoked)
+        return answer
+
+    async def quote(self, project: str, order: Order, prices: PriceText) -> Quote | AgreementRefusal:
+        """What an order would cost today.
+
+        Raises:
+            UnknownProjectError, PriceFileError: it cannot be said.
+        """
+        now = self._lease_time().now
+        return await self._database.read(lambda tx: quote_order(tx, self._estates, project, order, prices, now))
+
+    async def known(self, project: str, *, day: date | None = None, as_of: float | None = None) -> Known:
+        """What is known of a project, to be asked about a day (today where None), by what was known `as_of`.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        now = self._lease_time().now
+
+        def look(tx: Tx) -> Known:
+            estate = read_estate(tx, self._estates, project)
+            return read_known(tx, self._estates.ledgers, estate, now=now, day=day, as_of=as_of)
+
+        return await self._database.read(look)
+
+    async def entries(
+        self, project: str, *, after: int, limit: int, subject: Subject | None = None, as_of: float | None = None
+    ) -> tuple[list[Entry], State]:
+        """Some of the ledger, from behind a number on, and what all of it comes to (by `as_of`).
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        now = self._lease_time().now
+
+        def look(tx: Tx) -> tuple[list[Entry], State]:
+            estate = read_estate(tx, self._estates, project)
+            known = read_known(tx, self._estates.ledgers, estate, now=now, as_of=as_of)
+            found = store.page_of_entries(
+                tx, estate.project_id, after=after, before=as_of, subject=subject, limit=limit
+            )
+            return found, known.book.state
+
+        return await self._database.read(look)
+
+    async def _fold(self, project: str) -> None:
+        """Fold the ledger before anything is locked, so that under the lock only what is new is left."""
+
+        def look(tx: Tx) -> None:
+            self._estates.ledgers.state(tx, read_estate(tx, self._estates, project).project_id)
+
+        await self._database.read(look)
+
+    async def renew(self) -> int:
+        """Order the renewals that are due; how many."""
+        time, ordered = self._lease_time(), 0
+        for project in await self._database.read(store.projects_with_entries):
+
+            def look(tx: Tx, project: str = project) -> bool:
+                return renewals_are_due(tx, self._estates, project, time.now)
+
+            def work(tx: Tx, project: str = project) -> list[tuple[Order, Placed | AgreementRefusal]]:
+                return order_renewals(tx, self._estates, project, caller=_CALLER, time=time)
+
+            if not await self._database.read(look):
+                continue
+
+            for order, answer in await self._database.transact(work):
+                if isinstance(answer, Placed):
+                    ordered += 1
+                    _log.info("renewal ordered", project=project, awaits_payment=answer.awaits_payment)
+                else:
+                    _log.warning("renewal refused", project=project, order=str(order), reason=answer.message)
+        return ordered
+
+    async def end_uses(self) -> int:
+        """Take away the licenses whose use has ended (P1, R3); how many licenses changed."""
+        time = self._lease_time()
+        projects = await self._database.read(lambda tx: projects_with_ended_use(tx, now=time.now))
+        return sum([await self._settle(project, time) for project in projects])
+
+    async def settle(self) -> int:
+        """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
+        time, changed = self._lease_time(), 0
+        for project in await self._database.read(store.projects_with_entries):
+
+            def look(tx: Tx, project: str = project) -> bool:
+                return is_settled(tx, self._estates, project, time.now)
+
+            if not await self._database.read(look):
+                changed += await self._settle(project, time)
+        return changed
+
+    async def _settle(self, project: str, time: LeaseTime) -> int:
+        settled = await self._database.transact(
+            lambda tx: settle_project(tx, self._estates, project, caller=BY_LEDGER, time=time)
+        )
+        if settled.changed:
+            self._hub.wake_all()
+            self._metrics.seats_revoked.inc(settled.seats_revoked)
+            licenses = [one.id for one in settled.changed]
+            _log.info("licenses settled", project=project, licenses=licenses, seats_revoked=settled.seats_revoked)
+        return len(settled.changed)
+
+
+class UseRound(Periodic):
+    """Takes licenses away as soon as their use has ended (P1, R3)."""
+
+    def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._agreements = agreements
+
+    async def look(self) -> int:
+        """How many licenses changed."""
+        return await self._agreements.end_uses()
+
+
+class RenewalRound(Periodic):
+    """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
+
+    def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._agreements = agreements
+
+    async def look(self) -> int:
+        """How many were ordered."""
+        ordered = await self._agreements.renew()
+        await self._agreements.settle()
+        return ordered

@@ -1,0 +1,71 @@
+"""Makes the licenses of an estate what its agreement ledger entitles it to; within the transaction that is given.
+
+With every order, so that a trial, a purchase or an upgrade counts at once, and whenever the use of something has
+ended. The pure core says what has to change (`domain/agreements/rights/entitlements.py`); here it is written, and seats
+are taken away by the ways of releases (rules L5, P1, R3). Doing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.rights.entitlements import Settling, entitled, settling
+from master.domain.estate.lease_time import LeaseTime
+from master.service.estates.agreement_ledgers import known_now
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.licenses.license_changes import LicenseChanges, plain
+from master.service.licenses.revocation import revoke
+from master.store.backends.database import Tx
+
+SETTLED = "agreement.settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of the licenses."""
+
+    changed: tuple[Settling, ...] = ()
+    seats_revoked: int = 0
+
+    def plain(self) -> Mapping[str, Any]:
+        """As the audit keeps it, by license id."""
+        return {
+            one.id: {name: plain(item) for name, item in (("before", one.before), ("after", one.after)) if item}
+            for one in self.changed
+        }
+
+
+def settle(changes: LicenseChanges, book: Book, day: date) -> Settled:
+    """Bring the licenses in line with the ledger; written with the other changes."""
+    found = settling(changes.estate, entitled(book, day), changes.now)
+    for one in found:
+        if one.after is None:
+            changes.remove(one.id)
+        else:
+            changes.put(one.after)
+    revoked = sum(
+        revoke(changes, one.after, force=False).seats for one in found if one.after is not None and one.takes_seats
+    )
+    return Settled(found, revoked)
+
+
+def is_settled(tx: Tx, estates: Estates, project: str, now: float) -> bool:
+    """Whether nothing has to change; asked before anything is locked."""
+    estate = read_estate(tx, estates, project)
+    known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
+    return not settling(known.estate, entitled(known.book, known.day), now)
+
+
+def settle_project(tx: Tx, estates: Estates, project: str, *, caller: str, time: LeaseTime) -> Settled:
+    """The same in a transaction of its own, for what days bring about."""
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
+    known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=time.now)
+    settled = settle(changes, known.book, known.day)
+    if settled.changed:
+        changes.event(SETTLED, {"licenses": settled.plain(), "seats_revoked": settled.seats_revoked})
+    changes.write()
+    return settled

@@ -1,0 +1,307 @@
+"""Carries out one order of agreements: one transaction, the project locked, the ledger appended to; or a refusal.
+
+The pure core decides (`domain/agreements/ordering/decide_order.py`). What the order changes of licenses, their version
+and the end of their agreement, is written with it, so that leasing sees it at once (rules M1, B3, L6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from master.domain.agreements.ledger.entries import Entry, EntryKind
+from master.domain.agreements.ledger.order_data import order_to_plain
+from master.domain.agreements.ledger.orders import ConvertVersion, Extend, Order, UpgradeVersion
+from master.domain.agreements.ledger.price_file import read_prices
+from master.domain.agreements.ledger.pricing import PriceList, QuoteLine
+from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
+from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.state import fold
+from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
+from master.domain.agreements.rights.endings import renewals_due
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.dates import first_instant_of
+from master.domain.catalog.policies import Grants, SubjectKind
+from master.domain.catalog.subjects import Subject
+from master.domain.estate.estate import Estate, License
+from master.domain.estate.lease_time import LeaseTime
+from master.service.agreements.entitlements import Settled, settle
+from master.service.estates.agreement_ledgers import known_now
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.licenses.license_changes import LicenseChanges, plain
+from master.service.runtime.errors import RequestIdTakenError
+from master.store.backends.database import Tx
+from master.store.statements import agreements as store
+
+ORDERED = "agreement.ordered"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceText:
+    """An operator's price file as it was sent."""
+
+    name: str
+    text: str
+
+    def read(self, catalog: Catalog) -> PriceList:
+        """The prices.
+
+        Raises:
+            PriceFileError: it has a mistake, or is for another catalog.
+        """
+        return read_prices(self.text, file=self.name, catalog=catalog)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    """An order of somebody's."""
+
+    project: str
+    order: Order
+    prices: PriceText | None
+    caller: str
+    request_id: str
+    reason: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An order that was carried out."""
+
+    entries: tuple[Entry, ...]
+    lines: tuple[QuoteLine, ...]
+    balance: Decimal
+    """The credits that are left."""
+    awaits_payment: bool
+    notes: tuple[str, ...]
+    licenses_changed: bool = False
+    """Whether PBXs have to hear of it."""
+    seats_revoked: int = 0
+
+
+def place_order(tx: Tx, estates: Estates, request: PlaceOrder, time: LeaseTime) -> Placed | AgreementRefusal:
+    """Decide an order and write what it makes of things; the same request again gives the same answer.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        RequestIdTakenError: the request id was used for something else.
+        PriceFileError: the price file has a mistake.
+    """
+    changes = _Changes(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
+    if (known := changes.answered_before(request.request_id, ORDERED)) is not None:
+        if known["order"] != order_to_plain(request.order):
+            raise RequestIdTakenError(request.request_id, ORDERED)
+        return _answered_before(changes, request.request_id, known)
+    prices = request.prices.read(changes.estate.catalog) if request.prices is not None else None
+    answer = _carried_out(changes, request.order, prices, request.request_id)
+    if isinstance(answer, AgreementRefusal):
+        return answer
+    changes.write()
+    return answer
+
+
+def quote_order(
+    tx: Tx, estates: Estates, project: str, order: Order, prices: PriceText, now: float
+) -> Quote | AgreementRefusal:
+    """What an order would cost today; changes nothing.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        PriceFileError: the price file has a mistake.
+    """
+    estate = read_estate(tx, estates, project)
+    known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
+    if (refused := _declared(estate, order)) is not None:
+        return refused
+    return quote(known.book, order, known.day, prices.read(estate.catalog))
+
+
+def renewals_are_due(tx: Tx, estates: Estates, project: str, now: float) -> bool:
+    """Whether a renewal that was switched to automatic is to be ordered today; asked before anything is locked."""
+    estate = read_estate(tx, estates, project)
+    known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
+    return bool(renewals_due(known.book, known.day))
+
+
+def order_renewals(
+    tx: Tx, estates: Estates, project: str, *, caller: str, time: LeaseTime
+) -> list[tuple[Order, Placed | AgreementRefusal]]:
+    """Order the renewals that were switched to automatic and are due today (P4); what is ordered is not due again."""
+    changes = _Changes(tx, estates, project, caller=caller, reason="", time=time)
+    known = known_now(changes.estate, changes.state, now=time.now)
+    answers: list[tuple[Order, Placed | AgreementRefusal]] = [
+        (order, _carried_out(changes, order, None, "")) for order in renewals_due(known.book, known.day)
+    ]
+    changes.write()
+    return answers
+
+
+class _Changes(LicenseChanges):
+    """A project's licenses and its ledger while one transaction changes them."""
+
+    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, time: LeaseTime) -> None:
+        super().__init__(tx, estates, project, caller=caller, reason=reason, time=time)
+        self.state = estates.ledgers.state_under_lock(tx, self.estate.project_id)
+
+
+def _carried_out(
+    changes: _Changes, order: Order, prices: PriceList | None, request_id: str
+) -> Placed | AgreementRefusal:
+    if (refused := _declared(changes.estate, order)) is not None:
+        return refused
+    known = known_now(changes.estate, changes.state, now=changes.now)
+    decision = decide(known.book, order, known.day, prices)
+    if isinstance(decision, AgreementRefusal):
+        return decision
+    entries = _appended(changes, decision, request_id)
+    changes.state = fold(entries, changes.state)
+    after = replace(known.book, state=changes.state)
+    changed = _change_licenses(changes, after, (*entries, *_reversed_by(entries, after)))
+    settled = settle(changes, after, known.day)
+    placed = Placed(
+        entries=entries,
+        lines=decision.lines,
+        balance=after.state.balance,
+        awaits_payment=decision.awaits_payment,
+        notes=decision.notes,
+        licenses_changed=bool(changed or settled.changed),
+        seats_revoked=settled.seats_revoked,
+    )
+    changes.event(ORDERED, _details(order, placed, changed, settled), request_id=request_id or None)
+    return placed
+
+
+def _appended(changes: _Changes, decision: Decision, request_id: str) -> tuple[Entry, ...]:
+    """The entries; none is of an earlier moment than the one before it, however the clocks of masters differ."""
+    project_id, first = changes.estate.project_id, changes.state.last_number + 1
+    at = max(changes.now, store.last_recorded_at(changes.tx, project_id))
+    entries = tuple(
+        draft.recorded(number=number, recorded_at=at, caller=changes.caller, order=first, given_reason=changes.reason)
+        for number, draft in enumerate(decision.drafts, start=first)
+    )
+    store.append(changes.tx, project_id, entries, request_id=request_id)
+    return entries
+
+
+def _change_licenses(
+    changes: LicenseChanges, book: Book, entries: Sequence[Entry]
+) -> dict[str, tuple[License, License]]:
+    """Licenses of the estate get the version and the end of agreement that the ledger gives them."""
+    changed: dict[str, tuple[License, License]] = {}
+    zone = ZoneInfo(changes.estate.time_zone)
+    versions: dict[Subject, int] = {}
+    for one in entries:
+        if one.kind is EntryKind.VERSION_SET:
+            is_gone = one.number in book.state.reversed
+            versions[one.subject] = int(one.details["from_version" if is_gone else "version"])
+    for subject in dict.fromkeys(entry.subject for entry in entries):
+        item = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
+        if item is None:
+            continue
+        after = replace(item, agreement_ends_at=_agreement_ends_at(book, subject, zone))
+        if subject in versions:
+            after = replace(after, version=versions[subject])
+        if after != item:
+            changes.put(after)
+            changed[item.id] = (item, after)
+    return changed
+
+
+def _reversed_by(entries: Sequence[Entry], book: Book) -> Iterator[Entry]:
+    """The entries that count no more, the latest first."""
+    for one in entries:
+        if one.kind is EntryKind.REVERSED:
+            yield from (book.state.history[number - 1] for number in reversed(one.details["entries"]))
+
+
+def _agreement_ends_at(book: Book, subject: Subject, zone: ZoneInfo) -> float | None:
+    policies = (one for one in book.policies_of(subject) if one.grants is Grants.UPGRADES)
+    ends = [end for policy in policies if (end := book.cover(subject, policy.key).ends) is not None]
+    return first_instant_of(max(ends), zone) if ends else None
+
+
+def _declared(estate: Estate, order: Order) -> AgreementRefusal | None:
+    """Licenses that the project file declares have no agreement: nothing says when they were bound first (L7)."""
+    named: Sequence[str] = ()
+    field = "licenses"
+    if isinstance(order, UpgradeVersion | ConvertVersion):
+        named = order.licenses
+    elif isinstance(order, Extend):
+        named = [one.id for one in order.subjects if one.kind == SubjectKind.LICENSE.value]
+        field = "subjects"
+    declared = {item.id for item in estate.licenses if item.file is None}
+    for license_id in named:
+        if license_id in declared:
+            return AgreementRefusal(
+                problem=AgreementProblem.UNKNOWN_SUBJECT,
+                message=f"license {license_id} is declared in the project file; agreements are for imported licenses",
+                remedy="import it from a vendor's file instead, which says for good when it was bound first",
+                rules=("L7", "M3"),
+                subject=Subject.of(SubjectKind.LICENSE, license_id),
+                field=field,
+            )
+    return None
+
+
+# --- The audit, and retries from it -----------------------------------------------------------------------------------
+
+
+def _details(
+    order: Order, placed: Placed, changed: dict[str, tuple[License, License]], settled: Settled
+) -> dict[str, Any]:
+    return {
+        "order": order_to_plain(order),
+        "entries": [_plain_entry(entry) for entry in placed.entries],
+        "lines": [_plain_line(line) for line in placed.lines],
+        "balance": str(placed.balance),
+        "awaits_payment": placed.awaits_payment,
+        "notes": list(placed.notes),
+        "licenses": {key: {"before": plain(one), "after": plain(after)} for key, (one, after) in changed.items()}
+        | dict(settled.plain()),
+    }
+
+
+def _plain_entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "number": entry.number,
+        "kind": entry.kind.name.lower(),
+        "day": str(entry.day),
+        "subject": str(entry.subject),
+        "policy": entry.policy,
+        "details": dict(entry.details),
+        "reason": entry.reason,
+    }
+
+
+def _plain_line(line: QuoteLine) -> dict[str, Any]:
+    numbers = {"each": str(line.each), "amount": str(line.amount)}
+    return asdict(line) | numbers | {"months": None if line.months is None else str(line.months)}
+
+
+def _line(stored: dict[str, Any]) -> QuoteLine:
+    return QuoteLine(
+        subject=Subject(**stored["subject"]),
+        what=stored["what"],
+        quantity=stored["quantity"],
+        each=Decimal(stored["each"]),
+        months=None if stored["months"] is None else Fraction(stored["months"]),
+        amount=Decimal(stored["amount"]),
+        unit=stored["unit"],
+        why=stored["why"],
+        rules=tuple(stored["rules"]),
+    )
+
+
+def _answered_before(changes: LicenseChanges, request_id: str, answer: dict[str, Any]) -> Placed:
+    return Placed(
+        entries=tuple(store.entries_of_request(changes.tx, changes.estate.project_id, request_id)),
+        lines=tuple(_line(one) for one in answer["lines"]),
+        balance=Decimal(answer["balance"]),
+        awaits_payment=answer["awaits_payment"],
+        notes=tuple(answer["notes"]),
+    )

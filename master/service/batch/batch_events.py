@@ -1,0 +1,99 @@
+"""What a batch tells the audit: one event for each request that changed something."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from licensemaster.api_enums import Basis
+from master.domain.leases.leases import Lease
+from master.domain.seats.outcomes import Outcome
+from master.domain.seats.refusals import Refusal
+from master.domain.seats.seats import Seat, SeatKey, Want
+from master.service.batch.requests import LeaseEnded, Tally
+from master.service.batch.resolved_request import Errand
+from master.service.runtime.errors import RequestIdTakenError
+from master.store.backends.database import Tx
+from master.store.statements.events import Event, details_of_request, kind_of_request
+
+LEASE_ENDED = "lease.ended"
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
+class BatchEvents:
+    """The events of one batch, in order; the caller writes them."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self.noted: list[Event] = []
+
+    def add(
+        self,
+        errand: Errand,
+        kind: str,
+        details: dict[str, Any],
+        *,
+        reason: str = "",
+        request_id: str | None = None,
+    ) -> None:
+        """Note what a request changed; with its id where a retry is to be answered from it."""
+        project_id, text = errand.book.estate.project_id, _JSON.encode(details)
+        caller = errand.request.caller
+        self.noted.append(Event(self._now, project_id, errand.pbx.name, kind, caller, request_id, text, reason))
+
+    def acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
+        """Note the seats that are held from now on; what acquiring came to, for the metrics."""
+        acquired: defaultdict[str, list[str]] = defaultdict(list)
+        debited: defaultdict[str, int] = defaultdict(int)
+        refused: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for want, outcome in zip(wants, outcomes, strict=True):
+            if isinstance(outcome, Refusal):
+                refused[outcome.reason.name, outcome.license_type] += 1
+            elif not outcome.already_held and outcome.basis is not Basis.NOT_NEEDED:
+                acquired[want.type].append(want.holder)
+                if outcome.basis is Basis.DEBITED:
+                    debited[want.type] += 1
+        if acquired:
+            self.add(errand, "seats.acquired", acquired)
+        return Tally(debited, refused, errand.pbx.site, wants)
+
+    def returned(self, errand: Errand, keys: Sequence[SeatKey]) -> None:
+        """Note the seats that went back."""
+        returned: defaultdict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            returned[key.type].append(key.holder)
+        if returned:
+            self.add(errand, "seats.returned", returned)
+
+
+def answered_before(tx: Tx, project_id: int, request_id: str) -> LeaseEnded | None:
+    """What an operator's request to end a lease was answered with, if it was.
+
+    Raises:
+        RequestIdTakenError: the request id was used for something else.
+    """
+    used_for = kind_of_request(tx, project_id=project_id, request_id=request_id)
+    if used_for is None:
+        return None
+    if used_for != LEASE_ENDED:
+        raise RequestIdTakenError(request_id, used_for)
+    return LeaseEnded(**json.loads(details_of_request(tx, project_id=project_id, request_id=request_id) or "{}"))
+
+
+def lease_before(lease: Lease | None) -> dict[str, Any] | None:
+    """What an opening replaces, for the audit."""
+    if lease is None:
+        return None
+    return {
+        "epoch": lease.epoch,
+        "phase": lease.phase.value,
+        "software": lease.software.reported,
+        "instance": lease.instance_id,
+    }
+
+
+def counted(returned: Sequence[Seat]) -> dict[str, Any]:
+    """Seats that went back without being named, for the audit: how many, and of which types."""
+    return {"seats": len(returned), "types": Counter(seat.type for seat in returned)}

@@ -1,0 +1,104 @@
+"""What would help, put into the refusals of a batch or of a question, from what was read for it.
+
+Reads, without a lock, only the pools that a remedy may turn on and the request did not; each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.remedies.remedies import Effort, with_remedies
+from master.domain.remedies.trial import Case, pools_of
+from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.outcomes import Outcome, ReturnOutcome, Synced
+from master.domain.seats.refusals import Refusal
+from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seats import SeatKey, Want
+from master.store.backends.database import Tx
+from master.store.statements.seats import read_pools
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A PBX that asks for seats, as it is judged."""
+
+    book: TermsBook
+    pbx: Pbx
+    software: Version
+    carrier: Pbx | None
+    """The standby that has the PBX's lease (F5), if one has."""
+
+
+class Remedies:
+    """The remedies of one batch."""
+
+    def __init__(self, tx: Tx, ledger: Ledger, time: LeaseTime, *, effort: Effort | None = None) -> None:
+        self._tx = tx
+        self._ledger = ledger
+        self._time = time
+        self._effort = effort or Effort.of_a_batch()
+        self._pools: dict[int, PoolScore] = {}
+
+    def acquiring(
+        self,
+        asker: Asker,
+        wants: Sequence[Want],
+        outcomes: list[Outcome],
+    ) -> list[Outcome]:
+        """The outcomes of acquiring some seats, right after it."""
+        if not _any_refused(outcomes):
+            return outcomes
+        return with_remedies(outcomes, self._case(asker), self._effort, wants=wants)
+
+    def returning(
+        self,
+        asker: Asker,
+        keys: Sequence[SeatKey],
+        outcomes: list[ReturnOutcome],
+    ) -> list[ReturnOutcome]:
+        """The outcomes of returning some seats, right after it."""
+        if not _any_refused(outcomes):
+            return outcomes
+        return with_remedies(outcomes, self._case(asker), self._effort, returns=keys)
+
+    def settling(
+        self,
+        asker: Asker,
+        wants: Sequence[Want],
+        synced: Synced,
+    ) -> Synced:
+        """The outcomes of settling a whole wanted set, right after it."""
+        keys = [seat.key for seat, _ in synced.kept]
+        refused = [refusal for _, refusal in synced.kept]
+        kept = self.returning(asker, keys, list(refused))
+        return Synced(
+            self.acquiring(asker, wants, synced.outcomes),
+            synced.returned,
+            [(seat, why) for (seat, _), why in zip(synced.kept, kept, strict=True) if isinstance(why, Refusal)],
+        )
+
+    def _case(self, asker: Asker) -> Case:
+        return Case(
+            book=asker.book,
+            ledger=self._ledger,
+            read_pools=lambda: self._read(asker),
+            pbx=asker.pbx,
+            software=asker.software,
+            time=self._time,
+            carrier=asker.carrier,
+        )
+
+    def _read(self, asker: Asker) -> Mapping[int, PoolScore]:
+        known = self._ledger.pools
+        unread = [one for one in pools_of(asker.book.estate, asker.pbx) if one not in known and one not in self._pools]
+        if unread:
+            self._pools.update(read_pools(self._tx, unread))
+        return {**self._pools, **known}
+
+
+def _any_refused(outcomes: Sequence[object]) -> bool:
+    return any(isinstance(outcome, Refusal) for outcome in outcomes)

@@ -1,0 +1,317 @@
+"""What can be asked of the leasing engine, and what it answers. Each names its PBX and its caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Learning, Pbx
+from master.domain.leases.learning import Proof
+from master.domain.leases.leases import Lease
+from master.domain.leases.notices import Notice
+from master.domain.leases.standby import StandbyProblem
+from master.domain.seats.outcomes import Outcome, ReturnOutcome
+from master.domain.seats.refusals import Refusal
+from master.domain.seats.seats import Seat, SeatKey, Want
+from master.service.runtime.names import PbxName
+
+Answer = TypeVar("Answer", covariant=True)
+Found = TypeVar("Found", contravariant=True)
+
+
+class DatabaseOutdatedError(Exception):
+    """A PBX has shown what the database has never heard of, or a lease that lasts longer than learning does.
+
+    Answered by learning (`service/leases/learning.py`) and asking again; reaches no caller.
+    """
+
+    def __init__(self, project: str, why: str, *, until: float, is_news: bool, learning: Learning | None) -> None:
+        super().__init__(why)
+        self.project = project
+        self.why = why
+        self.until = until
+        """The end of the lease that was shown."""
+        self.is_news = is_news
+        """Whether the database has never heard of it."""
+        self.learning = learning
+        """What was under way when it was shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyOffer:
+    """What a standby may carry while no master answers, or why nothing."""
+
+    standby: PbxName
+    primary: PbxName
+    primary_epoch: int = 0
+    serial: int = 0
+    """0 where nothing is promised."""
+    issued_at: float = 0.0
+    ends_at: float = 0.0
+    ttl_seconds: int = 0
+    grace_seconds: int = 0
+    holdings: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[StandbyProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGranted:
+    """A lease as it now stands."""
+
+    lease: Lease
+    pbx: Pbx
+    holdings: Mapping[str, int]
+    """Seats debited, by license type."""
+    notices: tuple[Notice, ...]
+    offers: tuple[StandbyOffer, ...] = ()
+    """For a standby: what it may carry while no master answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverRefused:
+    """Everything that stands in the way; nothing was changed."""
+
+    problems: tuple[StandbyProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsEnded:
+    """By how much less is counted."""
+
+    freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseClosed:
+    seats_returned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnded:
+    """What an operator's word came to."""
+
+    epoch: int
+    seats_returned: int
+    at_risk: Mapping[str, int]
+    """Seats that may still be in use, by license type."""
+    risk_ends_at: float | None
+    """Until when, UNIX seconds; None where nothing is at risk."""
+    connected: bool
+    """Whether whoever had the seats was connected, and so is told at once."""
+    renewed_at: float
+    """When it was last heard of, UNIX seconds."""
+    carried_by: str
+    """The standby that carried the seats; empty where the PBX had them itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What acquiring came to, for metrics and the usage history."""
+
+    debited: Mapping[str, int]
+    """Seats newly debited, by license type."""
+    refused: Mapping[tuple[str, str], int]
+    """Seats refused, by reason and license type."""
+    site: str
+    """Where the PBX is that asked."""
+    wants: Sequence[Want]
+    """What it asked for, in the catalog's words (L8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsAcquired:
+    """One outcome per want."""
+
+    outcomes: list[Outcome]
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsReturned:
+    """One outcome per seat."""
+
+    outcomes: list[ReturnOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsSynced:
+    """One outcome per want, and what became of the rest."""
+
+    outcomes: list[Outcome]
+    tally: Tally
+    seats_returned: int
+    kept: list[tuple[Seat, Refusal]]
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsReclaimed:
+    """How many seats came back, and whether there may be more."""
+
+    seats_returned: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Generic[Answer]):
+    """What is asked for in a PBX's name; answered with an `Answer`."""
+
+    pbx: PbxName
+    caller: str
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> Answer:
+        """Have it answered, once its PBX is found."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderLease(Request[Answer]):
+    """What is asked for under an epoch."""
+
+    proven: PbxName | None
+    """The PBX that proved to ask; None in plain text, where nobody proves a name."""
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLease(Request[LeaseGranted]):
+    """Open a lease, or take the running one over."""
+
+    instance_id: str
+    request_id: str
+    software: Version
+    proof: Proof | None = None
+    """The last signed lease of this PBX, found genuine."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted:
+        return handlers.open(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedOffline:
+    """What a standby carried while no master answered, on the strength of a standby lease found genuine."""
+
+    serial: int
+    carried_seconds: float
+    in_use: Mapping[str, int]
+    """Seats by license type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOverLease(Request[LeaseGranted | TakeOverRefused]):
+    """Open the lease of a PBX that failed, by its standby; `pbx` is the one that failed."""
+
+    standby: PbxName
+    standby_epoch: int
+    instance_id: str
+    request_id: str
+    software: Version
+    reason: str = ""
+    force: bool = False
+    carried: CarriedOffline | None = None
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted | TakeOverRefused:
+        return handlers.take_over(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a standby says of the standby leases that it has for a PBX of its project."""
+
+    primary: str
+    serial: int
+    discarded: bool
+    released_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewLease(UnderLease[LeaseGranted]):
+    receipts: tuple[Receipt, ...] = ()
+    knows_end: float = 0.0
+    """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted:
+        return handlers.renew(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseLease(UnderLease[LeaseClosed]):
+    """End a lease; all seats go back."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseClosed:
+        return handlers.close(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndLease(Request[LeaseEnded]):
+    """End a PBX's lease on an operator's word, and every promise in its name; all seats go back at once."""
+
+    reason: str
+    request_id: str
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseEnded:
+        return handlers.end(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcquireSeats(UnderLease[SeatsAcquired]):
+    """Acquire seats, each by itself."""
+
+    wants: Sequence[Want]
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsAcquired:
+        return handlers.acquire(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnSeats(UnderLease[SeatsReturned]):
+    """Return seats, each by itself."""
+
+    keys: Sequence[SeatKey]
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsReturned:
+        return handlers.give_back(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncSeats(UnderLease[SeatsSynced]):
+    """Make what is held equal to what is wanted."""
+
+    wants: Sequence[Want]
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsSynced:
+        return handlers.sync(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimSeats(Request[SeatsReclaimed]):
+    """End a lease that ran out and take back the seats of some of its holders."""
+
+    holders_max: int
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsReclaimed:
+        return handlers.reclaim(found, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndClaims(Request[ClaimsEnded]):
+    """Let go of the claims in a PBX's name that are past their end."""
+
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> ClaimsEnded:
+        return handlers.end_claims(found, self)
+
+
+class Handlers(Protocol[Found]):
+    """Who answers requests, one method for each kind; a `Found` is a request whose PBX is found."""
+
+    def open(self, found: Found, request: OpenLease, /) -> LeaseGranted: ...
+    def take_over(self, found: Found, request: TakeOverLease, /) -> LeaseGranted | TakeOverRefused: ...
+    def renew(self, found: Found, request: RenewLease, /) -> LeaseGranted: ...
+    def close(self, found: Found, request: CloseLease, /) -> LeaseClosed: ...
+    def end(self, found: Found, request: EndLease, /) -> LeaseEnded: ...
+    def acquire(self, found: Found, request: AcquireSeats, /) -> SeatsAcquired: ...
+    def give_back(self, found: Found, request: ReturnSeats, /) -> SeatsReturned: ...
+    def sync(self, found: Found, request: SyncSeats, /) -> SeatsSynced: ...
+    def reclaim(self, found: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
+    def end_claims(self, found: Found, request: EndClaims, /) -> ClaimsEnded: ...

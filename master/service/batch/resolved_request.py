@@ -1,0 +1,92 @@
+"""Requests whose PBX is known: what each is about, in the catalog's words, and which other PBXs it concerns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.seats.eligibility import TermsBook
+from master.service.batch.prefetch import canonical
+from master.service.batch.requests import (
+    AcquireSeats,
+    OpenLease,
+    RenewLease,
+    Request,
+    ReturnSeats,
+    SyncSeats,
+    TakeOverLease,
+    UnderLease,
+)
+from master.service.estates.estate_cache import Estates
+from master.service.runtime.names import PbxName, UnknownPbxError
+from master.store.backends.database import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A request whose PBX is known."""
+
+    request: Request[object]
+    book: TermsBook
+    pbx: Pbx
+    also: tuple[Pbx, ...] = ()
+    """Other PBXs that it concerns: a standby's primary, a primary's standby (F5)."""
+
+    @property
+    def caller_id(self) -> int | None:
+        """The PBX that proved to ask for something under a lease; None where nothing is proven."""
+        if not isinstance(self.request, UnderLease) or self.request.proven is None:
+            return None
+        return caller_id(self.book.estate, self.request.proven)
+
+
+def errands_of(tx: Tx, estates: Estates, requests: Sequence[Request[object]]) -> list[Errand | UnknownPbxError]:
+    """The errands of some requests, in their order, or that there is no such PBX; locks their projects, shared."""
+    books = estates.current(tx, {request.pbx.project for request in requests})
+    errands: list[Errand | UnknownPbxError] = []
+    for request in requests:
+        book = books.get(request.pbx.project)
+        pbx_id = book.estate.pbx_ids.get(request.pbx.pbx) if book else None
+        if book is None or pbx_id is None:
+            errands.append(UnknownPbxError(request.pbx))
+        else:
+            pbx = book.estate.pbxs[pbx_id]
+            errands.append(Errand(_in_catalog_words(request, book), book, pbx, _also(request, book.estate, pbx)))
+    return errands
+
+
+def caller_id(estate: Estate, proven: PbxName) -> int:
+    """A PBX that proved who it is; 0, which is no PBX, where the project has none of that name."""
+    return estate.pbx_ids.get(proven.pbx, 0) if proven.project == estate.name else 0
+
+
+def _also(request: Request[object], estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]:
+    match request:
+        case OpenLease():
+            names = [pbx.standby_for]
+        case RenewLease():
+            names = [pbx.standby_for, *(receipt.primary for receipt in request.receipts)]
+        case TakeOverLease():
+            names = [request.standby.pbx] if request.standby.project == estate.name else []
+        case _:
+            return ()
+    return tuple(estate.pbxs[estate.pbx_ids[name]] for name in names if name in estate.pbx_ids)
+
+
+def _in_catalog_words(request: Request[object], book: TermsBook) -> Request[object]:
+    """The request with its license types as catalog keys, whatever spelling it used (L8)."""
+    if isinstance(request, OpenLease) and request.proof is not None:
+        proof, key_of = request.proof, book.estate.catalog.key_of
+        in_use: Counter[str] = Counter()
+        for name, seats in proof.in_use.items():
+            in_use[key_of(name)] += seats
+        return replace(request, proof=replace(proof, in_use=in_use))
+    if isinstance(request, AcquireSeats | SyncSeats):
+        wants = canonical(request.wants, book)
+        return request if wants is request.wants else replace(request, wants=wants)
+    if isinstance(request, ReturnSeats):
+        keys = canonical(request.keys, book)
+        return request if keys is request.keys else replace(request, keys=keys)
+    return request

@@ -1,0 +1,299 @@
+"""The claims and standby leases that a batch touches: read once, changed as its requests say, written with it.
+
+Decides when a promise beside the lease begins and ends (rules F2, F3, F5); `domain/leases/claims.py` does the
+arithmetic, the ledger counts. Only PBXs that have a standby, or had one lately, come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases import claims as rules
+from master.domain.leases.claims import Claim, ClaimKind, Claims
+from master.domain.leases.leases import Lease, Phase
+from master.domain.leases.standby import StandbyLease, pair_problems, primary_of
+from master.domain.leases.standby_overlap import TypeClaims, fenced_epoch, two_claims
+from master.domain.seats.seat_working_set import Ledger
+from master.service.batch.requests import CarriedOffline, Receipt, StandbyOffer
+from master.service.runtime.names import PbxName
+from master.store.backends.database import Tx
+from master.store.statements import claims as store
+
+
+@dataclass(frozen=True, slots=True)
+class TwoClaims:
+    """Both a PBX and its standby used the PBX's seats at the same time, for longer than handing over takes."""
+
+    primary: Pbx
+    standby: Pbx
+    seconds: float
+    types: Mapping[str, TypeClaims]
+    over_granted: Mapping[str, int]
+    """Seats in use at most beyond the licenses installed, by license type."""
+
+    def details(self) -> dict[str, Any]:
+        """As the audit keeps it."""
+        return {
+            "primary": self.primary.name,
+            "standby": self.standby.name,
+            "seconds": round(self.seconds, 3),
+            "types": {
+                key: {
+                    "held_by_primary": one.held_by_primary,
+                    "carried_by_standby": one.carried_by_standby,
+                    "counted": one.counted,
+                    "beyond_counted": one.beyond,
+                    "over_granted": self.over_granted[key],
+                }
+                for key, one in self.types.items()
+            },
+        }
+
+
+class StandIns:
+    """Claims by the PBX in whose name they are, and what is known of the standby leases for it."""
+
+    def __init__(
+        self,
+        claims: Mapping[int, Claims],
+        records: Mapping[store.Pair, StandbyLease],
+        ledger: Ledger,
+        time: LeaseTime,
+    ) -> None:
+        """`claims` are those in the names of some PBXs; `ledger` holds the shares of all these."""
+        self._time = time
+        self._before = claims
+        self._claims = dict(claims)
+        self._records = dict(records)
+        self._changed: dict[store.Pair, StandbyLease] = {}
+        self._ledger = ledger
+
+    @property
+    def claims(self) -> Mapping[int, Claims]:
+        """Claims by the PBX in whose name they are."""
+        return self._claims
+
+    def is_claimed(self, pbx_id: int) -> bool | None:
+        """Whether there are claims in a PBX's name; None where that was not looked at."""
+        return bool(self._claims[pbx_id]) if pbx_id in self._claims else None
+
+    def write(self, tx: Tx) -> None:
+        store.write_claims(tx, self._before, self._claims)
+        store.write_standby_leases(tx, self._changed.values())
+
+    def held(self, estate: Estate, pbx_id: int) -> dict[str, int]:
+        """Seats debited, by license type."""
+        return self.by_type(estate, self._seats(pbx_id))
+
+    # --- Leases that pass from one to another -------------------------------------------------------------------------
+
+    def handed_over(self, before: Lease, after: Lease) -> None:
+        """The lease passed between a PBX and its standby: whoever had it may not have heard, until its signed end."""
+        was_running = before.phase is Phase.OPEN and self._time.reclaimed_by <= before.ends_at
+        if was_running and before.user_id != after.user_id:
+            self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch)
+
+    def heard(self, lease: Lease) -> None:
+        """Whoever has the lease now called under its epoch, so it uses nothing under an older one."""
+        if lease.pbx_id in self._claims:
+            self._put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
+
+    # --- After a restore ----------------------------------------------------------------------------------------------
+
+    def free(self, pool_id: int) -> int:
+        """Licenses of a pool that are not counted for anybody."""
+        return self._ledger.pools[pool_id].free
+
+    def prove(self, lease: Lease, seats: Mapping[int, int], *, ends_at: float, serial: int) -> None:
+        """A PBX has shown what it may use, by pool id: counted for it, and for nobody else, until then."""
+        self._raise(ClaimKind.PROVEN, lease.pbx_id, lease.pbx_id, ends_at, serial, seats)
+
+    # --- Standby leases -----------------------------------------------------------------------------------------------
+
+    def receive(self, standby: Pbx, primary: Pbx, receipt: Receipt) -> None:
+        """What a standby says of the standby leases that it has; late words of older ones change nothing."""
+        if primary.id not in self._claims:
+            return
+        claims = self._claims[primary.id]
+        if receipt.released_epoch > 0:
+            claims = rules.released(claims, standby.id, epoch=receipt.released_epoch)
+        record = self._record(standby, primary)
+        if receipt.serial == record.serial > 0:
+            if receipt.discarded:
+                claims = rules.discarded(claims, standby.id)
+                self._keep(replace(record, acknowledged_serial=0, acknowledged_ends_at=0.0))
+            elif record.acknowledged_serial != record.serial:
+                claims = rules.acknowledged(claims, standby.id)
+                self._keep(replace(record, acknowledged_serial=record.serial, acknowledged_ends_at=record.ends_at))
+        self._put(primary.id, claims)
+
+    def offer(self, estate: Estate, standby: Pbx, own: Lease, lease: Lease | None) -> StandbyOffer | None:
+        """What a standby may carry while no master answers, promised and counted from now on; None where there is
+        nothing to say. An empty promise replaces one that is no longer needed.
+        """
+        primary = primary_of(estate, standby)
+        if primary is None or lease is None:
+            return None
+        if lease.user_id == standby.id and lease.state(self._time).is_running:
+            return None
+        names = PbxName(estate.name, standby.name), PbxName(estate.name, primary.name)
+        blocking = [one for one in pair_problems(estate, standby, primary, own.software) if one.kind.blocking]
+        if blocking:
+            return StandbyOffer(standby=names[0], primary=names[1], problems=tuple(blocking))
+        seats = self._seats(primary.id) if lease.state(self._time).is_running else {}
+        record = self._record(standby, primary)
+        unheard = record.serial > record.acknowledged_serial and self._time.ends_by <= record.ends_at
+        if not seats and not self._promised(primary, standby) and not unheard:
+            return None
+        record = replace(record, serial=record.serial + 1, issued_at=self._time.now, ends_at=own.ends_at)
+        self._keep(record)
+        self._raise(ClaimKind.OFFERED, primary.id, standby.id, own.ends_at, record.serial, seats)
+        return StandbyOffer(
+            standby=names[0],
+            primary=names[1],
+            primary_epoch=lease.epoch,
+            serial=record.serial,
+            issued_at=self._time.now,
+            ends_at=own.ends_at,
+            ttl_seconds=lease.ttl_seconds,
+            grace_seconds=primary.pace.grace_seconds,
+            holdings=self.by_type(estate, seats),
+        )
+
+    def end(self, pbx_id: int) -> int:
+        """Let go of claims that are past their end; by how much less is counted."""
+        before = self._counted(pbx_id)
+        self._put(pbx_id, rules.in_force(self._claims[pbx_id], self._time))
+        return before - self._counted(pbx_id)
+
+    def drop(self, pbx_id: int) -> None:
+        """Let go of all claims in a PBX's name at once; a renewal brings its standbys an empty promise."""
+        if pbx_id not in self._claims:
+            return
+        self._put(pbx_id, ())
+        for record in [one for one in self._records.values() if one.primary_id == pbx_id and one.serial]:
+            # a serial that was never sent, so that late words of the last one change nothing
+            self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
+
+    def counted(self, pbx_id: int) -> dict[int, int]:
+        """Seats held or claimed in a PBX's name, by pool id; only of PBXs whose claims were read."""
+        shares = self._ledger.seats[pbx_id].shares or {}
+        return {pool_id: share.counted for pool_id, share in shares.items() if share.counted}
+
+    # --- Two claims at once -------------------------------------------------------------------------------------------
+
+    def carried_beside(
+        self, estate: Estate, standby: Pbx, primary: Pbx, lease: Lease | None, carried: CarriedOffline
+    ) -> TwoClaims | None:
+        """Whether the primary was heard of after its standby had begun to carry its seats offline; told once."""
+        since = self._time.now - carried.carried_seconds
+        record = self._record(standby, primary)
+        if lease is None or lease.carrier is not None or lease.renewed_at <= since:
+            return None
+        if record.reported_serial == carried.serial:
+            return None
+        self._keep(replace(record, two_claims_at=self._time.now, reported_serial=carried.serial))
+        held = self.held(estate, primary.id)
+        return self._two_claims(estate, primary, standby, lease.renewed_at - since, held, carried.in_use)
+
+    def called_when_fenced(
+        self, estate: Estate, primary: Pbx, lease: Lease, epoch: int, *, caller_id: int | None
+    ) -> TwoClaims | None:
+        """Whether a call under an older epoch shows that its caller used the seats beside the one that has them now,
+        for longer than a renewal takes to tell it; told once.
+        """
+        claim = fenced_epoch(self._claims.get(primary.id, ()), epoch, caller_id=caller_id)
+        if claim is None or claim.holder_id == lease.user_id:
+            return None
+        standby = estate.pbxs.get(lease.user_id if claim.holder_id == primary.id else claim.holder_id)
+        since = lease.carrier.since if lease.carrier is not None else lease.opened_at
+        if standby is None or self._time.now - since <= lease.ttl_seconds:
+            return None
+        record = self._record(standby, primary)
+        if record.reported_epoch == epoch:
+            return None
+        self._keep(replace(record, two_claims_at=self._time.now, reported_epoch=epoch))
+        now_held, fenced = self.held(estate, primary.id), self.by_type(estate, self._of(primary.id, claim))
+        held, carried = (fenced, now_held) if claim.holder_id == primary.id else (now_held, fenced)
+        return self._two_claims(estate, primary, standby, self._time.now - since, held, carried)
+
+    def _two_claims(
+        self,
+        estate: Estate,
+        primary: Pbx,
+        standby: Pbx,
+        seconds: float,
+        held: Mapping[str, int],
+        carried: Mapping[str, int],
+    ) -> TwoClaims:
+        shares = self._ledger.seats[primary.id].shares or {}
+        counted = self.by_type(estate, {pool_id: share.counted for pool_id, share in shares.items()})
+        types = two_claims(held, carried, counted)
+        free: dict[str, int] = dict.fromkeys(types, 0)
+        for (_, key), pool_id in estate.pool_ids.items():
+            if key in free and pool_id in shares:
+                free[key] += self._ledger.pools[pool_id].free
+        over = {key: max(one.beyond - free[key], 0) for key, one in types.items()}
+        return TwoClaims(primary, standby, seconds, types, over)
+
+    # --- Underneath ---------------------------------------------------------------------------------------------------
+
+    def _raise(
+        self,
+        kind: ClaimKind,
+        pbx_id: int,
+        holder_id: int,
+        ends_at: float,
+        serial: int,
+        seats: Mapping[int, int] | None = None,
+    ) -> None:
+        seats = self._seats(pbx_id) if seats is None else seats
+        self._put(
+            pbx_id, rules.raised(self._claims[pbx_id], kind, holder_id, seats=seats, ends_at=ends_at, serial=serial)
+        )
+
+    def _put(self, pbx_id: int, claims: Claims) -> None:
+        self._claims[pbx_id] = claims
+        self._ledger.set_floors(pbx_id, rules.floors(claims))
+
+    def _seats(self, pbx_id: int) -> dict[int, int]:
+        shares = self._ledger.seats[pbx_id].shares or {}
+        return {pool_id: share.seats for pool_id, share in shares.items() if share.seats}
+
+    def _counted(self, pbx_id: int) -> int:
+        return sum(share.counted for share in (self._ledger.seats[pbx_id].shares or {}).values())
+
+    def _of(self, pbx_id: int, like: Claim) -> dict[int, int]:
+        """The seats of all pools that a claim is part of."""
+        return {
+            one.pool_id: one.seats
+            for one in self._claims[pbx_id]
+            if (one.kind, one.holder_id, one.serial) == (like.kind, like.holder_id, like.serial)
+        }
+
+    def _promised(self, primary: Pbx, standby: Pbx) -> bool:
+        record = self._record(standby, primary)
+        mine = [one for one in self._claims[primary.id] if one.holder_id == standby.id]
+        return record.serial > 0 and any(one.kind is not ClaimKind.FENCED for one in mine)
+
+    def _record(self, standby: Pbx, primary: Pbx) -> StandbyLease:
+        pair = standby.id, primary.id
+        return self._records.get(pair, StandbyLease(standby_id=standby.id, primary_id=primary.id))
+
+    def _keep(self, record: StandbyLease) -> None:
+        pair = record.standby_id, record.primary_id
+        self._records[pair] = self._changed[pair] = record
+
+    @staticmethod
+    def by_type(estate: Estate, seats: Mapping[int, int]) -> dict[str, int]:
+        """The same by license type."""
+        type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
+        found: dict[str, int] = {}
+        for pool_id, count in seats.items():
+            if count:
+                found[type_of[pool_id]] = found.get(type_of[pool_id], 0) + count
+        return found

@@ -1,0 +1,204 @@
+"""A project's agreement ledger and what is known by it at a moment; reads, and decides nothing.
+
+What licenses the estate had at a past moment is worked out from what is kept for good: when their files were imported,
+when they were bound first (L7), and the versions that the ledger gave them since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from master.domain.agreements.ledger.entries import Entry, EntryKind
+from master.domain.agreements.ledger.snapshot import Book, LicenseFacts
+from master.domain.agreements.ledger.state import State, fold, recorded_before
+from master.domain.agreements.rights.endings import endings, reminders, unpaid_renewals
+from master.domain.catalog.dates import day_of, first_instant_after, first_instant_of
+from master.domain.catalog.policies import SubjectKind
+from master.domain.estate.estate import Estate, License
+from master.domain.monitoring.overview import TermEnding, UnpaidRenewal
+from master.service.runtime.names import PbxName, UnknownPbxError
+from master.store.backends.database import Tx
+from master.store.statements import agreements as store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of a project, to be asked about a day."""
+
+    estate: Estate
+    book: Book
+    today: date
+    day: date
+    """The day that is asked about; days are those of the project's time zone."""
+
+    def device_of_pbx(self, name: str) -> str:
+        """The name of the device that a PBX runs on.
+
+        Raises:
+            UnknownPbxError: there is no such PBX.
+        """
+        if name not in self.estate.pbx_ids:
+            raise UnknownPbxError(PbxName(self.estate.name, name))
+        return self.estate.pbxs[self.estate.pbx_ids[name]].device.name
+
+
+class Ledgers:
+    """What the ledgers say, as last folded; told stale by the number of their latest entry."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, State] = {}
+        self._endings: dict[int, tuple[tuple[int, int, date], tuple[TermEnding, ...]]] = {}
+
+    def apart(self) -> Ledgers:
+        """The same for a dry run, whose entries are not kept here."""
+        other = Ledgers()
+        other._states = dict(self._states)
+        return other
+
+    def state(self, tx: Tx, project_id: int) -> State:
+        """The state of a project's ledger, in a transaction that changes nothing."""
+        state = self._state(tx, project_id)
+        self._states[project_id] = state
+        return state
+
+    def state_under_lock(self, tx: Tx, project_id: int) -> State:
+        """The same, in one that may write: it is not kept, as what was written may yet be undone."""
+        return self._state(tx, project_id)
+
+    def endings(self, tx: Tx, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
+        """The ends that lie ahead."""
+        state = self.state(tx, estate.project_id)
+        if state.last_number == 0 and all(item.file_agreement_ends_at is None for item in estate.licenses):
+            return ()
+        zone = ZoneInfo(estate.time_zone)
+        today = day_of(now, zone)
+        known = (state.last_number, estate.revision, today)
+        kept = self._endings.get(estate.project_id)
+        if kept is None or kept[0] != known:
+            kept = self._endings[estate.project_id] = (known, _term_endings(state, estate, zone, today))
+        return kept[1]
+
+    def unpaid_renewals(self, tx: Tx, estate: Estate) -> tuple[UnpaidRenewal, ...]:
+        """Renewals that ordered themselves and await their payment."""
+        book = Book(catalog=estate.catalog, state=self.state(tx, estate.project_id))
+        return tuple(
+            UnpaidRenewal(order=one.number, subject=str(one.subject), day=str(one.day)) for one in unpaid_renewals(book)
+        )
+
+    def _state(self, tx: Tx, project_id: int) -> State:
+        last = store.last_number(tx, project_id)
+        state = self._states.get(project_id, State())
+        if state.last_number > last:  # another transaction has seen more
+            state = State()
+        if state.last_number < last:
+            state = fold(store.entries(tx, project_id, after=state.last_number), state)
+        return state
+
+
+def known_now(estate: Estate, state: State, *, now: float) -> Known:
+    """What is known today."""
+    zone = ZoneInfo(estate.time_zone)
+    today = day_of(now, zone)
+    return Known(estate=estate, book=_book(estate, state, zone), today=today, day=today)
+
+
+def read_known(
+    tx: Tx, ledgers: Ledgers, estate: Estate, *, now: float, day: date | None = None, as_of: float | None = None
+) -> Known:
+    """What was known at a moment (`as_of`, UNIX seconds); where none is given, all, or for a past day what was then."""
+    zone = ZoneInfo(estate.time_zone)
+    today = day_of(now, zone)
+    if as_of is None and day is not None and day < today:
+        as_of = first_instant_after(day, zone)
+    if as_of is None:
+        known = known_now(estate, ledgers.state(tx, estate.project_id), now=now)
+        return known if day is None else replace(known, day=day)
+    written = store.entries(tx, estate.project_id)
+    entries = recorded_before(written, as_of)
+    imported = store.import_moments(tx, estate.project_id)
+    versions = _versions_before(written[len(entries) :])
+    licenses = {
+        item.id: facts_of(item, zone, as_of=as_of, version=versions.get(item.id))
+        for item in estate.licenses
+        if item.agreed is None and (item.file is None or imported.get(item.file, as_of) < as_of)
+    }
+    book = Book(catalog=estate.catalog, state=fold(entries), licenses=licenses)
+    return Known(estate=estate, book=book, today=today, day=today if day is None else day)
+
+
+def _book(estate: Estate, state: State, zone: ZoneInfo) -> Book:
+    """A ledger with the licenses of its estate; those that it brought itself it knows by their subjects."""
+    licenses = {
+        item.id: facts_of(item, zone, pbx=_pbx_of(estate, item)) for item in estate.licenses if item.agreed is None
+    }
+    return Book(catalog=estate.catalog, state=state, licenses=licenses)
+
+
+def _pbx_of(estate: Estate, item: License) -> str:
+    """The PBX that an agreement is ordered for as a whole; declared licenses can have none (L7)."""
+    pbx = estate.pbx_on.get(item.device.name) if item.device is not None and item.file is not None else None
+    return pbx.name if pbx is not None else ""
+
+
+def facts_of(
+    item: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None, pbx: str = ""
+) -> LicenseFacts:
+    """A license as agreements see it, at a moment (`as_of`) at which it had another `version` than now."""
+    bound = item.first_bound_at
+    if bound is not None and as_of is not None and bound >= as_of:
+        bound = None
+    return LicenseFacts(
+        id=item.id,
+        type=item.type,
+        version=item.version if version is None else version,
+        tier=item.tier,
+        quantity=item.quantity,
+        first_bound_on=None if bound is None else day_of(bound, zone),
+        is_free=item.device is None,
+        agreement_ends_on=None if item.file_agreement_ends_at is None else _first_day_after(item, zone),
+        imported_on=None if item.imported_at is None else day_of(item.imported_at, zone),
+        pbx=pbx,
+    )
+
+
+def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
+    """The versions that licenses had before the ledger gave them others."""
+    found: dict[str, int] = {}
+    for entry in later:
+        if entry.kind is EntryKind.VERSION_SET and entry.subject.kind == SubjectKind.LICENSE.value:
+            found.setdefault(entry.subject.id, int(entry.details["from_version"]))
+    return found
+
+
+def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> tuple[TermEnding, ...]:
+    book = _book(estate, state, zone)
+    places = {
+        item.id: f"{item.ref} {f'on {item.device.name}' if item.device else 'in the balance'}"
+        for item in estate.licenses
+        if item.agreed is None
+    }
+    due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(book, today)}
+    return tuple(
+        TermEnding(
+            subject=str(one.subject),
+            policy=one.policy,
+            title=one.title,
+            day=str(one.day),
+            ends_at=first_instant_of(one.day, zone),
+            what_stops=one.what_stops,
+            stops=bool(one.stops),
+            remind=(one.subject, one.policy, one.day) in due and not one.renews_itself,
+            license=places.get(one.subject.id, "") if book.license(one.subject) is not None else "",
+        )
+        for one in endings(book, from_day=today + timedelta(days=1), to_day=date.max)
+    )
+
+
+def _first_day_after(item: License, zone: ZoneInfo) -> date:
+    """The first day without the agreement that the vendor's file said; a day on which it still held counts in full."""
+    ends_at = item.file_agreement_ends_at or 0.0
+    day = day_of(ends_at, zone)
+    return day if first_instant_of(day, zone) == ends_at else day + timedelta(days=1)

@@ -1,0 +1,210 @@
+"""Group commit: requests that arrive while a commit runs form the next batch; nobody is answered before its commit.
+
+The queue is bounded and fair between PBXs (`fair_queue`): beyond its bounds whoever has most waiting is told to come
+back (`QueueFullError`), and who is in the next batch does not depend on how much others ask. A batch that fails as a
+whole is tried again request by request, so that one bad request never harms its neighbours. Under load the next batch
+is held back for a moment, because two small commits cost more than one; a lone caller never waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import cast
+
+import structlog
+
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.presence import Vigil
+from master.logs.sparing_log import SparingLog
+from master.metrics import Metrics
+from master.service.batch.batch import run_batch
+from master.service.batch.request_queueing import lane_of, load_of, urgency_of
+from master.service.batch.requests import Answer, Request
+from master.service.estates.estate_cache import Estates
+from master.service.runtime.errors import QueueFullError, StoppedError
+from master.service.runtime.fair_queue import FairQueue, QueueLimits
+from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.tasks import Kept, Tasks
+
+_LINES_MAX, _LINES_SECONDS = 10, 60.0
+"""How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitLimits:
+    """How much is gathered, and for how long."""
+
+    queue: QueueLimits
+    batch_seats_max: int
+    hold_seconds: float
+    """The longest a batch is held back under load."""
+    retry_after_seconds: float
+    late_seconds: float = 60.0
+    """After so long it is doubted that the database answers at all."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    request: Request[object]
+    answer: asyncio.Future[object]
+
+    def settle(self, answer: object) -> None:
+        """Answer, unless the caller has gone meanwhile."""
+        if self.answer.done():
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
+
+
+class Committer:
+    """Gathers requests and commits them in batches, one at a time.
+
+    `doubt` hears why, when the database did not answer; `vigil` tells what takeovers are decided by.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        estates: Estates,
+        lease_time: Callable[[], LeaseTime],
+        limits: CommitLimits,
+        metrics: Metrics,
+        *,
+        doubt: Callable[[str], None] = lambda reason: None,
+        vigil: Callable[[], Vigil | None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._estates = estates
+        self._lease_time = lease_time
+        self._limits = limits
+        self._metrics = metrics
+        self._doubt = doubt
+        self._vigil = vigil
+        self._told = SparingLog(
+            structlog.get_logger(__name__),
+            clock=perf_counter,
+            lines_max=_LINES_MAX,
+            seconds=_LINES_SECONDS,
+            each=("request", "pbx", "problem"),
+        )
+        self._queue: FairQueue[_Waiting] = FairQueue(limits.queue)
+        self._arrived = asyncio.Event()
+        self._kept: Kept | None = None
+        self._stopping = False
+
+    def __len__(self) -> int:
+        """How many requests wait."""
+        return len(self._queue)
+
+    @property
+    def seats_waiting(self) -> int:
+        """How many seats they are about."""
+        return self._queue.seats
+
+    def start(self, tasks: Tasks) -> None:
+        self._kept = tasks.keep("committer", self._run)
+
+    async def stop(self) -> None:
+        """Take no more requests, commit those that wait, and end."""
+        self._stopping = True
+        self._arrived.set()
+        if self._kept is not None:
+            await self._kept.finish()
+        for waiting in self._queue.take(self._queue.seats):  # where it could not be kept going
+            waiting.settle(StoppedError("the master is shutting down"))
+
+    async def submit(self, request: Request[Answer]) -> Answer:
+        """Have a request decided and committed.
+
+        Raises:
+            QueueFullError: too much waits already.
+            StoppedError: the master is shutting down.
+            StorageError: the database could not do it.
+            LeaseError, UnknownPbxError: the request cannot be served.
+        """
+        if self._stopping:
+            raise StoppedError("the master is shutting down")
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        lane, urgency, load = lane_of(request), urgency_of(request), load_of(request)
+        for one in self._queue.put(waiting, lane=lane, urgency=urgency, load=load):
+            one.settle(QueueFullError(self._limits.retry_after_seconds))
+        self._arrived.set()
+        try:
+            return cast(Answer, await waiting.answer)  # `answered_by` of this very request gave it
+        finally:
+            self._queue.discard(waiting)  # whoever gave up leaves room for others
+
+    async def _run(self) -> None:
+        last_length = 0
+        while True:
+            if not self._queue:
+                if self._stopping:
+                    return
+                self._queue.rest()
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            if last_length > 1 and len(self._queue) < last_length / 2 and not self._stopping:
+                await asyncio.sleep(self._limits.hold_seconds)
+            taken = self._queue.take(self._limits.batch_seats_max, large=self._limits.batch_seats_max)
+            batch = [waiting for waiting in taken if not waiting.answer.cancelled()]
+            last_length = len(batch)
+            if batch:
+                await self._commit(batch)
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Answer a batch, whatever happens; then tell of it."""
+        started = perf_counter()
+        requests = [waiting.request for waiting in batch]
+        unknown = StorageError(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")
+        answers: Sequence[object] = [unknown] * len(batch)
+        failed: Exception | None = None
+        try:
+            answers = await self._transact(requests)
+        except StorageError as error:
+            failed, answers = error, [error] * len(batch)
+        except Exception as error:
+            failed, answers = error, [await self._alone(request) for request in requests]
+        finally:  # also where this task is broken off: nobody waits for ever
+            for waiting, answer in zip(batch, answers, strict=True):
+                waiting.settle(answer)
+        self._tell(failed, len(batch), perf_counter() - started)
+
+    def _tell(self, failed: Exception | None, requests: int, seconds: float) -> None:
+        self._metrics.batch_requests.observe(requests)
+        self._metrics.batch_seconds.observe(seconds)
+        if isinstance(failed, StorageError):
+            self._metrics.storage_failures.labels(failed.problem.name).inc()
+            if failed.problem.ends_service:
+                self._doubt(str(failed))  # and who looks then tells it once, not with every batch
+            else:
+                self._told.error("commit failed", problem=failed.problem.name, detail=str(failed), requests=requests)
+        elif failed is not None:
+            self._told.error(
+                "a batch failed and was tried again request by request", requests=requests, exc_info=failed
+            )
+
+    async def _alone(self, request: Request[object]) -> object:
+        try:
+            return (await self._transact([request]))[0]
+        except Exception as error:
+            self._told.error("a request failed", request=type(request).__name__, pbx=str(request.pbx), exc_info=error)
+            return error
+
+    async def _transact(self, requests: Sequence[Request[object]]) -> list[object]:
+        time, vigil = self._lease_time(), self._vigil()
+
+        def work(tx: Tx) -> list[object]:
+            return run_batch(tx, self._estates, time, requests, vigil=vigil)
+
+        why = f"a commit has no answer for {self._limits.late_seconds:g} s"
+        late = asyncio.get_running_loop().call_later(self._limits.late_seconds, self._doubt, why)
+        try:
+            return await self._database.transact(work)
+        finally:
+            late.cancel()

@@ -1,0 +1,215 @@
+"""Learning after a restore: begins, goes on as long as any lease may that was signed before, and ends.
+
+Everything that the backup says is out is set aside when it begins, and comes back as PBXs prove it
+(`service/batch/proofs.py`). It begins by an operator's word after a restore, or by itself when a PBX shows what the
+database has never heard of. Each step is one transaction under the project's lock, audited, and safe to repeat.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from master.domain.catalog.catalog import Catalog
+from master.domain.estate.estate import Estate, Learning, LeasePace
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.learning import first_number, longest_lease_seconds
+from master.service.batch.requests import DatabaseOutdatedError
+from master.service.runtime.errors import RequestIdTakenError
+from master.service.runtime.names import UnknownProjectError
+from master.service.runtime.periodic import Periodic
+from master.service.runtime.watch import WatchHub
+from master.store.backends.database import Database, Tx
+from master.store.statements import learning as store
+from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
+from master.store.statements.projects import load_estate, lock_for_apply
+
+_log = structlog.get_logger(__name__)
+_CALLER = "master:learning"
+_ENDED = "learning.ended"
+
+
+class NotLearningError(Exception):
+    """There is no learning to end."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(f"projects/{project} is not learning; `license-master status` shows when one is")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What ending it early risks."""
+
+    pbxs_silent: int
+    seats_at_risk: int
+    """Seats that PBXs held in the backup which have not been heard of since."""
+
+
+class Learnings:
+    """Begins and ends the learning of projects."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalogs: Mapping[str, Catalog],
+        default_pace: LeasePace,
+        lease_time: Callable[[], LeaseTime],
+        hub: WatchHub,
+    ) -> None:
+        self._database = database
+        self._catalogs = catalogs
+        self._default_pace = default_pace
+        self._lease_time = lease_time
+        self._hub = hub
+
+    async def begin(self, project: str, why: str, *, caller: str) -> float:
+        """Learn from now on, whatever was learned already; until when.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        time = self._lease_time()
+        until = await self._database.transact(lambda tx: self._begin(tx, self._locked(tx, project), why, caller, time))
+        self._hub.wake_all()
+        return until
+
+    async def learn_from(self, shown: DatabaseOutdatedError) -> None:
+        """Learn because of what a PBX has shown: anew, or longer; nothing where another PBX or master was first."""
+        time = self._lease_time()
+
+        def work(tx: Tx) -> float | None:
+            estate = self._locked(tx, shown.project)
+            running = estate.learning if estate.learns(time.ends_by) else None
+            if shown.is_news and running == shown.learning:
+                return self._begin(tx, estate, shown.why, _CALLER, time, at_least_until=shown.until)
+            if running is None or shown.until <= running.until:
+                return None
+            store.write_learning(tx, estate.project_id, replace(running, until=shown.until))
+            write_events(
+                tx, [_event(time.now, estate, "learning.extended", _CALLER, {"until": shown.until}, shown.why)]
+            )
+            return shown.until
+
+        until = await self._database.transact(work)
+        if until is not None:
+            self._hub.wake_all()
+            _log.warning("learning", project=shown.project, why=shown.why, until=until)
+
+    def _begin(
+        self, tx: Tx, estate: Estate, why: str, caller: str, time: LeaseTime, *, at_least_until: float = 0.0
+    ) -> float:
+        until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
+        store.set_aside(tx, estate.project_id, first_number=first_number(time.now))
+        store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
+        found = store.learned(tx, estate.project_id)
+        details = {"until": until, "pbxs": found.pbxs_silent, "seats_known": found.known}
+        write_events(tx, [_event(time.now, estate, "learning.began", caller, details, why)])
+        return until
+
+    async def end(self, project: str, *, reason: str, request_id: str, caller: str) -> Ended:
+        """End it before its time, on an operator's word.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+            NotLearningError: it is not learning.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        time = self._lease_time()
+
+        def work(tx: Tx) -> Ended:
+            estate = self._locked(tx, project)
+            used_for = kind_of_request(tx, project_id=estate.project_id, request_id=request_id)
+            if used_for not in (None, _ENDED):
+                raise RequestIdTakenError(request_id, used_for)
+            before = details_of_request(tx, project_id=estate.project_id, request_id=request_id)
+            if before is not None:
+                told = json.loads(before)
+                return Ended(told["pbxs_silent"], told["seats_at_risk"])
+            if not estate.learns(time.ends_by):
+                raise NotLearningError(project)
+            return self._end(tx, estate, time, early=True, caller=caller, reason=reason, request_id=request_id)
+
+        ended = await self._database.transact(work)
+        self._hub.wake_all()
+        _log.warning("learning ended early", project=project, reason=reason, seats_at_risk=ended.seats_at_risk)
+        return ended
+
+    async def end_what_is_over(self) -> list[str]:
+        """End what has lasted long enough; the projects."""
+        time = self._lease_time()
+        ended = []
+        for project in await self._database.read(lambda tx: store.learned_long_enough(tx, time.ends_by)):
+
+            def work(tx: Tx) -> bool:
+                estate = self._locked(tx, project)  # noqa: B023  # awaited before the next one
+                if estate.learning is None or estate.learns(time.ends_by):
+                    return False  # another master was first, or it was extended
+                self._end(tx, estate, time, early=False, caller=_CALLER)
+                return True
+
+            if await self._database.transact(work):
+                ended.append(project)
+                self._hub.wake_all()
+                _log.info("learning ended", project=project)
+        return ended
+
+    def _end(
+        self,
+        tx: Tx,
+        estate: Estate,
+        time: LeaseTime,
+        *,
+        early: bool,
+        caller: str,
+        reason: str = "",
+        request_id: str | None = None,
+    ) -> Ended:
+        found = store.learned(tx, estate.project_id)
+        ended = Ended(found.pbxs_silent, found.seats_of_silent)
+        # what was proven is nobody's clock's affair: the next look of expiry lets go of it
+        store.forget_learning(tx, estate.project_id, claims_ended_at=time.reclaimed_by - 1)
+        details = {
+            "early": early,
+            "pbxs_silent": ended.pbxs_silent,
+            "seats_at_risk": ended.seats_at_risk if early else 0,
+            "seats_proven": found.proven,
+            "seats_unplaced": found.unplaced,
+        }
+        write_events(tx, [_event(time.now, estate, _ENDED, caller, details, reason, request_id=request_id)])
+        return ended
+
+    def _locked(self, tx: Tx, project: str) -> Estate:
+        lock_for_apply(tx, project)
+        estate = load_estate(tx, project, self._catalogs, self._default_pace)
+        if estate is None:
+            raise UnknownProjectError(project)
+        return estate
+
+
+class LearningRound(Periodic):
+    """Ends what is over, at an interval."""
+
+    def __init__(self, learnings: Learnings, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._learnings = learnings
+
+    async def look(self) -> None:
+        await self._learnings.end_what_is_over()
+
+
+def _event(
+    now: float,
+    estate: Estate,
+    kind: str,
+    caller: str,
+    details: Mapping[str, object],
+    reason: str,
+    *,
+    request_id: str | None = None,
+) -> Event:
+    text = json.dumps(details, separators=(",", ":"))
+    return Event(now, estate.project_id, "", kind, caller, request_id, text, reason)

@@ -1,0 +1,129 @@
+"""What can be asked without changing anything: the estate at a glance, seats, leases, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import LeaseState
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import Lease
+from master.domain.leases.notices import Notice, notices
+from master.domain.leases.standby import carrier_of
+from master.domain.remedies.remedies import Effort
+from master.domain.seats.decide_seats import Decider
+from master.domain.seats.eligibility import Terms
+from master.domain.seats.outcomes import Outcome
+from master.domain.seats.pools import parts
+from master.domain.seats.seats import Want
+from master.service.batch.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
+from master.service.batch.remedies import Asker, Remedies
+from master.service.batch.standby_pairs import carried_by
+from master.service.estates.estate_cache import Estates
+from master.service.runtime.names import PbxName
+from master.store.backends.database import Tx
+from master.store.statements.claims import claims_of
+from master.store.statements.seats import holdings, read_leases, revoked_seats
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """A PBX and how its lease stands."""
+
+    pbx: Pbx
+    state: LeaseState
+    lease: Lease | None
+    seats: int
+    notices: tuple[Notice, ...]
+    carried_by: str = ""
+    """The standby that carries its seats; empty where it has them itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What acquiring would answer, and where it would draw from."""
+
+    outcomes: list[Outcome]
+    lease: LeaseView
+    reasoning: tuple[str, ...]
+
+
+def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTime) -> list[LeaseView]:
+    """How the leases of some PBXs stand."""
+    ids = [pbx.id for pbx in pbxs]
+    leases, held = read_leases(tx, ids), holdings(tx, ids)
+    revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(ids)))
+    views = []
+    for pbx in pbxs:
+        lease = leases.get(pbx.id)
+        state = lease.state(time) if lease else LeaseState.NONE
+        taken = revoked.get(pbx.id, ())
+        told = notices(estate, pbx, lease, epoch=lease.epoch, time=time, revoked=taken) if lease else ()
+        carrier = carried_by(estate, lease) if state.is_running else ""
+        views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), told, carrier))
+    return views
+
+
+def explain(
+    tx: Tx, estates: Estates, name: PbxName, wants: Sequence[Want], *, software: Version | None, time: LeaseTime
+) -> Explained:
+    """Decide on a copy, with the same code, and say where the PBX would draw from.
+
+    Raises:
+        UnknownPbxError: there is no such PBX.
+    """
+    book, pbx = estates.find(tx, name)
+    view = read_lease_views(tx, book.estate, [pbx], time)[0]
+    runs = software or (view.lease.software if view.lease else pbx.software)
+    wants = canonical(wants, book)
+    needs = Prefetch()
+    need_for_wants(needs, book, pbx, wants)
+    needs.revoked |= {pbx.id} & book.estate.revoked_from
+    catalog = book.estate.catalog
+    claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
+    ledger = fill_ledger(tx, needs, catalog.pbx_wide_types, claims=claims)
+    carrier = carrier_of(book.estate, view.lease)
+    decider = Decider(book, ledger, pbx, runs, time, carrier=carrier)
+    counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
+    outcomes = decider.acquire(wants)
+    remedies = Remedies(tx, ledger, time, effort=Effort.of_an_explanation())
+    outcomes = remedies.acquiring(Asker(book, pbx, runs, carrier), wants, outcomes)
+    name_top_holders(tx, outcomes, {pbx.id: book}, {})
+    lines = [_software_line(book.estate, pbx, runs)]
+    for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
+        terms = book.of(pbx, runs, key, kind, carrier=carrier)
+        if isinstance(terms, Terms):
+            lines += _source_lines(book.estate, terms, counted, time)
+    return Explained(outcomes, view, tuple(lines))
+
+
+def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:
+    installation = estate.installation_of(pbx)
+    kind = "local installation" if estate.is_local(pbx) else "pool"
+    limit = (
+        f"allows software up to V{installation.limit}"
+        if installation.limit is not None
+        else "limits no software version"
+    )
+    return f"{pbx.name} runs {runs} and belongs to the {kind} on {installation.device.name}, which {limit}"
+
+
+def _source_lines(estate: Estate, terms: Terms, counted: Mapping[int, int], time: LeaseTime) -> list[str]:
+    name = terms.type.display_name
+    if not terms.needs_license:
+        return [f"{name} debits no license here"]
+    if not terms.sources:
+        return [f"{name}: no usable license on {terms.installation.device.name}"]
+    lines = []
+    for one in (terms, *terms.companions):
+        for source in one.sources:
+            used = counted[source.pool_id]
+            found = parts(estate, source.installation, one.type.key, held=used, counted=used, time=time)
+            said = [f"{found.used} of {found.capacity} in use"]
+            said += [f"{found.leaving} being released"] if found.leaving else []
+            said += [f"{found.withheld} withheld"] if found.withheld else []
+            device = source.installation.device.name
+            lines.append(f"{one.type.display_name} is debited from {device}: {', '.join(said)}, {found.free} free")
+    return lines

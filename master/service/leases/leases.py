@@ -1,0 +1,321 @@
+"""Leases, seats and standbys as services see them: every verb once, without transport.
+
+Leases go through the committer; what else is asked and changed, through `questions`; streams are told by the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import structlog
+
+from master.domain.estate.estate import Estate, LeasePace, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import Lease, running
+from master.domain.leases.notices import DRAINING, Notice, notices
+from master.domain.leases.standby import Readiness
+from master.domain.seats.refusals import Refusal
+from master.metrics import Metrics
+from master.service.batch.batch import answer_to
+from master.service.batch.requests import (
+    AcquireSeats,
+    CloseLease,
+    DatabaseOutdatedError,
+    EndLease,
+    LeaseClosed,
+    LeaseEnded,
+    LeaseGranted,
+    OpenLease,
+    RenewLease,
+    ReturnSeats,
+    SeatsAcquired,
+    SeatsReturned,
+    SeatsSynced,
+    SyncSeats,
+    TakeOverLease,
+    TakeOverRefused,
+)
+from master.service.batch.resolved_request import caller_id
+from master.service.batch.standby_pairs import read_pairs
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.leases.committer import Committer
+from master.service.leases.drill import DrillReport, drill, drilled_event
+from master.service.leases.learning import Learnings
+from master.service.leases.streams import Line, Lines
+from master.service.monitoring.denial_buffer import RefusedBook
+from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
+from master.service.runtime.questions import Questions
+from master.service.runtime.watch import WatchHub
+from master.store.backends.database import Database, Tx
+from master.store.backends.rehearsal import Rehearsals, of_pair
+from master.store.statements.events import write_events
+from master.store.statements.seats import read_leases, revoked_seats
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalPace:
+    """When a PBX is told to renew: its usual time, moved at random so that renewals spread."""
+
+    jitter: float
+    random: random.Random
+
+    def renew_after_seconds(self, pace: LeasePace) -> float:
+        """Seconds from now."""
+        return pace.renew_every_seconds * (1 + self.random.uniform(-self.jitter, self.jitter))
+
+
+class Leases:
+    """What PBXs ask for, and what operators do to leases and standbys."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        questions: Questions,
+        rehearsals: Rehearsals,
+        estates: Estates,
+        committer: Committer,
+        hub: WatchHub,
+        lease_time: Callable[[], LeaseTime],
+        renewal_pace: RenewalPace,
+        metrics: Metrics,
+        refused: RefusedBook,
+        learnings: Learnings,
+        lines: Lines,
+    ) -> None:
+        self._database = database
+        self._questions = questions
+        self._rehearsals = rehearsals
+        self._estates = estates
+        self._committer = committer
+        self._hub = hub
+        self._lease_time = lease_time
+        self._renewal_pace = renewal_pace
+        self._metrics = metrics
+        self._refused = refused
+        self._learnings = learnings
+        self._lines = lines
+
+    def renew_after_seconds(self, pbx: Pbx) -> float:
+        """When a PBX should renew next."""
+        return self._renewal_pace.renew_after_seconds(pbx.pace)
+
+    # --- Leases -------------------------------------------------------------------------------------------------------
+
+    async def open_lease(self, request: OpenLease) -> LeaseGranted:
+        """Open a lease; an older one of the same PBX is fenced and its watchers told."""
+        answer = await self._submit_having_learned(request)
+        self._metrics.leases_opened.inc()
+        self._hub.wake(request.pbx)
+        for notice in answer.notices:
+            _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
+        return self._with_draining(answer)
+
+    async def _submit_having_learned(self, request: OpenLease) -> LeaseGranted:
+        """Submit an opening; what it shows that the database has never heard of, is learned from first."""
+        while True:
+            try:
+                return await self._committer.submit(request)
+            except DatabaseOutdatedError as error:
+                await self._learnings.learn_from(error)
+
+    async def take_over_lease(self, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
+        """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers told."""
+        answer = await self._committer.submit(request)
+        if isinstance(answer, TakeOverRefused):
+            self._metrics.takeovers.labels("refused").inc()
+            problems = [problem.message for problem in answer.problems]
+            _log.warning("takeover refused", pbx=str(request.pbx), standby=str(request.standby), problems=problems)
+            return answer
+        self._metrics.takeovers.labels("granted").inc()
+        self._hub.wake(request.pbx)
+        _log.warning("taken over", pbx=str(request.pbx), standby=str(request.standby), reason=request.reason)
+        return self._with_draining(answer)
+
+    async def renew_lease(self, request: RenewLease) -> LeaseGranted:
+        answer = await self._committer.submit(request)
+        self._metrics.leases_renewed.inc()
+        return self._with_draining(answer)
+
+    async def close_lease(self, request: CloseLease) -> LeaseClosed:
+        answer = await self._committer.submit(request)
+        self._metrics.seats_returned.inc(answer.seats_returned)
+        self._hub.wake(request.pbx)
+        return answer
+
+    async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded:
+        """End a PBX's lease on an operator's word, or tell what that would come to; whoever had it is told.
+
+        Raises:
+            UnknownPbxError, NoLeaseToEndError: there is nothing to end.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        if dry_run:
+            return await self._would_end(request)
+        answer = await self._committer.submit(request)
+        self._metrics.seats_returned.inc(answer.seats_returned)
+        self._hub.wake(request.pbx)
+        risk = sum(answer.at_risk.values())
+        _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
+        return answer
+
+    async def _would_end(self, request: EndLease) -> LeaseEnded:
+        """By the code that would do it, on a copy."""
+        time, estates = self._lease_time(), self._estates.apart()
+
+        def work(tx: Tx) -> LeaseEnded:
+            return answer_to(tx, estates, time, request)
+
+        return await self._rehearsals.run(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))
+
+    async def watch_lease(
+        self, name: PbxName, epoch: int, *, watcher: PbxName | None
+    ) -> AsyncGenerator[tuple[Notice, ...]]:
+        """What the holder of an epoch should know: at once, and whenever it changes; ends when the lease does.
+
+        `watcher` is who proved to ask; None in plain text.
+
+        Raises:
+            LeaseError, UnknownPbxError: there is nothing to watch.
+        """
+        line: Line | None = None
+        try:
+            async with aclosing(self._watched(name, epoch, watcher)) as stream:
+                async for told, is_shown in stream:
+                    if line is None and is_shown:
+                        line = self._lines.opened(name, epoch)
+                    yield told
+        except (asyncio.CancelledError, GeneratorExit):  # nobody is there to be told; all else is this master's doing
+            if line is not None and not self._hub.draining:
+                self._lines.lost(line)
+            raise
+
+    async def _watched(
+        self, name: PbxName, epoch: int, watcher: PbxName | None
+    ) -> AsyncGenerator[tuple[tuple[Notice, ...], bool]]:
+        """The same, and whether the stream shows that whoever uses the lease is there."""
+        told: tuple[Notice, ...] | None = None
+        with self._hub.watching(name) as woken:
+            while True:
+                woken.clear()
+                now_true, is_shown = await self._notices(name, epoch, watcher, first=told is None)
+                if self._hub.draining:
+                    now_true = (*now_true, DRAINING)
+                if now_true != told:
+                    told = now_true
+                    yield told, is_shown
+                if self._hub.draining or any(notice.kind.ends_lease for notice in told):
+                    return
+                await woken.wait()
+
+    async def _notices(
+        self, name: PbxName, epoch: int, watcher: PbxName | None, *, first: bool
+    ) -> tuple[tuple[Notice, ...], bool]:
+        time = self._lease_time()
+
+        def look(tx: Tx) -> tuple[tuple[Notice, ...], bool]:
+            book, pbx = self._estates.find(tx, name)
+            lease = read_leases(tx, [pbx.id]).get(pbx.id)
+            if first or lease is None:
+                watcher_id = caller_id(book.estate, watcher) if watcher is not None else None
+                lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
+            revoked = revoked_seats(tx, sorted({pbx.id} & book.estate.revoked_from)).get(pbx.id, ())
+            told = notices(book.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
+            return told, _shows_its_user(book.estate, lease)
+
+        return await self._database.read(look)
+
+    def _with_draining(self, answer: LeaseGranted) -> LeaseGranted:
+        if not self._hub.draining:
+            return answer
+        return replace(answer, notices=(*answer.notices, DRAINING))
+
+    # --- Seats --------------------------------------------------------------------------------------------------------
+
+    async def acquire_seats(self, request: AcquireSeats) -> SeatsAcquired:
+        """Grant or refuse each seat."""
+        answer = await self._committer.submit(request)
+        self._count(request, answer)
+        return answer
+
+    async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
+        answer = await self._committer.submit(request)
+        held = sum(1 for outcome in answer.outcomes if not isinstance(outcome, Refusal) and outcome.was_held)
+        self._metrics.seats_returned.inc(held)
+        return answer
+
+    async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
+        """Settle the whole wanted set."""
+        answer = await self._committer.submit(request)
+        self._metrics.seats_returned.inc(answer.seats_returned)
+        self._count(request, answer)
+        return answer
+
+    def _count(self, request: AcquireSeats | SyncSeats, answer: SeatsAcquired | SeatsSynced) -> None:
+        tally = answer.tally
+        for license_type, count in tally.debited.items():
+            self._metrics.seats_acquired.labels(license_type).inc(count)
+        for (reason, license_type), count in tally.refused.items():
+            known = any(license_type in catalog.types for catalog in self._estates.catalogs.values())
+            self._metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
+        if tally.refused:
+            self._metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
+        self._refused.note(request.pbx, tally, answer.outcomes, now=self._lease_time().now)
+
+    # --- Standby ------------------------------------------------------------------------------------------------------
+
+    async def check_standby(self, project: str, *, pbx: str) -> tuple[Estate, list[Readiness]]:
+        """Pairs, judged; only those of one PBX where it is named."""
+        time = self._lease_time()
+
+        def look(tx: Tx) -> tuple[Estate, list[Readiness]]:
+            estate = read_estate(tx, self._estates, project)
+            if pbx and pbx not in estate.pbx_ids:
+                raise UnknownPbxError(PbxName(project, pbx))
+            found = read_pairs(tx, estate, time)
+            return estate, [one for one in found if pbx in ("", one.standby.name, one.primary.name)]
+
+        return await self._questions.read(look)
+
+    async def stands_in(self, standby: PbxName, primary: PbxName) -> bool:
+        """Whether one PBX is configured to stand in for another; no, where either does not exist."""
+
+        def look(tx: Tx) -> bool:
+            if standby.project != primary.project:
+                return False
+            try:
+                estate = read_estate(tx, self._estates, standby.project)
+            except UnknownProjectError:
+                return False
+            found = estate.pbx_ids.get(standby.pbx)
+            return found is not None and estate.pbxs[found].standby_for == primary.pbx
+
+        return await self._database.read(look)
+
+    async def drill_standby(self, name: PbxName, *, caller: str) -> DrillReport:
+        """Prove a takeover on a copy, and note that it was done.
+
+        Raises:
+            UnknownPbxError, NoPairError: there is nothing to drill.
+        """
+        time, estates = self._lease_time(), self._estates.apart()
+
+        def work(tx: Tx) -> DrillReport:
+            return drill(tx, estates, name, caller=caller, time=time)
+
+        report = await self._rehearsals.run(name.project, work, seats_of=of_pair(name.pbx))
+        event = drilled_event(report, caller=caller, now=time.now)
+        await self._questions.transact(lambda tx: write_events(tx, [event]))
+        _log.info("standby drilled", standby=str(name), passed=report.passed)
+        return report
+
+
+def _shows_its_user(estate: Estate, lease: Lease) -> bool:
+    """Whether it matters that a stream shows the user of a lease to be there: where somebody could stand in for it."""
+    return lease.user_id in estate.pbxs and estate.pbxs[lease.pbx_id].name in estate.stood_in_for

@@ -1,0 +1,114 @@
+"""What people and dashboards ask about estates, leases, seats and events; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from master.domain.audit.chain import Record
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.monitoring.overview import Overview
+from master.domain.seats.seats import Seat, Want
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.leases import lease_views
+from master.service.monitoring.overviews import read_overview, read_overviews
+from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
+from master.service.runtime.questions import Questions
+from master.store.backends.database import Tx
+from master.store.statements import queries
+from master.store.statements.events import stored_chain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatQuery:
+    """Which seats to list; an empty text means any."""
+
+    project: str
+    pbx: str = ""
+    site: str = ""
+    license_type: str = ""
+    holder: str = ""
+
+
+class Status:
+    """Answers on how things stand."""
+
+    def __init__(
+        self,
+        *,
+        questions: Questions,
+        estates: Estates,
+        lease_time: Callable[[], LeaseTime],
+    ) -> None:
+        self._questions = questions
+        self._estates = estates
+        self._lease_time = lease_time
+
+    async def overview(self, project: str) -> Overview:
+        """A project at a glance."""
+        time = self._lease_time()
+        return await self._questions.read(lambda tx: read_overview(tx, self._estates, project, time))
+
+    async def overviews(self) -> list[Overview]:
+        """All projects at a glance."""
+        time = self._lease_time()
+        return await self._questions.read(lambda tx: read_overviews(tx, self._estates, time))
+
+    async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[lease_views.LeaseView]]:
+        """PBXs by name, and how their leases stand."""
+        time = self._lease_time()
+
+        def look(tx: Tx) -> tuple[Estate, list[lease_views.LeaseView]]:
+            estate = read_estate(tx, self._estates, project)
+            names = sorted(name for name in estate.pbx_ids if name > after)[:limit]
+            pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
+            return estate, lease_views.read_lease_views(tx, estate, pbxs, time)
+
+        return await self._questions.read(look)
+
+    async def list_seats(
+        self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
+    ) -> tuple[Estate, list[Seat]]:
+        def look(tx: Tx) -> tuple[Estate, list[Seat]]:
+            estate = read_estate(tx, self._estates, which.project)
+            if which.pbx and which.pbx not in estate.pbx_ids:
+                raise UnknownPbxError(PbxName(which.project, which.pbx), estate.pbx_ids)
+            sites = {pbx.site for pbx in estate.pbxs.values()}
+            if which.site and which.site not in sites:
+                raise UnknownNameError("site", which.site, sites)
+            ids = [
+                pbx.id for pbx in estate.pbxs.values() if which.pbx in ("", pbx.name) and which.site in ("", pbx.site)
+            ]
+            named = estate.catalog.type_named(which.license_type) if which.license_type else None
+            if which.license_type and named is None:
+                raise UnknownNameError("license_type", which.license_type, estate.catalog.types)
+            key = named.key if named else None
+            chosen = queries.SeatFilter(pbx_ids=ids, license_type=key, holder=which.holder or None)
+            return estate, queries.list_seats(tx, chosen, after=after, limit=limit)
+
+        return await self._questions.read(look)
+
+    async def list_events(
+        self, project: str, which: queries.EventFilter, *, before: int | None, limit: int
+    ) -> list[Record]:
+        """What happened, newest first; a PBX that was removed since is found by the name it had."""
+
+        def look(tx: Tx) -> list[Record]:
+            chain = stored_chain(tx, project)  # a project that was deleted has its events still
+            if chain is None:
+                raise UnknownProjectError(project)
+            found = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
+            if which.pbx and not found:
+                self._estates.find(tx, PbxName(project, which.pbx))
+            return found
+
+        return await self._questions.read(look)
+
+    async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> lease_views.Explained:
+        """What acquiring would answer now, and why."""
+        time = self._lease_time()
+        return await self._questions.read(
+            lambda tx: lease_views.explain(tx, self._estates, name, wants, software=software, time=time)
+        )

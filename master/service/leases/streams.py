@@ -1,0 +1,119 @@
+"""What this master sees of the lines to PBXs that have a standby: their streams, opened and broken (F5).
+
+Written beside the hot path as soon as it happens, so that every master can go by it; what cannot be written while the
+database is away is written when it is back. Leaves to others: what it shows (`domain/leases/presence.py`), who may
+watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from master.domain.leases.presence import Vigil
+from master.service.estates.estate_cache import Estates
+from master.service.runtime.names import PbxName, UnknownPbxError
+from master.service.runtime.periodic import Periodic
+from master.store.backends.database import Database, Tx
+from master.store.statements.streams import StreamNews, write_streams
+
+_GATHER_SECONDS = 0.1
+"""How long news are gathered, so that many lines that break at once are few commits."""
+
+
+class Line(NamedTuple):
+    """A stream that this master serves."""
+
+    name: PbxName
+    epoch: int
+    stream: str
+    opened_at: float
+    lost_at: float | None = None
+
+
+class Lines(Periodic):
+    """Notes streams, and writes what happened to them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        estates: Estates,
+        clock: Callable[[], float],
+        token: Callable[[], str],
+        interval_seconds: float,
+        settle_seconds: float,
+        renew_jitter: float,
+    ) -> None:
+        """`token` gives names that no other master gives; `interval_seconds` is the pause after a failure to write."""
+        super().__init__(interval_seconds=interval_seconds)
+        self._database = database
+        self._estates = estates
+        self._clock = clock
+        self._token = token
+        self._settle_seconds = settle_seconds
+        self._renew_jitter = renew_jitter
+        self._serving_since = clock()
+        self._news: dict[PbxName, Line] = {}
+        self._happened = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    @property
+    def vigil(self) -> Vigil:
+        """What takeovers are decided by."""
+        return Vigil(
+            serving_since=self._serving_since, settle_seconds=self._settle_seconds, renew_jitter=self._renew_jitter
+        )
+
+    def serves_again(self) -> None:
+        """This master can serve after it could not: what was seen before says little."""
+        self._serving_since = self._clock()
+
+    def opened(self, name: PbxName, epoch: int) -> Line:
+        """Whoever uses a lease is told of it from now on."""
+        line = Line(name, epoch, self._token(), self._clock())
+        self._note(line)
+        return line
+
+    def lost(self, line: Line) -> None:
+        """Its stream broke, and not by this master's doing."""
+        self._note(line._replace(lost_at=self._clock()))
+
+    async def look(self) -> None:
+        """Write what happened; one at a time, so that what is older is never written last."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
+        news = list(self._news.values())
+        if not news:
+            return
+
+        def write(tx: Tx) -> None:
+            found = []
+            for line in news:
+                with suppress(UnknownPbxError):  # it was removed meanwhile
+                    pbx_id = self._estates.find(tx, line.name)[1].id
+                    found.append(StreamNews(pbx_id, line.epoch, line.stream, line.opened_at, line.lost_at))
+            write_streams(tx, found)
+
+        await self._database.transact(write)
+        for line in news:
+            if self._news[line.name] is line:
+                del self._news[line.name]
+
+    def _note(self, line: Line) -> None:
+        known = self._news.get(line.name)
+        if known is None or known.stream == line.stream or line.lost_at is None:  # else an older one broke
+            self._news[line.name] = line
+            self._happened.set()
+
+    async def _rest(self) -> None:
+        if self._news:  # it could not be written, or there is more by now
+            await asyncio.sleep(self._interval_seconds)
+            return
+        self._happened.clear()
+        await self._happened.wait()
+        await asyncio.sleep(_GATHER_SECONDS)

@@ -1,0 +1,73 @@
+"""Takes devices' security certificates (rule L2): each ends one binding of one license, once."""
+
+from __future__ import annotations
+
+from master.domain.estate.estate import License
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.licenses import balance
+from master.service.estates.estate_cache import Estates
+from master.service.licenses.documents import Certificate, DocumentProblem, DocumentRefusedError, check_own_device
+from master.service.licenses.license_changes import LicenseChanges, plain
+from master.service.licenses.moves import MoveRules, try_to_complete
+from master.store.backends.database import Tx
+
+
+def certify(
+    tx: Tx, estates: Estates, certificate: Certificate, rules: MoveRules, *, caller: str, time: LeaseTime
+) -> License:
+    """Take a certificate whose signature was found genuine; the license as it stands now.
+
+    The one that ended the last binding changes nothing when it comes again. One that comes late, from a device given up
+    as dead, ends the waiting.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        DocumentRefusedError: it is not that device's to give, or belongs to a release that is over.
+    """
+    changes = LicenseChanges(tx, estates, certificate.project, caller=caller, reason="", time=time)
+    check_own_device(changes.estate, certificate.handed_in_by, certificate.device)
+    item = changes.find(certificate.license)
+    if item is None or item.file is None:
+        raise DocumentRefusedError(
+            DocumentProblem.REPLAYED, f"license {certificate.license!r} is not in project {certificate.project}"
+        )
+    said = balance.proof_of(
+        device=certificate.device,
+        public_key=certificate.public_key,
+        number=certificate.number,
+        nonce=certificate.nonce,
+    )
+    if item.last_proof == said:
+        return _came_late(changes, item, certificate)
+    if item.release is None or (item.binding, item.release.nonce) != (certificate.number, certificate.nonce):
+        raise DocumentRefusedError(
+            DocumentProblem.REPLAYED, f"no release of {item.id} asks for it; ask for a release, and certify that one"
+        )
+    assert item.device is not None
+    if (item.device.name, item.device.public_key) != (certificate.device, certificate.public_key):
+        raise DocumentRefusedError(
+            DocumentProblem.OTHER_DEVICE, f"{item.ref} is bound to {item.device.name}, not to {certificate.device}"
+        )
+    if item.release.certified:
+        return item
+    after = balance.certified(item)
+    changes.put(after)
+    changes.event(
+        "license.certified", {"license": item.id, "device": certificate.device, "binding": certificate.number}
+    )
+    after = try_to_complete(changes, after, rules) or after
+    changes.write()
+    return after
+
+
+def _came_late(changes: LicenseChanges, item: License, certificate: Certificate) -> License:
+    if item.held_until is None or changes.now >= item.held_until:
+        return item
+    after = balance.cleared(item)
+    changes.put(after)
+    changes.event(
+        "license.cleared",
+        {"license": item.id, "device": certificate.device, "before": plain(item), "after": plain(after)},
+    )
+    changes.write()
+    return after

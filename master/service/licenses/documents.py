@@ -1,0 +1,111 @@
+"""What verified documents say, as the transport hands them over, and why one is refused all the same.
+
+That a signature is genuine was found before anything was read; whether its key is trusted is asked again under lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from master.domain.estate.estate import Estate
+from master.service.runtime.names import PbxName
+
+
+class DocumentProblem(Enum):
+    """Why a document changes nothing; the names are those of the API's ErrorInfo."""
+
+    WRONG_KIND = "it is a document of another kind"
+    UNREADABLE = "it cannot be read"
+    CONTENT_INVALID = "something in it makes no sense"
+    BAD_SIGNATURE = "it is forged or altered"
+    UNKNOWN_KEY = "its key is not trusted here"
+    KEY_DISTRUSTED = "its key is trusted no longer"
+    KEY_RETIRED = "its key was retired before it was issued"
+    TOKEN_INVALID = "its one-time token is wrong, used or out of date"
+    OTHER_PROJECT = "it is for another project"
+    OTHER_CATALOG = "it is for another catalog"
+    OTHER_DEVICE = "it is for another device"
+    NOT_YET_VALID = "it is not valid yet"
+    EXPIRED = "it is no longer valid"
+    REPLAYED = "it was used before, or belongs to a release that is over"
+
+
+class DocumentRefusedError(Exception):
+    """A document changes nothing."""
+
+    def __init__(self, problem: DocumentProblem, detail: str) -> None:
+        super().__init__(f"{problem.value}: {detail}")
+        self.problem = problem
+
+
+def check_own_device(estate: Estate, proven: PbxName | None, device: str) -> None:
+    """See that a PBX, where one proved to call, hands in papers of the device that it runs on.
+
+    Raises:
+        DocumentRefusedError: it is of another.
+    """
+    if proven is None:
+        return
+    pbx_id = estate.pbx_ids.get(proven.pbx) if proven.project == estate.name else None
+    if pbx_id is None or estate.pbxs[pbx_id].device.name != device:
+        raise DocumentRefusedError(
+            DocumentProblem.OTHER_DEVICE, f"{proven} hands in papers of the device that it runs on, not of {device}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileItem:
+    """One purchased item of a license file; `type` is its printed name."""
+
+    id: str
+    type: str
+    quantity: int
+    replaces: str
+    agreement_ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseFile:
+    """A vendor's file; times are UNIX seconds."""
+
+    id: str
+    catalog: str
+    project: str
+    issued_at: float
+    expires_at: float
+    items: Sequence[FileItem]
+    key_id: str
+    document: bytes
+    """The whole signed document."""
+    is_said_by: Callable[[bytes], bool]
+    """Whether a document as it is kept says the same: what is signed makes a file, not the envelope around it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A device's statement that it no longer uses a license (L2)."""
+
+    project: str
+    device: str
+    license: str
+    number: int
+    nonce: bytes
+    public_key: bytes
+    """That it was verified with."""
+    handed_in_by: PbxName | None = None
+    """The PBX that proved to call; None where it is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrollment:
+    """A device shows its key, which signed this."""
+
+    project: str
+    device: str
+    token: str
+    key_id: str
+    public_key: bytes
+    handed_in_by: PbxName | None = None
+    """The PBX that proved to call; None where it is none."""

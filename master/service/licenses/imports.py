@@ -1,0 +1,155 @@
+"""Takes the licenses of a vendor's signed file into the project balance: once, whole, and only for its project.
+
+A file that was imported before changes nothing and is answered alike; another one under the same number is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from licensemaster.values.moments import minute_text
+from master.domain.catalog.catalog import Catalog, LicenseName, UnknownLicenseNameError
+from master.domain.estate.estate import License
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
+from master.service.estates.estate_cache import Estates
+from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, FileItem, LicenseFile
+from master.service.licenses.keys import trusted_key
+from master.service.licenses.license_changes import LicenseChanges, plain
+from master.store.backends.database import Tx
+from master.store.statements import licenses as store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportLicenses:
+    """Import a file into a project."""
+
+    project: str
+    file: LicenseFile
+    caller: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The file's licenses as they stand now."""
+
+    file: str
+    already_imported: bool
+    items: tuple[License, ...]
+
+
+def import_licenses(tx: Tx, estates: Estates, request: ImportLicenses, time: LeaseTime) -> Imported:
+    """Import a file whose signature was found genuine.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        DocumentRefusedError: it is not for this project, not for now, or makes no sense; nothing was changed.
+    """
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
+    file, project_id = request.file, changes.estate.project_id
+    if not is_name(file.id):
+        raise _refused(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
+    if (known := store.imported_file(tx, project_id, file.id)) is not None:
+        if not file.is_said_by(known.document):
+            raise _refused(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
+        return Imported(file.id, True, tuple(item for item in changes.estate.licenses if item.file == file.id))
+    _check_whom_it_is_for(changes, file)
+    items = [_taken_in(changes, file, item) for item in file.items]
+    store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), time.now)
+    changes.event(
+        "licenses.imported",
+        {"file": file.id, "key": file.key_id, "licenses": {item.id: plain(item) for item in items}},
+    )
+    changes.write()
+    return Imported(file.id, False, tuple(items))
+
+
+def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
+    key = trusted_key(changes.tx, changes.estate.project_id, file.key_id)
+    if key.retires_at is not None and file.issued_at > key.retires_at:
+        detail = (
+            f"key {key.key_id} was retired on {_day(key.retires_at)}, the file was issued on {_day(file.issued_at)}"
+        )
+        raise _refused(DocumentProblem.KEY_RETIRED, detail)
+    if file.project != changes.estate.name:
+        raise _refused(
+            DocumentProblem.OTHER_PROJECT, f"it is for {file.project!r}, not for {changes.estate.name!r} (rule L3)"
+        )
+    if file.catalog != changes.estate.catalog.name:
+        detail = f"its licenses are of {file.catalog!r}, the project's of {changes.estate.catalog.name!r}"
+        raise _refused(DocumentProblem.OTHER_CATALOG, detail)
+    if changes.now < file.issued_at:
+        raise _refused(DocumentProblem.NOT_YET_VALID, f"it was issued on {_day(file.issued_at)}; check both clocks")
+    if changes.now > file.expires_at:
+        raise _refused(DocumentProblem.EXPIRED, f"it had to be imported by {_day(file.expires_at)}; ask for a new one")
+    if not 1 <= len(file.items) <= FILE_ITEMS_MAX:
+        raise _refused(
+            DocumentProblem.CONTENT_INVALID, f"it has {len(file.items)} licenses; 1 to {FILE_ITEMS_MAX} may be"
+        )
+
+
+def _taken_in(changes: LicenseChanges, file: LicenseFile, item: FileItem) -> License:
+    """One license, in the balance from now on; what it replaces leaves it."""
+    name = _read(changes.estate.catalog, item)
+    if (there := changes.find(item.id)) is not None:
+        brought = f"file {there.file}" if there.file else "the project file"
+        raise _refused(DocumentProblem.REPLAYED, f"license {item.id} is in the project already, from {brought}")
+    fresh = License(
+        id=item.id,
+        type=name.type,
+        version=name.version,
+        tier=name.tier,
+        quantity=item.quantity,
+        device=None,
+        file=file.id,
+        agreement_ends_at=item.agreement_ends_at,
+        file_agreement_ends_at=item.agreement_ends_at,
+        imported_at=changes.now,
+    )
+    if item.replaces:
+        fresh = _converted(changes, fresh, item.replaces)
+    changes.put(fresh)
+    return fresh
+
+
+def _converted(changes: LicenseChanges, fresh: License, replaced_id: str) -> License:
+    """Changing the version of a free license voids its agreement (L6); its first binding is kept (L7)."""
+    old = changes.find(replaced_id)
+    if old is None or old.file is None or old.agreed is not None:
+        raise _invalid(fresh.id, f"it replaces {replaced_id!r}, which is no imported license of this project")
+    if old.device is not None:
+        raise _invalid(fresh.id, f"it replaces {old.ref}, which is not free; release it first (rule L6)")
+    if (old.type, old.tier, old.quantity) != (fresh.type, fresh.tier, fresh.quantity):
+        raise _invalid(
+            fresh.id,
+            f"it replaces {old.ref} by {fresh.ref}; only the version may differ (rules I3, L6)",
+        )
+    changes.remove(old.id)
+    changes.event(
+        "license.converted", {"license": old.id, "before": plain(old), "after": plain(fresh), "now": fresh.id}
+    )
+    return replace(fresh, first_bound_at=old.first_bound_at, held_until=old.held_until)
+
+
+def _read(catalog: Catalog, item: FileItem) -> LicenseName:
+    if not is_name(item.id):
+        raise _invalid(item.id[:80], "its id must be 1 to 63 of a-z, 0-9 and '-'")
+    if not 1 <= item.quantity <= QUANTITY_MAX:
+        raise _invalid(item.id, f"its quantity {item.quantity} must be between 1 and {QUANTITY_MAX:,}")
+    try:
+        return catalog.read_name(item.type)
+    except UnknownLicenseNameError as error:
+        raise _invalid(item.id, str(error)) from error
+
+
+def _invalid(license_id: str, detail: str) -> DocumentRefusedError:
+    return _refused(DocumentProblem.CONTENT_INVALID, f"license {license_id!r}: {detail}")
+
+
+def _refused(problem: DocumentProblem, detail: str) -> DocumentRefusedError:
+    return DocumentRefusedError(problem, detail)
+
+
+def _day(at: float) -> str:
+    return minute_text(at)

@@ -1,0 +1,209 @@
+"""Whose signatures count: vendors' keys per project, devices' keys against one-time tokens.
+
+A vendor's first key is trusted on an operator's word; the next ones may be introduced by a key that is trusted already.
+A device that holds licenses keeps its key: a new one could certify what only the old device can know (L2). Its first
+key certifies those alone that were bound after it came, unless its own PBX brought it, or a second operator agrees.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from licensemaster.values import token_hash
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.licenses import balance
+from master.domain.seats.refusals import MOST_NAMED
+from master.service.estates.estate_cache import Estates
+from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
+from master.service.licenses.license_changes import LicenseChanges
+from master.store.backends.database import Tx
+from master.store.statements import licenses as store
+
+
+class UnknownDeviceError(LookupError):
+    """The project has no such device."""
+
+    def __init__(self, project: str, device: str) -> None:
+        super().__init__(f"projects/{project}/devices/{device} is unknown; `license-master device list` lists them")
+
+
+class UnknownKeyError(LookupError):
+    """The project never trusted such a key."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"key {key_id!r} is unknown; `license-master vendor keys` lists them")
+
+
+class DeviceKeptError(Exception):
+    """A device cannot get a new key while licenses are bound to it under the old one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustKey:
+    project: str
+    key_id: str
+    public_key: bytes
+    display_name: str
+    introduced_by: str
+    """The key that introduced it; empty where an operator does."""
+    retire_previous_at: float | None
+    caller: str
+    reason: str
+
+
+def trust_key(tx: Tx, estates: Estates, request: TrustKey, time: LeaseTime) -> store.VendorKey:
+    """Trust a key from now on; one that is trusted already stays as it is.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        DocumentRefusedError: the key that introduces it is not trusted, or this one was distrusted before.
+    """
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
+    project_id = changes.estate.project_id
+    known = _find(store.vendor_keys(tx, project_id), request.key_id)
+    if known is not None and known.distrusted_at is None:
+        return known
+    if request.introduced_by:
+        introducer = trusted_key(tx, project_id, request.introduced_by)
+        if known is not None:
+            raise DocumentRefusedError(DocumentProblem.KEY_DISTRUSTED, f"an operator distrusted key {known.key_id}")
+        if introducer.retires_at is not None and introducer.retires_at < time.now:
+            raise DocumentRefusedError(DocumentProblem.KEY_RETIRED, f"key {introducer.key_id} introduces no more keys")
+        if request.retire_previous_at is not None:
+            store.write_vendor_key(tx, project_id, replace(introducer, retires_at=request.retire_previous_at))
+    key = store.VendorKey(
+        key_id=request.key_id,
+        display_name=request.display_name,
+        public_key=request.public_key,
+        trusted_at=time.now,
+        introduced_by=request.introduced_by,
+    )
+    store.write_vendor_key(tx, project_id, key)
+    changes.event(
+        "vendor_key.trusted",
+        {"key": key.key_id, "name": key.display_name, "introduced_by": key.introduced_by or "operator"},
+    )
+    changes.write()
+    return key
+
+
+def distrust_key(
+    tx: Tx, estates: Estates, *, project: str, key_id: str, caller: str, reason: str, time: LeaseTime
+) -> store.VendorKey:
+    """Trust a key no longer.
+
+    Raises:
+        UnknownProjectError, UnknownKeyError: there is none.
+    """
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason=reason, time=time)
+    known = _find(store.vendor_keys(tx, changes.estate.project_id), key_id)
+    if known is None:
+        raise UnknownKeyError(key_id)
+    if known.distrusted_at is not None:
+        return known
+    after = replace(known, distrusted_at=time.now)
+    store.write_vendor_key(tx, changes.estate.project_id, after)
+    changes.event("vendor_key.distrusted", {"key": key_id, "name": known.display_name})
+    changes.write()
+    return after
+
+
+def trusted_key(tx: Tx, project_id: int, key_id: str) -> store.VendorKey:
+    """A key that is trusted now.
+
+    Raises:
+        DocumentRefusedError: it is not, or no longer.
+    """
+    found = _find(store.vendor_keys(tx, project_id), key_id)
+    if found is None:
+        raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"{key_id!r}; trust the vendor's key first")
+    if found.distrusted_at is not None:
+        raise DocumentRefusedError(DocumentProblem.KEY_DISTRUSTED, f"an operator distrusted key {key_id}")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEnrollment:
+    """Let a device show its key."""
+
+    project: str
+    device: str
+    token: str
+    ends_at: float
+    caller: str
+    reason: str
+
+
+def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, time: LeaseTime) -> None:
+    """Keep the hash of a one-time token.
+
+    Raises:
+        UnknownProjectError, UnknownDeviceError: there is none.
+        DeviceKeptError: it has a key, and licenses that only that key can certify.
+    """
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
+    device = _device(changes, request.device)
+    _check_replaceable(changes, device)
+    store.write_token(tx, device.id, token_hash=token_hash(request.token), ends_at=request.ends_at, by=request.caller)
+    changes.event("device.enrollment_opened", {"device": request.device})
+    changes.write()
+
+
+def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, time: LeaseTime) -> None:
+    """Take a device's key.
+
+    Raises:
+        UnknownProjectError, UnknownDeviceError: there is none.
+        DocumentRefusedError: the token is wrong, used or out of date.
+        DeviceKeptError: it has another key by now, and licenses that only that one can certify.
+    """
+    changes = LicenseChanges(tx, estates, request.project, caller=caller, reason="", time=time)
+    check_own_device(changes.estate, request.handed_in_by, request.device)
+    device = _device(changes, request.device)
+    if device.token_hash is None or not hmac.compare_digest(device.token_hash, token_hash(request.token)):
+        raise DocumentRefusedError(
+            DocumentProblem.TOKEN_INVALID, f"it does not open the enrollment of {request.device}"
+        )
+    if device.token_ends_at is None:
+        if device.public_key == request.public_key:
+            return  # a retry
+        raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "another key was enrolled with it")
+    if time.now > device.token_ends_at:
+        raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "it is out of date; make a new one")
+    if device.public_key != request.public_key:
+        _check_replaceable(changes, device)
+    if device.public_key is None and request.handed_in_by is None:  # else its own PBX proved who brings it
+        on_word_of = tuple(filter(None, (device.token_by, caller)))
+        for item in changes.estate.licenses:
+            if item.file is not None and item.device is not None and item.device.id == device.id:
+                changes.put(balance.key_shown(item, on_word_of=on_word_of))
+    store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=time.now)
+    changes.told()
+    changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})
+    changes.write()
+
+
+def _device(changes: LicenseChanges, name: str) -> store.StoredDevice:
+    found = next((one for one in store.devices(changes.tx, changes.estate.project_id) if one.name == name), None)
+    if found is None:
+        raise UnknownDeviceError(changes.estate.name, name)
+    return found
+
+
+def _check_replaceable(changes: LicenseChanges, device: store.StoredDevice) -> None:
+    bound = [
+        item.id
+        for item in changes.estate.licenses
+        if item.file is not None and item.device is not None and item.device.id == device.id
+    ]
+    if device.public_key is not None and bound:
+        raise DeviceKeptError(
+            f"{device.name} has key {device.key_id}, and {', '.join(bound[:MOST_NAMED])} bound to it: a new key"
+            " could certify what only the old device can know; release the licenses first (if it is dead, as dead)"
+        )
+
+
+def _find(keys: Sequence[store.VendorKey], key_id: str) -> store.VendorKey | None:
+    return next((key for key in keys if key.key_id == key_id), None)

@@ -1,0 +1,169 @@
+"""One project's licenses while one transaction changes them: locked, read, changed step by step, written once.
+
+Decides nothing. `moves.py` and `imports.py` judge each step on `estate`, which shows what the steps before it left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import LeaseState
+from master.domain.estate.estate import Estate, License
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import Lease, software_in_use
+from master.domain.seats.refusals import MOST_HOLDERS, TopHolder
+from master.service.estates.estate_cache import Estates
+from master.service.runtime.errors import RequestIdTakenError
+from master.service.runtime.names import UnknownProjectError
+from master.store.backends.database import Tx
+from master.store.statements import licenses as store
+from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
+from master.store.statements.project_writes import settle_pools
+from master.store.statements.queries import leases_of_project, pools_used
+from master.store.statements.seats import biggest_holders
+
+
+class LicenseChanges:
+    """The licenses of one project under lock."""
+
+    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, time: LeaseTime) -> None:
+        """Lock and read.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        if not store.lock_project(tx, project):
+            raise UnknownProjectError(project)
+        self.tx = tx
+        self.caller = caller
+        self.reason = reason
+        self.time = time
+        self.estate: Estate = estates.current(tx, [project])[project].estate
+        self._before = {item.id: item for item in self.estate.licenses}
+        self._events: list[Event] = []
+        self._estate_changed = False
+
+    # --- What there is ----------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """UNIX seconds."""
+        return self.time.now
+
+    def find(self, license_id: str) -> License | None:
+        """A license as it stands after the steps so far."""
+        return next((item for item in self.estate.licenses if item.id == license_id), None)
+
+    @cached_property
+    def leases(self) -> dict[int, Lease]:
+        """The project's leases by PBX id."""
+        return leases_of_project(self.tx, self.estate.project_id)
+
+    @cached_property
+    def software(self) -> dict[int, Version]:
+        """What PBXs say they run, by PBX id."""
+        return software_in_use(self.leases, self.time)
+
+    @property
+    def connected(self) -> frozenset[int]:
+        """PBXs that can be told something now."""
+        return frozenset(pbx for pbx, lease in self.leases.items() if lease.state(self.time) is LeaseState.ACTIVE)
+
+    def pool_id(self, item: License) -> int | None:
+        """The pool that a bound license belongs to; None while nothing could be debited from it yet."""
+        return self.estate.pool_ids.get((item.device.id, item.type.key)) if item.device else None
+
+    def used(self, item: License) -> int:
+        """Seats debited from the pool that a bound license belongs to."""
+        pool_id = self.pool_id(item)
+        return pools_used(self.tx, self.estate.project_id).get(pool_id, 0) if pool_id is not None else 0
+
+    def holders(self, item: License) -> tuple[TopHolder, ...]:
+        """Who uses that pool most."""
+        pool_id = self.pool_id(item)
+        if pool_id is None:
+            return ()
+        found = []
+        for pbx_id, seats in biggest_holders(self.tx, pool_id)[:MOST_HOLDERS]:
+            pbx = self.estate.pbxs[pbx_id]
+            found.append(TopHolder(f"projects/{self.estate.name}/pbxs/{pbx.name}", pbx.site, seats))
+        return tuple(found)
+
+    def answered_before(self, request_id: str, kind: str) -> dict[str, Any] | None:
+        """What a request was answered with, where this is a retry of it; `kind` is the event that it makes.
+
+        An event of something refused says under `asked` which one it would have been.
+
+        Raises:
+            RequestIdTakenError: the id was used for something else.
+        """
+        used_for = kind_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
+        details = details_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
+        if used_for is None or details is None:
+            return None
+        answer: dict[str, Any] = json.loads(details)
+        asked = answer.get("asked", used_for)
+        if asked != kind:
+            raise RequestIdTakenError(request_id, asked)
+        return answer
+
+    # --- Changing it ------------------------------------------------------------------------------------------------
+
+    def put(self, item: License) -> None:
+        """A license as it is from now on, or a new one."""
+        others = tuple(one for one in self.estate.licenses if one.id != item.id)
+        self.estate = replace(self.estate, licenses=tuple(sorted((*others, item), key=lambda one: one.id)))
+
+    def remove(self, license_id: str) -> None:
+        """A license leaves the project."""
+        left = tuple(one for one in self.estate.licenses if one.id != license_id)
+        self.estate = replace(self.estate, licenses=left)
+
+    def told(self) -> None:
+        """PBXs have to hear of something, although no license changed."""
+        self._estate_changed = True
+
+    def event(self, kind: str, details: Mapping[str, Any], *, request_id: str | None = None, pbx: str = "") -> None:
+        """Note what happened, to a PBX where its name is given; written with `write`."""
+        text = json.dumps(details, ensure_ascii=False)
+        event = Event(self.now, self.estate.project_id, pbx, kind, self.caller, request_id, text, self.reason)
+        self._events.append(event)
+
+    def write(self) -> None:
+        """Write what the steps made of it: licenses, pools, a new revision, events."""
+        after = {item.id: item for item in self.estate.licenses}
+        changed = [item for item in self.estate.licenses if self._before.get(item.id) != item]
+        gone = sorted(self._before.keys() - after.keys())
+        project_id = self.estate.project_id
+        if gone:
+            store.remove_licenses(self.tx, project_id, gone)
+        store.write_licenses(self.tx, project_id, changed, fresh=frozenset(after.keys() - self._before.keys()))
+        if changed or gone:
+            settle_pools(self.tx, project_id)
+        if changed or gone or self._estate_changed:
+            store.next_revision(self.tx, project_id)
+        write_events(self.tx, self._events)
+
+
+def plain(item: License) -> dict[str, Any]:
+    """A license as the audit keeps it, before or after a change."""
+    return {
+        "type": item.type.printed(version=item.version, tier=item.tier),
+        "quantity": item.quantity,
+        "device": item.device.name if item.device else "",
+        "binding": item.binding,
+        "releasing": item.release.in_use.name if item.release else "",
+        "held_until": _moment(item.held_until),
+        "agreement_ends": _moment(item.agreement_ends_at),
+        "use_ends": _moment(item.agreed.ends_at if item.agreed else None),
+    }
+
+
+def _moment(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

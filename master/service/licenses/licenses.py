@@ -1,0 +1,274 @@
+"""The project balance as its service sees it: every verb once, without transport; and what completes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from master.domain.catalog.words import LeaseState
+from master.domain.estate.estate import Estate, License
+from master.domain.estate.lease_time import LeaseTime
+from master.metrics import Metrics
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.licenses import keys
+from master.service.licenses.certificates import certify
+from master.service.licenses.documents import Certificate, Enrollment
+from master.service.licenses.imports import Imported, ImportLicenses, import_licenses
+from master.service.licenses.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
+from master.service.runtime.periodic import Periodic
+from master.service.runtime.watch import WatchHub
+from master.store.backends.database import Transactions, Tx
+from master.store.backends.rehearsal import Rehearsals
+from master.store.statements import licenses as store
+from master.store.statements import queries
+
+_log = structlog.get_logger(__name__)
+_CALLER = "master:releases"
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseView:
+    """A license, and what its release still waits for."""
+
+    item: License
+    is_cooling_off: bool = False
+    is_over: bool = False
+    """Whether the agreement that brought it lets it be used no longer."""
+    seats_to_go: int = 0
+    seats_unreachable: int = 0
+    unreachable_until: float | None = None
+    """When the last lease behind those seats ends, UNIX seconds."""
+    time_zone: str = "UTC"
+    """In which the days of its agreement are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseQuery:
+    """Which licenses to list; an empty text means any."""
+
+    project: str
+    device: str = ""
+    license_type: str = ""
+
+
+class Licenses:
+    """Everything that is done with licenses and the keys behind them."""
+
+    def __init__(
+        self,
+        *,
+        database: Transactions,
+        rehearsals: Rehearsals,
+        estates: Estates,
+        hub: WatchHub,
+        lease_time: Callable[[], LeaseTime],
+        metrics: Metrics,
+        rules: MoveRules,
+        token: Callable[[], str],
+        enrollment_seconds: float,
+    ) -> None:
+        self._database = database
+        self._rehearsals = rehearsals
+        self._estates = estates
+        self._hub = hub
+        self._lease_time = lease_time
+        self._metrics = metrics
+        self._rules = rules
+        self._token = token
+        self._enrollment_seconds = enrollment_seconds
+
+    async def import_licenses(self, request: ImportLicenses) -> Imported:
+        """Take a file's licenses into the balance.
+
+        Raises:
+            UnknownProjectError, DocumentRefusedError: nothing was changed.
+        """
+        time = self._lease_time()
+        return await self._database.transact(lambda tx: import_licenses(tx, self._estates, request, time))
+
+    async def move(self, request: Move) -> MovedAll:
+        """Bind, release, cancel or approve; PBXs are told at once.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        time = self._lease_time()
+        if request.dry_run:
+            apart = self._estates.apart()
+            return await self._rehearsals.run(
+                request.project, lambda tx: move_licenses(tx, apart, request, self._rules, time)
+            )
+        answer = await self._database.transact(lambda tx: move_licenses(tx, self._estates, request, self._rules, time))
+        self._hub.wake_all()
+        for result in answer.results:
+            if result.revoked.seats or result.revoked.at_risk:
+                self._metrics.seats_revoked.inc(result.revoked.seats)
+                _log.warning(
+                    "seats revoked",
+                    project=request.project,
+                    license=result.license_id,
+                    seats=result.revoked.seats,
+                    at_risk=result.revoked.at_risk,
+                )
+        for warning in answer.warnings:
+            _log.warning("project", project=request.project, warning=warning)
+        return answer
+
+    async def certify(self, certificate: Certificate, *, caller: str) -> License:
+        """Take a device's certificate.
+
+        Raises:
+            UnknownProjectError, DocumentRefusedError: nothing was changed.
+        """
+        time = self._lease_time()
+        item = await self._database.transact(
+            lambda tx: certify(tx, self._estates, certificate, self._rules, caller=caller, time=time)
+        )
+        self._hub.wake_all()
+        return item
+
+    async def complete_releases(self) -> list[License]:
+        """Complete what nothing stands in the way of any more."""
+        done: list[License] = []
+        time = self._lease_time()
+        for project in await self._database.read(store.projects_with_releases_to_complete):
+
+            def work(tx: Tx, project: str = project) -> list[License]:
+                return complete_releases(tx, self._estates, project, self._rules, caller=_CALLER, time=time)
+
+            done += await self._database.transact(work)
+        if done:
+            self._hub.wake_all()
+            _log.info("releases completed", licenses=[item.id for item in done])
+        return done
+
+    # --- Questions --------------------------------------------------------------------------------------------------
+
+    async def list_licenses(self, which: LicenseQuery, *, after: str, limit: int) -> tuple[Estate, list[LicenseView]]:
+        """Licenses by id, from behind `after` on."""
+        time = self._lease_time()
+
+        def look(tx: Tx) -> tuple[Estate, list[LicenseView]]:
+            estate = read_estate(tx, self._estates, which.project)
+            key = estate.catalog.key_of(which.license_type) if which.license_type else ""
+            found = [
+                item
+                for item in estate.licenses
+                if item.id > after
+                and key in ("", item.type.key)
+                and which.device in ("", item.device.name if item.device else "")
+            ]
+            return estate, _views(tx, estate, found[:limit], time)
+
+        return await self._database.read(look)
+
+    async def view(self, project: str, items: list[License]) -> list[LicenseView]:
+        """Licenses with what their releases still wait for."""
+        time = self._lease_time()
+
+        def look(tx: Tx) -> list[LicenseView]:
+            return _views(tx, read_estate(tx, self._estates, project), items, time)
+
+        return await self._database.read(look)
+
+    async def vendor_key(self, project: str, key_id: str) -> store.VendorKey:
+        """A key that is trusted now.
+
+        Raises:
+            UnknownProjectError, DocumentRefusedError: it is not.
+        """
+
+        def look(tx: Tx) -> store.VendorKey:
+            return keys.trusted_key(tx, read_estate(tx, self._estates, project).project_id, key_id)
+
+        return await self._database.read(look)
+
+    async def vendor_keys(self, project: str) -> list[store.VendorKey]:
+        """All keys that a project trusts or trusted, the newest first."""
+        return await self._database.read(
+            lambda tx: store.vendor_keys(tx, read_estate(tx, self._estates, project).project_id)
+        )
+
+    async def devices(self, project: str) -> list[store.StoredDevice]:
+        return await self._database.read(
+            lambda tx: store.devices(tx, read_estate(tx, self._estates, project).project_id)
+        )
+
+    async def devices_with_key(self, key_id: str) -> list[tuple[str, str, bytes]]:
+        """(project, device, public key) of those that enrolled a key."""
+        return await self._database.read(lambda tx: store.devices_with_key(tx, key_id))
+
+    # --- Keys -------------------------------------------------------------------------------------------------------
+
+    async def trust_key(self, request: keys.TrustKey) -> store.VendorKey:
+        time = self._lease_time()
+        return await self._database.transact(lambda tx: keys.trust_key(tx, self._estates, request, time))
+
+    async def distrust_key(self, project: str, key_id: str, *, caller: str, reason: str) -> store.VendorKey:
+        """Trust a vendor's key no longer."""
+        time = self._lease_time()
+        return await self._database.transact(
+            lambda tx: keys.distrust_key(
+                tx, self._estates, project=project, key_id=key_id, caller=caller, reason=reason, time=time
+            )
+        )
+
+    async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
+        """A one-time token for a device, and until when it can be used."""
+        time, token = self._lease_time(), self._token()
+        request = keys.OpenEnrollment(
+            project=project,
+            device=device,
+            token=token,
+            ends_at=time.now + self._enrollment_seconds,
+            caller=caller,
+            reason=reason,
+        )
+        await self._database.transact(lambda tx: keys.open_enrollment(tx, self._estates, request, time))
+        return token, request.ends_at
+
+    async def enroll(self, request: Enrollment, *, caller: str) -> None:
+        time = self._lease_time()
+        await self._database.transact(lambda tx: keys.enroll(tx, self._estates, request, caller=caller, time=time))
+        self._hub.wake_all()
+
+
+class ReleaseRound(Periodic):
+    """Completes releases as soon as nobody uses the licenses any more."""
+
+    def __init__(self, licenses: Licenses, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._licenses = licenses
+
+    async def look(self) -> int:
+        """How many were completed."""
+        return len(await self._licenses.complete_releases())
+
+
+def _views(tx: Tx, estate: Estate, items: list[License], time: LeaseTime) -> list[LicenseView]:
+    def cooling_off(item: License) -> bool:
+        return item.held_until is not None and time.now < item.held_until
+
+    def view(item: License) -> LicenseView:
+        return LicenseView(item, cooling_off(item), item.use_is_over(time.now), time_zone=estate.time_zone)
+
+    if all(item.release is None for item in items):
+        return [view(item) for item in items]
+    used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
+    leases = queries.leases_of_project(tx, estate.project_id)
+    silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(time) is not LeaseState.ACTIVE}
+    views = []
+    for item in items:
+        if item.release is None or item.device is None:
+            views.append(view(item))
+            continue
+        pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
+        left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
+        to_go = max(used.get(pool_id, 0) - left, 0)
+        away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
+        unreachable = min(sum(away.values()), to_go)
+        until = max(silent[pbx] for pbx in away) if unreachable else None
+        views.append(replace(view(item), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))
+    return views

@@ -1,0 +1,375 @@
+"""Binds, releases and rebinds licenses: one transaction each, every license answered by itself (rules L1 to L7).
+
+A release is complete when nobody uses the license any more (L5) and somebody vouches that its device does not either:
+the device by its certificate (L2), or, for one that is dead, a second operator. Until then the license is leaving: what
+is held stays held, nothing new is granted from it. `domain/licenses/moves.py` judges; `revocation.py` takes seats away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Any
+
+from licensemaster.api_enums import HolderKind, RemedyAction
+from master.auth.identity import operator_of
+from master.domain.agreements.rights.entitlements import is_apart
+from master.domain.estate.estate import Estate, License
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.estate.license_release import InUse, Release
+from master.domain.licenses import balance, move_problems, moves
+from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
+from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
+from master.domain.seats.refusals import SeatRef, Step, TopHolder, Way
+from master.service.estates.estate_cache import Estates
+from master.service.licenses.license_changes import LicenseChanges, plain
+from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
+from master.service.projects.apply import warnings_of
+from master.store.backends.database import Tx
+from master.store.statements.projects import device_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What an operator asks for, of some licenses of a project."""
+
+    project: str
+    licenses: Sequence[str]
+    caller: str
+    reason: str
+    request_id: str
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindLicenses(Move):
+    """Put free licenses onto a device."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLicenses(Move):
+    """Take licenses off their devices, into the balance or straight onto another device."""
+
+    in_use: InUse
+    to_device: str
+    device_dead: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReleases(Move):
+    """Give releases up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproveReleases(Move):
+    """Agree that devices are dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The answer for one license."""
+
+    license_id: str
+    item: License | None
+    """As it stands now, where it moved or is about to."""
+    refused: MoveRefusal | None = None
+    revoked: Revoked = NOTHING_REVOKED
+
+
+@dataclass(frozen=True, slots=True)
+class MovedAll:
+    """The answers in request order, the estate they left, and what an operator should know."""
+
+    estate: Estate
+    results: tuple[Moved, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRules:
+    """What the settings say of moves."""
+
+    cooling_off_seconds: float
+    nonce: Callable[[], bytes]
+    """A new one each time."""
+
+
+def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, time: LeaseTime) -> MovedAll:
+    """Do what is asked for, each license after those before it.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        RequestIdTakenError: the request id was used for something else.
+    """
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
+    step, kind = _STEPS[type(request)]
+    if (known := changes.answered_before(request.request_id, kind)) is not None:
+        return _answered_before(changes, known)
+    warned = set(warnings_of(changes.estate, changes.software))
+    before = {license_id: changes.find(license_id) for license_id in request.licenses}
+    results = tuple(_moved(changes, license_id, request, rules, step) for license_id in request.licenses)
+    after = warnings_of(_when_all_is_done(changes.estate), changes.software)
+    answer = MovedAll(changes.estate, results, tuple(one for one in after if one not in warned))
+    details: dict[str, Any] = {
+        "results": [_plain_result(one, before[one.license_id]) for one in results],
+        "warnings": answer.warnings,
+    }
+    if all(one.refused is not None for one in results):  # an event is named for what happened, not for what was asked
+        kind, details = _NOTHING_MOVED, {"asked": kind, **details}
+    changes.event(kind, details, request_id=request.request_id or None)
+    changes.write()
+    return answer
+
+
+def complete_releases(
+    tx: Tx, estates: Estates, project: str, rules: MoveRules, *, caller: str, time: LeaseTime
+) -> list[License]:
+    """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
+    done = []
+    for item in changes.estate.licenses:
+        if item.release is not None and try_to_complete(changes, item, rules) is not None:
+            done += [one for one in (changes.find(item.id),) if one is not None]
+    changes.write()
+    return done
+
+
+def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) -> License | None:
+    """The license in its new place, where nothing stands in the way of its release any more; else None."""
+    release = item.release
+    assert release is not None
+    assert item.device is not None
+    if changes.estate.learns(changes.time.ends_by):  # who uses it is not known yet
+        return None
+    installed = changes.estate.installations[item.device.id].capacity[item.type.key]
+    if not item.release_is_vouched_for or changes.used(item) > installed - item.quantity:
+        return None
+    is_certain = release.certified and (release.ends_use or not item.key_on_word_of)
+    held_until = None if is_certain else changes.now + rules.cooling_off_seconds
+    now_free = balance.freed(item, held_until=held_until)
+    changes.put(now_free)
+    after = now_free
+    if release.ends_use and is_apart(changes.estate, now_free):
+        changes.remove(now_free.id)
+    elif release.to_device and is_certain:
+        device = moves.target_device(changes.estate, release.to_device)
+        if not isinstance(device, MoveRefusal) and moves.bind_refused(changes.estate, now_free, device) is None:
+            after = balance.bound(now_free, device, changes.now)
+            changes.put(after)
+    kind = "license.rebound" if after.device else "license.released"
+    vouched_by = item.device.name if is_certain else release.approved_by
+    if release.ends_use:
+        vouched_by = release.requested_by
+    changes.event(
+        kind,
+        {
+            "license": item.id,
+            "before": plain(item),
+            "after": plain(after),
+            "vouched_by": vouched_by,
+            "asked_by": release.requested_by,
+            "asked_because": release.reason,
+        },
+    )
+    return after
+
+
+# --- Each step judged and done ----------------------------------------------------------------------------------------
+
+Act = Callable[[LicenseChanges, License, Any, MoveRules], "Moved | MoveRefusal"]
+
+
+def _moved(changes: LicenseChanges, license_id: str, request: Move, rules: MoveRules, step: Act) -> Moved:
+    item = changes.find(license_id)
+    if item is None:
+        return Moved(license_id, None, move_problems.unknown_license(changes.estate, license_id))
+    if item.file is None:
+        return Moved(license_id, None, move_problems.declared_in_file(item))
+    outcome = step(changes, item, request, rules)
+    return Moved(license_id, None, outcome) if isinstance(outcome, MoveRefusal) else outcome
+
+
+def _bind(changes: LicenseChanges, item: License, request: BindLicenses, rules: MoveRules) -> Moved | MoveRefusal:
+    device = moves.target_device(changes.estate, request.device, devices=_device_names(changes))
+    if isinstance(device, MoveRefusal):
+        return device
+    if refused := moves.bind_refused(changes.estate, item, device):
+        asked = AskedMove(kind=MoveKind.BIND, license=item.id, device=device)
+        return with_way(refused, asked, changes.estate, software=changes.software)
+    if item.held_until is not None and changes.now < item.held_until:
+        return move_problems.cooling_off(item, until=item.held_until)
+    if item.use_is_over(changes.now):
+        return move_problems.use_ended(item)
+    after = balance.bound(item, device, changes.now)
+    changes.put(after)
+    return Moved(item.id, after)
+
+
+def _release(changes: LicenseChanges, item: License, request: ReleaseLicenses, rules: MoveRules) -> Moved | MoveRefusal:
+    if item.release is None:
+        if refused := _release_refused(changes, item, request):
+            return refused
+        item = balance.leaving(
+            item,
+            Release(
+                in_use=request.in_use,
+                to_device=request.to_device,
+                requested_by=request.caller,
+                requested_at=changes.now,
+                reason=request.reason,
+                nonce=rules.nonce(),
+                certified=False,
+                device_dead=request.device_dead,
+                approved_by="",
+            ),
+        )
+    elif (item.release.to_device, item.release.device_dead) != (request.to_device, request.device_dead):
+        return move_problems.release_under_way(item)
+    elif request.in_use.value > item.release.in_use.value:
+        item = balance.pressed(item, request.in_use)
+    changes.put(item)
+    taken = NOTHING_REVOKED
+    if request.in_use in (InUse.REVOKE, InUse.FORCE):
+        taken = revoke(changes, item, force=request.in_use is InUse.FORCE)
+    return Moved(item.id, try_to_complete(changes, item, rules) or item, revoked=taken)
+
+
+def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLicenses) -> MoveRefusal | None:
+    asked = AskedMove(kind=MoveKind.RELEASE, license=item.id)
+    if request.to_device:
+        device = moves.target_device(changes.estate, request.to_device, devices=_device_names(changes))
+        if isinstance(device, MoveRefusal):
+            return device
+        asked = replace(asked, kind=MoveKind.REBIND, device=device)
+        refused = moves.rebind_refused(changes.estate, item, device, software=changes.software)
+    else:
+        refused = moves.release_refused(changes.estate, item, software=changes.software)
+    if item.device is not None and request.in_use is InUse.REFUSE:
+        leaving = {one.id for one in changes.estate.licenses if one.release is not None} | {item.id}
+        asked = replace(asked, used=changes.used(item), leaving=leaving)
+        if refused is None:
+            left = moves.left_without(changes.estate, item, leaving)
+            refused = moves.use_refused(item, used=asked.used, left=left, holders=changes.holders(item))
+    if refused is not None:
+        return with_way(refused, asked, changes.estate, software=changes.software)
+    assert item.device is not None
+    if item.device.public_key is None and not request.device_dead:
+        return move_problems.device_not_enrolled(item, item.device)
+    return None
+
+
+def _cancel(changes: LicenseChanges, item: License, request: CancelReleases, rules: MoveRules) -> Moved | MoveRefusal:
+    if item.release is None:
+        return move_problems.no_release_under_way(item)
+    if item.release.ends_use:
+        return move_problems.use_ended(item)
+    after = balance.staying(item)
+    changes.put(after)
+    return Moved(item.id, after)
+
+
+def _approve(changes: LicenseChanges, item: License, request: ApproveReleases, rules: MoveRules) -> Moved | MoveRefusal:
+    release = item.release
+    if release is None or release.ends_use or not (release.device_dead or item.key_on_word_of):
+        return move_problems.no_release_under_way(item)
+    if operator_of(request.caller) in {operator_of(one) for one in (release.requested_by, *item.key_on_word_of)}:
+        return move_problems.same_operator(item)
+    after = balance.approved(item, request.caller)
+    changes.put(after)
+    return Moved(item.id, try_to_complete(changes, after, rules) or after)
+
+
+_STEPS: dict[type[Move], tuple[Act, str]] = {
+    BindLicenses: (_bind, "licenses.bound"),
+    ReleaseLicenses: (_release, "licenses.release_requested"),
+    CancelReleases: (_cancel, "licenses.release_cancelled"),
+    ApproveReleases: (_approve, "licenses.release_approved"),
+}
+_NOTHING_MOVED = "licenses.move_refused"
+
+
+def _device_names(changes: LicenseChanges) -> frozenset[str]:
+    return device_names(changes.tx, changes.estate.project_id)
+
+
+def _when_all_is_done(estate: Estate) -> Estate:
+    """The estate once every release under way is complete: what an operator is warned of is what will be (F6)."""
+    licenses = []
+    for item in estate.licenses:
+        if item.release is None:
+            licenses.append(item)
+        else:
+            target = estate.pbx_on.get(item.release.to_device)
+            licenses.append(replace(item, device=target.device if target else None, release=None))
+    return replace(estate, licenses=tuple(licenses))
+
+
+# --- Retries ----------------------------------------------------------------------------------------------------------
+
+
+def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"license": result.license_id}
+    if result.refused is not None:
+        found["refused"] = asdict(result.refused, dict_factory=_values)
+    elif before is not None and result.item is not None:
+        found |= {"before": plain(before), "after": plain(result.item)}
+    if result.revoked != NOTHING_REVOKED:
+        found |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
+    return found
+
+
+def _answered_before(changes: LicenseChanges, answer: dict[str, Any]) -> MovedAll:
+    """The same outcomes; licenses that moved as they stand by now."""
+    results = tuple(
+        Moved(
+            one["license"],
+            None if "refused" in one else changes.find(one["license"]),
+            _refused_before(changes, one),
+            Revoked(one.get("seats_revoked", 0), one.get("seats_at_risk", 0)),
+        )
+        for one in answer["results"]
+    )
+    return MovedAll(changes.estate, results, tuple(answer["warnings"]))
+
+
+def _refused_before(changes: LicenseChanges, one: dict[str, Any]) -> MoveRefusal | None:
+    if "refused" in one:
+        return _refusal(one["refused"])
+    gone = changes.find(one["license"]) is None  # converted since (L6)
+    return move_problems.unknown_license(changes.estate, one["license"]) if gone else None
+
+
+def _refusal(stored: dict[str, Any]) -> MoveRefusal:
+    return MoveRefusal(
+        problem=MoveProblem(stored["problem"]),
+        rules=tuple(stored["rules"]),
+        message=stored["message"],
+        remedy=stored["remedy"],
+        license=LicenseRef(**stored["license"]) if stored["license"] else None,
+        device=stored["device"],
+        missing=stored["missing"],
+        licenses=tuple(LicenseRef(**one) for one in stored["licenses"]),
+        top_holders=tuple(TopHolder(**one) for one in stored["top_holders"]),
+        ways=tuple(
+            Way(tuple(_step(step) for step in way["steps"]), way["text"]) for way in stored.get("ways", ())
+        ),  # none in what was written before there were ways
+    )
+
+
+def _step(stored: dict[str, Any]) -> Step:
+    kept = {
+        "action": RemedyAction(stored["action"]),
+        "licenses": tuple(LicenseRef(**one) for one in stored["licenses"]),
+        "seats": tuple(SeatRef(**{**one, "kind": HolderKind(one["kind"])}) for one in stored["seats"]),
+        "accepted": tuple(stored["accepted"]),
+    }
+    return Step(**{**stored, **kept})
+
+
+def _values(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a dataclass as JSON takes them."""
+    return {name: value.value if isinstance(value, Enum) else value for name, value in fields}

@@ -1,0 +1,110 @@
+"""Takes seats away when licenses in use are released: which ones, and what goes with them (L5).
+
+The order of withdrawal: seats of PBXs that can be told now before those of PBXs that cannot; of each, the newest
+first. With a seat goes whatever depends on it or is included in it; the deciding code itself finds that, on a copy. A
+seat that was taken away counts until its PBX has given it back or its lease has ended; only where an operator forces
+it are seats of PBXs that cannot be reached no longer counted, although they may still be used until the signed end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from master.domain.estate.estate import License
+from master.domain.seats.decide_seats import Decider
+from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.seat_working_set import PoolScore
+from master.domain.seats.seats import Seat, SeatKey
+from master.service.batch.prefetch import Prefetch, fill_ledger
+from master.service.licenses.license_changes import LicenseChanges
+from master.store.statements import licenses as store
+from master.store.statements.claims import claims_of
+from master.store.statements.seats import revoke_seats, write_ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """How many seats of the pool were taken away."""
+
+    seats: int
+    at_risk: int
+    """Seats no longer counted that may still be in use: of silent PBXs, also those taken away before, with all that
+    goes with them."""
+
+
+NOTHING_REVOKED = Revoked(0, 0)
+
+
+def revoke(changes: LicenseChanges, item: License, *, force: bool) -> Revoked:
+    """Take so many seats of a license's pool away that the rest fits into what stays."""
+    pool_id = changes.pool_id(item)
+    if pool_id is None or item.device is None:
+        return NOTHING_REVOKED
+    installation = changes.estate.installations[item.device.id]
+    stays = installation.capacity[item.type.key] - installation.leaving[item.type.key]
+    pending = store.revoked_of_pool(changes.tx, pool_id)
+    excess = changes.used(item) - len(pending) - stays
+    chosen = _newest(changes, pool_id, excess) if excess > 0 else []
+    counted = at_risk = 0
+    for pbx_id, seats in _by_pbx(chosen).items():
+        counted += len(seats)
+        at_risk += _withdraw(changes, pbx_id, seats, uncount=force and pbx_id not in changes.connected)
+    if force:
+        for pbx_id, seats in _by_pbx(pending).items():
+            if pbx_id not in changes.connected:
+                at_risk += _withdraw(changes, pbx_id, seats, uncount=True)
+    if counted or at_risk:
+        changes.told()
+    return Revoked(counted, at_risk)
+
+
+def _newest(changes: LicenseChanges, pool_id: int, count: int) -> list[Seat]:
+    connected = changes.connected
+    reachable = sorted(connected)
+    chosen = store.newest_seats(changes.tx, pool_id, pbx_ids=reachable, limit=count)
+    if len(chosen) < count:
+        others = sorted(changes.estate.pbxs.keys() - connected)
+        chosen += store.newest_seats(changes.tx, pool_id, pbx_ids=others, limit=count - len(chosen))
+    return chosen
+
+
+def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, uncount: bool) -> int:
+    """Mark seats of a PBX and what goes with them; how many are no longer counted."""
+    pbx = changes.estate.pbxs[pbx_id]
+    wide = changes.estate.catalog.pbx_wide_types
+    ledger = fill_ledger(
+        changes.tx, Prefetch(whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
+    )  # what is promised beside the PBX's lease stays counted, forced or not (F5)
+    every_pool = {source: PoolScore(0, 0) for source in changes.estate.pool_ids.values()}
+    full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in ledger.pools.items()}
+    ledger.pools = every_pool | full  # on the copy nothing is free: what loses its whole goes with it
+    runs = changes.software.get(pbx_id, pbx.software)
+    decider = Decider(TermsBook(changes.estate), ledger, pbx, runs, changes.time)
+    keys = [seat.key if not seat.is_companion else SeatKey(seat.parent, seat.kind, seat.holder) for seat in seats]
+    gone = decider.withdraw(keys)
+    revoke_seats(changes.tx, pbx_id, gone, changes.now)
+    changes.event(
+        "seats.revoked",
+        {"seats": _named(gone), "counted_until": "nothing more" if uncount else "given back or the lease ends"},
+        pbx=pbx.name,
+    )
+    if not uncount:
+        return 0
+    write_ledger(changes.tx, ledger, now=changes.now)
+    return -sum(counted for _, counted in ledger.pool_changes().values())
+
+
+def _by_pbx(seats: Sequence[Seat]) -> dict[int, list[Seat]]:
+    found: defaultdict[int, list[Seat]] = defaultdict(list)
+    for seat in seats:
+        found[seat.pbx_id].append(seat)
+    return dict(found)
+
+
+def _named(keys: Sequence[SeatKey]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        found[key.type].append(key.holder)
+    return dict(found)

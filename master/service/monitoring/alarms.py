@@ -1,0 +1,121 @@
+"""Notices what is wrong, and notes whom to tell in the same transaction; telling is for `webhook_delivery.py`.
+
+Several masters may look: an alarm begins once. Nobody's telling is waited for, so what begins is noted within an
+interval whatever receivers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+
+import structlog
+
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.monitoring.alarms import CALM_SECONDS, Alarm, alarms, body_of
+from master.domain.monitoring.overview import Overview
+from master.service.estates.estate_cache import Estates
+from master.service.monitoring.overviews import read_overviews
+from master.service.runtime.periodic import Periodic
+from master.store.backends.database import Transactions, Tx
+from master.store.statements import webhooks as store
+from master.store.statements.licenses import lock_project
+
+_log = structlog.get_logger(__name__)
+
+
+class AlarmRound(Periodic):
+    """Looks for what began and what ended."""
+
+    def __init__(
+        self,
+        *,
+        database: Transactions,
+        estates: Estates,
+        lease_time: Callable[[], LeaseTime],
+        tell: Callable[[], Awaitable[None]],
+        interval_seconds: float,
+    ) -> None:
+        """`tell` begins to tell what is due, and does not wait for it."""
+        super().__init__(interval_seconds=interval_seconds)
+        self._database = database
+        self._estates = estates
+        self._lease_time = lease_time
+        self._tell = tell
+
+    async def look(self) -> None:
+        """Once round; nothing but one small query where no webhook is."""
+        told = await self._database.read(store.projects_with_webhooks)
+        if not told:
+            return
+        time = self._lease_time()
+        for estate in await self._database.read(lambda tx: read_overviews(tx, self._estates, time)):
+            if estate.project_id in told:
+                await self._note(estate, time.now)
+        await self._tell()
+
+    async def _note(self, estate: Overview, now: float) -> None:
+        """Begin and end alarms, and note for each who is to be told; nothing is written where nothing changed."""
+        known = await self._database.read(lambda tx: store.standing(tx, estate.project_id))
+        news = _news(tuple(alarms(estate, now)), known, now)
+        if not news:
+            return
+
+        def write(tx: Tx) -> None:
+            lock_project(tx, estate.project)  # who is added meanwhile is told of what stands by whoever adds
+            receivers = store.webhooks(tx, estate.project_id)
+            if not receivers:
+                return
+            for what, one in news:
+                if what is News.GONE or what is News.BACK:
+                    store.mark(tx, estate.project_id, one, now if what is News.GONE else None)
+                    continue
+                change = store.begin if what is News.BEGAN else store.end
+                if change(tx, estate.project_id, one):
+                    ids = [receiver.id for receiver in receivers if receiver.wants(one.kind)]
+                    store.tell(tx, ids, message_of(estate.project, one, what, now), now)
+
+        await self._database.transact(write)
+        for what, one in news:
+            if what is News.BEGAN:
+                _log.warning("alarm", project=estate.project, kind=one.kind, subject=one.subject, message=one.message)
+
+
+class News(Enum):
+    """What happened to an alarm."""
+
+    BEGAN = "began"
+    GONE = "gone"
+    """Its condition is false, but not for long yet."""
+    BACK = "back"
+    ENDED = "ended"
+
+
+def _news(found: Sequence[Alarm], known: Sequence[store.Standing], now: float) -> list[tuple[News, store.Standing]]:
+    wrong = {(one.kind.value, one.subject): one for one in found}
+    news = []
+    for one in known:
+        is_wrong = wrong.pop((one.kind, one.subject), None) is not None
+        if is_wrong and one.gone_at is not None:
+            news.append((News.BACK, one))
+        elif not is_wrong and one.gone_at is None:
+            news.append((News.GONE, one))
+        elif not is_wrong and one.gone_at is not None and now - one.gone_at >= CALM_SECONDS:
+            news.append((News.ENDED, one))
+    news += [
+        (News.BEGAN, store.Standing(one.kind.value, one.subject, one.message, now, None)) for one in wrong.values()
+    ]
+    return sorted(news, key=lambda pair: (pair[1].kind, pair[1].subject))
+
+
+def message_of(project: str, one: store.Standing, what: News, now: float) -> str:
+    """What webhooks are told of it."""
+    return body_of(
+        project=project,
+        kind=one.kind,
+        subject=one.subject,
+        message=one.message,
+        state=what.value,
+        began_at=one.began_at,
+        told_at=now,
+    )

@@ -1,0 +1,134 @@
+"""Reads the audit: walks a project's chain to verify it, and hands it out to be kept elsewhere.
+
+Everything is read in pieces, each in a transaction of its own: a chain only ever grows, so what was read stays true,
+and no transaction stays open for long. Where a chain ends is read first; what is written meanwhile comes behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, genesis
+from master.service.runtime.names import UnknownProjectError
+from master.store.backends.database import Transactions, Tx
+from master.store.statements.events import StoredChain, hash_of_event, read_records, stored_chain
+from master.store.statements.projects import all_project_names
+
+_EVENTS_MAX = 500
+_DETAILS_LENGTH_MAX = 1_000_000
+_BEFORE_ALL = -(2**63)
+
+
+class NoSuchEventError(Exception):
+    """An export cannot begin where it was asked to; says where the chain ends."""
+
+
+class AuditBrokenError(Exception):
+    """A chain cannot be exported, because what an export needs of it is gone from the database."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is missing from the database; `license-master audit verify` tells more")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a walk along a chain came to."""
+
+    project: str
+    events: int
+    """How many were found right, from the first one on."""
+    end: ChainEnd
+    """The end as the database keeps it; the genesis where it keeps none."""
+    defect: Defect | None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A part of a chain, or all of it, as it stood at one moment."""
+
+    start: ChainEnd
+    """What the first event follows on."""
+    end: ChainEnd
+    pieces: AsyncIterator[list[Record]]
+
+
+class Audit:
+    """The chains of a database."""
+
+    def __init__(self, database: Transactions) -> None:
+        self._database = database
+
+    async def verify_all(self) -> list[Verified]:
+        """Walk every project's chain, those of deleted ones too."""
+        names = await self._database.read(lambda tx: all_project_names(tx, with_deleted=True))
+        return [await self.verify(name) for name in names]
+
+    async def verify(self, project: str) -> Verified:
+        """Walk a project's chain to its end, or to the first defect.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        stored = await self._database.read(lambda tx: _chain(tx, project))
+        beginning = genesis(project)
+        walk = ChainWalk(project, beginning)
+        # from before the first one on, for nobody can have written an event with the number 0
+        async for piece in self._pieces(stored, after=_BEFORE_ALL, up_to=stored.last_seq):
+            for record in piece:
+                walk.follow(record)
+        if stored.end is not None:
+            defect = walk.finish(stored.end)
+        else:  # every project has one, from the change that made it on
+            gone = Defect(DefectKind.END_ALTERED, walk.end.seq, "the end of the chain is missing from audit_head")
+            defect = walk.unfinished() or gone
+        return Verified(project, walk.checked, stored.end or beginning, defect)
+
+    async def export(self, project: str, *, since_seq: int) -> Export:
+        """A project's events from a number on, up to where the chain ends now.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+            NoSuchEventError: the chain ends before.
+            AuditBrokenError: the end of the chain, or the event before the first one, is gone.
+        """
+        stored, start = await self._database.read(lambda tx: _start(tx, project, since_seq))
+        assert stored.end is not None
+        pieces = self._pieces(stored, after=start.seq, up_to=stored.end.seq)
+        return Export(start, stored.end, pieces)
+
+    async def _pieces(self, stored: StoredChain, *, after: int, up_to: int) -> AsyncIterator[list[Record]]:
+        while True:
+            piece = await self._database.read(lambda tx: _piece(tx, stored.project_id, after, up_to))  # noqa: B023
+            if not piece:
+                return
+            yield piece
+            after = piece[-1].seq
+
+
+def _chain(tx: Tx, project: str) -> StoredChain:
+    stored = stored_chain(tx, project)
+    if stored is None:
+        raise UnknownProjectError(project)
+    return stored
+
+
+def _start(tx: Tx, project: str, since_seq: int) -> tuple[StoredChain, ChainEnd]:
+    stored = _chain(tx, project)
+    if stored.end is None:
+        raise AuditBrokenError(f"the end of the chain of project {project}")
+    before = max(since_seq, 1) - 1
+    if before > stored.end.seq:
+        raise NoSuchEventError(f"{since_seq} is behind the end: the last event is {stored.end.seq}")
+    if before == 0:
+        return stored, genesis(project)
+    found = stored.end.hash if before == stored.end.seq else hash_of_event(tx, stored.project_id, before)
+    if found is None:
+        raise AuditBrokenError(f"event {before} of project {project}")
+    return stored, ChainEnd(before, found)
+
+
+def _piece(tx: Tx, project_id: int, after: int, up_to: int) -> list[Record]:
+    return read_records(
+        tx, project_id, after=after, up_to=up_to, events_max=_EVENTS_MAX, details_length_max=_DETAILS_LENGTH_MAX
+    )

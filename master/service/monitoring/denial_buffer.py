@@ -1,0 +1,101 @@
+"""Who was refused lately, and who got the seat after all: in memory, until the usage history is next written.
+
+A denial is a refusal that never turned into a grant. Whether one did is judged later (`store/statements/usage.py`);
+what is seen here is who was refused, and those who are granted soon after by this master. Answers without a refusal
+cost a look into an empty set. What is in memory when a master is killed is missing from the history; no seat depends on
+it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from master.domain.seats.outcomes import Outcome
+from master.domain.seats.refusals import Refusal, RefusalReason
+from master.domain.seats.seats import SeatKey
+from master.service.batch.requests import Tally
+from master.service.runtime.names import PbxName
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A holder that was refused."""
+
+    pbx: PbxName
+    site: str
+    key: SeatKey
+    reason: str
+    at: float
+    """UNIX time in seconds."""
+
+
+@dataclass(slots=True)
+class RefusedPage:
+    """What happened since the history was last written."""
+
+    seats: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Seats refused by (project, site, license type)."""
+    holders: list[Refused] = field(default_factory=list)
+    """Holders refused for the first time in a while."""
+    granted: list[Refused] = field(default_factory=list)
+    """Of holders refused earlier, those who have their seat now."""
+
+
+class RefusedBook:
+    """Keeps the holders that this master refused, until they are judged or granted."""
+
+    def __init__(self, *, judged_after_seconds: float, holders_max: int = 50_000) -> None:
+        self._judged_after_seconds = judged_after_seconds
+        self._holders_max = holders_max
+        self._open: defaultdict[PbxName, dict[SeatKey, Refused]] = defaultdict(dict)
+        self._holders = 0
+        self._page = RefusedPage()
+        self.untold = 0
+        """Holders that were not noted because too many were; their refusals are counted all the same."""
+
+    def note(self, pbx: PbxName, tally: Tally, outcomes: Sequence[Outcome], *, now: float) -> None:
+        """Take down an answer that has been given."""
+        if not tally.refused and pbx not in self._open:
+            return
+        held = self._open[pbx]
+        for want, outcome in zip(tally.wants, outcomes, strict=True):
+            if not isinstance(outcome, Refusal):
+                if want.key in held:
+                    self._page.granted.append(held.pop(want.key))
+                    self._holders -= 1
+            elif outcome.reason is not RefusalReason.UNKNOWN_LICENSE_TYPE:  # which may be any text
+                self._page.seats[pbx.project, tally.site, outcome.license_type] += 1
+                if want.key not in held:
+                    self._open_one(held, Refused(pbx, tally.site, want.key, outcome.reason.name, now))
+        if not held:
+            del self._open[pbx]
+
+    def _open_one(self, held: dict[SeatKey, Refused], refused: Refused) -> None:
+        if self._holders >= self._holders_max:
+            self.untold += 1
+            return
+        held[refused.key] = refused
+        self._holders += 1
+        self._page.holders.append(refused)
+
+    def turn_page(self, now: float) -> RefusedPage:
+        """What happened since the last time; holders whose time is up are let go, they are judged by the database."""
+        page, self._page = self._page, RefusedPage()
+        due = now - self._judged_after_seconds
+        for pbx in list(self._open):
+            left = {key: one for key, one in self._open[pbx].items() if one.at > due}
+            self._holders -= len(self._open[pbx]) - len(left)
+            if left:
+                self._open[pbx] = left
+            else:
+                del self._open[pbx]
+        return page
+
+    def turn_back(self, page: RefusedPage) -> None:
+        """The page could not be written: keep it for the next time."""
+        page.seats.update(self._page.seats)
+        page.holders += self._page.holders
+        page.granted += self._page.granted
+        self._page = page

@@ -1,0 +1,60 @@
+"""Estates at a glance, read on one consistent state."""
+
+from __future__ import annotations
+
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import software_in_use
+from master.domain.monitoring.overview import LearningView, Overview, overview
+from master.service.batch.standby_pairs import read_pairs
+from master.service.estates.estate_cache import Estates, read_estate
+from master.store.backends.database import Tx
+from master.store.statements import queries, webhooks
+from master.store.statements.learning import learned
+from master.store.statements.projects import project_names
+
+_PROJECTS_MAX = 1000
+
+
+def read_overview(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Overview:
+    """An estate at a glance.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+    """
+    estate = read_estate(tx, estates, project)
+    leases = queries.leases_of_project(tx, estate.project_id)
+    states = {pbx_id: lease.state(time) for pbx_id, lease in leases.items()}
+    return overview(
+        estate,
+        used=queries.pool_uses(tx, estate.project_id),
+        usage=queries.usage_of_project(tx, estate.project_id),
+        software=software_in_use(leases, time),
+        states=states,
+        heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
+        applied_at=queries.applied_at(tx, estate.project_id),
+        time=time,
+        pairs=read_pairs(tx, estate, time),
+        learning=_learning_view(tx, estate, time),
+        endings=estates.ledgers.endings(tx, estate, now=time.now),
+        unpaid_renewals=estates.ledgers.unpaid_renewals(tx, estate),
+        dead_messages=webhooks.dead_counts(tx, estate.project_id),
+    )
+
+
+def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | None:
+    if estate.learning is None or not estate.learns(time.ends_by):
+        return None
+    found = learned(tx, estate.project_id)
+    return LearningView(
+        learning=estate.learning,
+        pbxs_silent=found.pbxs_silent,
+        seats_known=found.known,
+        seats_proven=found.proven - found.unplaced,
+        seats_unplaced=found.unplaced,
+    )
+
+
+def read_overviews(tx: Tx, estates: Estates, time: LeaseTime) -> list[Overview]:
+    """All estates at a glance."""
+    return [read_overview(tx, estates, name, time) for name in project_names(tx, after="", limit=_PROJECTS_MAX)]

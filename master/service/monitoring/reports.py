@@ -1,0 +1,74 @@
+"""Reads the usage history and makes the report; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from master.domain.catalog.catalog import Catalog
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.monitoring.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
+from master.domain.monitoring.usage import day_of
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.monitoring.overviews import read_overview
+from master.store.backends.database import Transactions, Tx
+from master.store.statements import queries
+from master.store.statements import usage as store
+
+DENIED_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReport:
+    """What some days came to."""
+
+    project: str
+    made_at: float
+    """UNIX time in seconds."""
+    days: int
+    days_known: int
+    catalog: Catalog
+    sites: Sequence[store.SiteRow]
+    pools: Sequence[PoolReport]
+    silent: Sequence[SilentPbx]
+    denied: Sequence[store.DenialRow]
+    """The latest first; empty where they were not asked for."""
+
+
+class Reports:
+    def __init__(self, database: Transactions, estates: Estates, lease_time: Callable[[], LeaseTime]) -> None:
+        self._database = database
+        self._estates = estates
+        self._lease_time = lease_time
+
+    async def usage(self, project: str, *, days: int, with_holders: bool) -> UsageReport:
+        """The report on the last days, today included.
+
+        Raises:
+            reading.UnknownProjectError: there is no such project.
+        """
+        time = self._lease_time()
+        today = day_of(time.now)
+        first = today - days + 1
+
+        def read(tx: Tx) -> UsageReport:
+            estate = read_estate(tx, self._estates, project)
+            overview = read_overview(tx, self._estates, project, time)
+            pools = store.pools_since(tx, estate.project_id, day=first)
+            seats: dict[int, int] = {}
+            for (_, pbx_id), count in queries.usage_of_project(tx, estate.project_id).items():
+                seats[pbx_id] = seats.get(pbx_id, 0) + count
+            lately = max(first, today - LATELY_DAYS + 1)
+            return UsageReport(
+                project=project,
+                made_at=time.now,
+                days=days,
+                days_known=len({one.day for one in pools}),
+                catalog=estate.catalog,
+                sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
+                pools=pool_reports(overview, estate.catalog.types, pools, today=today),
+                silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, time),
+                denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),
+            )
+
+        return await self._database.read(read)

@@ -1,0 +1,146 @@
+"""Writes the usage history at an interval: peaks by site and pool, refusals, and who was denied for good.
+
+It looks at what the database knows already, as a scrape does, and at what this master refused; deciding and committing
+never wait for it. Only what is new is written: a peak that rose, a day that began, a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import structlog
+
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.monitoring.overview import Overview
+from master.domain.monitoring.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
+from master.service.estates.estate_cache import Estates
+from master.service.monitoring.denial_buffer import Refused, RefusedBook, RefusedPage
+from master.service.monitoring.overviews import read_overviews
+from master.service.runtime.periodic import Periodic
+from master.store.backends.database import Transactions, Tx
+from master.store.statements import usage as store
+
+_log = structlog.get_logger(__name__)
+_JUDGED_AT_ONCE_MAX = 5_000
+_LAST_LOOK_SECONDS = 5.0
+
+
+class UsageRound(Periodic):
+    """Looks round, and once more when it is stopped."""
+
+    def __init__(
+        self,
+        *,
+        database: Transactions,
+        estates: Estates,
+        book: RefusedBook,
+        lease_time: Callable[[], LeaseTime],
+        interval_seconds: float,
+        denied_after_seconds: float,
+        days_max: int,
+        names_days_max: int,
+    ) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._database = database
+        self._estates = estates
+        self._book = book
+        self._lease_time = lease_time
+        self._denied_after_seconds = denied_after_seconds
+        self._days_max = days_max
+        self._names_days_max = names_days_max
+        self._today = -1
+        self._sites: dict[tuple[int, str, str], int] = {}
+        """Peaks of today that have been written."""
+        self._pools: dict[tuple[int, str, str], tuple[int, int]] = {}
+        """Peaks and unused licenses of today that have been written."""
+
+    async def stop(self) -> None:
+        """End, after a last look: what is in memory is written."""
+        await super().stop()
+        try:
+            async with asyncio.timeout(_LAST_LOOK_SECONDS):
+                await self._look_safely()
+        except TimeoutError:
+            _log.warning("the last refusals are missing from the usage history")
+
+    async def look(self) -> None:
+        """Bring the history up to date."""
+        time = self._lease_time()
+        estates = await self._database.read(lambda tx: read_overviews(tx, self._estates, time))
+        await self._write_peaks(estates, time.now)
+        await self._write_refusals(estates, time.now)
+        if self._book.untold:
+            _log.warning("too many holders were refused to note them all", untold=self._book.untold)
+            self._book.untold = 0
+
+    async def _write_peaks(self, estates: Sequence[Overview], now: float) -> None:
+        if (today := day_of(now)) != self._today:
+            before, names_before = today - self._days_max, today - self._names_days_max
+            await self._database.transact(lambda tx: store.forget_days(tx, before=before, names_before=names_before))
+            self._today, self._sites, self._pools = today, {}, {}
+        sites = [one for estate in estates for one in site_peaks(estate, now) if one.peak > self._written(one)]
+        pools = [one for estate in estates for one in pool_peaks(estate, now) if self._is_news(one)]
+        if not sites and not pools:
+            return
+        await self._database.transact(lambda tx: store.add_peaks(tx, sites, pools))
+        self._sites |= {(one.project_id, one.site, one.license_type): one.peak for one in sites}
+        for one in pools:
+            place = (one.project_id, one.device, one.license_type)
+            peak, unused = self._pools.get(place, (one.peak, one.unused))
+            self._pools[place] = (max(peak, one.peak), min(unused, one.unused))
+
+    def _written(self, one: SitePeak) -> int:
+        return self._sites.get((one.project_id, one.site, one.license_type), 0)
+
+    def _is_news(self, one: PoolPeak) -> bool:
+        known = self._pools.get((one.project_id, one.device, one.license_type))
+        return known is None or one.peak > known[0] or one.unused < known[1]
+
+    async def _write_refusals(self, estates: Sequence[Overview], now: float) -> None:
+        page = self._book.turn_page(now)
+        ids = {estate.project: estate.project_id for estate in estates}
+        try:
+            if page.holders:
+                refused = _rows(page.holders, ids)
+                await self._database.transact(lambda tx: store.add_denials(tx, refused))
+            if page.granted:
+                granted = _rows(page.granted, ids)
+                await self._database.transact(lambda tx: store.forget_denials(tx, granted))
+            counts = _counts(page, ids, day_of(now))
+            due = now - self._denied_after_seconds
+
+            def judge(tx: Tx) -> None:
+                denied = store.judge_denials(tx, refused_before=due, limit=_JUDGED_AT_ONCE_MAX)
+                store.add_counts(tx, [*counts, *denied])
+
+            await self._database.transact(judge)
+        except BaseException:
+            self._book.turn_back(page)
+            raise
+
+
+def _rows(refused: Iterable[Refused], ids: Mapping[str, int]) -> list[store.DenialRow]:
+    return [
+        store.DenialRow(
+            project_id=ids[one.pbx.project],
+            day=day_of(one.at),
+            pbx=one.pbx.pbx,
+            holder=one.key.holder,
+            license_type=one.key.type,
+            kind=int(one.key.kind),
+            site=one.site,
+            reason=one.reason,
+            refused_at=one.at,
+        )
+        for one in refused
+        if one.pbx.project in ids
+    ]
+
+
+def _counts(page: RefusedPage, ids: Mapping[str, int], today: int) -> list[store.SiteCount]:
+    return [
+        store.SiteCount(ids[project], site, license_type, today, refused=seats)
+        for (project, site, license_type), seats in page.seats.items()
+        if project in ids
+    ]

@@ -1,0 +1,249 @@
+"""Tells webhooks what is to be told, at least once; what that is, `alarms.py` notes.
+
+Each webhook is told by itself, one message after the other in the order in which they are due: one that does not answer
+keeps nobody waiting but itself. A receiver that is lost is tried by one message at a time, whichever webhook's it is,
+and the others wait without that counting as an attempt of theirs. Several masters may tell: a message is taken by one
+of them for a while. What was not taken by its receiver is tried again, ever more rarely, then it is dead: listed, and
+tried again when an operator says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from master.attempts import Attempts, StillLostError
+from master.domain.monitoring.alarms import signature, wait_seconds
+from master.domain.monitoring.receiver_addresses import Network, may_be_told
+from master.metrics import Metrics
+from master.service.runtime.periodic import Periodic
+from master.store.backends.database import Database, StorageError, Tx
+from master.store.statements import webhooks as store
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohappyeyeballs import AddrInfoType
+
+_log = structlog.get_logger(__name__)
+_WEBHOOKS_AT_ONCE_MAX = 500
+"""Each takes a socket; of more than that, those wait that are due for the shortest time."""
+
+
+_RECEIVER_WAIT_MAX_SECONDS = 30.0
+"""The longest that passes between two attempts to reach a receiver that is lost, while messages to it are due."""
+
+
+class ReceiverLostError(Exception):
+    """A receiver did not answer."""
+
+
+_NOWHERE = (
+    "the receiver's address is unknown, or it is neither public nor in a network of `webhook_networks`, which whoever"
+    " runs the master sets"
+)
+"""One answer for all of these: it tells nobody what names and addresses there are inside."""
+
+
+class _AddressRefusedError(OSError):
+    """Nothing was sent: it may not be told there."""
+
+
+class Teller:
+    """Sends one message to one receiver."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        timeout_seconds: float,
+        agent: str,
+        ca_file: Path | None = None,
+        networks: Sequence[Network] = (),
+    ) -> None:
+        """Receivers' certificates are signed by who the system trusts, or by an authority in `ca_file`.
+
+        Receivers are told at public addresses, and at those in `networks`.
+
+        Raises:
+            ValueError: the file cannot be read, or holds no certificate.
+        """
+        self._clock = clock
+        self._trust = None if ca_file is None else _trusting(ca_file)
+        self._timeout_seconds = timeout_seconds
+        self._agent = agent
+        self._networks = networks
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a receiver may take."""
+        return self._timeout_seconds
+
+    async def post(self, webhook: store.Webhook, body: str) -> str:
+        """Send it; why the receiver did not take it, empty where it did. The URL and the secret are in no answer.
+
+        Raises:
+            ReceiverLostError: it did not answer; says how.
+        """
+        import aiohttp  # 7 MiB, for masters that have somebody to tell
+
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=self._timeout_seconds)
+            self._session = aiohttp.ClientSession(
+                timeout=timeout,
+                trust_env=False,  # neither a proxy for browsing nor ~/.netrc has a say in where alarms go
+                cookie_jar=aiohttp.DummyCookieJar(),
+                connector=aiohttp.TCPConnector(
+                    limit=0,  # waiting for others would count as not answering
+                    ssl=self._trust or True,
+                    socket_factory=self._socket,
+                ),
+            )
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": self._agent,
+            "License-Master-Signature": signature(webhook.secret, body, int(self._clock())),
+        }
+        try:
+            async with self._session.post(
+                webhook.url, data=body.encode(), headers=headers, allow_redirects=False
+            ) as answer:
+                return "" if 200 <= answer.status < 300 else f"the receiver answered {answer.status}"
+        except TimeoutError as error:
+            raise ReceiverLostError(f"the receiver did not answer within {self._timeout_seconds:g} s") from error
+        except aiohttp.ClientConnectorDNSError as error:
+            raise ReceiverLostError(_NOWHERE) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(getattr(error, "os_error", None), _AddressRefusedError):
+                raise ReceiverLostError(_NOWHERE) from error
+            raise ReceiverLostError(f"the receiver could not be reached: {type(error).__name__}") from error
+
+    def _socket(self, to: AddrInfoType) -> socket.socket:
+        """A socket for a connection that begins now: judged is what it goes to, whatever the name led to before."""
+        family, kind, protocol, _, address = to
+        if not may_be_told(str(address[0]), self._networks):
+            raise _AddressRefusedError(errno.EACCES, "not allowed")
+        return socket.socket(family, kind, protocol)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def _trusting(ca_file: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:  # an SSLError is one
+        problem = (
+            "holds no certificate in PEM" if isinstance(error, ssl.SSLError) else f"cannot be read: {error.strerror}"
+        )
+        raise ValueError(f"webhook_ca_file: {ca_file}: {problem}") from error
+    return context
+
+
+class TellRound(Periodic):
+    """Sees to it that every webhook with something due is being told; waits for none of them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        teller: Teller,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        interval_seconds: float,
+    ) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._database = database
+        self._teller = teller
+        self._clock = clock
+        self._metrics = metrics
+        self._lost: dict[str, Attempts] = {}
+        """Receivers that did not answer, by scheme and address."""
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        """What tells a webhook now, by its id."""
+
+    async def look(self) -> None:
+        """Begin to tell every webhook that something is due for and that is not being told already."""
+        due = await self._database.read(lambda tx: store.webhooks_due(tx, now=self._clock()))
+        for webhook_id in due:
+            if webhook_id not in self._under_way and len(self._under_way) < _WEBHOOKS_AT_ONCE_MAX:
+                task = asyncio.create_task(self._tell_all(webhook_id), name=f"webhook {webhook_id}")
+                self._under_way[webhook_id] = task
+                task.add_done_callback(partial(self._told, webhook_id))
+
+    def _told(self, webhook_id: int, _: asyncio.Task[None]) -> None:
+        del self._under_way[webhook_id]
+
+    async def settled(self) -> None:
+        """Wait until nobody is being told any more."""
+        while self._under_way:
+            await asyncio.wait(self._under_way.values())
+
+    async def stop(self) -> None:
+        """End; messages under way are broken off and told again by whoever looks next."""
+        await super().stop()
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell_all(self, webhook_id: int) -> None:
+        """Tell one webhook what is due, until nothing is, or it did not take something: then others have their turn."""
+        try:
+            while await self._tell_next(webhook_id):
+                pass
+        except StorageError as error:
+            _log.warning("waits", task=type(self).__name__, reason=str(error))
+        except Exception:
+            _log.exception("telling failed", task=type(self).__name__)
+
+    async def _tell_next(self, webhook_id: int) -> bool:
+        now = self._clock()
+        until = now + 2 * self._teller.timeout_seconds + 30
+        one = await self._database.transact(lambda tx: store.take_due(tx, webhook_id, now=now, until=until))
+        if one is None:
+            return False
+        try:
+            problem = await self._attempt(one)
+        except StillLostError as error:
+            due_at = self._clock() + error.wait_seconds
+            await self._database.transact(lambda tx: store.put_off(tx, one.id, due_at=due_at))
+            return False
+        await self._database.transact(lambda tx: self._settle(tx, one, problem))
+        self._metrics.webhook_messages.labels("failed" if problem else "taken").inc()
+        if problem:
+            _log.warning("webhook failed", webhook=one.webhook.name, attempt=one.attempts + 1, problem=problem)
+        return not problem
+
+    async def _attempt(self, one: store.Delivery) -> str:
+        """What went wrong, empty where nothing did. Raises StillLostError: it is not the time to try."""
+        target = one.webhook.target
+        new = Attempts(wait_max_seconds=_RECEIVER_WAIT_MAX_SECONDS, now=self._clock)
+        receiver = self._lost.setdefault(target, new)
+        try:
+            with receiver.attempt(ReceiverLostError):
+                return await self._teller.post(one.webhook, one.body)
+        except ReceiverLostError as error:
+            return str(error)
+        finally:
+            if not receiver.failing:
+                self._lost.pop(target, None)
+
+    def _settle(self, tx: Tx, one: store.Delivery, problem: str) -> None:
+        if not problem:
+            store.delivered(tx, one.id)
+            return
+        attempts = one.attempts + 1
+        wait = wait_seconds(attempts)
+        due_at = None if wait is None else self._clock() + wait
+        store.failed(tx, one.id, attempts=attempts, due_at=due_at, problem=problem)

@@ -1,0 +1,259 @@
+"""Webhooks as operators know them: added, listed, removed, tested; and what could not be told."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from master.auth.identity import operator_of
+from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, body_of
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.monitoring.alarms import News, message_of
+from master.service.monitoring.webhook_delivery import ReceiverLostError, Teller
+from master.service.runtime.errors import RequestIdTakenError
+from master.store.backends.database import Transactions, Tx
+from master.store.statements import webhooks as store
+from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
+from master.store.statements.projects import lock_for_apply
+
+WEBHOOKS_MAX = 20
+"""In one project."""
+_TESTS_MAX = 20
+_TESTS_OF_PROJECT_MAX = 4
+"""Tests under way at once: each holds a connection for as long as its receiver likes, up to the time limit."""
+_ADDED, _REMOVED, _TESTED = "webhook.added", "webhook.removed", "webhook.tested"
+
+
+class WebhookExistsError(Exception):
+    """There is one of that name, or as many as there may be."""
+
+
+class WebhookTestUnderWayError(Exception):
+    """This webhook is being tested already, or as many are as may be at once; later it may be tested again."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownWebhookError(LookupError):
+    """There is no such webhook."""
+
+    def __init__(self, project: str, name: str) -> None:
+        super().__init__(f"projects/{project}/webhooks/{name} is unknown; `license-master webhook list` lists all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddWebhook:
+    """Have a receiver told."""
+
+    project: str
+    name: str
+    url: str = field(repr=False)
+    kinds: tuple[AlarmKind, ...]
+    """Empty for all."""
+    caller: str
+    request_id: str
+    reason: str
+
+
+class Webhooks:
+    """Everything about webhooks but the telling."""
+
+    def __init__(
+        self,
+        *,
+        database: Transactions,
+        estates: Estates,
+        teller: Teller,
+        clock: Callable[[], float],
+        secret: Callable[[], str],
+    ) -> None:
+        self._database = database
+        self._estates = estates
+        self._teller = teller
+        self._clock = clock
+        self._secret = secret
+        self._tested: dict[int, int] = {}
+        """Webhooks that are being tested, by id, and whose project's."""
+
+    async def add(self, request: AddWebhook) -> store.Webhook:
+        """Add one, with a fresh secret, and tell it what stands; the same request again gives the same answer.
+
+        The same is one by the same caller with the same URL and kinds: nobody else is told the secret.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+            WebhookExistsError: there is one of that name, or as many as there may be.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        now, secret = self._clock(), self._secret()
+
+        def work(tx: Tx) -> store.Webhook:
+            lock_for_apply(tx, request.project)
+            project_id = read_estate(tx, self._estates, request.project).project_id
+            found = {one.name: one for one in store.webhooks(tx, project_id)}
+            kinds = " ".join(kind.value for kind in request.kinds)
+            if self._is_retry(tx, project_id, request.request_id, _ADDED, request.name):
+                known = found.get(request.name)  # None: it was removed since
+                if known is not None and _asked_for_by(known, request, kinds):
+                    return known
+                raise RequestIdTakenError(request.request_id, _ADDED)
+            if request.name in found:
+                raise WebhookExistsError(
+                    f"name: there is a webhook {request.name!r}; remove it first or take another name"
+                )
+            if len(found) >= WEBHOOKS_MAX:
+                raise WebhookExistsError(f"a project has at most {WEBHOOKS_MAX} webhooks; remove one first")
+            new = store.Webhook(0, project_id, request.name, request.url, secret, kinds, request.caller, now)
+            store.add_webhook(tx, new)
+            added = self._named(tx, request.project, project_id, request.name)
+            for one in store.standing(tx, project_id):
+                if added.wants(one.kind):
+                    store.tell(tx, [added.id], message_of(request.project, one, News.BEGAN, now), now)
+            details = {"name": added.name, "target": added.target, "kinds": kinds.split()}
+            self._note(tx, project_id, _ADDED, details, request.caller, request.request_id, request.reason, now)
+            return added
+
+        return await self._database.transact(work)
+
+    async def list(self, project: str) -> Sequence[store.Webhook]:
+        """A project's webhooks by name.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        return await self._database.read(
+            lambda tx: store.webhooks(tx, read_estate(tx, self._estates, project).project_id)
+        )
+
+    async def remove(self, project: str, name: str, *, caller: str, request_id: str, reason: str) -> None:
+        """Remove one, with what it was still to be told.
+
+        Raises:
+            UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        now = self._clock()
+
+        def work(tx: Tx) -> None:
+            lock_for_apply(tx, project)
+            project_id = read_estate(tx, self._estates, project).project_id
+            if self._is_retry(tx, project_id, request_id, _REMOVED, name):
+                return
+            gone = self._named(tx, project, project_id, name)
+            store.remove_webhook(tx, gone)
+            details = {"name": name, "target": gone.target}
+            self._note(tx, project_id, _REMOVED, details, caller, request_id, reason, now)
+
+        await self._database.transact(work)
+
+    async def test(self, project: str, name: str, *, caller: str) -> str:
+        """Send a message of the kind `webhook.test` at once, once; what went wrong, empty where nothing did.
+
+        Raises:
+            UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
+            WebhookTestUnderWayError: another test of it has not ended, or too many of others.
+        """
+        now = self._clock()
+
+        def find(tx: Tx) -> store.Webhook:
+            return self._named(tx, project, read_estate(tx, self._estates, project).project_id, name)
+
+        webhook = await self._database.read(find)
+        body = body_of(
+            project=project,
+            kind=TEST_KIND,
+            subject=name,
+            message="a test; nothing is wrong",
+            state="test",
+            began_at=now,
+            told_at=now,
+        )
+        with self._alone(webhook):
+            try:
+                problem = await self._teller.post(webhook, body)
+            except ReceiverLostError as error:
+                problem = str(error)
+        details = {"name": name, "target": webhook.target, "taken": not problem, "problem": problem}
+        await self._database.transact(
+            lambda tx: self._note(tx, webhook.project_id, _TESTED, details, caller, None, "", self._clock())
+        )
+        return problem
+
+    @contextmanager
+    def _alone(self, webhook: store.Webhook) -> Iterator[None]:
+        of_project = Counter(self._tested.values())[webhook.project_id]
+        problem = ""
+        if webhook.id in self._tested:
+            problem = f"name: a test of {webhook.name!r} is under way; wait for its answer"
+        elif of_project >= _TESTS_OF_PROJECT_MAX or len(self._tested) >= _TESTS_MAX:
+            problem = "as many webhooks are being tested as may be at once; wait for an answer"
+        if problem:
+            raise WebhookTestUnderWayError(problem, self._teller.timeout_seconds)
+        self._tested[webhook.id] = webhook.project_id
+        try:
+            yield
+        finally:
+            del self._tested[webhook.id]
+
+    async def dead(self, project: str, *, limit: int) -> Sequence[store.Delivery]:
+        """What could not be told, the latest first.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        return await self._database.read(
+            lambda tx: store.dead(tx, read_estate(tx, self._estates, project).project_id, limit=limit)
+        )
+
+    async def retry_dead(self, project: str) -> int:
+        """Have what is dead told again; how many messages.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        now = self._clock()
+        return await self._database.transact(
+            lambda tx: store.revive(tx, read_estate(tx, self._estates, project).project_id, now=now)
+        )
+
+    @staticmethod
+    def _named(tx: Tx, project: str, project_id: int, name: str) -> store.Webhook:
+        found = next((one for one in store.webhooks(tx, project_id) if one.name == name), None)
+        if found is None:
+            raise UnknownWebhookError(project, name)
+        return found
+
+    @staticmethod
+    def _is_retry(tx: Tx, project_id: int, request_id: str, kind: str, name: str) -> bool:
+        used_for = kind_of_request(tx, project_id=project_id, request_id=request_id)
+        if used_for is None:
+            return False
+        details = details_of_request(tx, project_id=project_id, request_id=request_id)
+        if used_for != kind or details is None or json.loads(details)["name"] != name:
+            raise RequestIdTakenError(request_id, used_for)
+        return True
+
+    @staticmethod
+    def _note(
+        tx: Tx,
+        project_id: int,
+        kind: str,
+        details: object,
+        caller: str,
+        request_id: str | None,
+        reason: str,
+        now: float,
+    ) -> None:
+        write_events(tx, [Event(now, project_id, "", kind, caller, request_id, json.dumps(details), reason)])
+
+
+def _asked_for_by(known: store.Webhook, request: AddWebhook, kinds: str) -> bool:
+    """Whether a webhook that is there is the one that a request made."""
+    return (known.url, known.kinds) == (request.url, kinds) and operator_of(known.added_by) == operator_of(
+        request.caller
+    )

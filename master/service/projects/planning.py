@@ -1,0 +1,76 @@
+"""Reads what a plan needs, on one consistent state, and has it worked out beside everything else.
+
+The deciding takes seconds for a hundred thousand seats, so it runs in a thread of its own, after the transaction, one
+plan at a time, and ends with the call that asked for it. Seats are read in pages, so that calls served by the same
+event loop get their turn in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from master.domain.agreements.ordering.release_checks import free_upgrades
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import software_in_use
+from master.domain.planning.changes import PlannedChange
+from master.domain.planning.plan import Plan, Situation, plan
+from master.domain.seats.seats import Seat
+from master.service.estates.agreement_ledgers import known_now
+from master.service.estates.estate_cache import Estates, read_estate
+from master.service.runtime.questions import Questions
+from master.store.backends.database import Tx
+from master.store.statements import projects, queries
+from master.store.statements.seats import revoked_seats
+
+_PAGE_SEATS = 5_000
+
+
+async def plan_changes(
+    questions: Questions, estates: Estates, project: str, changes: Sequence[PlannedChange], time: LeaseTime
+) -> Plan:
+    """What would happen if these changes were made.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        PlanInvalidError: a change is wrong in itself.
+    """
+    return await questions.work_out(
+        lambda tx: _situation(tx, estates, project, time),
+        lambda situation, go_on: plan(situation, changes, go_on=go_on),
+    )
+
+
+def _situation(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Situation:
+    estate = read_estate(tx, estates, project)
+    return Situation(
+        estate=estate,
+        software=software_in_use(queries.leases_of_project(tx, estate.project_id), time),
+        seats=list(_seats(tx, estate)),
+        now=time.now,
+        uses=queries.pool_uses(tx, estate.project_id),
+        devices=projects.device_names(tx, estate.project_id),
+        upgrades=_upgrades(tx, estates, estate, time.now),
+    )
+
+
+def _upgrades(tx: Tx, estates: Estates, estate: Estate, now: float) -> dict[str, frozenset[int]]:
+    state = estates.ledgers.state(tx, estate.project_id)
+    if state.last_number == 0:  # nobody has entered when which version was published
+        return {}
+    known = known_now(estate, state, now=now)
+    return free_upgrades(known.book, known.day)
+
+
+def _seats(tx: Tx, estate: Estate) -> Iterator[Seat]:
+    """What is held and may be kept: seats that an operator took away are not asked for again (L5)."""
+    revoked = revoked_seats(tx, sorted(estate.revoked_from))
+    for pbx_id in estate.pbxs:
+        which, after = queries.SeatFilter(pbx_ids=[pbx_id]), None
+        while page := queries.list_seats(tx, which, after=after, limit=_PAGE_SEATS):
+            gone = revoked.get(pbx_id, ())
+            yield from (seat for seat in page if seat.key not in gone)
+            last = page[-1]
+            after = (last.pbx_id, last.holder, last.type, int(last.kind))
+            if len(page) < _PAGE_SEATS:
+                break

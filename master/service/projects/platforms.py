@@ -1,0 +1,117 @@
+"""Settles what PBXs hold when their device becomes another kind of device, or they move to another one (rules D1, D2).
+
+A Port seat on a virtual machine has an IPVA seat beside it, and none elsewhere: both or neither. A project file that
+changes the platform under seats that are held debits or credits the others with it, or is refused with what is missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from licensemaster.api_enums import RemedyAction
+from master.domain.catalog.toml_lines import FieldPath
+from master.domain.catalog.versions import Version
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.project import ProjectInvalidError, ProjectSpec, Violation
+from master.domain.leases.leases import Lease
+from master.domain.leases.standby import carrier_of
+from master.domain.remedies.remedy_words import step_in_words
+from master.domain.seats.decide_seats import Decider, SettledCompanions
+from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.refusals import RefusalReason, Step
+from master.service.batch.prefetch import Prefetch, fill_ledger, need_for_types
+from master.store.backends.database import Tx
+from master.store.statements.claims import claims_of
+from master.store.statements.seats import who_hold, write_ledger
+
+
+def settle_platforms(
+    tx: Tx, before: Estate, after: Estate, spec: ProjectSpec, leases: Mapping[int, Lease], time: LeaseTime
+) -> tuple[str, ...]:
+    """Settle every PBX whose device is not what it was; what an operator should know of it.
+
+    Args:
+        tx: the transaction in which the project was written.
+        before: the project as it was.
+        after: the project as it was written.
+        spec: what it was written from.
+        leases: the leases by PBX id.
+        time: when.
+
+    Raises:
+        ProjectInvalidError: seats would lack what the device asks for.
+    """
+    told, found, book = list[str](), list[Violation](), TermsBook(after)
+    moved = elsewhere(before, after)
+    holding = who_hold(tx, [pbx.id for _, pbx in moved])
+    for earlier, pbx in moved:
+        if pbx.id not in holding:
+            continue
+        lease = leases.get(pbx.id)
+        runs = lease.software if lease is not None and lease.state(time).is_running else pbx.software
+        settled = _settle(tx, book, pbx, lease, runs, time)
+        found += _missing(after, pbx, earlier, settled, spec, runs)
+        if settled.before != settled.after:
+            told.append(
+                f"{pbx.name} runs on {pbx.device.name} ({pbx.device.platform}) now: {settled.after} companion seats are"
+                f" debited beside its {settled.seats} seats, {settled.before} were before (rule D1)"
+            )
+    if found:
+        raise ProjectInvalidError(found)
+    return tuple(told)
+
+
+def elsewhere(before: Estate, after: Estate) -> list[tuple[Pbx, Pbx]]:
+    """PBXs whose device is not what it was, as they were and as they are."""
+    both = ((before.pbxs[pbx_id], pbx) for pbx_id, pbx in after.pbxs.items() if pbx_id in before.pbxs)
+    return [(earlier, pbx) for earlier, pbx in both if _standing(earlier) != _standing(pbx)]
+
+
+def _standing(pbx: Pbx) -> tuple[int, str]:
+    return pbx.device.id, pbx.device.platform
+
+
+def _settle(
+    tx: Tx, book: TermsBook, pbx: Pbx, lease: Lease | None, software: Version, time: LeaseTime
+) -> SettledCompanions:
+    needs = Prefetch(whole_pbxs={pbx.id})
+    need_for_types(needs, book, pbx, book.estate.catalog.types)
+    wide, claims = book.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
+    ledger = fill_ledger(tx, needs, wide, claims=claims)
+    decider = Decider(book, ledger, pbx, software, time, carrier=carrier_of(book.estate, lease))
+    settled = decider.settle_companions()
+    if not settled.refused:
+        write_ledger(tx, ledger, now=time.now)
+    return settled
+
+
+def _missing(
+    estate: Estate, pbx: Pbx, earlier: Pbx, settled: SettledCompanions, spec: ProjectSpec, software: Version
+) -> Iterator[Violation]:
+    counted = Counter((one.reason, one.license_type) for one in settled.refused)
+    for (reason, key), missing in counted.items():
+        refusal = next(one for one in settled.refused if (one.reason, one.license_type) == (reason, key))
+        bind = ""
+        if reason is RefusalReason.COMPANION_EXHAUSTED:
+            step = Step(
+                action=RemedyAction.ADD_LICENSES,
+                license_type=key,
+                quantity=missing,
+                device=pbx.device.name,
+                version=str(software.major),
+            )
+            bind = f"{step_in_words(step, estate.catalog)}, or "
+        yield Violation(
+            _path(pbx, earlier, spec),
+            f"{pbx.name} holds {settled.seats} seats that need others beside them on {pbx.device.name}"
+            f" ({pbx.device.platform}), and {missing} would have none (rules D1, D2): {refusal.message};"
+            f" {bind}have {missing} seats returned first",
+        )
+
+
+def _path(pbx: Pbx, earlier: Pbx, spec: ProjectSpec) -> FieldPath:
+    if earlier.device.id != pbx.device.id:
+        return "pbxs", next(index for index, one in enumerate(spec.pbxs) if one.name == pbx.name), "device"
+    return "devices", next(index for index, one in enumerate(spec.devices) if one.name == pbx.device.name), "platform"

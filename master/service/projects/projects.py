@@ -1,0 +1,96 @@
+"""Projects as services see them: applied, deleted, read, and planned with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.planning.changes import PlannedChange
+from master.domain.planning.plan import Plan
+from master.service.estates.estate_cache import Estates
+from master.service.projects.apply import Applied, ApplyProject, apply_project
+from master.service.projects.planning import plan_changes
+from master.service.projects.removal import Deleted, DeleteProject, remove_project
+from master.service.runtime.names import UnknownProjectError
+from master.service.runtime.questions import Questions
+from master.service.runtime.watch import WatchHub
+from master.store.backends.rehearsal import Rehearsals, of_no_pbx
+from master.store.statements import projects
+
+_log = structlog.get_logger(__name__)
+
+
+class Projects:
+    """What operators describe their estates with."""
+
+    def __init__(
+        self,
+        *,
+        questions: Questions,
+        rehearsals: Rehearsals,
+        estates: Estates,
+        hub: WatchHub,
+        lease_time: Callable[[], LeaseTime],
+    ) -> None:
+        self._questions = questions
+        self._rehearsals = rehearsals
+        self._estates = estates
+        self._hub = hub
+        self._lease_time = lease_time
+
+    async def apply_project(self, request: ApplyProject) -> Applied:
+        """Apply a project, or tell what it would change.
+
+        Raises:
+            ProjectInvalidError: it is wrong, or would take away what is in use.
+        """
+        applied = await apply_project(self._questions, self._rehearsals, request, self._estates, self._lease_time())
+        if applied.changes and not request.dry_run:
+            self._hub.wake_all()
+            for warning in applied.warnings:
+                _log.warning("project", project=request.spec.name, warning=warning)
+        return applied
+
+    async def delete_project(self, request: DeleteProject) -> Deleted:
+        """Delete a project, or tell what would go with it.
+
+        Raises:
+            reading.UnknownProjectError: there is none.
+            ProjectInUseError: something of it is leased or bound.
+        """
+        time = self._lease_time()
+        if request.dry_run:
+            estates = self._estates.apart()
+            return await self._rehearsals.run(
+                request.name, lambda tx: remove_project(tx, request, estates, time), seats_of=of_no_pbx
+            )
+        deleted = await self._questions.transact(lambda tx: remove_project(tx, request, self._estates, time))
+        self._hub.wake_all()
+        _log.warning("project deleted", project=request.name, reason=request.reason)
+        return deleted
+
+    async def get_project(self, name: str) -> projects.StoredProject:
+        """A project as last applied.
+
+        Raises:
+            reading.UnknownProjectError: there is none.
+        """
+        stored = await self._questions.read(lambda tx: projects.load_project(tx, name, self._estates.catalogs))
+        if stored is None:
+            raise UnknownProjectError(name)
+        return stored
+
+    async def list_projects(self, *, after: str, limit: int, only: str | None = None) -> list[str]:
+        """Project names, sorted; `only` for somebody who may know of one."""
+        return await self._questions.read(lambda tx: projects.project_names(tx, after=after, limit=limit, only=only))
+
+    async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
+        """What would happen if these changes were made.
+
+        Raises:
+            reading.UnknownProjectError: there is no such project.
+            PlanInvalidError: a change is wrong in itself.
+        """
+        return await plan_changes(self._questions, self._estates, project, changes, self._lease_time())

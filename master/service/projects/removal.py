@@ -1,0 +1,98 @@
+"""A project is deleted, or it is told what stands in the way.
+
+Its audit stays, and ends with who deleted it and why; so does its agreement ledger. A project that is applied under the
+name later carries both on, under epochs above all that were ever signed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.project_removal import in_the_way
+from master.service.estates.estate_cache import Estates
+from master.service.runtime.errors import RequestIdTakenError
+from master.service.runtime.names import UnknownProjectError
+from master.store.backends.database import Tx
+from master.store.statements import queries, webhooks
+from master.store.statements.agreements import last_number
+from master.store.statements.events import Event, details_of_request, kind_of_request, stored_chain, write_events
+from master.store.statements.project_removal import delete_project
+from master.store.statements.projects import device_names, lock_for_apply
+
+_DELETED = "project.deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteProject:
+    name: str
+    caller: str
+    reason: str
+    request_id: str
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What went with it, and what stays."""
+
+    pbxs: int
+    devices: int
+    licenses: int
+    webhooks: int
+    ledger_entries: int
+    """Of its agreement ledger; they stay."""
+    events: int
+    """Of its audit, the last one included; they stay."""
+
+
+class ProjectInUseError(Exception):
+    """Something stands in the way; nothing was changed."""
+
+    def __init__(self, project: str, found: Sequence[tuple[str, str]]) -> None:
+        super().__init__(f"{project} cannot be deleted while anything of it is leased or bound ({len(found)} found)")
+        self.found = tuple(found)
+
+
+def remove_project(tx: Tx, request: DeleteProject, estates: Estates, time: LeaseTime) -> Deleted:
+    """Delete a project in the transaction given.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        ProjectInUseError: something of it is leased or bound.
+        RequestIdTakenError: the request id was used for something else.
+    """
+    lock_for_apply(tx, request.name)
+    chain = stored_chain(tx, request.name)
+    if chain is None:
+        raise UnknownProjectError(request.name)
+    used_for = kind_of_request(tx, project_id=chain.project_id, request_id=request.request_id)
+    if used_for not in (None, _DELETED):
+        raise RequestIdTakenError(request.request_id, used_for)
+    told = details_of_request(tx, project_id=chain.project_id, request_id=request.request_id)
+    if told is not None:
+        return Deleted(**json.loads(told))
+    book = estates.current(tx, [request.name]).get(request.name)
+    if book is None:
+        raise UnknownProjectError(request.name)
+    estate = book.estate
+    leases, counted = queries.leases_of_project(tx, estate.project_id), queries.counted_by_pbx(tx, estate.project_id)
+    if found := list(in_the_way(estate, leases, counted, time)):
+        raise ProjectInUseError(request.name, found)
+    deleted = Deleted(
+        pbxs=len(estate.pbxs),
+        devices=len(device_names(tx, estate.project_id)),
+        licenses=len(estate.licenses),
+        webhooks=len(webhooks.webhooks(tx, estate.project_id)),
+        ledger_entries=last_number(tx, estate.project_id),
+        events=chain.last_seq + 1,
+    )
+    delete_project(tx, estate.project_id, now=time.now)
+    details = json.dumps(asdict(deleted), separators=(",", ":"))
+    event = Event(
+        time.now, estate.project_id, "", _DELETED, request.caller, request.request_id, details, request.reason
+    )
+    write_events(tx, [event])
+    return deleted

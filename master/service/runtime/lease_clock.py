@@ -1,0 +1,132 @@
+"""The time that leases go by: the database's clock, read now and then, carried on by the steady clock in between.
+
+Decides: what time it is, whatever is done to the database's clock, and how much longer the seats of ended leases wait
+after it was set forward. Leaves to others: reading the clocks (`pulse`), and waiting (`committer`, `expiry`).
+
+- Time never goes back. Where the database's clock was set back, time goes on at the steady clock's pace until the other
+  has caught up: it neither goes back, which would revive leases, nor stands still, which would stretch them. A small
+  lead, by which two clocks drift apart, is worked off by going a little slower.
+- It starts no earlier than anything that the database knows of, so that a restart is no way back either.
+- Where the database's clock was set forward, time follows at once, as masters that start then would. PBXs count their
+  leases by clocks of their own and know nothing of it, so the ends of leases signed before wait for as long as the step
+  was, until the last of them is over. What leases are judged by (`LeaseTime`) tells both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from master.domain.estate.lease_time import LeaseTime
+
+STEP_SECONDS = 1.0
+"""A clock that is off by more than this was set; what is less is drift, which the clock allowance is for."""
+_DRIFT_MAX_SECONDS = 10.0
+"""A lead up to this is drift and worked off; a larger one means that the clock was set back."""
+_SLOWER = 0.001
+"""By what share time goes slower while a lead is worked off: more than clocks drift, less than anybody notices."""
+_OTHERS_NOTICE_SECONDS = 60.0
+"""Until all masters have seen a step, ends are still signed by the time before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the database's clock showed at some moment between two looks at the steady clock."""
+
+    seconds: float
+    """By the database's clock: UNIX seconds."""
+    asked: float
+    """By the steady clock."""
+    answered: float
+    """By the steady clock."""
+    wall: float
+    """What this machine's own clock showed on the answer: UNIX seconds."""
+    last_end: float
+    """The latest end that was signed and is not over: UNIX seconds."""
+
+    @property
+    def latest(self) -> float:
+        """The latest that the database's clock can show on the answer."""
+        return self.seconds + (self.answered - self.asked)
+
+    @property
+    def likely(self) -> float:
+        """What it shows on the answer, half the round trip being the way back."""
+        return (self.seconds + self.latest) / 2
+
+
+class Correction(Enum):
+    """What a reading changed."""
+
+    NONE = "none"
+    SET_FORWARD = "set_forward"
+    """The database's clock was set forward, and time with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    seconds: float
+    over_at: float
+    """By the steady clock: no lease is left that was signed before."""
+
+
+class LeaseClock:
+    """Call it for the time, in UNIX seconds; `steady` never jumps."""
+
+    def __init__(self, first: Reading, *, known: float, steady: Callable[[], float]) -> None:
+        self._steady = steady
+        self._base = max(first.likely, known)
+        self._since = first.answered
+        self._owed = 0.0
+        self._steps: tuple[_Step, ...] = ()
+        self.ahead_seconds = max(self._base - first.likely, 0.0)
+        """How far time is ahead of the database's clock, because that was set back."""
+
+    def __call__(self) -> float:
+        """The time: UNIX seconds, never less than before."""
+        return self._at(self._steady())
+
+    def stepped_seconds(self) -> float:
+        """How much longer than usual the seats of ended leases wait now."""
+        now = self._steady()
+        return sum(step.seconds for step in self._steps if now < step.over_at)
+
+    def take(self, reading: Reading) -> Correction:
+        """Go by a new reading from now on, as far as it is certain: it tells between which two moments the clock is."""
+        now = self._at(reading.answered)
+        self._base, self._since, self._owed = now, reading.answered, 0.0
+        lead = now - reading.likely
+        self.ahead_seconds = max(lead, 0.0)
+        if now < reading.seconds:
+            self._base = reading.seconds
+            return self._stepped(reading.seconds - now, now, reading)
+        if now > reading.latest and lead <= _DRIFT_MAX_SECONDS:
+            self._owed = now - reading.latest
+        return Correction.NONE
+
+    def _stepped(self, seconds: float, before: float, reading: Reading) -> Correction:
+        if seconds < STEP_SECONDS:
+            return Correction.NONE
+        over_at = reading.answered + max(reading.last_end - before, 0.0) + _OTHERS_NOTICE_SECONDS
+        kept = [step for step in self._steps if reading.answered < step.over_at]
+        self._steps = (*kept, _Step(seconds, over_at))
+        return Correction.SET_FORWARD
+
+    def _at(self, steady: float) -> float:
+        passed = max(steady - self._since, 0.0)
+        return self._base + passed - min(self._owed, passed * _SLOWER)
+
+
+def never_stepped() -> float:
+    """For a clock that nobody sets."""
+    return 0.0
+
+
+def lease_times(
+    clock: Callable[[], float], stepped_seconds: Callable[[], float], *, clock_allowance_seconds: float
+) -> Callable[[], LeaseTime]:
+    """What leases are judged by, at the moment of the call."""
+    return lambda: LeaseTime.at(
+        clock(), stepped_seconds=stepped_seconds(), clock_allowance_seconds=clock_allowance_seconds
+    )

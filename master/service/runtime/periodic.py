@@ -1,0 +1,68 @@
+"""Something done again and again until told to stop; a failure costs one round, never the task, and is logged.
+
+While the database is away, it waits: that is logged once, not with every round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+
+import structlog
+
+from master.service.runtime.errors import QueueFullError, StoppedError
+from master.service.runtime.names import UnknownPbxError
+from master.store.backends.database import StorageError
+from master.tasks import Kept, Tasks
+
+_log = structlog.get_logger(__name__)
+
+
+class Periodic(ABC):
+    """Calls `look` at an interval, first at once; where it needs the database, not while that is away."""
+
+    needs_database = True
+
+    def __init__(self, *, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
+        self._kept: Kept | None = None
+        self._there: asyncio.Event | None = None
+        self._waits = False
+
+    @abstractmethod
+    async def look(self) -> object:
+        """Do it once."""
+
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
+        """Begin; `there` is set while the database is there, None leaves it to the round to find out."""
+        self._there = there if self.needs_database else None
+        self._kept = tasks.keep(type(self).__name__, self._run)
+
+    async def stop(self) -> None:
+        """End; a round under way is broken off."""
+        if self._kept is not None:
+            await self._kept.stop()
+
+    async def _run(self) -> None:
+        while True:
+            if self._there is not None:
+                await self._there.wait()
+            await self._look_safely()
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next round."""
+        await asyncio.sleep(self._interval_seconds)
+
+    async def _look_safely(self) -> None:
+        try:
+            await self.look()
+            self._waits = False
+        except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
+            if not self._waits:
+                _log.warning("waits", task=type(self).__name__, reason=str(error))
+            self._waits = True
+        except Exception:
+            if self._kept is not None:
+                self._kept.count_failure()
+            _log.exception("a round failed", task=type(self).__name__)

@@ -1,0 +1,119 @@
+"""What people and their programs ask of the database, beside what leases need: bounded, and by turns.
+
+Decides: how many questions one caller, and all together, may have under way, and who is served next. A caller's own are
+answered one after the other, so that of many callers each has its turn whatever another one asks; of plans one is
+worked out at a time, and of changes two are made. Who asks too much is told when to come back, at the first question of
+a call or not at all: what was begun is ended. What the master does by itself has its turn without being counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from master.auth.limits import CallerLimitError
+from master.store.backends.database import Database, Tx
+from master.store.backends.stopping import Stop, until_ended
+
+T = TypeVar("T")
+Seen = TypeVar("Seen")
+_COME_BACK_SECONDS = 1.0
+_CHANGES_MAX = 2
+_let_in: ContextVar[bool] = ContextVar("let_in", default=False)
+"""Whether the call that is being served has had an answer or a change before."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionLimits:
+    """Questions that may be under way, those that wait for their turn among them."""
+
+    caller_max: int
+    all_max: int
+
+
+@dataclass(slots=True)
+class _Asker:
+    reads: asyncio.Lock = field(default_factory=asyncio.Lock)
+    plans: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changes: asyncio.Lock = field(default_factory=asyncio.Lock)
+    under_way: int = 0
+
+
+class Questions:
+    """The database as services see it."""
+
+    def __init__(self, database: Database, *, caller: Callable[[], str], limits: QuestionLimits) -> None:
+        """`caller` says who makes the call that is being served; nobody where the master does something by itself."""
+        self._database = database
+        self._caller = caller
+        self._limits = limits
+        self._askers: dict[str, _Asker] = {}
+        self._under_way = 0
+        self._planning = asyncio.Lock()
+        self._changing = asyncio.Semaphore(_CHANGES_MAX)
+
+    def __len__(self) -> int:
+        """Questions and changes of callers under way."""
+        return self._under_way
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Ask; see `Database.ask`.
+
+        Raises:
+            CallerLimitError: the caller, or all callers, ask too much at a time.
+            StorageError: it could not be done.
+        """
+        async with self._place() as asker:
+            return await self._read(asker, work)
+
+    async def work_out(self, look: Callable[[Tx], Seen], compute: Callable[[Seen, Callable[[], None]], T]) -> T:
+        """Ask, and make something of it in a thread; what `compute` is given, it is to call now and then, and raises
+        where nobody waits for it any more.
+
+        Raises:
+            CallerLimitError, StorageError: as `read` does.
+        """
+        stop = Stop()
+        async with self._place() as asker, asker.plans, self._planning:
+            seen = await self._read(asker, look)
+            return await until_ended(asyncio.ensure_future(asyncio.to_thread(compute, seen, stop.check)), stop)
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """Change something by a caller's word, behind what leases are waiting for; see `Database.transact`."""
+        if not self._caller():
+            return await self._database.transact(work)
+        async with self._place(bounded=False) as asker, asker.changes, self._changing:
+            # whoever gives up does not break it off, and begins no other before it has ended
+            return await until_ended(asyncio.ensure_future(self._database.transact(work)), Stop())
+
+    async def _read(self, asker: _Asker, work: Callable[[Tx], T]) -> T:
+        async with asker.reads:
+            return await self._database.ask(work)
+
+    @asynccontextmanager
+    async def _place(self, *, bounded: bool = True) -> AsyncIterator[_Asker]:
+        caller, limits = self._caller(), self._limits
+        if not caller:
+            yield _Asker()
+            return
+        asker = self._askers.get(caller, _Asker())
+        if bounded and not _let_in.get():
+            if asker.under_way >= limits.caller_max:
+                raise CallerLimitError(f"{asker.under_way} questions of this caller are under way", _COME_BACK_SECONDS)
+            if self._under_way >= limits.all_max:
+                raise CallerLimitError("too many questions of all callers are under way", _COME_BACK_SECONDS)
+        _let_in.set(True)
+        self._askers[caller] = asker
+        asker.under_way += 1
+        self._under_way += 1
+        try:
+            yield asker
+        finally:
+            asker.under_way -= 1
+            self._under_way -= 1
+            if not asker.under_way:
+                del self._askers[caller]

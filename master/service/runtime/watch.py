@@ -1,0 +1,91 @@
+"""Tells PBXs at once of what concerns them: one watcher per stream, woken when its PBX or project may have changed.
+
+What is told is a state (`domain/leases/notices.py`), worked out anew at each look. A change made by this process wakes
+its watchers at once; where several masters share a database, one made by another is found by looking round at an
+interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from master.service.runtime.names import PbxName
+from master.service.runtime.periodic import Periodic
+from master.store.backends.database import Database, Tx
+from master.tasks import Tasks
+
+
+class WatchHub:
+    """The open streams of this process."""
+
+    def __init__(self) -> None:
+        self._watchers: defaultdict[PbxName, set[asyncio.Event]] = defaultdict(set)
+        self.draining = False
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return sum(len(events) for events in self._watchers.values())
+
+    @contextmanager
+    def watching(self, name: PbxName) -> Iterator[asyncio.Event]:
+        """An event that is set whenever there may be something new about a PBX."""
+        event = asyncio.Event()
+        self._watchers[name].add(event)
+        try:
+            yield event
+        finally:
+            self._watchers[name].discard(event)
+            if not self._watchers[name]:
+                del self._watchers[name]
+
+    def wake(self, name: PbxName) -> None:
+        """A PBX's lease changed."""
+        for event in self._watchers.get(name, ()):
+            event.set()
+
+    def wake_all(self) -> None:
+        """Anything may have changed."""
+        for events in self._watchers.values():
+            for event in events:
+                event.set()
+
+    def drain(self) -> None:
+        """This process is about to stop."""
+        self.draining = True
+        self.wake_all()
+
+
+class LookRound(Periodic):
+    """Finds what other masters changed: one query for all streams, at an interval."""
+
+    def __init__(self, database: Database, hub: WatchHub, *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds)
+        self._database = database
+        self._hub = hub
+        self._seen: dict[PbxName, tuple[object, ...]] = {}
+
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
+        """Begin, where the database is shared at all."""
+        if self._database.is_shared:
+            super().start(tasks, there)
+
+    async def look(self) -> None:
+        """Wake the watchers of every PBX whose lease or project is no longer what it was at the last look."""
+        if not len(self._hub):
+            return
+        found = await self._database.read(_standing)
+        for name, standing in found.items():
+            if self._seen.get(name) != standing:
+                self._hub.wake(name)
+        self._seen = found
+
+
+def _standing(tx: Tx) -> dict[PbxName, tuple[object, ...]]:
+    rows = tx.rows(
+        "SELECT project.name, pbx.name, project.revision, lease.epoch, lease.phase FROM lease"
+        " JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id"
+    )
+    return {PbxName(row[0], row[1]): tuple(row[2:]) for row in rows}

@@ -1,0 +1,294 @@
+"""Connections to PostgreSQL: to which server they go, and when they are given up.
+
+Decides: which of several servers is the one to write to, and when a server that says nothing is taken for gone. Leaves
+to others: transactions (`database`).
+
+- Of several servers the last good one is asked first, each for a few seconds at most, and only one that takes writes
+  will do: that is how masters find the replica that was promoted.
+- A statement that makes no progress for `timeout_seconds` costs the connection. It is dropped, not cancelled: a commit
+  that waits for a synchronous replica would be visible once cancelled, and an answer could go out for what the replica
+  never got.
+- Settings are made after connecting, and what answers is looked at: it must be UTF-8, the same database as before, and,
+  where a pooler stands between, a session of our own, or settings and prepared statements would not hold.
+- When a connection breaks, the idle ones are dropped with it, and those that the server closed are not used: an outage
+  is found out once, not once for each connection.
+- New connections are made one after the other, and while the last one could not be made, seldom: who asks meanwhile is
+  told at once. A server may keep each for a minute that it cannot answer, and takes a limited number.
+- Who waits in vain until one of the connections is free is told just that: it does not mean that the server is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from master.attempts import Attempts
+from master.store.backends.problems import AllInUseError, StorageError, StorageProblem, storage_error
+
+if TYPE_CHECKING:
+    Raw = asyncpg.Connection[Any]
+_CONNECT_SECONDS = 3.0
+"""How long one server may take to let us in."""
+_WAIT_MAX_SECONDS = 2.0
+"""The longest that passes between two attempts to reach a server that is away."""
+_IDLE_MAX = 4
+_MORE_MAX = 4
+QUESTIONS_MAX = 2
+"""How many of them may be used to ask: the others are kept for leases."""
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+_STATEMENT_LATER_SECONDS = 1.0
+"""How much later than we the server gives up a statement that waits for a lock."""
+_TRANSACTION_TIMES = 1.5
+"""How many times as long as a statement a whole change may take: who waits for its locks gives up before it does."""
+_KNOWS_TRANSACTION_TIMEOUT = (17,)
+COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
+"""A commit that waits for a synchronous replica is never broken off: it would be visible without it."""
+
+
+_NAME = {"application_name": "license-master"}
+"""The only setting that goes along with the start-up: poolers refuse all but a few."""
+_SESSION = "license_master.session"
+"""Set in each session, so that whoever is handed it next finds it used."""
+SESSION_SETTINGS: Mapping[str, str] = {
+    # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
+    # table was empty would scan it for ever after.
+    "enable_seqscan": "off",
+    "jit": "off",
+    "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
+    # The locks of a master that hangs, or whose machine died, are let go within seconds, not hours.
+    "idle_in_transaction_session_timeout": "5s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+
+WHICH = "SELECT id || '/' || tableoid FROM database_identity"
+"""Which database answers; a table that was dropped and restored has another number, a replica has the same."""
+_LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regclass('database_identity')::text"
+
+
+class Connections:
+    """The connections of one process."""
+
+    def __init__(self, url: URL, *, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._idle: set[Raw] = set()
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=_IDLE_MAX,
+            max_overflow=_MORE_MAX,
+            async_creator=self._connect_in_turn,
+        )
+        self._free = asyncio.Semaphore(_IDLE_MAX + _MORE_MAX)
+        self._connecting = asyncio.Lock()
+        self._attempts = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
+        self._servers = _servers(self.engine, url)
+        self._identity: str | None = None
+        self._pooler_looked_at = False
+        self._watch_pool()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """One of the connections.
+
+        Raises:
+            AllInUseError: none became free in time.
+            StorageError, OSError: no server lets us in.
+        """
+        try:
+            # Longer than they may be silent: where they are, it is told, and not that they are in use.
+            async with asyncio.timeout(self._timeout_seconds + _CONNECT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise AllInUseError from error
+        try:
+            async with self.engine.connect() as connection:
+                yield connection
+        finally:
+            self._free.release()
+
+    def patience(self, raw: Raw) -> Patience:
+        """To be kept while a connection is used."""
+        return Patience(raw, self._timeout_seconds)
+
+    @property
+    def begin_to_read(self) -> str:
+        """Begins a transaction that sees one state; the server ends a statement that nobody waits for any more."""
+        return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._statement_timeout}"
+
+    @property
+    def _statement_timeout(self) -> str:
+        return f"SET LOCAL statement_timeout = '{self._timeout_seconds + _STATEMENT_LATER_SECONDS:.1f}s'"
+
+    def begin_to_change(self, raw: Raw) -> str:
+        """Begins a transaction that takes locks, which are let go whatever becomes of us.
+
+        Where something between the two keeps the connection open, the server never hears that it was given up: it waits
+        for a lock, and then for us to go on, even in the middle of a statement, where it does not count as idle.
+        """
+        begin = f"BEGIN; {self._statement_timeout}"
+        if raw.get_server_version() >= _KNOWS_TRANSACTION_TIMEOUT:
+            begin += f"; SET LOCAL transaction_timeout = '{self._timeout_seconds * _TRANSACTION_TIMES:.1f}s'"
+        return begin
+
+    def distrust(self) -> None:
+        """A connection broke: drop the idle ones."""
+        for raw in list(self._idle):
+            raw.terminate()
+        self._idle.clear()
+
+    async def _connect_in_turn(self) -> Raw:
+        self._attempts.check()  # before waiting for others
+        async with self._connecting:
+            with self._attempts.attempt(StorageError):
+                return await self.connect()
+
+    async def connect(self, settings: Mapping[str, str] = SESSION_SETTINGS) -> Raw:
+        """A connection to the server that takes writes, or else what the servers say.
+
+        Raises:
+            StorageError: none will do. That all refuse is said only where all do: another one may still come back.
+        """
+        failures: list[StorageError] = []
+        for server in list(self._servers):
+            try:
+                return await self._connect(server, settings)
+            except (StorageError, *_FAILURES) as error:
+                failures.append(_told(error))
+                self._servers.append(self._servers.pop(0))
+        silent = [one for one in failures if one.problem is StorageProblem.STORAGE_UNAVAILABLE]
+        raise (silent or failures)[-1]
+
+    async def _connect(self, server: dict[str, Any], settings: Mapping[str, str]) -> Raw:
+        connection: Raw = await asyncpg.connect(**server, server_settings=_NAME, timeout=_CONNECT_SECONDS)
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await self._look_at(connection, server)
+                made = {**settings, _SESSION: "used"}
+                await connection.execute(";".join(f"SET {name} = '{value}'" for name, value in made.items()))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _look_at(self, connection: Raw, server: dict[str, Any]) -> None:
+        """Make sure that it is what a master can keep everything in.
+
+        Raises:
+            StorageError: it is not; says what helps.
+        """
+        encoding = connection.get_settings().server_encoding
+        if encoding != "UTF8":
+            remedy = "move it into one made with createdb --encoding=UTF8 --template=template0 NAME"
+            raise StorageError(StorageProblem.STORAGE_REFUSED, f"its encoding is {encoding}, not UTF8; {remedy}")
+        process, session, table = await _looked(connection)
+        if session:
+            raise _shared_session()
+        if process != connection.get_server_pid() and not self._pooler_looked_at:
+            await _look_at_pooler(server, connection)
+            self._pooler_looked_at = True
+        self.recognise(await connection.fetchval(WHICH) if table else None)
+
+    def recognise(self, identity: str | None) -> None:
+        """Make sure that what answers is what was opened: the same database, and its tables not made anew since.
+
+        Raises:
+            StorageError: it is not.
+        """
+        if self._identity is not None and identity != self._identity:
+            raise StorageError(
+                StorageProblem.STORAGE_REPLACED,
+                f"another database answers ({identity or 'an empty one'}) than the one that was opened"
+                f" ({self._identity}); to serve it, `license-master db restored` if it was restored from a backup,"
+                " then start this master anew",
+            )
+        self._identity = identity
+
+    def _watch_pool(self) -> None:
+        @event.listens_for(self.engine.sync_engine, "checkin")
+        def _on_checkin(connection: Any, _record: Any) -> None:
+            if connection is not None:
+                self._idle.add(connection.driver_connection)
+
+        @event.listens_for(self.engine.sync_engine, "checkout")
+        def _on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+            self._idle.discard(connection.driver_connection)
+            if connection.driver_connection.is_closed():
+                raise DisconnectionError  # and the pool makes another one
+
+        @event.listens_for(self.engine.sync_engine, "close")
+        def _on_close(connection: Any, _record: Any) -> None:
+            self._idle.discard(connection.driver_connection)
+
+
+class Patience:
+    """Drops a connection that makes no progress for a while."""
+
+    def __init__(self, raw: Raw, seconds: float) -> None:
+        self._raw = raw
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.call_later(seconds, raw.terminate)
+
+    def progress(self) -> None:
+        """Something was answered; the next thing may take as long again."""
+        self._end.cancel()
+        self._end = self._loop.call_later(self._seconds, self._raw.terminate)
+
+    def stop(self) -> None:
+        """The connection is not used any more."""
+        self._end.cancel()
+
+
+async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:
+    """Make sure that each client has a session of its own: another one must not be handed that of the first."""
+    await first.execute(f"SET {_SESSION} = 'used'")
+    second: Raw = await asyncpg.connect(**server, server_settings=_NAME, timeout=_CONNECT_SECONDS)
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS / 2):
+            if (await _looked(second))[1]:
+                raise _shared_session()
+    except TimeoutError as error:
+        remedy = "raise default_pool_size: a master takes up to eight"
+        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"the pooler has one session only; {remedy}") from error
+    finally:
+        second.terminate()
+
+
+async def _looked(connection: Raw) -> tuple[int, str | None, str | None]:
+    """The process that serves a connection, what its session was used for, and the table of its identity."""
+    found = await connection.fetchrow(_LOOK)
+    assert found is not None
+    return found[0], found[1], found[2]
+
+
+def _shared_session() -> StorageError:
+    remedy = "set pool_mode = session and server_reset_query = DISCARD ALL, or name the server itself in database_url"
+    return StorageError(StorageProblem.STORAGE_REFUSED, f"a pooler hands one session to several clients; {remedy}")
+
+
+def _told(error: BaseException) -> StorageError:
+    found = storage_error(error)
+    return found if isinstance(found, StorageError) else StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error))
+
+
+def _servers(engine: AsyncEngine, url: URL) -> list[dict[str, Any]]:
+    """The driver's arguments for each server that a URL names."""
+    _, arguments = engine.dialect.create_connect_args(url)
+    plain = {key: value for key, value in arguments.items() if key not in ("host", "port")}
+    host, port = arguments.get("host"), arguments.get("port")
+    if isinstance(host, list) and isinstance(port, list):
+        return [{**plain, "host": one, "port": at} for one, at in zip(host, port, strict=True)]
+    return [{**plain, **({"host": host} if host else {}), **({"port": port} if port else {})}]

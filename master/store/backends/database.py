@@ -1,0 +1,155 @@
+"""One database, SQLite or PostgreSQL, behind three verbs: `transact` changes it, `read` looks, `ask` does so
+for others.
+
+What `transact` promises, on both, each with a test in tests/store/backends/test_database.py:
+
+- The work MUST be applied whole or not at all.
+- When `transact` returns, the work MUST survive the loss of the process.
+- Two transactions that lock the same row MUST run one after the other.
+- A failure MUST be raised as a `StorageError` that says whether trying again can help.
+
+What is asked with `ask`, likewise:
+
+- However many ask, and however long it takes, `transact` and `read` MUST NOT wait for them: those are for leases.
+- What is asked and given up MUST end at its next statement, and its connection MUST serve the next who asks.
+
+Work is a plain function over a `Tx`, written once. SQLite runs it on the one writer thread; PostgreSQL runs it over an
+asynchronous connection, in the greenlet bridge that SQLAlchemy provides for that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from master.store.backends.problems import StorageError, StorageProblem
+from master.store.backends.sqlite_file import Use
+from master.store.backends.stopping import Stop
+from master.store.backends.urls import parse_url
+
+__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "open_database"]
+T = TypeVar("T")
+Row = Sequence[Any]
+
+
+class Tx(ABC):
+    """One transaction.
+
+    Statements are written once for both databases: `?1` is a parameter, `IN {?1:int}` looks in an array of that
+    PostgreSQL type, `{pairs}` is a table with the columns a (int) and b (text), and a closing `FOR UPDATE OF table`
+    locks the rows that are read, where the database does not lock as a whole.
+    """
+
+    def __init__(self, connection: Connection, stop: Stop) -> None:
+        self._connection = connection
+        self._stop = stop
+
+    @property
+    def connection(self) -> Connection:
+        """For statements that are built, off the hot path."""
+        self._stop.check()
+        return self._connection
+
+    @abstractmethod
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        """Run a statement and fetch what it returns."""
+
+    @abstractmethod
+    def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
+        """Run a statement over `{pairs}` and fetch what it returns."""
+
+    @abstractmethod
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        """Run a statement for each row."""
+
+    @abstractmethod
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
+        """Insert many rows that mostly differ in one column only; columns are (name, PostgreSQL type)."""
+
+    @abstractmethod
+    def lock(self, statement: str, *values: Any) -> None:
+        """Run a statement that only takes locks; nothing to do where the database has none, or nothing is changed."""
+
+
+class Transactions(Protocol):
+    """Where work is done: a database, or what stands before it."""
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """As `Database.transact`."""
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """As `Database.read`."""
+
+
+class Database(ABC):
+    """A database to keep things in."""
+
+    is_shared: bool
+    """Whether several masters may serve it."""
+
+    @abstractmethod
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """Run work in one transaction and commit it.
+
+        Raises:
+            StorageError: it could not be done.
+        """
+
+    @abstractmethod
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run work that changes nothing, on one consistent state.
+
+        Raises:
+            StorageError: it could not be done.
+        """
+
+    @abstractmethod
+    async def ask(self, work: Callable[[Tx], T]) -> T:
+        """As `read`, for what may be much and long: they wait for each other, and delay nothing else.
+
+        Raises:
+            StorageError: it could not be done.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+    @abstractmethod
+    async def verify(self) -> None:
+        """Make sure that it is still the one that was opened, as far as `transact` and `read` do not see to it.
+
+        Raises:
+            StorageError: it is not, or does not answer.
+        """
+
+    @abstractmethod
+    def occupy(self, use: Use) -> None:
+        """Keep others out until it is closed, where it is for one master only.
+
+        Raises:
+            StorageError: somebody has it.
+        """
+
+
+def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
+    """The database at a URL: `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may
+    be the one to write to, `postgresql://user@host1:5432,host2:5432/name`.
+
+    A PostgreSQL server that says nothing for `timeout_seconds` is taken for gone.
+
+    Raises:
+        ValueError: the URL names neither.
+    """
+    from master.store.backends.postgres import PostgresDatabase  # both take the verbs from here
+    from master.store.backends.sqlite import SqliteDatabase
+
+    parsed = parse_url(url)
+    return (
+        SqliteDatabase(parsed)
+        if parsed.get_backend_name() == "sqlite"
+        else PostgresDatabase(parsed, timeout_seconds=timeout_seconds)
+    )

@@ -1,0 +1,237 @@
+"""A PostgreSQL server as a database: transactions over its `connections`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import asyncpg
+from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from master.attempts import Attempts
+from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, Patience
+from master.store.backends.database import Database, Row, Tx
+from master.store.backends.problems import AllInUseError, StorageError, UnstorableError, is_of_value, storage_error
+from master.store.backends.sqlite_file import Use
+from master.store.backends.stopping import Stop, until_ended
+
+T = TypeVar("T")
+_ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
+_FAILURES = (
+    StorageError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DBAPIError,
+    AllInUseError,
+    PoolTimeoutError,
+    OSError,
+)
+_LOST = (
+    asyncpg.InterfaceError,
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,  # it was the one to write to, and is no more
+)
+_BROKEN = (*_LOST, asyncio.CancelledError)
+_WAIT_MAX_SECONDS = 2.0
+"""The longest that passes between two attempts to commit where none comes through."""
+
+
+class _PostgresTx(Tx):
+    def __init__(self, connection: Connection, patience: Patience, stop: Stop, *, read_only: bool) -> None:
+        super().__init__(connection, stop)
+        self._patience = patience
+        self._read_only = read_only
+        self._adapted: Any = connection.connection.dbapi_connection
+
+    def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+        """Wait for the driver from within plain code, over SQLAlchemy's documented bridge."""
+        result: T = self._adapted.run_async(call)
+        self._patience.progress()
+        return result
+
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        self._stop.check()
+        text = _for_postgres(statement)
+        return self.await_(lambda raw: raw.fetch(text, *values))
+
+    def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
+        return self.rows(statement, [first for first, _ in pairs], [second for _, second in pairs])
+
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        text = _for_postgres(statement)
+        self.await_(lambda raw: raw.executemany(text, rows))
+
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
+        names = ", ".join(name for name, _ in columns)
+        arrays = ", ".join(f"${at}::{kind}[]" for at, (_, kind) in enumerate(columns, start=1))
+        text = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"
+        self.await_(lambda raw: raw.execute(text, *(list(column) for column in zip(*rows, strict=True))))
+
+    def lock(self, statement: str, *values: Any) -> None:
+        if not self._read_only:
+            self.rows(statement, *values)
+
+
+class _AskedTx(_PostgresTx):
+    """Its work runs in a thread: what it computes keeps nobody waiting. Its statements run where all others do."""
+
+    def __init__(self, connection: AsyncConnection, patience: Patience, stop: Stop) -> None:
+        plain = connection.sync_connection
+        assert plain is not None
+        super().__init__(plain, patience, stop, read_only=True)
+        self._asynchronous = connection
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def connection(self) -> Connection:
+        self._stop.check()
+        return cast(Connection, _Remote(self))
+
+    def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+        return self.run_sync(lambda: super(_AskedTx, self).await_(call))
+
+    def run_sync(self, call: Callable[[], T]) -> T:
+        """What a call comes to that waits for the driver as plain code does."""
+        return asyncio.run_coroutine_threadsafe(self._asynchronous.run_sync(lambda _: call()), self._loop).result()
+
+
+class _Remote:
+    """As much of a connection as statements need that are built."""
+
+    def __init__(self, tx: _AskedTx) -> None:
+        self._tx = tx
+        self.dialect = tx._connection.dialect
+
+    def execute(self, statement: Executable) -> CursorResult[Any]:
+        """All that it returns has come when it is done."""
+        return self._tx.run_sync(lambda: self._tx._connection.execute(statement))
+
+
+class PostgresDatabase(Database):
+    """A server that several masters share."""
+
+    is_shared = True
+
+    def __init__(self, url: URL, *, timeout_seconds: float) -> None:
+        self._connections = Connections(url, timeout_seconds=timeout_seconds)
+        self._commits = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
+        """A commit that waits for a replica that is gone keeps its connection's place at the server."""
+        self._changing: set[asyncio.Task[Any]] = set()
+        self._asking = asyncio.Semaphore(QUESTIONS_MAX)
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        # Whoever gives up waiting does not break off a commit: the driver would cancel it (see `connections`).
+        task = asyncio.create_task(self._run(work, read_only=False))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self._run(work, read_only=True)
+
+    async def ask(self, work: Callable[[Tx], T]) -> T:
+        stop = Stop()
+        async with self._asking:  # not broken off within a statement: that costs the connection
+            return await until_ended(asyncio.ensure_future(self._run(work, read_only=True, stop=stop)), stop)
+
+    async def verify(self) -> None:
+        identity = await self.read(lambda tx: str(tx.rows(WHICH)[0][0]))
+        try:
+            self._connections.recognise(identity)
+        except StorageError:
+            self._connections.distrust()  # new ones are refused, so nothing more is done there
+            raise
+
+    def occupy(self, use: Use) -> None:
+        """It is for several, and its own locks keep them apart."""
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._changing, return_exceptions=True)
+        await self._connections.engine.dispose()
+
+    async def _run(self, work: Callable[[Tx], T], *, read_only: bool, stop: Stop | None = None) -> T:
+        try:
+            async with self._connections.connection() as connection:
+                with nullcontext() if read_only else self._commits.attempt(*_LOST):
+                    return await self._run_on(connection, work, stop, read_only=read_only)
+        except _FAILURES as error:
+            raise storage_error(error) from error
+
+    async def _run_on(
+        self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop | None, *, read_only: bool
+    ) -> T:
+        try:
+            if stop is None:
+                return await connection.run_sync(lambda plain: self._transaction(plain, work, read_only=read_only))
+            return await self._asked(connection, work, stop)
+        except _BROKEN as error:
+            await connection.invalidate()
+            if not isinstance(error, asyncio.CancelledError):
+                self._connections.distrust()
+            raise
+
+    async def _asked(self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop) -> T:
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        patience = self._connections.patience(raw)
+        try:
+            with _failures_of(raw):
+                tx = _AskedTx(connection, patience, stop)
+                return await asyncio.to_thread(_transaction, tx, self._connections.begin_to_read, work)
+        finally:
+            patience.stop()
+
+    def _transaction(self, plain: Connection, work: Callable[[Tx], T], *, read_only: bool) -> T:
+        raw = plain.connection.driver_connection
+        assert raw is not None
+        begin = self._connections.begin_to_read if read_only else self._connections.begin_to_change(raw)
+        patience = self._connections.patience(raw)
+        try:
+            with _failures_of(raw):
+                return _transaction(_PostgresTx(plain, patience, Stop(), read_only=read_only), begin, work)
+        finally:
+            patience.stop()
+
+
+@contextmanager
+def _failures_of(raw: asyncpg.Connection[Any]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if raw.is_closed():  # given up between two statements, the driver fails as it happens to
+            raise asyncpg.InterfaceError("the connection was given up") from error
+        if is_of_value(error):  # the connection is as good as before
+            raise UnstorableError(str(error)) from error
+        raise
+
+
+def _transaction(tx: _PostgresTx, begin: str, work: Callable[[Tx], T]) -> T:
+    tx.await_(lambda raw: raw.execute(begin))
+    try:
+        result = work(tx)
+    except BaseException:
+        tx.await_(_rollback)
+        raise
+    tx.await_(lambda raw: raw.execute(COMMIT))
+    return result
+
+
+async def _rollback(raw: asyncpg.Connection[Any]) -> None:
+    if not raw.is_closed():
+        await raw.execute("ROLLBACK")
+
+
+@cache
+def _for_postgres(statement: str) -> str:
+    pairs = "unnest(?1::int[], ?2::text[]) AS pairs(a, b)"
+    return _ARRAY.sub(r"= ANY(\1::\2[])", statement.replace("{pairs}", pairs)).replace("?", "$")

@@ -1,0 +1,285 @@
+"""A SQLite file as a database: one writer thread, two that read, and the file looked after (`sqlite_file`)."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from master.store.backends.database import Database, Row, Tx
+from master.store.backends.problems import StorageError, StorageProblem, storage_error
+from master.store.backends.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
+from master.store.backends.stopping import GivenUpError, Stop, until_ended
+
+T = TypeVar("T")
+_ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
+_LOCKING = re.compile(r" FOR UPDATE OF \w+$")
+_WRITE_AHEAD = "PRAGMA journal_mode=WAL"
+"""Changes the file: for who writes to it, not for who looks whose it is."""
+_LOOK_STEPS = 100_000
+"""After how many steps of SQLite, a few milliseconds, a statement looks whether it was given up."""
+
+
+def sqlite_engine(url: URL) -> Engine:
+    """An engine over a file that is there. A connection raises StorageError where there is none."""
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(f"{existing_file(url).as_uri()}?mode=rw", uri=True, check_same_thread=False)
+
+    return create_engine("sqlite+pysqlite://", poolclass=NullPool, creator=connect)
+
+
+def existing_file(url: URL) -> Path:
+    """The file that a SQLite URL names.
+
+    Raises:
+        StorageError: there is none.
+    """
+    file = Path(str(url.database)).absolute()
+    if not file.exists():
+        named = f"database_url is {url.set(drivername='sqlite').render_as_string()}, which is {file}"
+        if not file.parent.is_dir():
+            raise StorageError(StorageProblem.STORAGE_ABSENT, f"{named}, and there is no such folder; correct it")
+        remedy = "correct it, or make an empty database there with `license-master db upgrade --create`"
+        raise StorageError(StorageProblem.STORAGE_ABSENT, f"{named}, and there is no such file; {remedy}")
+    return file
+
+
+def made_file(url: URL) -> Path:
+    """The file that a SQLite URL names, empty where there was none. Its owner alone may read it: keys and secrets are
+    kept there; SQLite's own files beside it, -wal and -shm, have its mode.
+
+    Raises:
+        StorageError: there is no such folder.
+    """
+    file = Path(str(url.database)).absolute()
+    if file.parent.is_dir():
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+    return existing_file(url)
+
+
+class SqliteTx(Tx):
+    """A transaction over one connection, begun and ended by hand."""
+
+    def __init__(self, connection: Connection, stop: Stop) -> None:
+        super().__init__(connection, stop)
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        self._raw = raw
+
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        self._stop.check()
+        plain = [json.dumps(value) if isinstance(value, list) else value for value in values]
+        return self._raw.execute(_for_sqlite(statement), plain).fetchall()
+
+    def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
+        self._stop.check()
+        return self._raw.execute(_for_sqlite(statement), (json.dumps(pairs),)).fetchall()
+
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        self._raw.executemany(_for_sqlite(statement), rows)
+
+    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
+        # One step of SQLite inserts all rows that are alike: the interpreter lock is let go once, not once per row,
+        # and the other threads work meanwhile.
+        alike: dict[Any, list[Any]] = {}
+        for row in rows:
+            alike.setdefault((row[:differ_in], row[differ_in + 1 :]), []).append(row[differ_in])
+        names = ", ".join(name for name, _ in columns)
+        marks = ", ".join("value" if at == differ_in else f"?{at + 1}" for at in range(len(columns)))
+        statement = f"INSERT INTO {table} ({names}) SELECT {marks} FROM json_each(?{differ_in + 1})"
+        for (before, after), values in alike.items():
+            self._raw.execute(statement, (*before, json.dumps(values), *after))
+
+    def lock(self, statement: str, *values: Any) -> None:
+        """BEGIN IMMEDIATE has locked everything."""
+
+
+class SqliteDatabase(Database):
+    """A file; one writer thread, one reader thread, and one for whoever asks."""
+
+    is_shared = False
+
+    def __init__(self, url: URL) -> None:
+        """Raises StorageError: there is no such file, or it cannot be opened."""
+        self.file = existing_file(url)
+        self._opened = opened_file(self.file)
+        self._engine = sqlite_engine(url)
+        _tune_sqlite(self._engine)
+        self._writer = _SqliteThread(self, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
+        self._reader = _SqliteThread(self, "BEGIN", "database-reader")
+        self._asked = _SqliteThread(self, "BEGIN", "database-questions")
+        self._asking = asyncio.Lock()
+
+    @property
+    def read_by_others(self) -> bool:
+        """Whether others than the owner of the file may read it."""
+        return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+    async def verify(self) -> None:
+        """Each transaction does."""
+
+    def occupy(self, use: Use) -> None:
+        lock_file(self._opened, use)
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        return await self._writer.run(work)
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self._reader.run(work)
+
+    async def ask(self, work: Callable[[Tx], T]) -> T:
+        stop = Stop()
+        async with self._asking:
+            return await until_ended(asyncio.ensure_future(self._asked.run(work, stop)), stop)
+
+    async def close(self) -> None:
+        self._writer.close()
+        self._reader.close()
+        self._asked.close()
+        self._engine.dispose()
+        self._opened.close()
+
+
+class _SqliteThread:
+    """One thread with one connection that is opened anew after a failure."""
+
+    def __init__(self, database: SqliteDatabase, begin: str, name: str, *, prepare: str = "") -> None:
+        self._engine = database._engine
+        self._file = database._opened
+        self._prepare = prepare
+        self._begin = begin
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._connection: Connection | None = None
+
+    async def run(self, work: Callable[[Tx], T], stop: Stop | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work, stop)
+
+    def close(self) -> None:
+        self._executor.submit(self._disconnect).result()
+        self._executor.shutdown()
+
+    def _transaction(self, work: Callable[[Tx], T], stop: Stop | None) -> T:
+        try:
+            self._file.check()
+            tx = SqliteTx(self._connected(), stop or Stop())
+            if stop is not None:
+                tx._raw.set_progress_handler(lambda: stop.is_set, _LOOK_STEPS)
+            result = self._committed(tx, work)
+            self._file.check()  # nothing is answered for what went into a file that nobody finds again
+            return result
+        except ReplacedError as error:
+            raise StorageError(StorageProblem.STORAGE_REPLACED, f"{error}; {_REPLACED}") from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise storage_error(error) from error
+        except (sqlite3.Error, DBAPIError) as error:
+            if stop is not None and stop.is_set:
+                raise GivenUpError from error
+            self._disconnect()
+            raise storage_error(error) from error
+
+    def _committed(self, tx: SqliteTx, work: Callable[[Tx], T]) -> T:
+        since, changes = self._file.committed, tx._raw.total_changes
+        tx.rows(self._begin)
+        try:
+            count = int(tx.rows("PRAGMA user_version")[0][0])
+            self._file.begun(count, since=since)
+            result = work(tx)
+            new_count = self._file.commits(count) if tx._raw.total_changes != changes else None
+            if new_count is not None:
+                tx.rows(f"PRAGMA user_version = {new_count}")
+            tx.rows("COMMIT")
+            if new_count is not None:
+                self._file.has_committed()
+        except BaseException:
+            if tx._raw.in_transaction:
+                tx._raw.execute("ROLLBACK")
+            raise
+        return result
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            self._file.connected()
+            self._connection.exec_driver_sql(self._prepare)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        try:
+            self._file.check()
+        except ReplacedError:
+            _abandon(connection)
+            return
+        connection.close()
+        self._file.disconnected()
+
+
+_REPLACED = "this master serves nobody until it is back, or until it is started anew on what is there now"
+
+
+def _abandon(connection: Connection) -> None:
+    """Never close it: SQLite would write what it has into the file that is there now, or delete what belongs to it."""
+    raw = connection.connection.driver_connection
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))  # not even at the end of the program
+
+
+def opened_file(file: Path) -> SqliteFile:
+    """Raises StorageError: it cannot be opened, or SQLite would spoil it."""
+    try:
+        return SqliteFile(file)
+    except ReplacedError as error:
+        raise StorageError(StorageProblem.STORAGE_REPLACED, str(error)) from error
+    except OSError as error:
+        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error)) from error
+
+
+def lock_file(file: SqliteFile, use: Use) -> None:
+    """Raises StorageError: another program has it, or it cannot be locked."""
+    try:
+        file.lock(use)
+    except InUseError as error:
+        remedy = "stop the master that serves it, or the command that changes it, and try again"
+        raise StorageError(StorageProblem.STORAGE_IN_USE, f"{error}; {remedy}") from error
+    except OSError as error:
+        remedy = "a disk of this machine is needed, where locks hold"
+        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{file.path}: {error}; {remedy}") from error
+
+
+@cache
+def _for_sqlite(statement: str) -> str:
+    pairs = "(SELECT json_extract(value, '$[0]') AS a, json_extract(value, '$[1]') AS b FROM json_each(?1))"
+    plain = _LOCKING.sub("", statement).replace("{pairs}", pairs)
+    return _ARRAY.sub(r"IN (SELECT value FROM json_each(\1))", plain)
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun and ended by hand
+        for pragma in (
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=5000",
+            "cache_size=-8192",
+            "wal_autocheckpoint=4000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,133 @@
+"""The statements of the agreement ledger: appended to, read whole or a page at a time; nothing is ever changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+
+from master.domain.agreements.ledger.entries import Entry, EntryKind
+from master.domain.catalog.subjects import Subject
+from master.store.backends.database import Row, Tx
+
+_COLUMNS = (
+    "number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller, order_number,"
+    " given_reason"
+)
+
+
+def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
+    """The ledger of a project from behind a number on, in the order in which it was written."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 ORDER BY number",
+        project_id,
+        after,
+    )
+    return [_entry(row) for row in rows]
+
+
+def last_number(tx: Tx, project_id: int) -> int:
+    """The number of the latest entry; 0 where there is none."""
+    rows = tx.rows("SELECT MAX(number) FROM agreement_entry WHERE project_id = ?1", project_id)
+    return int(rows[0][0] or 0)
+
+
+def entries_of_request(tx: Tx, project_id: int, request_id: str) -> list[Entry]:
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND request_id = ?2 ORDER BY number",
+        project_id,
+        request_id,
+    )
+    return [_entry(row) for row in rows]
+
+
+def append(tx: Tx, project_id: int, new: Sequence[Entry], *, request_id: str) -> None:
+    """Write entries behind those that there are; the project must be locked.
+
+    A number that is taken breaks the primary key: two masters never write the same one.
+    """
+    tx.many(
+        f"INSERT INTO agreement_entry (project_id, {_COLUMNS}, request_id)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        [
+            (
+                project_id,
+                entry.number,
+                entry.recorded_at,
+                entry.day.isoformat(),
+                int(entry.kind),
+                entry.subject.kind,
+                entry.subject.id,
+                entry.policy,
+                json.dumps(entry.details, ensure_ascii=False),
+                entry.reason,
+                " ".join(entry.rules),
+                entry.caller,
+                entry.order,
+                entry.given_reason,
+                request_id,
+            )
+            for entry in new
+        ],
+    )
+
+
+def last_recorded_at(tx: Tx, project_id: int) -> float:
+    """When the latest entry was written, UNIX seconds; 0 where there is none."""
+    rows = tx.rows(
+        "SELECT recorded_at FROM agreement_entry WHERE project_id = ?1 ORDER BY number DESC LIMIT 1", project_id
+    )
+    return float(rows[0][0]) if rows else 0.0
+
+
+def page_of_entries(
+    tx: Tx, project_id: int, *, after: int, before: float | None, subject: Subject | None, limit: int
+) -> list[Entry]:
+    """Entries from behind a number on, written before a moment and about a subject, where these are given."""
+    about = Subject("", "") if subject is None else subject
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 AND recorded_at < ?3"
+        " AND (?4 = 0 OR (subject_kind = ?5 AND subject_id = ?6)) ORDER BY number LIMIT ?7",
+        project_id,
+        after,
+        float("inf") if before is None else before,
+        int(subject is not None),
+        about.kind,
+        about.id,
+        limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+def projects_with_entries(tx: Tx) -> list[str]:
+    """Projects that have a ledger, by name."""
+    rows = tx.rows(
+        "SELECT name FROM project WHERE deleted_at IS NULL AND EXISTS"
+        " (SELECT 1 FROM agreement_entry e WHERE e.project_id = project.id) ORDER BY name"
+    )
+    return [str(row[0]) for row in rows]
+
+
+def import_moments(tx: Tx, project_id: int) -> dict[str, float]:
+    """When each vendor's file was imported, UNIX seconds."""
+    return {
+        row[0]: row[1] for row in tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)
+    }
+
+
+def _entry(row: Row) -> Entry:
+    number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller, order, given = row
+    return Entry(
+        number=number,
+        order=order,
+        given_reason=given,
+        recorded_at=recorded_at,
+        day=date.fromisoformat(day),
+        kind=EntryKind(kind),
+        subject=Subject(subject_kind, subject_id),
+        policy=policy,
+        details=json.loads(details),
+        reason=reason,
+        rules=tuple(rules.split()),
+        caller=caller,
+    )

@@ -1,0 +1,167 @@
+"""Claims and standby leases: read and written for the few PBXs that have a standby; nobody else pays for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from master.domain.leases.claims import Claim, ClaimKind, Claims
+from master.domain.leases.standby import StandbyLease
+from master.domain.seats.seat_working_set import Share
+from master.store import tables as t
+from master.store.backends.database import Tx
+
+Pair = tuple[int, int]
+"""(standby id, primary id)."""
+_RECORD = (
+    "standby_id, primary_id, serial, issued_at, ends_at, acknowledged_serial, acknowledged_ends_at, two_claims_at,"
+    " reported_serial, reported_epoch"
+)
+
+
+def claims_of(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Claims]:
+    """Claims by the PBX in whose name they are, each PBX asked for included."""
+    found: dict[int, Claims] = dict.fromkeys(sorted(pbx_ids), ())
+    rows = tx.rows(
+        "SELECT pbx_id, kind, holder_id, pool_id, seats, ends_at, serial FROM claim WHERE pbx_id IN {?1:int}"
+        " ORDER BY pbx_id, kind, holder_id, pool_id",
+        list(found),
+    )
+    for row in rows:
+        claim = Claim(
+            kind=ClaimKind(row[1]), holder_id=row[2], pool_id=row[3], seats=row[4], ends_at=row[5], serial=row[6]
+        )
+        found[row[0]] += (claim,)
+    return found
+
+
+def shares_of(tx: Tx, claims: Mapping[int, Claims]) -> dict[int, dict[int, Share]]:
+    """What is counted for some PBXs, by PBX id and pool id; `claims` names them and gives the floors."""
+    found: dict[int, dict[int, Share]] = {pbx_id: {} for pbx_id in claims}
+    rows = tx.rows(
+        "SELECT pbx_id, pool_id, seats, counted FROM pool_usage WHERE pbx_id IN {?1:int} AND counted > 0",
+        list(found),
+    )
+    for pbx_id, pool_id, seats, counted in rows:
+        floor = max((claim.seats for claim in claims[pbx_id] if claim.pool_id == pool_id), default=0)
+        found[pbx_id][pool_id] = Share(seats, floor, counted)
+    return found
+
+
+def write_claims(tx: Tx, before: Mapping[int, Claims], after: Mapping[int, Claims]) -> None:
+    """Write what changed of the claims of some PBXs."""
+    gone = [(pbx_id, *_key(one)) for pbx_id, claims in before.items() for one in set(claims) - set(after[pbx_id])]
+    made = [
+        (pbx_id, *_key(one), one.seats, one.ends_at, one.serial)
+        for pbx_id, claims in after.items()
+        for one in set(claims) - set(before[pbx_id])
+    ]
+    if gone:
+        tx.many("DELETE FROM claim WHERE pbx_id = ?1 AND kind = ?2 AND holder_id = ?3 AND pool_id = ?4", gone)
+    if made:
+        tx.many(
+            "INSERT INTO claim (pbx_id, kind, holder_id, pool_id, seats, ends_at, serial)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            sorted(made),
+        )
+
+
+def _key(claim: Claim) -> tuple[str, int, int]:
+    return claim.kind.value, claim.holder_id, claim.pool_id
+
+
+def pbxs_with_ended_claims(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[str, str]]:
+    """(project, PBX) in whose name claims are past their end."""
+    rows = tx.rows(
+        """
+        SELECT DISTINCT project.name, pbx.name FROM claim
+        JOIN pbx ON pbx.id = claim.pbx_id JOIN project ON project.id = pbx.project_id
+        WHERE claim.ends_at < ?1 LIMIT ?2
+        """,
+        ended_before,
+        limit,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def standby_leases(tx: Tx, primary_ids: Sequence[int]) -> dict[Pair, StandbyLease]:
+    """What is known of the standby leases for some primaries."""
+    rows = tx.rows(f"SELECT {_RECORD} FROM standby_lease WHERE primary_id IN {{?1:int}}", list(primary_ids))
+    return {
+        (row[0], row[1]): StandbyLease(
+            standby_id=row[0],
+            primary_id=row[1],
+            serial=row[2],
+            issued_at=row[3],
+            ends_at=row[4],
+            acknowledged_serial=row[5],
+            acknowledged_ends_at=row[6],
+            two_claims_at=row[7],
+            reported_serial=row[8],
+            reported_epoch=row[9],
+        )
+        for row in rows
+    }
+
+
+def write_standby_leases(tx: Tx, records: Iterable[StandbyLease]) -> None:
+    """Write what is known of some pairs."""
+    rows: list[tuple[Any, ...]] = [
+        (
+            one.standby_id, one.primary_id, one.serial, one.issued_at, one.ends_at, one.acknowledged_serial,
+            one.acknowledged_ends_at, one.two_claims_at, one.reported_serial, one.reported_epoch,
+        )
+        for one in records
+    ]  # fmt: skip
+    if rows:
+        tx.many(
+            f"""
+            INSERT INTO standby_lease ({_RECORD}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            ON CONFLICT (standby_id, primary_id) DO UPDATE SET
+                serial = excluded.serial, issued_at = excluded.issued_at, ends_at = excluded.ends_at,
+                acknowledged_serial = excluded.acknowledged_serial,
+                acknowledged_ends_at = excluded.acknowledged_ends_at, two_claims_at = excluded.two_claims_at,
+                reported_serial = excluded.reported_serial, reported_epoch = excluded.reported_epoch
+            """,
+            sorted(rows, key=lambda row: (row[0], row[1])),
+        )
+
+
+def forget_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> None:
+    """PBXs are removed: what is known of their pairs goes with them. There are no claims in their names any more."""
+    tx.rows("DELETE FROM standby_lease WHERE standby_id IN {?1:int} OR primary_id IN {?1:int}", list(pbx_ids))
+
+
+def claimed_seats(tx: Tx, project_id: int, pbx_names: Iterable[str]) -> dict[str, int]:
+    """The most seats that claims keep counted in the names of some PBXs, by name; those without any are left out."""
+    rows = tx.rows(
+        "SELECT pbx.name, claim.pool_id, claim.seats FROM pbx JOIN claim ON claim.pbx_id = pbx.id"
+        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text}",
+        project_id,
+        sorted(pbx_names),
+    )
+    highest: dict[tuple[str, int], int] = {}
+    for name, pool_id, seats in rows:
+        highest[name, pool_id] = max(highest.get((name, pool_id), 0), seats)
+    found: dict[str, int] = {}
+    for (name, _), seats in highest.items():
+        found[name] = found.get(name, 0) + seats
+    return found
+
+
+def carried_by(tx: Tx, project_id: int) -> dict[str, list[str]]:
+    """The PBXs whose running leases standbys have, by the standby's name."""
+    standby = t.pbx.alias("standby")
+    query = (
+        select(standby.c.name, t.pbx.c.name)
+        .join(t.lease, t.lease.c.carrier_id == standby.c.id)
+        .join(t.pbx, t.pbx.c.id == t.lease.c.pbx_id)
+        .where(t.pbx.c.project_id == project_id, t.lease.c.phase == "open")
+        .order_by(t.pbx.c.name)
+    )
+    found: dict[str, list[str]] = {}
+    for name, primary in tx.connection.execute(query):
+        found.setdefault(name, []).append(primary)
+    return found

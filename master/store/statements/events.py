@@ -1,0 +1,177 @@
+"""The audit: what happened, written in the transaction that made it happen, as one hash chain per project.
+
+What the chain is and how it is verified is `master/domain/audit/chain.py`; here are its statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from master.domain.audit.chain import ChainEnd, Record, event_hash, genesis
+from master.store.backends.database import Row, Tx
+
+_RECORD = "seq, time_us, kind, pbx, caller, request_id, reason, details, hash"
+_INSERT = f"INSERT INTO event (project_id, {_RECORD}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+_HEAD_UPSERT = (
+    "INSERT INTO audit_head (project_id, seq, hash) VALUES (?1, ?2, ?3)"
+    " ON CONFLICT (project_id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash"
+)
+
+
+class Event(NamedTuple):
+    """One change: who, what, when, why."""
+
+    at: float
+    """When: UNIX seconds."""
+    project_id: int
+    pbx: str
+    """The short name of the PBX concerned; empty where there is none."""
+    kind: str
+    """What happened, e.g. "lease.opened"."""
+    caller: str
+    request_id: str | None
+    """Unique within the project, where there is one."""
+    details: str
+    """JSON: what it was before and what it is now, where the kind does not say it."""
+    reason: str = ""
+    """Why, in the caller's words."""
+
+
+class AuditHeadMissingError(Exception):
+    """A project has events, but where its chain ends is gone from the database."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(
+            f"the end of the audit chain of project {project} is missing from the table audit_head, so nothing can be"
+            " written; restore the database from a backup (docs/audit.md)"
+        )
+
+
+class _Head(NamedTuple):
+    project: str
+    end: ChainEnd
+
+
+def write_events(tx: Tx, events: Sequence[Event]) -> None:
+    """Append events to the chains of their projects, in the order given.
+
+    To be called once, as the last thing that a transaction locks: the ends of the chains are locked here, after
+    projects, PBXs and pools, and stay locked until the commit. A master that took them earlier could wait for one that
+    waits for it.
+
+    Raises:
+        AuditHeadMissingError: somebody removed the end of a chain from the database.
+    """
+    if not events:
+        return
+    heads = _lock_heads(tx, sorted({event.project_id for event in events}))
+    rows = []
+    for event in events:
+        at, project_id, pbx, kind, caller, request_id, details, reason = event
+        project, end = heads[project_id]
+        seq, time_us = end.seq + 1, round(at * 1_000_000)
+        record = Record(seq, time_us, kind, pbx, caller, request_id or "", reason, details)
+        moved = ChainEnd(seq, event_hash(end.hash, project, record))
+        heads[project_id] = _Head(project, moved)
+        rows.append((project_id, seq, time_us, kind, pbx, caller, request_id or None, reason, details, moved.hash))
+    tx.many(_INSERT, rows)
+    tx.many(_HEAD_UPSERT, [(project_id, *head.end) for project_id, head in heads.items()])
+
+
+def _lock_heads(tx: Tx, project_ids: list[int]) -> dict[int, _Head]:
+    rows = tx.rows(
+        "SELECT h.project_id, p.name, h.seq, h.hash FROM audit_head h JOIN project p ON p.id = h.project_id"
+        " WHERE h.project_id IN {?1:int} ORDER BY h.project_id FOR UPDATE OF h",
+        project_ids,
+    )
+    heads = {row[0]: _Head(row[1], ChainEnd(row[2], _bytes(row[3]))) for row in rows}
+    if len(heads) < len(project_ids):
+        heads |= _first_heads(tx, [project_id for project_id in project_ids if project_id not in heads])
+    return heads
+
+
+def _first_heads(tx: Tx, project_ids: list[int]) -> dict[int, _Head]:
+    """The beginnings of chains; nobody else writes to them, as a project's first event commits together with it."""
+    heads = {}
+    for project_id, name, has_events in tx.rows(
+        "SELECT id, name, EXISTS (SELECT 1 FROM event WHERE event.project_id = project.id) FROM project"
+        " WHERE id IN {?1:int}",
+        project_ids,
+    ):
+        if has_events:
+            raise AuditHeadMissingError(name)
+        heads[project_id] = _Head(name, genesis(name))
+    return heads
+
+
+def kind_of_request(tx: Tx, *, project_id: int, request_id: str) -> str | None:
+    """The kind of the event that a request id made, if it made one: what it was used for."""
+    rows = tx.rows("SELECT kind FROM event WHERE project_id = ?1 AND request_id = ?2", project_id, request_id)
+    return str(rows[0][0]) if rows else None
+
+
+def details_of_request(tx: Tx, *, project_id: int, request_id: str) -> str | None:
+    """The details of the event that a request id made, if it made one: a retry is answered from it."""
+    rows = tx.rows("SELECT details FROM event WHERE project_id = ?1 AND request_id = ?2", project_id, request_id)
+    return str(rows[0][0]) if rows else None
+
+
+class StoredChain(NamedTuple):
+    """What the database says of a chain, at one moment."""
+
+    project_id: int
+    end: ChainEnd | None
+    """What audit_head says; None where it says nothing."""
+    last_seq: int
+    """The highest event there is, 0 where there is none: more than `end.seq` where somebody tampered."""
+
+
+def stored_chain(tx: Tx, project: str) -> StoredChain | None:
+    """Where a project's chain ends; None where there is no such project."""
+    rows = tx.rows(
+        "SELECT p.id, h.seq, h.hash, (SELECT MAX(e.seq) FROM event e WHERE e.project_id = p.id)"
+        " FROM project p LEFT JOIN audit_head h ON h.project_id = p.id WHERE p.name = ?1",
+        project,
+    )
+    if not rows:
+        return None
+    project_id, seq, head_hash, last_seq = rows[0]
+    return StoredChain(project_id, None if seq is None else ChainEnd(seq, _bytes(head_hash)), last_seq or 0)
+
+
+def read_records(
+    tx: Tx, project_id: int, *, after: int, up_to: int, events_max: int, details_length_max: int
+) -> list[Record]:
+    """A piece of a chain, oldest first: events behind `after`, few enough to be held; empty at the end.
+
+    Their details come to `details_length_max` characters, more only where a single event has more.
+    """
+    rows = tx.rows(
+        f"""
+        SELECT {_RECORD} FROM (
+            SELECT {_RECORD}, SUM(LENGTH(details)) OVER (ORDER BY seq) - LENGTH(details) AS length_before FROM (
+                SELECT * FROM event WHERE project_id = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4
+            ) AS piece
+        ) AS measured
+        WHERE length_before < ?5 ORDER BY seq
+        """,
+        project_id, after, up_to, events_max, details_length_max,
+    )  # fmt: skip
+    return [record_of(row) for row in rows]
+
+
+def hash_of_event(tx: Tx, project_id: int, seq: int) -> bytes | None:
+    """An event's hash, if there is that event."""
+    rows = tx.rows("SELECT hash FROM event WHERE project_id = ?1 AND seq = ?2", project_id, seq)
+    return _bytes(rows[0][0]) if rows else None
+
+
+def record_of(row: Row) -> Record:
+    """An event from its columns in the order of `Record`."""
+    return Record(row[0], row[1], row[2], row[3], row[4], row[5] or "", row[6], row[7], _bytes(row[8]))
+
+
+def _bytes(stored: bytes | str) -> bytes:
+    """A hash as stored; a text, which SQLite would take from somebody who tampers, is as good as any wrong hash."""
+    return stored.encode() if isinstance(stored, str) else bytes(stored)

@@ -1,0 +1,137 @@
+"""What a master that learns after a restore keeps: what the backup knew, what was proven, and until when.
+
+Beginning sets aside everything that the backup says is out: none of it is certain, and nothing is lent meanwhile. All
+of it happens under the project's lock (`projects.lock_for_apply`), which keeps every batch out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from master.domain.estate.estate import Learning
+from master.store.backends.database import Tx
+
+_PBXS = "(SELECT id FROM pbx WHERE project_id = ?1)"
+_POOLS = "(SELECT id FROM pool WHERE project_id = ?1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How far learning has come."""
+
+    pbxs_silent: int
+    """PBXs that had a lease in the backup and have not opened it anew."""
+    seats_of_silent: int
+    """Seats that these held in the backup."""
+    known: int
+    proven: int
+    unplaced: int
+
+
+def set_aside(tx: Tx, project_id: int, *, first_number: int) -> None:
+    """Note how many seats each PBX holds, and take all of them, all claims and all leases out of force.
+
+    Epochs and serials go on from `first_number`.
+    """
+    tx.rows(f"DELETE FROM learning_seat WHERE pbx_id IN {_PBXS}", project_id)
+    tx.rows(
+        f"""
+        INSERT INTO learning_seat (pbx_id, type, known, proven, unplaced)
+        SELECT pool_usage.pbx_id, pool.type, SUM(pool_usage.seats), 0, 0 FROM pool_usage
+        JOIN pool ON pool.id = pool_usage.pool_id
+        WHERE pool.project_id = ?1 AND pool_usage.seats > 0 AND pool_usage.pbx_id IN {_PBXS}
+        GROUP BY pool_usage.pbx_id, pool.type
+        """,
+        project_id,
+    )
+    tx.rows(f"DELETE FROM seat WHERE pbx_id IN {_PBXS}", project_id)
+    tx.rows(f"DELETE FROM claim WHERE pbx_id IN {_PBXS}", project_id)
+    tx.rows(f"DELETE FROM pool_usage WHERE pool_id IN {_POOLS}", project_id)
+    tx.rows("UPDATE pool SET used = 0 WHERE project_id = ?1", project_id)
+    tx.rows(
+        f"""
+        UPDATE lease SET phase = 'unproven', claimed = FALSE, epoch = {_raised("epoch")},
+            carrier_id = NULL, carried_since = NULL, primary_heard_at = NULL
+        WHERE pbx_id IN {_PBXS}
+        """,
+        project_id,
+        first_number,
+    )
+    tx.rows(
+        f"""
+        UPDATE standby_lease SET serial = {_raised("serial")}, acknowledged_serial = 0, acknowledged_ends_at = 0
+        WHERE primary_id IN {_PBXS}
+        """,
+        project_id,
+        first_number,
+    )
+    tx.rows(f"UPDATE project SET epoch_floor = {_raised('epoch_floor')} WHERE id = ?1", project_id, first_number)
+
+
+def _raised(column: str) -> str:
+    return f"CASE WHEN {column} < ?2 THEN ?2 ELSE {column} + 1 END"
+
+
+def write_learning(tx: Tx, project_id: int, learning: Learning) -> None:
+    """Learn from now on, or until another time; what was proven lasts as long."""
+    tx.rows(
+        "UPDATE project SET learning_since = ?2, learning_until = ?3, learning_why = ?4, revision = revision + 1"
+        " WHERE id = ?1",
+        project_id,
+        learning.since,
+        learning.until,
+        learning.why,
+    )
+    tx.rows(f"UPDATE claim SET ends_at = ?2 WHERE kind = 'proven' AND pbx_id IN {_PBXS}", project_id, learning.until)
+
+
+def forget_learning(tx: Tx, project_id: int, *, claims_ended_at: float) -> None:
+    """Learn no more; what was proven and is not used is free for others as soon as expiry lets go of it."""
+    tx.rows(
+        "UPDATE project SET learning_since = NULL, learning_until = NULL, learning_why = NULL, revision = revision + 1"
+        " WHERE id = ?1",
+        project_id,
+    )
+    tx.rows(f"UPDATE claim SET ends_at = ?2 WHERE kind = 'proven' AND pbx_id IN {_PBXS}", project_id, claims_ended_at)
+    tx.rows(f"DELETE FROM learning_seat WHERE pbx_id IN {_PBXS}", project_id)
+
+
+def learned_long_enough(tx: Tx, ends_by: float) -> list[str]:
+    """The projects whose learning is over."""
+    return [row[0] for row in tx.rows("SELECT name FROM project WHERE learning_until <= ?1 ORDER BY id", ends_by)]
+
+
+def known_seats(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Seats that the backup knew of, by PBX id and license type."""
+    found: dict[int, dict[str, int]] = {}
+    ids = sorted(pbx_ids)
+    for pbx_id, license_type, known in (
+        tx.rows("SELECT pbx_id, type, known FROM learning_seat WHERE pbx_id IN {?1:int}", ids) if ids else []
+    ):
+        found.setdefault(pbx_id, {})[license_type] = known
+    return found
+
+
+def write_proven(tx: Tx, pbx_id: int, proven: Mapping[str, int], unplaced: Mapping[str, int]) -> None:
+    """Note what a PBX has proven, by license type."""
+    tx.many(
+        "INSERT INTO learning_seat (pbx_id, type, known, proven, unplaced) VALUES (?1, ?2, 0, ?3, ?4)"
+        " ON CONFLICT (pbx_id, type) DO UPDATE SET proven = excluded.proven, unplaced = excluded.unplaced",
+        [(pbx_id, key, seats, unplaced.get(key, 0)) for key, seats in sorted(proven.items())],
+    )
+
+
+def learned(tx: Tx, project_id: int) -> Learned:
+    """How far learning has come."""
+    silent = f"SELECT pbx_id FROM lease WHERE phase = 'unproven' AND pbx_id IN {_PBXS}"
+    ((pbxs,),) = tx.rows(f"SELECT COUNT(*) FROM ({silent}) AS silent", project_id)
+    ((known, proven, unplaced, of_silent),) = tx.rows(
+        f"""
+        SELECT SUM(known), SUM(proven), SUM(unplaced),
+            SUM(CASE WHEN pbx_id IN ({silent}) THEN known ELSE 0 END)
+        FROM learning_seat WHERE pbx_id IN {_PBXS}
+        """,
+        project_id,
+    )
+    return Learned(int(pbxs), int(of_silent or 0), int(known or 0), int(proven or 0), int(unplaced or 0))

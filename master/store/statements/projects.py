@@ -1,0 +1,276 @@
+"""Projects in their tables: read as a spec or as an estate, written as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, select
+from sqlalchemy.engine import RowMapping
+
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.subjects import Subject
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import PbxRole
+from master.domain.estate.estate import AgreedUse, Device, Estate, Learning, LeasePace, License, Pbx
+from master.domain.estate.license_release import InUse, Release
+from master.domain.estate.project import DeviceSpec, LicenseSpec, PaceSpec, PbxSpec, ProjectSpec, SiteSpec, pace_of
+from master.store import tables as t
+from master.store.backends.database import Tx
+
+_LIVES = t.project.c.deleted_at.is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProject:
+    """A project as it was last applied."""
+
+    id: int
+    spec: ProjectSpec
+    revision: int
+    applied_at: float
+
+
+def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
+    """Revisions by project name, locked against an apply until the transaction ends."""
+    wanted = sorted(names)
+    tx.lock("SELECT 1 FROM project WHERE name IN {?1:text} ORDER BY id FOR SHARE", wanted)
+    rows = tx.rows("SELECT name, revision FROM project WHERE name IN {?1:text} AND deleted_at IS NULL", wanted)
+    return {row[0]: row[1] for row in rows}
+
+
+def lock_for_apply(tx: Tx, name: str) -> None:
+    """Keep every batch of every master out of a project until the transaction ends, and every other apply out of all.
+
+    A project that is applied for the first time has no row to lock yet.
+    """
+    tx.lock("LOCK TABLE project IN SHARE ROW EXCLUSIVE MODE")
+    tx.lock("SELECT 1 FROM project WHERE name = ?1 FOR UPDATE", name)
+
+
+def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) -> list[str]:
+    """Names of projects behind `after`, sorted; at most one where `only` that one is asked about."""
+    query = select(t.project.c.name).where(t.project.c.name > after, _LIVES).order_by(t.project.c.name).limit(limit)
+    if only is not None:
+        query = query.where(t.project.c.name == only)
+    return list(tx.connection.execute(query).scalars())
+
+
+def all_project_names(tx: Tx, *, with_deleted: bool = False) -> list[str]:
+    """Names of all projects, sorted; those that were deleted have an audit still."""
+    query = select(t.project.c.name).order_by(t.project.c.name)
+    return list(tx.connection.execute(query if with_deleted else query.where(_LIVES)).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which project has a name, at which revision; one that was deleted may come back under it."""
+
+    id: int
+    revision: int
+    catalog: str
+    is_deleted: bool
+
+
+def standing(tx: Tx, name: str) -> Standing | None:
+    """How a project stands; None where there never was one of that name."""
+    rows = tx.rows("SELECT id, revision, catalog, deleted_at FROM project WHERE name = ?1", name)
+    return Standing(rows[0][0], rows[0][1], rows[0][2], rows[0][3] is not None) if rows else None
+
+
+def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:
+    """The ids of PBXs that would be gone, or on another device or another kind of device than they are."""
+    platforms = {one.name: one.platform for one in spec.devices}
+    wanted = {one.name: (one.device, platforms[one.device]) for one in spec.pbxs}
+    rows = tx.rows(
+        "SELECT pbx.id, pbx.name, device.name, device.platform FROM pbx JOIN device ON device.id = pbx.device_id"
+        " WHERE pbx.project_id = ?1 ORDER BY pbx.id",
+        project_id,
+    )
+    return [row[0] for row in rows if wanted.get(row[1]) != (row[2], row[3])]
+
+
+def device_names(tx: Tx, project_id: int) -> frozenset[str]:
+    """All devices of a project, those without a PBX included."""
+    return frozenset(
+        tx.connection.execute(select(t.device.c.name).where(t.device.c.project_id == project_id)).scalars()
+    )
+
+
+def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredProject | None:
+    """A project as its operator wrote it."""
+    row = tx.connection.execute(select(t.project).where(t.project.c.name == name, _LIVES)).mappings().first()
+    if row is None:
+        return None
+    catalog, devices = catalogs[row["catalog"]], _rows(tx, t.device, row["id"])
+    device_names = {one["id"]: one["name"] for one in devices}
+    spec = ProjectSpec(
+        name=row["name"],
+        display_name=row["display_name"],
+        catalog=row["catalog"],
+        time_zone=row["time_zone"] or "",
+        lease=_pace(row),
+        sites=tuple(SiteSpec(one["name"], one["display_name"]) for one in _rows(tx, t.site, row["id"])),
+        devices=tuple(DeviceSpec(one["name"], one["platform"], one["model"]) for one in devices),
+        pbxs=tuple(
+            PbxSpec(
+                one["name"],
+                one["site"],
+                device_names[one["device_id"]],
+                PbxRole(one["role"]),
+                one["software_version"],
+                one["standby_for"],
+                _pace(one),
+            )
+            for one in _rows(tx, t.pbx, row["id"])
+        ),
+        licenses=tuple(
+            LicenseSpec(
+                one["id"],
+                catalog.types[one["type"]].printed(version=one["version"], tier=one["tier"]),
+                one["quantity"],
+                device_names.get(one["device_id"], ""),
+            )
+            for one in _rows(tx, t.license_, row["id"])
+            if one["file"] is None
+        ),
+    )
+    return StoredProject(row["id"], spec, row["revision"], row["applied_at"])
+
+
+def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: LeasePace) -> Estate | None:
+    """A project as the deciding core reads it."""
+    row = tx.connection.execute(select(t.project).where(t.project.c.name == name, _LIVES)).mappings().first()
+    if row is None:
+        return None
+    catalog = catalogs[row["catalog"]]
+    devices = {
+        one["id"]: Device(one["id"], one["name"], one["platform"], one["model"], one["public_key"])
+        for one in _rows(tx, t.device, row["id"])
+    }
+    own = _pace(row)
+    pbxs = {
+        one["id"]: Pbx(
+            id=one["id"],
+            name=one["name"],
+            site=one["site"],
+            device=devices[one["device_id"]],
+            role=PbxRole(one["role"]),
+            software=Version.parse(one["software_version"]),
+            pace=pace_of(own, _pace(one), default),
+            standby_for=one["standby_for"] or None,
+        )
+        for one in _rows(tx, t.pbx, row["id"])
+    }
+    pool_ids = {(one["device_id"], one["type"]): one["id"] for one in _rows(tx, t.pool, row["id"])}
+    return Estate(
+        project_id=row["id"],
+        name=row["name"],
+        revision=row["revision"],
+        catalog=catalog,
+        pbxs=pbxs,
+        licenses=load_licenses(tx, row["id"], catalog, devices),
+        pool_ids=pool_ids,
+        epoch_floor=row["epoch_floor"],
+        revoked_from=_revoked_from(tx, row["id"]),
+        learning=_learning(row),
+        time_zone=row["time_zone"] or "UTC",
+    )
+
+
+def _learning(row: RowMapping) -> Learning | None:
+    if row["learning_until"] is None:
+        return None
+    return Learning(row["learning_since"], row["learning_until"], row["learning_why"])
+
+
+def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[int, Device]) -> tuple[License, ...]:
+    """All licenses of a project, by id; their releases with them."""
+    query = select(t.license_release).where(t.license_release.c.project_id == project_id)
+    releases = {row["license_id"]: row for row in tx.connection.execute(query).mappings()}
+    files = select(t.license_file.c.id, t.license_file.c.imported_at).where(t.license_file.c.project_id == project_id)
+    imported = {row["id"]: row["imported_at"] for row in tx.connection.execute(files).mappings()}
+    return tuple(
+        License(
+            id=one["id"],
+            type=catalog.types[one["type"]],
+            version=one["version"],
+            tier=one["tier"],
+            quantity=one["quantity"],
+            device=devices.get(one["device_id"]),
+            file=one["file"],
+            binding=one["binding"],
+            first_bound_at=one["first_bound_at"],
+            bound_at=one["bound_at"],
+            held_until=one["held_until"],
+            agreement_ends_at=one["agreement_ends_at"],
+            release=_release(releases[one["id"]], devices) if one["id"] in releases else None,
+            last_proof=one["last_proof"],
+            file_agreement_ends_at=one["file_agreement_ends_at"],
+            agreed=_agreed(one),
+            imported_at=imported.get(one["file"]),
+            key_on_word_of=tuple((one["key_on_word_of"] or "").splitlines()),
+        )
+        for one in _rows(tx, t.license_, project_id)
+    )
+
+
+def pools_by_name(tx: Tx, project_id: int) -> dict[tuple[str, str], tuple[int, int]]:
+    """(pool id, seats used) by device name and license type; locked."""
+    tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
+    rows = tx.rows(
+        "SELECT device.name, pool.type, pool.id, pool.used FROM pool JOIN device ON device.id = pool.device_id"
+        " WHERE pool.project_id = ?1",
+        project_id,
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in rows}
+
+
+def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str, int]:
+    """Seats held by some PBXs, by name; those without any are left out."""
+    rows = tx.rows(
+        "SELECT pbx.name, COUNT(*) FROM pbx JOIN seat ON seat.pbx_id = pbx.id"
+        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text} GROUP BY pbx.name",
+        project_id,
+        sorted(pbx_names),
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def _release(row: RowMapping, devices: Mapping[int, Device]) -> Release:
+    return Release(
+        in_use=InUse(row["in_use"]),
+        to_device=devices[row["to_device_id"]].name if row["to_device_id"] is not None else "",
+        requested_by=row["requested_by"],
+        requested_at=row["requested_at"],
+        reason=row["reason"],
+        nonce=row["nonce"],
+        certified=row["certified"],
+        device_dead=row["device_dead"],
+        approved_by=row["approved_by"],
+    )
+
+
+def _agreed(row: Mapping[str, Any]) -> AgreedUse | None:
+    if row["agreed_kind"] is None:
+        return None
+    subject = Subject(row["agreed_kind"], row["agreed_id"])
+    return AgreedUse(subject=subject, policy=row["use_policy"], ends_at=row["use_ends_at"])
+
+
+def _revoked_from(tx: Tx, project_id: int) -> frozenset[int]:
+    query = select(t.revocation.c.pbx_id).distinct().join(t.pbx, t.pbx.c.id == t.revocation.c.pbx_id)
+    return frozenset(tx.connection.execute(query.where(t.pbx.c.project_id == project_id)).scalars())
+
+
+def _rows(tx: Tx, table: Table, project_id: int) -> list[Mapping[str, Any]]:
+    """A project's rows of a table, in an order that stays."""
+    names = [column.name for column in table.c]
+    statement = f"SELECT {', '.join(names)} FROM {table.name} WHERE project_id = ?1 ORDER BY"
+    rows = tx.rows(f"{statement} {'id' if 'id' in table.c else 'name'}", project_id)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _pace(row: Mapping[str, Any] | RowMapping) -> PaceSpec:
+    return PaceSpec(row["ttl_seconds"], row["grace_seconds"], row["renew_every_seconds"])

@@ -1,0 +1,264 @@
+"""The statements of the hot path: lock, prefetch and write what a batch of leases and seats needs.
+
+Locks are taken in one order, by every master: project (shared), PBXs, pools, ends of the audit, each by id. So a batch
+may wait for another's end, but never two for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from licensemaster.api_enums import HolderKind
+from master.domain.catalog.versions import Version
+from master.domain.leases.leases import Carrier, Lease, Phase
+from master.domain.seats.refusals import MOST_HOLDERS
+from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seats import Key, Seat
+from master.store.backends.database import Row, Tx
+
+_KINDS = {kind.value: kind for kind in HolderKind}
+
+_SEAT = "s.pbx_id, s.type, s.kind, s.holder, s.user_name, s.line, s.pool_id, s.parent, s.acquired_at"
+SEAT_COLUMNS = (
+    ("pbx_id", "int"), ("type", "text"), ("kind", "int"), ("holder", "text"), ("user_name", "text"), ("line", "text"),
+    ("pool_id", "int"), ("parent", "text"), ("acquired_at", "float8"),
+)  # fmt: skip
+_HOLDER = 3
+"""The column in which seats acquired together differ."""
+_LEASE = (
+    "pbx_id, epoch, phase, instance_id, request_id, software, opened_at, renewed_at, ttl_seconds, ends_at,"
+    " takeovers, takeovers_since, carrier_id, carried_since, primary_heard_at, claimed"
+)
+_LEASE_UPSERT = f"""
+    INSERT INTO lease ({_LEASE}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    ON CONFLICT (pbx_id) DO UPDATE SET
+        epoch = excluded.epoch, phase = excluded.phase, instance_id = excluded.instance_id,
+        request_id = excluded.request_id, software = excluded.software, opened_at = excluded.opened_at,
+        renewed_at = excluded.renewed_at, ttl_seconds = excluded.ttl_seconds, ends_at = excluded.ends_at,
+        takeovers = excluded.takeovers, takeovers_since = excluded.takeovers_since,
+        carrier_id = excluded.carrier_id, carried_since = excluded.carried_since,
+        primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed
+"""
+_POOL_UPDATE = """
+    UPDATE pool SET
+        used = used + ?2,
+        peak = CASE WHEN used + ?2 > peak THEN used + ?2 ELSE peak END,
+        peak_at = CASE WHEN used + ?2 > peak THEN ?3 ELSE peak_at END
+    WHERE id = ?1
+"""
+_USAGE_UPSERT = """
+    INSERT INTO pool_usage (pool_id, pbx_id, seats, counted) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (pool_id, pbx_id) DO UPDATE SET
+        seats = pool_usage.seats + excluded.seats, counted = pool_usage.counted + excluded.counted
+"""
+
+
+def lock_leases(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Lease]:
+    """Lock PBXs against every other master, and read their leases."""
+    ids = sorted(pbx_ids)
+    if not ids:
+        return {}
+    tx.lock("SELECT 1 FROM pbx WHERE id IN {?1:int} ORDER BY id FOR NO KEY UPDATE", ids)
+    return read_leases(tx, ids)
+
+
+def read_leases(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, Lease]:
+    """Leases by PBX id; PBXs without one are left out."""
+    rows = tx.rows(f"SELECT {_LEASE} FROM lease WHERE pbx_id IN {{?1:int}}", list(pbx_ids))
+    return {row[0]: lease_of(row) for row in rows}
+
+
+def lease_of(row: Row) -> Lease:
+    """A lease from its columns in table order."""
+    return Lease(
+        pbx_id=row[0],
+        epoch=row[1],
+        phase=Phase(row[2]),
+        instance_id=row[3],
+        request_id=row[4],
+        software=Version.parse(row[5]),
+        opened_at=row[6],
+        renewed_at=row[7],
+        ttl_seconds=row[8],
+        ends_at=row[9],
+        takeovers=row[10],
+        takeovers_since=row[11],
+        carrier=Carrier(row[12], row[13], row[14]) if row[12] is not None else None,
+        claimed=bool(row[15]),
+    )
+
+
+def reclaimable_pbxs(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[int, str, str]]:
+    """(PBX id, project, PBX) of leases that ran out, or were ended and still have seats."""
+    rows = tx.rows(
+        """
+        SELECT lease.pbx_id, project.name, pbx.name FROM lease
+        JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id
+        WHERE (lease.phase = 'open' AND lease.ends_at < ?1)
+           OR (lease.phase = 'expired' AND EXISTS (SELECT 1 FROM seat WHERE seat.pbx_id = lease.pbx_id))
+        ORDER BY lease.ends_at LIMIT ?2
+        """,
+        ended_before,
+        limit,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def seats_of_holders(tx: Tx, holders: Iterable[tuple[int, str]]) -> list[Seat]:
+    """All seats of (PBX id, holder)."""
+    pairs = list(holders)
+    if not pairs:
+        return []
+    statement = f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.holder = b"
+    return seats_of(tx.rows_for_pairs(statement, pairs))
+
+
+def seats_on_behalf(tx: Tx, users: Iterable[tuple[int, str]]) -> list[Seat]:
+    """All seats that something else holds on behalf of (PBX id, user)."""
+    pairs = list(users)
+    if not pairs:
+        return []
+    statement = (
+        f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.user_name = b AND s.user_name <> ''"
+    )
+    return seats_of(tx.rows_for_pairs(statement, pairs))
+
+
+def seats_of_types(tx: Tx, types: Iterable[tuple[int, str]]) -> list[Seat]:
+    """All seats of (PBX id, license type)."""
+    pairs = list(types)
+    if not pairs:
+        return []
+    return seats_of(
+        tx.rows_for_pairs(f"SELECT {_SEAT} FROM {{pairs}} CROSS JOIN seat s WHERE s.pbx_id = a AND s.type = b", pairs)
+    )
+
+
+def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> list[Seat]:
+    if not pbx_ids:
+        return []
+    return seats_of(tx.rows(f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id IN {{?1:int}}", list(pbx_ids)))
+
+
+def who_hold(tx: Tx, pbx_ids: Sequence[int]) -> set[int]:
+    """Which of some PBXs hold any seat."""
+    statement = "SELECT id FROM pbx WHERE id IN {?1:int} AND EXISTS (SELECT 1 FROM seat WHERE seat.pbx_id = pbx.id)"
+    return {row[0] for row in tx.rows(statement, list(pbx_ids))} if pbx_ids else set()
+
+
+def first_seats(tx: Tx, pbx_id: int, *, holders: int) -> list[Seat]:
+    """All seats of a PBX's first holders: what belongs together stays together (D1)."""
+    statement = (
+        f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id = ?1 AND s.holder IN"
+        " (SELECT DISTINCT holder FROM seat WHERE pbx_id = ?1 ORDER BY holder LIMIT ?2)"
+    )
+    return seats_of(tx.rows(statement, pbx_id, holders))
+
+
+def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
+    """Lock pools against every other master, and read how much of each is used."""
+    ids = sorted(pool_ids)
+    if not ids:
+        return {}
+    tx.lock("SELECT 1 FROM pool WHERE id IN {?1:int} ORDER BY id FOR NO KEY UPDATE", ids)
+    return read_pools(tx, ids)
+
+
+def read_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
+    """How much of some pools is used, without a lock: what others do to them meanwhile may be missed."""
+    rows = tx.rows("SELECT id, capacity, used FROM pool WHERE id IN {?1:int}", sorted(pool_ids))
+    return {row[0]: PoolScore(row[1], row[2]) for row in rows}
+
+
+def write_ledger(tx: Tx, ledger: Ledger, *, now: float) -> None:
+    """Write what a batch changed: seats, pools with their peaks, and who uses them; `now` is UNIX time in seconds."""
+    if removed := ledger.removed():
+        tx.many(
+            "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
+            [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in removed],
+        )
+    if added := ledger.added():
+        tx.insert("seat", SEAT_COLUMNS, added, differ_in=_HOLDER)
+    changes = ledger.pool_changes()
+    totals: dict[int, int] = {}
+    for (pool_id, _), (_, counted) in changes.items():
+        totals[pool_id] = totals.get(pool_id, 0) + counted
+    if changes:
+        tx.many(_POOL_UPDATE, [(pool_id, change, now) for pool_id, change in sorted(totals.items())])
+        tx.many(_USAGE_UPSERT, [(*name, *change) for name, change in sorted(changes.items())])
+
+
+def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
+    """Seats that PBXs still have to give back after an operator took them away (L5), by PBX id."""
+    found: dict[int, set[Key]] = {}
+    if pbx_ids:
+        rows = tx.rows("SELECT pbx_id, type, kind, holder FROM revocation WHERE pbx_id IN {?1:int}", list(pbx_ids))
+        for row in rows:
+            found.setdefault(row[0], set()).add((row[1], _KINDS[row[2]], row[3]))
+    return found
+
+
+def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key], now: float) -> None:
+    """Note seats as taken away."""
+    tx.many(
+        "INSERT INTO revocation (pbx_id, type, kind, holder, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5)"
+        " ON CONFLICT DO NOTHING",
+        [(pbx_id, kind_of_license, int(kind), holder, now) for kind_of_license, kind, holder in keys],
+    )
+
+
+def forget_revoked(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
+    """Seats that were taken away have been given back."""
+    rows = [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys]
+    if rows:
+        tx.many("DELETE FROM revocation WHERE pbx_id = ?1 AND type = ?2 AND kind = ?3 AND holder = ?4", rows)
+
+
+def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:
+    """Write leases that were opened, renewed or ended."""
+    rows = [
+        (
+            lease.pbx_id, lease.epoch, lease.phase.value, lease.instance_id, lease.request_id, lease.software.reported,
+            lease.opened_at, lease.renewed_at, lease.ttl_seconds, lease.ends_at, lease.takeovers, lease.takeovers_since,
+            *_carrier_columns(lease.carrier), lease.claimed,
+        )
+        for lease in leases
+    ]  # fmt: skip
+    if rows:
+        tx.many(_LEASE_UPSERT, rows)
+
+
+def _carrier_columns(carrier: Carrier | None) -> tuple[int | None, float | None, float | None]:
+    return (None, None, None) if carrier is None else (carrier.pbx_id, carrier.since, carrier.primary_heard_at)
+
+
+def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Seats debited, by PBX id and license type."""
+    rows = tx.rows(
+        """
+        SELECT pool_usage.pbx_id, pool.type, SUM(pool_usage.seats) FROM pool_usage
+        JOIN pool ON pool.id = pool_usage.pool_id
+        WHERE pool_usage.pbx_id IN {?1:int} AND pool_usage.seats > 0 GROUP BY pool_usage.pbx_id, pool.type
+        """,
+        list(pbx_ids),
+    )
+    found: dict[int, dict[str, int]] = {}
+    for pbx_id, license_type, seats in rows:
+        found.setdefault(pbx_id, {})[license_type] = int(seats)
+    return found
+
+
+def biggest_holders(tx: Tx, pool_id: int) -> list[tuple[int, int]]:
+    """(PBX id, seats) of the PBXs that use most of a pool."""
+    rows = tx.rows(
+        "SELECT pbx_id, seats FROM pool_usage WHERE pool_id = ?1 AND seats > 0 ORDER BY seats DESC LIMIT ?2",
+        pool_id,
+        MOST_HOLDERS,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def seats_of(rows: Iterable[Row]) -> list[Seat]:
+    """Seats from their columns in the order of `Seat`."""
+    kinds = _KINDS
+    return [Seat(row[0], row[1], kinds[row[2]], row[3], row[4], row[5], row[6], row[7], row[8]) for row in rows]

@@ -1,0 +1,45 @@
+"""Streams of PBXs that have a standby: what one master sees of them, for all (F5). Written when one opens or breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from master.domain.leases.presence import Stream
+from master.store.backends.database import Tx
+
+_WRITE = """
+    INSERT INTO lease_stream (pbx_id, epoch, stream, opened_at, lost_at) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (pbx_id) DO UPDATE SET
+        epoch = excluded.epoch, stream = excluded.stream, opened_at = excluded.opened_at, lost_at = excluded.lost_at
+    WHERE excluded.epoch > lease_stream.epoch
+       OR excluded.stream = lease_stream.stream
+       OR (excluded.epoch = lease_stream.epoch AND excluded.opened_at > lease_stream.opened_at)
+       OR (excluded.epoch = lease_stream.epoch AND excluded.opened_at = lease_stream.opened_at
+           AND excluded.lost_at IS NULL)
+"""
+"""A newer stream takes the place of an older one, whichever master writes first; that an older one broke is nothing."""
+
+
+class StreamNews(NamedTuple):
+    """A stream as it now stands."""
+
+    pbx_id: int
+    epoch: int
+    stream: str
+    """Names it among all masters."""
+    opened_at: float
+    lost_at: float | None
+
+
+def write_streams(tx: Tx, news: Iterable[StreamNews]) -> None:
+    """Write how streams stand, one of each PBX."""
+    rows = sorted(news)
+    if rows:
+        tx.many(_WRITE, rows)
+
+
+def stream_of(tx: Tx, pbx_id: int) -> Stream | None:
+    """The newest stream of a PBX."""
+    rows = tx.rows("SELECT epoch, opened_at, lost_at FROM lease_stream WHERE pbx_id = ?1", pbx_id)
+    return Stream(*rows[0]) if rows else None

@@ -1,0 +1,180 @@
+"""The statements of the usage history: added to every minute or so, never by the hot path.
+
+Adding is safe from several masters at once: peaks only rise, counts are each master's own. Rows are written in one
+order, and by one of these functions in a transaction, so two masters never wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from master.domain.monitoring.usage import PoolPeak, SitePeak
+from master.store.backends.database import Tx
+
+_SITE = """
+    INSERT INTO site_day (project_id, site, type, day, peak, peak_at, refused, denied)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    ON CONFLICT (project_id, day, site, type) DO UPDATE SET
+        peak_at = CASE WHEN excluded.peak > site_day.peak THEN excluded.peak_at ELSE site_day.peak_at END,
+        peak = CASE WHEN excluded.peak > site_day.peak THEN excluded.peak ELSE site_day.peak END,
+        refused = site_day.refused + excluded.refused, denied = site_day.denied + excluded.denied
+"""
+_POOL = """
+    INSERT INTO pool_day (project_id, device, type, day, peak, unused) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (project_id, day, device, type) DO UPDATE SET
+        peak = CASE WHEN excluded.peak > pool_day.peak THEN excluded.peak ELSE pool_day.peak END,
+        unused = CASE WHEN excluded.unused < pool_day.unused THEN excluded.unused ELSE pool_day.unused END
+"""
+_DENIAL = """
+    INSERT INTO denial (project_id, day, pbx, holder, type, kind, site, reason, refused_at, judged)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING
+"""
+_THAT_DENIAL = "project_id = ?1 AND day = ?2 AND pbx = ?3 AND holder = ?4 AND type = ?5 AND kind = ?6"
+
+
+class SiteCount(NamedTuple):
+    """Refusals of a site on a day, to be added to those that are known."""
+
+    project_id: int
+    site: str
+    license_type: str
+    day: int
+    refused: int = 0
+    denied: int = 0
+
+
+class DenialRow(NamedTuple):
+    """A holder that was refused."""
+
+    project_id: int
+    day: int
+    pbx: str
+    holder: str
+    license_type: str
+    kind: int
+    site: str
+    reason: str
+    refused_at: float
+    """The first time on that day: UNIX seconds."""
+
+
+def add_peaks(tx: Tx, sites: Iterable[SitePeak], pools: Iterable[PoolPeak]) -> None:
+    """Raise the peaks of some days."""
+    of_sites = [(p.project_id, p.site, p.license_type, p.day, p.peak, p.peak_at, 0, 0) for p in sorted(sites)]
+    if of_sites:
+        tx.many(_SITE, of_sites)
+    of_pools = [(p.project_id, p.device, p.license_type, p.day, p.peak, p.unused) for p in sorted(pools)]
+    if of_pools:
+        tx.many(_POOL, of_pools)
+
+
+def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
+    """Add refusals and denials to some days."""
+    refused: Counter[tuple[int, str, str, int]] = Counter()
+    denied: Counter[tuple[int, str, str, int]] = Counter()
+    for one in counts:
+        refused[one[:4]] += one.refused
+        denied[one[:4]] += one.denied
+    rows = [(*place, 0, None, refused[place], denied[place]) for place in sorted(refused)]
+    if rows:
+        tx.many(_SITE, rows)
+
+
+def add_denials(tx: Tx, refused: Iterable[DenialRow]) -> None:
+    """Note holders that were refused, once a day each."""
+    rows = [(*one, False) for one in sorted(refused)]
+    if rows:
+        tx.many(_DENIAL, rows)
+
+
+def forget_denials(tx: Tx, granted: Iterable[DenialRow]) -> None:
+    """Holders got their seats before they were judged."""
+    rows = [one[:6] for one in sorted(granted)]
+    if rows:
+        tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL} AND NOT judged", rows)
+
+
+def judge_denials(tx: Tx, *, refused_before: float, limit: int) -> list[SiteCount]:
+    """Drop holders that have a seat by now, keep the others as denied; how many those are, by site and type.
+
+    Each is judged once, whichever master comes first.
+    """
+    rows = tx.rows(
+        """
+        SELECT d.project_id, d.day, d.pbx, d.holder, d.type, d.kind, d.site, EXISTS (
+            SELECT 1 FROM pbx p JOIN seat s ON s.pbx_id = p.id WHERE p.project_id = d.project_id AND p.name = d.pbx
+            AND s.holder = d.holder AND s.type = d.type AND s.kind = d.kind
+        ) FROM denial d WHERE NOT d.judged AND d.refused_at <= ?1
+        ORDER BY d.project_id, d.day, d.pbx, d.holder, d.type, d.kind LIMIT ?2 FOR UPDATE OF d""",
+        refused_before,
+        limit,
+    )
+    if granted := [tuple(row[:6]) for row in rows if row[7]]:
+        tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL}", granted)
+    if denied := [tuple(row[:6]) for row in rows if not row[7]]:
+        tx.many(f"UPDATE denial SET judged = TRUE WHERE {_THAT_DENIAL}", denied)
+    by_site = Counter((row[0], row[6], row[4], row[1]) for row in rows if not row[7])
+    return [SiteCount(*place, denied=count) for place, count in by_site.items()]
+
+
+def forget_days(tx: Tx, *, before: int, names_before: int) -> None:
+    """Let go of days before `before`, and of the names of those who were denied before `names_before`."""
+    tx.rows("DELETE FROM site_day WHERE day < ?1", before)
+    tx.rows("DELETE FROM pool_day WHERE day < ?1", before)
+    tx.rows("DELETE FROM denial WHERE day < ?1", max(before, names_before))
+
+
+class SiteRow(NamedTuple):
+    """What a site came to over some days."""
+
+    site: str
+    license_type: str
+    peak_lately: int
+    peak: int
+    peak_at: float | None
+    refused: int
+    denied: int
+
+
+def sites_since(tx: Tx, project_id: int, *, day: int, lately: int) -> list[SiteRow]:
+    """Sites by name and type from a day on; `lately` is the later day from which `peak_lately` counts."""
+    rows = tx.rows(
+        """
+        SELECT site, type, MAX(CASE WHEN day >= ?3 THEN peak ELSE 0 END), MAX(peak),
+            MAX(CASE WHEN place = 1 THEN peak_at END), SUM(refused), SUM(denied)
+        FROM (
+            SELECT site, type, day, peak, peak_at, refused, denied,
+                ROW_NUMBER() OVER (PARTITION BY site, type ORDER BY peak DESC, day DESC) AS place
+            FROM site_day WHERE project_id = ?1 AND day >= ?2
+        ) AS days GROUP BY site, type ORDER BY site, type
+        """,
+        project_id,
+        day,
+        lately,
+    )
+    return [SiteRow(row[0], row[1], row[2], row[3], row[4], int(row[5]), int(row[6])) for row in rows]
+
+
+def pools_since(tx: Tx, project_id: int, *, day: int) -> list[PoolPeak]:
+    """Pools and the balance, day by day."""
+    rows = tx.rows(
+        "SELECT project_id, device, type, day, peak, unused FROM pool_day WHERE project_id = ?1 AND day >= ?2"
+        " ORDER BY day, device, type",
+        project_id,
+        day,
+    )
+    return [PoolPeak(*row) for row in rows]
+
+
+def denied_since(tx: Tx, project_id: int, *, day: int, limit: int) -> list[DenialRow]:
+    """Holders that were denied, the latest first."""
+    rows = tx.rows(
+        "SELECT project_id, day, pbx, holder, type, kind, site, reason, refused_at FROM denial"
+        " WHERE project_id = ?1 AND day >= ?2 AND judged ORDER BY refused_at DESC, pbx, holder LIMIT ?3",
+        project_id,
+        day,
+        limit,
+    )
+    return [DenialRow(*row) for row in rows]

@@ -1,0 +1,217 @@
+"""The statements of webhooks: who is told, what stands, what is still to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from master.store.backends.database import Tx
+
+DEAD_MAX = 1000
+"""Messages kept for each webhook that could not be told."""
+_WEBHOOK = "id, project_id, name, url, secret, kinds, added_by, added_at"
+
+
+class Webhook(NamedTuple):
+    """Where an operator wants to be told."""
+
+    id: int
+    project_id: int
+    name: str
+    url: str
+    """May carry a token of the receiver's: shown to nobody."""
+    secret: str
+    kinds: str
+    added_by: str
+    added_at: float
+
+    @property
+    def target(self) -> str:
+        """Scheme, host and port of its URL: what may be shown."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def wants(self, kind: str) -> bool:
+        """Whether it is told of that kind of alarm."""
+        return not self.kinds or kind in self.kinds.split()
+
+    def __repr__(self) -> str:
+        return f"Webhook(name={self.name!r})"  # neither secret nor URL gets into a log by accident
+
+
+class Standing(NamedTuple):
+    """An alarm that has begun."""
+
+    kind: str
+    subject: str
+    message: str
+    began_at: float
+    gone_at: float | None
+
+
+class Delivery(NamedTuple):
+    """Something to be told."""
+
+    id: int
+    webhook: Webhook
+    body: str
+    made_at: float
+    attempts: int
+    problem: str
+
+
+def webhooks(tx: Tx, project_id: int) -> list[Webhook]:
+    """A project's webhooks by name."""
+    return [
+        Webhook(*row)
+        for row in tx.rows(f"SELECT {_WEBHOOK} FROM webhook WHERE project_id = ?1 ORDER BY name", project_id)
+    ]
+
+
+def projects_with_webhooks(tx: Tx) -> set[int]:
+    """Projects where somebody wants to be told."""
+    return {row[0] for row in tx.rows("SELECT DISTINCT project_id FROM webhook")}
+
+
+def add_webhook(tx: Tx, new: Webhook) -> None:
+    """Add one; its id is the database's own."""
+    tx.many(
+        "INSERT INTO webhook (project_id, name, url, secret, kinds, added_by, added_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        [new[1:]],
+    )
+
+
+def remove_webhook(tx: Tx, gone: Webhook) -> None:
+    """Remove one, with what it was still to be told; where nobody is told any more, nothing stands."""
+    tx.rows("DELETE FROM webhook WHERE id = ?1", gone.id)
+    tx.rows(
+        "DELETE FROM alarm WHERE project_id = ?1 AND NOT EXISTS (SELECT 1 FROM webhook WHERE project_id = ?1)",
+        gone.project_id,
+    )
+
+
+def standing(tx: Tx, project_id: int) -> list[Standing]:
+    """Alarms that have begun and not ended."""
+    rows = tx.rows("SELECT kind, subject, message, began_at, gone_at FROM alarm WHERE project_id = ?1", project_id)
+    return [Standing(*row) for row in rows]
+
+
+def begin(tx: Tx, project_id: int, one: Standing) -> bool:
+    """An alarm begins; False where another master was first."""
+    return bool(
+        tx.rows(
+            "INSERT INTO alarm (project_id, kind, subject, message, began_at) VALUES (?1, ?2, ?3, ?4, ?5)"
+            " ON CONFLICT DO NOTHING RETURNING kind",
+            project_id, one.kind, one.subject, one.message, one.began_at,
+        )
+    )  # fmt: skip
+
+
+def mark(tx: Tx, project_id: int, one: Standing, gone_at: float | None) -> None:
+    """Since when an alarm's condition is false; None where it is true again."""
+    tx.rows(
+        "UPDATE alarm SET gone_at = ?4 WHERE project_id = ?1 AND kind = ?2 AND subject = ?3",
+        project_id, one.kind, one.subject, gone_at,
+    )  # fmt: skip
+
+
+def end(tx: Tx, project_id: int, one: Standing) -> bool:
+    """An alarm is over; False where another master was first."""
+    return bool(
+        tx.rows(
+            "DELETE FROM alarm WHERE project_id = ?1 AND kind = ?2 AND subject = ?3 RETURNING kind",
+            project_id, one.kind, one.subject,
+        )
+    )  # fmt: skip
+
+
+def tell(tx: Tx, webhook_ids: Sequence[int], body: str, now: float) -> None:
+    """Something is to be told; of what could not be told before, the latest `DEAD_MAX` are kept."""
+    tx.many(
+        "INSERT INTO webhook_delivery (webhook_id, body, made_at, attempts, due_at, problem)"
+        " VALUES (?1, ?2, ?3, 0, ?3, '')",
+        [(webhook_id, body, now) for webhook_id in webhook_ids],
+    )
+    tx.many(
+        "DELETE FROM webhook_delivery WHERE webhook_id = ?1 AND due_at IS NULL AND id NOT IN (SELECT id FROM"
+        " webhook_delivery WHERE webhook_id = ?1 AND due_at IS NULL ORDER BY id DESC LIMIT ?2)",
+        [(webhook_id, DEAD_MAX) for webhook_id in webhook_ids],
+    )
+
+
+def webhooks_due(tx: Tx, *, now: float) -> list[int]:
+    """Ids of webhooks that something is to be told now, the one that waits longest first."""
+    rows = tx.rows(
+        "SELECT webhook_id FROM webhook_delivery WHERE due_at <= ?1 GROUP BY webhook_id ORDER BY MIN(due_at)", now
+    )
+    return [row[0] for row in rows]
+
+
+def take_due(tx: Tx, webhook_id: int, *, now: float, until: float) -> Delivery | None:
+    """What a webhook is to be told next, if anything is due; nobody else takes it before `until`."""
+    rows = tx.rows(
+        "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
+        " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
+        " WHERE d.webhook_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1 FOR UPDATE OF d",
+        webhook_id,
+        now,
+    )
+    if not rows:
+        return None
+    [row] = rows
+    tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", row[0], until)
+    return Delivery(row[0], Webhook(*row[5:]), *row[1:5])
+
+
+def delivered(tx: Tx, delivery_id: int) -> None:
+    """It was taken."""
+    tx.rows("DELETE FROM webhook_delivery WHERE id = ?1", delivery_id)
+
+
+def put_off(tx: Tx, delivery_id: int, *, due_at: float) -> None:
+    """It was not sent at all."""
+    tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", delivery_id, due_at)
+
+
+def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, problem: str) -> None:
+    """It was not; dead where `due_at` is None."""
+    tx.rows(
+        "UPDATE webhook_delivery SET attempts = ?2, due_at = ?3, problem = ?4 WHERE id = ?1",
+        delivery_id, attempts, due_at, problem[:255],
+    )  # fmt: skip
+
+
+def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
+    """What could not be told, the latest first."""
+    rows = tx.rows(
+        "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
+        " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
+        " WHERE w.project_id = ?1 AND d.due_at IS NULL ORDER BY d.id DESC LIMIT ?2",
+        project_id,
+        limit,
+    )
+    return [Delivery(row[0], Webhook(*row[5:]), *row[1:5]) for row in rows]
+
+
+def dead_counts(tx: Tx, project_id: int) -> dict[str, int]:
+    """How many messages could not be told, by webhook; none is 0."""
+    rows = tx.rows(
+        "SELECT w.name, COUNT(d.id) FROM webhook w LEFT JOIN webhook_delivery d"
+        " ON d.webhook_id = w.id AND d.due_at IS NULL WHERE w.project_id = ?1 GROUP BY w.name",
+        project_id,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def revive(tx: Tx, project_id: int, *, now: float) -> int:
+    """Try what is dead again; how many that are."""
+    return len(
+        tx.rows(
+            "UPDATE webhook_delivery SET due_at = ?2, attempts = 0 WHERE due_at IS NULL AND webhook_id IN"
+            " (SELECT id FROM webhook WHERE project_id = ?1) RETURNING id",
+            project_id,
+            now,
+        )
+    )

@@ -1,0 +1,143 @@
+"""Copies of a SQLite database: made while a master serves, and put in its place again.
+
+A copy appears under its name only when it is whole and on disk. What a good copy is (schema, counters, audit) is for
+the caller to check, on the unfinished copy; that nobody serves a database is found out here, by its locks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from master.store.backends.sqlite import lock_file, opened_file
+from master.store.backends.sqlite_file import Use
+
+_PAGES_AT_ONCE = 4096
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database that is in use."""
+
+Progress = Callable[[int, int], None]
+"""Told how many pages are copied, of how many."""
+
+
+class BackupError(Exception):
+    """A copy cannot be made or put in place; the text says why and what helps. Nothing was changed."""
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of a SQLite database; None for a server."""
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+
+
+@contextmanager
+def copied(source: Path, target: Path, *, progress: Progress, aside: Path | None = None) -> Iterator[Path]:
+    """A copy of `source` as it is at one moment, for the caller to check or change; it gets the name `target` when the
+    context ends well, and is gone when it does not. Where there is a `target`, it is kept as `aside`.
+
+    Whoever writes to `source` meanwhile neither waits nor is waited for.
+
+    Raises:
+        BackupError: `source` is missing or no database, or `target` is there already and nothing says `aside`.
+    """
+    if not source.is_file():
+        raise BackupError(f"{source}: there is no such file")
+    if aside is None and target.exists():
+        raise BackupError(f"{target} is there already; choose another name, nothing is overwritten")
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the master's signing key is in it
+    try:
+        try:
+            _copy(source, unfinished, progress)
+        except sqlite3.Error as error:
+            raise BackupError(f"{source} cannot be copied to {target}: {error}") from error
+        yield unfinished
+        _settle(unfinished)
+        if aside is not None:
+            _set_aside(target, aside, successor=unfinished)
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError as error:
+            raise BackupError(f"{target} was made by somebody else meanwhile; choose another name") from error
+        os.replace(unfinished, target)
+        _sync(target.parent)
+    finally:
+        for name in (unfinished.name, *(unfinished.name + beside for beside in _BESIDE)):
+            with suppress(FileNotFoundError):
+                unfinished.with_name(name).unlink()
+
+
+def damage(file: Path) -> list[str]:
+    """What SQLite finds wrong with a database file, in its words; empty where it is sound."""
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            rows = connection.execute("PRAGMA integrity_check").fetchall()
+    except sqlite3.Error as error:
+        return [str(error)]
+    return [str(row[0]) for row in rows if row[0] != "ok"]
+
+
+@contextmanager
+def kept_from_masters(file: Path) -> Iterator[None]:
+    """Keeps every master out of a database file until the context ends; what was beside it is in the file itself then.
+
+    Raises:
+        BackupError: another program has it open.
+        StorageError: a master serves it.
+    """
+    if not file.exists():
+        yield
+        return
+    opened = opened_file(file)
+    with closing(opened), closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
+        lock_file(opened, Use.SERVE)
+        try:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            raise BackupError(f"{file} is in use ({error}); stop the master that serves it, then try again") from error
+        except sqlite3.DatabaseError:
+            pass  # not a database any more: nobody serves it, and it is kept as it is
+        yield
+
+
+def _set_aside(file: Path, aside: Path, *, successor: Path) -> None:
+    """Give a database file another name; what takes its place belongs to whom it belonged to."""
+    was, is_now = file.stat(), successor.stat()
+    if (was.st_uid, was.st_gid) != (is_now.st_uid, is_now.st_gid):
+        os.chown(successor, was.st_uid, was.st_gid)
+    os.chmod(successor, was.st_mode)
+    os.rename(file, aside)
+    _sync(file.parent)
+
+
+def _copy(source: Path, unfinished: Path, progress: Progress) -> None:
+    origin = f"{source.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(origin, uri=True, isolation_level=None)) as old:
+        old.execute("BEGIN")
+        old.execute("SELECT count(*) FROM sqlite_master").fetchall()  # one moment for all pages, whoever writes
+        with closing(sqlite3.connect(unfinished)) as new:
+            old.backup(
+                new, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: progress(total - left, total), sleep=0
+            )
+
+
+def _settle(file: Path) -> None:
+    """Everything in the one file, and that on disk."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    _sync(file)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,53 @@
+"""Whether what is counted agrees with what is there; `license-master db check` and the tests ask."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sqlalchemy import func, select
+
+from master.store import tables as t
+from master.store.backends.database import Tx
+from master.store.statements.queries import seats_by_pool
+
+
+def counter_mismatches(tx: Tx) -> list[str]:
+    """Every pool whose counters differ from its seats and claims, in words; empty where all is right."""
+    held = seats_by_pool(tx)
+    claimed = _claims_by_pool(tx)
+    usage = {
+        (row.pool_id, row.pbx_id): (row.seats, row.counted)
+        for row in tx.connection.execute(
+            select(t.pool_usage).where((t.pool_usage.c.seats != 0) | (t.pool_usage.c.counted != 0))
+        )
+    }
+    found = []
+    by_pool: Counter[int] = Counter()
+    for pool in sorted(usage.keys() | held.keys() | claimed.keys()):
+        seats, counted = usage.get(pool, (0, 0))
+        if seats != held.get(pool, 0):
+            found.append(f"pool {pool[0]}, PBX {pool[1]}: counted {seats}, there are {held.get(pool, 0)}")
+        right = max(held.get(pool, 0), claimed.get(pool, 0))
+        if counted != right:
+            found.append(f"pool {pool[0]}, PBX {pool[1]}: {counted} counted with its claims, {right} would be right")
+        by_pool[pool[0]] += right
+    for row in tx.connection.execute(select(t.pool.c.id, t.pool.c.used, t.pool.c.capacity)):
+        if row.used != by_pool[row.id] or row.used > row.capacity:
+            found.append(f"pool {row.id}: counted {row.used} of {row.capacity}, there are {by_pool[row.id]}")
+    unmarked = (
+        select(t.claim.c.pbx_id)
+        .distinct()
+        .outerjoin(t.lease, t.lease.c.pbx_id == t.claim.c.pbx_id)
+        .where(func.coalesce(t.lease.c.claimed, False).is_(False))
+    )
+    found += [f"PBX {pbx_id}: there are claims in its name that its lease does not know of" for (pbx_id,) in
+              tx.connection.execute(unmarked)]  # fmt: skip
+    return found
+
+
+def _claims_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
+    """The highest claim by (pool id, PBX id)."""
+    query = select(t.claim.c.pool_id, t.claim.c.pbx_id, func.max(t.claim.c.seats)).group_by(
+        t.claim.c.pool_id, t.claim.c.pbx_id
+    )
+    return {(row[0], row[1]): int(row[2]) for row in tx.connection.execute(query)}

@@ -1,0 +1,205 @@
+"""Brings a database to the schema of this version, and tells whether it is there; the chain is in `migrations/`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Set
+from contextlib import closing, contextmanager
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from master.shipped import shipped
+from master.store.backends.connections import Connections
+from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.store.backends.problems import storage_error
+from master.store.backends.sqlite import existing_file, lock_file, made_file, opened_file, sqlite_engine
+from master.store.backends.sqlite_file import SqliteFile, Use
+from master.store.backends.urls import parse_url
+from master.store.tables import metadata
+
+_UPGRADE_LOCK = 0x1CE45E
+"""One number that all masters of a PostgreSQL database agree on."""
+_CONNECT_SECONDS = 10.0
+_VERSION = installed_version("license-master")
+_REVISIONS, _IDENTITY = "alembic_version", "database_identity"
+_OURS = {_REVISIONS, _IDENTITY, "project", "pbx", "lease", "seat", "event"}
+"""Every revision has them, and `database_identity.schema_version`: by these a database is known as ours."""
+_TABLES_SHOWN = 5
+
+
+def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
+    """Bring a database to the newest revision; the revisions before and after. Only with `create` is one begun where
+    there is none, so that a mistyped name never begins an empty estate.
+
+    Raises:
+        ValueError: the URL names no supported database.
+        StorageError: the database cannot be reached, is somebody else's or newer than this version, or there is none.
+            Nothing was changed.
+    """
+    parsed = parse_url(url)
+    before: str | None = None
+
+    def run(connection: Connection) -> None:
+        nonlocal before
+        if connection.dialect.name == "postgresql":  # masters that are started together may all upgrade
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
+        before = _revision(connection)
+        if before == newest():
+            return
+        if before is None and not create:
+            raise _absent(connection)
+        if file is not None:  # nobody serves it while its tables change; on a server other masters go on
+            lock_file(file, Use.CHANGE)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.execute(text("UPDATE database_identity SET schema_version = :version"), {"version": _VERSION})
+
+    try:
+        with _opened(parsed, create=create) as file:
+            _with_connection(parsed, run)
+    except (DBAPIError, OSError) as error:
+        raise storage_error(error) from error
+    return before, newest()
+
+
+def newest() -> str:
+    """The revision that this version needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+async def check(database: Database) -> None:
+    """Make sure that a database has the schema of this version.
+
+    Raises:
+        StorageError: it has none or another, or is somebody else's; the message names what helps.
+    """
+
+    def look(tx: Tx) -> None:
+        found, needed = _revision(tx.connection), newest()
+        if found is None:
+            raise _absent(tx.connection)
+        if found != needed:
+            remedy = "run `license-master db upgrade`"
+            raise StorageError(
+                StorageProblem.STORAGE_SCHEMA, f"it is at revision {found}, this version needs {needed}; {remedy}"
+            )
+        if missing := sorted(metadata.tables.keys() - _tables(tx.connection)):
+            raise StorageError(
+                StorageProblem.STORAGE_SCHEMA, f"it lacks the tables {', '.join(missing)}; restore a backup"
+            )
+
+    await database.read(look)
+
+
+def _revision(connection: Connection) -> str | None:
+    """Where a database is in the chain; None where it is empty.
+
+    Raises:
+        StorageError: the tables are somebody else's, or of a newer version.
+    """
+    tables = _tables(connection)
+    if not tables:
+        return None
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None and tables <= {_REVISIONS}:  # somebody began, and was rolled back
+        return None
+    if revision is None or not tables >= _OURS:
+        shown = ", ".join(sorted(tables)[:_TABLES_SHOWN]) + (", ..." if len(tables) > _TABLES_SHOWN else "")
+        remedy = "correct database_url, or give the license master a database of its own"
+        raise StorageError(
+            StorageProblem.STORAGE_FOREIGN, f"{_named(connection)} holds other tables ({shown}); {remedy}"
+        )
+    if revision not in {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}:
+        made_by = connection.execute(text("SELECT schema_version FROM database_identity")).scalar()
+        whose, remedy = (f", which {made_by} made", f"{made_by} or newer") if made_by else ("", "a newer one")
+        raise StorageError(
+            StorageProblem.STORAGE_SCHEMA,
+            f"it is at revision {revision}{whose}; this is version {_VERSION}: install {remedy}",
+        )
+    return revision
+
+
+def _absent(connection: Connection) -> StorageError:
+    remedy = "correct database_url, or make an empty database in it with `license-master db upgrade --create`"
+    return StorageError(StorageProblem.STORAGE_ABSENT, f"{_named(connection)} is empty; {remedy}")
+
+
+def _named(connection: Connection) -> str:
+    """The database that the setting names, without its password."""
+    if connection.dialect.name == "sqlite":
+        return f"the file {connection.exec_driver_sql('PRAGMA database_list').all()[0].file}"
+    return f"the PostgreSQL database {connection.execute(text('SELECT current_database()')).scalar()}"
+
+
+def _tables(connection: Connection) -> Set[str]:
+    """The tables that are there, but for those that an extension brought."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    else:
+        query = (
+            "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+            " AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS (SELECT FROM pg_depend"
+            " WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')"
+        )
+    return {row[0] for row in connection.exec_driver_sql(query)}
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(shipped("migrations")))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
+    """SQLite can change tables in a transaction, but its driver only begins one before it changes rows."""
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _opened(url: URL, *, create: bool) -> Iterator[SqliteFile | None]:
+    """The file of SQLite, for longer than any connection to it; None for a server."""
+    if url.get_backend_name() != "sqlite":
+        yield None
+        return
+    with closing(opened_file(made_file(url) if create else existing_file(url))) as file:
+        yield file
+
+
+def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
+    if url.get_backend_name() == "sqlite":
+        engine = sqlite_engine(url)
+        _upgrade_whole_or_not_at_all(engine)
+        with engine.begin() as connection:
+            work(connection)
+        engine.dispose()
+        return
+
+    async def on_server() -> None:
+        connections = Connections(url, timeout_seconds=_CONNECT_SECONDS)
+        server = create_async_engine(url, poolclass=NullPool, async_creator=lambda: connections.connect({}))
+        async with server.begin() as connection:
+            await connection.run_sync(work)
+        await server.dispose()
+
+    asyncio.run(on_server())

@@ -1,0 +1,95 @@
+"""Attempts to connect: one at a time to each master, for all clients of a process, with growing, jittered pauses.
+
+A master that is away is not found sooner by many who knock; when it is back, one attempt shows that to all. Decides:
+who may try, who waits for what that brings, and who is told at once that it was tried a moment ago. Leaves to others:
+what is attempted, and when each of them comes again (`keeper`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from slave_client.connection.backoff import Backoff
+
+_PAUSE_SECONDS_MAX: Final = 2.0
+
+
+class Outcome(Enum):
+    """What became of an attempt."""
+
+    CONNECTED = "connected"
+    FAILED = "failed"
+    GIVEN_UP = "given_up"
+    """Nothing is known: whoever tried was called off."""
+
+
+class TriedJustNowError(Exception):
+    """Raised instead of an attempt: this process made one a moment ago; the text is its failure."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of the attempts at one address."""
+
+    failures: int = 0
+    not_before: float = 0.0
+    said: str = ""
+    trying: Future[Outcome] | None = None
+
+
+class Attempts:
+    """The attempts of one process; may be used from several event loops."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: dict[str, _Place] = {}
+
+    async def begin(self, address: str) -> bool:
+        """Return when it is known whether to try: True for whoever has to, and to tell `end` what it brought; False
+        where somebody else has just been connected.
+
+        Raises:
+            TriedJustNowError: it failed a moment ago, or while this one waited for it.
+        """
+        while (waiting := self._enter(address)) is not None:
+            outcome = await asyncio.shield(asyncio.wrap_future(waiting))
+            if outcome is Outcome.CONNECTED:
+                return False
+            if outcome is Outcome.FAILED:
+                raise TriedJustNowError(self._places[address].said)
+        return True
+
+    def end(self, address: str, outcome: Outcome, *, pauses: Backoff, said: str = "") -> None:
+        """Tell what the attempt brought; `pauses` says how long nobody tries again after so many failures."""
+        with self._lock:
+            place = self._places[address]
+            trying, place.trying = place.trying, None
+            if outcome is Outcome.CONNECTED:
+                place.failures = 0
+            elif outcome is Outcome.FAILED:
+                place.failures += 1
+                longest = min(pauses.ceiling_seconds(place.failures), _PAUSE_SECONDS_MAX)
+                place.not_before = time.monotonic() + pauses.chance.uniform(longest / 2, longest)
+                place.said = said
+        if trying is not None:
+            trying.set_result(outcome)
+
+    def _enter(self, address: str) -> Future[Outcome] | None:
+        """Return the attempt under way, to be waited for; None for the caller who has to make one."""
+        with self._lock:
+            place = self._places.setdefault(address, _Place())
+            if place.trying is not None:
+                return place.trying
+            if place.failures and time.monotonic() < place.not_before:
+                raise TriedJustNowError(place.said)
+            place.trying = Future()
+            return None
+
+
+OF_THIS_PROCESS: Final = Attempts()

@@ -1,0 +1,130 @@
+"""What a failed call to a master means: one table by the master's error reason, one by gRPC's status.
+
+Decides: the kind of failure, and how long the master asks to wait. Leaves to others: what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+import grpc
+from grpc import aio
+
+from slave_client.connection.attempts import Outcome
+from slave_client.values.states import Event
+
+
+class Trouble(Enum):
+    """What a failed call means for the client."""
+
+    UNREACHABLE = "unreachable"
+    """This address does not answer. Whether the call took effect is unknown."""
+    BUSY = "busy"
+    """The master is there and asks for patience. Whether the call took effect is unknown."""
+    FENCED = "fenced"
+    """A newer lease was opened for this PBX."""
+    LEASE_ENDED = "lease_ended"
+    """The lease expired or was closed."""
+    LEASE_UNKNOWN = "lease_unknown"
+    """The master does not know the lease, because its database was restored: it has to be opened anew, with the signed
+    one as proof. What is held stays in use."""
+    REJECTED = "rejected"
+    """The request is malformed. Nothing was done."""
+    TOO_SOON = "too_soon"
+    """A takeover is refused now, as the other PBX may be alive, and may be granted in a moment. Nothing was done."""
+    DENIED = "denied"
+    """The PBX is unknown, or the caller is not entitled. Nothing was done."""
+
+
+_BY_REASON: Final[Mapping[str, Trouble]] = {
+    "LEASE_FENCED": Trouble.FENCED,
+    "LEASE_CARRIED": Trouble.LEASE_ENDED,  # the standby has the seats; a new opening takes them back
+    "LEASE_EXPIRED": Trouble.LEASE_ENDED,
+    "LEASE_CLOSED": Trouble.LEASE_ENDED,
+    "LEASE_NOT_OPEN": Trouble.LEASE_UNKNOWN,
+    "LEASE_UNPROVEN": Trouble.LEASE_UNKNOWN,
+    "STORAGE_FULL": Trouble.BUSY,
+    "STORAGE_UNAVAILABLE": Trouble.BUSY,
+    "OVERLOADED": Trouble.BUSY,
+    "CALLER_LIMIT": Trouble.BUSY,
+    "DRAINING": Trouble.UNREACHABLE,
+    "UNKNOWN_PBX": Trouble.DENIED,
+    "INVALID_ARGUMENT": Trouble.REJECTED,
+}
+_BY_CODE: Final[Mapping[grpc.StatusCode, Trouble]] = {
+    grpc.StatusCode.CANCELLED: Trouble.UNREACHABLE,
+    grpc.StatusCode.UNKNOWN: Trouble.UNREACHABLE,
+    grpc.StatusCode.INVALID_ARGUMENT: Trouble.REJECTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Trouble.UNREACHABLE,
+    grpc.StatusCode.NOT_FOUND: Trouble.DENIED,
+    grpc.StatusCode.ALREADY_EXISTS: Trouble.DENIED,
+    grpc.StatusCode.PERMISSION_DENIED: Trouble.DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Trouble.BUSY,
+    grpc.StatusCode.FAILED_PRECONDITION: Trouble.DENIED,
+    grpc.StatusCode.ABORTED: Trouble.BUSY,
+    grpc.StatusCode.OUT_OF_RANGE: Trouble.REJECTED,
+    grpc.StatusCode.UNIMPLEMENTED: Trouble.DENIED,
+    grpc.StatusCode.INTERNAL: Trouble.UNREACHABLE,
+    grpc.StatusCode.UNAVAILABLE: Trouble.UNREACHABLE,
+    grpc.StatusCode.DATA_LOSS: Trouble.UNREACHABLE,
+    grpc.StatusCode.UNAUTHENTICATED: Trouble.DENIED,
+}
+
+
+LEASE_EVENTS: Final[Mapping[Trouble, Event]] = {
+    Trouble.FENCED: Event.FENCED,
+    Trouble.LEASE_ENDED: Event.LEASE_ENDED,
+    Trouble.LEASE_UNKNOWN: Event.LEASE_UNKNOWN,
+}
+"""What a failure says about the lease that the call was made under; other kinds say nothing about it."""
+
+
+class MasterError(Exception):
+    """A call that failed; the text is the master's, or gRPC's where there was none."""
+
+    def __init__(
+        self,
+        trouble: Trouble,
+        message: str,
+        *,
+        reason: str = "",
+        retry_after_seconds: float = 0.0,
+        address: str = "",
+        outcome: Outcome = Outcome.GIVEN_UP,
+    ) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+        self.address = address
+        """The master that answered, or gave no answer; empty where none was asked."""
+        self.outcome = outcome
+        """What the failed call shows about the connection to the address."""
+
+    @property
+    def is_local(self) -> bool:
+        """True where another master may do better at this moment."""
+        return self.trouble is Trouble.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
+
+
+def error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterError:
+    """Return what a call to the master at `address` that ended like this means."""
+    if isinstance(failure, aio.UsageError):
+        return MasterError(Trouble.UNREACHABLE, "the connection was closed", address=address)
+    trailers = {key: value for key, value in failure.trailing_metadata() or () if isinstance(value, str)}
+    reason = trailers.get("error-reason", "")
+    trouble = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), Trouble.UNREACHABLE)
+    return MasterError(
+        trouble,
+        failure.details() or failure.code().name,
+        reason=reason,
+        retry_after_seconds=_retry_after_seconds(trailers.get("retry-after-ms", "")),
+        address=address,
+    )
+
+
+def _retry_after_seconds(milliseconds: str) -> float:
+    """Read the delay that the master asks for; 0 where there is none, a minute at most."""
+    return min(int(milliseconds) / 1000, 60.0) if milliseconds.isdecimal() else 0.0

@@ -1,0 +1,323 @@
+"""The masters' addresses and the calls to them: the only module that does gRPC.
+
+Decides: which address is used, and when a connection is given up for a new one. Leaves to others: what a failed call
+means (`master_failures`), retries, and what follows from a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import grpc
+from grpc import aio
+
+from licensemaster.tls.channels import open_channel
+from licensemaster.tls.failure import Explainer, Side
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2_grpc
+from slave_client.connection.attempts import OF_THIS_PROCESS, Outcome, TriedJustNowError
+from slave_client.connection.backoff import Backoff
+from slave_client.connection.certificates import Certificates
+from slave_client.connection.master_failures import MasterError, Trouble, error_of
+from slave_client.connection.network_switch import Line
+from slave_client.values.config import ClientConfig, ConfigError
+from slave_client.values.notices import NoticeKind
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+_LOST: Final = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.IDLE)
+_READY: Final = grpc.ChannelConnectivity.READY
+
+
+if TYPE_CHECKING:
+    _Stub = lease_pb2_grpc.LeaseServiceAsyncStub
+    _Method = aio.UnaryUnaryMultiCallable
+
+
+class Masters:
+    """Calls to whichever master answers; moves on to the next address when told to."""
+
+    def __init__(
+        self, config: ClientConfig, line: Line, *, tell: Callable[[NoticeKind, str | None], None] = lambda _, __: None
+    ) -> None:
+        """`tell` hears what is wrong with certificates, this side's or a master's, and None when it is right again."""
+        self._config = config
+        self._line = line
+        self._channels: dict[int, aio.Channel] = {}
+        self._stubs: dict[int, lease_pb2_grpc.LeaseServiceAsyncStub] = {}
+        self._current = 0
+        self._closed = False
+        self._certificates = Certificates(config.tls) if config.tls is not None else None
+        self._tell = tell
+        self._explainer = Explainer(self._side)
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
+        """The streams under way, and where they come from."""
+        self._answers = 0  # to calls; what a stream brings does not show that the master hears this client
+        self._pauses = Backoff(base_seconds=config.backoff_base_seconds, max_seconds=config.backoff_max_seconds)
+        self._metadata = (("caller", config.caller_name),)
+        self._options = (
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            # gRPC lets an attempt to connect take as long as this: a line of long latency needs several round trips.
+            ("grpc.min_reconnect_backoff_ms", round(config.call_timeout_seconds * 1000)),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            *config.channel_options,
+        )
+
+    @property
+    def address(self) -> str:
+        return self._config.addresses[self._current]
+
+    @property
+    def count(self) -> int:
+        """The number of addresses."""
+        return len(self._config.addresses)
+
+    async def read_certificates(self) -> None:
+        """Read the configured certificates, once, before anything is called; raises ConfigError naming the file."""
+        if self._certificates is not None:
+            try:
+                await asyncio.to_thread(self._certificates.read)
+            except ValueError as failure:
+                raise ConfigError(str(failure)) from failure
+            self._tell(NoticeKind.CERTIFICATE_UNUSABLE, self._certificates.problem)
+
+    def move_on(self, leaving: str = "") -> None:
+        """Use the next address from now on; streams from elsewhere end. Nothing where `leaving` was left already."""
+        if self.count == 1 or leaving not in ("", self.address):
+            return
+        self._current = (self._current + 1) % self.count
+        for call, address in self._streams.items():
+            if address != self.address:
+                call.cancel()
+
+    async def open_lease(self, request: lease_pb2.OpenLeaseRequest) -> lease_pb2.OpenLeaseResponse:
+        """Open a lease; raises MasterError."""
+        return await self._answer(lambda stub: stub.OpenLease, request)
+
+    async def take_over_lease(self, request: lease_pb2.TakeOverLeaseRequest) -> lease_pb2.TakeOverLeaseResponse:
+        """Open the lease of a PBX that failed; raises MasterError."""
+        return await self._answer(lambda stub: stub.TakeOverLease, request)
+
+    async def renew_lease(self, request: lease_pb2.RenewLeaseRequest) -> lease_pb2.RenewLeaseResponse:
+        """Renew a lease; raises MasterError."""
+        return await self._answer(lambda stub: stub.RenewLease, request)
+
+    async def close_lease(self, request: lease_pb2.CloseLeaseRequest) -> lease_pb2.CloseLeaseResponse:
+        """Close a lease; raises MasterError."""
+        return await self._answer(lambda stub: stub.CloseLease, request)
+
+    async def acquire_seats(self, request: lease_pb2.AcquireSeatsRequest) -> lease_pb2.AcquireSeatsResponse:
+        """Acquire seats; raises MasterError."""
+        response = await self._answer(lambda stub: stub.AcquireSeats, request)
+        _check_count(len(request.seats), len(response.results))
+        return response
+
+    async def return_seats(self, request: lease_pb2.ReturnSeatsRequest) -> lease_pb2.ReturnSeatsResponse:
+        """Return seats; raises MasterError."""
+        response = await self._answer(lambda stub: stub.ReturnSeats, request)
+        _check_count(len(request.seats), len(response.results))
+        return response
+
+    async def sync_seats(self, request: lease_pb2.SyncSeatsRequest) -> lease_pb2.SyncSeatsResponse:
+        """Settle the whole wanted set; raises MasterError."""
+        response = await self._answer(lambda stub: stub.SyncSeats, request)
+        _check_count(len(request.seats), len(response.results))
+        return response
+
+    async def submit_certificate(
+        self, request: license_pb2.SubmitCertificateRequest
+    ) -> license_pb2.SubmitCertificateResponse:
+        """Hand in a security certificate; raises MasterError."""
+
+        def method(_: _Stub) -> _Method[license_pb2.SubmitCertificateRequest, license_pb2.SubmitCertificateResponse]:
+            stub: license_pb2_grpc.LicenseServiceAsyncStub = license_pb2_grpc.LicenseServiceStub(self._channel)
+            return stub.SubmitCertificate
+
+        return await self._answer(method, request)
+
+    async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
+        """Yield what the master tells about a lease until the stream ends; raises MasterError."""
+        self._check_open()
+        if self._channel.get_state() is not _READY:  # to connect is up to those who can tell what it brought
+            raise MasterError(Trouble.UNREACHABLE, "the connection is gone", address=self.address)
+        call, shown, address = self._stub.WatchLease(request, metadata=self._metadata), self._shown, self.address
+        ticket = self._line.carry(call.cancel)
+        self._streams[call] = address
+        try:
+            async for response in call:
+                yield response
+        except (aio.AioRpcError, aio.UsageError) as failure:
+            raise await self._error_after(failure, shown, address) from failure
+        except asyncio.CancelledError:
+            if address != self.address and not _is_being_cancelled():
+                return  # another master is in use by now
+            self._raise_if_broken_off(address)
+            raise
+        finally:
+            del self._streams[call]
+            self._line.arrived(ticket)
+            call.cancel()
+
+    async def close(self) -> None:
+        self._closed = True
+        for channel in self._forget_channels():
+            await channel.close()
+        await asyncio.gather(*self._leaving)
+
+    @property
+    def _timeout(self) -> float:
+        return self._config.call_timeout_seconds
+
+    @property
+    def _stub(self) -> lease_pb2_grpc.LeaseServiceAsyncStub:
+        stub = self._stubs.get(self._current)
+        if stub is None:
+            stub = self._stubs[self._current] = lease_pb2_grpc.LeaseServiceStub(self._channel)
+        return stub
+
+    @property
+    def _channel(self) -> aio.Channel:
+        channel = self._channels.get(self._current)
+        if channel is None:
+            channel = self._channels[self._current] = self._connect()
+        return channel
+
+    def _connect(self) -> aio.Channel:
+        credentials = self._config.credentials
+        if self._certificates is not None:
+            credentials = self._certificates.pair.credentials()
+        return open_channel(self.address, credentials, self._options)
+
+    def _side(self) -> Side:
+        pair = None if self._certificates is None else self._certificates.pair
+        return Side(pair=pair, is_secured=pair is not None or self._config.credentials is not None)
+
+    @property
+    def _shown(self) -> int:
+        """The number of the certificate that new channels show: each renewed one counts one more."""
+        return 0 if self._certificates is None else self._certificates.version
+
+    async def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: int, address: str) -> MasterError:
+        """Return what a failure means; BUSY (the call is repeated) where the certificate shown was renewed since."""
+        error = error_of(failure, address)
+        if isinstance(failure, aio.AioRpcError) and failure.code() is grpc.StatusCode.UNAVAILABLE and not error.reason:
+            if said := await self._explainer.explain(str(error), address):
+                error = MasterError(error.trouble, said, address=address)
+            self._tell(NoticeKind.NO_TLS, self._explainer.standing)
+        if self._certificates is not None:
+            await self._reconnect_if_renewed(self._certificates)
+        if self._shown == shown or not error.reason.startswith("CERTIFICATE_"):
+            return error
+        return MasterError(Trouble.BUSY, str(error), reason=error.reason, address=address)
+
+    async def _reconnect_if_renewed(self, certificates: Certificates) -> None:
+        """Leave all channels after a failure if the files were renewed: a channel shows for ever what it began with."""
+        renewed = await asyncio.to_thread(certificates.look)
+        self._tell(NoticeKind.CERTIFICATE_UNUSABLE, certificates.problem)
+        if renewed:
+            for channel in self._forget_channels():
+                self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
+
+    def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> bool:
+        """Leave a channel that brought no answer; tell whether the call that failed had a connection.
+
+        A call that ran out of time while none was answered: the connection may be half-open. Nobody would ever close
+        it then, so the next call makes a new one; whatever else waits on this one waits in vain. And where there is no
+        connection, gRPC would go on trying by itself, at a pace of its own.
+        """
+        channel = self._channels.get(current)
+        if channel is None or not isinstance(failure, aio.AioRpcError):
+            return False
+        state = channel.get_state()
+        ran_out = failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._answers == answers
+        if ran_out or state in _LOST:
+            del self._channels[current]
+            self._stubs.pop(current, None)
+            self._leave(channel, grace_seconds=None)
+        return state is _READY
+
+    def _leave(self, channel: aio.Channel, *, grace_seconds: float | None) -> None:
+        """Close a channel. gRPC goes on connecting it for as long as anybody remembers one of its calls."""
+        leaving = asyncio.create_task(channel.close(grace_seconds))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    def _forget_channels(self) -> list[aio.Channel]:
+        channels = list(self._channels.values())
+        self._channels.clear()
+        self._stubs.clear()
+        return channels
+
+    async def _answer(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
+        self._check_open()
+        if self._channel.get_state() is _READY:
+            return await self._asked(method, request)
+        address = self.address
+        try:
+            tries = await OF_THIS_PROCESS.begin(address)
+        except TriedJustNowError as failure:
+            raise MasterError(Trouble.UNREACHABLE, str(failure), address=address) from failure
+        outcome, said = Outcome.GIVEN_UP, ""
+        try:
+            if address != self.address:
+                raise MasterError(Trouble.UNREACHABLE, "another master is in use by now", address=address)
+            response = await self._asked(method, request)
+            outcome = Outcome.CONNECTED
+            return response
+        except MasterError as failure:
+            outcome, said = failure.outcome, str(failure)
+            raise
+        finally:
+            if tries:
+                OF_THIS_PROCESS.end(address, outcome, pauses=self._pauses, said=said)
+
+    async def _asked(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
+        self._check_open()
+        call = method(self._stub)(request, timeout=self._timeout, metadata=self._metadata)
+        ticket, shown, current, answers = self._line.carry(call.cancel), self._shown, self._current, self._answers
+        address = self._config.addresses[current]
+        try:
+            response = await call
+        except (aio.AioRpcError, aio.UsageError) as failure:
+            connected = self._reconnect_if_silent(failure, current, answers)
+            error = await self._error_after(failure, shown, address)
+            if connected or error.reason:
+                error.outcome = Outcome.CONNECTED
+            elif not self._explainer.stands_for(address):  # what is wrong with one's certificates concerns oneself
+                error.outcome = Outcome.FAILED
+            raise error from failure.with_traceback(None)  # its frames hold the call, and so does ours: see `_leave`
+        except asyncio.CancelledError:
+            self._raise_if_broken_off(address)
+            raise
+        else:
+            self._answers += 1
+            if self._explainer.answered(address):
+                self._tell(NoticeKind.NO_TLS, self._explainer.standing)
+            return response
+        finally:
+            self._line.arrived(ticket)
+            del call
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise MasterError(Trouble.UNREACHABLE, "the client has left")
+        if self._line.is_cut:
+            raise MasterError(Trouble.UNREACHABLE, "the line is cut")
+
+    def _raise_if_broken_off(self, address: str) -> None:
+        """Tell a call that was broken off underneath from a task that is being cancelled."""
+        if not _is_being_cancelled():
+            why = "the line was cut" if self._line.is_cut else "the connection was closed"
+            raise MasterError(Trouble.UNREACHABLE, why, address=address)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _check_count(asked: int, answered: int) -> None:
+    if asked != answered:
+        raise MasterError(Trouble.UNREACHABLE, f"{asked} seats were asked for, {answered} answers came")

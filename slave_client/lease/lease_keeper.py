@@ -1,0 +1,314 @@
+"""Keeps the lease: opens it, renews it at the master's pace, and finds the master again through several addresses.
+
+Decides: whether a master answers, and with that when the client is connected or offline. One round tries each address
+once, from the last good one on; only a round in which none answers makes the client offline, and the next rounds come
+after a jittered, growing pause. A lease is opened where there is none, and renewed where there is one.
+Leaves to others: what follows from a state (`client`), the seats (`desk`), what the master tells meanwhile (`watcher`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from licensemaster.signing.verified_lease import Promise, PromiseError, verify
+from licensemaster.v1 import lease_pb2
+from slave_client.connection.master_failures import LEASE_EVENTS, MasterError, Trouble
+from slave_client.lease.lease_watcher import Heed
+from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.seat_manager import Occasion, SeatDesk
+from slave_client.values.notices import NoticeKind
+from slave_client.values.states import Event, State
+
+_log = logging.getLogger("slave_client")
+
+
+class Memory(Enum):
+    """Whether the client knows what the PBX held before it started."""
+
+    INTACT = "intact"
+    BLANK = "blank"
+    """There is no state directory, or it was empty or corrupt. Seats from before are left to `sync`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The master's answer to an opening."""
+
+    lease: lease_pb2.Lease
+    notices: Sequence[lease_pb2.Notice]
+    seats_held: int
+    offers: Sequence[lease_pb2.StandbyLeaseOffer] = ()
+
+
+class Opener(Protocol):
+    """How a client comes by its lease: by opening its own, or by taking over another's (`standby`)."""
+
+    @property
+    def claims_first(self) -> bool:
+        """True where seats are in use that the master has under other names."""
+
+    async def open(self, request_id: str) -> Opened:
+        """Open the lease; raises MasterError."""
+
+
+class StandbyShelf(Protocol):
+    """Keeps the standby leases that this PBX is given for others."""
+
+    def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
+        """Return what the master is told of the standby leases with the next renewal."""
+
+    async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
+        """Keep the leases that came; they last from `sent` on, in seconds of the steady clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """An opening whose answer may have been lost: its retries repeat the request id."""
+
+    request_id: str
+    first_sent: float
+
+
+class LeaseKeeper:
+    """Keeps the lease of one client, as a task that runs until the state is final.
+
+    `trusted_keys` gives the keys a lease may be signed with now; `on_lease` is awaited for each genuine lease.
+    """
+
+    def __init__(
+        self,
+        parts: ClientParts,
+        *,
+        opener: Opener,
+        shelf: StandbyShelf,
+        desk: SeatDesk,
+        heed: Heed,
+        memory: Memory,
+        trusted_keys: Callable[[], tuple[bytes, ...]],
+        on_lease: Callable[[Promise], Awaitable[None]],
+    ) -> None:
+        self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
+        self._standing, self._masters, self._board = parts.standing, parts.masters, parts.board
+        self._opener = opener
+        self._shelf = shelf
+        self._desk = desk
+        self._heed = heed
+        self._trusted_keys = trusted_keys
+        self._on_lease = on_lease
+        self._opening: _Opening | None = None
+        self._settled_epoch: int | None = None
+        self._memory = memory
+        self._seats_held = 0
+        self._failures = 0
+        self._last_heard = self._clock.now()
+        self._urgent = asyncio.Event()
+        self._round_over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the lease until the state is final."""
+        try:
+            while not self._standing.state.is_final:
+                self._urgent.clear()
+                pause = await self._round()
+                over, self._round_over = self._round_over, asyncio.Event()
+                over.set()
+                if self._standing.state is State.CONNECTED:
+                    self._desk.settle_later()
+                await self._rest(pause)
+        finally:
+            self._round_over.set()
+
+    def hurry(self) -> None:
+        """Start the next round soon: there is reason to think that the master is gone, or back."""
+        self._urgent.set()
+
+    async def check_line(self) -> None:
+        """Wait for a fresh judgement whether a master answers."""
+        self._urgent.set()
+        await self._round_over.wait()
+
+    async def run_out(self) -> None:
+        """Notice the signed end when it comes, until the state is final."""
+        while not self._standing.state.is_final:
+            await self._clock.sleep(min(max(self._standing.remaining_seconds(), 0.01), 3600.0))
+            if self._standing.promise is None:
+                await self._standing.wait_for(frozenset({State.CONNECTED, State.OFFLINE, *_FINAL}))
+
+    async def _rest(self, pause: float) -> None:
+        """Wait for the next round; cut short by `hurry`, but not so short that a thousand sites come at once."""
+        if self._standing.state.is_final or pause <= 0:
+            return
+        resting = asyncio.ensure_future(self._clock.sleep(pause))
+        hurried = asyncio.ensure_future(self._urgent.wait())
+        try:
+            await asyncio.wait((resting, hurried), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            resting.cancel()
+            hurried.cancel()
+        if self._urgent.is_set() and self._failures == 0:
+            await self._clock.sleep(min(pause, self._backoff.pause_seconds(1)))
+
+    async def _round(self) -> float:
+        """Try each address once; return the pause before the next round, in seconds."""
+        failure: MasterError | None = None
+        for _ in range(self._masters.count):
+            try:
+                pause = await self._attempt()
+            except Exception as unexpected:
+                trouble = _trouble_of(unexpected)
+                failure = trouble
+                if trouble.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
+                    self._failures += 1
+                    return 0.0 if self._failures == 1 else self._backoff.pause_seconds(self._failures)
+                if trouble.trouble is Trouble.TOO_SOON:  # a master answers, so nothing is used before it grants it
+                    self._standing.judged.set()
+                    return trouble.retry_after_seconds
+                self._masters.move_on(trouble.address)
+            else:
+                self._failures = 0
+                self._last_heard = self._clock.now()
+                return pause
+        assert failure is not None
+        return self._nobody_answers(failure)
+
+    async def _attempt(self) -> float:
+        """Open or renew at the present address, settle the seats, and return the pause before the next renewal."""
+        if self._standing.epoch is None:
+            pause = await self._open()
+        else:
+            pause = await self._renew()
+        state, epoch = self._standing.state, self._standing.epoch
+        if epoch is None:
+            return 0.0  # it ended while it was being renewed; the next round opens a new one
+        if state is not State.CONNECTED:
+            await self._settle(epoch)
+        if self._standing.epoch == epoch:
+            opened, self._settled_epoch = self._settled_epoch != epoch, epoch
+            self._memory = Memory.INTACT
+            event = Event.OPENED if opened else Event.RENEWED
+            self._standing.happened(event, f"the master at {self._masters.address} answers")
+        return pause
+
+    async def _open(self) -> float:
+        fresh = self._opening is None or (
+            self._clock.now() - self._opening.first_sent > 2 * self._config.call_timeout_seconds
+        )
+        if fresh:
+            self._opening = _Opening(uuid.uuid4().hex, self._clock.now())
+        opening = self._opening
+        assert opening is not None
+        try:
+            response = await self._opener.open(opening.request_id)
+        except MasterError as failure:
+            if failure.trouble is Trouble.FENCED:  # a takeover: somebody else has the seats
+                self._standing.happened(Event.FENCED, str(failure))
+            raise
+        # A retry may be answered with the lease of the first attempt, so that is where its time starts.
+        await self._adopt(response.lease, sent=opening.first_sent)
+        self._opening = None
+        self._standing.epoch = response.lease.epoch
+        self._heed(response.lease.epoch, response.notices)
+        self._seats_held = response.seats_held
+        await self._shelf.receive(response.offers, sent=opening.first_sent)
+        return response.lease.renew_after_seconds if fresh else 0.0
+
+    async def _renew(self) -> float:
+        epoch = self._standing.epoch
+        assert epoch is not None
+        sent = self._clock.now()
+        try:
+            request = lease_pb2.RenewLeaseRequest(
+                pbx=self._config.pbx, epoch=epoch, standby_receipts=self._shelf.receipts()
+            )
+            if self._standing.promise is not None:
+                request.end_time.FromNanoseconds(round(self._standing.promise.end_time * 1e9))
+            response = await self._masters.renew_lease(request)
+        except MasterError as failure:
+            self._lease_trouble(failure, epoch)
+            raise
+        if self._standing.epoch == epoch:  # otherwise it ended meanwhile, and the next round opens a new one
+            await self._adopt(response.lease, sent=sent)
+            self._heed(epoch, response.notices)
+            await self._shelf.receive(response.standby_leases, sent=sent)
+        return max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
+
+    async def _settle(self, epoch: int) -> None:
+        try:
+            await self._desk.settle(occasion=self._occasion(epoch))
+        except MasterError as failure:
+            self._lease_trouble(failure, epoch)
+            raise
+
+    async def _adopt(self, lease: lease_pb2.Lease, *, sent: float) -> None:
+        """Rely on a lease from now on, if it is genuine; raises MasterError."""
+        try:
+            promise = verify(
+                lease.signed, pbx=self._config.pbx, public_key=lease.public_key, trusted_keys=self._trusted_keys()
+            )
+            if promise.epoch != lease.epoch:
+                raise PromiseError("the lease's epoch is not the signed one")
+        except PromiseError as failure:
+            message = f"{failure} (from {self._masters.address}); check trusted_keys or the pinned key"
+            self._board.raise_own(NoticeKind.LEASE_NOT_TRUSTED, message)
+            raise MasterError(Trouble.DENIED, str(failure), reason=_NOT_TRUSTED) from failure
+        self._board.clear_own(NoticeKind.LEASE_NOT_TRUSTED)
+        self._board.clear_own(NoticeKind.MASTER_REFUSES)
+        self._standing.hold(promise, end=sent + promise.duration_seconds)
+        await self._on_lease(promise)
+
+    def _occasion(self, epoch: int) -> Occasion:
+        """Tell how much of the books must be compared before the client counts as connected."""
+        if self._settled_epoch == epoch or not (self._seats_held or self._desk.remembers_seats):
+            return Occasion.RENEWED
+        if self._opener.claims_first:
+            return Occasion.TAKEN_OVER
+        if self._memory is Memory.BLANK and not self._desk.remembers_seats:
+            held = f"the master still counts {self._seats_held} seats from before for this PBX"
+            self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, f"{held}; call sync() to settle them")
+            return Occasion.RENEWED
+        return Occasion.OPENED
+
+    def _lease_trouble(self, failure: MasterError, epoch: int) -> None:
+        if self._standing.epoch != epoch:
+            return
+        if event := LEASE_EVENTS.get(failure.trouble):
+            if event is Event.LEASE_ENDED:
+                self._standing.epoch = None
+            self._standing.happened(event, str(failure))
+
+    def _nobody_answers(self, failure: MasterError) -> float:
+        """Judge a round in which no address did its part; return the pause before the next one, in seconds."""
+        self._failures += 1
+        if failure.trouble in (Trouble.DENIED, Trouble.REJECTED) and failure.reason != _NOT_TRUSTED:
+            self._board.raise_own(NoticeKind.MASTER_REFUSES, f"{self._masters.address}: {failure}")
+        if not (failure.trouble is Trouble.BUSY and self._may_be_patient()):
+            resumed = self._standing.state is State.STARTING and self._standing.promise is not None
+            self._standing.happened(Event.RESUMED if resumed else Event.MASTER_LOST, str(failure))
+            self._standing.judged.set()
+        return self._backoff.pause_seconds(self._failures, failure.retry_after_seconds)
+
+    def _may_be_patient(self) -> bool:
+        """Tell whether an overloaded master changes nothing yet: within the lease's ttl, or where there is none."""
+        promise = self._standing.promise
+        if promise is None:
+            return True
+        return self._standing.state is State.CONNECTED and self._clock.now() - self._last_heard < promise.ttl_seconds
+
+
+def _trouble_of(failure: Exception) -> MasterError:
+    """Treat a mistake of this client's, or an answer that makes no sense, like a master that does not answer."""
+    if isinstance(failure, MasterError):
+        return failure
+    _log.error("keeping the lease failed unexpectedly", exc_info=failure)
+    return MasterError(Trouble.UNREACHABLE, repr(failure))
+
+
+_RENEWAL_PAUSE_MIN_SECONDS = 0.05
+_NOT_TRUSTED = "LEASE_NOT_TRUSTED"
+_FINAL = frozenset(state for state in State if state.is_final)

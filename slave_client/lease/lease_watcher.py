@@ -1,0 +1,95 @@
+"""Listens to what the master tells between renewals, and heeds it wherever it comes from.
+
+Decides: what a notice means for the lease: a fenced one is fenced, a carried, closed or expired one is over, a draining
+master is left for the next address. A stream that breaks is a reason to look at once whether the master is gone
+(`keeper`). Leaves to others: giving up what was taken away (`revoking`), certifying releases (`certifying`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from licensemaster.v1 import lease_pb2
+from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.device.certification import Certifier
+from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.revocation import Revoker
+from slave_client.values.notices import NoticeKind, notices_from_proto
+from slave_client.values.states import Event, State
+
+_EVENTS = {
+    NoticeKind.FENCED: Event.FENCED,
+    NoticeKind.CARRIED: Event.LEASE_ENDED,
+    NoticeKind.CLOSED: Event.LEASE_ENDED,
+    NoticeKind.EXPIRED: Event.LEASE_ENDED,
+    NoticeKind.UNPROVEN: Event.LEASE_UNKNOWN,
+}
+Heed = Callable[[int, Sequence[lease_pb2.Notice]], None]
+"""Called with the epoch of a lease and what the master says holds now of it."""
+_CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if state.is_final)})
+
+
+class LeaseWatcher:
+    """Watches the lease of one client, as a task that runs until the state is final."""
+
+    def __init__(self, parts: ClientParts, *, heed: Heed, hurry: Callable[[], None]) -> None:
+        self._pbx, self._clock, self._backoff = parts.config.pbx, parts.clock, parts.backoff
+        self._standing, self._masters = parts.standing, parts.masters
+        self._heed = heed
+        self._hurry = hurry
+
+    async def run(self) -> None:
+        """Watch whenever connected, until the state is final or the master has no such stream."""
+        failures = 0
+        while not (await self._standing.wait_for(_CONNECTED_OR_FINAL)).is_final:
+            try:
+                if await self._watch():
+                    failures = 0
+            except MasterError as failure:
+                if failure.trouble is Trouble.DENIED:
+                    return  # no such stream for us; renewals bring the same notices, only later
+                if failure.trouble is not Trouble.BUSY and self._standing.state is State.CONNECTED:
+                    self._hurry()
+                asked_seconds = failure.retry_after_seconds
+            else:
+                asked_seconds = 0.0
+            failures += 1
+            await self._clock.sleep(self._backoff.pause_seconds(failures, asked_seconds))
+
+    async def _watch(self) -> bool:
+        """Listen until the stream ends; tell whether any message came. Raises MasterError."""
+        epoch = self._standing.epoch
+        if epoch is None:
+            return False
+        heard = False
+        async for response in self._masters.watch_lease(lease_pb2.WatchLeaseRequest(pbx=self._pbx, epoch=epoch)):
+            heard = True
+            self._heed(epoch, response.notices)
+            if self._standing.epoch != epoch:
+                break
+        return heard
+
+
+class Listener:
+    """Acts on what the master says holds now, whether a renewal or the stream brings it."""
+
+    def __init__(self, parts: ClientParts, *, revoker: Revoker, certifier: Certifier) -> None:
+        self._standing, self._masters, self._board = parts.standing, parts.masters, parts.board
+        self._revoker = revoker
+        self._certifier = certifier
+
+    def heed(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
+        """Act on the notices of the lease with that epoch; do nothing where it is not the present one."""
+        if self._standing.epoch != epoch:
+            return
+        was_draining = any(notice.kind is NoticeKind.DRAINING for notice in self._board.current)
+        told = notices_from_proto(notices)
+        self._board.from_master(told)
+        for notice in told:
+            if event := _EVENTS.get(notice.kind):
+                self._standing.happened(event, notice.message or notice.kind.value)
+            elif notice.kind is NoticeKind.DRAINING and not was_draining:
+                self._masters.move_on()
+            elif notice.kind is NoticeKind.SEATS_REVOKED:
+                self._revoker.told(notice.seats, notice.message)
+        self._certifier.asked([request for notice in notices for request in notice.release_requests])

@@ -1,0 +1,28 @@
+"""What the parts of one client share, put together once when the client is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from slave_client.connection.backoff import Backoff
+from slave_client.connection.client_state import Standing
+from slave_client.connection.clocks import Clock
+from slave_client.connection.masters import Masters
+from slave_client.seats.local_seats import Book
+from slave_client.values.config import ClientConfig
+from slave_client.values.notices import NoticeBoard
+from slave_client.values.seats import SeatChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientParts:
+    config: ClientConfig
+    clock: Clock
+    backoff: Backoff
+    book: Book
+    board: NoticeBoard
+    standing: Standing
+    masters: Masters
+    tell: Callable[[SeatChange], None]
+    """Hears what became of each seat."""

@@ -1,0 +1,322 @@
+"""What this site holds, what it may pass on while offline, and what it still owes the master. Pure book-keeping.
+
+Decides, with no I/O and no clock:
+- the master counts what the site held until the signed lease ends, and the site uses no more than that. Each seat in
+  use therefore points at the seat that the master counts for it (`counted_as`), and no two point at the same one;
+- a seat that is returned while offline lies idle. Its own holder may take it back. If it is reassignable (floating,
+  debited) another holder may have it, of the same license type, kind and application version: what the master checked
+  for the one then holds for the other;
+- a seat about which an answer was lost counts as not held, until the next settlement says;
+- seats lost to an expiry are still wanted, until they are returned;
+- a standby that carries another PBX's seats without a master may use as many of each type as its standby lease says,
+  whoever holds them: it knows their number, not their names.
+Leaves to others: asking the master (`desk`), keeping it on disk (`keepsake`), companions such as IPVA beside Port,
+which the master brings along and takes back by itself (rule D1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from licensemaster.api_enums import Basis
+from slave_client.values.seats import Granted, Held, Refused, SeatKey, Source, Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A whole wanted set that is being settled with the master."""
+
+    wants: tuple[Want, ...]
+    dropped: tuple[Want, ...]
+    """Seats that were held and are not wanted any more."""
+    in_doubt: tuple[Held, ...]
+    """Seats passed on while offline: whether they are held shows in the answer alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a settlement changed at this site."""
+
+    gained: tuple[Granted, ...]
+    refused: tuple[Refused, ...]
+
+
+class Book:
+    def __init__(self) -> None:
+        self._held: dict[SeatKey, Held] = {}
+        self._idle: dict[SeatKey, Held] = {}
+        self._unsettled: dict[SeatKey, Want] = {}
+        self._missed: dict[SeatKey, Want] = {}
+        self._allowance: dict[str, int] | None = None
+
+    # What there is.
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        return tuple(self._held.values())
+
+    @property
+    def idle(self) -> tuple[Held, ...]:
+        """Seats that were returned while offline: the master still counts them for this site."""
+        return tuple(self._idle.values())
+
+    @property
+    def needs_settling(self) -> bool:
+        """True where the master's books may differ from this one."""
+        return bool(
+            self._idle or self._unsettled or self._missed or any(held.passed_on for held in self._held.values())
+        )
+
+    def holds(self, key: SeatKey) -> bool:
+        """Tell whether a seat is in use."""
+        return key in self._held
+
+    def holder_has_seat(self, holder: str, license_type: str = "") -> bool:
+        """Tell whether a holder uses any seat, or one of that type."""
+        return any(key.holder == holder and license_type in ("", key.license_type) for key in tuple(self._held))
+
+    def wanted(self) -> tuple[Want, ...]:
+        """Return everything that the site wants to hold: what it uses, and what it lost and did not return."""
+        return (*(held.want for held in self._held.values()), *self._missed.values())
+
+    def already(self, want: Want) -> Granted | None:
+        """Return the grant for a seat that is in use just as wanted; None where the master must be asked."""
+        held = self._held.get(want.key)
+        if held is None or held.want != want or held.basis is Basis.NOT_NEEDED:
+            return None
+        return _grant_of(held, already_held=True)
+
+    def in_use(self) -> dict[str, int]:
+        """Return how many seats of each type are in use, debited."""
+        seats_in_use: dict[str, int] = {}
+        for held in self._held.values():
+            if held.basis is Basis.DEBITED:
+                seats_in_use[held.want.license_type] = seats_in_use.get(held.want.license_type, 0) + 1
+        return seats_in_use
+
+    def allow(self, seats: Mapping[str, int]) -> None:
+        """Let that many seats of each license type be acquired offline, whoever holds them. The book must be empty."""
+        self._allowance = dict(seats)
+
+    def allow_no_more(self) -> None:
+        """Grant nothing by number any more: the master has granted each seat by name."""
+        self._allowance = None
+
+    def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
+        """Take over what was kept on disk. The book must be empty."""
+        self._held = {entry.want.key: entry for entry in held}
+        self._idle = {entry.counted_as: entry for entry in idle}
+
+    # With the master.
+
+    def granted(self, grant: Granted) -> None:
+        """Enter what the master granted."""
+        key = grant.want.key
+        self._held[key] = _held_of(grant)
+        for elsewhere in (self._idle, self._unsettled, self._missed):
+            elsewhere.pop(key, None)
+
+    def asked_in_vain(self, wants: Iterable[Want]) -> None:
+        """Note seats whose acquiring was not answered: the master may count them."""
+        for want in wants:
+            if want.key not in self._held:
+                self._unsettled[want.key] = want
+
+    def give_up(self, want: Want) -> Held | None:
+        """Stop using a seat before the master is asked to take it back; returns what it was."""
+        key = want.key
+        self._missed.pop(key, None)
+        self._unsettled[key] = want
+        return self._held.pop(key, None)
+
+    def taken_back(self, want: Want) -> None:
+        """Note that the master took a seat back."""
+        self._unsettled.pop(want.key, None)
+
+    def stays(self, held: Held) -> None:
+        """Note that the master refused to take a seat back (rule H5)."""
+        self._unsettled.pop(held.want.key, None)
+        self._held[held.want.key] = held
+
+    # What the master takes away.
+
+    def taken_away(self, keys: Collection[SeatKey]) -> tuple[Held, ...]:
+        """Stop using the seats that the master counts under these names, idle ones too; returns those in use.
+
+        The master counts them until it has them back (`taken_back`).
+        """
+        lost = [held for held in self._held.values() if held.counted_as in keys]
+        idle = [held for key, held in self._idle.items() if key in keys]
+        for held in lost:
+            del self._held[held.want.key]
+        for held in idle:
+            del self._idle[held.counted_as]
+        self._unsettled.update({held.counted_as: Want(*held.counted_as) for held in (*lost, *idle)})
+        return tuple(lost)
+
+    def beside(self, keys: Collection[SeatKey]) -> tuple[Want, ...]:
+        """Return the seats in use by the holders of these seats, under other names."""
+        holders = {key[1:] for key in keys}
+        return tuple(held.want for key, held in self._held.items() if key[1:] in holders and key not in keys)
+
+    # Offline.
+
+    def acquire_offline(self, want: Want) -> Granted | None:
+        """Grant a seat from what the master counts for this site anyway; None where there is none."""
+        key = want.key
+        if held := self._held.get(key):
+            return _grant_of(held, already_held=True)
+        idle = self._take_idle(want)
+        if idle is None:
+            return self._acquire_by_allowance(want)
+        self._held[key] = replace(idle, want=want)
+        return _grant_of(self._held[key], already_held=False)
+
+    def return_offline(self, want: Want) -> bool:
+        """Stop using a seat; it lies idle until the master can be told. Tells whether it was in use."""
+        self._missed.pop(want.key, None)
+        held = self._held.pop(want.key, None)
+        if held is None:
+            return False
+        if self._allowance is not None:
+            self._allowance[want.license_type] += 1
+        elif held.basis is not Basis.NOT_NEEDED:
+            self._idle[held.counted_as] = held
+        return True
+
+    def _acquire_by_allowance(self, want: Want) -> Granted | None:
+        if self._allowance is None or self._allowance.get(want.license_type, 0) <= 0:
+            return None
+        self._allowance[want.license_type] -= 1
+        grant = Granted(want=want, basis=Basis.DEBITED, already_held=False, reassignable=True, source=Source.LOCAL)
+        self._held[want.key] = _held_of(grant)
+        self._missed.pop(want.key, None)
+        return grant
+
+    def _take_idle(self, want: Want) -> Held | None:
+        """Take an idle seat for a holder: its own first, then one that may be passed on."""
+        own = self._idle.get(want.key)
+        if own is not None and own.want == want:
+            return self._idle.pop(want.key)
+        for counted_as, idle in self._idle.items():
+            if _may_pass_on(idle, want):
+                return self._idle.pop(counted_as)
+        return None
+
+    def still_wanted(self, wants: Iterable[Want]) -> None:
+        """Note the whole wanted set while the master cannot be asked; the next settlement asks."""
+        self._missed = {want.key: want for want in wants if want.key not in self._held}
+
+    def surplus(self, wants: Iterable[Want]) -> tuple[Want, ...]:
+        """Return what the master may count for this site beyond a wanted set."""
+        wanted = {want.key for want in wants}
+        counted = {held.counted_as: Want(*held.counted_as) for held in (*self._held.values(), *self._idle.values())}
+        counted.update(self._unsettled)
+        return tuple(want for key, want in counted.items() if key not in wanted)
+
+    # Settling the whole set.
+
+    def begin_settling(self, wants: Sequence[Want]) -> Settlement:
+        """Give up, before the master is asked, every right that its answer may take away.
+
+        Until `settled`, only those seats count as held whose claim stands either way: wanted, and counted under their
+        own name. Where the answer is lost it stays so, and the rest stays wanted. Raises ValueError where a seat is
+        wanted twice.
+        """
+        wanted = {want.key: want for want in wants}
+        if len(wanted) != len(wants):
+            raise ValueError("the same seat is wanted twice")
+        dropped = [held for key, held in self._held.items() if key not in wanted]
+        in_doubt = [held for key, held in self._held.items() if key in wanted and held.passed_on]
+        for held in (*dropped, *in_doubt):
+            del self._held[held.want.key]
+            self._unsettled[held.want.key] = held.want
+        for held in self._idle.values():
+            self._unsettled[held.counted_as] = Want(*held.counted_as)
+        self._idle.clear()
+        self._missed = {key: want for key, want in wanted.items() if key not in self._held}
+        return Settlement(wants=tuple(wants), dropped=tuple(held.want for held in dropped), in_doubt=tuple(in_doubt))
+
+    def settled(
+        self, settlement: Settlement, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
+    ) -> Settled:
+        """Enter the master's answer: from now on its books and this one agree."""
+        known = {*self._held, *(held.want.key for held in settlement.in_doubt)}
+        gained: list[Granted] = []
+        refused: list[Refused] = []
+        self._unsettled.clear()
+        self._missed.clear()
+        for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                self._held.pop(outcome.want.key, None)
+                refused.append(outcome)
+            else:
+                if outcome.want.key not in known:
+                    gained.append(outcome)
+                self.granted(outcome)
+        for grant in kept:
+            self.granted(grant)
+        return Settled(gained=tuple(gained), refused=tuple(refused))
+
+    def claimed(self, outcomes: Iterable[Granted | Refused]) -> list[Refused]:
+        """Enter what the master said of seats used by number until now; returns those that it refused."""
+        refused = []
+        for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                self._held.pop(outcome.want.key, None)
+                self._missed[outcome.want.key] = outcome.want
+                refused.append(outcome)
+            else:
+                self.granted(outcome)
+        return refused
+
+    # The end of a lease.
+
+    def lose_all(self) -> tuple[Want, ...]:
+        """Give up every seat because the lease is over; they stay wanted. Returns those that were in use."""
+        self._allowance = None
+        lost = tuple(held.want for held in self._held.values())
+        self._missed.update({want.key: want for want in lost})
+        self._held.clear()
+        self._idle.clear()
+        self._unsettled.clear()
+        return lost
+
+    def forget_all(self) -> None:
+        """Want nothing any more: another installation took over, or the lease was closed."""
+        self.lose_all()
+        self._missed.clear()
+
+
+def _may_pass_on(idle: Held, want: Want) -> bool:
+    return (
+        idle.reassignable
+        and idle.basis is Basis.DEBITED
+        and idle.want.license_type == want.license_type
+        and idle.want.holder_kind is want.holder_kind
+        and idle.want.application_version == want.application_version
+    )
+
+
+def _held_of(grant: Granted) -> Held:
+    return Held(
+        want=grant.want,
+        basis=grant.basis,
+        included_in=grant.included_in,
+        device=grant.device,
+        reassignable=grant.reassignable,
+        counted_as=grant.want.key,
+    )
+
+
+def _grant_of(held: Held, *, already_held: bool) -> Granted:
+    return Granted(
+        want=held.want,
+        basis=held.basis,
+        already_held=already_held,
+        included_in=held.included_in,
+        device=held.device,
+        reassignable=held.reassignable,
+        source=Source.LOCAL,
+    )

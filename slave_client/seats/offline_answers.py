@@ -1,0 +1,43 @@
+"""What a seat is answered without the master: from what this site holds, else with the reason that its state gives.
+
+Decides: the words of a refusal that no master gave. Leaves to others: what may be used while offline (`book`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slave_client.connection.client_state import Standing
+from slave_client.seats.local_seats import Book
+from slave_client.values.seats import Outcome, Reason, Refused, Returned, Source, Want
+from slave_client.values.states import State
+
+_REFUSALS: Final[dict[State, tuple[Reason, str]]] = {
+    State.STARTING: (Reason.NO_LEASE, "no master was reached since the start, and no lease is in force"),
+    State.CONNECTED: (Reason.NO_ANSWER, "the master gave no answer in time"),
+    State.OFFLINE: (Reason.OFFLINE, "the master does not answer, and no seat that this site holds is idle"),
+    State.EXPIRED: (Reason.NO_LEASE, "the lease is over, and no master was reached to open a new one"),
+    State.FENCED: (Reason.FENCED, "another installation took over this PBX's lease"),
+    State.CLOSED: (Reason.CLOSED, "the client was closed"),
+    State.STOPPED: (Reason.CLOSED, "the client was stopped"),
+}
+
+
+class OfflineAnswers:
+    def __init__(self, *, book: Book, standing: Standing) -> None:
+        self._book = book
+        self._standing = standing
+
+    def acquire(self, want: Want, detail: str = "") -> Outcome:
+        """Grant a seat from what the master counts for this site anyway, else refuse it; `detail` says what failed."""
+        state = self._standing.state
+        if state is State.OFFLINE and (grant := self._book.acquire_offline(want)):
+            return grant
+        if state is State.STARTING and not detail:
+            detail = self._standing.why
+        reason, message = _REFUSALS[state]
+        return Refused(want=want, reason=reason, message=f"{message}: {detail}" if detail else message)
+
+    def give_back(self, want: Want) -> Returned:
+        """Stop using a seat; the master is told when it is reached again."""
+        return Returned(want=want, held=self._book.return_offline(want), source=Source.LOCAL)

@@ -1,0 +1,142 @@
+"""Settles a whole wanted set with the master, so that its books and this site's agree.
+
+Decides: what is given up before the master is asked (and is on disk by then), and what an answer, or none, means for
+each seat. Up to 10,000 seats are settled in one step. More cannot be: then what is not wanted is returned first and the
+rest acquired in parts, and another site may be faster in between.
+Leaves to others: when to settle, and that nothing else changes the book meanwhile (`desk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+from licensemaster.v1 import lease_pb2, seat_pb2
+from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.local_seats import Settlement
+from slave_client.storage.state_writer import Keepsake
+from slave_client.values.messages import outcome_from_result, refused_from_refusal, seat_from_want, want_from_seat
+from slave_client.values.seats import Granted, LossCause, Lost, Refused, Returned, SeatChange, Source, Synced, Want
+
+SYNC_SEATS_MAX: Final = 10_000
+Response = TypeVar("Response")
+Ask = Callable[[int, Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]], Awaitable[lease_pb2.SyncSeatsResponse]]
+
+
+class Settler:
+    """Settles the seats of one client; `tell` hears each change."""
+
+    def __init__(self, parts: ClientParts, *, keepsake: Keepsake, seats_max: int = SYNC_SEATS_MAX) -> None:
+        self._pbx, self._tell = parts.config.pbx, parts.tell
+        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
+        self._keepsake = keepsake
+        self._seats_max = seats_max
+
+    async def settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
+        """Settle a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
+
+        `ask` gets the epoch and makes the attempt, once or several times.
+        """
+        epoch = self._standing.epoch
+        if epoch is None:
+            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
+        surplus = self._book.surplus(wants)
+        settlement = self._book.begin_settling(wants)
+        await self._keepsake.save_now()
+        try:
+            response = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
+            if self._standing.epoch != epoch:
+                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
+        except BaseException:
+            self._not_settled(settlement)
+            raise
+        return self._settled(settlement, response)
+
+    async def claim(self) -> None:
+        """Have the master enter the seats that this site used by number, and leave what else it counts alone.
+
+        Where one is refused the whole set is settled, which makes room for it. Raises MasterError.
+        """
+        epoch, wants = self._standing.epoch, self._book.wanted()
+        if epoch is None:
+            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were claimed")
+        refused: list[Refused] = []
+        for start in range(0, len(wants), self._seats_max):
+            part = wants[start : start + self._seats_max]
+            request = lease_pb2.AcquireSeatsRequest(
+                pbx=self._pbx, epoch=epoch, seats=[seat_from_want(want) for want in part]
+            )
+            results = (await self._masters.acquire_seats(request)).results
+            if self._standing.epoch != epoch:
+                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were claimed")
+            refused += self._book.claimed(outcome_from_result(*pair) for pair in zip(part, results, strict=True))
+        self._keepsake.changed()
+        if refused:
+            await self.settle(self._book.wanted(), once)
+
+    async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
+        seats = [seat_from_want(want) for want in wants]
+        if len(seats) <= self._seats_max:
+            request = lease_pb2.SyncSeatsRequest(pbx=self._pbx, epoch=epoch, seats=seats)
+            return await self._masters.sync_seats(request)
+        return await self._attempt_in_parts(epoch, seats, [seat_from_want(want) for want in surplus])
+
+    async def _attempt_in_parts(
+        self, epoch: int, seats: Sequence[seat_pb2.Seat], surplus: Sequence[seat_pb2.Seat]
+    ) -> lease_pb2.SyncSeatsResponse:
+        """Do what one SyncSeats call would, for more seats than it takes."""
+        whole = lease_pb2.SyncSeatsResponse()
+        for part in _parts(surplus, self._seats_max):
+            returning = lease_pb2.ReturnSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
+            for seat, result in zip(part, (await self._masters.return_seats(returning)).results, strict=True):
+                whole.seats_returned += result.returned
+                if result.HasField("refused"):
+                    whole.kept.add(seat=seat, refused=result.refused)
+        for part in _parts(seats, self._seats_max):
+            acquiring = lease_pb2.AcquireSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
+            whole.results.extend((await self._masters.acquire_seats(acquiring)).results)
+        return whole
+
+    def _settled(self, settlement: Settlement, response: lease_pb2.SyncSeatsResponse) -> Synced:
+        outcomes = tuple(
+            outcome_from_result(want, result) for want, result in zip(settlement.wants, response.results, strict=True)
+        )
+        kept = tuple(_kept(response.kept))
+        dropped = {want.key: want for want in settlement.dropped}
+        stay = [_kept_grant(dropped.get(refused.want.key, refused.want)) for refused in kept]
+        settled = self._book.settled(settlement, outcomes, kept=stay)
+        changes: list[SeatChange] = [*settled.gained, *settled.refused]
+        kept_keys = {refused.want.key for refused in kept}
+        changes += [Returned(want=want, held=True) for key, want in dropped.items() if key not in kept_keys]
+        for change in changes:
+            self._tell(change)
+        self._keepsake.changed()
+        return Synced(outcomes=outcomes, seats_returned=response.seats_returned, kept=kept)
+
+    def _not_settled(self, settlement: Settlement) -> None:
+        for want in settlement.dropped:
+            self._tell(Returned(want=want, held=True, source=Source.LOCAL))
+        for held in settlement.in_doubt:
+            message = "it was passed on while offline, and the line broke before the master agreed"
+            self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
+
+
+async def once(epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
+    """Ask once: the keeper tries again, perhaps elsewhere."""
+    return await attempt()
+
+
+def _parts(seats: Sequence[seat_pb2.Seat], seats_max: int) -> Iterable[Sequence[seat_pb2.Seat]]:
+    for start in range(0, len(seats), seats_max):
+        yield seats[start : start + seats_max]
+
+
+def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:
+    for seat in kept:
+        yield refused_from_refusal(want_from_seat(seat.seat), seat.refused)
+
+
+def _kept_grant(want: Want) -> Granted:
+    """Make the grant of a seat that had to stay: the master did not say on what basis, so it is never passed on."""
+    return Granted(want=want, basis=None, already_held=True)

@@ -1,0 +1,136 @@
+"""Obeys the master where an operator takes seats away (rule L5): stops using them, and gives them back.
+
+Decides: in which order. A seat that was taken away is lost first, then on disk as given up, and only then does the
+master hear that it is not used any more, for from that moment on it may lend it to somebody else. Running and emergency
+calls go on (`calls`). What the book does not know is given back all the same: the master counts it until it hears.
+The master names types by their catalog keys and this PBX perhaps by their printed names; a seat that is not found under
+its name is therefore looked for among what else its holder uses, by asking for that again.
+
+One thing at a time changes the book, so all this waits for its turn at the desk. A seat that was being acquired when it
+was taken away is in the book by then and is lost right after. Nothing is remembered here beyond one try: the master
+repeats what it took away until it has it back, and `settling` gives back what the book knows as given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from licensemaster.v1 import lease_pb2
+from slave_client.connection.master_failures import MasterError
+from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.retry import Patience
+from slave_client.storage.state_writer import Keepsake
+from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
+from slave_client.values.seats import LossCause, Lost, Outcome, Reason, Refused, SeatKey, Want
+from slave_client.values.states import State
+
+
+class Revoker:
+    """Gives up, for one client, what the master took away.
+
+    `turn` is the desk's: who has it may change the book. `look_again` asks for a renewal, which brings what else was
+    taken away. `tell` hears each seat that is lost.
+    """
+
+    def __init__(
+        self,
+        parts: ClientParts,
+        *,
+        keepsake: Keepsake,
+        patience: Patience,
+        turn: asyncio.Lock,
+        look_again: Callable[[], None],
+    ) -> None:
+        self._config, self._tell = parts.config, parts.tell
+        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
+        self._keepsake = keepsake
+        self._patience = patience
+        self._turn = turn
+        self._look_again = look_again
+        self._named: dict[SeatKey, str] = {}
+        """The seats to be given back, and the master's words about each."""
+        self._last: set[SeatKey] = set()
+        self._obeying: asyncio.Task[None] | None = None
+
+    def told(self, seats: Iterable[SeatKey], message: str) -> None:
+        """Note seats that the master says it took away; they are given up at the next turn."""
+        self._named.update(dict.fromkeys(seats, message))
+        if self._named and self._obeying is None:
+            self._obeying = asyncio.create_task(self._obey())
+
+    def refused(self, outcomes: Iterable[Outcome]) -> None:
+        """Note seats that were refused because they are taken away: the master waits to have them back."""
+        for outcome in outcomes:
+            if isinstance(outcome, Refused) and outcome.reason is Reason.REVOKED:
+                self.told((outcome.want.key,), outcome.message)
+
+    def lose(self) -> None:
+        """Stop using the seats named so far. The caller has the turn, and writes the book to disk after it."""
+        self._lose(self._named)
+
+    def stop(self) -> None:
+        """Leave what is not given back yet to the next run: the master repeats it."""
+        if self._obeying is not None:
+            self._obeying.cancel()
+
+    async def _obey(self) -> None:
+        try:
+            while self._named:
+                async with self._turn:
+                    named, self._named = self._named, {}
+                    await self._give_up(named)
+        except MasterError:
+            pass  # the master repeats it
+        finally:
+            self._obeying = None
+
+    async def _give_up(self, named: dict[SeatKey, str]) -> None:
+        """Lose seats and give them back; raises MasterError where the master may not have heard."""
+        unknown = self._lose(named)
+        await self._keepsake.save_now()
+        epoch = self._standing.epoch
+        if epoch is None or self._standing.state is not State.CONNECTED:
+            return  # what lies idle is settled first
+        if suspects := self._book.beside(unknown):
+            elsewhere = await self._asked_again(epoch, suspects)
+            self._lose(elsewhere)
+            await self._keepsake.save_now()
+            named |= elsewhere
+        await self._return(epoch, [Want(*key) for key in named])
+        if self._last != set(named):  # else nothing moves: the next renewal is soon enough
+            self._last = set(named)
+            self._look_again()
+
+    def _lose(self, named: dict[SeatKey, str]) -> Collection[SeatKey]:
+        """Stop using seats; returns the names under which the book has none in use."""
+        lost = self._book.taken_away(named)
+        for held in lost:
+            self._tell(Lost(want=held.want, cause=LossCause.REVOKED, message=named[held.counted_as]))
+        return named.keys() - {held.counted_as for held in lost}
+
+    async def _asked_again(self, epoch: int, wants: Sequence[Want]) -> dict[SeatKey, str]:
+        """Return those of the seats in use that the master does not grant any more, in this PBX's own words."""
+        request = lease_pb2.AcquireSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        response = await self._patience.repeat(epoch, lambda: self._masters.acquire_seats(request))
+        gone: dict[SeatKey, str] = {}
+        for want, result in zip(wants, response.results, strict=True):
+            outcome = outcome_from_result(want, result)
+            if isinstance(outcome, Refused):
+                gone[want.key] = outcome.message
+            elif self._standing.epoch == epoch:
+                self._book.granted(outcome)
+        return gone
+
+    async def _return(self, epoch: int, wants: Sequence[Want]) -> None:
+        """Give seats back. One that has to wait for others (rule H5) stays named, and is given back with them."""
+        request = lease_pb2.ReturnSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        response = await self._patience.repeat(epoch, lambda: self._masters.return_seats(request))
+        outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
+        for outcome in outcomes:
+            if not isinstance(outcome, Refused) and self._standing.epoch == epoch:
+                self._book.taken_back(outcome.want)

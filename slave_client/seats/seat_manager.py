@@ -1,0 +1,347 @@
+"""The desk where seats are acquired and returned: from the master while it answers, from the book while it does not.
+
+Decides: what is asked of whom, in which order, and what an answer that never came means. One thing at a time changes
+the book: joined calls and settlements take turns. What is given up is on disk before the master hears of it.
+Leaves to others: whether the master answers (`keeper`), how long to repeat a call (`patience`), what offline rights
+there are (`book`), how a whole set is settled (`settling`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from licensemaster.v1 import lease_pb2
+from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.offline_answers import OfflineAnswers
+from slave_client.seats.reconciliation import Ask, Settler, once
+from slave_client.seats.request_batcher import Joiner
+from slave_client.seats.retry import Patience
+from slave_client.seats.revocation import Revoker
+from slave_client.storage.state_writer import Keepsake
+from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
+from slave_client.values.seats import (
+    Granted,
+    Held,
+    Outcome,
+    Reason,
+    Refused,
+    Returned,
+    ReturnOutcome,
+    Source,
+    Synced,
+    Want,
+)
+from slave_client.values.states import State
+
+
+class Action(Enum):
+    """What is to be done with a seat."""
+
+    ACQUIRE = "acquire"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One seat to be acquired or returned."""
+
+    action: Action
+    want: Want
+
+
+class Occasion(Enum):
+    """Why this site's seats are compared with those that the master counts."""
+
+    OPENED = "opened"
+    """A lease was opened: what the master has on this PBX is not known."""
+    TAKEN_OVER = "taken_over"
+    """A lease was taken over whose seats this site used by number: the master has them under names of its own."""
+    RENEWED = "renewed"
+    """The master has what it had, unless this site has changed something."""
+
+
+class SeatDesk:
+    """Acquires and returns the seats of one client.
+
+    `check_line` asks for a fresh judgement whether a master answers, and waits for it; `look_again` asks only.
+    """
+
+    def __init__(
+        self,
+        parts: ClientParts,
+        *,
+        keepsake: Keepsake,
+        check_line: Callable[[], Awaitable[None]],
+        look_again: Callable[[], None],
+    ) -> None:
+        self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
+        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
+        self._tell, self._keepsake = parts.tell, keepsake
+        self._patience = Patience(parts, check_line=check_line)
+        self._settler = Settler(parts, keepsake=keepsake)
+        self._offline = OfflineAnswers(book=parts.book, standing=parts.standing)
+        self._turn = asyncio.Lock()
+        self.revoker = Revoker(
+            parts, keepsake=keepsake, patience=self._patience, turn=self._turn, look_again=look_again
+        )
+        self._settling: asyncio.Task[None] | None = None
+        self._joiner = Joiner[Operation, Outcome | Returned](
+            self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
+        )
+
+    # What callers ask for.
+
+    async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Return one outcome per wanted seat, in order. Failures of the line are outcomes, too."""
+        operations = [Operation(Action.ACQUIRE, want) for want in wants]
+        answers: list[Outcome | None] = [self._known(want) for want in wants]
+        asked = [index for index, answer in enumerate(answers) if answer is None]
+        results = await self._joiner.submit_many([operations[index] for index in asked])
+        for index, result in zip(asked, results, strict=True):
+            assert not isinstance(result, Returned)
+            answers[index] = result
+        return [answer for answer in answers if answer is not None]
+
+    async def return_many(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
+        """Return one outcome per seat, in order."""
+        results = await self._joiner.submit_many([Operation(Action.RETURN, want) for want in wants])
+        outcomes: list[ReturnOutcome] = []
+        for result in results:
+            assert not isinstance(result, Granted)
+            outcomes.append(result)
+        return outcomes
+
+    async def sync(self, wants: Sequence[Want]) -> Synced:
+        """Make what is held equal to what is wanted. Raises ValueError where a seat is wanted twice.
+
+        What cannot be asked of the master now is asked when it is reached again; `tell` hears the answers then.
+        """
+        if len({want.key for want in wants}) != len(wants):
+            raise ValueError("the same seat is wanted twice")
+        await self._patience.judged()
+        async with self._turn:
+            if self._standing.state is State.CONNECTED:
+                return await self._sync_online(wants)
+            return self._sync_offline(wants)
+
+    @property
+    def remembers_seats(self) -> bool:
+        """True where this site knows of seats that it held or wants."""
+        return bool(self._book.wanted() or self._book.needs_settling)
+
+    async def settle(self, *, occasion: Occasion) -> None:
+        """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
+        async with self._turn:
+            self.revoker.lose()
+            if occasion is Occasion.TAKEN_OVER:
+                await self._settler.claim()
+            elif occasion is Occasion.OPENED or self._book.needs_settling:
+                await self._settle(self._book.wanted(), once)
+
+    def settle_later(self) -> None:
+        """Settle by and by what lost answers left open, while connected."""
+        if self._book.needs_settling and self._settling is None:
+            self._settling = asyncio.create_task(self._settle_quietly())
+
+    async def close_lease(self) -> int:
+        """Close the lease and return how many seats went back. Raises MasterError where no master could be told."""
+        await self._joiner.drained()
+        async with self._turn:
+            epoch, self._standing.promise = self._standing.epoch, None
+            held = self._book.held
+            self._book.forget_all()
+            for seat in held:
+                self._tell(Returned(want=seat.want, held=True))
+            await self._keepsake.save_now()
+            if epoch is None:
+                return 0
+            request = lease_pb2.CloseLeaseRequest(pbx=self._config.pbx, epoch=epoch)
+            for attempt in range(1, self._masters.count + 2):
+                try:
+                    return (await self._masters.close_lease(request)).seats_returned
+                except MasterError as failure:
+                    if failure.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
+                        return 0
+                    if attempt > self._masters.count:
+                        raise
+                    self._masters.move_on(failure.address)
+                    await self._clock.sleep(self._backoff.pause_seconds(attempt, failure.retry_after_seconds))
+            return 0
+
+    async def stop(self) -> None:
+        """Answer what is still waiting (from the book, as the state is final by now), and stop."""
+        if self._settling is not None:
+            self._settling.cancel()
+        self.revoker.stop()
+        await self._joiner.drained()
+
+    # Joined calls.
+
+    def _known(self, want: Want) -> Granted | None:
+        """Return the grant where the master need not be asked, because the seat is held just as wanted."""
+        if self._standing.state in (State.CONNECTED, State.OFFLINE):
+            return None if self._joiner.is_pending(want.key) else self._book.already(want)
+        return None
+
+    async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
+        await self._patience.judged()
+        async with self._turn:
+            if self._standing.state is not State.CONNECTED:
+                results = [self._answered_offline(operation) for operation in operations]
+            else:
+                results = await self._online(operations)
+        for result in results:
+            if not (isinstance(result, Granted) and result.already_held):
+                self._tell(result)
+        if not all(isinstance(result, Refused) for result in results):
+            self._keepsake.changed()
+        return results
+
+    async def _online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
+        acquired, returned = await asyncio.gather(
+            self._acquire([operation.want for operation in operations if operation.action is Action.ACQUIRE]),
+            self._return([operation.want for operation in operations if operation.action is Action.RETURN]),
+        )
+        acquires, returns = iter(acquired), iter(returned)
+        return [next(acquires) if operation.action is Action.ACQUIRE else next(returns) for operation in operations]
+
+    async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
+        epoch = self._standing.epoch
+        if not wants or epoch is None:
+            return [self._offline.acquire(want) for want in wants]
+        request = lease_pb2.AcquireSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        try:
+            response = await self._patience.repeat(epoch, lambda: self._masters.acquire_seats(request))
+        except MasterError as failure:
+            if failure.trouble is Trouble.REJECTED and len(wants) > 1:
+                return [outcome for half in _halves(wants) for outcome in await self._acquire(half)]
+            return self._not_acquired(wants, failure, epoch)
+        if self._standing.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
+            return [self._offline.acquire(want) for want in wants]
+        outcomes = [outcome_from_result(want, result) for want, result in zip(wants, response.results, strict=True)]
+        for outcome in outcomes:
+            if isinstance(outcome, Granted):
+                self._book.granted(outcome)
+        self.revoker.refused(outcomes)
+        return outcomes
+
+    def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
+        if failure.trouble is not Trouble.REJECTED and self._standing.epoch == epoch:
+            self._book.asked_in_vain(wants)  # an earlier attempt may have been heard
+            if self._standing.state is State.CONNECTED:
+                self.settle_later()
+        if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
+            return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
+        return [self._offline.acquire(want, str(failure)) for want in wants]
+
+    async def _return(self, wants: Sequence[Want]) -> Sequence[ReturnOutcome]:
+        epoch = self._standing.epoch
+        if not wants or epoch is None:
+            return [self._offline.give_back(want) for want in wants]
+        given_up = [self._book.give_up(want) for want in wants]
+        if any(given_up):
+            await self._keepsake.save_now()
+        request = lease_pb2.ReturnSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        try:
+            response = await self._patience.repeat(epoch, lambda: self._masters.return_seats(request))
+        except MasterError as failure:
+            if failure.trouble is Trouble.REJECTED:
+                self._take_up_again(given_up)
+                if len(wants) > 1:
+                    return [outcome for half in _halves(wants) for outcome in await self._return(half)]
+                return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
+            if self._standing.state is State.CONNECTED:
+                self.settle_later()
+            return [
+                Returned(want=want, held=held is not None, source=Source.LOCAL)
+                for want, held in zip(wants, given_up, strict=True)
+            ]
+        outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
+        if self._standing.epoch == epoch:
+            for outcome, held in zip(outcomes, given_up, strict=True):
+                if isinstance(outcome, Refused) and held is not None:
+                    self._book.stays(held)
+                else:
+                    self._book.taken_back(outcome.want)
+        return outcomes
+
+    def _take_up_again(self, given_up: Iterable[Held | None]) -> None:
+        """Undo giving up where the master surely did nothing: it calls the request malformed each time."""
+        for held in given_up:
+            if held is not None:
+                self._book.stays(held)
+
+    def _answered_offline(self, operation: Operation) -> Outcome | Returned:
+        if operation.action is Action.ACQUIRE:
+            return self._offline.acquire(operation.want)
+        return self._offline.give_back(operation.want)
+
+    # Callers that are gone.
+
+    def _orphaned(self, operation: Operation, result: Outcome | Returned) -> None:
+        """Give a seat back that was granted to a caller who is gone."""
+        key = operation.want.key
+        unclaimed = not self._joiner.is_pending(key) and self._book.holds(key)
+        if isinstance(result, Granted) and not result.already_held and unclaimed:
+            task = asyncio.ensure_future(self.return_many((operation.want,)))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    # Whole sets.
+
+    async def _settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
+        synced = await self._settler.settle(wants, ask)
+        self.revoker.refused(synced.outcomes)
+        return synced
+
+    async def _sync_online(self, wants: Sequence[Want]) -> Synced:
+        try:
+            return await self._settle(wants, self._patience.repeat)
+        except MasterError as failure:
+            if self._standing.state is State.CONNECTED:
+                self.settle_later()
+            return Synced(
+                outcomes=tuple(self._book.already(want) or self._offline.acquire(want, str(failure)) for want in wants),
+                seats_returned=0,
+            )
+
+    def _sync_offline(self, wants: Sequence[Want]) -> Synced:
+        wanted = {want.key for want in wants}
+        unwanted = [held.want for held in self._book.held if held.want.key not in wanted]
+        for want in unwanted:
+            self._tell(self._offline.give_back(want))
+        outcomes = tuple(self._offline.acquire(want) for want in wants)
+        if not self._standing.state.is_final:
+            self._book.still_wanted(wants)
+        self._keepsake.changed()
+        for outcome in outcomes:
+            if not (isinstance(outcome, Granted) and outcome.already_held):
+                self._tell(outcome)
+        return Synced(outcomes=outcomes, seats_returned=len(unwanted))
+
+    async def _settle_quietly(self) -> None:
+        try:
+            async with self._turn:
+                if self._standing.state is State.CONNECTED and self._book.needs_settling:
+                    await self._settle(self._book.wanted(), self._patience.repeat)
+        except MasterError:
+            pass  # the book remembers; the next settlement takes it up
+        finally:
+            self._settling = None
+
+
+def _key_of(operation: Operation) -> object:
+    return operation.want.key
+
+
+def _halves(wants: Sequence[Want]) -> tuple[Sequence[Want], Sequence[Want]]:
+    """Split a call that the master refused as malformed, so that one bad seat does not fail the others."""
+    middle = len(wants) // 2
+    return wants[:middle], wants[middle:]

@@ -1,0 +1,217 @@
+"""The standby leases that a standby is given: what it may carry of another PBX while no master answers.
+
+Decides: whether one is genuine and for this pair, how long it lasts, and what the master is told of it. Kept on disk
+before it is acknowledged, one file for each PBX that is stood in for; a newer one replaces it, a refusal removes it.
+Leaves to others: using one (`standby`), sending receipts (`keeper`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from licensemaster.signing.signatures import has_signed
+from licensemaster.signing.verified_lease import Promise, PromiseError, remaining_after_restart
+from licensemaster.v1 import lease_pb2
+from slave_client.connection.clocks import Clock
+from slave_client.storage.state_dir import StateDir, StateDirError
+from slave_client.values.notices import NoticeBoard, NoticeKind
+
+_SIGNED_AS: Final = b"license-master standby lease v1\n"
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyLease:
+    """A standby lease whose signature was verified."""
+
+    promise: Promise
+    """Its times, and the bytes that prove them; `promise.pbx` is the PBX that is stood in for."""
+    serial: int
+    seats: Mapping[str, int]
+    """The number of seats that may be carried, by license type."""
+
+
+def verify_standby_lease(
+    signed: lease_pb2.SignedStandbyLease, *, standby: str, primary: str, trusted_keys: Collection[bytes]
+) -> StandbyLease:
+    """Return what a signed standby lease promises.
+
+    Raises PromiseError where none of the keys signed exactly this as a standby lease, or it is unreadable, for another
+    pair or without a duration.
+    """
+    key = next((key for key in trusted_keys if _signed_by(key, signed)), None)
+    if key is None:
+        raise PromiseError("the standby lease's signature does not verify with a key that this PBX trusts")
+    try:
+        terms = lease_pb2.StandbyLeaseTerms.FromString(signed.terms)
+        issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
+    except (DecodeError, ValueError) as failure:
+        raise PromiseError("the standby lease's terms are unreadable") from failure
+    if (terms.standby, terms.primary) != (standby, primary):
+        raise PromiseError(f"the standby lease is for {terms.standby!r} in place of {terms.primary!r}")
+    if ends <= issued:
+        raise PromiseError("the standby lease ends before it begins")
+    promise = Promise(
+        pbx=primary,
+        epoch=terms.primary_epoch,
+        issue_time=issued / _NANOSECONDS,
+        end_time=ends / _NANOSECONDS,
+        duration_seconds=(ends - issued) / _NANOSECONDS,
+        ttl_seconds=terms.ttl_seconds,
+        grace_seconds=terms.grace_seconds,
+        terms=signed.terms,
+        signature=signed.signature,
+        key_id=signed.key_id,
+        public_key=key,
+    )
+    return StandbyLease(
+        promise=promise, serial=terms.serial, seats={holding.license_type: holding.seats for holding in terms.holdings}
+    )
+
+
+@dataclass(slots=True)
+class _Place:
+    """What a standby has of one PBX that it stands in for."""
+
+    lease: StandbyLease | None = None
+    end: float = 0.0
+    """When the lease ends, by the steady clock."""
+    serial: int = 0
+    released_epoch: int = 0
+
+
+class Shelf:
+    """The standby leases of one standby."""
+
+    def __init__(
+        self,
+        *,
+        standby: str,
+        state_dir: StateDir | None,
+        clock: Clock,
+        board: NoticeBoard,
+        trusted_keys: Callable[[], tuple[bytes, ...]],
+    ) -> None:
+        self._standby = standby
+        self._state_dir = state_dir
+        self._clock = clock
+        self._board = board
+        self._trusted_keys = trusted_keys
+        self._places: dict[str, _Place] = {}
+
+    async def load(self, primary: str) -> None:
+        """Rely on the standby lease for a PBX that is on disk, unless a newer one has come already."""
+        if primary in self._places or self._state_dir is None:
+            return
+        try:
+            fields = await asyncio.to_thread(self._state_dir.load_standby_lease, primary)
+            if fields is None:
+                return
+            lease = verify_standby_lease(
+                _signed(fields), standby=self._standby, primary=primary, trusted_keys=self._trusted_keys()
+            )
+            remaining, _ = remaining_after_restart(
+                lease.promise,
+                wall=self._clock.wall(),
+                saved_wall=float(fields["saved_wall"]),
+                saved_remaining_seconds=float(fields["remaining_seconds"]),
+            )
+        except (StateDirError, PromiseError, KeyError, TypeError, ValueError) as failure:
+            self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the kept standby lease cannot be used: {failure}")
+            return
+        end = self._clock.now() + remaining
+        self._places.setdefault(primary, _Place(lease=lease, end=end, serial=lease.serial))
+
+    def find(self, primary: str) -> tuple[StandbyLease, float] | None:
+        """Return the standby lease in force for a PBX, and its end by the steady clock; None where there is none."""
+        place = self._places.get(primary)
+        if place is None or place.lease is None or self._clock.now() >= place.end or not place.lease.seats:
+            return None
+        return place.lease, place.end
+
+    def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
+        """Return what the master is told of the standby leases with the next renewal."""
+        return [
+            lease_pb2.StandbyLeaseReceipt(
+                primary=primary, serial=place.serial, discarded=place.lease is None, released_epoch=place.released_epoch
+            )
+            for primary, place in self._places.items()
+        ]
+
+    async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
+        """Keep the standby leases that came with an answer; only those on disk are acknowledged."""
+        for offer in offers:
+            if not offer.HasField("signed"):
+                why = "; ".join(problem.message for problem in offer.problems)
+                self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, why)
+                await self.discard(offer.primary)
+                continue
+            try:
+                lease = verify_standby_lease(
+                    offer.signed, standby=self._standby, primary=offer.primary, trusted_keys=self._trusted_keys()
+                )
+                await self._save(offer.primary, lease)
+            except (PromiseError, OSError) as failure:
+                self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the standby lease is not kept: {failure}")
+                continue
+            self._board.clear_own(NoticeKind.NO_STANDBY_LEASE)
+            place = self._places.setdefault(offer.primary, _Place())
+            place.lease, place.end, place.serial = lease, sent + lease.promise.duration_seconds, lease.serial
+
+    async def discard(self, primary: str) -> None:
+        """Stop relying on the standby lease for a PBX, and have the master told."""
+        place = self._places.get(primary)
+        if place is None or place.lease is None:
+            return
+        if self._state_dir is not None:
+            try:
+                await asyncio.to_thread(self._state_dir.remove_standby_lease, primary)
+            except OSError:
+                return  # a restart may find it again, so the master must go on counting it
+        place.lease = None
+
+    def released(self, primary: str, epoch: int) -> None:
+        """Note that no seat is in use under a PBX's lease with that epoch, and have the master told."""
+        place = self._places.setdefault(primary, _Place())
+        place.released_epoch = max(place.released_epoch, epoch)
+
+    async def _save(self, primary: str, lease: StandbyLease) -> None:
+        if self._state_dir is None:
+            return
+        promise = lease.promise
+        fields: dict[str, object] = {
+            "terms": base64.b64encode(promise.terms).decode(),
+            "signature": base64.b64encode(promise.signature).decode(),
+            "key_id": promise.key_id,
+            "remaining_seconds": promise.duration_seconds,
+            "saved_wall": self._clock.wall(),
+        }
+        await asyncio.to_thread(self._state_dir.save_standby_lease, primary, fields)
+
+
+class NoShelf:
+    """For a client that carries another PBX's seats: it is given nothing to carry itself."""
+
+    def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
+        return []
+
+    async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
+        """Keep nothing."""
+
+
+def _signed_by(key: bytes, signed: lease_pb2.SignedStandbyLease) -> bool:
+    return has_signed(key, _SIGNED_AS + signed.terms, signed.signature)
+
+
+def _signed(fields: Mapping[str, Any]) -> lease_pb2.SignedStandbyLease:
+    return lease_pb2.SignedStandbyLease(
+        terms=base64.b64decode(fields["terms"], validate=True),
+        signature=base64.b64decode(fields["signature"], validate=True),
+        key_id=str(fields["key_id"]),
+    )

@@ -1,0 +1,101 @@
+"""When the state directory is written.
+
+Decides: at most every so often for what may wait, at once for what may not. A file that lags behind an *acquire* costs
+the site an offline seat after a crash; one that lags behind a *return* would let it use a seat that the master has lent
+to somebody else. So returns are on disk before the master hears of them (`save_now`), and acquires are not (`changed`).
+Writing happens on a thread; the event loop never waits for a disk. Leaves to others: the format (`state_dir`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from slave_client.connection.clocks import Clock
+from slave_client.storage.state_dir import Identity, KeptLease, StateDir
+
+
+class Keepsake:
+    """Writes one client's state. Does nothing without a state directory.
+
+    `snapshot` gives what is to be kept now, None for "no lease". `problem` hears an OSError, and None once it works.
+    """
+
+    def __init__(
+        self,
+        state_dir: StateDir | None,
+        *,
+        snapshot: Callable[[], KeptLease | None],
+        problem: Callable[[OSError | None], None],
+        every_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._state_dir = state_dir
+        self._snapshot = snapshot
+        self._problem = problem
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._later: asyncio.Task[None] | None = None
+
+    def changed(self) -> None:
+        if self._state_dir is not None and self._later is None:
+            self._later = asyncio.create_task(self._save_later(self._every_seconds))
+
+    def changed_for_good(self) -> None:
+        """Write at once, without waiting for it: the lease is over, and a restart must not rely on it."""
+        if self._state_dir is not None:
+            if self._later is not None:
+                self._later.cancel()
+            self._later = asyncio.create_task(self._save_later(0.0))
+
+    async def save_now(self) -> None:
+        """Write, and return when it is on disk (or cannot be written, which is reported)."""
+        if self._state_dir is not None:
+            await asyncio.shield(asyncio.ensure_future(self._save(self._state_dir)))
+
+    async def save_identity(self, identity: Identity) -> None:
+        """Write the identity, and return when it is on disk (or cannot be written, which is reported)."""
+        if self._state_dir is not None:
+            await asyncio.shield(asyncio.ensure_future(self._save(self._state_dir, identity)))
+
+    async def stop(self) -> None:
+        """Write nothing later; what is being written is finished."""
+        if self._later is not None:
+            self._later.cancel()
+        async with self._lock:
+            self._state_dir = None
+
+    def abandon(self) -> None:
+        """Write nothing any more, as if the process had been killed."""
+        self._state_dir = None
+
+    async def _save_later(self, pause: float) -> None:
+        await self._clock.sleep(pause)
+        self._later = None
+        await self.save_now()
+
+    async def _save(self, state_dir: StateDir, identity: Identity | None = None) -> None:
+        async with self._lock:  # the snapshot is taken inside, so that an older one never follows a newer one
+            try:
+                if identity is not None:
+                    await asyncio.to_thread(state_dir.save_identity, identity)
+                else:
+                    await asyncio.to_thread(_write, state_dir, self._snapshot())
+            except OSError as failure:
+                self._problem(failure)
+            else:
+                self._problem(None)
+
+
+def _write(state_dir: StateDir, lease: KeptLease | None) -> None:
+    if lease is None:
+        state_dir.remove_lease()
+        return
+    try:
+        state_dir.save_lease(lease)
+    except OSError:
+        with contextlib.suppress(OSError):
+            state_dir.remove_lease()  # an old file may promise seats that were returned since
+        raise

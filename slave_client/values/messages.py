@@ -1,0 +1,143 @@
+"""Seats and answers as messages of the API: what is asked for goes out, what the master says comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Final
+
+from licensemaster.api_enums import Basis, HolderKind, RemedyAction
+from licensemaster.v1 import lease_pb2, seat_pb2
+from slave_client.values.seats import (
+    Granted,
+    LicenseRef,
+    Outcome,
+    Reason,
+    Refused,
+    Remedy,
+    RemedyStep,
+    Returned,
+    ReturnOutcome,
+    SeatKey,
+    TopHolder,
+    Want,
+)
+
+_REASONS: Final = {
+    number: Reason[name.removeprefix("REFUSAL_REASON_")]
+    for name, number in seat_pb2.RefusalReason.items()
+    if number != seat_pb2.REFUSAL_REASON_UNSPECIFIED and name.removeprefix("REFUSAL_REASON_") in Reason.__members__
+}
+_BASES: Final[dict[int, Basis]] = {basis.value: basis for basis in Basis}
+_ACTIONS: Final[dict[int, RemedyAction]] = {action.value: action for action in RemedyAction}
+_KINDS: Final = {kind: seat_pb2.HolderKind.ValueType(kind.value) for kind in HolderKind}
+_KINDS_BACK: Final[dict[int, HolderKind]] = {kind.value: kind for kind in HolderKind}
+
+
+def seat_from_want(want: Want) -> seat_pb2.Seat:
+    """Translate a wanted seat for the wire."""
+    return seat_pb2.Seat(
+        license_type=want.license_type,
+        holder_kind=_KINDS[want.holder_kind],
+        holder=want.holder,
+        user=want.user,
+        line=want.line,
+        application_version=want.application_version,
+    )
+
+
+def want_from_seat(seat: seat_pb2.Seat) -> Want:
+    """Translate a seat that the master names; raises ValueError where this client cannot know it."""
+    return Want(
+        license_type=seat.license_type,
+        holder_kind=HolderKind(seat.holder_kind),
+        holder=seat.holder,
+        user=seat.user,
+        line=seat.line,
+        application_version=seat.application_version,
+    )
+
+
+def outcome_from_result(want: Want, result: seat_pb2.SeatResult) -> Outcome:
+    """Translate the master's answer for one wanted seat."""
+    if result.WhichOneof("outcome") == "granted":
+        grant = result.granted
+        return Granted(
+            want=want,
+            basis=_BASES.get(grant.basis),
+            already_held=grant.already_held,
+            included_in=grant.included_in,
+            device=grant.device,
+            reassignable=grant.reassignable,
+        )
+    return refused_from_refusal(want, result.refused)
+
+
+def outcome_from_return(want: Want, result: lease_pb2.ReturnResult) -> ReturnOutcome:
+    """Translate the master's answer for one seat to be returned."""
+    if result.HasField("refused"):
+        return refused_from_refusal(want, result.refused)
+    return Returned(want=want, held=result.returned)
+
+
+def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
+    """Translate a refusal with all its numbers."""
+    return Refused(
+        want=want,
+        reason=_REASONS.get(refusal.reason, Reason.UNKNOWN),
+        message=refusal.message,
+        rules=tuple(refusal.rules),
+        license_type=refusal.license_type,
+        device=refusal.device,
+        capacity=refusal.capacity,
+        in_use=refusal.in_use,
+        wanted=refusal.wanted,
+        top_holders=tuple(
+            TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refusal.top_holders
+        ),
+        licenses=licenses_from_refs(refusal.licenses),
+        seats=keys_from_seats(refusal.seats),
+        remedy=Remedy(
+            action=_ACTIONS.get(refusal.remedy.action),
+            text=refusal.remedy.text,
+            license_type=refusal.remedy.license_type,
+            quantity=refusal.remedy.quantity,
+            device=refusal.remedy.device,
+            version=refusal.remedy.version,
+            ways=tuple(tuple(_step(step) for step in way.steps) for way in refusal.remedy.ways),
+        ),
+    )
+
+
+def _step(step: seat_pb2.RemedyStep) -> RemedyStep:
+    return RemedyStep(
+        action=_ACTIONS.get(step.action),
+        license_type=step.license_type,
+        quantity=step.quantity,
+        device=step.device,
+        version=step.version,
+        pbx=step.pbx,
+        licenses=licenses_from_refs(step.licenses),
+        seats=keys_from_seats(step.seats),
+        until=step.until_time.ToDatetime(UTC) if step.HasField("until_time") else None,
+        subject=step.subject,
+        field=step.field,
+        accepted=tuple(step.accepted),
+    )
+
+
+def keys_from_seats(seats: Iterable[seat_pb2.Seat]) -> tuple[SeatKey, ...]:
+    """Translate the names of seats, leaving out holders of a kind that this client cannot know."""
+    return tuple(
+        SeatKey(seat.license_type, _KINDS_BACK[seat.holder_kind], seat.holder)
+        for seat in seats
+        if seat.holder_kind in _KINDS_BACK
+    )
+
+
+def licenses_from_refs(references: Iterable[seat_pb2.LicenseRef]) -> tuple[LicenseRef, ...]:
+    """Translate licenses as a refusal or a notice names them."""
+    return tuple(
+        LicenseRef(license=reference.license, type=reference.type, quantity=reference.quantity, device=reference.device)
+        for reference in references
+    )

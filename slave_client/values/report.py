@@ -1,0 +1,29 @@
+"""How a client stands, for status pages and logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from slave_client.values.notices import Notice
+from slave_client.values.states import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a client stands, at one moment."""
+
+    state: State
+    why: str
+    epoch: int | None
+    """The lease's epoch, None where this run of the client has opened none."""
+    lease_end: datetime | None
+    """The signed end by the master's clock, None without a lease."""
+    remaining_seconds: float
+    """How long the client will use what it holds without hearing from a master."""
+    seats_held: int
+    """Seats in use."""
+    master: str
+    """The address of the master in use."""
+    notices: tuple[Notice, ...]
+    """The notices that hold now."""

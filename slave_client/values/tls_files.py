@@ -1,0 +1,46 @@
+"""The files that a client shows its masters and believes them by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from licensemaster.tls.pem import NamedFile, Pair, read_pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Three files, PEM. They may be replaced while the client runs; it shows the new ones when it next connects."""
+
+    ca: Path
+    """The authorities that sign masters' certificates."""
+    certificate: Path
+    """This PBX's, good for license-master://projects/{project}/pbxs/{pbx}."""
+    key: Path
+    """The certificate's key, without a password."""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Read the files for gRPC; raises ValueError naming those that cannot be read or do not belong together."""
+        return self.read().credentials()
+
+    def read(self) -> Pair:
+        """Read the files; raises ValueError where they cannot be read or do not belong together, naming which."""
+        return read_pair(
+            NamedFile("tls.certificate", self.certificate),
+            NamedFile("tls.key", self.key),
+            NamedFile("tls.ca", self.ca),
+        )
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return numbers that change with the files; none while a file is missing."""
+        try:
+            statuses = [path.stat() for path in (self.ca, self.certificate, self.key)]
+        except OSError:
+            return ()
+        return tuple(
+            number
+            for status in statuses
+            for number in (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+        )

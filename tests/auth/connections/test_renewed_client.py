@@ -1,0 +1,89 @@
+"""A PBX whose certificate is renewed on disk goes on without a restart; one that lost its files says which."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from licensemaster.files.writer import write_file
+from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
+from tests.auth.pki import Papers, Pki
+from tests.support.hang import HANG_SECONDS
+from tests.support.lines import FAIR, Line, Weather, line_to
+from tests.support.masters import InProcess
+
+BERLIN = "projects/acme/pbxs/berlin"
+
+
+def put(folder: Path, papers: Papers) -> TlsFiles:
+    folder.mkdir(exist_ok=True)
+    for name, data in (("ca.crt", papers.ca), ("pbx.crt", papers.certificate), ("pbx.key", papers.key)):
+        write_file(folder / name, data)
+    return TlsFiles(ca=folder / "ca.crt", certificate=folder / "pbx.crt", key=folder / "pbx.key")
+
+
+async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    first = pki.papers(BERLIN)
+    tls = put(tmp_path / "pbx", first)
+    config = ClientConfig(
+        addresses=(secured.wire.address,), pbx=BERLIN, software_version="12", tls=tls, backoff_max_seconds=0.2
+    )
+    client = SlaveClient(config)
+    await client.start()
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    put(tmp_path / "pbx", pki.papers(BERLIN))
+    pki.authority.revoke([first.issued], now=time.time())
+    assert secured.running.gate is not None
+    await secured.running.gate.look()
+    client.look_again()
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    outcome = await client.acquire(Want("port", HolderKind.USER, "anna"))
+    assert isinstance(outcome, Granted), outcome
+    await client.close()
+
+
+def test_files_and_credentials_are_not_both_given(pki: Pki, tmp_path: Path) -> None:
+    papers = pki.papers(BERLIN)
+    with pytest.raises(ValueError, match="give one"):
+        ClientConfig(
+            addresses=("a:1",),
+            pbx=BERLIN,
+            software_version="12",
+            tls=put(tmp_path / "pbx", papers),
+            credentials=papers.credentials,
+        )
+
+
+async def test_a_renewal_that_is_of_no_use_is_told_and_the_old_one_goes_on(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    tls = put(tmp_path / "pbx", pki.papers(BERLIN))
+    told: asyncio.Queue[Notice] = asyncio.Queue()
+    async with asyncio.timeout(HANG_SECONDS), line_to(secured.wire.address) as line:
+        config = ClientConfig(
+            addresses=(line.address,), pbx=BERLIN, software_version="12", tls=tls, backoff_max_seconds=0.2
+        )
+        async with SlaveClient(config, on_notice=told.put_nowait) as client:
+            await client.wait_for_state(State.CONNECTED)
+            put(tmp_path / "pbx", pki.foreign(key="P-521"))
+            await _broken(line, client)
+            notice = await told.get()
+            assert (notice.kind, "its key is secp521r1" in notice.message) == (NoticeKind.CERTIFICATE_UNUSABLE, True)
+            assert (await client.acquire(Want("port", HolderKind.USER, "anna"))).granted
+            put(tmp_path / "pbx", pki.papers(BERLIN))
+            await _broken(line, client)
+            assert not client.notices
+
+
+async def _broken(line: Line, client: SlaveClient) -> None:
+    """Break all connections, and wait until the client is back."""
+    line.weather = Weather(is_cut=True)
+    await client.wait_for_state(State.OFFLINE)
+    line.weather = FAIR
+    client.look_again()
+    await client.wait_for_state(State.CONNECTED)

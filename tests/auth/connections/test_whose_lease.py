@@ -1,0 +1,209 @@
+"""Every call under a lease, by everybody, while the lease is each one's: only who has it is served, under its epoch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from licensemaster.v1 import lease_pb2, license_pb2, status_pb2
+from tests.auth.conftest import PBXS
+from tests.auth.connections.test_mtls import denied
+from tests.auth.pki import Pki, shown_to
+from tests.rpc.failures import failure
+from tests.support.estates import project
+from tests.support.masters import InProcess, Wire
+from tests.support.papers import Vendor, bind, enrolled, hand_in, imported, listed, release
+from tests.support.pbx import BarePbx, granted, opened, seats
+
+CODE = grpc.StatusCode
+BERLIN = "projects/acme/pbxs/berlin"
+CALLERS = {
+    "berlin": BERLIN,
+    "spare": "projects/acme/pbxs/spare",
+    "paris": "projects/acme/pbxs/paris",
+    "globex": "projects/globex/pbxs/berlin",
+    "viewer": "viewers/wall",
+    "operator": "operators/anna",
+    "otto": "projects/globex/operators/otto",
+}
+STRANGERS = {
+    "paris": "NOT_YOUR_PBX",
+    "globex": "NOT_YOUR_PBX",
+    "viewer": "ROLE_FORBIDDEN",
+    "operator": "ROLE_FORBIDDEN",
+    "otto": "ROLE_FORBIDDEN",
+}
+METHODS = ("RenewLease", "AcquireSeats", "ReturnSeats", "SyncSeats", "WatchLease", "CloseLease")
+
+
+@pytest.fixture
+async def wires(secured: InProcess, pki: Pki) -> AsyncIterator[Mapping[str, Wire]]:
+    """A connection of each caller's own."""
+    foreign = project({"PBX-Port12": 5}, pbxs=PBXS)
+    foreign.name = "globex"
+    await secured.wire.apply(foreign)
+    async with AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(shown_to(secured.wire.address, pki.papers(uri).credentials))
+            for name, uri in CALLERS.items()
+        }
+
+
+async def call(wire: Wire, method: str, epoch: int) -> None:
+    """One call under the lease of berlin."""
+    pbx = BarePbx(wire, "berlin")
+    pbx.epoch = epoch
+    match method:
+        case "RenewLease":
+            await pbx.renew()
+        case "AcquireSeats":
+            await pbx.acquire(*seats("port", 3))
+        case "ReturnSeats":
+            await pbx.give_back(*seats("port", 1))
+        case "SyncSeats":
+            await pbx.sync(*seats("port", 2))
+        case "CloseLease":
+            await pbx.close()
+        case _:
+            stream = wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=BERLIN, epoch=epoch))
+            await stream.read()
+            stream.cancel()
+
+
+async def walk(secured: InProcess, wires: Mapping[str, Wire], user: str, epoch: int, refused: str) -> None:
+    """Every method by everybody, whatever the epoch; `refused` is told to the one of the pair who has not got it."""
+    (other,) = {"berlin", "spare"} - {user}
+    expected = {**STRANGERS, other: refused}
+    await wires[user].leases.SyncSeats(lease_pb2.SyncSeatsRequest(pbx=BERLIN, epoch=epoch, seats=seats("port", 2)))
+    for method in METHODS:
+        for caller, reason in expected.items():
+            for claimed in (epoch - 1, epoch, epoch + 1):
+                found = await failure(call(wires[caller], method, claimed))
+                assert found.reason == reason, (method, caller, claimed)
+                assert str(epoch) not in found.message.replace(f"epoch {claimed}:", ""), found.message
+    leases = await secured.wire.status.ListLeases(status_pb2.ListLeasesRequest(project="projects/acme"))
+    assert {one.pbx: one.seats for one in leases.leases if one.seats} == {BERLIN: 2}
+    for method in METHODS[:-1]:
+        await call(wires[user], method, epoch)
+
+
+async def take_over(wires: Mapping[str, Wire]) -> int:
+    """The standby carries berlin's seats from now on; under which epoch."""
+    own = await opened(wires["spare"], "spare")
+    taken = await wires["spare"].leases.TakeOverLease(
+        lease_pb2.TakeOverLeaseRequest(
+            standby=own.name,
+            standby_epoch=own.epoch,
+            primary=BERLIN,
+            instance_id=own.instance_id,
+            request_id=str(uuid4()),
+            software_version="12",
+            force=True,
+        )
+    )
+    assert taken.HasField("lease"), taken
+    return taken.lease.epoch
+
+
+@pytest.mark.rule("F5")
+async def test_only_who_has_a_lease_uses_it(secured: InProcess, wires: Mapping[str, Wire]) -> None:
+    primary = await opened(wires["berlin"], "berlin")
+    await opened(wires["spare"], "spare")
+    await walk(secured, wires, "berlin", primary.epoch, "LEASE_FENCED")
+    carried = await take_over(wires)
+    await walk(secured, wires, "spare", carried, "LEASE_CARRIED")
+    await primary.open()
+    await walk(secured, wires, "berlin", primary.epoch, "LEASE_FENCED")
+    assert (await failure(call(wires["spare"], "RenewLease", carried))).reason == "LEASE_FENCED"
+    await primary.close()
+    for epoch in (carried, primary.epoch):
+        assert (await failure(call(wires["spare"], "CloseLease", epoch))).reason == "LEASE_FENCED"
+    await primary.close()  # a retry of its own
+
+
+@pytest.mark.rule("F5")
+async def test_who_tries_anothers_lease_is_counted_and_named_and_who_had_it_before_is_not(
+    secured: InProcess, wires: Mapping[str, Wire]
+) -> None:
+    primary = await opened(wires["berlin"], "berlin")
+    await opened(wires["spare"], "spare")
+    with capture_logs() as logs:
+        for method in METHODS:
+            await failure(call(wires["spare"], method, primary.epoch))
+    told = [line for line in logs if line["event"] == "a caller was turned away"]
+    assert [(line["reason"], line["method"].rpartition("/")[2]) for line in told] == [
+        ("NOT_YOUR_LEASE", method) for method in METHODS
+    ]
+    assert {line["caller"] for line in told} == {f"license-master://{CALLERS['spare']}"}
+    assert denied(secured, "NOT_YOUR_LEASE") == len(METHODS)
+    with capture_logs() as logs:
+        for _ in range(40):
+            await failure(call(wires["spare"], "RenewLease", primary.epoch + 1))
+    assert len([line for line in logs if line["event"] == "a caller was turned away"]) < 20
+    assert denied(secured, "NOT_YOUR_LEASE") == len(METHODS) + 40
+    carried = await take_over(wires)
+    await failure(call(wires["berlin"], "RenewLease", primary.epoch))
+    await primary.open()
+    await failure(call(wires["spare"], "RenewLease", carried))
+    assert denied(secured, "NOT_YOUR_LEASE") == len(METHODS) + 40
+
+
+@pytest.mark.rule("F5")
+async def test_who_carries_a_lease_may_close_it(secured: InProcess, wires: Mapping[str, Wire]) -> None:
+    granted(await (await opened(wires["berlin"], "berlin")).acquire(*seats("port", 2)))
+    carried = await take_over(wires)
+    await call(wires["spare"], "CloseLease", carried)
+    await call(wires["spare"], "CloseLease", carried)  # a retry
+    assert (await failure(call(wires["berlin"], "CloseLease", carried))).reason == "LEASE_FENCED"
+
+
+@pytest.mark.rule("F5")
+async def test_nobody_makes_it_seem_that_another_used_the_seats(secured: InProcess, wires: Mapping[str, Wire]) -> None:
+    primary = await opened(wires["berlin"], "berlin")
+    granted(await primary.acquire(*seats("port", 2)))
+    await take_over(wires)
+    secured.clock.advance(181)  # longer than a renewal takes
+    await failure(call(wires["spare"], "RenewLease", primary.epoch))
+    assert not [one for one in await events(secured) if one == "standby.two_claims"]
+    await failure(call(wires["berlin"], "RenewLease", primary.epoch))
+    assert [one for one in await events(secured) if one == "standby.two_claims"]
+
+
+async def events(secured: InProcess) -> list[str]:
+    """The kinds of everything that happened."""
+    request = status_pb2.ListEventsRequest(project="projects/acme")
+    return [one.kind for one in (await secured.wire.status.ListEvents(request)).events]
+
+
+@pytest.mark.rule("L2")
+async def test_a_devices_papers_are_handed_in_by_its_own_pbx_or_an_operator(
+    secured: InProcess, wires: Mapping[str, Wire], tmp_path: Path
+) -> None:
+    expected = {
+        "paris": "DOCUMENT_OTHER_DEVICE",
+        "spare": "DOCUMENT_OTHER_DEVICE",
+        "globex": "NOT_YOUR_PBX",
+        "otto": "NOT_YOUR_PROJECT",
+        "viewer": "ROLE_FORBIDDEN",
+    }
+    key = await enrolled(secured.wire, tmp_path, "berlin-box")
+    await imported(secured.wire, Vendor(), {"l-1": ("PBX-Port12", 3)}, now=secured.clock.now)
+    await bind(secured.wire, "berlin-box", "l-1")
+    key.accept_binding((await listed(secured.wire))["l-1"].signed_binding)
+    (asked,) = await release(secured.wire, "l-1")
+    certificate = key.certify(asked.moved.release.request)
+    for caller, reason in expected.items():
+        found = await failure(hand_in(wires[caller], certificate))
+        assert found.reason == reason, caller
+        found = await failure(
+            wires[caller].licenses.EnrollDevice(license_pb2.EnrollDeviceRequest(enrollment=key.enrollment("x")))
+        )
+        assert found.reason == reason, caller
+    answer = await hand_in(wires["berlin"], certificate)
+    assert not answer.license.device

@@ -1,0 +1,108 @@
+"""Which master a command asks, about which project and as whom: options before and behind the command, profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from licensemaster.v1 import status_pb2
+from master.cli.main import app
+from tests.cli.connection.test_failures import serving
+
+Cli = Callable[..., Result]
+ANSWER = status_pb2.ListSeatsResponse().SerializeToString()
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setenv("LICENSE_MASTER_PROFILES", str(tmp_path / "mine" / "profiles.toml"))
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("SERVER", "PROJECT", "PROFILE", "TLS_CA_FILE", "TLS_CERTIFICATE_FILE", "TLS_KEY_FILE"):
+        monkeypatch.delenv(f"LICENSE_MASTER_{name}", raising=False)
+    return lambda *words, **variables: CliRunner(env=variables).invoke(app, list(words))
+
+
+@pytest.fixture
+def asked() -> Iterator[str]:
+    with serving(lambda request, context: ANSWER) as address:
+        yield address
+
+
+def refusal(done: Result) -> str:
+    return str(done.exception)
+
+
+NOBODY = "127.0.0.1:9"
+
+
+def test_options_stand_before_the_command_or_behind_it(cli: Cli, asked: str) -> None:
+    assert cli("--server", asked, "--project", "acme", "seats").exit_code == 0
+    assert cli("seats", "--server", asked, "--project", "acme").exit_code == 0
+    assert cli("--server", NOBODY, "--project", "acme", "seats", "--server", asked).exit_code == 0
+    assert cli("--server", asked, "--project", "acme", "seats", LICENSE_MASTER_SERVER=NOBODY).exit_code == 0
+    for words in (["--tls-ca", "ca", "seats"], ["seats", "--tls-ca", "ca"]):
+        assert refusal(cli(*words)) == "--tls-key, --tls-certificate: not given"
+    assert refusal(cli("--tls-ca", "ca", "seats", "--tls-key", "key")) == "--tls-certificate: not given"
+
+
+def test_a_profile_names_what_the_command_line_does_not(cli: Cli, asked: str) -> None:
+    assert cli("profile", "set", "acme", "--server", asked, "--project", "acme").exit_code == 0
+    assert cli("profile", "set", "away", "--server", NOBODY).exit_code == 0
+    assert cli("seats").exit_code == 0  # the first one is the default
+    assert cli("--profile", "acme", "seats").exit_code == 0
+    assert cli("seats", LICENSE_MASTER_PROFILE="acme").exit_code == 0
+    assert NOBODY in refusal(cli("seats", "--profile", "away"))
+    assert NOBODY in refusal(cli("seats", LICENSE_MASTER_SERVER=NOBODY))  # more than the default
+    assert cli("seats", "--profile", "acme", LICENSE_MASTER_SERVER=NOBODY).exit_code == 0  # less than one that is named
+    assert cli("profile", "use", "away").exit_code == 0
+    assert NOBODY in refusal(cli("seats"))
+    assert cli("seats", "--server", asked, "--project", "acme").exit_code == 0
+    assert "*   away" in cli("profile", "list").output
+
+
+def test_a_profile_keeps_what_was_typed_and_where_files_are(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("profile", "set", "one", "--server", "one:1", "--project", "acme")
+    cli("--tls-ca", "ca.crt", "profile", "set", "two")
+    kept = (tmp_path / "mine" / "profiles.toml").read_text()
+    assert kept == (
+        f'default = "one"\n\n["one"]\nserver = "one:1"\nproject = "acme"\n\n["two"]\ntls_ca = "{tmp_path}/ca.crt"\n'
+    )
+    cli("profile", "remove", "one")
+    assert 'default = ""' not in (tmp_path / "mine" / "profiles.toml").read_text()
+    assert "profile 'one'" in refusal(cli("seats", "--profile", "one"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("server = 'x:1'", "profiles.toml:1: server: 'x:1' must be a table"),
+        ("[a]\nsever = 'x:1'", "profiles.toml:2: a.sever: unknown key; did you mean 'server'?"),
+        ("[a]\nserver = 7600", "profiles.toml:2: a.server: 7600 must be a text"),
+        ("default = 'b'\n[a]\n", "has no profile 'b'"),
+        ("[a", "profiles.toml:1: not TOML"),
+    ],
+)
+def test_a_wrong_file_is_named_and_stops_no_master(cli: Cli, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "profiles.toml").write_text(text)
+    assert said in refusal(cli("seats"))
+    assert str(tmp_path / "mine" / "profiles.toml") in refusal(cli("seats"))
+    assert cli("catalog", "show", "allworx").exit_code == 0
+
+
+def test_every_command_that_asks_a_master_takes_the_whole_way_and_no_other_does() -> None:
+    def leaves(command: object, path: str = "") -> Iterator[tuple[str, set[str]]]:
+        for name, below in getattr(command, "commands", {}).items():
+            yield from leaves(below, f"{path} {name}")
+        yield path, {option for param in getattr(command, "params", ()) for option in param.opts}
+
+    way = {"--server", "--profile", "--tls-ca", "--tls-certificate", "--tls-key"}
+    for path, options in leaves(typer.main.get_command(app)):
+        assert options & way in (way, set()), path

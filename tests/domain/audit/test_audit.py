@@ -1,0 +1,460 @@
+"""Whatever is changed in an export is found, and told what it is; whatever is read ends in a verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, event_hash, genesis
+from master.domain.audit.export import (
+    Checkpoint,
+    ExportVerdict,
+    Header,
+    checkpoint_line,
+    continues,
+    event_line,
+    header_line,
+    read_line,
+    verify_export,
+)
+from master.signing import Signer, has_signed
+
+SIGNER = Signer("one", bytes(range(32)))
+OTHER = Signer("other", bytes(range(1, 33)))
+TIME_US = 1_800_000_000_123_456
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+contents = st.lists(
+    st.builds(
+        Record,
+        seq=st.just(0),
+        time_us=st.integers(-(2**53), 2**53),
+        kind=texts,
+        pbx=texts,
+        caller=texts,
+        request_id=texts,
+        reason=texts,
+        details=texts,
+    ),
+    max_size=6,
+)
+
+
+def chained(contents: Sequence[Record], *, project: str = "acme", start: ChainEnd | None = None) -> list[Record]:
+    """Events with their numbers and hashes."""
+    end = start or genesis(project)
+    records = []
+    for content in contents:
+        record = content._replace(seq=end.seq + 1)
+        record = record._replace(hash=event_hash(end.hash, project, record))
+        end = ChainEnd(record.seq, record.hash)
+        records.append(record)
+    return records
+
+
+def some(count: int) -> list[Record]:
+    """Events as they might be."""
+    return [
+        Record(
+            0, TIME_US + n, "seats.acquired", "berlin", "test", f"request-{n}", "because", f'{{"port":["phone-{n}"]}}'
+        )
+        for n in range(count)
+    ]
+
+
+def exported(
+    records: Sequence[Record],
+    *,
+    project: str = "acme",
+    start: ChainEnd | None = None,
+    end: ChainEnd | None = None,
+    signer: Signer = SIGNER,
+) -> list[bytes]:
+    """The lines of an export of events that are chained already."""
+    start = start or genesis(project)
+    end = end or (ChainEnd(records[-1].seq, records[-1].hash) if records else start)
+    unsigned = Checkpoint(project, end, TIME_US, signer.public_key)
+    signed = Checkpoint(project, end, TIME_US, signer.public_key, signer.sign(unsigned.message))
+    lines = [header_line(Header(project, start.seq + 1, start.hash))]
+    lines += [event_line(record) for record in records]
+    lines.append(checkpoint_line(signed))
+    return [f"{line}\n".encode() for line in lines]
+
+
+def looked_at(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> ExportVerdict:
+    return verify_export(lines, signed=has_signed, project=project, key=key)
+
+
+def defect(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> Defect:
+    found = looked_at(lines, project=project, key=key).defect
+    assert found is not None
+    return found
+
+
+def changed(line: bytes, **fields: object) -> bytes:
+    """A line with some of its fields changed, written as an export would."""
+    known = json.loads(line)
+    assert fields.keys() <= known.keys()
+    return f"{json.dumps(known | fields, ensure_ascii=False, separators=(',', ':'))}\n".encode()
+
+
+FIVE = chained(some(5))
+LINES = exported(FIVE)
+PART = exported(FIVE[2:], start=ChainEnd(2, FIVE[1].hash))
+
+
+# --- As they were written -------------------------------------------------------------------------------------------
+
+
+@given(contents, st.integers(0, 6))
+def test_an_export_is_found_right_whole_or_in_part(found: list[Record], skip: int) -> None:
+    records = chained(found)
+    before, rest = records[:skip], records[skip:]
+    start = ChainEnd(before[-1].seq, before[-1].hash) if before else genesis("acme")
+    verdict = looked_at(exported(rest, start=start), project="acme")
+    assert verdict.defect is None
+    assert verdict.events == len(rest)
+    assert verdict.header == Header("acme", len(before) + 1, start.hash)
+    assert verdict.checkpoint is not None
+    assert verdict.checkpoint.end.seq == len(records)
+
+
+@given(contents)
+def test_lines_are_read_as_they_were_written(found: list[Record]) -> None:
+    for record in chained(found):
+        assert read_line(f"{event_line(record)}\n".encode()) == record
+
+
+def test_without_a_trusted_key_the_export_names_its_own() -> None:
+    verdict = looked_at(exported(FIVE, signer=OTHER), key=None)
+    assert verdict.defect is None
+    assert verdict.checkpoint is not None
+    assert verdict.checkpoint.public_key == OTHER.public_key
+
+
+# --- Events ---------------------------------------------------------------------------------------------------------
+
+OTHER_VALUES = {
+    "seq": 9, "time_us": TIME_US + 999, "kind": "seats.returned", "pbx": "paris", "caller": "nobody",
+    "request_id": "another", "reason": "", "details": '{"port":["phone-9"]}', "hash": "ab" * 32,
+}  # fmt: skip
+
+
+def test_every_field_of_an_event_is_named_here() -> None:
+    assert OTHER_VALUES.keys() == set(Record._fields)
+
+
+@pytest.mark.parametrize("field", OTHER_VALUES)
+@pytest.mark.parametrize(
+    ("lines", "at"), [*((LINES, at) for at in range(1, 6)), *((PART, at) for at in range(1, 4))], ids=lambda value: ""
+)
+def test_a_field_of_an_event_altered(lines: list[bytes], field: str, at: int) -> None:
+    edited = [*lines]
+    edited[at] = changed(lines[at], **{field: OTHER_VALUES[field]})
+    found = defect(edited)
+    assert (found.kind, found.line) == (DefectKind.ALTERED, at + 1)
+    assert looked_at(edited).events == at - 1
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_an_event_altered_with_its_hash_made_anew(at: int) -> None:
+    """The next one gives it away, or the checkpoint."""
+    previous = FIVE[at - 1].hash if at else genesis("acme").hash
+    forged = FIVE[at]._replace(details="{}")
+    forged = forged._replace(hash=event_hash(previous, "acme", forged))
+    edited = [*LINES]
+    edited[at + 1] = f"{event_line(forged)}\n".encode()
+    found = defect(edited)
+    assert found.kind is (DefectKind.ALTERED if at < 4 else DefectKind.END_ALTERED)
+    assert found.line == at + 3
+
+
+def test_a_whole_chain_made_anew_lacks_the_signature() -> None:
+    forged = chained([record._replace(caller="nobody") for record in some(5)])
+    end = ChainEnd(forged[-1].seq, forged[-1].hash)
+    edited = exported(forged)
+    edited[-1] = changed(LINES[-1], hash=end.hash.hex())
+    assert defect(edited).kind is DefectKind.FORGED
+    assert defect(exported(forged, signer=OTHER)).kind is DefectKind.UNTRUSTED_KEY
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_an_event_removed(at: int) -> None:
+    found = defect(LINES[:at] + LINES[at + 1 :])
+    assert (found.kind, found.seq, found.line) == (DefectKind.REMOVED, at, at + 1)
+    assert found.message == f"event {at} is missing"
+
+
+def test_several_events_removed() -> None:
+    assert defect([LINES[0], *LINES[3:]]).message == "events 1 to 2 are missing"
+    found = defect([*LINES[:3], LINES[-1]])
+    assert (found.kind, found.message) == (DefectKind.REMOVED, "events 3 to 5 are missing")
+    assert defect([LINES[0], LINES[-1]]).message == "events 1 to 5 are missing"
+
+
+@pytest.mark.parametrize(("one", "other"), [(one, other) for one in range(1, 6) for other in range(one + 1, 6)])
+def test_two_events_that_changed_places(one: int, other: int) -> None:
+    edited = [*LINES]
+    edited[one], edited[other] = edited[other], edited[one]
+    found = defect(edited)
+    assert (found.kind, found.seq, found.line) == (DefectKind.REORDERED, one, one + 1)
+    assert f"belongs event {one} in line {other + 1}" in found.message
+
+
+def test_two_events_that_changed_numbers() -> None:
+    edited = [*LINES]
+    edited[2], edited[4] = changed(LINES[4], seq=2), changed(LINES[2], seq=4)
+    found = defect(edited)
+    assert (found.kind, found.seq, found.line) == (DefectKind.REORDERED, 2, 3)
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_an_event_twice(at: int) -> None:
+    found = defect(LINES[: at + 1] + LINES[at:])
+    assert (found.kind, found.seq, found.line) == (DefectKind.INSERTED, at, at + 2)
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_an_event_put_in(at: int) -> None:
+    invented = changed(LINES[at], caller="nobody", details="{}")
+    found = defect([*LINES[:at], invented, *LINES[at:]])
+    assert (found.kind, found.seq, found.line) == (DefectKind.INSERTED, at, at + 1)
+
+
+def test_an_event_behind_the_last() -> None:
+    invented = chained(some(1), start=ChainEnd(5, FIVE[-1].hash))
+    found = defect([*LINES[:-1], f"{event_line(invented[0])}\n".encode(), LINES[-1]])
+    assert found.kind is DefectKind.END_ALTERED
+
+
+@pytest.mark.parametrize("seq", [0, -1, -(2**62)])
+def test_an_event_before_the_first(seq: int) -> None:
+    invented = changed(LINES[1], seq=seq, details="{}")
+    assert defect([LINES[0], invented, *LINES[1:]]).kind is DefectKind.INSERTED
+
+
+def test_events_of_another_project() -> None:
+    foreign = exported(chained(some(5), project="other"), project="other")
+    assert defect(foreign, project="acme").kind is DefectKind.FOREIGN
+    assert defect([LINES[0], *foreign[1:]]).kind is DefectKind.ALTERED
+    assert defect([*LINES[:-1], foreign[-1]]).kind is DefectKind.FOREIGN
+
+
+# --- Header and checkpoint ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lines", [LINES, PART, exported([])], ids=["whole", "part", "empty"])
+@pytest.mark.parametrize(
+    ("field", "value"), [("format", 2), ("project", "other"), ("first_seq", 2), ("previous_hash", "ab" * 32)]
+)
+def test_a_field_of_the_header_altered(lines: list[bytes], field: str, value: object) -> None:
+    assert field in json.loads(lines[0])
+    edited = [changed(lines[0], **{field: value}), *lines[1:]]
+    assert defect(edited).line in (1, 2)
+    assert looked_at(edited).events == 0
+
+
+def test_every_field_of_header_and_checkpoint_is_named_here() -> None:
+    assert list(json.loads(LINES[0])) == ["record", "format", "project", "first_seq", "previous_hash"]
+    assert list(json.loads(LINES[-1])) == ["record", *(field for field, _, _ in CHECKPOINT)]
+
+
+CHECKPOINT = [
+    ("project", "other", DefectKind.FOREIGN),
+    ("seq", 4, DefectKind.END_ALTERED),
+    ("hash", "ab" * 32, DefectKind.END_ALTERED),
+    ("time_us", TIME_US - 1, DefectKind.FORGED),
+    ("public_key", OTHER.public_key.hex(), DefectKind.UNTRUSTED_KEY),
+    ("signature", "ab" * 64, DefectKind.FORGED),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "kind"), CHECKPOINT)
+def test_a_field_of_the_checkpoint_altered(field: str, value: object, kind: DefectKind) -> None:
+    edited = [*LINES[:-1], changed(LINES[-1], **{field: value})]
+    found = defect(edited)
+    assert (found.kind, found.line) == (kind, 7)
+    assert defect(edited, key=None).kind is (DefectKind.FORGED if field == "public_key" else kind)
+
+
+def test_a_checkpoint_that_promises_more() -> None:
+    found = defect([*LINES[:-1], changed(LINES[-1], seq=7)])
+    assert (found.kind, found.message) == (DefectKind.REMOVED, "events 6 to 7 are missing")
+
+
+@pytest.mark.parametrize("key", [b"", b"\xff" * 32])
+def test_keys_that_are_none_have_signed_nothing(key: bytes) -> None:
+    assert not has_signed(key, b"message", bytes(64))
+
+
+def test_a_lease_signature_is_no_checkpoint() -> None:
+    """The same key signs both; a lease's terms begin with the tag of their first field."""
+    terms = b"\x0a\x19projects/acme/pbxs/berlin"
+    edited = [*LINES[:-1], changed(LINES[-1], signature=SIGNER.sign(terms).hex())]
+    assert defect(edited).kind is DefectKind.FORGED
+
+
+# --- The file as a whole --------------------------------------------------------------------------------------------
+
+
+def test_a_file_cut_off_anywhere() -> None:
+    whole = b"".join(LINES)
+    for length in range(len(whole)):
+        found = defect(_split(whole[:length]))
+        assert found.kind in (DefectKind.CUT_OFF, DefectKind.MALFORMED)
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        ([], DefectKind.CUT_OFF),
+        ([b"\n"], DefectKind.MALFORMED),
+        ([b"\x00\xff\n"], DefectKind.MALFORMED),
+        ([b"[]\n"], DefectKind.MALFORMED),
+        ([b"[" * 100_000 + b"\n"], DefectKind.MALFORMED),
+        ([b"9" * 10_000 + b"\n"], DefectKind.MALFORMED),
+        (LINES[1:], DefectKind.REMOVED),
+        (LINES[:1], DefectKind.CUT_OFF),
+        ([LINES[0], LINES[0], *LINES[1:]], DefectKind.MALFORMED),
+        ([*LINES, LINES[-1]], DefectKind.MALFORMED),
+        ([*LINES, b"\n"], DefectKind.MALFORMED),
+        ([line.replace(b"\n", b"\r\n") for line in LINES], DefectKind.MALFORMED),
+        ([LINES[0], LINES[1].replace(b'":', b'": '), *LINES[2:]], DefectKind.MALFORMED),
+        ([LINES[0], LINES[1].replace(b'{"record', b'{"seq":1,"record'), *LINES[2:]], DefectKind.MALFORMED),
+        ([LINES[0], LINES[1].replace(b'"seq":1', b'"seq":true'), *LINES[2:]], DefectKind.MALFORMED),
+        ([LINES[0], LINES[1].replace(b'"seq":1', b'"seq":1.0'), *LINES[2:]], DefectKind.MALFORMED),
+        ([LINES[0], LINES[1].replace(b'"berlin"', b'"\\ud800"'), *LINES[2:]], DefectKind.MALFORMED),
+    ],
+)
+def test_what_is_no_export(lines: list[bytes], kind: DefectKind) -> None:
+    assert defect(lines).kind is kind
+
+
+def test_the_first_defect_is_told_whatever_comes_after() -> None:
+    found = defect([*LINES[:2], *LINES[3:4], b"garbage\n"])
+    assert (found.kind, found.seq) == (DefectKind.REMOVED, 2)
+
+
+@given(contents, st.data())
+def test_any_single_byte_changed_is_found(found: list[Record], data: st.DataObject) -> None:
+    whole = bytearray(b"".join(exported(chained(found))))
+    at = data.draw(st.integers(0, len(whole) - 1))
+    whole[at] = data.draw(st.integers(0, 255).filter(lambda value: value != whole[at]))
+    assert defect(_split(bytes(whole))).message
+
+
+@given(contents, st.data())
+def test_any_bytes_removed_or_put_in_are_found(found: list[Record], data: st.DataObject) -> None:
+    whole = b"".join(exported(chained(found)))
+    first = data.draw(st.integers(0, len(whole)))
+    last = data.draw(st.integers(first, len(whole)))
+    put_in = data.draw(st.binary(max_size=8))
+    edited = whole[:first] + put_in + whole[last:]
+    verdict = looked_at(_split(edited))
+    assert (verdict.defect is None) is (edited == whole)
+
+
+@given(contents.filter(len), st.data())
+def test_any_order_but_the_right_one_is_found(found: list[Record], data: st.DataObject) -> None:
+    lines = exported(chained(found))
+    mixed = data.draw(st.lists(st.sampled_from(lines), max_size=len(lines) + 2))
+    assert (looked_at(mixed).defect is None) is (mixed == lines)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(LINES), st.text(max_size=30).map(str.encode))))
+def test_whatever_is_read_ends_in_a_verdict(pieces: list[bytes]) -> None:
+    verdict = looked_at(_split(b"".join(pieces)))
+    assert verdict.defect is None or verdict.defect.message
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_FIELDS = sorted({field for line in LINES for field in json.loads(line)})
+
+
+@given(st.sampled_from(LINES), st.dictionaries(st.sampled_from(_FIELDS), _json, max_size=4))
+def test_lines_with_any_fields_are_read_or_refused(line: bytes, fields: dict[str, object]) -> None:
+    fuzzed = f"{json.dumps(json.loads(line) | fields, ensure_ascii=True, separators=(',', ':'))}\n".encode()
+    found = looked_at([fuzzed, *LINES[1:]])
+    assert found.defect is None or found.defect.message
+    found = looked_at([LINES[0], fuzzed, *LINES[2:]])
+    assert found.defect is None or found.defect.message
+    with suppress(ValueError):  # nothing else
+        assert isinstance(read_line(fuzzed), Header | Record | Checkpoint)
+
+
+def _split(whole: bytes) -> list[bytes]:
+    """As a file is read: only newlines end a line."""
+    lines = whole.split(b"\n")
+    return [line + b"\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
+
+
+# --- An older export ------------------------------------------------------------------------------------------------
+
+
+def _checkpoint(lines: list[bytes]) -> Checkpoint:
+    found = looked_at(lines).checkpoint
+    assert found is not None
+    return found
+
+
+def test_a_chain_that_goes_on_from_an_older_export() -> None:
+    older = _checkpoint(exported(FIVE[:2]))
+    assert continues(looked_at(PART), older).defect is None
+
+
+def test_a_chain_that_was_rewritten_since() -> None:
+    older = _checkpoint(exported(FIVE[:2]))
+    forged = chained([record._replace(caller="nobody") for record in some(5)])
+    found = continues(looked_at(exported(forged[2:], start=ChainEnd(2, forged[1].hash))), older).defect
+    assert found is not None
+    assert found.kind is DefectKind.REWRITTEN
+
+
+# --- A chain that is walked where it lies ---------------------------------------------------------------------------
+
+
+def _walked(records: Sequence[Record], end: ChainEnd) -> Defect | None:
+    walk = ChainWalk("acme", genesis("acme"))
+    for record in records:
+        walk.follow(record)
+    return walk.finish(end)
+
+
+END = ChainEnd(5, FIVE[-1].hash)
+
+
+def test_an_end_that_does_not_fit() -> None:
+    assert _walked(FIVE, END) is None
+    for wrong in (END._replace(hash=bytes(32)), END._replace(seq=4), ChainEnd(4, FIVE[3].hash)):
+        found = _walked(FIVE, wrong)
+        assert found is not None
+        assert found.kind is DefectKind.END_ALTERED
+    found = _walked(FIVE[:4], END)
+    assert found is not None
+    assert (found.kind, found.seq) == (DefectKind.REMOVED, 5)
+
+
+def test_an_event_moved_far_away() -> None:
+    """Its number changed in the database, where events are read by number."""
+    moved = [*FIVE[:1], *FIVE[2:], FIVE[1]._replace(seq=99)]
+    found = _walked(moved, END)
+    assert found is not None
+    assert (found.kind, found.seq) == (DefectKind.REORDERED, 2)
+    assert "event 99" in found.message
+
+
+def test_no_two_events_are_packed_alike() -> None:
+    """What stands in one field cannot be moved into the next."""
+    one = Record(1, 1, "ab", "", "c", "", "", "")
+    assert event_hash(b"", "acme", one) != event_hash(b"", "acme", one._replace(kind="a", pbx="b"))
+    assert event_hash(b"", "acme", one) != event_hash(b"", "acme", one._replace(kind="ab0:,"))
+    assert genesis("acme") != genesis("acm")

@@ -1,0 +1,117 @@
+"""What follows from a project alone: capacities, limits, who is local, where a seat is debited from."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import PbxRole
+from master.domain.estate.estate import Device, Estate, Installation, LeasePace, License, Pbx
+from tests.domain.catalogs import INNOVAPHONE
+
+HQ, BERLIN, CLOUD = (
+    Device(1, "hq-box", "gateway", ""),
+    Device(2, "berlin-box", "gateway", ""),
+    Device(3, "vm", "ipva", ""),
+)
+DEVICES = (HQ, BERLIN, CLOUD)
+
+
+def licensed(printed: str, quantity: int, device: Device | None) -> License:
+    name = INNOVAPHONE.read_name(printed)
+    return License(f"{printed}-{quantity}", name.type, name.version, name.tier, quantity, device)
+
+
+def estate(*licenses: License) -> Estate:
+    pace = LeasePace(60, 600, 20)
+    pbxs = {
+        device.id: Pbx(device.id, device.name.removesuffix("-box"), "site", device, role, Version(12), pace)
+        for device, role in zip(DEVICES, (PbxRole.MASTER, PbxRole.SLAVE, PbxRole.SLAVE), strict=True)
+    }
+    pools = sorted({(item.device.id, item.type.key) for item in licenses if item.device is not None})
+    ids = {pool: number for number, pool in enumerate(pools, start=1)}
+    return Estate(1, "acme", 1, INNOVAPHONE, pbxs, licenses, ids, epoch_floor=0)
+
+
+def of(found: Estate, device: Device) -> Installation:
+    return found.installations[device.id]
+
+
+def devices_for(found: Estate, device: Device, license_type: str) -> list[str]:
+    return [one.device.name for one in found.sources(found.pbxs[device.id], INNOVAPHONE.types[license_type])]
+
+
+def test_licenses_of_one_type_add_up() -> None:
+    found = of(estate(licensed("PBX-Port10", 100, HQ), licensed("PBX-Port 12%500", 100, HQ)), HQ)
+    assert found.capacity == {"port": 200}
+    assert [item.quantity for item in found.of_type("port")] == [100, 100]
+
+
+def test_free_licenses_count_nowhere() -> None:
+    found = estate(licensed("PBX-Port10", 100, None))
+    assert all(one.capacity == {} and one.limit is None for one in found.installations.values())
+    assert found.licenses[0].ref.device == ""
+
+
+@given(st.lists(st.tuples(st.sampled_from(["PBX-Port", "PBX-myPBX", "PBX-IPVA"]), st.integers(1, 30)), max_size=6))
+def test_the_oldest_license_is_the_limit(bought: list[tuple[str, int]]) -> None:
+    found = of(estate(*(licensed(f"{printed}{version}", 1, HQ) for printed, version in bought)), HQ)
+    assert found.limit == min((version for _, version in bought), default=None)
+    assert {item.version for item in found.limiting} <= {found.limit}
+    assert len(found.limiting) == sum(version == found.limit for _, version in bought)
+
+
+@pytest.mark.parametrize("printed", ["Relay BRIs", "PBX-Operator9", "PBX-QueueMonitor9"])
+def test_what_does_not_limit_the_software(printed: str) -> None:
+    found = of(estate(licensed(printed, 1, HQ), licensed("PBX-Port12", 1, HQ)), HQ)
+    assert found.limit == 12
+    assert [item.type.key for item in found.limiting] == ["port"]
+    assert of(estate(licensed(printed, 1, HQ)), HQ).limit is None
+
+
+def test_the_oldest_license_of_an_application_limits_that_application() -> None:
+    found = of(estate(licensed("PBX-Operator12", 1, HQ), licensed("PBX-Operator10", 1, HQ)), HQ)
+    assert found.application_limit("operator") == 10
+    assert found.application_limit("queue_monitor") is None
+
+
+@pytest.mark.parametrize(
+    ("printed", "is_local"),
+    [("PBX-Port12", True), ("PBX-Operator12", True), ("Relay channels", False), ("PBX-IPVA12", False)],
+)
+def test_what_makes_a_slave_local(printed: str, is_local: bool) -> None:
+    found = estate(licensed(printed, 1, HQ), licensed(printed, 1, CLOUD))
+    assert [found.is_local(pbx) for pbx in found.pbxs.values()] == [False, False, is_local]
+    assert found.installation_of(found.pbxs[CLOUD.id]).device is (CLOUD if is_local else HQ)
+
+
+def test_where_seats_are_debited_from() -> None:
+    found = estate(licensed("PBX-Port12", 1, HQ), licensed("PBX-IPVA12", 1, CLOUD), licensed("PBX-Fax12", 1, BERLIN))
+    assert devices_for(found, HQ, "port") == ["hq-box"]
+    assert devices_for(found, CLOUD, "port") == ["hq-box"]
+    assert devices_for(found, BERLIN, "port") == ["berlin-box"]
+    assert devices_for(found, CLOUD, "ipva") == ["vm", "hq-box"]
+    assert devices_for(found, BERLIN, "ipva") == ["berlin-box"]
+    assert devices_for(found, HQ, "ipva") == ["hq-box"]
+    for device in DEVICES:
+        assert devices_for(found, device, "relay_bri") == [device.name]
+
+
+@pytest.mark.parametrize(("voicemail", "ports", "on"), [(0, 0, False), (1, 0, True), (4, 5, False), (5, 5, True)])
+def test_a_switch_is_on_while_enough_are_installed(voicemail: int, ports: int, on: bool) -> None:
+    bought = [licensed("PBX-Voicemail12%1", voicemail, HQ)] if voicemail else []
+    bought += [licensed("PBX-Port12", ports, HQ)] if ports else []
+    found = estate(*bought)
+    assert found.feature_is_on(of(found, HQ), INNOVAPHONE.types["voicemail"]) is on
+    assert found.feature_is_on(of(found, HQ), INNOVAPHONE.types["port"])
+
+
+def test_who_is_above_the_limit() -> None:
+    found = estate(licensed("PBX-Port11", 1, HQ), licensed("PBX-Port12", 1, BERLIN))
+    above = found.pbxs_above_limit(of(found, HQ), {CLOUD.id: Version(11, 2)})
+    assert [pbx.name for pbx in above] == ["hq"]
+    assert found.pbxs_above_limit(of(found, BERLIN), {}) == ()
+    assert [pbx.name for pbx in found.pbxs_above_limit(of(found, BERLIN), {BERLIN.id: Version(13)})] == ["berlin"]
+    assert found.pbxs_above_limit(of(found, CLOUD), {}) == ()

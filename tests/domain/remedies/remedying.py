@@ -1,0 +1,99 @@
+"""A project, who holds what, and a call, decided in the domain alone: refusals with their remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from licensemaster.api_enums import HolderKind
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import PbxRole
+from master.domain.estate.estate import Device, Estate, LeasePace, License, Pbx
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.remedies.remedies import Effort, with_remedies
+from master.domain.remedies.trial import Case
+from master.domain.seats.decide_seats import Decider
+from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.outcomes import Outcome, ReturnOutcome
+from master.domain.seats.refusals import Refusal
+from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seats import SeatKey, Want
+from tests.domain.catalogs import INNOVAPHONE
+
+PACE = LeasePace(60, 600, 20)
+
+
+def want(license_type: str, holder: str, kind: HolderKind = HolderKind.USER, **more: str) -> Want:
+    application = Version.parse(more.pop("app")) if "app" in more else None
+    return Want(license_type, kind, holder, **more, application=application)
+
+
+@dataclass
+class Site:
+    """Licenses as `{"PBX-Port12": 5, "PBX-Port11": (2, "berlin-box")}`, PBXs as `{"berlin": "slave 12 gateway"}`."""
+
+    licenses: Mapping[str, int | tuple[int, str]]
+    pbxs: Mapping[str, str] = field(default_factory=lambda: {"hq": "master 12 gateway"})
+
+    def __post_init__(self) -> None:
+        pbxs = {}
+        for number, (name, described) in enumerate(self.pbxs.items(), start=1):
+            role, software, platform = described.split()
+            device = Device(number, f"{name}-box", platform, "")
+            pbxs[number] = Pbx(number, name, name, device, PbxRole[role.upper()], Version.parse(software), PACE)
+        devices = {pbx.device.name: pbx.device for pbx in pbxs.values()}
+        items = []
+        for number, (printed, bought) in enumerate(self.licenses.items(), start=1):
+            quantity, box = bought if isinstance(bought, tuple) else (bought, "hq-box")
+            read = INNOVAPHONE.read_name(printed.strip())
+            items.append(License(f"license-{number}", read.type, read.version, read.tier, quantity, devices.get(box)))
+        self.estate = Estate(1, "acme", 1, INNOVAPHONE, pbxs, (), {}, epoch_floor=0).with_licenses(items)
+        self.ledger = Ledger(pbx_wide=INNOVAPHONE.pbx_wide_types)
+        self.software = {pbx.id: pbx.software for pbx in pbxs.values()}
+        self.fit()
+
+    def fit(self) -> None:
+        """Pools are as large as the licenses."""
+        for (device_id, key), pool_id in self.estate.pool_ids.items():
+            pool = self.ledger.pools.setdefault(pool_id, PoolScore(0, 0))
+            pool.capacity = self.estate.installations[device_id].capacity.get(key, 0)
+
+    def acquire(self, pbx: str, *wants: Want, software: str = "", now: float = 0.0) -> list[Outcome]:
+        """Grant or refuse, with remedies."""
+        decider, case = self._decider(pbx, software, now)
+        outcomes = decider.acquire(wants)
+        return with_remedies(outcomes, case, Effort.of_an_explanation(), wants=wants)
+
+    def give_back(self, pbx: str, *keys: SeatKey) -> list[ReturnOutcome]:
+        """Return or refuse, with remedies."""
+        decider, case = self._decider(pbx, "", 0.0)
+        outcomes = decider.give_back(keys)
+        return with_remedies(outcomes, case, Effort.of_an_explanation(), returns=keys)
+
+    def refuse(self, pbx: str, *wants: Want, software: str = "", now: float = 0.0) -> Refusal:
+        """The refusal of all of them, which must be one."""
+        outcomes = self.acquire(pbx, *wants, software=software, now=now)
+        assert all(isinstance(one, Refusal) for one in outcomes), outcomes
+        (found,) = {one.remedy.text: one for one in outcomes if isinstance(one, Refusal) and one.remedy}.values()
+        return found
+
+    def leave(self, license_id: str, release: object) -> None:
+        """A release of a license has begun."""
+        (item,) = [one for one in self.estate.licenses if one.id == license_id]
+        self.estate = self.estate.with_licenses([replace(item, release=release)])  # type: ignore[arg-type]
+
+    def _decider(self, pbx: str, software: str, now: float) -> tuple[Decider, Case]:
+        at = self.estate.pbxs[self.estate.pbx_ids[pbx]]
+        runs = Version.parse(software) if software else self.software[at.id]
+        book = TermsBook(self.estate)
+        time = LeaseTime.at(now)
+        decider = Decider(book, self.ledger, at, runs, time)
+        return decider, Case(
+            book=book, ledger=self.ledger, read_pools=lambda: self.ledger.pools, pbx=at, software=runs, time=time
+        )
+
+
+def ways(refusal: Refusal) -> Sequence[str]:
+    """What the remedy says, way by way."""
+    assert refusal.remedy is not None
+    return [way.text for way in refusal.remedy.ways]

@@ -1,0 +1,139 @@
+"""Files are written in one way: whole, on disk, private unless they are public, and never through a link."""
+
+from __future__ import annotations
+
+import ast
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from licensemaster.files.texts import write_text
+from licensemaster.files.writer import Before, Readers, file_written, write_file
+
+ROOT = Path(__file__).parents[3]
+WRITERS = {
+    "open", "fdopen", "write_text", "write_bytes", "touch", "mkstemp", "NamedTemporaryFile", "TemporaryFile",
+    "SpooledTemporaryFile", "copy", "copy2", "copyfile", "copytree", "chmod", "fchmod", "umask", "mkfifo", "mknod",
+    "symlink", "symlink_to", "link", "hardlink_to",
+}  # fmt: skip
+OTHERWISE = {
+    ("master/cli/main.py", "open"): "the null device",
+    ("master/logs/lines.py", "open"): "the null device",
+    ("master/store/backends/sqlite.py", "open"): "SQLite writes it; made empty, 0600",
+    ("master/store/upkeep/backup.py", "open"): "SQLite writes it; made empty, 0600",
+    ("master/store/upkeep/backup.py", "chmod"): "a database that takes another's place has its mode",
+    ("licensemaster/files/writer.py", "open"): "the one way",
+}
+"""Who else may, and why."""
+MODULES = {"os", "shutil"}
+
+
+def _writes() -> Iterator[tuple[str, str]]:
+    for package in ("master", "licensemaster", "slave_client"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and (called := _called(node)) in WRITERS and not _only_reads(node):
+                    yield name, called
+
+
+def _called(call: ast.Call) -> str:
+    match call.func:
+        case ast.Name(id=name):
+            return name if name != "write_text" else ""  # that of licensemaster.files.texts
+        case ast.Attribute(value=ast.Name(id="texts"), attr="write_text"):
+            return ""
+        case ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _only_reads(call: ast.Call) -> bool:
+    """Whether nothing in a call speaks of writing: `open(x)`, `path.open("rb")`, `os.open(x, os.O_RDONLY)`."""
+    said, of = ast.unparse(call), call.func.value if isinstance(call.func, ast.Attribute) else None
+    owner = ast.unparse(of) if of is not None else ""
+    match _called(call):
+        case "open" if owner == "os":
+            return "O_RDONLY" in said
+        case "open" | "fdopen":
+            constants = [one.value for one in ast.walk(call) if isinstance(one, ast.Constant)]
+            texts = [one for one in constants if isinstance(one, str)]
+            return not any(set(text) <= set("rwxabt+") and set(text) & set("wxa+") for text in texts)
+        case "copy" | "link":
+            return owner not in MODULES
+    return False
+
+
+def test_nothing_writes_files_in_a_way_of_its_own() -> None:
+    found = set(_writes())
+    assert found - set(OTHERWISE) == set(), "write it with licensemaster/files/writer.py"
+    assert set(OTHERWISE) - found == set(), "no longer needed"
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("open_umask")
+@pytest.mark.parametrize("was", ["nothing", "a file for all", "a link", "a dangling link"])
+def test_a_file_is_private_whatever_was_there(tmp_path: Path, was: str) -> None:
+    elsewhere, file = tmp_path / "elsewhere", tmp_path / "file"
+    if was == "a link":
+        elsewhere.write_text("theirs")
+    if "link" in was:
+        file.symlink_to(elsewhere)
+    if was == "a file for all":
+        file.write_text("before")
+        file.chmod(0o666)
+    with file_written(file) as writing:
+        (unfinished,) = set(tmp_path.iterdir()) - {elsewhere, file}
+        assert _mode(unfinished) == 0o600
+        writing.write(b"secret")
+    assert (file.read_bytes(), _mode(file), file.is_symlink()) == (b"secret", 0o600, False)
+    assert elsewhere.exists() == (was == "a link")
+    assert not elsewhere.exists() or elsewhere.read_text() == "theirs"
+    write_text(file, "text")
+    assert _mode(file) == 0o600
+    write_file(file, b"certificate", readers=Readers.ALL)
+    assert _mode(file) == 0o644
+
+
+@pytest.mark.parametrize("there", ["file", "dangling link"])
+def test_what_is_to_be_kept_is_kept(tmp_path: Path, there: str) -> None:
+    file = tmp_path / "file"
+    file.symlink_to(tmp_path / "nowhere") if "link" in there else file.write_text("evidence")
+    with pytest.raises(FileExistsError):
+        write_file(file, b"other", before=Before.KEPT)
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.is_symlink() or file.read_text() == "evidence"
+
+
+@pytest.mark.parametrize("before", Before)
+def test_a_file_that_did_not_become_whole_is_not_there(tmp_path: Path, before: Before) -> None:
+    def interrupted() -> None:
+        with file_written(tmp_path / "file", before=before) as writing:
+            writing.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_narrow_umask_is_obeyed(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_file(tmp_path / "ca.crt", b"public", readers=Readers.ALL)
+    finally:
+        os.umask(before)
+    assert _mode(tmp_path / "ca.crt") == 0o600

@@ -1,0 +1,95 @@
+"""Whatever is sent to whichever RPC, the answer is one that its caller can act on.
+
+Never INTERNAL or UNKNOWN, never a failure of storage that the request itself caused, and no traceback, statement or
+path in what is told. By chance with a fixed seed here; `TESTS_LONG=1` takes other seeds and many more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from licensemaster.v1 import lease_pb2, project_pb2, status_pb2
+from master.store.upkeep import schema
+from tests.rpc.failures import NAME
+from tests.rpc.fuzzing import Chance, Told, answer, every_rpc, request
+from tests.support.estates import project
+from tests.support.loop import Loop
+from tests.support.masters import sqlite_url
+from tests.support.postgres import PostgresServer
+
+LONG = bool(os.environ.get("TESTS_LONG"))
+ROUNDS = 400 if LONG else 20
+CODE = grpc.StatusCode
+pytestmark = pytest.mark.timeout(3600)
+PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway", "spare": "standby:berlin 12 gateway"}
+ESTATE = project({"PBX-Port12": 5, "PBX-Standby12": 5}, pbxs=PBXS)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def loop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Loop]:
+    """A master on each kind of database."""
+    if request.param == "sqlite":
+        url = sqlite_url(tmp_path)
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = asyncio.run(server.new_database())
+    schema.upgrade(url, create=True)
+    with Loop(url) as loop:
+        yield loop
+
+
+def test_whatever_is_sent_is_answered(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    seed = random.randrange(2**32) if LONG else 11
+    apply = project_pb2.ApplyProjectRequest(project=ESTATE, request_id="request-0")
+    with capture_logs() as lines:
+        told = loop.run(_sent(loop, Chance(seed, {"ApplyProjectRequest": apply})))
+        loop.run(_applied(loop))
+        loop.run(_alive(loop))
+    assert not told.wrong, f"seed {seed}: {len(told.wrong)} of {sum(told.codes.values())}\n" + "\n".join(
+        told.wrong[:20]
+    )
+    assert told.codes[CODE.OK] > sum(told.codes.values()) / 20, told.codes
+    assert [line for line in lines if line["log_level"] in ("error", "critical")] == []
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
+
+
+async def _sent(loop: Loop, chance: Chance) -> Told:
+    channel, told = loop.master.wire.channel, Told()
+    for _ in range(ROUNDS):
+        await _applied(loop)
+        chance.epochs = [await _opened(loop, pbx) for pbx in ("berlin", "spare")]
+        for rpc in every_rpc():
+            sent = request(chance, rpc)
+            told.take(rpc, sent, *await answer(rpc, channel, sent))
+    return told
+
+
+async def _applied(loop: Loop) -> None:
+    """The project as it is to begin with, where chance has taken it away."""
+    try:
+        await loop.master.wire.apply(ESTATE)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not CODE.INVALID_ARGUMENT:  # what chance has bound or ordered may stand in its way
+            raise
+
+
+async def _opened(loop: Loop, pbx: str) -> int:
+    """The epoch of a new lease."""
+    request = lease_pb2.OpenLeaseRequest(
+        pbx=f"{NAME}/pbxs/{pbx}", instance_id="fuzz", request_id=str(uuid4()), software_version="12"
+    )
+    return (await loop.master.wire.leases.OpenLease(request)).lease.epoch
+
+
+async def _alive(loop: Loop) -> None:
+    await loop.master.wire.status.GetStatus(status_pb2.GetStatusRequest(project=NAME))

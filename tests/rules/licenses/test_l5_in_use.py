@@ -1,0 +1,428 @@
+"""Rule L5: releasing what is in use is refused, drained, revoked or forced; whatever may still be used is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from licensemaster.signing.device_key import DeviceKey
+from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
+from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, promised, refuse, used
+from tests.support.estates import project
+from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.papers import Vendor, bind, cancel, certify, enrolled, imported, listed, moved, refusal, release
+from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.truth import mismatches
+
+FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
+RELEASING = license_pb2.LICENSE_STATE_RELEASING
+DRAIN, REVOKE, FORCE = license_pb2.IN_USE_DRAIN, license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE
+REVOKED, LEAVING = lease_pb2.NOTICE_KIND_SEATS_REVOKED, lease_pb2.NOTICE_KIND_LICENSES_LEAVING
+TTL, GRACE, ALLOWANCE = 60, 60, 5
+PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway", "vm": "slave 12 ipva"}
+Stream = lease_pb2.WatchLeaseResponse
+Licenses = dict[str, tuple[str, int]]
+
+
+async def _estate(
+    master: InProcess, folder: Path, licenses: Licenses, declared: dict[str, int | tuple[int, str]] | None = None
+) -> DeviceKey:
+    """Imported licenses on the master's device, beside declared ones; its key."""
+    await master.wire.apply(project(declared or {}, pbxs=PBXS, ttl_seconds=TTL, grace_seconds=GRACE))
+    await imported(master.wire, Vendor(), licenses, now=master.clock.now)
+    key = await enrolled(master.wire, folder, "hq-box")
+    for result in await bind(master.wire, "hq-box", *licenses):
+        assert result.HasField("moved")
+    return key
+
+
+async def _told(pbx: BarePbx) -> list[seat_pb2.Seat]:
+    """The seats that a PBX has to give back, as its renewal tells."""
+    notices = (await pbx.renew()).notices
+    return [one for notice in notices if notice.kind == REVOKED for one in notice.seats]
+
+
+def _names(found: Sequence[seat_pb2.Seat]) -> set[tuple[str, str]]:
+    return {(one.license_type, one.holder) for one in found}
+
+
+async def _released(master: InProcess, license_id: str = "ports") -> license_pb2.LicenseStatus:
+    """What a look round makes of a release."""
+    await master.running.releases.look()
+    return (await listed(master.wire))[license_id]
+
+
+@pytest.mark.rule("L5")
+async def test_refused_with_who_holds_it(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+    berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
+    await grant_all(berlin, *seats("port", 4))
+    await grant_all(paris, *seats("port", 2))
+    refused_ = refusal(await release(wire, "ports"))
+    assert (refused_.problem, refused_.quantity, refused_.device) == (license_pb2.MOVE_PROBLEM_IN_USE, 1, "hq-box")
+    assert list(refused_.rules) == ["L5"]
+    assert [(top.pbx, top.site, top.seats) for top in refused_.top_holders] == [
+        (berlin.name, "site-berlin", 4),
+        (paris.name, "site-paris", 2),
+    ]
+    assert (await listed(wire))["ports"].state == BOUND
+    assert not (await berlin.renew()).notices
+    await berlin.give_back(seat("port", "phone-0"))
+    asked = moved(await release(wire, "ports"))  # what stays is enough
+    assert (asked.state, asked.release.seats_to_go) == (RELEASING, 0)
+    assert (await certify(wire, key, asked.release.request)).license.state == FREE
+    assert await used(wire, "port") == (5, 5)
+
+
+@pytest.mark.rule("L5")
+async def test_several_together_are_judged_together(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await _estate(any_master, tmp_path, {"a": ("PBX-Port12", 5), "b": ("PBX-Port12", 5)}, {"PBX-Port12": 5})
+    await grant_all(await opened(wire, "berlin"), *seats("port", 8))
+    first, second = await release(wire, "a", "b")
+    assert first.HasField("moved")
+    assert (second.refused.problem, second.refused.quantity) == (license_pb2.MOVE_PROBLEM_IN_USE, 3)
+
+
+@pytest.mark.rule("L5")
+async def test_a_release_that_waits_for_its_certificate_grants_nothing_new(
+    any_master: InProcess, tmp_path: Path
+) -> None:
+    """What was enough when it was asked for stays enough."""
+    wire = any_master.wire
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *seats("port", 3))
+    asked = moved(await release(wire, "ports"))
+    results = await berlin.acquire(*seats("port", 4, prefix="more"))
+    assert len(granted(results[:2])) == 2
+    assert {one.reason for one in refused(results[2:])} == {Reason.REFUSAL_REASON_POOL_EXHAUSTED}
+    assert (await certify(wire, key, asked.release.request)).license.state == FREE
+    assert await used(wire, "port") == (5, 5)
+
+
+@pytest.mark.rule("L5")
+async def test_draining_takes_nothing_away_and_ends_by_itself(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *seats("port", 3))
+    asked = moved(await release(wire, "ports", in_use=DRAIN))
+    assert (asked.state, asked.release.seats_to_go, asked.release.in_use) == (RELEASING, 3, DRAIN)
+    assert (await refuse(berlin, seat("port", "fourth"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
+    assert [one.already_held for one in granted(await berlin.acquire(*seats("port", 3)))] == [True] * 3
+    (notice,) = (await berlin.renew()).notices
+    assert (notice.kind, [one.license for one in notice.licenses]) == (LEAVING, ["ports"])
+    waiting = (await certify(wire, key, asked.release.request)).license
+    assert (waiting.state, waiting.release.certified, waiting.release.seats_to_go) == (RELEASING, True, 3)
+    await berlin.give_back(*seats("port", 2))
+    assert (await _released(any_master)).release.seats_to_go == 1
+    await berlin.close()
+    assert (await _released(any_master)).state == FREE
+    assert await used(wire, "port") == (0, 0)
+
+
+@pytest.mark.rule("L5")
+async def test_giving_a_release_up_grants_again(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *seats("port", 3))
+    (result,) = await release(wire, "ports", in_use=REVOKE)
+    assert result.seats_revoked == 3
+    taken = await _told(berlin)
+    assert len(taken) == 3
+    assert moved(await cancel(wire, "ports")).state == BOUND
+    assert _names(await _told(berlin)) == _names(taken)  # what was revoked stays revoked
+    assert (await refuse(berlin, taken[0])).reason == Reason.REFUSAL_REASON_REVOKED
+    await grant_all(berlin, *seats("port", 7, prefix="new"))
+    await berlin.give_back(*taken)
+    await grant_all(berlin, *seats("port", 3))
+
+
+@pytest.mark.rule("L5")
+async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+    berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
+    await grant_all(berlin, *seats("port", 4, prefix="old"))
+    clock.advance(1)
+    await grant_all(paris, *seats("port", 2, prefix="newer"))
+    clock.advance(1)
+    await grant_all(berlin, *seats("port", 2, prefix="newest"))
+    stream = wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
+    await stream.read()
+    (result,) = await release(wire, "ports", in_use=REVOKE)
+    assert (result.seats_revoked, result.seats_at_risk) == (3, 0)
+    told = await stream.read()
+    assert isinstance(told, Stream)
+    (notice,) = [one for one in told.notices if one.kind == REVOKED]
+    assert _names(notice.seats) == {("port", "newest-0"), ("port", "newest-1")}
+    stream.cancel()
+    (third,) = await _told(paris)
+    assert third.holder.startswith("newer")
+    assert await used(wire, "port") == (8, 15)  # counted until they are given back
+    assert await promised(berlin) == {"port": 6}
+    assert (await refuse(berlin, notice.seats[0])).reason == Reason.REFUSAL_REASON_REVOKED
+    await certify(wire, key, result.moved.release.request)
+    await berlin.give_back(*notice.seats)
+    await paris.sync(*[one for one in seats("port", 2, prefix="newer") if one.holder != third.holder])
+    assert await _told(berlin) == await _told(paris) == []
+    assert (await _released(any_master)).state == FREE
+    assert await used(wire, "port") == (5, 5)
+
+
+@pytest.mark.rule("L5")
+async def test_connected_pbxs_give_way_first(any_master: InProcess, tmp_path: Path) -> None:
+    """Although what the silent one holds is newer: it could not be told."""
+    wire, clock = any_master.wire, any_master.clock
+    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 3)}, {"PBX-Port12": 3})
+    berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
+    await grant_all(berlin, *seats("port", 2))
+    clock.advance(1)
+    await grant_all(paris, *seats("port", 3))
+    clock.advance(TTL - 0.5)
+    await berlin.renew()
+    clock.advance(1)  # paris is overdue
+    (result,) = await release(wire, "ports", in_use=REVOKE)
+    assert result.seats_revoked == 2
+    assert len(await _told(berlin)) == 2
+
+
+@pytest.mark.rule("L5")
+async def test_a_silent_site_counts_until_its_signed_lease_ends(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *seats("port", 4))
+    ends = clock.now + TTL + GRACE
+    clock.advance(TTL + 1)
+    (result,) = await release(wire, "ports", in_use=REVOKE)
+    assert (result.seats_revoked, result.seats_at_risk) == (4, 0)
+    assert (result.moved.release.seats_to_go, result.moved.release.seats_unreachable) == (4, 4)
+    await certify(wire, key, result.moved.release.request)
+    clock.now = ends + ALLOWANCE
+    await any_master.running.expiry.look()
+    assert (await _released(any_master)).state == RELEASING
+    assert await used(wire, "port") == (4, 10)
+    clock.advance(0.01)
+    await any_master.running.expiry.look()
+    assert (await _released(any_master)).state == FREE
+    assert await used(wire, "port") == (0, 0)
+    await berlin.open()
+    assert await _told(berlin) == []  # that lease is over, and with it what was taken from it
+
+
+@pytest.mark.rule("L5")
+async def test_a_silent_site_that_comes_back_is_told(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *seats("port", 2))
+    clock.advance(TTL + 1)
+    (result,) = await release(wire, "ports", in_use=REVOKE)
+    await certify(wire, key, result.moved.release.request)
+    answer = await berlin.open()  # a restart: the same seats under a new epoch
+    (notice,) = [one for one in answer.notices if one.kind == REVOKED]
+    assert len(notice.seats) == 2
+    synced = await berlin.sync(*seats("port", 2))
+    assert {one.reason for one in refused(synced.results)} == {Reason.REFUSAL_REASON_REVOKED}
+    assert (await _released(any_master)).state == RELEASING
+    synced = await berlin.sync()
+    assert synced.seats_returned == 2
+    assert (await _released(any_master)).state == FREE
+
+
+@pytest.mark.rule("L5")
+async def test_force_stops_counting_silent_sites_and_tells_the_risk(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 2})
+    berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
+    await grant_all(berlin, *seats("port", 4))
+    await grant_all(paris, *seats("port", 3))
+    clock.advance(TTL + 1)
+    await paris.renew()
+    (result,) = await release(wire, "ports", in_use=FORCE)
+    assert (result.seats_revoked, result.seats_at_risk) == (5, 2)  # three of paris, which is told; two of berlin
+    assert await used(wire, "port") == (5, 12)
+    taken = await _told(paris)
+    assert len(taken) == 3
+    await paris.give_back(*taken)
+    assert (await certify(wire, key, result.moved.release.request)).license.state == FREE
+    assert await used(wire, "port") == (2, 2)
+    over = await _told(berlin)  # it is back before its lease ended: it hears what it lost
+    assert len(over) == 2
+    assert (await refuse(berlin, over[0])).reason == Reason.REFUSAL_REASON_REVOKED
+    await berlin.give_back(*over)
+    assert await _told(berlin) == []
+    assert (await refuse(berlin, over[0])).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
+
+
+@pytest.mark.rule("L5", "D1")
+async def test_what_goes_along_is_at_risk_too(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-IPVA12": (5, "vm-box")})
+    vm = await opened(wire, "vm")
+    await grant_all(vm, *seats("port", 3))
+    clock.advance(TTL + 1)
+    (result,) = await release(wire, "ports", in_use=FORCE)
+    assert (result.seats_revoked, result.seats_at_risk) == (3, 6)  # each Port with its IPVA
+    assert await used(wire, "port") == (0, 10)
+    assert await used(wire, "ipva", "vm-box") == (0, 5)
+    assert await held(wire, vm) == set()
+
+
+@pytest.mark.rule("L5")
+async def test_a_release_is_stepped_up(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    await grant_all(await opened(wire, "berlin"), *seats("port", 4))
+    first = moved(await release(wire, "ports", in_use=DRAIN))
+    again = moved(await release(wire, "ports"))  # less is no step back
+    assert again == first
+    clock.advance(TTL + 1)
+    (revoked,) = await release(wire, "ports", in_use=REVOKE)
+    assert (revoked.seats_revoked, revoked.moved.release.in_use) == (4, REVOKE)
+    assert revoked.moved.release.request == first.release.request  # the same release goes on
+    await certify(wire, key, first.release.request)
+    (again_,) = await release(wire, "ports", in_use=REVOKE)
+    assert (again_.seats_revoked, again_.moved.state) == (0, RELEASING)
+    (forced,) = await release(wire, "ports", in_use=FORCE)
+    assert (forced.seats_revoked, forced.seats_at_risk, forced.moved.state) == (0, 4, FREE)
+    refused_ = refusal(await release(wire, "ports", in_use=FORCE))
+    assert refused_.problem == license_pb2.MOVE_PROBLEM_NOT_BOUND
+
+
+@pytest.mark.rule("L5")
+async def test_another_release_of_it_is_refused(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    before = moved(await release(wire, "ports"))
+    for other in (
+        await release(wire, "ports", to_device="berlin-box"),
+        await release(wire, "ports", device_dead=True),
+    ):
+        assert refusal(other).problem == license_pb2.MOVE_PROBLEM_RELEASE_UNDER_WAY
+    assert (await listed(wire))["ports"] == before
+    assert refusal(await bind(wire, "hq-box", "ports")).problem == license_pb2.MOVE_PROBLEM_ALREADY_THERE
+
+
+@pytest.mark.rule("L5", "H2", "H3", "H4")
+async def test_a_revoked_whole_takes_its_parts_along(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    key = await _estate(any_master, tmp_path, {"ucs": ("PBX UC12", 3)})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *(seat(kind, "anna") for kind in ("uc", "mypbx", "video")))
+    (result,) = await release(wire, "ucs", in_use=REVOKE)
+    assert result.seats_revoked == 1
+    taken = await _told(berlin)
+    assert _names(taken) == {("uc", "anna"), ("mypbx", "anna"), ("video", "anna")}
+    await certify(wire, key, result.moved.release.request)
+    await berlin.give_back(*taken)
+    assert (await _released(any_master, "ucs")).state == FREE
+    assert await holdings(wire) == []
+
+
+@pytest.mark.rule("L5", "H4", "H5")
+async def test_a_revoked_mypbx_takes_video_along(any_master: InProcess, tmp_path: Path) -> None:
+    """The PBX may not keep Video alone; what it must not return yet stays revoked."""
+    wire = any_master.wire
+    key = await _estate(any_master, tmp_path, {"mypbxs": ("PBX-myPBX12", 3)}, {"PBX Video12": 3})
+    berlin = await opened(wire, "berlin")
+    mypbx, video = seat("mypbx", "anna"), seat("video", "anna")
+    await grant_all(berlin, mypbx, video)
+    (result,) = await release(wire, "mypbxs", in_use=REVOKE)
+    await certify(wire, key, result.moved.release.request)
+    assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
+
+    (kept,) = await berlin.give_back(mypbx)
+    assert kept.HasField("refused")  # H5: Video needs it
+    assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
+    synced = await berlin.sync(video)
+    assert [one.seat.license_type for one in synced.kept] == ["mypbx"]
+    assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
+    assert (await refuse(berlin, mypbx)).reason == Reason.REFUSAL_REASON_REVOKED
+
+    await berlin.give_back(mypbx, video)
+    assert await _told(berlin) == []
+    assert (await _released(any_master, "mypbxs")).state == FREE
+    assert await used(wire, "video") == (0, 3)
+
+
+@pytest.mark.rule("L5", "K2")
+async def test_a_revoked_recorder_takes_its_users_along(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    key = await _estate(any_master, tmp_path, {"basic": ("PBX-Recording12", 1)}, {"PBX-Reporting12": 5})
+    hq = await opened(wire, "hq")
+    line = seat("reporting", "trunk-1", kind=seat_pb2.HOLDER_KIND_TRUNK)
+    await grant_all(hq, seat("recording_basic", "recorder", kind=PBX), seat("reporting", "anna"), line)
+    await grant_all(hq, seat("recording_user", "anna", line="trunk-1"))
+    (result,) = await release(wire, "basic", in_use=REVOKE)
+    taken = await _told(hq)
+    assert _names(taken) == {("recording_basic", "recorder"), ("recording_user", "anna")}
+    await certify(wire, key, result.moved.release.request)
+    await hq.give_back(*taken)
+    assert (await _released(any_master, "basic")).state == FREE
+    assert await held(wire, hq) == {("reporting", "anna"), ("reporting", "trunk-1")}
+
+
+@pytest.mark.rule("L5", "J2")
+async def test_a_revoked_port_leaves_the_channel_that_is_in_use(any_master: InProcess, tmp_path: Path) -> None:
+    """What a floating seat needed is asked when it is acquired, not afterwards."""
+    wire = any_master.wire
+    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 1)}, {"PBX-WebRTC12": 1, "PBX-myPBX12": 1})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, seat("port", "anna"), seat("mypbx", "anna"))
+    await grant_all(berlin, seat("webrtc", "call-1", kind=CHANNEL, user="anna"))
+    await release(wire, "ports", in_use=REVOKE)
+    assert _names(await _told(berlin)) == {("port", "anna")}
+
+
+@pytest.mark.rule("L5")
+async def test_seats_of_a_local_site(any_master: InProcess, tmp_path: Path) -> None:
+    """Its own licenses, its own seats; the pool is not touched."""
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 5}, pbxs=PBXS, ttl_seconds=TTL, grace_seconds=GRACE))
+    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=any_master.clock.now)
+    key = await enrolled(wire, tmp_path, "berlin-box")
+    await bind(wire, "berlin-box", "berlins")
+    berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
+    await grant_all(berlin, *seats("port", 3))
+    await grant_all(paris, *seats("port", 5))
+    (result,) = await release(wire, "berlins", in_use=REVOKE, to_device="hq-box")
+    assert result.seats_revoked == 3
+    assert await _told(paris) == []
+    await certify(wire, key, result.moved.release.request)
+    await berlin.give_back(*await _told(berlin))
+    assert (await _released(any_master, "berlins")).device == "hq-box"
+    assert await used(wire, "port") == (5, 8)
+    await grant_all(berlin, *seats("port", 3))  # A5: it draws on the pool now
+
+
+@pytest.mark.rule("L5")
+async def test_several_masters(postgresql_database_url: str, clock: Clock, tmp_path: Path) -> None:
+    """What one master revokes the other refuses, tells and takes back."""
+    async with (
+        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as one,
+        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as other,
+    ):
+        key = await _estate(one, tmp_path, {"ports": ("PBX-Port12", 4)})
+        berlin = await opened(other.wire, "berlin")
+        await grant_all(berlin, *seats("port", 4))
+        stream = other.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
+        await stream.read()
+        (result,) = await release(one.wire, "ports", in_use=REVOKE)
+        told = await stream.read()
+        assert isinstance(told, Stream)
+        (notice,) = [each for each in told.notices if each.kind == REVOKED]
+        assert len(notice.seats) == 4
+        stream.cancel()
+        assert (await refuse(berlin, notice.seats[0])).reason == Reason.REFUSAL_REASON_REVOKED
+        await certify(other.wire, key, result.moved.release.request)
+        await berlin.give_back(*notice.seats)
+        assert await one.running.releases.look() + await other.running.releases.look() == 1
+        assert (await listed(other.wire))["ports"].state == FREE
+        assert await mismatches(postgresql_database_url) == []

@@ -1,0 +1,476 @@
+"""Rules A5, C2, D4, E4, E5, I3, I4, L1, L3, L4, L6, L7: which licenses go where, and what stays with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from licensemaster.signing.device_key import DeviceKey
+from licensemaster.v1 import license_pb2, project_pb2
+from tests.rpc.failures import NAME, everything, failure
+from tests.rules.asking import GROUP, Action, Reason, grant, grant_all, refuse, used
+from tests.support.estates import project
+from tests.support.masters import InProcess, Wire
+from tests.support.papers import (
+    Vendor,
+    bind,
+    certify,
+    enrolled,
+    imported,
+    item,
+    listed,
+    moved,
+    refusal,
+    release,
+)
+from tests.support.pbx import opened, seat, seats
+
+FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
+YEAR = 31_536_000
+
+
+async def _released(wire: Wire, key: DeviceKey, license_id: str, to_device: str = "") -> license_pb2.LicenseStatus:
+    """Taken off its device, with that device's certificate."""
+    asked = moved(await release(wire, license_id, to_device=to_device)).release.request
+    return (await certify(wire, key, asked)).license
+
+
+# --- L1, L3, L7: the balance ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("L1", "L3", "L7")
+async def test_licenses_go_out_of_the_balance_and_come_back(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    await wire.apply(project({}))
+    arrived = await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10)}, now=clock.now)
+    (free,) = arrived.licenses
+    assert (free.state, free.device, free.binding, free.HasField("first_bind_time")) == (FREE, "", 0, False)
+    hq, berlin_box = [await enrolled(wire, tmp_path, device) for device in ("hq-box", "berlin-box")]
+    berlin = await opened(wire, "berlin")
+    assert (await refuse(berlin, seat("port", "alice"))).reason == Reason.REFUSAL_REASON_NONE_INSTALLED
+    (result,) = await bind(wire, "hq-box", "ports")
+    assert (result.moved.state, result.moved.device, result.moved.binding) == (BOUND, "hq-box", 1)
+    assert hq.accept_binding(result.binding).quantity == 10
+    first = result.moved.first_bind_time
+    assert first.seconds == int(clock.now)
+    await grant_all(berlin, *seats("port", 10))
+    await berlin.give_back(*seats("port", 10))
+    clock.advance(1000)
+    assert (await _released(wire, hq, "ports")).state == FREE
+    assert await used(wire, "port") == (0, 0)
+    moved(await bind(wire, "berlin-box", "ports"))  # any device of the project
+    assert await used(wire, "port", "berlin-box") == (0, 10)
+    clock.advance(1000)
+    back = await _released(wire, berlin_box, "ports", to_device="hq-box")
+    assert (back.device, back.binding, back.first_bind_time) == ("hq-box", 3, first)
+    assert back.bind_time.seconds == int(clock.now)
+
+
+@pytest.mark.rule("L1", "L3")
+async def test_what_cannot_be_bound(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    estate = project({})
+    estate.devices.add(name="idle-box", platform="gateway")
+    await wire.apply(estate)
+    other = project({})
+    other.name = "other"
+    other.devices[0].name = other.pbxs[0].device = "their-box"
+    await wire.apply(other)
+    await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10), "more": ("PBX-Port12", 1)}, now=any_master.clock.now)
+    moved(await bind(wire, "hq-box", "more"))
+    before = await everything(wire)
+    for device, license_id, problem in (
+        ("attic-box", "ports", license_pb2.MOVE_PROBLEM_UNKNOWN_DEVICE),
+        ("their-box", "ports", license_pb2.MOVE_PROBLEM_UNKNOWN_DEVICE),
+        ("idle-box", "ports", license_pb2.MOVE_PROBLEM_DEVICE_WITHOUT_PBX),
+        ("hq-box", "more", license_pb2.MOVE_PROBLEM_ALREADY_THERE),
+        ("berlin-box", "more", license_pb2.MOVE_PROBLEM_ALREADY_BOUND),
+        ("hq-box", "no-such", license_pb2.MOVE_PROBLEM_UNKNOWN_LICENSE),
+    ):
+        assert refusal(await bind(wire, device, license_id)).problem == problem
+    assert refusal(await release(wire, "ports")).problem == license_pb2.MOVE_PROBLEM_NOT_BOUND
+    for request in (
+        license_pb2.BindLicensesRequest(project="projects/other", licenses=["ports"], device="their-box"),
+        license_pb2.BindLicensesRequest(project="projects/other", licenses=["ports"], device="hq-box"),
+    ):
+        request.request_id = request.device
+        (result,) = (await wire.licenses.BindLicenses(request)).results
+        assert result.HasField("refused")
+    after = await everything(wire)
+    assert [line for line in after if "license" in line] != []
+    assert after[-3:] == before[-3:]
+    moved(await bind(wire, "berlin-box", "ports"))
+
+
+@pytest.mark.rule("L1")
+async def test_declared_licenses_move_in_the_project_file_only(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 5, "PBX-Port 12": (5, "")}))
+    await enrolled(wire, tmp_path, "hq-box")
+    before = (await listed(wire)).values()
+    assert {one.origin for one in before} == {license_pb2.LICENSE_ORIGIN_DECLARED}
+    for results in (await release(wire, "license-1"), await bind(wire, "hq-box", "license-2")):
+        refused = refusal(results)
+        assert refused.problem == license_pb2.MOVE_PROBLEM_DECLARED_IN_FILE
+        assert "project file" in refused.remedy
+    assert list((await listed(wire)).values()) == list(before)
+    await wire.apply(project({"PBX-Port12": (5, "berlin-box"), "PBX-Port 12": (5, "")}))
+    assert await used(wire, "port", "berlin-box") == (0, 5)
+
+
+@pytest.mark.rule("L1")
+async def test_a_project_file_takes_nothing_away_from_imported_licenses(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 5}))
+    await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10), "free": ("PBX-Port12", 1)}, now=any_master.clock.now)
+    key = await enrolled(wire, tmp_path, "berlin-box")
+    moved(await bind(wire, "berlin-box", "ports"))
+    without_berlin = project({"PBX-Port12": 5}, pbxs={})
+    clashing = project({"PBX-Port12": 5})
+    clashing.licenses[0].id = "free"
+    before = await everything(wire)
+    for wrong, named in ((without_berlin, "ports"), (clashing, "free")):
+        told = await failure(wire.apply(wrong))
+        assert (told.reason, named in told.message) == ("PROJECT_INVALID", True)
+        assert await everything(wire) == before
+    await wire.apply(project({}))  # what the file does not name is not the file's to remove
+    assert [*await listed(wire)] == ["free", "ports"]
+    await _released(wire, key, "ports")
+    await wire.apply(without_berlin)
+    assert (await listed(wire))["ports"].state == FREE
+
+
+# --- A5: from local to central ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("A5", "L3")
+async def test_a_local_site_becomes_central(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 2}))
+    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=any_master.clock.now)
+    key = await enrolled(wire, tmp_path, "berlin-box")
+    moved(await bind(wire, "berlin-box", "berlins"))
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *seats("port", 3))
+    assert (await refuse(berlin, seat("port", "fourth"))).reason == Reason.REFUSAL_REASON_LOCAL_LICENSES_ONLY  # A3
+    await berlin.give_back(*seats("port", 3))
+    assert (await _released(wire, key, "berlins")).state == FREE
+    moved(await bind(wire, "hq-box", "berlins"))
+    for granted in await grant_all(berlin, *seats("port", 5)):
+        assert granted.device == "hq-box"
+    assert await used(wire, "port") == (5, 5)
+
+
+@pytest.mark.rule("A5", "L4")
+@pytest.mark.parametrize(("software", "allowed"), [("6", False), ("7", False), ("7r2", False), ("8", True)])
+async def test_old_firmware_gives_nothing_back(master: InProcess, tmp_path: Path, software: str, allowed: bool) -> None:
+    wire = master.wire
+    await wire.apply(project({}, pbxs={"berlin": f"slave {software} gateway"}))
+    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=master.clock.now)
+    key = await enrolled(wire, tmp_path, "berlin-box")
+    moved(await bind(wire, "berlin-box", "berlins"))
+    if allowed:
+        assert (await _released(wire, key, "berlins", to_device="hq-box")).device == "hq-box"
+        return
+    before = await everything(wire)
+    for to_device in ("", "hq-box"):
+        result = await release(wire, "berlins", to_device=to_device, in_use=license_pb2.IN_USE_FORCE)
+        refused = refusal(result)
+        assert (refused.problem, refused.device) == (license_pb2.MOVE_PROBLEM_FIRMWARE_TOO_OLD, "berlin-box")
+        assert "L4" in refused.rules
+        assert "8" in refused.remedy
+    assert (await everything(wire))[-3:] == before[-3:]
+    await opened(wire, "berlin", "8")  # upgraded: what it says it runs counts
+    assert (await _released(wire, key, "berlins")).state == FREE
+
+
+def placed(software: str, *licenses: tuple[str, str, int, str]) -> project_pb2.Project:
+    """Berlin runs that software; licenses are (id, printed name, quantity, device)."""
+    made = project({}, pbxs={"berlin": f"slave {software} gateway"})
+    for license_id, printed, quantity, device in licenses:
+        made.licenses.add(id=license_id, type=printed, quantity=quantity, device=device)
+    return made
+
+
+@pytest.mark.rule("L4", "C2")
+@pytest.mark.parametrize("printed", ["PBX-Port8", "Relay BRIs"])
+async def test_no_way_round_it_by_a_project_file(master: InProcess, printed: str) -> None:
+    """Not to another device nor into the balance, by its id, under another id, or bit by bit; not by a word either."""
+    wire, software = master.wire, "7" if printed == "PBX-Port8" else "12"
+    await wire.apply(placed(software, ("mine", printed, 5, "berlin-box"), ("other", printed, 2, "hq-box")))
+    stays = ("mine", printed, 5, "berlin-box"), ("other", printed, 2, "hq-box")
+    for moving in (
+        [("mine", printed, 5, "hq-box"), stays[1]],
+        [("mine", printed, 5, ""), stays[1]],
+        [("renamed", printed, 5, "hq-box"), stays[1]],
+        [("mine", printed, 3, "berlin-box"), stays[1], ("rest", printed, 2, "")],
+        [("mine", printed, 4, "berlin-box"), ("other", printed, 3, "hq-box")],
+    ):
+        told = await failure(wire.apply(placed(software, *moving)))
+        ((field, reason),) = told.fields.items()
+        assert field.startswith("licenses[")
+        assert "L4" in reason
+        assert "bound to berlin-box for good" in reason
+    if software == "7":  # said and moved in one breath
+        assert "L4" in (await failure(wire.apply(placed("8", ("mine", printed, 5, "hq-box"), stays[1])))).message
+    assert await used(wire, {"PBX-Port8": "port", "Relay BRIs": "relay_bri"}[printed], "berlin-box") == (0, 5)
+    await wire.apply(placed(software, stays[1], ("bought", printed, 9, "berlin-box")))  # it was 9 from the start
+    await wire.apply(placed(software, stays[1]))  # and is not there at all: a declaration is corrected
+
+
+@pytest.mark.rule("L4")
+async def test_what_a_pbx_says_it_runs_counts_for_a_project_file(master: InProcess) -> None:
+    wire = master.wire
+    await wire.apply(placed("7", ("mine", "PBX-Port8", 5, "berlin-box")))
+    await opened(wire, "berlin", "8")
+    await wire.apply(placed("8", ("mine", "PBX-Port8", 5, "hq-box")))
+    assert await used(wire, "port") == (0, 5)
+
+
+@pytest.mark.rule("A5", "A2")
+@pytest.mark.parametrize(("software", "may"), [("6", False), ("7r3", False), ("8", True)])
+async def test_old_software_draws_on_no_pool(master: InProcess, software: str, may: bool) -> None:
+    wire = master.wire
+    estate = project({"PBX-Port12": 5}, pbxs={"berlin": f"slave {software} gateway"})
+    warnings = list((await wire.apply(estate)).warnings)
+    assert any("gets nothing new from the pool" in one and "rule A5" in one for one in warnings) is not may
+    berlin, hq = await opened(wire, "berlin", software), await opened(wire, "hq", software)
+    await grant_all(hq, seat("port", "boss"))  # the master's own PBX is where its licenses are
+    await grant_all(berlin, seat("port", "sales", kind=GROUP))  # what needs no license draws on nothing
+    if may:
+        await grant(berlin, seat("port", "alice"))
+        return
+    refused = await refuse(berlin, seat("port", "alice"))
+    assert refused.reason == Reason.REFUSAL_REASON_SOFTWARE_TOO_OLD
+    assert list(refused.rules) == ["A5", "L4"]
+    assert (refused.remedy.action, refused.remedy.version) == (Action.REMEDY_ACTION_UPGRADE_SOFTWARE, "8")
+    estate.licenses.add(id="own", type="PBX-Port8", quantity=1, device="berlin-box")
+    await wire.apply(estate)  # licenses of its own need no pool
+    await grant(berlin, seat("port", "alice"))
+    await berlin.open("8")
+
+
+@pytest.mark.rule("L5")
+async def test_a_project_file_that_takes_what_is_in_use_hears_who_has_it(any_master: InProcess) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 9}))
+    berlin, hq = await opened(wire, "berlin"), await opened(wire, "hq")
+    await grant_all(berlin, *seats("port", 3))
+    await grant_all(hq, *seats("port", 4))
+    told = await failure(wire.apply(project({"PBX-Port12": 5})))
+    assert "7 are in use (rule L5), most by hq (4), berlin (3); return 2 seats first" in told.message
+
+
+# --- C2, D4, L4: for good ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("printed", "rule"),
+    [
+        pytest.param("Relay BRIs", "C2", marks=pytest.mark.rule("C2", "L4")),
+        pytest.param("Relay PRIs", "C2", marks=pytest.mark.rule("C2", "L4")),
+        pytest.param("Relay channels", "C2", marks=pytest.mark.rule("C2", "L4")),
+        pytest.param("PBX-IPVA12", "D4", marks=pytest.mark.rule("D4", "L4")),
+    ],
+)
+async def test_bound_for_good(master: InProcess, tmp_path: Path, printed: str, rule: str) -> None:
+    wire = master.wire
+    machines = {"hq": "master 12 ipva", "vm": "slave 12 ipva"}
+    await wire.apply(project({printed: (2, "vm-box")}, pbxs=machines))
+    await imported(wire, Vendor(), {"mine": (printed, 4)}, now=master.clock.now)
+    await enrolled(wire, tmp_path, "vm-box")
+    assert moved(await bind(wire, "vm-box", "mine")).state == BOUND  # while it is free it may go anywhere
+    before = await everything(wire)
+    for in_use in license_pb2.InUse.values():
+        for to_device in ("", "hq-box"):
+            refused = refusal(await release(wire, "mine", in_use=in_use, to_device=to_device))
+            assert (refused.problem, refused.device) == (license_pb2.MOVE_PROBLEM_NOT_RELEASABLE, "vm-box")
+            assert rule in refused.rules
+    dead = refusal(await release(wire, "mine", device_dead=True))
+    assert dead.problem == license_pb2.MOVE_PROBLEM_NOT_RELEASABLE
+    for elsewhere in (project({printed: (2, "hq-box")}, pbxs=machines), project({printed: (2, "")})):
+        told = await failure(wire.apply(elsewhere))
+        assert told.reason == "PROJECT_INVALID"
+        assert "for good" in told.message or "vm-box" in told.message
+    assert (await everything(wire))[-3:] == before[-3:]
+
+
+# --- E4, E5: price tiers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("E4", "E5")
+async def test_a_tier_needs_what_it_counts_from(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 100}))
+    licenses = {"base": ("PBX-Port12", 399), "one": ("PBX-Port13", 1), "from-500": ("PBX-Port 12%500", 500)}
+    licenses |= {"from-1000": ("PBX-Port12%1000", 10), "standby": ("PBX-Standby12%500", 10)}
+    await imported(wire, Vendor(), licenses, now=any_master.clock.now)
+    key = await enrolled(wire, tmp_path, "hq-box")
+
+    async def missing(*ids: str) -> list[int]:
+        """What each still lacks; 0 where it was bound."""
+        results = await bind(wire, "hq-box", *ids)
+        for result in results:
+            if result.HasField("refused"):
+                assert result.refused.problem == license_pb2.MOVE_PROBLEM_TIER_TOO_EARLY
+                assert "E5" in result.refused.rules
+                assert f"{result.refused.quantity:,}" in result.refused.remedy
+        return [result.refused.quantity for result in results]
+
+    assert await missing("from-500") == [400]  # declared licenses count as well
+    assert await missing("from-500", "base") == [400, 0]  # in order: what comes later does not help
+    assert await missing("from-500") == [1]
+    assert await missing("from-1000", "one", "from-500", "standby") == [501, 0, 0, 500]
+    assert await missing("from-1000") == [0]
+    assert await used(wire, "port") == (0, 1010)
+    await enrolled(wire, tmp_path, "berlin-box")
+    await _released(wire, key, "from-1000")
+    moved(await bind(wire, "berlin-box", "from-1000"))  # 1,000 are installed in the project, none on that device
+
+
+@pytest.mark.rule("E4", "E5")
+async def test_a_rebound_tier_is_judged_where_it_goes(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 500}))
+    await imported(wire, Vendor(), {"big": ("PBX-Port 12%500", 5)}, now=any_master.clock.now)
+    await enrolled(wire, tmp_path, "hq-box")
+    moved(await bind(wire, "hq-box", "big"))
+    await wire.apply(project({}))  # what it counted from is gone; what is bound stays
+    refused = refusal(await release(wire, "big", to_device="berlin-box"))
+    assert (refused.problem, refused.quantity) == (license_pb2.MOVE_PROBLEM_TIER_TOO_EARLY, 500)
+    assert (await listed(wire))["big"].state == BOUND
+
+
+@pytest.mark.rule("E4", "E5")
+async def test_a_project_file_is_judged_by_tiers_too(any_master: InProcess) -> None:
+    """Imported licenses count: what is counted is installed, wherever it came from."""
+    wire = any_master.wire
+    told = await failure(wire.apply(project({"PBX-Port12": 499, "PBX-Port 12%500": 1})))
+    assert (told.reason, "1 are missing" in told.message) == ("PROJECT_INVALID", True)
+    await wire.apply(project({"PBX-Port12": 500, "PBX-Port 12%500": 1}))
+    await wire.apply(project({"PBX-Port12": 10}))
+    await imported(wire, Vendor(), {"base": ("PBX-Port12", 490)}, now=any_master.clock.now)
+    moved(await bind(wire, "hq-box", "base"))
+    await wire.apply(project({"PBX-Port12": 10, "PBX-Port 12%500": 7}))
+    assert await used(wire, "port") == (0, 507)
+    told = await failure(wire.apply(project({"PBX-Port12": 9, "PBX-Port 12%500": 7})))
+    assert "1 are missing" in told.message
+
+
+# --- I3, I4: two models of voicemail ----------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("I3")
+@pytest.mark.parametrize(
+    ("there", "coming"), [("PBX-Voicemail12", "PBX-VoicemailUser12"), ("PBX-VoicemailUser12", "PBX-Voicemail12")]
+)
+async def test_two_models_do_not_meet_on_one_device(master: InProcess, tmp_path: Path, there: str, coming: str) -> None:
+    wire = master.wire
+    await wire.apply(project({}))
+    await imported(wire, Vendor(), {"old": (there, 5), "new": (coming, 5)}, now=master.clock.now)
+    hq, _ = [await enrolled(wire, tmp_path, device) for device in ("hq-box", "berlin-box")]
+    moved(await bind(wire, "hq-box", "old"))
+    refused = refusal(await bind(wire, "hq-box", "new"))
+    assert refused.problem == license_pb2.MOVE_PROBLEM_MODEL_EXCLUDED
+    assert list(refused.rules) == ["I3"]
+    assert [one.license for one in refused.licenses] == ["old"]
+    moved(await bind(wire, "berlin-box", "new"))
+    refused = refusal(await release(wire, "new", to_device="hq-box"))
+    assert refused.problem == license_pb2.MOVE_PROBLEM_MODEL_EXCLUDED
+    told = await failure(wire.apply(project({coming: 1})))
+    assert (told.reason, "I3" in told.message) == ("PROJECT_INVALID", True)
+    await _released(wire, hq, "old")
+    moved(await bind(wire, "hq-box", "old"))
+
+
+async def _import_refused(wire: Wire, vendor: Vendor, file_item: object, now: float) -> str:
+    file = vendor.issue({"new": file_item}, now=now)  # type: ignore[dict-item]
+    told = await failure(wire.licenses.ImportLicenses(license_pb2.ImportLicensesRequest(project=NAME, file=file)))
+    assert told.reason == "DOCUMENT_CONTENT_INVALID"
+    return told.message
+
+
+@pytest.mark.rule("I3", "I4", "L6")
+async def test_a_conversion_changes_the_version_and_nothing_else(any_master: InProcess) -> None:
+    wire, vendor, now = any_master.wire, Vendor(), any_master.clock.now
+    await wire.apply(project({"PBX-VoicemailUser12": 1}))
+    licenses = {"users": ("PBX-VoicemailUser10", 5), "voicemail": ("PBX-Voicemail10", 5), "ports": ("PBX-Port10", 5)}
+    await imported(wire, vendor, {**licenses, "bound": ("PBX-Port10", 5)}, now=now)
+    moved(await bind(wire, "hq-box", "bound"))
+    before = await everything(wire)
+    for wrong, why in (
+        (item("new", "PBX-VoicemailUser12", 5, replaces="voicemail"), "I3"),  # never the model
+        (item("new", "PBX-Voicemail12", 5, replaces="users"), "I3"),
+        (item("new", "PBX-VoicemailUser9", 5, replaces="users"), "start at version 10"),  # I4
+        (item("new", "PBX-VoicemailUser9", 5), "start at version 10"),
+        (item("new", "PBX-Port12", 6, replaces="ports"), "L6"),
+        (item("new", "PBX-Port12%500", 5, replaces="ports"), "L6"),
+        (item("new", "PBX Video12", 5, replaces="ports"), "L6"),
+        (item("new", "PBX-Port12", 5, replaces="bound"), "release it first"),
+        (item("new", "PBX-VoicemailUser12", 1, replaces="license-1"), "no imported license"),
+    ):
+        assert why in await _import_refused(wire, vendor, wrong, now)
+        assert await everything(wire) == before
+    await imported(wire, vendor, {"new": item("new", "PBX-VoicemailUser12", 5, replaces="users")}, now=now)
+    assert sorted(await listed(wire)) == ["bound", "license-1", "new", "ports", "voicemail"]
+
+
+# --- L6, L7: what stays with a license --------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("L6", "L7")
+async def test_rebinding_keeps_the_agreement_and_conversion_ends_it(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock, vendor = any_master.wire, any_master.clock, Vendor()
+    await wire.apply(project({}))
+    ends = clock.now + YEAR
+    await imported(wire, vendor, {"ports": item("ports", "PBX-Port10", 5, agreement=ends)}, now=clock.now)
+    hq, berlin = [await enrolled(wire, tmp_path, device) for device in ("hq-box", "berlin-box")]
+    first = moved(await bind(wire, "hq-box", "ports")).first_bind_time
+    clock.advance(100)
+    rebound = await _released(wire, hq, "ports", to_device="berlin-box")
+    assert (rebound.device, rebound.agreement_end_time.seconds, rebound.first_bind_time) == (
+        "berlin-box",
+        int(ends),
+        first,
+    )
+    freed = await _released(wire, berlin, "ports")
+    assert (freed.agreement_end_time.seconds, freed.first_bind_time) == (int(ends), first)
+    later = clock.now + 2 * YEAR
+    conversion = item("ports-12", "PBX-Port12", 5, replaces="ports", agreement=later)
+    (converted,) = (await imported(wire, vendor, {"ports-12": conversion}, now=clock.now)).licenses
+    assert (converted.type, converted.agreement_end_time.seconds) == ("PBX-Port12", int(later))
+    assert converted.first_bind_time == first
+    assert [*await listed(wire)] == ["ports-12"]
+    void = item("ports-13", "PBX-Port13", 5, replaces="ports-12")
+    (converted,) = (await imported(wire, vendor, {"ports-13": void}, now=clock.now)).licenses
+    assert not converted.HasField("agreement_end_time")
+    clock.advance(100)
+    assert moved(await bind(wire, "hq-box", "ports-13")).first_bind_time == first
+
+
+@pytest.mark.rule("L6")
+async def test_a_conversion_does_not_shorten_the_waiting(any_master: InProcess) -> None:
+    """What a dead device held cannot be bound under another name either."""
+    wire, clock, vendor = any_master.wire, any_master.clock, Vendor()
+    await wire.apply(project({}))
+    await imported(wire, vendor, {"ports": ("PBX-Port10", 5)}, now=clock.now)
+    moved(await bind(wire, "hq-box", "ports"))
+    await release(wire, "ports", device_dead=True, caller="anna")
+    request = license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
+    await wire.licenses.ApproveReleases(request, metadata=(("caller", "ben"),))
+    await imported(wire, vendor, {"new": item("new", "PBX-Port12", 5, replaces="ports")}, now=clock.now)
+    assert refusal(await bind(wire, "hq-box", "new")).problem == license_pb2.MOVE_PROBLEM_COOLING_OFF
+
+
+@pytest.mark.rule("B6", "L3")
+async def test_releasing_the_oldest_lifts_the_limit(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 5}))
+    await imported(wire, Vendor(), {"old": ("PBX-Port10", 5)}, now=any_master.clock.now)
+    key = await enrolled(wire, tmp_path, "hq-box")
+    moved(await bind(wire, "hq-box", "old"))
+    berlin = await opened(wire, "berlin", "12")
+    assert (await refuse(berlin, seat("port", "alice"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
+    assert (await _released(wire, key, "old")).state == FREE
+    await grant(berlin, seat("port", "alice"))

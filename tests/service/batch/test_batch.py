@@ -1,0 +1,121 @@
+"""What requests of one batch leave to each other, in an order that a socket cannot promise."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from licensemaster.api_enums import HolderKind
+from master.app import load_catalogs
+from master.domain.catalog.versions import Version
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.seats.seats import Want
+from master.rpc.convert.incoming import project_spec
+from master.service.batch.batch import run_batch
+from master.service.batch.requests import (
+    AcquireSeats,
+    CloseLease,
+    LeaseGranted,
+    OpenLease,
+    ReclaimSeats,
+    RenewLease,
+    Request,
+    ReturnSeats,
+    SeatsReclaimed,
+)
+from master.service.estates.estate_cache import Estates
+from master.service.projects.apply import ApplyProject, apply_project
+from master.service.runtime.names import PbxName
+from master.settings import load_settings
+from master.store.backends.database import Database, Tx, open_database
+from master.store.backends.rehearsal import Rehearsals
+from master.store.upkeep.integrity import counter_mismatches
+from tests.support.estates import project
+
+BERLIN = PbxName("acme", "berlin")
+
+
+def _at(now: float) -> LeaseTime:
+    return LeaseTime.at(now, clock_allowance_seconds=5)
+
+
+def opening(request_id: str) -> OpenLease:
+    return OpenLease(pbx=BERLIN, caller="test", instance_id="one", request_id=request_id, software=Version(12))
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Batches on a database of ten ports, each at a moment of its own."""
+
+    database: Database
+    estates: Estates
+
+    async def run(self, now: float, *requests: Request[object]) -> list[object]:
+        return await self.database.transact(lambda tx: run_batch(tx, self.estates, _at(now), requests))
+
+    async def statements(self, now: float, request: Request[object]) -> int:
+        """How many statements a request takes, but for those that begin and end its transaction."""
+        told: list[str] = []
+
+        def work(tx: Tx) -> None:
+            raw = tx.connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)
+            raw.set_trace_callback(told.append)
+            run_batch(tx, self.estates, _at(now), [request])
+            raw.set_trace_callback(None)
+
+        await self.database.transact(work)
+        return len(told)
+
+
+@pytest.fixture
+async def batches(sqlite_database_url: str) -> AsyncIterator[Batches]:
+    settings = load_settings(None, database_url=sqlite_database_url)
+    catalogs = load_catalogs(settings)
+    database = open_database(sqlite_database_url)
+    spec = project_spec(project({"PBX-Port12": 10}, ttl_seconds=60, grace_seconds=0))
+    applied = ApplyProject(spec=spec, caller="test", request_id="apply", dry_run=False)
+    estates = Estates(catalogs, settings.pace)
+    await apply_project(database, Rehearsals(database), applied, estates, _at(0))
+    yield Batches(database, estates)
+    assert await database.read(counter_mismatches) == []
+    await database.close()
+
+
+def acquiring(count: int) -> AcquireSeats:
+    wants = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(count)]
+    return AcquireSeats(pbx=BERLIN, caller="test", proven=None, epoch=1, wants=wants)
+
+
+async def test_a_lease_that_expires_and_is_opened_in_one_batch_starts_with_nothing(batches: Batches) -> None:
+    await batches.run(100, opening("first"))
+    await batches.run(101, acquiring(3))
+    reclaim = ReclaimSeats(pbx=BERLIN, caller="test", holders_max=1)
+    reclaimed, granted = await batches.run(200, reclaim, opening("second"))
+    assert isinstance(reclaimed, SeatsReclaimed)
+    assert isinstance(granted, LeaseGranted)
+    assert granted.lease.epoch == 2
+    assert granted.holdings == {}
+
+
+async def test_a_lease_tells_what_is_held_when_its_turn_comes(batches: Batches) -> None:
+    await batches.run(100, opening("first"))
+    renewal = RenewLease(pbx=BERLIN, caller="test", proven=None, epoch=1)
+    give_back = ReturnSeats(
+        pbx=BERLIN, caller="test", proven=None, epoch=1, keys=[want.key for want in acquiring(1).wants]
+    )
+    close = CloseLease(pbx=BERLIN, caller="test", proven=None, epoch=1)
+    answers = await batches.run(
+        101, renewal, acquiring(3), renewal, acquiring(5), give_back, renewal, close, opening("second")
+    )
+    granted = [answer.holdings for answer in answers if isinstance(answer, LeaseGranted)]
+    assert granted == [{}, {"port": 3}, {"port": 4}, {}]
+
+
+async def test_how_many_statements_the_hot_path_takes(batches: Batches) -> None:
+    await batches.run(100, opening("first"))
+    assert await batches.statements(101, acquiring(3)) == 10
+    assert await batches.statements(102, RenewLease(pbx=BERLIN, caller="test", proven=None, epoch=1)) == 4

@@ -1,0 +1,205 @@
+"""The database's clock is set forward while leases run: PBXs go by clocks of their own: nothing of theirs is over.
+
+Each test moves time on by the length of the step alone; what may end, ends when as much time has passed besides.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from licensemaster.v1 import lease_pb2, project_pb2, standby_pb2
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import LeaseState
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import software_in_use
+from master.store.backends.clock import last_signed_end
+from master.store.backends.database import open_database
+from tests.domain.leases.test_leases import NOW, opening
+from tests.rpc.failures import NAME, everything, failure
+from tests.rules.asking import used
+from tests.service.leases.test_learning import (
+    ALLOWANCE,
+    GRACE,
+    LEARNING,
+    TTL,
+    an_older_backup,
+    events,
+    restored,
+    status_of,
+)
+from tests.support.estates import project
+from tests.support.masters import PROJECT, Clock, InProcess
+from tests.support.pbx import BarePbx, granted, opened, refused, seats
+from tests.support.restoring import BackUp, backing_up
+from tests.support.standbys import LICENSES, PAIR, BareStandby, checked, standing_by
+from tests.support.truth import mismatches
+
+HOUR = 3600.0
+LONG = TTL + GRACE + ALLOWANCE + 1
+
+
+@pytest.fixture
+def back_up(tmp_path: Path, request: pytest.FixtureRequest) -> BackUp:
+    return backing_up(tmp_path, lambda: request.getfixturevalue("postgres"))
+
+
+async def _berlin(master: InProcess, ports: int = 6) -> BarePbx:
+    """Berlin holds some of ten ports; it may have a standby."""
+    await master.wire.apply(project(LICENSES, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE))
+    berlin = await opened(master.wire, "berlin")
+    if ports:
+        granted(await berlin.acquire(*seats("port", ports)))
+    return berlin
+
+
+async def _pair(master: InProcess) -> tuple[BarePbx, BareStandby]:
+    berlin = await _berlin(master)
+    return berlin, await standing_by(master.wire)
+
+
+def _ending(pbx: str, *, dry_run: bool = False) -> lease_pb2.EndLeaseRequest:
+    return lease_pb2.EndLeaseRequest(pbx=pbx, reason="closed", request_id=str(uuid4()), dry_run=dry_run)
+
+
+def _deletion() -> project_pb2.DeleteProjectRequest:
+    return project_pb2.DeleteProjectRequest(name=NAME, reason="mistyped", request_id=str(uuid4()))
+
+
+@pytest.mark.rule("F4", "F5")
+async def test_the_standby_of_a_silent_primary_is_offered_its_seats(any_master: InProcess) -> None:
+    _, spare = await _pair(any_master)
+    spare.kept = None
+    any_master.clock.set_forward(HOUR)
+    await spare.renew()
+    assert spare.covered == {"port": 6}
+    await spare.renew()
+    assert (await checked(any_master.wire)).ready
+    any_master.clock.advance(LONG)
+    await any_master.running.expiry.look()
+    spare.kept = None
+    await spare.open()
+    assert spare.kept is None or not spare.covered, "berlin has ended by its own clock too"
+
+
+@pytest.mark.rule("F4")
+async def test_a_standby_lease_is_in_force_until_it_ends_by_the_standbys_clock(any_master: InProcess) -> None:
+    """It was acknowledged before the step; then nothing is heard of either."""
+    _, spare = await _pair(any_master)
+    await spare.renew()
+    any_master.clock.set_forward(HOUR)
+    kinds = {one.kind for one in (await checked(any_master.wire)).problems}
+    assert standby_pb2.STANDBY_PROBLEM_KIND_NO_STANDBY_LEASE not in kinds
+    any_master.clock.advance(LONG)
+    kinds = {one.kind for one in (await checked(any_master.wire)).problems}
+    assert standby_pb2.STANDBY_PROBLEM_KIND_NO_STANDBY_LEASE in kinds
+
+
+@pytest.mark.rule("F5")
+async def test_a_takeover_and_its_drill_find_the_lease_running(any_master: InProcess, database_url: str) -> None:
+    berlin, spare = await _pair(any_master)
+    await spare.renew()
+    any_master.clock.set_forward(HOUR)
+    await spare.renew()
+    report = await any_master.wire.standby.DrillStandby(standby_pb2.DrillStandbyRequest(standby=spare.name))
+    assert report.passed, report
+    carried = await spare.take_over()
+    assert (await failure(berlin.renew())).reason == "LEASE_CARRIED"
+    granted((await carried.sync(*seats("port", 6))).results)
+    await carried.close()
+    assert await used(any_master.wire, "port") == (6, 10), "berlin may not have heard of it"
+    assert await mismatches(database_url) == []
+
+
+async def test_a_silent_lease_shows_as_overdue(any_master: InProcess) -> None:
+    await _berlin(any_master)
+    status = any_master.running.status
+    for _ in range(2):
+        any_master.clock.set_forward(HOUR)
+        _, views = await status.list_leases(PROJECT, after="", limit=1)
+        assert [(view.pbx.name, view.state) for view in views] == [("berlin", LeaseState.OVERDUE)]
+        assert (await status.overview(PROJECT)).leases[LeaseState.OVERDUE] == 1
+    any_master.clock.advance(LONG)
+    assert (await status.overview(PROJECT)).leases[LeaseState.EXPIRED] == 1
+
+
+async def test_ending_a_lease_tells_the_same_risk_dry_or_not(any_master: InProcess) -> None:
+    berlin = await _berlin(any_master)
+    any_master.clock.set_forward(HOUR)
+    would = await any_master.wire.leases.EndLease(_ending(berlin.name, dry_run=True))
+    assert would.seats_at_risk == 6
+    assert await any_master.wire.leases.EndLease(_ending(berlin.name)) == would
+
+
+async def test_a_project_is_not_deleted_under_a_running_lease(any_master: InProcess) -> None:
+    berlin = await _berlin(any_master, ports=0)
+    any_master.clock.set_forward(HOUR)
+    before = await everything(any_master.wire)
+    found = await failure(any_master.wire.projects.DeleteProject(_deletion()))
+    assert list(found.fields) == ["pbxs/berlin"]
+    assert await everything(any_master.wire) == before
+    any_master.clock.advance(LONG)
+    await any_master.running.expiry.look()
+    await any_master.wire.projects.DeleteProject(_deletion())
+    assert (await failure(berlin.renew())).reason == "UNKNOWN_PBX"
+
+
+def test_the_software_of_a_running_lease_counts() -> None:
+    lease = opening(software="13")
+    assert software_in_use({7: lease}, LeaseTime.at(NOW + HOUR, stepped_seconds=HOUR)) == {7: Version(13)}
+    assert software_in_use({7: lease}, LeaseTime.at(NOW + HOUR)) == {}
+
+
+# --- after a restore --------------------------------------------------------------------------------------------------
+
+
+async def test_learning_lasts_until_every_lease_of_before_is_over(
+    database_url: str, clock: Clock, back_up: BackUp
+) -> None:
+    async with (
+        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, ulm),
+        restored(backup, clock) as master,
+    ):
+        clock.set_forward(HOUR)
+        assert await master.running.learnings.end_what_is_over() == []
+        await bonn.return_to(master)
+        granted((await bonn.sync(*seats("port", 50))).results)
+        assert refused(await bonn.acquire(*seats("port", 1, "more")))[0].reason == LEARNING, "berlin uses 30 of them"
+        assert (await status_of(master)).learning.seats_proven == 50
+        await berlin.return_to(master)
+        await ulm.return_to(master)
+        granted((await berlin.sync(*seats("port", 30))).results)
+        granted((await ulm.sync(*seats("port", 20))).results)
+        clock.advance(LONG)
+        assert await master.running.learnings.end_what_is_over() == [PROJECT]
+
+
+async def test_what_was_proven_is_let_go_of_when_learning_ends_early(
+    database_url: str, clock: Clock, back_up: BackUp
+) -> None:
+    async with (
+        an_older_backup(database_url, clock, back_up) as (backup, _, bonn, __),
+        restored(backup, clock) as master,
+    ):
+        await bonn.return_to(master)
+        assert await used(master.wire, "port") == (50, 100)
+        clock.set_forward(HOUR)
+        request = project_pb2.EndLearningRequest(project=NAME, reason="berlin is shut", request_id="end")
+        await master.wire.projects.EndLearning(request)
+        await master.running.expiry.look()
+        assert await used(master.wire, "port") == (0, 100), "it used none of them"
+        assert len(await events(master, "claims.ended")) == 1
+
+
+async def test_a_step_is_remembered_for_as_long_as_learning_lasts(
+    database_url: str, clock: Clock, back_up: BackUp
+) -> None:
+    """The leases that it waits for are in force, and in no database."""
+    async with an_older_backup(database_url, clock, back_up) as (backup, _, __, ___), restored(backup, clock):
+        database = open_database(backup)
+        try:
+            assert await database.read(last_signed_end) == clock.now + TTL + GRACE + ALLOWANCE
+        finally:
+            await database.close()

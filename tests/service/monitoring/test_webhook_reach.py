@@ -1,0 +1,78 @@
+"""What an operator can make a master do to others by webhooks: nothing inside, and not much at once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import pytest
+
+from licensemaster.v1 import webhook_pb2
+from master.service.monitoring import webhooks
+from tests.rpc.failures import NAME, failure
+from tests.support.estates import project
+from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.receiver import receiving
+
+
+async def _named(
+    master: InProcess, urls: Sequence[str], *, prefix: str = "hook"
+) -> list[webhook_pb2.TestWebhookRequest]:
+    """What tests each of these, after they were added."""
+    await master.wire.apply(project({"PBX-Port12": 2}, pbxs={"berlin": "slave 12 gateway"}))
+    names = [f"{NAME}/webhooks/{prefix}-{number}" for number in range(len(urls))]
+    for name, url in zip(names, urls, strict=True):
+        await master.wire.webhooks.AddWebhook(webhook_pb2.AddWebhookRequest(name=name, url=url, request_id=name))
+    return [webhook_pb2.TestWebhookRequest(name=name) for name in names]
+
+
+async def test_nothing_inside_can_be_told_from_anything_else(
+    sqlite_database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open, closed, unknown: one answer, and nothing arrives. What a name leads to counts when it is connected to."""
+    ask = socket.getaddrinfo
+
+    def lead_inside(host: str, *arguments: Any, **options: Any) -> Any:
+        return ask("127.0.0.1" if host == "hooks.example" else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lead_inside)
+    async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(receiving())
+        master = await stack.enter_async_context(in_process_master(sqlite_database_url, clock, webhook_networks=()))
+        hosts = ["127.0.0.1", "localhost", "hooks.example", "[::ffff:127.0.0.1]"]
+        tests = await _named(
+            master,
+            [
+                *(f"http://{host}:{receiver.port}/" for host in hosts),
+                "http://127.0.0.1:1/",
+                f"https://127.0.0.1:{receiver.port}/",
+                "http://name.invalid/",
+            ],
+        )
+        told = [await master.wire.webhooks.TestWebhook(test) for test in tests]
+        assert len({one.problem for one in told}) == 1
+        assert "webhook_networks" in told[0].problem
+        assert not any(one.taken for one in told)
+        assert not receiver.got
+    async with receiving() as receiver, in_process_master(sqlite_database_url, clock) as master:
+        (test,) = await _named(master, [f"http://hooks.example:{receiver.port}/"], prefix="allowed")
+        assert (await master.wire.webhooks.TestWebhook(test)).taken
+
+
+async def test_tests_that_are_not_answered_hold_no_more_than_their_number(master: InProcess) -> None:
+    async with receiving() as stuck:
+        stuck.answers = asyncio.Event()
+        limit = webhooks._TESTS_OF_PROJECT_MAX
+        tests = await _named(master, [stuck.url] * (limit + 1))
+        first = [asyncio.ensure_future(master.wire.webhooks.TestWebhook(test)) for test in tests[:limit]]
+        await stuck.has(limit)
+        refused = [await failure(master.wire.webhooks.TestWebhook(test)) for test in tests * 20]
+        assert {(one.code, one.reason) for one in refused} == {(grpc.StatusCode.RESOURCE_EXHAUSTED, "TEST_UNDER_WAY")}
+        assert len(stuck.got) == limit
+        stuck.answers.set()
+        assert all(one.taken for one in await asyncio.gather(*first))
+        assert (await master.wire.webhooks.TestWebhook(tests[-1])).taken

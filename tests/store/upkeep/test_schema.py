@@ -1,0 +1,200 @@
+"""The chain and the tables are alike; a database of another version is refused with the command that helps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Set
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+from typer.testing import CliRunner
+
+from master.cli.main import app
+from master.cli.output.failure import CommandFailed
+from master.store.backends.database import Database, StorageError, StorageProblem, Tx, open_database
+from master.store.backends.sqlite import made_file
+from master.store.backends.urls import parse_url
+from master.store.tables import metadata
+from master.store.upkeep import schema
+from tests.cli.command import run
+from tests.store import later
+from tests.support.masters import Clock, in_process_master, sqlite_url
+from tests.support.postgres import PostgresServer
+
+
+async def test_the_chain_makes_the_tables(database: Database) -> None:
+    def differences(tx: Tx) -> list[object]:
+        options = {"compare_type": True, "compare_server_default": True}
+        return list(compare_metadata(MigrationContext.configure(tx.connection, opts=options), metadata))
+
+    assert await database.read(differences) == []
+
+
+async def test_upgrading_again_changes_nothing(database_url: str) -> None:
+    assert await asyncio.to_thread(schema.upgrade, database_url) == (schema.newest(), schema.newest())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that was never upgraded."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return await server.new_database()
+
+
+async def test_an_empty_database_is_begun_on_purpose_only(empty_url: str, tmp_path: Path) -> None:
+    named = urlsplit(empty_url)
+    names = named.path.removeprefix("/")
+    for attempt in _attempts(empty_url):
+        with pytest.raises(StorageError, match="`license-master db upgrade --create`") as failed:
+            await attempt()
+        assert failed.value.problem is StorageProblem.STORAGE_ABSENT
+        assert names in str(failed.value)
+        assert _files(tmp_path) == {}
+    assert await asyncio.to_thread(partial(schema.upgrade, empty_url, create=True)) == (None, schema.newest())
+    await _serve(empty_url)
+    again = await asyncio.to_thread(partial(schema.upgrade, empty_url, create=True))
+    assert again == (schema.newest(), schema.newest())
+
+
+@pytest.mark.parametrize("command", ["db upgrade", "db check", "db restored", "db backup copy"])
+def test_a_mistyped_path_is_named_and_leaves_nothing_behind(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url, says in (
+        (f"sqlite:///{tmp_path}/lm.bd", "there is no such file"),
+        (f"sqlite:///{tmp_path}/not/lm.db", "there is no such folder"),
+        ("sqlite:///lm.bd", f"which is {tmp_path}/lm.bd, and there is no such file"),
+    ):
+        done = CliRunner().invoke(app, [*command.split(), f"--database-url={url}"])
+        assert isinstance(done.exception, CommandFailed)
+        assert says in str(done.exception)
+        assert f"database_url is {url}" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_newer_database(database_url: str, tmp_path: Path) -> None:
+    """Nothing can be done but to install what made it, and every command says just that."""
+    with later.version(later.chain(tmp_path / "chain", later.NOTES), name="7.3") as newest:
+        await asyncio.to_thread(schema.upgrade, database_url)
+    for attempt in _attempts(database_url):
+        with pytest.raises(StorageError, match=rf"{newest}, which 7\.3 made; .*: install 7\.3 or newer") as failed:
+            await attempt()
+        assert failed.value.problem is StorageProblem.STORAGE_SCHEMA
+        assert "db upgrade" not in str(failed.value)
+
+
+async def test_a_database_without_its_tables(database_url: str, database: Database) -> None:
+    """Somebody dropped one by hand: the master says so and does not serve on."""
+    await database.transact(lambda tx: tx.connection.execute(text("DROP TABLE signing_key")))
+    with pytest.raises(StorageError, match="it lacks the tables signing_key; restore a backup"):
+        await _serve(database_url)
+
+
+async def test_an_empty_file_is_no_database_yet(tmp_path: Path) -> None:
+    (tmp_path / "license-master.db").touch()
+    for attempt in _attempts(sqlite_url(tmp_path)):
+        with pytest.raises(StorageError, match="is empty") as failed:
+            await attempt()
+        assert failed.value.problem is StorageProblem.STORAGE_ABSENT
+    assert _files(tmp_path) == {"license-master.db": b""}
+
+
+@pytest.mark.parametrize("theirs", ["aunt", "alembic_version"])
+async def test_a_database_of_somebody_else_is_left_alone(theirs: str, empty_url: str, tmp_path: Path) -> None:
+    """One with other tables, and one with a chain of Alembic's of its own, whose revisions are called like ours."""
+    await asyncio.to_thread(
+        _given, empty_url, f"CREATE TABLE {theirs} (version_num text)", f"INSERT INTO {theirs} VALUES ('0001')"
+    )
+    before = _files(tmp_path)
+    for attempt in _attempts(empty_url, create=True):
+        with pytest.raises(StorageError, match="holds other tables") as failed:
+            await attempt()
+        assert failed.value.problem is StorageProblem.STORAGE_FOREIGN
+        assert theirs in str(failed.value)
+    assert await asyncio.to_thread(_given, empty_url) == {theirs}
+    assert _files(tmp_path) == before
+
+
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    letter = b"this is a letter to my aunt " * 1000
+    (tmp_path / "license-master.db").write_bytes(letter)
+    url = sqlite_url(tmp_path)
+    for attempt in _attempts(url, create=True):
+        with pytest.raises(StorageError, match="not a database"):
+            await attempt()
+    assert _files(tmp_path) == {"license-master.db": letter}
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+    for attempt in _attempts(url):
+        with pytest.raises(StorageError) as failed:
+            await attempt()
+        assert failed.value.problem is StorageProblem.STORAGE_UNAVAILABLE
+
+
+async def test_the_command_line_says_what_to_do(tmp_path: Path) -> None:
+    for url, says in (
+        (sqlite_url(tmp_path), "license-master db upgrade --create"),
+        ("mysql://x@y/z", "must start with sqlite:/// or postgresql://"),
+    ):
+        code, told = await _command(
+            "serve", "--plaintext", f"--database-url={url}", "--listen=127.0.0.1:0", "--metrics-listen="
+        )
+        assert code != 0
+        assert says in told
+        assert "Traceback" not in told
+
+
+async def test_upgrades_at_once_run_one_after_the_other(postgres: PostgresServer) -> None:
+    url = await postgres.new_database()
+    ended = await asyncio.gather(*(_command("db", "upgrade", "--create", f"--database-url={url}") for _ in range(3)))
+    assert [code for code, _ in ended] == [0, 0, 0], ended
+    database = open_database(url)
+    try:
+        await schema.check(database)
+    finally:
+        await database.close()
+
+
+async def _command(*arguments: str) -> tuple[int, str]:
+    """Exit code and what was said of a command run by itself."""
+    done = await run(*arguments, COLUMNS="500", TERM="dumb")
+    return done.code, " ".join((done.out + done.err).split())
+
+
+async def _serve(url: str) -> None:
+    async with in_process_master(url, Clock()):
+        pass
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def _given(url: str, *statements: str) -> Set[str]:
+    """Carries out statements by hand; the tables that there are then."""
+    found: list[Set[str]] = []
+
+    def work(connection: Connection) -> None:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        found.append(schema._tables(connection))
+
+    if url.startswith("sqlite"):
+        made_file(parse_url(url))
+    schema._with_connection(parse_url(url), work)
+    return found[0]
+
+
+def _attempts(url: str, *, create: bool = False) -> tuple[Callable[[], Awaitable[object]], ...]:
+    """To serve it, and to upgrade it."""
+    return lambda: _serve(url), lambda: asyncio.to_thread(partial(schema.upgrade, url, create=create))
