@@ -13,13 +13,13 @@ help: ## this list
 setup: $(READY) $(GENERATED) ## virtual environment, dependencies, generated code
 	@echo "setup: done; '. $(VENV)/bin/activate' brings license-master into this shell"
 
-$(READY): pyproject.toml slave_client/pyproject.toml requirements/development.txt
+$(READY): pyproject.toml licensemaster/pyproject.toml slave_client/pyproject.toml requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	@test -x $(BIN)/python || { echo "setup: a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: the dependencies, in the versions of constraints.txt (about 750 MB, a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --no-deps --requirement requirements/development.txt
-	@# Our own two have no hash, being these sources. Built with what was just installed, they bring nothing in.
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --check-build-dependencies -e slave_client -e .
+	@# Our own three have no hash, being these sources. Built with what was just installed, they bring nothing in.
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --check-build-dependencies -e licensemaster -e slave_client -e .
 	@$(BIN)/python -m pip check
 	@touch $@
 
@@ -71,7 +71,7 @@ sbom: $(READY) ## build/sbom.cdx.json: what a master is made of, as CycloneDX, f
 	@# From a copy: building writes code of the API beside the protos, without the types that development has.
 	rm -rf build/source build/wheels && git checkout-index --all --prefix=build/source/
 	cd build/source && $(CURDIR)/$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
-		--wheel-dir ../wheels ./slave_client .
+		--wheel-dir ../wheels ./licensemaster ./slave_client .
 	$(BIN)/python -m pip --python build/shipped install --quiet --no-deps --no-index build/wheels/license_master*.whl
 	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 		--output-file build/sbom.cdx.json build/shipped

@@ -19,8 +19,12 @@ from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-OURS = frozenset({"license-master", "license-master-slave-client"})
-PYPROJECTS = (ROOT / "pyproject.toml", ROOT / "slave_client" / "pyproject.toml")
+OURS = frozenset({"license-master", "license-master-shared", "license-master-slave-client"})
+PYPROJECTS = (
+    ROOT / "pyproject.toml",
+    ROOT / "licensemaster" / "pyproject.toml",
+    ROOT / "slave_client" / "pyproject.toml",
+)
 _HEADING = "# {what} Made by `make pins` from constraints.txt.\n"
 
 

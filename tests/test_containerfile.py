@@ -49,7 +49,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 
 
 def test_the_wheels_hold_all_that_the_commands_need(wheels: dict[str, set[str]]) -> None:
-    assert set(wheels) == {"license_master", "license_master_slave_client"}
+    assert set(wheels) == {"license_master", "license_master_shared", "license_master_slave_client"}
     assert {
         "master/cli/main.py",
         "master/migrations/env.py",
@@ -59,10 +59,14 @@ def test_the_wheels_hold_all_that_the_commands_need(wheels: dict[str, set[str]])
     } <= wheels["license_master"]
     assert {
         "slave_client/client.py",
+        "slave_client/values/seats.py",
+        "slave_client/py.typed",
+    } <= wheels["license_master_slave_client"]
+    assert {
         "licensemaster/v1/lease_pb2_grpc.py",
         "licensemaster/files/texts.py",
         "licensemaster/values/__init__.py",
-    } <= wheels["license_master_slave_client"]
+    } <= wheels["license_master_shared"]
 
 
 def test_tests_and_secrets_stay_out(wheels: dict[str, set[str]]) -> None:

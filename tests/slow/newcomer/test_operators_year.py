@@ -26,7 +26,7 @@ TREE = typer.main.get_command(app)
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that has our two wheels; of this checkout it sees nothing.
+    """The programs of an environment that has our three wheels; of this checkout it sees nothing.
 
     The libraries of others are those that are installed here, as fetching them again would prove nothing of ours.
     """
@@ -44,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copyfile(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder / "wheels")]
-    subprocess.run([*pip, *build, str(source / "slave_client"), str(source)], check=True)
+    subprocess.run([*pip, *build, str(source / "licensemaster"), str(source / "slave_client"), str(source)], check=True)
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     wheels = [str(wheel) for wheel in (folder / "wheels").iterdir()]

@@ -1,4 +1,4 @@
-"""Puts the package, what it shares with the master and the code generated from the protos into the wheel."""
+"""Puts what both sides share and the code generated from the protos into the wheel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DESCRIPTORS = "licensemaster/v1/descriptors.binpb"
 
 
 class ProtoBuildHook(BuildHookInterface[Any]):
-    """Generates `licensemaster.v1` beside its protos and ships it with `slave_client`."""
+    """Generates `licensemaster.v1` beside its protos and ships it with what both sides share."""
 
     PLUGIN_NAME = "custom"
 
@@ -33,11 +33,8 @@ class ProtoBuildHook(BuildHookInterface[Any]):
         if version == "editable":
             return
         sources = [path for path in package.rglob("*.py") if path.name != "hatch_build.py"]
-        sources += package.rglob("py.typed")
-        build_data["force_include"].update({str(path): f"slave_client/{path.relative_to(package)}" for path in sources})
-        shared = package.parent / "licensemaster"
         build_data["force_include"].update(
-            {str(path): f"licensemaster/{path.relative_to(shared)}" for path in shared.rglob("*.py")}
+            {str(path): f"licensemaster/{path.relative_to(package)}" for path in sources}
         )
         generated = [*proto.rglob("*_pb2*.py"), *proto.rglob("*_pb2*.pyi"), proto / DESCRIPTORS]
         build_data["force_include"].update({str(path): str(path.relative_to(proto)) for path in generated})
