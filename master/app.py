@@ -119,17 +119,17 @@ async def _start(master: Running, stack: AsyncExitStack) -> None:
         stack.push_async_callback(master.tasks.keep("metrics page", page.run).stop)
     stack.push_async_callback(master.committer.stop)
     master.committer.start(master.tasks)
-    stack.push_async_callback(master.teller.close)
+    stack.push_async_callback(master.webhook_sender.close)
     for one in master.rounds:
         stack.push_async_callback(one.stop)
-        one.start(master.tasks, master.pulse.there)
-    stack.push_async_callback(master.pulse.stop)
+        one.start(master.tasks, master.database_health.there)
+    stack.push_async_callback(master.database_health.stop)
     stack.push_async_callback(master.server.stop, master.settings.drain_seconds)
     stack.callback(master.hub.drain)
     master.port = await master.server.start(master.settings.listen, master.certificates)
     serving = master.tasks.keep("gRPC", master.server.run, if_ended=IfEnded.END_PROCESS)
     stack.push_async_callback(serving.stop)
-    master.pulse.start(master.tasks)
+    master.database_health.start(master.tasks)
 
 
 def _steady_seconds() -> float:

@@ -16,7 +16,7 @@ from master.auth.limits import Buckets, CallerLimits, Shares
 from master.domain.monitoring.overview import Overview
 from master.metrics import EstateCollector
 from master.open_files import connections_allowed
-from master.rpc.admission.authorizer import Gate
+from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.large_requests import Aside
 from master.rpc.convert.incoming import pbx_name
 from master.rpc.server.metrics_page import MetricsPage
@@ -31,18 +31,18 @@ from master.rpc.services.report_service import ReportService
 from master.rpc.services.standby_service import StandbyService
 from master.rpc.services.status_service import StatusService
 from master.rpc.services.webhook_service import WebhookService
-from master.service.agreements.agreements import RenewalRound, UseRound
+from master.service.agreements.agreements import AgreementUseTask, AutoRenewalTask
 from master.service.leases.expiry import Expiry
-from master.service.leases.learning import LearningRound
-from master.service.licenses.licenses import ReleaseRound
-from master.service.monitoring.alarms import AlarmRound
+from master.service.leases.learning import LearningTask
+from master.service.licenses.licenses import ReleaseTask
+from master.service.monitoring.alarms import AlarmTask
 from master.service.monitoring.audit import Audit
 from master.service.monitoring.reports import Reports
-from master.service.monitoring.usage import UsageRound
-from master.service.monitoring.webhook_delivery import TellRound
+from master.service.monitoring.usage import UsageTask
+from master.service.monitoring.webhook_delivery import WebhookDelivery
 from master.service.monitoring.webhooks import Webhooks
-from master.service.runtime.periodic import Periodic
-from master.service.runtime.watch import LookRound
+from master.service.runtime.periodic import PeriodicTask
+from master.service.runtime.watch import ChangePoller
 from master.service_parts import VERSION, ServiceParts, current_caller
 
 _SCRAPE_TIMEOUT_SECONDS = 5.0
@@ -74,34 +74,34 @@ class Parts(ServiceParts):
         )
 
     @cached_property
-    def learning(self) -> LearningRound:
+    def learning(self) -> LearningTask:
         """Ends learning."""
-        return LearningRound(self.learnings, interval_seconds=self.settings.expiry_interval_seconds)
+        return LearningTask(self.learnings, interval_seconds=self.settings.expiry_interval_seconds)
 
     @cached_property
-    def releases(self) -> ReleaseRound:
+    def releases(self) -> ReleaseTask:
         """Completes releases."""
-        return ReleaseRound(self.licenses, interval_seconds=self.settings.release_interval_seconds)
+        return ReleaseTask(self.licenses, interval_seconds=self.settings.release_interval_seconds)
 
     @cached_property
-    def renewals(self) -> RenewalRound:
+    def renewals(self) -> AutoRenewalTask:
         """Orders the renewals that are due."""
-        return RenewalRound(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
+        return AutoRenewalTask(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
 
     @cached_property
-    def uses(self) -> UseRound:
+    def uses(self) -> AgreementUseTask:
         """Takes licenses away whose use has ended."""
-        return UseRound(self.agreements, interval_seconds=self.settings.release_interval_seconds)
+        return AgreementUseTask(self.agreements, interval_seconds=self.settings.release_interval_seconds)
 
     @cached_property
-    def looks(self) -> LookRound:
+    def looks(self) -> ChangePoller:
         """Notices what other masters did."""
-        return LookRound(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds)
+        return ChangePoller(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds)
 
     @cached_property
-    def usage(self) -> UsageRound:
+    def usage(self) -> UsageTask:
         """Writes the usage history."""
-        return UsageRound(
+        return UsageTask(
             database=self.questions,
             estates=self.estates,
             book=self.refused,
@@ -113,29 +113,29 @@ class Parts(ServiceParts):
         )
 
     @cached_property
-    def telling(self) -> TellRound:
+    def telling(self) -> WebhookDelivery:
         """Tells webhooks what they are to be told."""
-        return TellRound(
+        return WebhookDelivery(
             database=self.database,
-            teller=self.teller,
+            webhook_sender=self.webhook_sender,
             clock=self.clock,
             metrics=self.metrics,
             interval_seconds=self.settings.webhook_interval_seconds,
         )
 
     @cached_property
-    def alarms(self) -> AlarmRound:
+    def alarms(self) -> AlarmTask:
         """Notices what webhooks are to be told."""
-        return AlarmRound(
+        return AlarmTask(
             database=self.questions,
             estates=self.estates,
             lease_time=self.lease_time,
-            tell=self.telling.look,
+            tell=self.telling.run_once,
             interval_seconds=self.settings.webhook_interval_seconds,
         )
 
     @property
-    def rounds(self) -> tuple[Periodic, ...]:
+    def rounds(self) -> tuple[PeriodicTask, ...]:
         """All of these, in the order in which they start."""
         gate = () if self.gate is None else (self.gate,)
         return (
@@ -155,7 +155,7 @@ class Parts(ServiceParts):
     # --- Services ---------------------------------------------------------------------------------------------------
 
     @cached_property
-    def gate(self) -> Gate | None:
+    def gate(self) -> Authorizer | None:
         """Lets calls in; None in plain text."""
         if self.certificates is None:
             return None
@@ -170,7 +170,7 @@ class Parts(ServiceParts):
             bytes_max=settings.message_bytes_max * _CALLER_MESSAGES,
             all_bytes_max=settings.message_bytes_max * _ALL_MESSAGES,
         )
-        return Gate(
+        return Authorizer(
             self.certificates,
             clock=self.clocks.wall,
             metrics=self.metrics,
@@ -242,7 +242,7 @@ class Parts(ServiceParts):
         return Webhooks(
             database=self.questions,
             estates=self.estates,
-            teller=self.teller,
+            webhook_sender=self.webhook_sender,
             clock=self.clock,
             secret=lambda: secrets.token_urlsafe(32),
         )
@@ -269,7 +269,7 @@ class Parts(ServiceParts):
                 return reading.result(_SCRAPE_TIMEOUT_SECONDS)
             except TimeoutError:
                 reading.cancel()
-                if self.pulse.there.is_set():
+                if self.database_health.there.is_set():
                     return None
                 raise
 

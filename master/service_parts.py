@@ -19,18 +19,18 @@ from master.metrics import Metrics
 from master.rpc.admission.admission import caller_of_call
 from master.rpc.admission.authorizer import identity_of_call
 from master.service.agreements.agreements import Agreements
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.leases.committer import CommitLimits, Committer
 from master.service.leases.learning import Learnings
 from master.service.leases.leases import Leases, RenewalPace
 from master.service.leases.status import Status
-from master.service.leases.streams import Lines
+from master.service.leases.streams import StreamRecorder
 from master.service.licenses.licenses import Licenses
 from master.service.licenses.moves import MoveRules
-from master.service.monitoring.denial_buffer import RefusedBook
-from master.service.monitoring.webhook_delivery import Teller
+from master.service.monitoring.denial_buffer import DenialBuffer
+from master.service.monitoring.webhook_delivery import WebhookSender
 from master.service.projects.projects import Projects
-from master.service.runtime.database_health import Clocks, Pulse
+from master.service.runtime.database_health import Clocks, DatabaseHealth
 from master.service.runtime.fair_queue import QueueLimits
 from master.service.runtime.lease_clock import LeaseClock, lease_times
 from master.service.runtime.questions import QuestionLimits, Questions
@@ -85,14 +85,14 @@ class ServiceParts:
         return Tasks(self.metrics)
 
     @cached_property
-    def pulse(self) -> Pulse:
+    def database_health(self) -> DatabaseHealth:
         """Whether the database answers, and what time it is there."""
-        return Pulse(
+        return DatabaseHealth(
             database=self.database,
             clocks=self.clocks,
             lease_clock=self.lease_clock,
             metrics=self.metrics,
-            interval_seconds=self.settings.pulse_interval_seconds,
+            interval_seconds=self.settings.database_health_interval_seconds,
             patience_seconds=self.settings.database_timeout_seconds * _PATIENCE_TIMES,
             clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
             tell=self._serves,
@@ -112,9 +112,9 @@ class ServiceParts:
     # --- Leasing ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def estates(self) -> Estates:
+    def estates(self) -> EstateCache:
         """The projects as last read."""
-        return Estates(self.catalogs, self.settings.pace)
+        return EstateCache(self.catalogs, self.settings.pace)
 
     @cached_property
     def rehearsals(self) -> Rehearsals:
@@ -152,8 +152,8 @@ class ServiceParts:
             self.lease_time,
             limits,
             self.metrics,
-            doubt=self.pulse.doubt,
-            vigil=lambda: self.lines.vigil,
+            doubt=self.database_health.doubt,
+            observer=lambda: self.lines.observer,
         )
 
     @cached_property
@@ -191,9 +191,9 @@ class ServiceParts:
         return Status(questions=self.questions, estates=self.estates, lease_time=self.lease_time)
 
     @cached_property
-    def lines(self) -> Lines:
+    def lines(self) -> StreamRecorder:
         """What is seen of PBXs that have a standby."""
-        return Lines(
+        return StreamRecorder(
             database=self.database,
             estates=self.estates,
             clock=self.clock,
@@ -204,9 +204,9 @@ class ServiceParts:
         )
 
     @cached_property
-    def refused(self) -> RefusedBook:
+    def refused(self) -> DenialBuffer:
         """Refusals of late."""
-        return RefusedBook(judged_after_seconds=self.settings.denied_after_seconds)
+        return DenialBuffer(judged_after_seconds=self.settings.denied_after_seconds)
 
     @cached_property
     def learnings(self) -> Learnings:
@@ -241,9 +241,9 @@ class ServiceParts:
         )
 
     @cached_property
-    def teller(self) -> Teller:
+    def webhook_sender(self) -> WebhookSender:
         """Sends messages to webhooks."""
-        return Teller(
+        return WebhookSender(
             clock=self.clocks.wall,
             timeout_seconds=self.settings.webhook_timeout_seconds,
             agent=f"license-master/{VERSION}",

@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     """One that does not answer a ping within so long is taken for gone, and its connection is closed."""
     watch_interval_seconds: Seconds = 1
     """How often streams look for changes made by other masters."""
-    pulse_interval_seconds: Seconds = 2
+    database_health_interval_seconds: Seconds = 2
     """How often the database is asked whether it answers, and for its time."""
     clock_offset_max_seconds: Seconds = 2
     """How far this machine's clock may be off the database's before the master says so."""

@@ -16,7 +16,7 @@ from enum import Enum
 from licensemaster.api_enums import HolderKind
 from slave_client.client import SlaveClient
 from slave_client.connection.clocks import Clock, SystemClock
-from slave_client.connection.network_switch import Line
+from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.calls import CallKind
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import Notice
@@ -96,7 +96,7 @@ class SiteSimulator:
         self._registered: set[str] = set()
         self._totals = dict.fromkeys(SiteEventKind, 0)
         self._running: asyncio.Task[None] | None = None
-        self.line = Line()
+        self.network = NetworkSwitch()
         self.client = self._new_client()
 
     # The site's life.
@@ -143,12 +143,12 @@ class SiteSimulator:
 
     def drop_line(self) -> None:
         """Cut the line to all masters: calls under way break off, new ones fail."""
-        self.line.cut()
+        self.network.cut()
         self.client.look_again()
 
     def restore_line(self) -> None:
         """Restore the line to the masters; the site tries to reach one at once."""
-        self.line.restore()
+        self.network.restore()
         self.client.look_again()
 
     # The phones.
@@ -212,7 +212,7 @@ class SiteSimulator:
             on_state=self._state_changed,
             on_seat=self._seat_changed,
             on_notice=self._noticed,
-            line=self.line,
+            network=self.network,
             clock=self._clock,
             chance=random.Random(self._chance.random()),
         )

@@ -28,7 +28,7 @@ from licensemaster.signing.device_key import BoundLicense, DeviceKey, DeviceKeyE
 from licensemaster.signing.documents import DocumentError
 from slave_client.blocking import BlockingSlaveClient
 from slave_client.client import SlaveClient
-from slave_client.connection.network_switch import Line
+from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.standby.takeover import TakeoverError, TakeoverProblem
 from slave_client.storage.state_dir import StateDirError
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed
@@ -73,9 +73,9 @@ __all__ = [
     "Held",
     "HolderKind",
     "LicenseRef",
-    "Line",
     "LossCause",
     "Lost",
+    "NetworkSwitch",
     "Notice",
     "NoticeKind",
     "Outcome",

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from slave_client.client import SlaveClient
-from slave_client.connection.network_switch import Line
+from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.callbacks import OnNotice, OnSeat, OnState
 from slave_client.values.calls import CallKind, call_allowed
 from slave_client.values.config import ClientConfig
@@ -65,10 +65,10 @@ class BlockingSlaveClient:
         on_state: OnState | None = None,
         on_seat: OnSeat | None = None,
         on_notice: OnNotice | None = None,
-        line: Line | None = None,
+        network: NetworkSwitch | None = None,
     ) -> None:
         self._make = functools.partial(
-            SlaveClient, config, on_state=on_state, on_seat=on_seat, on_notice=on_notice, line=line
+            SlaveClient, config, on_state=on_state, on_seat=on_seat, on_notice=on_notice, network=network
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="slave-client", daemon=True)

@@ -18,19 +18,19 @@ from typing import Self
 
 from slave_client.connection.background import Background
 from slave_client.connection.backoff import Backoff
-from slave_client.connection.client_state import Standing
+from slave_client.connection.client_state import ClientState
 from slave_client.connection.clocks import Clock, SystemClock
 from slave_client.connection.master_failures import MasterError
 from slave_client.connection.masters import Masters
-from slave_client.connection.network_switch import Line
+from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.device.certification import Certifier
 from slave_client.kept_state import KeptState
 from slave_client.lease.lease_keeper import LeaseKeeper
 from slave_client.lease.lease_watcher import LeaseWatcher, Listener
 from slave_client.seats.client_parts import ClientParts
-from slave_client.seats.local_seats import Book
-from slave_client.seats.seat_manager import SeatDesk
-from slave_client.standby.standby_leases import NoShelf, Shelf
+from slave_client.seats.local_seats import LocalSeats
+from slave_client.seats.seat_manager import SeatManager
+from slave_client.standby.standby_leases import NoStandbyLeases, StandbyLeases
 from slave_client.standby.takeover import OwnOpener, Takeover
 from slave_client.values.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed
@@ -62,7 +62,7 @@ class SlaveClient:
         on_state: OnState | None = None,
         on_seat: OnSeat | None = None,
         on_notice: OnNotice | None = None,
-        line: Line | None = None,
+        network: NetworkSwitch | None = None,
         clock: Clock | None = None,
         chance: random.Random | None = None,
         takeover: Takeover | None = None,
@@ -70,13 +70,13 @@ class SlaveClient:
         self._config = config
         self._takeover = takeover
         self._carrying: dict[str, SlaveClient] = {}
-        self._line = line or Line()
+        self._network = network or NetworkSwitch()
         self._callbacks = Callbacks(config.pbx, on_state=on_state, on_seat=on_seat, on_notice=on_notice)
         self._clock = clock or SystemClock()
-        self._book = Book()
+        self._local_seats = LocalSeats()
         self._board = NoticeBoard(self._callbacks.notice)
-        self._standing = Standing(self._clock, self._entered)
-        self._masters = Masters(config, self._line, tell=self._board.set_own)
+        self._client_state = ClientState(self._clock, self._entered)
+        self._masters = Masters(config, self._network, tell=self._board.set_own)
         self._parts = parts = ClientParts(
             config=config,
             clock=self._clock,
@@ -85,22 +85,24 @@ class SlaveClient:
                 max_seconds=config.backoff_max_seconds,
                 chance=chance or random.Random(),
             ),
-            book=self._book,
+            local_seats=self._local_seats,
             board=self._board,
-            standing=self._standing,
+            client_state=self._client_state,
             masters=self._masters,
             tell=self._callbacks.seat,
         )
         self._kept = KeptState(parts, takeover=takeover)
-        self._keepsake = self._kept.keepsake
-        self._shelf = Shelf(
+        self._keepsake = self._kept.state_writer
+        self._shelf = StandbyLeases(
             standby=config.pbx,
             state_dir=self._kept.state_dir,
             clock=self._clock,
             board=self._board,
             trusted_keys=self._kept.trusted_keys,
         )
-        self._desk = SeatDesk(parts, keepsake=self._keepsake, check_line=self._check_line, look_again=self.look_again)
+        self._desk = SeatManager(
+            parts, state_writer=self._keepsake, check_connection=self._check_connection, look_again=self.look_again
+        )
         self._certifier = Certifier(device_dir=config.device_dir, masters=self._masters, board=self._board)
         self._keeper: LeaseKeeper | None = None
         self._background = Background()
@@ -125,7 +127,7 @@ class SlaveClient:
             FolderInUseError: somebody else uses the state directory, or that of which it is a copy.
             RuntimeError: the client was started before.
         """
-        if self._keeper is not None or self._standing.state is not State.STARTING:
+        if self._keeper is not None or self._client_state.state is not State.STARTING:
             raise RuntimeError("a client is started once; make a new one")
         try:
             await self._masters.read_certificates()
@@ -142,14 +144,14 @@ class SlaveClient:
                 if self._takeover is None
                 else self._takeover.opener(self._parts, instance_id=self._kept.instance_id)
             ),
-            shelf=self._shelf if self._takeover is None else NoShelf(),
+            shelf=self._shelf if self._takeover is None else NoStandbyLeases(),
             desk=self._desk,
-            heed=listener.heed,
+            on_notices=listener.on_notices,
             memory=memory,
             trusted_keys=self._kept.trusted_keys,
             on_lease=self._kept.lease_came,
         )
-        watcher = LeaseWatcher(self._parts, heed=listener.heed, hurry=self._keeper.hurry)
+        watcher = LeaseWatcher(self._parts, on_notices=listener.on_notices, hurry=self._keeper.hurry)
         for work in (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._kept.age()):
             self._background.run(work)
 
@@ -161,20 +163,20 @@ class SlaveClient:
         await self._background.cancel()
         returned = 0
         try:
-            if not self._standing.state.is_final:
+            if not self._client_state.state.is_final:
                 returned = await self._desk.close_lease()
         except MasterError as failure:
             self._board.raise_own(NoticeKind.SEATS_NOT_TOLD, f"the lease was closed without the master: {failure}")
-        self._standing.happened(Event.CLOSED, "the PBX closed its lease")
+        self._client_state.happened(Event.CLOSED, "the PBX closed its lease")
         await self._leave()
         return returned
 
     async def stop(self) -> None:
         """Leave without closing: a restart that finds the state directory carries on with the lease and its seats."""
         await self._background.cancel()
-        if not self._standing.state.is_final:
+        if not self._client_state.state.is_final:
             await self._keepsake.save_now()
-        self._standing.happened(Event.STOPPED, "the PBX stopped the client and keeps its lease")
+        self._client_state.happened(Event.STOPPED, "the PBX stopped the client and keeps its lease")
         await self._leave()
 
     async def crash(self) -> None:
@@ -222,7 +224,7 @@ class SlaveClient:
     @property
     def held(self) -> tuple[Held, ...]:
         """The seats in use; none once the signed end has come."""
-        return () if self._standing.is_over else self._book.held
+        return () if self._client_state.is_over else self._local_seats.held
 
     def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
         """Tell whether a call may be made or go on, at once and in any state, started or not.
@@ -232,10 +234,10 @@ class SlaveClient:
         """
         if kind is not CallKind.NEW:
             return call_allowed(kind)
-        has_seat = not self._standing.is_over and self._book.holder_has_seat(holder, license_type)
+        has_seat = not self._client_state.is_over and self._local_seats.holder_has_seat(holder, license_type)
         return call_allowed(kind, SeatPossession.HELD if has_seat else SeatPossession.NOT_HELD)
 
-    # Standing in for another PBX.
+    # ClientState in for another PBX.
 
     async def take_over(
         self,
@@ -268,22 +270,22 @@ class SlaveClient:
                 return before
             await before.stop()  # its folder is needed
         await self._shelf.load(primary)
-        await self._standing.judged.wait()  # it takes a lease of its own, or that no master answers
+        await self._client_state.judged.wait()  # it takes a lease of its own, or that no master answers
         takeover = Takeover(
-            standby=self._config, primary=primary, reason=reason, force=force, own=self._standing, shelf=self._shelf
+            standby=self._config, primary=primary, reason=reason, force=force, own=self._client_state, shelf=self._shelf
         )
         client = SlaveClient(
             takeover.config(self._kept.trusted_keys()),
             on_state=on_state,
             on_seat=on_seat,
             on_notice=on_notice,
-            line=self._line,
+            network=self._network,
             clock=self._clock,
             takeover=takeover,
         )
         await client.start()
         try:
-            await takeover.decide(client._standing, wait_seconds)
+            await takeover.decide(client._client_state, wait_seconds)
         except BaseException:
             await client.stop()
             raise
@@ -300,7 +302,7 @@ class SlaveClient:
     @property
     def state(self) -> State:
         """Where the client stands with its master."""
-        return self._standing.state
+        return self._client_state.state
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -309,16 +311,16 @@ class SlaveClient:
 
     def report(self) -> Report:
         """Return how the client stands at this moment."""
-        standing = self._standing
-        state = standing.state
-        end = standing.promise.end_time if standing.promise else None
+        client_state = self._client_state
+        state = client_state.state
+        end = client_state.verified.end_time if client_state.verified else None
         return Report(
             state=state,
-            why=standing.why,
-            epoch=standing.epoch,
+            why=client_state.why,
+            epoch=client_state.epoch,
             lease_end=datetime.fromtimestamp(end, UTC) if end is not None else None,
-            remaining_seconds=standing.remaining_seconds(),
-            seats_held=len(self._book.held),
+            remaining_seconds=client_state.remaining_seconds(),
+            seats_held=len(self._local_seats.held),
             master=self._masters.address,
             notices=self._board.current,
         )
@@ -329,7 +331,7 @@ class SlaveClient:
         A state that is left again at once counts, too. Raises TimeoutError.
         """
         async with asyncio.timeout(timeout_seconds):
-            return await self._standing.wait_for(frozenset(states))
+            return await self._client_state.wait_for(frozenset(states))
 
     def look_again(self) -> None:
         """Try to reach a master now rather than after the pause: the PBX has reason to think that the line is back."""
@@ -343,11 +345,11 @@ class SlaveClient:
             self._lose_seats(LossCause.EXPIRED, why)
         elif new is State.FENCED:
             self._lose_seats(LossCause.FENCED if self._takeover is None else LossCause.HANDED_BACK, why)
-            self._book.forget_all()
+            self._local_seats.forget_all()
         elif new is State.CONNECTED:
-            self._book.allow_no_more()
+            self._local_seats.allow_no_more()
         if self._takeover is not None:
-            self._takeover.entered(new, now=self._clock.now(), epoch=self._standing.epoch or 0)
+            self._takeover.entered(new, now=self._clock.now(), epoch=self._client_state.epoch or 0)
         if new in (State.EXPIRED, State.FENCED):
             self._keepsake.changed_for_good()
         elif not new.is_final:
@@ -357,12 +359,12 @@ class SlaveClient:
             self.look_again()
 
     def _lose_seats(self, cause: LossCause, why: str) -> None:
-        for want in self._book.lose_all():
+        for want in self._local_seats.lose_all():
             self._callbacks.seat(Lost(want=want, cause=cause, message=why))
 
-    async def _check_line(self) -> None:
+    async def _check_connection(self) -> None:
         if self._keeper is not None:
-            await self._keeper.check_line()
+            await self._keeper.check_connection()
 
     async def _leave(self) -> None:
         for carrying in self._carrying.values():

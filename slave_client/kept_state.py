@@ -10,13 +10,13 @@ import asyncio
 import uuid
 from dataclasses import replace
 
-from licensemaster.signing.verified_lease import Promise, WallClock, proof_of, remaining_after_restart
+from licensemaster.signing.verified_lease import VerifiedLease, WallClock, proof_of, remaining_after_restart
 from licensemaster.v1 import lease_pb2
 from slave_client.lease.lease_keeper import Memory
 from slave_client.seats.client_parts import ClientParts
 from slave_client.standby.takeover import Takeover
 from slave_client.storage.state_dir import Identity, KeptLease, StateDir, recover
-from slave_client.storage.state_writer import Keepsake
+from slave_client.storage.state_writer import StateWriter
 from slave_client.values.notices import NoticeKind
 from slave_client.values.states import State
 
@@ -31,11 +31,11 @@ class KeptState:
 
     def __init__(self, parts: ClientParts, *, takeover: Takeover | None) -> None:
         self._config, self._clock = config, clock = parts.config, parts.clock
-        self._standing, self._book, self._board = parts.standing, parts.book, parts.board
+        self._standing, self._book, self._board = parts.client_state, parts.local_seats, parts.board
         self._takeover = takeover
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self.state_dir = StateDir(config.state_dir) if config.state_dir else None
-        self.keepsake = Keepsake(
+        self.state_writer = StateWriter(
             self.state_dir,
             snapshot=self._snapshot,
             problem=self._tell_problem,
@@ -73,31 +73,31 @@ class KeptState:
             self._identity = recovered.identity
         else:
             self.state_dir.claim_identity(self._identity.instance_id)
-            await self.keepsake.save_identity(self._identity)
+            await self.state_writer.save_identity(self._identity)
         if recovered.lease is not None:
             self._rely_on(recovered.lease)
         else:
             self._rely_on_standby_lease()
         return Memory.BLANK if recovered.identity is None or recovered.problems else Memory.INTACT
 
-    async def lease_came(self, promise: Promise) -> None:
+    async def lease_came(self, verified: VerifiedLease) -> None:
         """Keep a genuine lease, and pin its key where none is trusted yet."""
-        if not self._config.trusted_keys and self._identity.pinned_key != promise.public_key:
-            self._identity = replace(self._identity, pinned_key=promise.public_key)
-            await self.keepsake.save_identity(self._identity)
-        self.keepsake.changed()
+        if not self._config.trusted_keys and self._identity.pinned_key != verified.public_key:
+            self._identity = replace(self._identity, pinned_key=verified.public_key)
+            await self.state_writer.save_identity(self._identity)
+        self.state_writer.changed()
 
     def proof(self) -> lease_pb2.LeaseProof | None:
         """Return what shows a master that was restored the signed lease, and the seats in use; None without a lease."""
-        promise = self._standing.promise
-        return None if promise is None else proof_of(promise, self._book.in_use())
+        verified = self._standing.verified
+        return None if verified is None else proof_of(verified, self._book.in_use())
 
     async def age(self) -> None:
         """While offline, note on disk now and then how much of the lease is used up, whatever the wall clock says."""
         while not self._standing.state.is_final:
             await self._clock.sleep(_AGING_SECONDS)
             if self._standing.state is State.OFFLINE:
-                self.keepsake.changed()
+                self.state_writer.changed()
 
     def leave(self) -> None:
         """Let others use the state directory."""
@@ -109,12 +109,12 @@ class KeptState:
         if document_and_end is not None:
             lease, end = document_and_end
             self._book.allow(lease.seats)
-            self._standing.hold(lease.promise, end=end)
+            self._standing.hold(lease.verified, end=end)
 
     def _rely_on(self, kept: KeptLease) -> None:
         wall = self._clock.wall()
         remaining, clock = remaining_after_restart(
-            kept.promise, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=kept.remaining_seconds
+            kept.verified, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=kept.remaining_seconds
         )
         if clock is WallClock.SET_BACK:
             message = (
@@ -122,15 +122,15 @@ class KeptState:
             )
             self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
         self._book.restore(held=kept.held, idle=kept.idle)
-        self._standing.hold(kept.promise, end=self._clock.now() + remaining)
+        self._standing.hold(kept.verified, end=self._clock.now() + remaining)
 
     def _snapshot(self) -> KeptLease | None:
         standing = self._standing
         by_document = self._takeover is not None and self._takeover.document is not None
-        if standing.promise is None or (by_document and standing.epoch is None):
+        if standing.verified is None or (by_document and standing.epoch is None):
             return None
         return KeptLease(
-            promise=standing.promise,
+            verified=standing.verified,
             remaining_seconds=standing.remaining_seconds(),
             saved_wall=self._clock.wall(),
             held=self._book.held,

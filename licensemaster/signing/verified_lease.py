@@ -22,12 +22,12 @@ from licensemaster.v1 import lease_pb2
 _NANOSECONDS = 1_000_000_000
 
 
-class PromiseError(Exception):
+class LeaseVerificationError(Exception):
     """Raised for a lease that must not be relied on; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class VerifiedLease:
     """Lease terms whose signature was verified, with the bytes that prove it. Times are seconds since 1970."""
 
     pbx: str
@@ -45,29 +45,32 @@ class Promise:
 
 def verify(
     signed: lease_pb2.SignedLease, *, pbx: str, public_key: bytes, trusted_keys: Collection[bytes] = ()
-) -> Promise:
-    """Return the promise in a signed lease.
+) -> VerifiedLease:
+    """Return what a signed lease promises.
 
     `public_key` is the key that the lease came with; where `trusted_keys` (raw Ed25519, 32 bytes each) are given it
-    must be among them. Raises PromiseError where the key is not trusted, the signature does not fit the terms, or the
-    terms are unreadable, of another PBX or without a duration.
+    must be among them.
+
+    Raises:
+        LeaseVerificationError: the key is not trusted, the signature does not fit the terms, or the terms are
+            unreadable, of another PBX or without a duration.
     """
     if trusted_keys and public_key not in trusted_keys:
-        raise PromiseError(
+        raise LeaseVerificationError(
             f"the lease is signed with key {signed.key_id or public_key.hex()[:16]!r}, which this PBX does not trust"
         )
     if not has_signed(public_key, signed.terms, signed.signature):
-        raise PromiseError("the lease's signature does not verify")
+        raise LeaseVerificationError("the lease's signature does not verify")
     try:
         terms = lease_pb2.LeaseTerms.FromString(signed.terms)
         issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
     except (DecodeError, ValueError) as failure:
-        raise PromiseError("the lease's terms are unreadable") from failure
+        raise LeaseVerificationError("the lease's terms are unreadable") from failure
     if terms.pbx != pbx:
-        raise PromiseError(f"the lease is for {terms.pbx!r}, not for {pbx!r}")
+        raise LeaseVerificationError(f"the lease is for {terms.pbx!r}, not for {pbx!r}")
     if ends <= issued:
-        raise PromiseError("the lease ends before it begins")
-    return Promise(
+        raise LeaseVerificationError("the lease ends before it begins")
+    return VerifiedLease(
         pbx=terms.pbx,
         epoch=terms.epoch,
         issue_time=issued / _NANOSECONDS,
@@ -82,9 +85,9 @@ def verify(
     )
 
 
-def proof_of(promise: Promise, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
+def proof_of(verified: VerifiedLease, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
     """Return what shows a master the promise as it was signed, and the seats in use by license type."""
-    signed = lease_pb2.SignedLease(terms=promise.terms, signature=promise.signature, key_id=promise.key_id)
+    signed = lease_pb2.SignedLease(terms=verified.terms, signature=verified.signature, key_id=verified.key_id)
     holdings = [lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(in_use.items())]
     return lease_pb2.LeaseProof(signed=signed, in_use=holdings)
 
@@ -98,7 +101,7 @@ class WallClock(Enum):
 
 
 def remaining_after_restart(
-    promise: Promise, *, wall: float, saved_wall: float, saved_remaining_seconds: float
+    verified: VerifiedLease, *, wall: float, saved_wall: float, saved_remaining_seconds: float
 ) -> tuple[float, WallClock]:
     """Return how many seconds a kept promise still lasts, and whether the wall clock can be right.
 
@@ -106,6 +109,6 @@ def remaining_after_restart(
     measured then on the steady clock: a wall clock that was set back cannot bring time back that was used up. Never
     negative, and never more than the promise's whole duration.
     """
-    clock = WallClock.SET_BACK if wall < saved_wall or wall < promise.issue_time else WallClock.PLAUSIBLE
-    remaining = min(promise.end_time - wall, saved_remaining_seconds, promise.duration_seconds)
+    clock = WallClock.SET_BACK if wall < saved_wall or wall < verified.issue_time else WallClock.PLAUSIBLE
+    remaining = min(verified.end_time - wall, saved_remaining_seconds, verified.duration_seconds)
     return max(remaining, 0.0), clock

@@ -20,7 +20,7 @@ from licensemaster.tls import handshake
 from licensemaster.tls.pem import CertificateFilesError, NamedFile, Pair, read_pair
 from licensemaster.values.moments import minute_text
 from master.auth.identity import MASTER, IdentityError
-from master.auth.peer_certificate import CertificateId, Shown, shown
+from master.auth.peer_certificate import CertificateId, PeerCertificate, shown
 from master.auth.revoked_keys import revoked_key
 
 __all__ = [
@@ -68,7 +68,7 @@ class Read:
     is_known: bool
     """Whether who believes `ca` alone believes the certificate."""
 
-    def is_revoked(self, found: Shown) -> bool:
+    def is_revoked(self, found: PeerCertificate) -> bool:
         """Whether a list of revoked ones has somebody's certificate, its key, or an authority that stands behind it."""
         path = ((found.id, found.key), *found.signers)
         return any(name in self.revoked or key in self.revoked_keys for name, key in path)

@@ -15,7 +15,7 @@ CertificateId = tuple[bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PeerCertificate:
     """What a caller's certificate says."""
 
     identity: Identity
@@ -33,7 +33,7 @@ class Shown:
         return serial_text(self.id[1])
 
 
-def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = ()) -> Shown:
+def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = ()) -> PeerCertificate:
     """What it says; `signers` are the authorities behind it.
 
     Raises:
@@ -43,7 +43,7 @@ def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = (
     identity = identity_in(certificate.extensions)
     ends_at = min(one.not_valid_after_utc.timestamp() for one in path)
     (own, key), *others = (((one.issuer.public_bytes(), one.serial_number), key_hash(one)) for one in path)
-    return Shown(identity, own, ends_at, key, tuple(others))
+    return PeerCertificate(identity, own, ends_at, key, tuple(others))
 
 
 def identity_in(extensions: x509.Extensions) -> Identity:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from licensemaster.signing.verified_lease import Promise
+from licensemaster.signing.verified_lease import VerifiedLease
 from slave_client.connection.clocks import Clock
 from slave_client.values.states import Event, State, next_state
 
 
-class Standing:
+class ClientState:
     """The state and the lease of one client. Used from one event loop."""
 
     def __init__(self, clock: Clock, on_enter: Callable[[State, State, Event, str], None]) -> None:
@@ -24,7 +24,7 @@ class Standing:
         self._end = 0.0
         self._waiters: list[tuple[frozenset[State], asyncio.Future[State]]] = []
         self.why = "not started yet"
-        self.promise: Promise | None = None
+        self.verified: VerifiedLease | None = None
         self.epoch: int | None = None
         """The lease that this run of the client opened; a kept one from an earlier run has a promise alone."""
         self.judged = asyncio.Event()
@@ -38,21 +38,21 @@ class Standing:
 
     def remaining_seconds(self) -> float:
         """Return how long the lease still lasts; 0 without one."""
-        return max(self._end - self._clock.now(), 0.0) if self.promise else 0.0
+        return max(self._end - self._clock.now(), 0.0) if self.verified else 0.0
 
     @property
     def is_over(self) -> bool:
         """True once the signed end has come, noticed or not. Changes nothing, so that any thread may ask."""
-        return self.promise is not None and self._clock.now() >= self._end
+        return self.verified is not None and self._clock.now() >= self._end
 
-    def hold(self, promise: Promise, *, end: float) -> None:
+    def hold(self, verified: VerifiedLease, *, end: float) -> None:
         """Rely on a promise until `end`, in seconds of the steady clock."""
-        self.promise = promise
+        self.verified = verified
         self._end = end
 
     def drop_lease(self) -> None:
         """Rely on no promise any more."""
-        self.promise = None
+        self.verified = None
         self.epoch = None
 
     def check_end(self) -> None:

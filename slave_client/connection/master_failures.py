@@ -16,7 +16,7 @@ from slave_client.connection.attempts import Outcome
 from slave_client.values.states import Event
 
 
-class Trouble(Enum):
+class FailureKind(Enum):
     """What a failed call means for the client."""
 
     UNREACHABLE = "unreachable"
@@ -38,45 +38,45 @@ class Trouble(Enum):
     """The PBX is unknown, or the caller is not entitled. Nothing was done."""
 
 
-_BY_REASON: Final[Mapping[str, Trouble]] = {
-    "LEASE_FENCED": Trouble.FENCED,
-    "LEASE_CARRIED": Trouble.LEASE_ENDED,  # the standby has the seats; a new opening takes them back
-    "LEASE_EXPIRED": Trouble.LEASE_ENDED,
-    "LEASE_CLOSED": Trouble.LEASE_ENDED,
-    "LEASE_NOT_OPEN": Trouble.LEASE_UNKNOWN,
-    "LEASE_UNPROVEN": Trouble.LEASE_UNKNOWN,
-    "STORAGE_FULL": Trouble.BUSY,
-    "STORAGE_UNAVAILABLE": Trouble.BUSY,
-    "OVERLOADED": Trouble.BUSY,
-    "CALLER_LIMIT": Trouble.BUSY,
-    "DRAINING": Trouble.UNREACHABLE,
-    "UNKNOWN_PBX": Trouble.DENIED,
-    "INVALID_ARGUMENT": Trouble.REJECTED,
+_BY_REASON: Final[Mapping[str, FailureKind]] = {
+    "LEASE_FENCED": FailureKind.FENCED,
+    "LEASE_CARRIED": FailureKind.LEASE_ENDED,  # the standby has the seats; a new opening takes them back
+    "LEASE_EXPIRED": FailureKind.LEASE_ENDED,
+    "LEASE_CLOSED": FailureKind.LEASE_ENDED,
+    "LEASE_NOT_OPEN": FailureKind.LEASE_UNKNOWN,
+    "LEASE_UNPROVEN": FailureKind.LEASE_UNKNOWN,
+    "STORAGE_FULL": FailureKind.BUSY,
+    "STORAGE_UNAVAILABLE": FailureKind.BUSY,
+    "OVERLOADED": FailureKind.BUSY,
+    "CALLER_LIMIT": FailureKind.BUSY,
+    "DRAINING": FailureKind.UNREACHABLE,
+    "UNKNOWN_PBX": FailureKind.DENIED,
+    "INVALID_ARGUMENT": FailureKind.REJECTED,
 }
-_BY_CODE: Final[Mapping[grpc.StatusCode, Trouble]] = {
-    grpc.StatusCode.CANCELLED: Trouble.UNREACHABLE,
-    grpc.StatusCode.UNKNOWN: Trouble.UNREACHABLE,
-    grpc.StatusCode.INVALID_ARGUMENT: Trouble.REJECTED,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Trouble.UNREACHABLE,
-    grpc.StatusCode.NOT_FOUND: Trouble.DENIED,
-    grpc.StatusCode.ALREADY_EXISTS: Trouble.DENIED,
-    grpc.StatusCode.PERMISSION_DENIED: Trouble.DENIED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Trouble.BUSY,
-    grpc.StatusCode.FAILED_PRECONDITION: Trouble.DENIED,
-    grpc.StatusCode.ABORTED: Trouble.BUSY,
-    grpc.StatusCode.OUT_OF_RANGE: Trouble.REJECTED,
-    grpc.StatusCode.UNIMPLEMENTED: Trouble.DENIED,
-    grpc.StatusCode.INTERNAL: Trouble.UNREACHABLE,
-    grpc.StatusCode.UNAVAILABLE: Trouble.UNREACHABLE,
-    grpc.StatusCode.DATA_LOSS: Trouble.UNREACHABLE,
-    grpc.StatusCode.UNAUTHENTICATED: Trouble.DENIED,
+_BY_CODE: Final[Mapping[grpc.StatusCode, FailureKind]] = {
+    grpc.StatusCode.CANCELLED: FailureKind.UNREACHABLE,
+    grpc.StatusCode.UNKNOWN: FailureKind.UNREACHABLE,
+    grpc.StatusCode.INVALID_ARGUMENT: FailureKind.REJECTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED: FailureKind.UNREACHABLE,
+    grpc.StatusCode.NOT_FOUND: FailureKind.DENIED,
+    grpc.StatusCode.ALREADY_EXISTS: FailureKind.DENIED,
+    grpc.StatusCode.PERMISSION_DENIED: FailureKind.DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: FailureKind.BUSY,
+    grpc.StatusCode.FAILED_PRECONDITION: FailureKind.DENIED,
+    grpc.StatusCode.ABORTED: FailureKind.BUSY,
+    grpc.StatusCode.OUT_OF_RANGE: FailureKind.REJECTED,
+    grpc.StatusCode.UNIMPLEMENTED: FailureKind.DENIED,
+    grpc.StatusCode.INTERNAL: FailureKind.UNREACHABLE,
+    grpc.StatusCode.UNAVAILABLE: FailureKind.UNREACHABLE,
+    grpc.StatusCode.DATA_LOSS: FailureKind.UNREACHABLE,
+    grpc.StatusCode.UNAUTHENTICATED: FailureKind.DENIED,
 }
 
 
-LEASE_EVENTS: Final[Mapping[Trouble, Event]] = {
-    Trouble.FENCED: Event.FENCED,
-    Trouble.LEASE_ENDED: Event.LEASE_ENDED,
-    Trouble.LEASE_UNKNOWN: Event.LEASE_UNKNOWN,
+LEASE_EVENTS: Final[Mapping[FailureKind, Event]] = {
+    FailureKind.FENCED: Event.FENCED,
+    FailureKind.LEASE_ENDED: Event.LEASE_ENDED,
+    FailureKind.LEASE_UNKNOWN: Event.LEASE_UNKNOWN,
 }
 """What a failure says about the lease that the call was made under; other kinds say nothing about it."""
 
@@ -86,7 +86,7 @@ class MasterError(Exception):
 
     def __init__(
         self,
-        trouble: Trouble,
+        trouble: FailureKind,
         message: str,
         *,
         reason: str = "",
@@ -106,16 +106,16 @@ class MasterError(Exception):
     @property
     def is_local(self) -> bool:
         """True where another master may do better at this moment."""
-        return self.trouble is Trouble.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
+        return self.trouble is FailureKind.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
 
 
 def error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterError:
     """Return what a call to the master at `address` that ended like this means."""
     if isinstance(failure, aio.UsageError):
-        return MasterError(Trouble.UNREACHABLE, "the connection was closed", address=address)
+        return MasterError(FailureKind.UNREACHABLE, "the connection was closed", address=address)
     trailers = {key: value for key, value in failure.trailing_metadata() or () if isinstance(value, str)}
     reason = trailers.get("error-reason", "")
-    trouble = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), Trouble.UNREACHABLE)
+    trouble = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), FailureKind.UNREACHABLE)
     return MasterError(
         trouble,
         failure.details() or failure.code().name,

@@ -19,8 +19,8 @@ from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2
 from slave_client.connection.attempts import OF_THIS_PROCESS, Outcome, TriedJustNowError
 from slave_client.connection.backoff import Backoff
 from slave_client.connection.certificates import Certificates
-from slave_client.connection.master_failures import MasterError, Trouble, error_of
-from slave_client.connection.network_switch import Line
+from slave_client.connection.master_failures import FailureKind, MasterError, error_of
+from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.config import ClientConfig, ConfigError
 from slave_client.values.notices import NoticeKind
 
@@ -39,11 +39,15 @@ class Masters:
     """Calls to whichever master answers; moves on to the next address when told to."""
 
     def __init__(
-        self, config: ClientConfig, line: Line, *, tell: Callable[[NoticeKind, str | None], None] = lambda _, __: None
+        self,
+        config: ClientConfig,
+        network: NetworkSwitch,
+        *,
+        tell: Callable[[NoticeKind, str | None], None] = lambda _, __: None,
     ) -> None:
         """`tell` hears what is wrong with certificates, this side's or a master's, and None when it is right again."""
         self._config = config
-        self._line = line
+        self._network = network
         self._channels: dict[int, aio.Channel] = {}
         self._stubs: dict[int, lease_pb2_grpc.LeaseServiceAsyncStub] = {}
         self._current = 0
@@ -141,9 +145,9 @@ class Masters:
         """Yield what the master tells about a lease until the stream ends; raises MasterError."""
         self._check_open()
         if self._channel.get_state() is not _READY:  # to connect is up to those who can tell what it brought
-            raise MasterError(Trouble.UNREACHABLE, "the connection is gone", address=self.address)
+            raise MasterError(FailureKind.UNREACHABLE, "the connection is gone", address=self.address)
         call, shown, address = self._stub.WatchLease(request, metadata=self._metadata), self._shown, self.address
-        ticket = self._line.carry(call.cancel)
+        ticket = self._network.carry(call.cancel)
         self._streams[call] = address
         try:
             async for response in call:
@@ -157,7 +161,7 @@ class Masters:
             raise
         finally:
             del self._streams[call]
-            self._line.arrived(ticket)
+            self._network.arrived(ticket)
             call.cancel()
 
     async def close(self) -> None:
@@ -210,7 +214,7 @@ class Masters:
             await self._reconnect_if_renewed(self._certificates)
         if self._shown == shown or not error.reason.startswith("CERTIFICATE_"):
             return error
-        return MasterError(Trouble.BUSY, str(error), reason=error.reason, address=address)
+        return MasterError(FailureKind.BUSY, str(error), reason=error.reason, address=address)
 
     async def _reconnect_if_renewed(self, certificates: Certificates) -> None:
         """Leave all channels after a failure if the files were renewed: a channel shows for ever what it began with."""
@@ -258,11 +262,11 @@ class Masters:
         try:
             tries = await OF_THIS_PROCESS.begin(address)
         except TriedJustNowError as failure:
-            raise MasterError(Trouble.UNREACHABLE, str(failure), address=address) from failure
+            raise MasterError(FailureKind.UNREACHABLE, str(failure), address=address) from failure
         outcome, said = Outcome.GIVEN_UP, ""
         try:
             if address != self.address:
-                raise MasterError(Trouble.UNREACHABLE, "another master is in use by now", address=address)
+                raise MasterError(FailureKind.UNREACHABLE, "another master is in use by now", address=address)
             response = await self._asked(method, request)
             outcome = Outcome.CONNECTED
             return response
@@ -276,7 +280,7 @@ class Masters:
     async def _asked(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
         self._check_open()
         call = method(self._stub)(request, timeout=self._timeout, metadata=self._metadata)
-        ticket, shown, current, answers = self._line.carry(call.cancel), self._shown, self._current, self._answers
+        ticket, shown, current, answers = self._network.carry(call.cancel), self._shown, self._current, self._answers
         address = self._config.addresses[current]
         try:
             response = await call
@@ -297,20 +301,20 @@ class Masters:
                 self._tell(NoticeKind.NO_TLS, self._explainer.standing)
             return response
         finally:
-            self._line.arrived(ticket)
+            self._network.arrived(ticket)
             del call
 
     def _check_open(self) -> None:
         if self._closed:
-            raise MasterError(Trouble.UNREACHABLE, "the client has left")
-        if self._line.is_cut:
-            raise MasterError(Trouble.UNREACHABLE, "the line is cut")
+            raise MasterError(FailureKind.UNREACHABLE, "the client has left")
+        if self._network.is_cut:
+            raise MasterError(FailureKind.UNREACHABLE, "the line is cut")
 
     def _raise_if_broken_off(self, address: str) -> None:
         """Tell a call that was broken off underneath from a task that is being cancelled."""
         if not _is_being_cancelled():
-            why = "the line was cut" if self._line.is_cut else "the connection was closed"
-            raise MasterError(Trouble.UNREACHABLE, why, address=address)
+            why = "the line was cut" if self._network.is_cut else "the connection was closed"
+            raise MasterError(FailureKind.UNREACHABLE, why, address=address)
 
 
 def _is_being_cancelled() -> bool:
@@ -320,4 +324,4 @@ def _is_being_cancelled() -> bool:
 
 def _check_count(asked: int, answered: int) -> None:
     if asked != answered:
-        raise MasterError(Trouble.UNREACHABLE, f"{asked} seats were asked for, {answered} answers came")
+        raise MasterError(FailureKind.UNREACHABLE, f"{asked} seats were asked for, {answered} answers came")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Line:
+class NetworkSwitch:
     """Whole or cut; tells those who use it when it is cut."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from licensemaster.signing.device_key import DeviceKey, DeviceKeyError
 from licensemaster.signing.documents import DocumentError
 from licensemaster.v1 import document_pb2, license_pb2
-from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.connection.masters import Masters
 from slave_client.values.config import ConfigError
 from slave_client.values.notices import NoticeBoard, NoticeKind
@@ -85,7 +85,7 @@ class Certifier:
         except MasterError as failure:
             if failure.reason == _REPLAYED:
                 self._handed_in.add(name)  # an earlier answer was lost, or somebody else was faster
-            elif failure.trouble in (Trouble.DENIED, Trouble.REJECTED):
+            elif failure.trouble in (FailureKind.DENIED, FailureKind.REJECTED):
                 self._problems[name] = f"{self._masters.address} does not take the certificate: {failure}"
         else:
             self._handed_in.add(name)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from licensemaster.signing.verified_lease import Promise, PromiseError, verify
+from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
 from licensemaster.v1 import lease_pb2
-from slave_client.connection.master_failures import LEASE_EVENTS, MasterError, Trouble
-from slave_client.lease.lease_watcher import Heed
+from slave_client.connection.master_failures import LEASE_EVENTS, FailureKind, MasterError
+from slave_client.lease.lease_watcher import NoticeHandler
 from slave_client.seats.client_parts import ClientParts
-from slave_client.seats.seat_manager import Occasion, SeatDesk
+from slave_client.seats.seat_manager import Occasion, SeatManager
 from slave_client.values.notices import NoticeKind
 from slave_client.values.states import Event, State
 
@@ -57,7 +57,7 @@ class Opener(Protocol):
         """Open the lease; raises MasterError."""
 
 
-class StandbyShelf(Protocol):
+class StandbyLeaseStore(Protocol):
     """Keeps the standby leases that this PBX is given for others."""
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
@@ -86,19 +86,19 @@ class LeaseKeeper:
         parts: ClientParts,
         *,
         opener: Opener,
-        shelf: StandbyShelf,
-        desk: SeatDesk,
-        heed: Heed,
+        shelf: StandbyLeaseStore,
+        desk: SeatManager,
+        on_notices: NoticeHandler,
         memory: Memory,
         trusted_keys: Callable[[], tuple[bytes, ...]],
-        on_lease: Callable[[Promise], Awaitable[None]],
+        on_lease: Callable[[VerifiedLease], Awaitable[None]],
     ) -> None:
         self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
-        self._standing, self._masters, self._board = parts.standing, parts.masters, parts.board
+        self._standing, self._masters, self._board = parts.client_state, parts.masters, parts.board
         self._opener = opener
         self._shelf = shelf
         self._desk = desk
-        self._heed = heed
+        self._on_notices = on_notices
         self._trusted_keys = trusted_keys
         self._on_lease = on_lease
         self._opening: _Opening | None = None
@@ -119,7 +119,7 @@ class LeaseKeeper:
                 over, self._round_over = self._round_over, asyncio.Event()
                 over.set()
                 if self._standing.state is State.CONNECTED:
-                    self._desk.settle_later()
+                    self._desk.reconcile_later()
                 await self._rest(pause)
         finally:
             self._round_over.set()
@@ -128,7 +128,7 @@ class LeaseKeeper:
         """Start the next round soon: there is reason to think that the master is gone, or back."""
         self._urgent.set()
 
-    async def check_line(self) -> None:
+    async def check_connection(self) -> None:
         """Wait for a fresh judgement whether a master answers."""
         self._urgent.set()
         await self._round_over.wait()
@@ -137,7 +137,7 @@ class LeaseKeeper:
         """Notice the signed end when it comes, until the state is final."""
         while not self._standing.state.is_final:
             await self._clock.sleep(min(max(self._standing.remaining_seconds(), 0.01), 3600.0))
-            if self._standing.promise is None:
+            if self._standing.verified is None:
                 await self._standing.wait_for(frozenset({State.CONNECTED, State.OFFLINE, *_FINAL}))
 
     async def _rest(self, pause: float) -> None:
@@ -163,10 +163,10 @@ class LeaseKeeper:
             except Exception as unexpected:
                 trouble = _trouble_of(unexpected)
                 failure = trouble
-                if trouble.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
+                if trouble.trouble in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
                     self._failures += 1
                     return 0.0 if self._failures == 1 else self._backoff.pause_seconds(self._failures)
-                if trouble.trouble is Trouble.TOO_SOON:  # a master answers, so nothing is used before it grants it
+                if trouble.trouble is FailureKind.TOO_SOON:  # a master answers, so nothing is used before it grants it
                     self._standing.judged.set()
                     return trouble.retry_after_seconds
                 self._masters.move_on(trouble.address)
@@ -178,7 +178,7 @@ class LeaseKeeper:
         return self._nobody_answers(failure)
 
     async def _attempt(self) -> float:
-        """Open or renew at the present address, settle the seats, and return the pause before the next renewal."""
+        """Open or renew at the present address, reconcile the seats, and return the pause before the next renewal."""
         if self._standing.epoch is None:
             pause = await self._open()
         else:
@@ -206,14 +206,14 @@ class LeaseKeeper:
         try:
             response = await self._opener.open(opening.request_id)
         except MasterError as failure:
-            if failure.trouble is Trouble.FENCED:  # a takeover: somebody else has the seats
+            if failure.trouble is FailureKind.FENCED:  # a takeover: somebody else has the seats
                 self._standing.happened(Event.FENCED, str(failure))
             raise
         # A retry may be answered with the lease of the first attempt, so that is where its time starts.
         await self._adopt(response.lease, sent=opening.first_sent)
         self._opening = None
         self._standing.epoch = response.lease.epoch
-        self._heed(response.lease.epoch, response.notices)
+        self._on_notices(response.lease.epoch, response.notices)
         self._seats_held = response.seats_held
         await self._shelf.receive(response.offers, sent=opening.first_sent)
         return response.lease.renew_after_seconds if fresh else 0.0
@@ -226,21 +226,21 @@ class LeaseKeeper:
             request = lease_pb2.RenewLeaseRequest(
                 pbx=self._config.pbx, epoch=epoch, standby_receipts=self._shelf.receipts()
             )
-            if self._standing.promise is not None:
-                request.end_time.FromNanoseconds(round(self._standing.promise.end_time * 1e9))
+            if self._standing.verified is not None:
+                request.end_time.FromNanoseconds(round(self._standing.verified.end_time * 1e9))
             response = await self._masters.renew_lease(request)
         except MasterError as failure:
             self._lease_trouble(failure, epoch)
             raise
         if self._standing.epoch == epoch:  # otherwise it ended meanwhile, and the next round opens a new one
             await self._adopt(response.lease, sent=sent)
-            self._heed(epoch, response.notices)
+            self._on_notices(epoch, response.notices)
             await self._shelf.receive(response.standby_leases, sent=sent)
         return max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
 
     async def _settle(self, epoch: int) -> None:
         try:
-            await self._desk.settle(occasion=self._occasion(epoch))
+            await self._desk.reconcile(occasion=self._occasion(epoch))
         except MasterError as failure:
             self._lease_trouble(failure, epoch)
             raise
@@ -248,19 +248,19 @@ class LeaseKeeper:
     async def _adopt(self, lease: lease_pb2.Lease, *, sent: float) -> None:
         """Rely on a lease from now on, if it is genuine; raises MasterError."""
         try:
-            promise = verify(
+            verified = verify(
                 lease.signed, pbx=self._config.pbx, public_key=lease.public_key, trusted_keys=self._trusted_keys()
             )
-            if promise.epoch != lease.epoch:
-                raise PromiseError("the lease's epoch is not the signed one")
-        except PromiseError as failure:
+            if verified.epoch != lease.epoch:
+                raise LeaseVerificationError("the lease's epoch is not the signed one")
+        except LeaseVerificationError as failure:
             message = f"{failure} (from {self._masters.address}); check trusted_keys or the pinned key"
             self._board.raise_own(NoticeKind.LEASE_NOT_TRUSTED, message)
-            raise MasterError(Trouble.DENIED, str(failure), reason=_NOT_TRUSTED) from failure
+            raise MasterError(FailureKind.DENIED, str(failure), reason=_NOT_TRUSTED) from failure
         self._board.clear_own(NoticeKind.LEASE_NOT_TRUSTED)
         self._board.clear_own(NoticeKind.MASTER_REFUSES)
-        self._standing.hold(promise, end=sent + promise.duration_seconds)
-        await self._on_lease(promise)
+        self._standing.hold(verified, end=sent + verified.duration_seconds)
+        await self._on_lease(verified)
 
     def _occasion(self, epoch: int) -> Occasion:
         """Tell how much of the books must be compared before the client counts as connected."""
@@ -270,7 +270,7 @@ class LeaseKeeper:
             return Occasion.TAKEN_OVER
         if self._memory is Memory.BLANK and not self._desk.remembers_seats:
             held = f"the master still counts {self._seats_held} seats from before for this PBX"
-            self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, f"{held}; call sync() to settle them")
+            self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, f"{held}; call sync() to reconcile them")
             return Occasion.RENEWED
         return Occasion.OPENED
 
@@ -285,20 +285,20 @@ class LeaseKeeper:
     def _nobody_answers(self, failure: MasterError) -> float:
         """Judge a round in which no address did its part; return the pause before the next one, in seconds."""
         self._failures += 1
-        if failure.trouble in (Trouble.DENIED, Trouble.REJECTED) and failure.reason != _NOT_TRUSTED:
+        if failure.trouble in (FailureKind.DENIED, FailureKind.REJECTED) and failure.reason != _NOT_TRUSTED:
             self._board.raise_own(NoticeKind.MASTER_REFUSES, f"{self._masters.address}: {failure}")
-        if not (failure.trouble is Trouble.BUSY and self._may_be_patient()):
-            resumed = self._standing.state is State.STARTING and self._standing.promise is not None
+        if not (failure.trouble is FailureKind.BUSY and self._may_be_patient()):
+            resumed = self._standing.state is State.STARTING and self._standing.verified is not None
             self._standing.happened(Event.RESUMED if resumed else Event.MASTER_LOST, str(failure))
             self._standing.judged.set()
         return self._backoff.pause_seconds(self._failures, failure.retry_after_seconds)
 
     def _may_be_patient(self) -> bool:
         """Tell whether an overloaded master changes nothing yet: within the lease's ttl, or where there is none."""
-        promise = self._standing.promise
-        if promise is None:
+        verified = self._standing.verified
+        if verified is None:
             return True
-        return self._standing.state is State.CONNECTED and self._clock.now() - self._last_heard < promise.ttl_seconds
+        return self._standing.state is State.CONNECTED and self._clock.now() - self._last_heard < verified.ttl_seconds
 
 
 def _trouble_of(failure: Exception) -> MasterError:
@@ -306,7 +306,7 @@ def _trouble_of(failure: Exception) -> MasterError:
     if isinstance(failure, MasterError):
         return failure
     _log.error("keeping the lease failed unexpectedly", exc_info=failure)
-    return MasterError(Trouble.UNREACHABLE, repr(failure))
+    return MasterError(FailureKind.UNREACHABLE, repr(failure))
 
 
 _RENEWAL_PAUSE_MIN_SECONDS = 0.05

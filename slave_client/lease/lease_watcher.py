@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from licensemaster.v1 import lease_pb2
-from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.device.certification import Certifier
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.revocation import Revoker
@@ -24,7 +24,7 @@ _EVENTS = {
     NoticeKind.EXPIRED: Event.LEASE_ENDED,
     NoticeKind.UNPROVEN: Event.LEASE_UNKNOWN,
 }
-Heed = Callable[[int, Sequence[lease_pb2.Notice]], None]
+NoticeHandler = Callable[[int, Sequence[lease_pb2.Notice]], None]
 """Called with the epoch of a lease and what the master says holds now of it."""
 _CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if state.is_final)})
 
@@ -32,10 +32,10 @@ _CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if 
 class LeaseWatcher:
     """Watches the lease of one client, as a task that runs until the state is final."""
 
-    def __init__(self, parts: ClientParts, *, heed: Heed, hurry: Callable[[], None]) -> None:
+    def __init__(self, parts: ClientParts, *, on_notices: NoticeHandler, hurry: Callable[[], None]) -> None:
         self._pbx, self._clock, self._backoff = parts.config.pbx, parts.clock, parts.backoff
-        self._standing, self._masters = parts.standing, parts.masters
-        self._heed = heed
+        self._standing, self._masters = parts.client_state, parts.masters
+        self._on_notices = on_notices
         self._hurry = hurry
 
     async def run(self) -> None:
@@ -46,9 +46,9 @@ class LeaseWatcher:
                 if await self._watch():
                     failures = 0
             except MasterError as failure:
-                if failure.trouble is Trouble.DENIED:
+                if failure.trouble is FailureKind.DENIED:
                     return  # no such stream for us; renewals bring the same notices, only later
-                if failure.trouble is not Trouble.BUSY and self._standing.state is State.CONNECTED:
+                if failure.trouble is not FailureKind.BUSY and self._standing.state is State.CONNECTED:
                     self._hurry()
                 asked_seconds = failure.retry_after_seconds
             else:
@@ -64,7 +64,7 @@ class LeaseWatcher:
         heard = False
         async for response in self._masters.watch_lease(lease_pb2.WatchLeaseRequest(pbx=self._pbx, epoch=epoch)):
             heard = True
-            self._heed(epoch, response.notices)
+            self._on_notices(epoch, response.notices)
             if self._standing.epoch != epoch:
                 break
         return heard
@@ -74,11 +74,11 @@ class Listener:
     """Acts on what the master says holds now, whether a renewal or the stream brings it."""
 
     def __init__(self, parts: ClientParts, *, revoker: Revoker, certifier: Certifier) -> None:
-        self._standing, self._masters, self._board = parts.standing, parts.masters, parts.board
+        self._standing, self._masters, self._board = parts.client_state, parts.masters, parts.board
         self._revoker = revoker
         self._certifier = certifier
 
-    def heed(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
+    def on_notices(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
         """Act on the notices of the lease with that epoch; do nothing where it is not the present one."""
         if self._standing.epoch != epoch:
             return
@@ -91,5 +91,5 @@ class Listener:
             elif notice.kind is NoticeKind.DRAINING and not was_draining:
                 self._masters.move_on()
             elif notice.kind is NoticeKind.SEATS_REVOKED:
-                self._revoker.told(notice.seats, notice.message)
+                self._revoker.note_revoked(notice.seats, notice.message)
         self._certifier.asked([request for notice in notices for request in notice.release_requests])

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from slave_client.connection.backoff import Backoff
-from slave_client.connection.client_state import Standing
+from slave_client.connection.client_state import ClientState
 from slave_client.connection.clocks import Clock
 from slave_client.connection.masters import Masters
-from slave_client.seats.local_seats import Book
+from slave_client.seats.local_seats import LocalSeats
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import NoticeBoard
 from slave_client.values.seats import SeatChange
@@ -20,9 +20,9 @@ class ClientParts:
     config: ClientConfig
     clock: Clock
     backoff: Backoff
-    book: Book
+    local_seats: LocalSeats
     board: NoticeBoard
-    standing: Standing
+    client_state: ClientState
     masters: Masters
     tell: Callable[[SeatChange], None]
     """Hears what became of each seat."""

@@ -24,7 +24,7 @@ from slave_client.values.seats import Granted, Held, Refused, SeatKey, Source, W
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Reconciliation:
     """A whole wanted set that is being settled with the master."""
 
     wants: tuple[Want, ...]
@@ -35,14 +35,14 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Reconciled:
     """What a settlement changed at this site."""
 
     gained: tuple[Granted, ...]
     refused: tuple[Refused, ...]
 
 
-class Book:
+class LocalSeats:
     def __init__(self) -> None:
         self._held: dict[SeatKey, Held] = {}
         self._idle: dict[SeatKey, Held] = {}
@@ -217,7 +217,7 @@ class Book:
 
     # Settling the whole set.
 
-    def begin_settling(self, wants: Sequence[Want]) -> Settlement:
+    def begin_settling(self, wants: Sequence[Want]) -> Reconciliation:
         """Give up, before the master is asked, every right that its answer may take away.
 
         Until `settled`, only those seats count as held whose claim stands either way: wanted, and counted under their
@@ -236,11 +236,13 @@ class Book:
             self._unsettled[held.counted_as] = Want(*held.counted_as)
         self._idle.clear()
         self._missed = {key: want for key, want in wanted.items() if key not in self._held}
-        return Settlement(wants=tuple(wants), dropped=tuple(held.want for held in dropped), in_doubt=tuple(in_doubt))
+        return Reconciliation(
+            wants=tuple(wants), dropped=tuple(held.want for held in dropped), in_doubt=tuple(in_doubt)
+        )
 
     def settled(
-        self, settlement: Settlement, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
-    ) -> Settled:
+        self, settlement: Reconciliation, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
+    ) -> Reconciled:
         """Enter the master's answer: from now on its books and this one agree."""
         known = {*self._held, *(held.want.key for held in settlement.in_doubt)}
         gained: list[Granted] = []
@@ -257,7 +259,7 @@ class Book:
                 self.granted(outcome)
         for grant in kept:
             self.granted(grant)
-        return Settled(gained=tuple(gained), refused=tuple(refused))
+        return Reconciled(gained=tuple(gained), refused=tuple(refused))
 
     def claimed(self, outcomes: Iterable[Granted | Refused]) -> list[Refused]:
         """Enter what the master said of seats used by number until now; returns those that it refused."""

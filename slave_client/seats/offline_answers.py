@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from slave_client.connection.client_state import Standing
-from slave_client.seats.local_seats import Book
+from slave_client.connection.client_state import ClientState
+from slave_client.seats.local_seats import LocalSeats
 from slave_client.values.seats import Outcome, Reason, Refused, Returned, Source, Want
 from slave_client.values.states import State
 
@@ -24,20 +24,20 @@ _REFUSALS: Final[dict[State, tuple[Reason, str]]] = {
 
 
 class OfflineAnswers:
-    def __init__(self, *, book: Book, standing: Standing) -> None:
-        self._book = book
-        self._standing = standing
+    def __init__(self, *, local_seats: LocalSeats, client_state: ClientState) -> None:
+        self._local_seats = local_seats
+        self._client_state = client_state
 
     def acquire(self, want: Want, detail: str = "") -> Outcome:
         """Grant a seat from what the master counts for this site anyway, else refuse it; `detail` says what failed."""
-        state = self._standing.state
-        if state is State.OFFLINE and (grant := self._book.acquire_offline(want)):
+        state = self._client_state.state
+        if state is State.OFFLINE and (grant := self._local_seats.acquire_offline(want)):
             return grant
         if state is State.STARTING and not detail:
-            detail = self._standing.why
+            detail = self._client_state.why
         reason, message = _REFUSALS[state]
         return Refused(want=want, reason=reason, message=f"{message}: {detail}" if detail else message)
 
     def give_back(self, want: Want) -> Returned:
         """Stop using a seat; the master is told when it is reached again."""
-        return Returned(want=want, held=self._book.return_offline(want), source=Source.LOCAL)
+        return Returned(want=want, held=self._local_seats.return_offline(want), source=Source.LOCAL)

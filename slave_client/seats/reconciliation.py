@@ -3,7 +3,7 @@
 Decides: what is given up before the master is asked (and is on disk by then), and what an answer, or none, means for
 each seat. Up to 10,000 seats are settled in one step. More cannot be: then what is not wanted is returned first and the
 rest acquired in parts, and another site may be faster in between.
-Leaves to others: when to settle, and that nothing else changes the book meanwhile (`desk`).
+Leaves to others: when to reconcile, and that nothing else changes the book meanwhile (`desk`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from licensemaster.v1 import lease_pb2, seat_pb2
-from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.seats.client_parts import ClientParts
-from slave_client.seats.local_seats import Settlement
-from slave_client.storage.state_writer import Keepsake
+from slave_client.seats.local_seats import Reconciliation
+from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, refused_from_refusal, seat_from_want, want_from_seat
 from slave_client.values.seats import Granted, LossCause, Lost, Refused, Returned, SeatChange, Source, Synced, Want
 
@@ -24,30 +24,30 @@ Response = TypeVar("Response")
 Ask = Callable[[int, Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]], Awaitable[lease_pb2.SyncSeatsResponse]]
 
 
-class Settler:
+class Reconciler:
     """Settles the seats of one client; `tell` hears each change."""
 
-    def __init__(self, parts: ClientParts, *, keepsake: Keepsake, seats_max: int = SYNC_SEATS_MAX) -> None:
+    def __init__(self, parts: ClientParts, *, state_writer: StateWriter, seats_max: int = SYNC_SEATS_MAX) -> None:
         self._pbx, self._tell = parts.config.pbx, parts.tell
-        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
-        self._keepsake = keepsake
+        self._book, self._standing, self._masters = parts.local_seats, parts.client_state, parts.masters
+        self._state_writer = state_writer
         self._seats_max = seats_max
 
-    async def settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
+    async def reconcile(self, wants: Sequence[Want], ask: Ask) -> Synced:
         """Settle a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
 
         `ask` gets the epoch and makes the attempt, once or several times.
         """
         epoch = self._standing.epoch
         if epoch is None:
-            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
+            raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were settled")
         surplus = self._book.surplus(wants)
         settlement = self._book.begin_settling(wants)
-        await self._keepsake.save_now()
+        await self._state_writer.save_now()
         try:
             response = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
             if self._standing.epoch != epoch:
-                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were settled")
+                raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were settled")
         except BaseException:
             self._not_settled(settlement)
             raise
@@ -60,7 +60,7 @@ class Settler:
         """
         epoch, wants = self._standing.epoch, self._book.wanted()
         if epoch is None:
-            raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were claimed")
+            raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were claimed")
         refused: list[Refused] = []
         for start in range(0, len(wants), self._seats_max):
             part = wants[start : start + self._seats_max]
@@ -69,11 +69,11 @@ class Settler:
             )
             results = (await self._masters.acquire_seats(request)).results
             if self._standing.epoch != epoch:
-                raise MasterError(Trouble.LEASE_ENDED, "the lease ended before its seats were claimed")
+                raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were claimed")
             refused += self._book.claimed(outcome_from_result(*pair) for pair in zip(part, results, strict=True))
-        self._keepsake.changed()
+        self._state_writer.changed()
         if refused:
-            await self.settle(self._book.wanted(), once)
+            await self.reconcile(self._book.wanted(), once)
 
     async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
         seats = [seat_from_want(want) for want in wants]
@@ -98,7 +98,7 @@ class Settler:
             whole.results.extend((await self._masters.acquire_seats(acquiring)).results)
         return whole
 
-    def _settled(self, settlement: Settlement, response: lease_pb2.SyncSeatsResponse) -> Synced:
+    def _settled(self, settlement: Reconciliation, response: lease_pb2.SyncSeatsResponse) -> Synced:
         outcomes = tuple(
             outcome_from_result(want, result) for want, result in zip(settlement.wants, response.results, strict=True)
         )
@@ -111,10 +111,10 @@ class Settler:
         changes += [Returned(want=want, held=True) for key, want in dropped.items() if key not in kept_keys]
         for change in changes:
             self._tell(change)
-        self._keepsake.changed()
+        self._state_writer.changed()
         return Synced(outcomes=outcomes, seats_returned=response.seats_returned, kept=kept)
 
-    def _not_settled(self, settlement: Settlement) -> None:
+    def _not_settled(self, settlement: Reconciliation) -> None:
         for want in settlement.dropped:
             self._tell(Returned(want=want, held=True, source=Source.LOCAL))
         for held in settlement.in_doubt:

@@ -25,7 +25,7 @@ class _Entry(Generic[Item, Result]):
     answer: asyncio.Future[Result]
 
 
-class Joiner(Generic[Item, Result]):
+class RequestBatcher(Generic[Item, Result]):
     """One lane of joined calls.
 
     `call` gets 1 to `items_max` items and returns one result per item, in order. Where it raises, every caller of that

@@ -3,7 +3,7 @@
 Decides: a call is repeated while a master is thought to answer and time is left, after the delay that the master asks
 for and a jittered pause. A master that does not answer, or has no database, is left for the next address at once. What
 is said of a lease that was replaced meanwhile concerns nobody.
-Leaves to others: whether a master answers (`check_line`, which is the `keeper`), and what a final failure means.
+Leaves to others: whether a master answers (`check_connection`, which is the `keeper`), and what a final failure means.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from slave_client.connection.master_failures import LEASE_EVENTS, MasterError, Trouble
+from slave_client.connection.master_failures import LEASE_EVENTS, FailureKind, MasterError
 from slave_client.seats.client_parts import ClientParts
 from slave_client.values.states import State
 
 Response = TypeVar("Response")
 
 
-class Patience:
+class Retry:
     """Repeats calls under the lease of one client.
 
-    `check_line` asks for a fresh judgement whether a master answers, and waits for it.
+    `check_connection` asks for a fresh judgement whether a master answers, and waits for it.
     """
 
-    def __init__(self, parts: ClientParts, *, check_line: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, parts: ClientParts, *, check_connection: Callable[[], Awaitable[None]]) -> None:
         self._give_up_after_seconds = parts.config.give_up_after_seconds
-        self._masters, self._standing = parts.masters, parts.standing
+        self._masters, self._standing = parts.masters, parts.client_state
         self._clock, self._backoff = parts.clock, parts.backoff
-        self._check_line = check_line
+        self._check_connection = check_connection
 
     async def judged(self) -> None:
         """Wait for the first attempt to get a lease, so that nobody is refused a moment too early."""
@@ -50,13 +50,13 @@ class Patience:
             except MasterError as failure:
                 failures += 1
                 if self._standing.epoch != epoch:
-                    raise MasterError(Trouble.LEASE_ENDED, "the lease ended meanwhile") from failure
+                    raise MasterError(FailureKind.LEASE_ENDED, "the lease ended meanwhile") from failure
                 if event := LEASE_EVENTS.get(failure.trouble):
                     self._standing.happened(event, str(failure))
                 if failure.is_local:
                     self._masters.move_on(failure.address)
-                if failure.trouble is Trouble.UNREACHABLE and self._standing.state is State.CONNECTED:
-                    await self._check_line()
+                if failure.trouble is FailureKind.UNREACHABLE and self._standing.state is State.CONNECTED:
+                    await self._check_connection()
                 others_left = failure.is_local and failures < self._masters.count
                 pause = self._backoff.pause_seconds(failures, 0.0 if others_left else failure.retry_after_seconds)
                 if not self._worth_repeating(failure, deadline - pause):
@@ -65,7 +65,7 @@ class Patience:
 
     def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
         return (
-            failure.trouble in (Trouble.UNREACHABLE, Trouble.BUSY)
+            failure.trouble in (FailureKind.UNREACHABLE, FailureKind.BUSY)
             and self._standing.state is State.CONNECTED
             and self._clock.now() < deadline
         )

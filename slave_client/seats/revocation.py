@@ -8,7 +8,7 @@ its name is therefore looked for among what else its holder uses, by asking for 
 
 One thing at a time changes the book, so all this waits for its turn at the desk. A seat that was being acquired when it
 was taken away is in the book by then and is lost right after. Nothing is remembered here beyond one try: the master
-repeats what it took away until it has it back, and `settling` gives back what the book knows as given up.
+repeats what it took away until it has it back, and `syncing` gives back what the book knows as given up.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from licensemaster.v1 import lease_pb2
 from slave_client.connection.master_failures import MasterError
 from slave_client.seats.client_parts import ClientParts
-from slave_client.seats.retry import Patience
-from slave_client.storage.state_writer import Keepsake
+from slave_client.seats.retry import Retry
+from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.values.seats import LossCause, Lost, Outcome, Reason, Refused, SeatKey, Want
 from slave_client.values.states import State
@@ -37,15 +37,15 @@ class Revoker:
         self,
         parts: ClientParts,
         *,
-        keepsake: Keepsake,
-        patience: Patience,
+        state_writer: StateWriter,
+        retry: Retry,
         turn: asyncio.Lock,
         look_again: Callable[[], None],
     ) -> None:
         self._config, self._tell = parts.config, parts.tell
-        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
-        self._keepsake = keepsake
-        self._patience = patience
+        self._book, self._standing, self._masters = parts.local_seats, parts.client_state, parts.masters
+        self._state_writer = state_writer
+        self._retry = retry
         self._turn = turn
         self._look_again = look_again
         self._named: dict[SeatKey, str] = {}
@@ -53,7 +53,7 @@ class Revoker:
         self._last: set[SeatKey] = set()
         self._obeying: asyncio.Task[None] | None = None
 
-    def told(self, seats: Iterable[SeatKey], message: str) -> None:
+    def note_revoked(self, seats: Iterable[SeatKey], message: str) -> None:
         """Note seats that the master says it took away; they are given up at the next turn."""
         self._named.update(dict.fromkeys(seats, message))
         if self._named and self._obeying is None:
@@ -63,7 +63,7 @@ class Revoker:
         """Note seats that were refused because they are taken away: the master waits to have them back."""
         for outcome in outcomes:
             if isinstance(outcome, Refused) and outcome.reason is Reason.REVOKED:
-                self.told((outcome.want.key,), outcome.message)
+                self.note_revoked((outcome.want.key,), outcome.message)
 
     def lose(self) -> None:
         """Stop using the seats named so far. The caller has the turn, and writes the book to disk after it."""
@@ -88,14 +88,14 @@ class Revoker:
     async def _give_up(self, named: dict[SeatKey, str]) -> None:
         """Lose seats and give them back; raises MasterError where the master may not have heard."""
         unknown = self._lose(named)
-        await self._keepsake.save_now()
+        await self._state_writer.save_now()
         epoch = self._standing.epoch
         if epoch is None or self._standing.state is not State.CONNECTED:
             return  # what lies idle is settled first
         if suspects := self._book.beside(unknown):
             elsewhere = await self._asked_again(epoch, suspects)
             self._lose(elsewhere)
-            await self._keepsake.save_now()
+            await self._state_writer.save_now()
             named |= elsewhere
         await self._return(epoch, [Want(*key) for key in named])
         if self._last != set(named):  # else nothing moves: the next renewal is soon enough
@@ -114,7 +114,7 @@ class Revoker:
         request = lease_pb2.AcquireSeatsRequest(
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
-        response = await self._patience.repeat(epoch, lambda: self._masters.acquire_seats(request))
+        response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
         gone: dict[SeatKey, str] = {}
         for want, result in zip(wants, response.results, strict=True):
             outcome = outcome_from_result(want, result)
@@ -129,7 +129,7 @@ class Revoker:
         request = lease_pb2.ReturnSeatsRequest(
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
-        response = await self._patience.repeat(epoch, lambda: self._masters.return_seats(request))
+        response = await self._retry.repeat(epoch, lambda: self._masters.return_seats(request))
         outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
         for outcome in outcomes:
             if not isinstance(outcome, Refused) and self._standing.epoch == epoch:

@@ -3,7 +3,7 @@
 Decides: what is asked of whom, in which order, and what an answer that never came means. One thing at a time changes
 the book: joined calls and settlements take turns. What is given up is on disk before the master hears of it.
 Leaves to others: whether the master answers (`keeper`), how long to repeat a call (`patience`), what offline rights
-there are (`book`), how a whole set is settled (`settling`).
+there are (`book`), how a whole set is settled (`syncing`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from licensemaster.v1 import lease_pb2
-from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.offline_answers import OfflineAnswers
-from slave_client.seats.reconciliation import Ask, Settler, once
-from slave_client.seats.request_batcher import Joiner
-from slave_client.seats.retry import Patience
+from slave_client.seats.reconciliation import Ask, Reconciler, once
+from slave_client.seats.request_batcher import RequestBatcher
+from slave_client.seats.retry import Retry
 from slave_client.seats.revocation import Revoker
-from slave_client.storage.state_writer import Keepsake
+from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.values.seats import (
     Granted,
@@ -64,32 +64,32 @@ class Occasion(Enum):
     """The master has what it had, unless this site has changed something."""
 
 
-class SeatDesk:
+class SeatManager:
     """Acquires and returns the seats of one client.
 
-    `check_line` asks for a fresh judgement whether a master answers, and waits for it; `look_again` asks only.
+    `check_connection` asks for a fresh judgement whether a master answers, and waits for it; `look_again` asks only.
     """
 
     def __init__(
         self,
         parts: ClientParts,
         *,
-        keepsake: Keepsake,
-        check_line: Callable[[], Awaitable[None]],
+        state_writer: StateWriter,
+        check_connection: Callable[[], Awaitable[None]],
         look_again: Callable[[], None],
     ) -> None:
         self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
-        self._book, self._standing, self._masters = parts.book, parts.standing, parts.masters
-        self._tell, self._keepsake = parts.tell, keepsake
-        self._patience = Patience(parts, check_line=check_line)
-        self._settler = Settler(parts, keepsake=keepsake)
-        self._offline = OfflineAnswers(book=parts.book, standing=parts.standing)
+        self._book, self._standing, self._masters = parts.local_seats, parts.client_state, parts.masters
+        self._tell, self._state_writer = parts.tell, state_writer
+        self._retry = Retry(parts, check_connection=check_connection)
+        self._settler = Reconciler(parts, state_writer=state_writer)
+        self._offline = OfflineAnswers(local_seats=parts.local_seats, client_state=parts.client_state)
         self._turn = asyncio.Lock()
         self.revoker = Revoker(
-            parts, keepsake=keepsake, patience=self._patience, turn=self._turn, look_again=look_again
+            parts, state_writer=state_writer, retry=self._retry, turn=self._turn, look_again=look_again
         )
         self._settling: asyncio.Task[None] | None = None
-        self._joiner = Joiner[Operation, Outcome | Returned](
+        self._joiner = RequestBatcher[Operation, Outcome | Returned](
             self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
 
@@ -122,7 +122,7 @@ class SeatDesk:
         """
         if len({want.key for want in wants}) != len(wants):
             raise ValueError("the same seat is wanted twice")
-        await self._patience.judged()
+        await self._retry.judged()
         async with self._turn:
             if self._standing.state is State.CONNECTED:
                 return await self._sync_online(wants)
@@ -133,7 +133,7 @@ class SeatDesk:
         """True where this site knows of seats that it held or wants."""
         return bool(self._book.wanted() or self._book.needs_settling)
 
-    async def settle(self, *, occasion: Occasion) -> None:
+    async def reconcile(self, *, occasion: Occasion) -> None:
         """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
         async with self._turn:
             self.revoker.lose()
@@ -142,7 +142,7 @@ class SeatDesk:
             elif occasion is Occasion.OPENED or self._book.needs_settling:
                 await self._settle(self._book.wanted(), once)
 
-    def settle_later(self) -> None:
+    def reconcile_later(self) -> None:
         """Settle by and by what lost answers left open, while connected."""
         if self._book.needs_settling and self._settling is None:
             self._settling = asyncio.create_task(self._settle_quietly())
@@ -151,12 +151,12 @@ class SeatDesk:
         """Close the lease and return how many seats went back. Raises MasterError where no master could be told."""
         await self._joiner.drained()
         async with self._turn:
-            epoch, self._standing.promise = self._standing.epoch, None
+            epoch, self._standing.verified = self._standing.epoch, None
             held = self._book.held
             self._book.forget_all()
             for seat in held:
                 self._tell(Returned(want=seat.want, held=True))
-            await self._keepsake.save_now()
+            await self._state_writer.save_now()
             if epoch is None:
                 return 0
             request = lease_pb2.CloseLeaseRequest(pbx=self._config.pbx, epoch=epoch)
@@ -164,7 +164,7 @@ class SeatDesk:
                 try:
                     return (await self._masters.close_lease(request)).seats_returned
                 except MasterError as failure:
-                    if failure.trouble in (Trouble.FENCED, Trouble.LEASE_ENDED, Trouble.LEASE_UNKNOWN):
+                    if failure.trouble in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
                         return 0
                     if attempt > self._masters.count:
                         raise
@@ -188,7 +188,7 @@ class SeatDesk:
         return None
 
     async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
-        await self._patience.judged()
+        await self._retry.judged()
         async with self._turn:
             if self._standing.state is not State.CONNECTED:
                 results = [self._answered_offline(operation) for operation in operations]
@@ -198,7 +198,7 @@ class SeatDesk:
             if not (isinstance(result, Granted) and result.already_held):
                 self._tell(result)
         if not all(isinstance(result, Refused) for result in results):
-            self._keepsake.changed()
+            self._state_writer.changed()
         return results
 
     async def _online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
@@ -217,9 +217,9 @@ class SeatDesk:
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
         try:
-            response = await self._patience.repeat(epoch, lambda: self._masters.acquire_seats(request))
+            response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
         except MasterError as failure:
-            if failure.trouble is Trouble.REJECTED and len(wants) > 1:
+            if failure.trouble is FailureKind.REJECTED and len(wants) > 1:
                 return [outcome for half in _halves(wants) for outcome in await self._acquire(half)]
             return self._not_acquired(wants, failure, epoch)
         if self._standing.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
@@ -232,11 +232,11 @@ class SeatDesk:
         return outcomes
 
     def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
-        if failure.trouble is not Trouble.REJECTED and self._standing.epoch == epoch:
+        if failure.trouble is not FailureKind.REJECTED and self._standing.epoch == epoch:
             self._book.asked_in_vain(wants)  # an earlier attempt may have been heard
             if self._standing.state is State.CONNECTED:
-                self.settle_later()
-        if failure.trouble in (Trouble.REJECTED, Trouble.DENIED):
+                self.reconcile_later()
+        if failure.trouble in (FailureKind.REJECTED, FailureKind.DENIED):
             return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
         return [self._offline.acquire(want, str(failure)) for want in wants]
 
@@ -246,20 +246,20 @@ class SeatDesk:
             return [self._offline.give_back(want) for want in wants]
         given_up = [self._book.give_up(want) for want in wants]
         if any(given_up):
-            await self._keepsake.save_now()
+            await self._state_writer.save_now()
         request = lease_pb2.ReturnSeatsRequest(
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
         )
         try:
-            response = await self._patience.repeat(epoch, lambda: self._masters.return_seats(request))
+            response = await self._retry.repeat(epoch, lambda: self._masters.return_seats(request))
         except MasterError as failure:
-            if failure.trouble is Trouble.REJECTED:
+            if failure.trouble is FailureKind.REJECTED:
                 self._take_up_again(given_up)
                 if len(wants) > 1:
                     return [outcome for half in _halves(wants) for outcome in await self._return(half)]
                 return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
             if self._standing.state is State.CONNECTED:
-                self.settle_later()
+                self.reconcile_later()
             return [
                 Returned(want=want, held=held is not None, source=Source.LOCAL)
                 for want, held in zip(wants, given_up, strict=True)
@@ -297,16 +297,16 @@ class SeatDesk:
     # Whole sets.
 
     async def _settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
-        synced = await self._settler.settle(wants, ask)
+        synced = await self._settler.reconcile(wants, ask)
         self.revoker.refused(synced.outcomes)
         return synced
 
     async def _sync_online(self, wants: Sequence[Want]) -> Synced:
         try:
-            return await self._settle(wants, self._patience.repeat)
+            return await self._settle(wants, self._retry.repeat)
         except MasterError as failure:
             if self._standing.state is State.CONNECTED:
-                self.settle_later()
+                self.reconcile_later()
             return Synced(
                 outcomes=tuple(self._book.already(want) or self._offline.acquire(want, str(failure)) for want in wants),
                 seats_returned=0,
@@ -320,7 +320,7 @@ class SeatDesk:
         outcomes = tuple(self._offline.acquire(want) for want in wants)
         if not self._standing.state.is_final:
             self._book.still_wanted(wants)
-        self._keepsake.changed()
+        self._state_writer.changed()
         for outcome in outcomes:
             if not (isinstance(outcome, Granted) and outcome.already_held):
                 self._tell(outcome)
@@ -330,7 +330,7 @@ class SeatDesk:
         try:
             async with self._turn:
                 if self._standing.state is State.CONNECTED and self._book.needs_settling:
-                    await self._settle(self._book.wanted(), self._patience.repeat)
+                    await self._settle(self._book.wanted(), self._retry.repeat)
         except MasterError:
             pass  # the book remembers; the next settlement takes it up
         finally:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from licensemaster.signing.signatures import has_signed
-from licensemaster.signing.verified_lease import Promise, PromiseError, remaining_after_restart
+from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, remaining_after_restart
 from licensemaster.v1 import lease_pb2
 from slave_client.connection.clocks import Clock
 from slave_client.storage.state_dir import StateDir, StateDirError
@@ -30,7 +30,7 @@ _NANOSECONDS: Final = 1_000_000_000
 class StandbyLease:
     """A standby lease whose signature was verified."""
 
-    promise: Promise
+    verified: VerifiedLease
     """Its times, and the bytes that prove them; `promise.pbx` is the PBX that is stood in for."""
     serial: int
     seats: Mapping[str, int]
@@ -42,22 +42,23 @@ def verify_standby_lease(
 ) -> StandbyLease:
     """Return what a signed standby lease promises.
 
-    Raises PromiseError where none of the keys signed exactly this as a standby lease, or it is unreadable, for another
-    pair or without a duration.
+    Raises:
+        LeaseVerificationError: none of the keys signed exactly this as a standby lease, or it is unreadable, for
+            another pair or without a duration.
     """
     key = next((key for key in trusted_keys if _signed_by(key, signed)), None)
     if key is None:
-        raise PromiseError("the standby lease's signature does not verify with a key that this PBX trusts")
+        raise LeaseVerificationError("the standby lease's signature does not verify with a key that this PBX trusts")
     try:
         terms = lease_pb2.StandbyLeaseTerms.FromString(signed.terms)
         issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
     except (DecodeError, ValueError) as failure:
-        raise PromiseError("the standby lease's terms are unreadable") from failure
+        raise LeaseVerificationError("the standby lease's terms are unreadable") from failure
     if (terms.standby, terms.primary) != (standby, primary):
-        raise PromiseError(f"the standby lease is for {terms.standby!r} in place of {terms.primary!r}")
+        raise LeaseVerificationError(f"the standby lease is for {terms.standby!r} in place of {terms.primary!r}")
     if ends <= issued:
-        raise PromiseError("the standby lease ends before it begins")
-    promise = Promise(
+        raise LeaseVerificationError("the standby lease ends before it begins")
+    verified = VerifiedLease(
         pbx=primary,
         epoch=terms.primary_epoch,
         issue_time=issued / _NANOSECONDS,
@@ -71,7 +72,9 @@ def verify_standby_lease(
         public_key=key,
     )
     return StandbyLease(
-        promise=promise, serial=terms.serial, seats={holding.license_type: holding.seats for holding in terms.holdings}
+        verified=verified,
+        serial=terms.serial,
+        seats={holding.license_type: holding.seats for holding in terms.holdings},
     )
 
 
@@ -86,7 +89,7 @@ class _Place:
     released_epoch: int = 0
 
 
-class Shelf:
+class StandbyLeases:
     """The standby leases of one standby."""
 
     def __init__(
@@ -117,12 +120,12 @@ class Shelf:
                 _signed(fields), standby=self._standby, primary=primary, trusted_keys=self._trusted_keys()
             )
             remaining, _ = remaining_after_restart(
-                lease.promise,
+                lease.verified,
                 wall=self._clock.wall(),
                 saved_wall=float(fields["saved_wall"]),
                 saved_remaining_seconds=float(fields["remaining_seconds"]),
             )
-        except (StateDirError, PromiseError, KeyError, TypeError, ValueError) as failure:
+        except (StateDirError, LeaseVerificationError, KeyError, TypeError, ValueError) as failure:
             self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the kept standby lease cannot be used: {failure}")
             return
         end = self._clock.now() + remaining
@@ -157,12 +160,12 @@ class Shelf:
                     offer.signed, standby=self._standby, primary=offer.primary, trusted_keys=self._trusted_keys()
                 )
                 await self._save(offer.primary, lease)
-            except (PromiseError, OSError) as failure:
+            except (LeaseVerificationError, OSError) as failure:
                 self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the standby lease is not kept: {failure}")
                 continue
             self._board.clear_own(NoticeKind.NO_STANDBY_LEASE)
             place = self._places.setdefault(offer.primary, _Place())
-            place.lease, place.end, place.serial = lease, sent + lease.promise.duration_seconds, lease.serial
+            place.lease, place.end, place.serial = lease, sent + lease.verified.duration_seconds, lease.serial
 
     async def discard(self, primary: str) -> None:
         """Stop relying on the standby lease for a PBX, and have the master told."""
@@ -184,18 +187,18 @@ class Shelf:
     async def _save(self, primary: str, lease: StandbyLease) -> None:
         if self._state_dir is None:
             return
-        promise = lease.promise
+        verified = lease.verified
         fields: dict[str, object] = {
-            "terms": base64.b64encode(promise.terms).decode(),
-            "signature": base64.b64encode(promise.signature).decode(),
-            "key_id": promise.key_id,
-            "remaining_seconds": promise.duration_seconds,
+            "terms": base64.b64encode(verified.terms).decode(),
+            "signature": base64.b64encode(verified.signature).decode(),
+            "key_id": verified.key_id,
+            "remaining_seconds": verified.duration_seconds,
             "saved_wall": self._clock.wall(),
         }
         await asyncio.to_thread(self._state_dir.save_standby_lease, primary, fields)
 
 
-class NoShelf:
+class NoStandbyLeases:
     """For a client that carries another PBX's seats: it is given nothing to carry itself."""
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:

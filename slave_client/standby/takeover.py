@@ -1,4 +1,4 @@
-"""Standing in for another PBX: an ordinary client whose lease is that PBX's, opened by taking it over.
+"""ClientState in for another PBX: an ordinary client whose lease is that PBX's, opened by taking it over.
 
 Decides: what a takeover asks for and what its refusal means, and when the seats are carried on the strength of a
 standby lease because no master answers. Leaves to others: keeping standby leases (`shelf`), all else about a lease.
@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from licensemaster.api_enums import StandbyProblemKind
 from licensemaster.v1 import lease_pb2, standby_pb2
 from slave_client.connection.background import Background
-from slave_client.connection.client_state import Standing
-from slave_client.connection.master_failures import MasterError, Trouble
+from slave_client.connection.client_state import ClientState
+from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.lease.lease_keeper import Opened
 from slave_client.seats.client_parts import ClientParts
-from slave_client.seats.local_seats import Book
-from slave_client.standby.standby_leases import Shelf, StandbyLease
+from slave_client.seats.local_seats import LocalSeats
+from slave_client.standby.standby_leases import StandbyLease, StandbyLeases
 from slave_client.values.config import ClientConfig
 from slave_client.values.states import State
 
@@ -60,8 +60,8 @@ class Takeover:
         primary: str,
         reason: str,
         force: bool,
-        own: Standing,
-        shelf: Shelf,
+        own: ClientState,
+        shelf: StandbyLeases,
     ) -> None:
         self._standby = standby
         self._primary = primary
@@ -100,7 +100,7 @@ class Takeover:
             trusted_keys=trusted_keys,
         )
 
-    async def decide(self, carrying: Standing, wait_seconds: float) -> None:
+    async def decide(self, carrying: ClientState, wait_seconds: float) -> None:
         """Wait until the seats are carried, by the lease or by the document.
 
         `carrying` is where the client that carries them stands; `wait_seconds` is how long a refusal that may pass by
@@ -142,10 +142,12 @@ class Takeover:
         """Return what opens the lease for the client with these parts."""
         return TakeoverOpener(self, parts, instance_id=instance_id)
 
-    def request(self, *, request_id: str, instance_id: str, book: Book, now: float) -> lease_pb2.TakeOverLeaseRequest:
+    def request(
+        self, *, request_id: str, instance_id: str, local_seats: LocalSeats, now: float
+    ) -> lease_pb2.TakeOverLeaseRequest:
         """Make the request to the master; raises MasterError while the standby has no lease of its own."""
         if self._own.epoch is None:
-            raise MasterError(Trouble.UNREACHABLE, f"{self._standby.pbx} has no lease of its own yet")
+            raise MasterError(FailureKind.UNREACHABLE, f"{self._standby.pbx} has no lease of its own yet")
         request = lease_pb2.TakeOverLeaseRequest(
             standby=self._standby.pbx,
             standby_epoch=self._own.epoch,
@@ -157,11 +159,11 @@ class Takeover:
             force=self._force and not self._epoch,
         )
         if self.document is not None and self._carried_since is not None:
-            promise, carried = self.document.promise, request.carried_offline
+            promise, carried = self.document.verified, request.carried_offline
             carried.signed.terms, carried.signed.signature = promise.terms, promise.signature
             carried.signed.key_id = promise.key_id
             carried.carried_seconds = max(now - self._carried_since, 0.0)
-            for key, seats in book.in_use().items():
+            for key, seats in local_seats.in_use().items():
                 carried.in_use.add(license_type=key, seats=seats)
         return request
 
@@ -179,26 +181,26 @@ class Takeover:
         )
         message = "; ".join(problem.message for problem in self.problems)
         if self.waits and self._carried_since is None and not self._epoch:
-            return MasterError(Trouble.TOO_SOON, message, reason=REFUSED, retry_after_seconds=_ASK_AGAIN_SECONDS)
+            return MasterError(FailureKind.TOO_SOON, message, reason=REFUSED, retry_after_seconds=_ASK_AGAIN_SECONDS)
         lost = any(problem.kind in _SOMEBODY_ELSES for problem in self.problems)
-        return MasterError(Trouble.FENCED if lost else Trouble.DENIED, message, reason=REFUSED)
+        return MasterError(FailureKind.FENCED if lost else FailureKind.DENIED, message, reason=REFUSED)
 
 
 class TakeoverOpener:
     def __init__(self, takeover: Takeover, parts: ClientParts, *, instance_id: str) -> None:
         self._takeover = takeover
-        self._masters, self._book, self._clock = parts.masters, parts.book, parts.clock
+        self._masters, self._local_seats, self._clock = parts.masters, parts.local_seats, parts.clock
         self._instance_id = instance_id
 
     @property
     def claims_first(self) -> bool:
         """True where seats are in use that the master has under other names."""
-        return self._takeover.document is not None and bool(self._book.held)
+        return self._takeover.document is not None and bool(self._local_seats.held)
 
     async def open(self, request_id: str) -> Opened:
         """Take the lease over; raises MasterError, with the trouble FENCED where somebody else has the seats."""
         request = self._takeover.request(
-            request_id=request_id, instance_id=self._instance_id, book=self._book, now=self._clock.now()
+            request_id=request_id, instance_id=self._instance_id, local_seats=self._local_seats, now=self._clock.now()
         )
         response = await self._masters.take_over_lease(request)
         if response.problems:

@@ -29,7 +29,7 @@ from typing import Any, Final
 from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.files.folder_lock import FolderLock, NameLock
 from licensemaster.files.writer import write_file
-from licensemaster.signing.verified_lease import Promise, PromiseError, verify
+from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
 from licensemaster.v1 import lease_pb2
 from licensemaster.values import short_text
 from slave_client.values.seats import Held, SeatKey, Want
@@ -63,7 +63,7 @@ class Identity:
 class KeptLease:
     """A lease and what is held under it, as kept on disk."""
 
-    promise: Promise
+    verified: VerifiedLease
     remaining_seconds: float
     """How long the promise still lasted when this was written, by the steady clock."""
     saved_wall: float
@@ -149,7 +149,7 @@ class StateDir:
             return None
         try:
             return _lease_of(fields, pbx=pbx, trusted_keys=trusted_keys)
-        except PromiseError as failure:
+        except LeaseVerificationError as failure:
             raise _corrupt(file, str(failure)) from failure
         except (KeyError, TypeError, ValueError) as failure:
             raise _corrupt(file, f"its content makes no sense ({failure!r})") from failure
@@ -269,13 +269,13 @@ def _corrupt(file: Path, problem: str) -> StateDirError:
 
 
 def _fields_of(lease: KeptLease) -> dict[str, object]:
-    promise = lease.promise
+    verified = lease.verified
     return {
-        "pbx": promise.pbx,
-        "terms": base64.b64encode(promise.terms).decode(),
-        "signature": base64.b64encode(promise.signature).decode(),
-        "key_id": promise.key_id,
-        "public_key": base64.b64encode(promise.public_key).decode(),
+        "pbx": verified.pbx,
+        "terms": base64.b64encode(verified.terms).decode(),
+        "signature": base64.b64encode(verified.signature).decode(),
+        "key_id": verified.key_id,
+        "public_key": base64.b64encode(verified.public_key).decode(),
         "remaining_seconds": lease.remaining_seconds,
         "saved_wall": lease.saved_wall,
         "held": [_seat_fields(held) for held in lease.held],
@@ -287,10 +287,10 @@ def _lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[byte
     signed = lease_pb2.SignedLease(
         terms=_bytes(fields["terms"]), signature=_bytes(fields["signature"]), key_id=_text(fields["key_id"])
     )
-    promise = verify(signed, pbx=pbx, public_key=_bytes(fields["public_key"]), trusted_keys=trusted_keys)
+    verified = verify(signed, pbx=pbx, public_key=_bytes(fields["public_key"]), trusted_keys=trusted_keys)
     held, idle = _seats_of(fields)
     return KeptLease(
-        promise=promise,
+        verified=verified,
         remaining_seconds=float(fields["remaining_seconds"]),
         saved_wall=float(fields["saved_wall"]),
         held=held,

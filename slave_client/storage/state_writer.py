@@ -16,7 +16,7 @@ from slave_client.connection.clocks import Clock
 from slave_client.storage.state_dir import Identity, KeptLease, StateDir
 
 
-class Keepsake:
+class StateWriter:
     """Writes one client's state. Does nothing without a state directory.
 
     `snapshot` gives what is to be kept now, None for "no lease". `problem` hears an OSError, and None once it works.

@@ -102,7 +102,7 @@ async def test_who_stands_behind_is_revoked_with_all_below(
             + made.public_bytes(Encoding.PEM)
         )
         assert master.running.gate is not None
-        await master.running.gate.look()
+        await master.running.gate.run_once()
         assert (await failure(asks(wire))).reason == "CERTIFICATE_REVOKED"
 
 

@@ -88,7 +88,7 @@ async def test_from_nothing_to_a_revoked_operator(
     assert (some.code, "--tls-key, --tls-certificate: not given" in some.err) == (1, True)
     await done(pki_command("revoke", "operators/anna"))
     assert master.running.gate is not None
-    await master.running.gate.look()
+    await master.running.gate.run_once()
     refused = await run("project", "list", **anna)
     assert (refused.code, "CERTIFICATE_REVOKED" in refused.err) == (1, True)
     listed = json.loads((await done(pki_command("show", "--json"))).out)["certificates"]

@@ -119,8 +119,8 @@ class Arena:
         master = await stack.enter_async_context(
             in_process_master(self._url, self.clock, drain_seconds=0.01, cooling_off_seconds=COOLING_OFF_SECONDS)
         )
-        await master.running.expiry.look()  # it does so by itself at some moment after its start; now it is certain
-        await master.running.releases.look()
+        await master.running.expiry.run_once()  # it does so by itself at some moment after its start; now it is certain
+        await master.running.releases.run_once()
         return stack, master
 
 

@@ -227,7 +227,7 @@ class Moving(RuleBasedStateMachine):
 
     @rule(at=masters)
     def look_round(self, at: int) -> None:
-        self.arena.run(self._master(at).running.releases.look())
+        self.arena.run(self._master(at).running.releases.run_once())
         self.model.look()
 
     # --- What must always hold --------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ class Lending(Changing):
             stream.cancel()
             while len(master.running.hub):  # noqa: ASYNC110  # nothing tells
                 await asyncio.sleep(0.001)
-            await master.running.lines.look()
+            await master.running.lines.run_once()
             return True
 
         if self._under_lease(PRIMARY, broken):
@@ -316,7 +316,7 @@ class Lending(Changing):
     @rule(at=masters)
     def expire(self, at: int) -> None:
         self.model.expire(self.arena.clock.now)
-        self.arena.run(self._master(at).running.expiry.look())
+        self.arena.run(self._master(at).running.expiry.run_once())
 
     @rule(at=masters)
     def crash(self, at: int) -> None:
@@ -375,7 +375,7 @@ class Lending(Changing):
     def teardown(self) -> None:
         """Leave nothing to the next history; on the way everything comes home."""
         self.arena.clock.advance(1000)
-        self.arena.run(self._master(0).running.expiry.look())
+        self.arena.run(self._master(0).running.expiry.run_once())
         assert self._listed() == set()
         assert self.arena.run(self.arena.mismatches(self.project)) == []
 

@@ -23,7 +23,7 @@ from master.domain.licenses import moves
 from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.seats.decide_seats import Decider
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.refusals import Refusal, Step, Way
 from master.domain.seats.seats import Granted, SeatKey, Want
 from tests.domain.catalogs import INNOVAPHONE
@@ -112,7 +112,7 @@ class CarriedOut:
 
     def __init__(self, site: Site, pbx: str, way: Way) -> None:
         self.site = copy.copy(site)
-        self.site.ledger = copy.deepcopy(site.ledger)
+        self.site.working_set = copy.deepcopy(site.working_set)
         self.site.software = dict(site.software)
         self.pbx = self.site.estate.pbxs[self.site.estate.pbx_ids[pbx]]
         self.application: Version | None = None
@@ -123,7 +123,7 @@ class CarriedOut:
 
     def decider(self) -> Decider:
         estate = self.site.estate
-        return Decider(TermsBook(estate), self.site.ledger, self.pbx, self.site.software[self.pbx.id], NOW)
+        return Decider(EligibilityCache(estate), self.site.working_set, self.pbx, self.site.software[self.pbx.id], NOW)
 
     def _take(self, step: Step) -> None:
         estate = self.site.estate
@@ -168,8 +168,8 @@ class CarriedOut:
         estate, left = self.site.estate, step.quantity
         pool_id = estate.pool_ids[estate.pbx_on[step.device].device.id, step.license_type]
         for pbx in estate.pbxs.values():
-            decider = Decider(TermsBook(estate), self.site.ledger, pbx, self.site.software[pbx.id], NOW)
-            for seat in self.site.ledger.holdings(pbx.id):
+            decider = Decider(EligibilityCache(estate), self.site.working_set, pbx, self.site.software[pbx.id], NOW)
+            for seat in self.site.working_set.holdings(pbx.id):
                 if left and seat.pool_id == pool_id and not seat.is_companion:
                     left -= not isinstance(decider.give_back([seat.key])[0], Refusal)
         self.possible &= not left
@@ -205,7 +205,7 @@ def test_remedies_are_true(
     for pbx, what, asked in history:
         keys = [one.key for one in asked]
         if what == "revoke":
-            seats = site.ledger.seats[site.estate.pbx_ids[pbx]]
+            seats = site.working_set.seats[site.estate.pbx_ids[pbx]]
             seats.revoked |= {key for key in keys if key in seats.by_key and not seats.by_key[key].is_companion}
             continue
         outcomes = site.acquire(pbx, *asked) if what == "acquire" else site.give_back(pbx, *keys)

@@ -13,8 +13,8 @@ from slave_client import (
     CallKind,
     Granted,
     HolderKind,
-    Line,
     Lost,
+    NetworkSwitch,
     NoticeKind,
     Reason,
     Refused,
@@ -127,8 +127,8 @@ async def test_a_seat_that_others_depend_on_stays(master: RestartableMaster) -> 
 
 
 async def test_an_outage_is_survived_with_what_is_held(master: RestartableMaster) -> None:
-    line = Line()
-    async with SlaveClient(master.config(), line=line) as client:
+    line = NetworkSwitch()
+    async with SlaveClient(master.config(), network=line) as client:
         await client.acquire_many(PHONES)
         line.cut()
         client.look_again()
@@ -228,9 +228,9 @@ async def test_a_restart_without_the_master_goes_on_offline(master: RestartableM
     await first.start()
     await first.acquire_many(PHONES[:3])
     await first.stop()
-    line = Line()
+    line = NetworkSwitch()
     line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), line=line) as second:
+    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
         await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
         assert (await second.acquire(PHONES[0])).granted
         assert not (await second.acquire(PHONES[4])).granted
@@ -246,9 +246,9 @@ async def test_a_crash_never_leaves_a_returned_seat_on_disk(master: RestartableM
     await first.acquire_many(PHONES[:3])
     await first.return_seat(PHONES[0])
     await first.crash()
-    line = Line()
+    line = NetworkSwitch()
     line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), line=line) as second:
+    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
         await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
         assert {held.want for held in second.held} == set(PHONES[1:3])
         assert not (await second.acquire(PHONES[0])).granted
@@ -379,9 +379,9 @@ async def test_simulated_phones_come_and_go_by_their_seed(master: RestartableMas
 
 
 async def test_at_the_signed_end_seats_are_lost_and_then_acquired_again(master: RestartableMaster) -> None:
-    time, line = HeldClock(master.clock), Line()
+    time, line = HeldClock(master.clock), NetworkSwitch()
     changes: list[SeatChange] = []
-    client = SlaveClient(master.config(), line=line, clock=time, on_seat=lambda want, change: changes.append(change))
+    client = SlaveClient(master.config(), network=line, clock=time, on_seat=lambda want, change: changes.append(change))
     await client.start()
     await connected(client)
     await client.acquire_many(PHONES[:2])
@@ -418,7 +418,7 @@ async def test_the_clients_end_is_never_later_than_the_masters(master: Restartab
 
 @pytest.mark.parametrize("away", [10.0, 59.0, 61.0])
 async def test_after_a_restart_the_signed_end_counts(master: RestartableMaster, tmp_path: Path, away: float) -> None:
-    time, line = HeldClock(master.clock), Line()
+    time, line = HeldClock(master.clock), NetworkSwitch()
     first = SlaveClient(master.config(state_dir=tmp_path), clock=time)
     await first.start()
     await connected(first)
@@ -426,7 +426,7 @@ async def test_after_a_restart_the_signed_end_counts(master: RestartableMaster, 
     await first.stop()
     time.advance(away)
     line.cut()
-    second = SlaveClient(master.config(state_dir=tmp_path), line=line, clock=time)
+    second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
     await second.start()
     reached = await second.wait_for_state(State.OFFLINE, State.EXPIRED, timeout_seconds=20)
     assert reached is (State.OFFLINE if away < 60 else State.EXPIRED)
@@ -436,8 +436,8 @@ async def test_after_a_restart_the_signed_end_counts(master: RestartableMaster, 
 
 
 async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_path: Path) -> None:
-    time, line = HeldClock(master.clock), Line()
-    first = SlaveClient(master.config(state_dir=tmp_path), clock=time, line=line)
+    time, line = HeldClock(master.clock), NetworkSwitch()
+    first = SlaveClient(master.config(state_dir=tmp_path), clock=time, network=line)
     await first.start()
     await connected(first)
     await first.acquire(PHONES[0])
@@ -447,7 +447,7 @@ async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_pat
     time.advance(40)
     await first.stop()
     master.clock.advance(-1_000_000)
-    second = SlaveClient(master.config(state_dir=tmp_path), line=line, clock=time)
+    second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
     await second.start()
     await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
     assert second.report().remaining_seconds <= 20

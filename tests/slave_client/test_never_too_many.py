@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import license_pb2
-from slave_client import HolderKind, Line, SlaveClient, State, Want
+from slave_client import HolderKind, NetworkSwitch, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
 
@@ -33,12 +33,12 @@ class Site:
         self.config = master.config(pbx, state_dir=state_dir, seats_per_call_max=3, call_timeout_seconds=2.0)
         self.name = pbx
         self.time = time
-        self.line = Line()
+        self.line = NetworkSwitch()
         self.wants = [Want("port", HolderKind.USER, f"{pbx}-{number}") for number in range(PHONES)]
         self.client = self.fresh()
 
     def fresh(self) -> SlaveClient:
-        return SlaveClient(self.config, line=self.line, clock=self.time)
+        return SlaveClient(self.config, network=self.line, clock=self.time)
 
     @property
     def in_use(self) -> int:

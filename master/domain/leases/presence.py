@@ -2,7 +2,7 @@
 
 Evidence is, of whoever uses the lease:
 
-- its stream broke (the connection is gone, or did not answer a ping), and it did not come back for the settle time;
+- its stream broke (the connection is gone, or did not answer a ping), and it did not come back for the reconcile time;
 - its renewal did not come, and a master has been there long enough for it to come.
 
 A renewal, or a newer stream at any master, says that it is back. That nothing is seen is no evidence: a master that has
@@ -21,7 +21,7 @@ RECONNECT_SECONDS = 15.0
 """How long a PBX may take to find a master that was away: the longest pause of its client, and a call."""
 
 
-class Sign(Enum):
+class AbsenceEvidence(Enum):
     """What shows that a PBX is gone."""
 
     STREAM_LOST = "stream_lost"
@@ -39,7 +39,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vigil:
+class Observer:
     """What the deciding master goes by."""
 
     serving_since: float
@@ -54,7 +54,7 @@ class Vigil:
 class Presence:
     """What is known of a PBX whose lease counts as connected."""
 
-    gone: Sign | None
+    gone: AbsenceEvidence | None
     """What shows that it is gone; None where nothing does, yet."""
     seen: str
     """What is seen of it, for people."""
@@ -62,19 +62,21 @@ class Presence:
     """When there will be evidence, if it is not heard of before."""
 
 
-def presence(lease: Lease, stream: Stream | None, vigil: Vigil, *, renew_every_seconds: float, now: float) -> Presence:
+def presence(
+    lease: Lease, stream: Stream | None, observer: Observer, *, renew_every_seconds: float, now: float
+) -> Presence:
     """Judge what is seen.
 
     Args:
         lease: the lease as it stands.
         stream: the newest stream of its PBX; None where none was seen.
-        vigil: what the deciding master goes by.
+        observer: what the deciding master goes by.
         renew_every_seconds: how often the PBX is to renew.
         now: UNIX seconds.
     """
-    found = vigil.serving_since + RECONNECT_SECONDS
-    late = lease.renewed_at + renew_every_seconds * (1 + vigil.renew_jitter) + RECONNECT_SECONDS
-    moments = {Sign.RENEWAL_MISSED: max(late, found)}
+    found = observer.serving_since + RECONNECT_SECONDS
+    late = lease.renewed_at + renew_every_seconds * (1 + observer.renew_jitter) + RECONNECT_SECONDS
+    moments = {AbsenceEvidence.RENEWAL_MISSED: max(late, found)}
     current = stream if stream is not None and stream.epoch == lease.epoch else None
     if current is None:
         seen = "no master has seen a stream of it"
@@ -84,10 +86,12 @@ def presence(lease: Lease, stream: Stream | None, vigil: Vigil, *, renew_every_s
         seen = "it renewed after its stream broke"
     else:
         seen = f"its stream broke {now - current.lost_at:.0f} s ago, and it may come back"
-        moments[Sign.STREAM_LOST] = max(current.lost_at + vigil.settle_seconds, found)
+        moments[AbsenceEvidence.STREAM_LOST] = max(current.lost_at + observer.settle_seconds, found)
     if now < found:
-        seen += f"; this master has served for {now - vigil.serving_since:.0f} s, and knows of no stream from before"
-    gone = next((sign for sign in (Sign.STREAM_LOST, *moments) if sign in moments and now >= moments[sign]), None)
+        seen += f"; this master has served for {now - observer.serving_since:.0f} s, and knows of no stream from before"
+    gone = next(
+        (sign for sign in (AbsenceEvidence.STREAM_LOST, *moments) if sign in moments and now >= moments[sign]), None
+    )
     return Presence(gone, seen, min(*moments.values(), lease.renewed_at + lease.ttl_seconds))
 
 

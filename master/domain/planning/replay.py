@@ -23,10 +23,10 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.remedies.remedies import Effort, decided
 from master.domain.remedies.trial import Case
 from master.domain.seats.decide_seats import Decider
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
-from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat, Want
 
 _OLDEST = Version(0)
@@ -57,16 +57,16 @@ class Replay:
     """Everyone's answers, in the order in which they were given."""
 
     answers: tuple[Asked, ...]
-    ledger: Ledger
+    working_set: SeatWorkingSet
     """Who holds what in the end."""
-    book: TermsBook
+    eligibilities: EligibilityCache
     """The project that decided, and its terms."""
     software: Mapping[int, Version]
 
     @property
     def used(self) -> Mapping[int, int]:
         """Seats debited in the end, by pool id."""
-        return {pool_id: pool.used for pool_id, pool in self.ledger.pools.items()}
+        return {pool_id: pool.used for pool_id, pool in self.working_set.pools.items()}
 
     @property
     def refused(self) -> list[Asked]:
@@ -122,23 +122,29 @@ def ask_anew(
         now: UNIX time in seconds, for what is said of uses that have ended.
         go_on: called before each PBX; may raise, where nobody waits for it any more.
     """
-    ledger = Ledger(pbx_wide=estate.catalog.pbx_wide_types)
+    working_set = SeatWorkingSet(pbx_wide=estate.catalog.pbx_wide_types)
     for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
-        ledger.pools[pool_id] = PoolScore(estate.installations[device_id].capacity.get(key, 0), 0)
-    book, deciders, answers = TermsBook(replace(estate, learning=None)), dict[int, Decider](), list[Asked]()
+        working_set.pools[pool_id] = PoolScore(estate.installations[device_id].capacity.get(key, 0), 0)
+    eligibilities, deciders, answers = (
+        EligibilityCache(replace(estate, learning=None)),
+        dict[int, Decider](),
+        list[Asked](),
+    )
     on_top = _on_top(estate.catalog, wants or {})
     for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):
         go_on()
         if pbx_id not in deciders:
             pbx = estate.pbxs[pbx_id]
-            deciders[pbx_id] = Decider(book, ledger, pbx, software.get(pbx_id, pbx.software), LeaseTime.at(now))
+            deciders[pbx_id] = Decider(
+                eligibilities, working_set, pbx, software.get(pbx_id, pbx.software), LeaseTime.at(now)
+            )
         asked = list(run)
         outcomes = deciders[pbx_id].acquire([question.want for question in asked])
         answers += [
             Asked(pbx_id, question.want, outcome, question.before)
             for question, outcome in zip(asked, outcomes, strict=True)
         ]
-    return Replay(tuple(answers), ledger, book, software)
+    return Replay(tuple(answers), working_set, eligibilities, software)
 
 
 def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Question]:
@@ -224,7 +230,10 @@ def grouped(
         groups.setdefault((one.pbx_id, one.want.type, one.outcome.reason), []).append(one)
     found: list[RefusedSeats] = []
     for (pbx_id, key, reason), members in sorted(groups.items(), key=lambda item: -len(item[1])):
-        first, pbx = members[-1].outcome, replay.book.estate.pbxs[pbx_id]  # the last one was told the highest numbers
+        first, pbx = (
+            members[-1].outcome,
+            replay.eligibilities.estate.pbxs[pbx_id],
+        )  # the last one was told the highest numbers
         assert isinstance(first, Refusal)
         found.append(
             RefusedSeats(
@@ -246,11 +255,11 @@ def grouped(
 
 
 def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
-    pbx = replay.book.estate.pbxs[members[0].pbx_id]
+    pbx = replay.eligibilities.estate.pbxs[members[0].pbx_id]
     case = Case(
-        book=replay.book,
-        ledger=replay.ledger,
-        read_pools=lambda: replay.ledger.pools,
+        eligibilities=replay.eligibilities,
+        working_set=replay.working_set,
+        read_pools=lambda: replay.working_set.pools,
         pbx=pbx,
         software=replay.software.get(pbx.id, pbx.software),
         time=LeaseTime.at(now),

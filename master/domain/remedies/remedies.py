@@ -114,11 +114,11 @@ def with_remedies(
 def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
     """Where licenses are short it is the same for all who are refused alike, so it is found once."""
     first = refused[0]
-    shared = case.ledger.seats[case.pbx.id].shares is not None
+    shared = case.working_set.seats[case.pbx.id].shares is not None
     takes = case.estate.catalog.types[case.wants[0].type] if case.wants and first.reason in TOO_FEW else None
     if takes is None or takes.companions or shared or first.license_type in case.estate.agreed:
         return decided(case, refused, effort)
-    known, key = case.book.remedies, (case.pbx.id, case.carrier, case.software, first, len(refused))
+    known, key = case.eligibilities.remedies, (case.pbx.id, case.carrier, case.software, first, len(refused))
     found = known.get(key)
     if found is None:
         if len(known) >= _REMEMBERED_MAX:

@@ -16,9 +16,9 @@ from master.domain.estate.estate import Estate, License, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats import explanations
 from master.domain.seats.decide_seats import Decider
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.refusals import Refusal, SeatRef, Step
-from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 
 
@@ -26,8 +26,8 @@ from master.domain.seats.seats import SeatKey, Want
 class Case:
     """A request that was refused, in all or in part, and everything that is known right after it."""
 
-    book: TermsBook
-    ledger: Ledger
+    eligibilities: EligibilityCache
+    working_set: SeatWorkingSet
     read_pools: Callable[[], Mapping[int, PoolScore]]
     """Every pool of the PBX's own device and of the master's, and those that its seats are debited from; asked for
     only where something is tried."""
@@ -45,7 +45,7 @@ class Case:
     @property
     def estate(self) -> Estate:
         """The project that refused."""
-        return self.book.estate
+        return self.eligibilities.estate
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
                 back += [SeatKey(seat.type, seat.kind, seat.holder) for seat in step.seats]
             case _:
                 pass
-    ledger = case.ledger.copy_of(case.pbx.id, pools)
-    decider = Decider(TermsBook(estate), ledger, case.pbx, software, time, carrier=case.carrier)
+    working_set = case.working_set.copy_of(case.pbx.id, pools)
+    decider = Decider(EligibilityCache(estate), working_set, case.pbx, software, time, carrier=case.carrier)
     wants = [want._replace(application=application) for want in case.wants] if application else list(case.wants)
     outcomes: list[object] = list(decider.give_back([*back, *case.returns])) if back or case.returns else []
     if wants:
@@ -107,7 +107,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
     refused.sort(key=lambda one: rank.get(one.license_type, 0))
     if software > case.software and (above := _above_limit(estate, case, software)):
         refused.insert(0, above)
-    return Trial(estate, pools, software, tuple(refused), ledger.pools)
+    return Trial(estate, pools, software, tuple(refused), working_set.pools)
 
 
 def added_license(estate: Estate, step: Step) -> License:

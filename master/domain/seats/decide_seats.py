@@ -1,4 +1,4 @@
-"""Decides what a PBX may hold: acquire, return, and settle the whole wanted set.
+"""Decides what a PBX may hold: acquire, return, and reconcile the whole wanted set.
 
 The one place where the license rules meet what is held. It works on a ledger that was filled beforehand and answers
 every seat by itself; what the ledger then holds as changed is what is to be written. Rules settled here:
@@ -29,12 +29,12 @@ from master.domain.estate.estate import Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats import explanations
 from master.domain.seats.call_totals import with_totals
-from master.domain.seats.eligibility import Source, Terms, TermsBook, application_refused
+from master.domain.seats.eligibility import Eligibility, EligibilityCache, Source, application_refused
 from master.domain.seats.outcomes import Outcome, ReturnOutcome, Synced
 from master.domain.seats.pools import grantable
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.requirements import Requirements
-from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Granted, Returned, Seat, SeatKey, Want
 from master.domain.seats.shortages import Shortages
 
@@ -44,7 +44,7 @@ _WAS_NOT_HELD = Returned(was_held=False)
 
 
 @dataclass(frozen=True, slots=True)
-class SettledCompanions:
+class CompanionDecisions:
     """What became of the companions of a PBX's seats (D1)."""
 
     seats: int
@@ -61,8 +61,8 @@ class Decider:
 
     def __init__(
         self,
-        book: TermsBook,
-        ledger: Ledger,
+        eligibilities: EligibilityCache,
+        working_set: SeatWorkingSet,
         pbx: Pbx,
         software: Version,
         time: LeaseTime,
@@ -70,22 +70,22 @@ class Decider:
         carrier: Pbx | None = None,
     ) -> None:
         """`carrier` is the standby that has the PBX's lease (F5), if one has."""
-        self._book = book
-        self._estate = book.estate
-        self._catalog = book.estate.catalog
-        self._ledger = ledger
-        self._held = ledger.seats[pbx.id].by_key
-        self._revoked = ledger.seats[pbx.id].revoked
-        self._shared = ledger.seats[pbx.id].shares is not None
+        self._eligibilities = eligibilities
+        self._estate = eligibilities.estate
+        self._catalog = eligibilities.estate.catalog
+        self._working_set = working_set
+        self._held = working_set.seats[pbx.id].by_key
+        self._revoked = working_set.seats[pbx.id].revoked
+        self._shared = working_set.seats[pbx.id].shares is not None
         self._pbx = pbx
         self._carrier = carrier
         self._software = software
         self._now = time.now
-        self._lends = not book.estate.learns(time.ends_by)
+        self._lends = not eligibilities.estate.learns(time.ends_by)
         self._platforms = {one.device.platform for one in (pbx, carrier) if one is not None}
-        self._terms: dict[tuple[str, HolderKind], Terms | Refusal] = {}
-        self._requirements = Requirements(self._catalog, ledger, pbx)
-        self._shortages = Shortages(self._estate, ledger, pbx, lends=self._lends, now=time.now)
+        self._terms: dict[tuple[str, HolderKind], Eligibility | Refusal] = {}
+        self._requirements = Requirements(self._catalog, working_set, pbx)
+        self._shortages = Shortages(self._estate, working_set, pbx, lends=self._lends, now=time.now)
 
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
         """Grant or refuse each, in request order; what others need is decided first."""
@@ -124,10 +124,10 @@ class Decider:
             license_type = self._catalog.types.get(want.type)
             if license_type is None or not license_type.one_per_pbx or want[:3] in self._held:
                 continue
-            for seat in self._ledger.of_type(self._pbx.id, want.type):
+            for seat in self._working_set.of_type(self._pbx.id, want.type):
                 if seat.key not in wanted and seat.key not in self._revoked:
-                    self._ledger.remove(seat)
-                    self._ledger.add(seat._replace(kind=want.kind, holder=want.holder))
+                    self._working_set.remove(seat)
+                    self._working_set.add(seat._replace(kind=want.kind, holder=want.holder))
 
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
         """Return seats together with whatever depends on them (L5); all that went, what was needed last.
@@ -145,31 +145,33 @@ class Decider:
                 gone += [key] if outcome.was_held else []
         return gone
 
-    def settle_companions(self) -> SettledCompanions:
+    def decide_companions(self) -> CompanionDecisions:
         """D1, D2: give each seat held what the device asks for that its PBX is on by now, and nothing else.
 
         The ledger must hold all seats of the PBX. Seats are settled oldest first; those that are refused a companion
         have none then.
         """
-        seats = [seat for seat in self._ledger.holdings(self._pbx.id) if seat.pool_id is not None]
+        seats = [seat for seat in self._working_set.holdings(self._pbx.id) if seat.pool_id is not None]
         seats = [seat for seat in seats if self._catalog.types[seat.type].companions]
         before = sum(self._drop_companions(seat) for seat in seats)
         after, refused = 0, list[Refusal]()
         for seat in sorted(seats, key=lambda seat: (seat.acquired_at, seat.key)):
             license_type, host = self._catalog.types[seat.type], self._carrier or self._pbx
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
-            for companion in self._book.companions(license_type, self._pbx, host, self._software, seat.kind):
+            for companion in self._eligibilities.companions(license_type, self._pbx, host, self._software, seat.kind):
                 found = None if companion.refused is not None else self._free_source(companion)
                 if found is None:
                     refused.append(companion.refused or self._shortages.companion_used_up(license_type, companion))
                 else:
                     self._add(companion, want, found.pool_id, license_type.key)
                     after += 1
-        return SettledCompanions(len(seats), before, after, tuple(refused))
+        return CompanionDecisions(len(seats), before, after, tuple(refused))
 
     def _give_back_unwanted(self, wanted: set[SeatKey]) -> tuple[list[SeatKey], list[tuple[Seat, Refusal]]]:
         unwanted = [
-            seat.key for seat in self._ledger.holdings(self._pbx.id) if seat.key not in wanted and not seat.is_companion
+            seat.key
+            for seat in self._working_set.holdings(self._pbx.id)
+            if seat.key not in wanted and not seat.is_companion
         ]
         kept: list[tuple[Seat, Refusal]] = []
         returned: list[SeatKey] = []
@@ -194,36 +196,36 @@ class Decider:
         held = self._held.get(want[:3])
         if held is not None and not held.is_companion:
             return self._again(held, want)
-        terms = self._terms_of(want)
-        if isinstance(terms, Refusal):
-            return terms
-        if terms.is_plain:
-            return self._charge(terms, want, parent="")
-        if terms.refused is not None:
-            return terms.refused
-        license_type = terms.type
-        if not terms.needs_license and license_type.metering is not Metering.FREE:
+        eligibility = self._terms_of(want)
+        if isinstance(eligibility, Refusal):
+            return eligibility
+        if eligibility.is_plain:
+            return self._charge(eligibility, want, parent="")
+        if eligibility.refused is not None:
+            return eligibility.refused
+        license_type = eligibility.type
+        if not eligibility.needs_license and license_type.metering is not Metering.FREE:
             return _NOT_NEEDED
-        if refusal := application_refused(terms, want.application):
+        if refusal := application_refused(eligibility, want.application):
             return refusal
-        if license_type.one_per_pbx and (others := self._ledger.of_type(self._pbx.id, license_type.key)):  # K2
+        if license_type.one_per_pbx and (others := self._working_set.of_type(self._pbx.id, license_type.key)):  # K2
             return explanations.one_per_pbx(license_type, self._pbx, others[0])
         if license_type.requires and (refusal := self._requirements.missing(license_type, want)):
             return refusal
         if license_type.metering is Metering.FREE:
             return _NOT_NEEDED
-        granted = self._charge(terms, want, parent=self._included_in(license_type, want.subject))
+        granted = self._charge(eligibility, want, parent=self._included_in(license_type, want.subject))
         if isinstance(granted, Granted) and license_type.includes:
             self._include_parts(license_type, want.subject)
         if isinstance(granted, Granted) and license_type.includes_per_pbx:
             self._include_more(license_type)
         return granted
 
-    def _terms_of(self, want: Want) -> Terms | Refusal:
+    def _terms_of(self, want: Want) -> Eligibility | Refusal:
         name = want[:2]
         found = self._terms.get(name)
         if found is None:
-            found = self._terms[name] = self._book.of(
+            found = self._terms[name] = self._eligibilities.of(
                 self._pbx, self._software, want.type, want.kind, carrier=self._carrier
             )
         return found
@@ -251,8 +253,8 @@ class Decider:
         if want.user != held.user or want.line != held.line:
             if refusal := self._requirements.missing(self._catalog.types[held.type], want):
                 return refusal
-            self._ledger.remove(held)
-            self._ledger.add(held._replace(user=want.user, line=want.line))
+            self._working_set.remove(held)
+            self._working_set.add(held._replace(user=want.user, line=want.line))
         if held.pool_id is not None and self._catalog.types[held.type].companions:
             self._drop_companions(held, but=self._platforms)
         return self._still_granted(held)
@@ -267,36 +269,46 @@ class Decider:
 
     # --- Debiting -------------------------------------------------------------------------------------------------
 
-    def _charge(self, terms: Terms, want: Want, *, parent: str) -> Outcome:
+    def _charge(self, eligibility: Eligibility, want: Want, *, parent: str) -> Outcome:
         """Debit a seat and its companions, or nothing."""
         if parent:
-            self._add(terms, want, None, parent)
+            self._add(eligibility, want, None, parent)
             return Granted(Basis.INCLUDED, included_in=parent)
-        source = self._free_source(terms)
+        source = self._free_source(eligibility)
         if source is None:
-            return self._shortages.used_up(terms)
-        if not terms.companions:
-            self._add(terms, want, source.pool_id, "")
+            return self._shortages.used_up(eligibility)
+        if not eligibility.companions:
+            self._add(eligibility, want, source.pool_id, "")
             return source.granted
-        companions: list[tuple[Terms, Source]] = []
-        for companion in terms.companions:  # D1: both or neither
+        companions: list[tuple[Eligibility, Source]] = []
+        for companion in eligibility.companions:  # D1: both or neither
             found = self._free_source(companion)
             if found is None:
-                return self._shortages.companion_used_up(terms.type, companion)
+                return self._shortages.companion_used_up(eligibility.type, companion)
             companions.append((companion, found))
-        self._add(terms, want, source.pool_id, "")
+        self._add(eligibility, want, source.pool_id, "")
         for companion, found in companions:
-            self._add(companion, want, found.pool_id, terms.type.key)
+            self._add(companion, want, found.pool_id, eligibility.type.key)
         return source.granted
 
-    def _add(self, terms: Terms, want: Want, pool_id: int | None, parent: str) -> None:
-        self._ledger.add(
-            Seat(self._pbx.id, terms.type.key, want.kind, want.holder, want.user, want.line, pool_id, parent, self._now)
+    def _add(self, eligibility: Eligibility, want: Want, pool_id: int | None, parent: str) -> None:
+        self._working_set.add(
+            Seat(
+                self._pbx.id,
+                eligibility.type.key,
+                want.kind,
+                want.holder,
+                want.user,
+                want.line,
+                pool_id,
+                parent,
+                self._now,
+            )
         )
 
     def _remove(self, seat: Seat) -> None:
         """Credit a seat and its companions."""
-        self._ledger.remove(seat)
+        self._working_set.remove(seat)
         self._drop_companions(seat)
 
     def _drop_companions(self, seat: Seat, *, but: Collection[str] = ()) -> int:
@@ -305,16 +317,16 @@ class Decider:
         for companion in self._catalog.types[seat.type].companions:
             brought_along = self._held.get(SeatKey(companion.type, seat.kind, seat.holder))
             if companion.platform not in but and brought_along is not None and brought_along.parent == seat.type:
-                self._ledger.remove(brought_along)
+                self._working_set.remove(brought_along)
                 dropped += 1
         return dropped
 
-    def _free_source(self, terms: Terms) -> Source | None:
-        pools = self._ledger.pools
-        for source in terms.sources:
+    def _free_source(self, eligibility: Eligibility) -> Source | None:
+        pools = self._working_set.pools
+        for source in eligibility.sources:
             pool = pools[source.pool_id]
             if (self._lends and grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)) or (
-                self._shared and self._ledger.is_counted(self._pbx.id, source.pool_id)
+                self._shared and self._working_set.is_counted(self._pbx.id, source.pool_id)
             ):
                 return source
         return None
@@ -329,7 +341,7 @@ class Decider:
                     return whole.key
         for base in self._catalog.included_per_pbx_in[license_type.key]:
             allowance = self._requirements.count(base.key, going=False) * base.includes_per_pbx[license_type.key]
-            taken = sum(seat.parent == base.key for seat in self._ledger.of_type(self._pbx.id, license_type.key))
+            taken = sum(seat.parent == base.key for seat in self._working_set.of_type(self._pbx.id, license_type.key))
             if taken < allowance:
                 return base.key
         return ""
@@ -339,17 +351,17 @@ class Decider:
         for seat in self._parts_held(whole, user):
             if seat.pool_id is not None:
                 self._remove(seat)
-                self._ledger.add(seat._replace(pool_id=None, parent=whole.key))
+                self._working_set.add(seat._replace(pool_id=None, parent=whole.key))
 
     def _include_more(self, base: LicenseType) -> None:
         """K2: seats debited until now are credited as far as the base license includes them, oldest first."""
         for part, each in base.includes_per_pbx.items():
-            seats = self._ledger.of_type(self._pbx.id, part)
-            free = len(self._ledger.of_type(self._pbx.id, base.key)) * each
+            seats = self._working_set.of_type(self._pbx.id, part)
+            free = len(self._working_set.of_type(self._pbx.id, base.key)) * each
             free -= sum(seat.parent == base.key for seat in seats)
             for seat in [seat for seat in seats if seat.pool_id is not None][: max(free, 0)]:
                 self._remove(seat)
-                self._ledger.add(seat._replace(pool_id=None, parent=base.key))
+                self._working_set.add(seat._replace(pool_id=None, parent=base.key))
 
     def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
         """H2: parts that stay when their user's whole goes."""
@@ -358,10 +370,10 @@ class Decider:
 
     def _charge_surplus(self, base: LicenseType, returned: Seat) -> Refusal | None:
         """K2: more seats than the base licenses that are left include, the newest."""
-        left = len(self._ledger.of_type(self._pbx.id, base.key))
+        left = len(self._working_set.of_type(self._pbx.id, base.key))
         surplus: list[Seat] = []
         for part, each in base.includes_per_pbx.items():
-            included = [seat for seat in self._ledger.of_type(self._pbx.id, part) if seat.parent == base.key]
+            included = [seat for seat in self._working_set.of_type(self._pbx.id, part) if seat.parent == base.key]
             surplus += included[left * each :]
         return self._charge_included(base, returned, surplus)
 
@@ -369,18 +381,18 @@ class Decider:
         """Seats that stay when what included them goes need licenses of their own; without them it stays too."""
         charged: list[tuple[Seat, Seat]] = []
         for seat in included:
-            self._ledger.remove(seat)
+            self._working_set.remove(seat)
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
-            terms = self._terms_of(want)
-            assert isinstance(terms, Terms)
-            parent = self._included_in(terms.type, want.subject)  # in what else is held
-            outcome = (not parent and terms.refused) or self._charge(terms, want, parent=parent)
+            eligibility = self._terms_of(want)
+            assert isinstance(eligibility, Eligibility)
+            parent = self._included_in(eligibility.type, want.subject)  # in what else is held
+            outcome = (not parent and eligibility.refused) or self._charge(eligibility, want, parent=parent)
             if isinstance(outcome, Refusal):
-                self._ledger.add(seat)
+                self._working_set.add(seat)
                 for before, after in reversed(charged):
-                    self._ledger.remove(after)
-                    self._ledger.add(before)
-                self._ledger.add(returned)
+                    self._working_set.remove(after)
+                    self._working_set.add(before)
+                self._working_set.add(returned)
                 return explanations.still_required(whole, [seat], short=outcome)
             charged.append((seat, self._held[seat.key]))
         return None
@@ -392,8 +404,8 @@ class Decider:
 
     def _pass_inclusion_on(self, returned: Seat) -> None:
         """A seat that came with the PBX's base license is free for another that was debited until now."""
-        for seat in self._ledger.of_type(self._pbx.id, returned.type):
+        for seat in self._working_set.of_type(self._pbx.id, returned.type):
             if seat.pool_id is not None:
-                self._ledger.remove(seat)
-                self._ledger.add(seat._replace(pool_id=None, parent=returned.parent))
+                self._working_set.remove(seat)
+                self._working_set.add(seat._replace(pool_id=None, parent=returned.parent))
                 return

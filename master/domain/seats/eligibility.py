@@ -33,7 +33,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Eligibility:
     """What is settled for (PBX, software version, license type, holder kind)."""
 
     type: LicenseType
@@ -46,7 +46,7 @@ class Terms:
     """Whose licenses count first, for refusals."""
     sources: tuple[Source, ...]
     """Pools in order; empty where none is installed."""
-    companions: tuple[Terms, ...]
+    companions: tuple[Eligibility, ...]
     """Seats to be debited with it (D1)."""
     too_old: tuple[License, ...] = ()
     """Licenses that would serve it, were the software older (D3)."""
@@ -54,19 +54,19 @@ class Terms:
     """Whether only the pools decide: nothing is required, included or held against an application."""
 
 
-class TermsBook:
-    """Terms of one estate, worked out when first asked for."""
+class EligibilityCache:
+    """Eligibility of one estate, worked out when first asked for."""
 
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
-        self._terms: dict[tuple[int, int, Version, str, HolderKind], Terms | Refusal] = {}
+        self._terms: dict[tuple[int, int, Version, str, HolderKind], Eligibility | Refusal] = {}
         self._pools: dict[tuple[int, str], frozenset[int]] = {}
         self.remedies: dict[object, Remedy] = {}
         """Those that `domain/remedies/remedies.py` found before, where they hold for anybody who is refused alike."""
 
     def of(
         self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind, *, carrier: Pbx | None = None
-    ) -> Terms | Refusal:
+    ) -> Eligibility | Refusal:
         """The terms; a refusal where the catalog has no such type. `carrier` is the standby that carries its seats."""
         host = carrier or pbx
         name = (pbx.id, host.id, software, type_key, kind)
@@ -77,7 +77,7 @@ class TermsBook:
 
     def companions(
         self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version, kind: HolderKind
-    ) -> tuple[Terms, ...]:
+    ) -> tuple[Eligibility, ...]:
         """D1: what is debited with a seat on the device that its PBX is on, or on that of a standby that carries it.
 
         A seat that a standby acquires comes home with the others, so what it needs there counts as well.
@@ -112,7 +112,7 @@ class TermsBook:
                 if pool_id is not None:
                     yield pool_id
 
-    def _settle(self, pbx: Pbx, host: Pbx, software: Version, type_key: str, kind: HolderKind) -> Terms | Refusal:
+    def _settle(self, pbx: Pbx, host: Pbx, software: Version, type_key: str, kind: HolderKind) -> Eligibility | Refusal:
         license_type = self.estate.catalog.types.get(type_key)
         if license_type is None:
             return explanations.unknown_license_type(type_key, self.estate.catalog)
@@ -121,15 +121,15 @@ class TermsBook:
         refused = _asked_wrongly(license_type, pbx, software, kind)
         if refused is None and not exempt:
             refused = self._refused(license_type, pbx, software, installations)
-        companions: tuple[Terms, ...] = ()
+        companions: tuple[Eligibility, ...] = ()
         if not exempt and refused is None:
             companions = self.companions(license_type, pbx, host, software, kind)
-            refused = next((terms.refused for terms in companions if terms.refused is not None), None)
+            refused = next((eligibility.refused for eligibility in companions if eligibility.refused is not None), None)
         catalog = self.estate.catalog
         needs_license = not exempt and license_type.metering in (Metering.FLOATING, Metering.FIXED, Metering.COMPANION)
         includes = license_type.includes or license_type.includes_per_pbx
         related = license_type.requires or includes or catalog.included_in[type_key]
-        return Terms(
+        return Eligibility(
             type=license_type,
             pbx=pbx,
             refused=refused,
@@ -146,7 +146,7 @@ class TermsBook:
             companions=companions,
         )
 
-    def _companion(self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version) -> Terms:
+    def _companion(self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version) -> Eligibility:
         knows_standby = host is pbx or host.standby_for == pbx.name  # only of such are the pools read
         installations = self.estate.sources(pbx, license_type, host=host if knows_standby else pbx)
         sources = tuple(self._sources(license_type, software, installations))
@@ -160,7 +160,7 @@ class TermsBook:
             for item in installation.of_type(license_type.key)
         )
         place = self.estate.place_for(installations, license_type)
-        return Terms(license_type, pbx, refused, True, place, sources, (), too_old=too_old)
+        return Eligibility(license_type, pbx, refused, True, place, sources, (), too_old=too_old)
 
     def _sources(
         self, license_type: LicenseType, software: Version, installations: tuple[Installation, ...]
@@ -227,12 +227,12 @@ def _within_limit(license_type: LicenseType, software: Version, installation: In
     return not license_type.versioned or installation.limit is None or software.major <= installation.limit
 
 
-def application_refused(terms: Terms, application: Version | None) -> Refusal | None:
+def application_refused(eligibility: Eligibility, application: Version | None) -> Refusal | None:
     """B8: types held against the application's version; None where it is fine or does not matter."""
-    license_type = terms.type
-    if license_type.version_basis is not VersionBasis.APPLICATION or not terms.sources:
+    license_type = eligibility.type
+    if license_type.version_basis is not VersionBasis.APPLICATION or not eligibility.sources:
         return None
-    installation = terms.sources[0].installation
+    installation = eligibility.sources[0].installation
     limit = installation.application_limit(license_type.key)
     if application is not None and (limit is None or application.major <= limit):
         return None

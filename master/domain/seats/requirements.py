@@ -6,19 +6,19 @@ from master.domain.catalog.catalog import Catalog, LicenseType, RequiredOf, Requ
 from master.domain.estate.estate import Pbx
 from master.domain.seats import explanations
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Seat, SeatKey, Want
 
 
 class Requirements:
     """Judges what one PBX holds; sees every change of the ledger at once."""
 
-    def __init__(self, catalog: Catalog, ledger: Ledger, pbx: Pbx) -> None:
+    def __init__(self, catalog: Catalog, working_set: SeatWorkingSet, pbx: Pbx) -> None:
         self._catalog = catalog
-        self._ledger = ledger
+        self._working_set = working_set
         self._pbx = pbx
-        self._held = ledger.seats[pbx.id].by_key
-        self._revoked = ledger.seats[pbx.id].revoked
+        self._held = working_set.seats[pbx.id].by_key
+        self._revoked = working_set.seats[pbx.id].revoked
 
     def missing(self, license_type: LicenseType, want: Want) -> Refusal | None:
         """Why a seat is refused for want of another; None where all that it needs is held."""
@@ -46,9 +46,9 @@ class Requirements:
             for needed in other.requires
             if seat.type in needed.any_of and self._satisfied_for(needed, candidate)
         ]
-        self._ledger.remove(seat)
+        self._working_set.remove(seat)
         dependents = [candidate for candidate, needed in needs if not self._satisfied_for(needed, candidate)]
-        self._ledger.add(seat)
+        self._working_set.add(seat)
         return explanations.still_required(self._catalog.types[seat.type], dependents) if dependents else None
 
     def _satisfied_for(self, needed: Requirement, seat: Seat) -> bool:
@@ -57,9 +57,9 @@ class Requirements:
     def _candidates(self, other: LicenseType, seat: Seat) -> list[Seat]:
         """Seats of a type that may depend on the given one."""
         if any(needed.of is not RequiredOf.USER and seat.type in needed.any_of for needed in other.requires):
-            return self._ledger.of_type(self._pbx.id, other.key)
+            return self._working_set.of_type(self._pbx.id, other.key)
         on_behalf = [
-            found for found in self._ledger.on_behalf_of(self._pbx.id, seat.subject) if found.type == other.key
+            found for found in self._working_set.on_behalf_of(self._pbx.id, seat.subject) if found.type == other.key
         ]
         return self.seats_of(other, seat.subject) + on_behalf
 
@@ -70,7 +70,7 @@ class Requirements:
 
     def count(self, type_key: str, *, going: bool) -> int:
         """How many seats of a PBX-wide type are held."""
-        seats = self._ledger.of_type(self._pbx.id, type_key)
+        seats = self._working_set.of_type(self._pbx.id, type_key)
         return len(seats) if going else sum(seat.key not in self._revoked for seat in seats)
 
     def seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:

@@ -59,7 +59,7 @@ class PbxSeats:
     """By pool id, where there are or may be claims in the PBX's name."""
 
 
-class Ledger:
+class SeatWorkingSet:
     """Seats and pools of one batch."""
 
     def __init__(self, *, pbx_wide: frozenset[str] = frozenset()) -> None:
@@ -74,9 +74,9 @@ class Ledger:
             of_pbx.by_key[key] = seat
             self._index(of_pbx, key, seat)
 
-    def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> Ledger:
+    def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> SeatWorkingSet:
         """A ledger to try something on: what was read of one PBX, and the pools given."""
-        copy = Ledger(pbx_wide=self._pbx_wide)
+        copy = SeatWorkingSet(pbx_wide=self._pbx_wide)
         copy.pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in pools.items()}
         read = self.seats[pbx_id]
         seats = copy.seats[pbx_id]

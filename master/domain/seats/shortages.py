@@ -7,47 +7,47 @@ from master.domain.catalog.words import DrawnFrom
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.seats import explanations
 from master.domain.seats.agreed_uses import with_ended_use
-from master.domain.seats.eligibility import Terms
+from master.domain.seats.eligibility import Eligibility
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seat_working_set import SeatWorkingSet
 
 
 class Shortages:
     """Refuses for one PBX what its sources do not have; `lends` is not set while a restored master learns."""
 
-    def __init__(self, estate: Estate, ledger: Ledger, pbx: Pbx, *, lends: bool, now: float) -> None:
+    def __init__(self, estate: Estate, working_set: SeatWorkingSet, pbx: Pbx, *, lends: bool, now: float) -> None:
         self._estate = estate
-        self._ledger = ledger
+        self._working_set = working_set
         self._pbx = pbx
         self._lends = lends
         self._now = now
 
-    def used_up(self, terms: Terms) -> Refusal:
+    def used_up(self, eligibility: Eligibility) -> Refusal:
         """No source has a license of the type to grant."""
-        return with_ended_use(self._too_few(terms), self._estate, self._now)
+        return with_ended_use(self._too_few(eligibility), self._estate, self._now)
 
-    def _too_few(self, terms: Terms) -> Refusal:
-        license_type, is_local = terms.type, self._estate.is_local(terms.pbx)
-        own = self._estate.installations[terms.pbx.device.id]
-        if not terms.sources:
+    def _too_few(self, eligibility: Eligibility) -> Refusal:
+        license_type, is_local = eligibility.type, self._estate.is_local(eligibility.pbx)
+        own = self._estate.installations[eligibility.pbx.device.id]
+        if not eligibility.sources:
             if is_local and license_type.drawn_from is not DrawnFrom.OWN_DEVICE:  # A3
-                return explanations.local_licenses_only(license_type, terms.pbx, own, in_use=0, pool_id=None)
-            return explanations.none_installed(license_type, terms.installation)
+                return explanations.local_licenses_only(license_type, eligibility.pbx, own, in_use=0, pool_id=None)
+            return explanations.none_installed(license_type, eligibility.installation)
         if not self._lends:
             return explanations.learning(license_type, self._pbx, self._estate)
-        last = terms.sources[-1]
-        pool = self._ledger.pools[last.pool_id]
+        last = eligibility.sources[-1]
+        pool = self._working_set.pools[last.pool_id]
         if is_local and license_type.makes_local:  # A3; hardware is its own affair (A6)
             return explanations.local_licenses_only(
-                license_type, terms.pbx, own, in_use=pool.used, pool_id=last.pool_id
+                license_type, eligibility.pbx, own, in_use=pool.used, pool_id=last.pool_id
             )
         return explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
 
-    def companion_used_up(self, license_type: LicenseType, companion: Terms) -> Refusal:
+    def companion_used_up(self, license_type: LicenseType, companion: Eligibility) -> Refusal:
         """The seat itself was free, its companion was not (D1, D2)."""
         if not self._lends and companion.sources:
             return explanations.learning(companion.type, self._pbx, self._estate)
-        pools = {source.pool_id: self._ledger.pools[source.pool_id] for source in companion.sources}
+        pools = {source.pool_id: self._working_set.pools[source.pool_id] for source in companion.sources}
         local = self._estate.installations[self._pbx.device.id] if self._estate.is_local(self._pbx) else None
         return explanations.companion_exhausted(
             license_type,

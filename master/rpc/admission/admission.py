@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from master.auth.budgets import KIB, Budget, Budgets
 from master.auth.identity import SCHEME, Identity, Role
 from master.auth.limits import Share
-from master.rpc.admission.authorizer import Gate, identity_of_call
+from master.rpc.admission.authorizer import Authorizer, identity_of_call
 from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.admission.large_requests import Aside
 from master.rpc.errors import InvalidArgumentError, MessageLateError, UnknownMethodError
@@ -48,7 +48,7 @@ class Admission:
         method: str,
         plain: Handler,
         *,
-        gate: Gate | None,
+        gate: Authorizer | None,
         budgets: Budgets,
         message_seconds: float,
         aside: Aside,
@@ -161,7 +161,7 @@ def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, 
     return path, excess(data, kind, budget.elements_max) if path is None else None
 
 
-def turn_away(gate: Gate, method: str, context: Context) -> None:
+def turn_away(gate: Authorizer, method: str, context: Context) -> None:
     """A call of a method that there is none of; it costs its caller as any other.
 
     Raises:

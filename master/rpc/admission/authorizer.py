@@ -23,13 +23,13 @@ from master.auth.certificates import Certificates
 from master.auth.chains import ChainError, path_of
 from master.auth.identity import Identity, IdentityError, Role
 from master.auth.limits import Buckets, CallerLimitError, Share, Shares
-from master.auth.peer_certificate import Shown, shown
+from master.auth.peer_certificate import PeerCertificate, shown
 from master.auth.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
 from master.domain.leases.leases import LeaseError
 from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.service.runtime.names import PbxName
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -52,7 +52,7 @@ def proven_pbx() -> PbxName | None:
     return PbxName(identity.project, identity.name)
 
 
-class Gate(Periodic):
+class Authorizer(PeriodicTask):
     needs_database = False
 
     def __init__(
@@ -73,7 +73,7 @@ class Gate(Periodic):
         self._stands_in = stands_in
         self._shares = shares
         self._refusals = refusals
-        self._known: dict[tuple[bytes, bytes], Shown] = {}
+        self._known: dict[tuple[bytes, bytes], PeerCertificate] = {}
         self._known_to: tuple[x509.Certificate, ...] = ()
         """The authorities that they were judged by."""
         self._log = SparingLog(
@@ -83,11 +83,11 @@ class Gate(Periodic):
             seconds=_LINES_SECONDS,
             each=("caller", "reason"),
         )
-        self._streams: dict[asyncio.Task[Any], tuple[Shown, str, str]] = {}
+        self._streams: dict[asyncio.Task[Any], tuple[PeerCertificate, str, str]] = {}
         """By the task that serves it: whose it is, its method, and where from."""
         self._ended: set[asyncio.Task[Any]] = set()
 
-    def enter(self, method: str | None, context: Context) -> Shown:
+    def enter(self, method: str | None, context: Context) -> PeerCertificate:
         """Who makes a call of a method that its role may call; None is a method that nobody has. Asked before there is
         a request: nothing of it has been read. Calls that may not be made count as well, against whoever makes them.
 
@@ -95,7 +95,7 @@ class Gate(Periodic):
             AccessDeniedError: it may not.
             CallerLimitError: its caller makes too many.
         """
-        found: Shown | None = None
+        found: PeerCertificate | None = None
         try:
             try:
                 found = self._shown(context)
@@ -111,7 +111,7 @@ class Gate(Periodic):
             raise
         return found
 
-    async def judge(self, found: Shown, method: str, request: Any, context: Context) -> None:
+    async def judge(self, found: PeerCertificate, method: str, request: Any, context: Context) -> None:
         """Look at whom a request names.
 
         Raises:
@@ -124,7 +124,7 @@ class Gate(Periodic):
             raise
 
     @contextmanager
-    def call(self, found: Shown, method: str, peer: str) -> Iterator[Share]:
+    def call(self, found: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
         """A call is under way, and whoever makes it turns out to use another's lease: that is told here as well.
 
         Raises:
@@ -141,7 +141,7 @@ class Gate(Periodic):
                 self._turned_away("NOT_YOUR_LEASE", found, method, peer)
             raise
 
-    def check(self, found: Shown) -> None:
+    def check(self, found: PeerCertificate) -> None:
         """Look at a certificate's state, now.
 
         Raises:
@@ -153,7 +153,7 @@ class Gate(Periodic):
             raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")
 
     @contextmanager
-    def stream(self, found: Shown, method: str, peer: str) -> Iterator[None]:
+    def stream(self, found: PeerCertificate, method: str, peer: str) -> Iterator[None]:
         """Keep an eye on a stream: the task is cancelled when its certificate is no good any more.
 
         Raises:
@@ -183,7 +183,7 @@ class Gate(Periodic):
             self._ended.discard(task)
             self._streams.pop(task, None)
 
-    async def look(self) -> Read:
+    async def run_once(self) -> Read:
         """Read the files again where they changed, and end the streams whose certificate is no good any more."""
         current = await asyncio.to_thread(self._certificates.look)
         for task, (found, method, peer) in list(self._streams.items()):
@@ -196,7 +196,7 @@ class Gate(Periodic):
                     task.cancel()
         return current
 
-    def _turned_away(self, reason: str, found: Shown | None, method: str | None, peer: str) -> None:
+    def _turned_away(self, reason: str, found: PeerCertificate | None, method: str | None, peer: str) -> None:
         self._metrics.calls_denied.labels(reason).inc()
         self._log.warning(
             "a caller was turned away",
@@ -217,7 +217,7 @@ class Gate(Periodic):
                 return
         raise _denied(found, identity, method)
 
-    def _shown(self, context: Context) -> Shown:
+    def _shown(self, context: Context) -> PeerCertificate:
         proven = context.auth_context()
         authorities = self._certificates.current.authorities
         if authorities != self._known_to:
@@ -240,7 +240,7 @@ def _first(proven: Mapping[str, Iterable[bytes]], what: str) -> bytes:
     return next(iter(proven.get(what) or ()), b"")
 
 
-def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> Shown:
+def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> PeerCertificate:
     """What a caller showed in the handshake: its certificate, and with it those that it was signed by."""
     try:
         certificate = x509.load_pem_x509_certificate(own)

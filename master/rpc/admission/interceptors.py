@@ -23,7 +23,7 @@ from master.auth.limits import CallerLimitError
 from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.rpc.admission.admission import Admission, caller_of_call, turn_away
-from master.rpc.admission.authorizer import Gate
+from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.large_requests import Aside
 from master.rpc.errors import Failure, abort, failure_of, let_go
 from master.service.runtime.names import UnknownPbxError
@@ -45,7 +45,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Lets in who may call, names the caller, turns errors into statuses, counts and times."""
 
     def __init__(
-        self, metrics: Metrics, gate: Gate | None, *, budgets: Budgets, message_seconds: float, aside: Aside
+        self, metrics: Metrics, gate: Authorizer | None, *, budgets: Budgets, message_seconds: float, aside: Aside
     ) -> None:
         """A call whose message has not come after `message_seconds` is ended; large ones are looked through `aside`."""
         self._metrics = metrics
@@ -155,7 +155,7 @@ def _stream(serve: Any, count: _Counts, admitted: Any) -> Any:
     return writes if iscoroutinefunction(serve) else yields  # health writes to its context
 
 
-def _unknown(method: str, gate: Gate, held: _Held) -> Handler:
+def _unknown(method: str, gate: Authorizer, held: _Held) -> Handler:
     async def behaviour(_: object, context: Context) -> None:
         try:
             turn_away(gate, method, context)

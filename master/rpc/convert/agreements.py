@@ -12,10 +12,10 @@ from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from master.domain.agreements.ledger.entries import Entry
 from master.domain.agreements.ledger.pricing import QuoteLine, totals
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ordering.decide_order import Quote
 from master.domain.agreements.rights.endings import Ending, Reminder
-from master.domain.agreements.rights.rights import Right, Standing, features_on, has_premier
+from master.domain.agreements.rights.rights import Right, RightStatus, features_on, has_premier
 from master.domain.agreements.rights.upgrade_gate import GateAnswer
 from master.domain.catalog.policies import Policy, SubjectKind
 from master.domain.catalog.subjects import Subject
@@ -25,7 +25,7 @@ from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
 
 _KINDS = {kind.value: agreement_order_pb2.SubjectKind.Value(f"SUBJECT_KIND_{kind.name}") for kind in SubjectKind}
-_STANDINGS = {one: agreement_pb2.RightStanding.Value(f"RIGHT_STANDING_{one.name}") for one in Standing}
+_STANDINGS = {one: agreement_pb2.RightStanding.Value(f"RIGHT_STANDING_{one.name}") for one in RightStatus}
 
 
 def subject(found: Subject) -> agreement_order_pb2.AgreementSubject | None:
@@ -129,20 +129,20 @@ class Page:
     next_token: str
 
 
-def page_of(book: Book, *, kind: str, after: str, size: int) -> Page:
+def page_of(snapshot: AgreementSnapshot, *, kind: str, after: str, size: int) -> Page:
     """The subjects behind a token, of one kind where that is not empty."""
     start = Subject(*after.partition("/")[::2])
-    found = [one for one in book.subjects() if kind in ("", one.kind) and (not after or one > start)]
+    found = [one for one in snapshot.subjects() if kind in ("", one.kind) and (not after or one > start)]
     last = found[size - 1] if len(found) > size else None
     return Page(found[:size], f"{last.kind}/{last.id}" if last is not None else "")
 
 
 def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse:
     """How the subjects of a page stand."""
-    book = known.book
-    awaited = sorted(book.state.awaited.values(), key=lambda one: one.number)
+    snapshot = known.snapshot
+    awaited = sorted(snapshot.state.awaited.values(), key=lambda one: one.number)
     return agreement_pb2.ListAgreementsResponse(
-        agreements=[agreement(book, one, known.day) for one in page.subjects],
+        agreements=[agreement(snapshot, one, known.day) for one in page.subjects],
         next_page_token=page.next_token,
         awaited=[
             agreement_pb2.AwaitedOrder(
@@ -150,24 +150,24 @@ def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse
             )
             for one in awaited
         ],
-        balance=decimal(book.state.balance),
+        balance=decimal(snapshot.state.balance),
         day=str(known.day),
     )
 
 
-def agreement(book: Book, about: Subject, on: date) -> agreement_pb2.Agreement:
+def agreement(snapshot: AgreementSnapshot, about: Subject, on: date) -> agreement_pb2.Agreement:
     """How one subject stands on a day."""
-    holding, facts = book.state.holding(about), book.license(about)
-    product = book.product(holding)
+    holding, facts = snapshot.state.holding(about), snapshot.license(about)
+    product = snapshot.product(holding)
     counts = {facts.type.key: facts.quantity} if facts is not None and product is None else holding.counts_on(on)
     begins = facts.first_bound_on if facts is not None else holding.delivered_on
-    version = book.version(facts) if facts is not None and product is None else holding.major
+    version = snapshot.version(facts) if facts is not None and product is None else holding.major
     title = product.title if product is not None else str(facts) if facts is not None else str(about)
     return agreement_pb2.Agreement(
         subject=subject(about),
         title=title,
         product=holding.product,
-        covers=[cover(book, about, policy, on) for policy in book.policies_of(about)],
+        covers=[cover(snapshot, about, policy, on) for policy in snapshot.policies_of(about)],
         counts=dict(counts),
         version=version or 0,
         keys=[agreement_pb2.AgreementKey(key=one.key, day=str(one.day)) for one in holding.keys],
@@ -179,13 +179,13 @@ def agreement(book: Book, about: Subject, on: date) -> agreement_pb2.Agreement:
         allowed_builds=[str(one) for one in sorted(holding.builds)],
         features=features_on(holding, product) if product is not None else (),
         seats=[agreement_pb2.AssignedSeat(user=one.user, uses=one.uses) for one in holding.seats],
-        premier=has_premier(book, holding, on),
+        premier=has_premier(snapshot, holding, on),
     )
 
 
-def cover(book: Book, about: Subject, policy: Policy, on: date) -> agreement_pb2.AgreementCover:
+def cover(snapshot: AgreementSnapshot, about: Subject, policy: Policy, on: date) -> agreement_pb2.AgreementCover:
     """How one policy stands for one subject on a day."""
-    found = book.cover(about, policy.key)
+    found = snapshot.cover(about, policy.key)
     return agreement_pb2.AgreementCover(
         policy=policy.key,
         title=policy.title,
@@ -205,7 +205,7 @@ def cover(book: Book, about: Subject, policy: Policy, on: date) -> agreement_pb2
 
 
 def endings(
-    book: Book, found: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
+    snapshot: AgreementSnapshot, found: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
 ) -> agreement_pb2.ListEndingsResponse:
     """What ends, and of what one is to be reminded by now."""
     reminded = {(one.ending.subject, one.ending.policy, one.ending.day) for one in due}
@@ -225,7 +225,7 @@ def endings(
                 rules=one.rules,
                 days_left=(one.day - from_day).days,
                 reminder_due=(one.subject, one.policy, one.day) in reminded,
-                reminder_days=book.time.policies[one.policy].reminder_days,
+                reminder_days=snapshot.time.policies[one.policy].reminder_days,
             )
             for one in found
         ],

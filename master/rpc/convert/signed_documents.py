@@ -223,7 +223,7 @@ def _seconds(field: str, value: Timestamp) -> float:
 # --- What goes out ----------------------------------------------------------------------------------------------------
 
 
-class Papers:
+class SignedDocuments:
     """Writes and signs what the master says of licenses."""
 
     def __init__(self, signer: Signer) -> None:

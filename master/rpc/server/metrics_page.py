@@ -25,7 +25,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from licensemaster.values.addresses import address as host_and_port
 from master.auth.certificates import Certificates
 from master.auth.chains import path_of
-from master.auth.peer_certificate import Shown, shown
+from master.auth.peer_certificate import PeerCertificate, shown
 from master.auth.permissions import may_read_metrics
 from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
@@ -245,7 +245,7 @@ def _chain_of(connection: ssl.SSLSocket) -> bytes:
     return "".join(one.public_bytes() for one in known.get_verified_chain()).encode()
 
 
-def _shown(certificates: bytes, authorities: Sequence[x509.Certificate]) -> Shown | None:
+def _shown(certificates: bytes, authorities: Sequence[x509.Certificate]) -> PeerCertificate | None:
     try:
         found = x509.load_pem_x509_certificates(certificates)
         return shown(found[0], path_of(found, authorities)[1:])
@@ -253,5 +253,5 @@ def _shown(certificates: bytes, authorities: Sequence[x509.Certificate]) -> Show
         return None
 
 
-def _may_read(found: Shown, certificates: Certificates, now: float) -> bool:
+def _may_read(found: PeerCertificate, certificates: Certificates, now: float) -> bool:
     return may_read_metrics(found.identity) and not certificates.current.is_revoked(found) and found.ends_at > now

@@ -36,7 +36,7 @@ from licensemaster.v1 import (
 from master.auth.budgets import Budgets
 from master.auth.certificates import Certificates
 from master.metrics import Metrics
-from master.rpc.admission.authorizer import Gate
+from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.interceptors import CallInterceptor
 from master.rpc.admission.large_requests import Aside
 from master.rpc.server.reflection import add_reflection
@@ -143,7 +143,7 @@ class Server:
         metrics: Metrics,
         bounds: CallBounds,
         keepalive: Keepalive,
-        gate: Gate | None,
+        gate: Authorizer | None,
     ) -> None:
         self._metrics = metrics
         self._server = grpc.aio.server(

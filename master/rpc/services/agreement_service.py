@@ -83,12 +83,12 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         known = await self._agreements.known(project, day=on)
         if kind == "licenses":
             license_ = Subject.of(SubjectKind.LICENSE, name)
-            return agreements.gate_answer(check_license(known.book, license_, to_release, known.day))
+            return agreements.gate_answer(check_license(known.snapshot, license_, to_release, known.day))
         device = Subject.of(SubjectKind.DEVICE, known.device_of_pbx(name) if kind == "pbxs" else name)
         if request.phone_firmware:
-            return agreements.gate_answer(check_firmware(known.book, device, to_release))
+            return agreements.gate_answer(check_firmware(known.snapshot, device, to_release))
         return agreements.gate_answer(
-            check_upgrade(known.book, device, from_release=from_release, to_release=to_release, day=known.day)
+            check_upgrade(known.snapshot, device, from_release=from_release, to_release=to_release, day=known.day)
         )
 
     async def ListEndings(
@@ -99,9 +99,9 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
             raise InvalidArgumentError("days", f"{days} must be between 1 and {_DAYS_MAX}")
         known = await self._known(request, request.from_day, "from_day")
         to_day = _later(known.day, days)
-        found = endings(known.book, from_day=known.day, to_day=to_day)
-        due = reminders(known.book, known.day)
-        return agreements.endings(known.book, found, due, from_day=known.day, to_day=to_day)
+        found = endings(known.snapshot, from_day=known.day, to_day=to_day)
+        due = reminders(known.snapshot, known.day)
+        return agreements.endings(known.snapshot, found, due, from_day=known.day, to_day=to_day)
 
     async def GetRights(
         self, request: agreement_pb2.GetRightsRequest, context: Context
@@ -109,10 +109,10 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         known = await self._known(request, request.day)
         page = _page(request, known, "")
         return agreement_pb2.GetRightsResponse(
-            rights=[agreements.right(right_of(known.book, one, known.day)) for one in page.subjects],
+            rights=[agreements.right(right_of(known.snapshot, one, known.day)) for one in page.subjects],
             next_page_token=page.next_token,
             day=str(known.day),
-            balance=agreements.decimal(known.book.state.balance),
+            balance=agreements.decimal(known.snapshot.state.balance),
         )
 
     async def _known(self, request: Any, day: str, field: str = "day") -> Known:
@@ -126,7 +126,7 @@ def _page(request: Any, known: Known, kind: str) -> agreements.Page:
     token = request.page_token
     if len(token) > _TOKEN_MAX or (token and ("/" not in token or not token.isprintable())):
         raise InvalidArgumentError("page_token", f"{token[:80]!r} must be the token of an answer before")
-    return agreements.page_of(known.book, kind=kind, after=token, size=size)
+    return agreements.page_of(known.snapshot, kind=kind, after=token, size=size)
 
 
 def _as_of(request: Any) -> float | None:

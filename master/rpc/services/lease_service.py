@@ -15,7 +15,7 @@ from master.rpc.admission.authorizer import proven_pbx
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.admission.large_requests import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
-from master.rpc.convert.signed_documents import Papers
+from master.rpc.convert.signed_documents import SignedDocuments
 from master.rpc.errors import TooManyStreamsError
 from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
@@ -40,7 +40,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     ) -> None:
         self._leases = leases
         self._signer = signer
-        self._papers = Papers(signer)
+        self._papers = SignedDocuments(signer)
         self._clock = clock
         self._metrics = metrics
         self._aside = aside

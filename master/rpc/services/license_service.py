@@ -30,7 +30,7 @@ _LICENSES_MAX = 1000
 class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     def __init__(self, licenses: Licenses, *, signer: Signer, clock: Callable[[], float]) -> None:
         self._licenses = licenses
-        self._papers = signed_documents.Papers(signer)
+        self._papers = signed_documents.SignedDocuments(signer)
         self._clock = clock
 
     # --- Licenses ---------------------------------------------------------------------------------------------------

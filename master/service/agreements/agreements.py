@@ -16,7 +16,7 @@ from master.domain.catalog.subjects import Subject
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import BY_LEDGER
 from master.metrics import Metrics
-from master.service.agreements.entitlements import is_settled, settle_project
+from master.service.agreements.entitlements import is_settled, reconcile_project
 from master.service.agreements.ordering import (
     Placed,
     PlaceOrder,
@@ -27,8 +27,8 @@ from master.service.agreements.ordering import (
     renewals_are_due,
 )
 from master.service.estates.agreement_ledgers import Known, read_known
-from master.service.estates.estate_cache import Estates, read_estate
-from master.service.runtime.periodic import Periodic
+from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.runtime.periodic import PeriodicTask
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
@@ -47,7 +47,7 @@ class Agreements:
         *,
         database: Transactions,
         rehearsals: Rehearsals,
-        estates: Estates,
+        estates: EstateCache,
         hub: WatchHub,
         lease_time: Callable[[], LeaseTime],
         metrics: Metrics,
@@ -115,7 +115,7 @@ class Agreements:
             found = store.page_of_entries(
                 tx, estate.project_id, after=after, before=as_of, subject=subject, limit=limit
             )
-            return found, known.book.state
+            return found, known.snapshot.state
 
         return await self._database.read(look)
 
@@ -155,7 +155,7 @@ class Agreements:
         projects = await self._database.read(lambda tx: projects_with_ended_use(tx, now=time.now))
         return sum([await self._settle(project, time) for project in projects])
 
-    async def settle(self) -> int:
+    async def reconcile(self) -> int:
         """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
         time, changed = self._lease_time(), 0
         for project in await self._database.read(store.projects_with_entries):
@@ -169,7 +169,7 @@ class Agreements:
 
     async def _settle(self, project: str, time: LeaseTime) -> int:
         settled = await self._database.transact(
-            lambda tx: settle_project(tx, self._estates, project, caller=BY_LEDGER, time=time)
+            lambda tx: reconcile_project(tx, self._estates, project, caller=BY_LEDGER, time=time)
         )
         if settled.changed:
             self._hub.wake_all()
@@ -179,27 +179,27 @@ class Agreements:
         return len(settled.changed)
 
 
-class UseRound(Periodic):
+class AgreementUseTask(PeriodicTask):
     """Takes licenses away as soon as their use has ended (P1, R3)."""
 
     def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._agreements = agreements
 
-    async def look(self) -> int:
+    async def run_once(self) -> int:
         """How many licenses changed."""
         return await self._agreements.end_uses()
 
 
-class RenewalRound(Periodic):
+class AutoRenewalTask(PeriodicTask):
     """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
 
     def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._agreements = agreements
 
-    async def look(self) -> int:
+    async def run_once(self) -> int:
         """How many were ordered."""
         ordered = await self._agreements.renew()
-        await self._agreements.settle()
+        await self._agreements.reconcile()
         return ordered

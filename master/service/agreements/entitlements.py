@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from master.domain.agreements.ledger.snapshot import Book
-from master.domain.agreements.rights.entitlements import Settling, entitled, settling
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
+from master.domain.agreements.rights.entitlements import Reconciliation, entitled, syncing
 from master.domain.estate.lease_time import LeaseTime
 from master.service.estates.agreement_ledgers import known_now
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.revocation import revoke
 from master.store.backends.database import Tx
@@ -25,10 +25,10 @@ SETTLED = "agreement.settled"
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Reconciled:
     """What became of the licenses."""
 
-    changed: tuple[Settling, ...] = ()
+    changed: tuple[Reconciliation, ...] = ()
     seats_revoked: int = 0
 
     def plain(self) -> Mapping[str, Any]:
@@ -39,9 +39,9 @@ class Settled:
         }
 
 
-def settle(changes: LicenseChanges, book: Book, day: date) -> Settled:
+def reconcile(changes: LicenseChanges, snapshot: AgreementSnapshot, day: date) -> Reconciled:
     """Bring the licenses in line with the ledger; written with the other changes."""
-    found = settling(changes.estate, entitled(book, day), changes.now)
+    found = syncing(changes.estate, entitled(snapshot, day), changes.now)
     for one in found:
         if one.after is None:
             changes.remove(one.id)
@@ -50,21 +50,21 @@ def settle(changes: LicenseChanges, book: Book, day: date) -> Settled:
     revoked = sum(
         revoke(changes, one.after, force=False).seats for one in found if one.after is not None and one.takes_seats
     )
-    return Settled(found, revoked)
+    return Reconciled(found, revoked)
 
 
-def is_settled(tx: Tx, estates: Estates, project: str, now: float) -> bool:
+def is_settled(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:
     """Whether nothing has to change; asked before anything is locked."""
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
-    return not settling(known.estate, entitled(known.book, known.day), now)
+    return not syncing(known.estate, entitled(known.snapshot, known.day), now)
 
 
-def settle_project(tx: Tx, estates: Estates, project: str, *, caller: str, time: LeaseTime) -> Settled:
+def reconcile_project(tx: Tx, estates: EstateCache, project: str, *, caller: str, time: LeaseTime) -> Reconciled:
     """The same in a transaction of its own, for what days bring about."""
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
     known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=time.now)
-    settled = settle(changes, known.book, known.day)
+    settled = reconcile(changes, known.snapshot, known.day)
     if settled.changed:
         changes.event(SETTLED, {"licenses": settled.plain(), "seats_revoked": settled.seats_revoked})
     changes.write()

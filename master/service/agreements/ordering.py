@@ -19,7 +19,7 @@ from master.domain.agreements.ledger.orders import ConvertVersion, Extend, Order
 from master.domain.agreements.ledger.price_file import read_prices
 from master.domain.agreements.ledger.pricing import PriceList, QuoteLine
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import fold
 from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
 from master.domain.agreements.rights.endings import renewals_due
@@ -29,9 +29,9 @@ from master.domain.catalog.policies import Grants, SubjectKind
 from master.domain.catalog.subjects import Subject
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
-from master.service.agreements.entitlements import Settled, settle
+from master.service.agreements.entitlements import Reconciled, reconcile
 from master.service.estates.agreement_ledgers import known_now
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Tx
@@ -84,7 +84,7 @@ class Placed:
     seats_revoked: int = 0
 
 
-def place_order(tx: Tx, estates: Estates, request: PlaceOrder, time: LeaseTime) -> Placed | AgreementRefusal:
+def place_order(tx: Tx, estates: EstateCache, request: PlaceOrder, time: LeaseTime) -> Placed | AgreementRefusal:
     """Decide an order and write what it makes of things; the same request again gives the same answer.
 
     Raises:
@@ -106,7 +106,7 @@ def place_order(tx: Tx, estates: Estates, request: PlaceOrder, time: LeaseTime) 
 
 
 def quote_order(
-    tx: Tx, estates: Estates, project: str, order: Order, prices: PriceText, now: float
+    tx: Tx, estates: EstateCache, project: str, order: Order, prices: PriceText, now: float
 ) -> Quote | AgreementRefusal:
     """What an order would cost today; changes nothing.
 
@@ -118,24 +118,24 @@ def quote_order(
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     if (refused := _declared(estate, order)) is not None:
         return refused
-    return quote(known.book, order, known.day, prices.read(estate.catalog))
+    return quote(known.snapshot, order, known.day, prices.read(estate.catalog))
 
 
-def renewals_are_due(tx: Tx, estates: Estates, project: str, now: float) -> bool:
+def renewals_are_due(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:
     """Whether a renewal that was switched to automatic is to be ordered today; asked before anything is locked."""
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
-    return bool(renewals_due(known.book, known.day))
+    return bool(renewals_due(known.snapshot, known.day))
 
 
 def order_renewals(
-    tx: Tx, estates: Estates, project: str, *, caller: str, time: LeaseTime
+    tx: Tx, estates: EstateCache, project: str, *, caller: str, time: LeaseTime
 ) -> list[tuple[Order, Placed | AgreementRefusal]]:
     """Order the renewals that were switched to automatic and are due today (P4); what is ordered is not due again."""
     changes = _Changes(tx, estates, project, caller=caller, reason="", time=time)
     known = known_now(changes.estate, changes.state, now=time.now)
     answers: list[tuple[Order, Placed | AgreementRefusal]] = [
-        (order, _carried_out(changes, order, None, "")) for order in renewals_due(known.book, known.day)
+        (order, _carried_out(changes, order, None, "")) for order in renewals_due(known.snapshot, known.day)
     ]
     changes.write()
     return answers
@@ -144,7 +144,9 @@ def order_renewals(
 class _Changes(LicenseChanges):
     """A project's licenses and its ledger while one transaction changes them."""
 
-    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, time: LeaseTime) -> None:
+    def __init__(
+        self, tx: Tx, estates: EstateCache, project: str, *, caller: str, reason: str, time: LeaseTime
+    ) -> None:
         super().__init__(tx, estates, project, caller=caller, reason=reason, time=time)
         self.state = estates.ledgers.state_under_lock(tx, self.estate.project_id)
 
@@ -155,14 +157,14 @@ def _carried_out(
     if (refused := _declared(changes.estate, order)) is not None:
         return refused
     known = known_now(changes.estate, changes.state, now=changes.now)
-    decision = decide(known.book, order, known.day, prices)
+    decision = decide(known.snapshot, order, known.day, prices)
     if isinstance(decision, AgreementRefusal):
         return decision
     entries = _appended(changes, decision, request_id)
     changes.state = fold(entries, changes.state)
-    after = replace(known.book, state=changes.state)
+    after = replace(known.snapshot, state=changes.state)
     changed = _change_licenses(changes, after, (*entries, *_reversed_by(entries, after)))
-    settled = settle(changes, after, known.day)
+    settled = reconcile(changes, after, known.day)
     placed = Placed(
         entries=entries,
         lines=decision.lines,
@@ -189,7 +191,7 @@ def _appended(changes: _Changes, decision: Decision, request_id: str) -> tuple[E
 
 
 def _change_licenses(
-    changes: LicenseChanges, book: Book, entries: Sequence[Entry]
+    changes: LicenseChanges, snapshot: AgreementSnapshot, entries: Sequence[Entry]
 ) -> dict[str, tuple[License, License]]:
     """Licenses of the estate get the version and the end of agreement that the ledger gives them."""
     changed: dict[str, tuple[License, License]] = {}
@@ -197,13 +199,13 @@ def _change_licenses(
     versions: dict[Subject, int] = {}
     for one in entries:
         if one.kind is EntryKind.VERSION_SET:
-            is_gone = one.number in book.state.reversed
+            is_gone = one.number in snapshot.state.reversed
             versions[one.subject] = int(one.details["from_version" if is_gone else "version"])
     for subject in dict.fromkeys(entry.subject for entry in entries):
         item = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
         if item is None:
             continue
-        after = replace(item, agreement_ends_at=_agreement_ends_at(book, subject, zone))
+        after = replace(item, agreement_ends_at=_agreement_ends_at(snapshot, subject, zone))
         if subject in versions:
             after = replace(after, version=versions[subject])
         if after != item:
@@ -212,16 +214,16 @@ def _change_licenses(
     return changed
 
 
-def _reversed_by(entries: Sequence[Entry], book: Book) -> Iterator[Entry]:
+def _reversed_by(entries: Sequence[Entry], snapshot: AgreementSnapshot) -> Iterator[Entry]:
     """The entries that count no more, the latest first."""
     for one in entries:
         if one.kind is EntryKind.REVERSED:
-            yield from (book.state.history[number - 1] for number in reversed(one.details["entries"]))
+            yield from (snapshot.state.history[number - 1] for number in reversed(one.details["entries"]))
 
 
-def _agreement_ends_at(book: Book, subject: Subject, zone: ZoneInfo) -> float | None:
-    policies = (one for one in book.policies_of(subject) if one.grants is Grants.UPGRADES)
-    ends = [end for policy in policies if (end := book.cover(subject, policy.key).ends) is not None]
+def _agreement_ends_at(snapshot: AgreementSnapshot, subject: Subject, zone: ZoneInfo) -> float | None:
+    policies = (one for one in snapshot.policies_of(subject) if one.grants is Grants.UPGRADES)
+    ends = [end for policy in policies if (end := snapshot.cover(subject, policy.key).ends) is not None]
     return first_instant_of(max(ends), zone) if ends else None
 
 
@@ -252,7 +254,7 @@ def _declared(estate: Estate, order: Order) -> AgreementRefusal | None:
 
 
 def _details(
-    order: Order, placed: Placed, changed: dict[str, tuple[License, License]], settled: Settled
+    order: Order, placed: Placed, changed: dict[str, tuple[License, License]], settled: Reconciled
 ) -> dict[str, Any]:
     return {
         "order": order_to_plain(order),

@@ -31,7 +31,7 @@ from master.domain.leases.leases import (
     running,
 )
 from master.domain.leases.notices import notices
-from master.domain.leases.presence import Presence, Sign, Vigil, presence
+from master.domain.leases.presence import AbsenceEvidence, Observer, Presence, presence
 from master.domain.leases.standby import Takeover, primary_of, takeover_problems
 from master.domain.seats.refusals import TopHolder
 from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, answered_before, counted, lease_before
@@ -64,10 +64,10 @@ from master.service.batch.requests import (
     TakeOverRefused,
     UnderLease,
 )
-from master.service.batch.resolved_request import Errand
+from master.service.batch.resolved_request import ResolvedRequest
 from master.service.batch.standby_claims import TwoClaims
 from master.service.batch.standby_pairs import carried_by
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import Tx
@@ -81,21 +81,29 @@ CONCERNS_ONE = (LeaseError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxEr
 
 
 def run_batch(
-    tx: Tx, estates: Estates, time: LeaseTime, requests: Sequence[Request[object]], *, vigil: Vigil | None = None
+    tx: Tx,
+    estates: EstateCache,
+    time: LeaseTime,
+    requests: Sequence[Request[object]],
+    *,
+    observer: Observer | None = None,
 ) -> list[object]:
     """Decide and write all; each request's own answer, or the exception that concerns it alone.
 
-    `vigil` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
+    `observer` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
     """
     loaded = load(tx, estates, time, requests)
-    batch = Batch(tx, loaded, time, vigil)
-    answers = [batch.answer(errand) if isinstance(errand, Errand) else errand for errand in loaded.errands]
+    batch = Batch(tx, loaded, time, observer)
+    answers = [
+        batch.answer(resolved) if isinstance(resolved, ResolvedRequest) else resolved
+        for resolved in loaded.resolved_requests
+    ]
     batch.write()
     _name_top_holders(tx, loaded, answers)
     return answers
 
 
-def answer_to(tx: Tx, estates: Estates, time: LeaseTime, request: Request[Answer]) -> Answer:
+def answer_to(tx: Tx, estates: EstateCache, time: LeaseTime, request: Request[Answer]) -> Answer:
     """Decide and write one request, alone.
 
     Raises:
@@ -110,54 +118,56 @@ def answer_to(tx: Tx, estates: Estates, time: LeaseTime, request: Request[Answer
 class Batch:
     """Decides requests on what was loaded for them, one after the other, and writes what came of it."""
 
-    def __init__(self, tx: Tx, loaded: LoadedBatch, time: LeaseTime, vigil: Vigil | None) -> None:
+    def __init__(self, tx: Tx, loaded: LoadedBatch, time: LeaseTime, observer: Observer | None) -> None:
         self._tx = tx
         self._loaded = loaded
         self._time = time
-        self._vigil = vigil
+        self._observer = observer
         self._leases = dict(loaded.leases)
         self._touched: set[int] = set()
-        self._stand_ins = loaded.stand_ins
+        self._standby_claims = loaded.standby_claims
         self._events = BatchEvents(time.now)
-        self._seats = BatchSeats(loaded.ledger, self._events, Remedies(tx, loaded.ledger, time), time)
+        self._seats = BatchSeats(loaded.working_set, self._events, Remedies(tx, loaded.working_set, time), time)
 
-    def answer(self, errand: Errand) -> object:
+    def answer(self, resolved: ResolvedRequest) -> object:
         """The answer to one request, or the exception that concerns it alone."""
         try:
-            return errand.request.answered_by(self, errand)
+            return resolved.request.answered_by(self, resolved)
         except CONCERNS_ONE as error:
             return error
 
     def write(self) -> None:
         """Write seats, counters, claims, leases and, last of all, events."""
-        self._write_stand_ins()
-        store.write_ledger(self._tx, self._loaded.ledger, now=self._time.now)
+        self._write_standby_claims()
+        store.write_working_set(self._tx, self._loaded.working_set, now=self._time.now)
         for pbx_id, revoked in self._loaded.revoked.items():
-            store.forget_revoked(self._tx, pbx_id, revoked - self._loaded.ledger.seats[pbx_id].revoked)
+            store.forget_revoked(self._tx, pbx_id, revoked - self._loaded.working_set.seats[pbx_id].revoked)
         self._loaded.proofs.write(self._tx)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
         write_events(self._tx, self._events.noted)
 
     # --- Handling ---------------------------------------------------------------------------------------------------
 
-    def open(self, errand: Errand, request: OpenLease) -> LeaseGranted:
-        before, proof = self._leases.get(errand.pbx.id), self._proof(errand, request)
-        proving = proof is not None and is_to_prove(errand, before, self._time)
+    def open(self, resolved: ResolvedRequest, request: OpenLease) -> LeaseGranted:
+        before, proof = self._leases.get(resolved.pbx.id), self._proof(resolved, request)
+        proving = proof is not None and is_to_prove(resolved, before, self._time)
         if before is not None and before.phase is Phase.EXPIRED:
-            self._seats.reclaim_all(errand, before)  # what expiry has not come to yet
-        opening = _opening(errand, request)
+            self._seats.reclaim_all(resolved, before)  # what expiry has not come to yet
+        opening = _opening(resolved, request)
         if proof is not None and proving:
             opening = replace(opening, shown=(proof.epoch, proof.ends_at))
         lease = opened(before, opening, self._time)
         self._put(lease)
         if proof is not None and proving:
-            self._events.add(errand, "lease.proven", self._loaded.proofs.take(errand, lease, proof, self._stand_ins))
+            self._events.add(
+                resolved, "lease.proven", self._loaded.proofs.take(resolved, lease, proof, self._standby_claims)
+            )
         if before is not None and before.user_id != lease.user_id:
-            self._stand_ins.handed_over(before, lease)
+            self._standby_claims.handed_over(before, lease)
         if before is None or lease.epoch != before.epoch:
             fenced = before is not None and before.phase is Phase.OPEN
             self._events.add(
-                errand,
+                resolved,
                 "lease.opened",
                 {
                     "epoch": lease.epoch,
@@ -167,36 +177,36 @@ class Batch:
                     "before": lease_before(before),
                 },
             )
-        return self._granted(errand, lease)
+        return self._granted(resolved, lease)
 
-    def _proof(self, errand: Errand, request: OpenLease) -> Proof | None:
+    def _proof(self, resolved: ResolvedRequest, request: OpenLease) -> Proof | None:
         """The signed lease that was shown, where it is in force.
 
         Raises:
             DatabaseOutdatedError: it shows that there is something to be learned, for longer than is learned already.
         """
-        proof, estate = request.proof, errand.book.estate
+        proof, estate = request.proof, resolved.eligibilities.estate
         if proof is None or not proof.is_in_force(self._time):
             return None
-        news = what_is_new(estate, self._leases.get(errand.pbx.id), proof)
+        news = what_is_new(estate, self._leases.get(resolved.pbx.id), proof)
         running = estate.learning if estate.learns(self._time.ends_by) else None
         if news is None and (running is None or proof.ends_at <= running.until):
             return proof
-        why = f"{errand.pbx.name}: {news or 'it shows a signed lease that lasts longer'}"
+        why = f"{resolved.pbx.name}: {news or 'it shows a signed lease that lasts longer'}"
         raise DatabaseOutdatedError(estate.name, why, until=proof.ends_at, is_news=news is not None, learning=running)
 
-    def take_over(self, errand: Errand, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
+    def take_over(self, resolved: ResolvedRequest, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
         """F5: the standby goes on under a new epoch of the lease, and the seats stay where they are."""
-        estate, primary, before = errand.book.estate, errand.pbx, self._leases.get(errand.pbx.id)
-        standby = next(iter(errand.also), None)
+        estate, primary, before = resolved.eligibilities.estate, resolved.pbx, self._leases.get(resolved.pbx.id)
+        standby = next(iter(resolved.also), None)
         if standby is None:
             raise UnknownPbxError(request.standby)
         since = self._time.now - (request.carried.carried_seconds if request.carried is not None else 0.0)
         if before is not None and before.carrier is not None and before.user_id == standby.id:
             since = min(since, before.carrier.since)  # it restarted
         carrier = Carrier(standby.id, since, before.primary_heard_at if before is not None else 0.0)
-        opening = replace(_opening(errand, request), carrier=carrier)
-        evidence: Sign | None = None
+        opening = replace(_opening(resolved, request), carrier=carrier)
+        evidence: AbsenceEvidence | None = None
         if before is None or not is_retry(before, opening):
             seen = self._presence(estate, before)
             takeover = Takeover(
@@ -206,25 +216,27 @@ class Batch:
                 own_lease=self._leases.get(standby.id),
                 own_epoch=request.standby_epoch,
                 lease=before,
-                seats=sum(self._stand_ins.held(estate, primary.id).values()),
-                claims=self._stand_ins.claims.get(primary.id, ()),
+                seats=sum(self._standby_claims.held(estate, primary.id).values()),
+                claims=self._standby_claims.claims.get(primary.id, ()),
                 carried_since=since if request.carried is not None else None,
                 presence=seen,
                 force=request.force,
             )
             problems = takeover_problems(estate, takeover, self._time)
             if request.carried is not None and before is not None:
-                self._report(errand, self._stand_ins.carried_beside(estate, standby, primary, before, request.carried))
+                self._report(
+                    resolved, self._standby_claims.carried_beside(estate, standby, primary, before, request.carried)
+                )
             if problems:
                 return TakeOverRefused(tuple(problems))
             assert before is not None
             evidence = seen.gone if seen is not None else None
             if before.phase is Phase.EXPIRED:
-                self._seats.reclaim_all(errand, before)  # what expiry has not come to yet; claims keep it counted
+                self._seats.reclaim_all(resolved, before)  # what expiry has not come to yet; claims keep it counted
         lease = opened(before, opening, self._time)
         self._put(lease)
         if before.epoch != lease.epoch:
-            self._stand_ins.handed_over(before, lease)
+            self._standby_claims.handed_over(before, lease)
             details: dict[str, Any] = {
                 "epoch": lease.epoch,
                 "standby": standby.name,
@@ -236,113 +248,113 @@ class Batch:
             }
             if request.carried is not None:
                 details |= {"carried_seconds": round(request.carried.carried_seconds, 3)}
-            self._events.add(errand, "lease.taken_over", details, reason=request.reason)
-        return self._granted(errand, lease)
+            self._events.add(resolved, "lease.taken_over", details, reason=request.reason)
+        return self._granted(resolved, lease)
 
     def _presence(self, estate: Estate, lease: Lease | None) -> Presence | None:
         """What masters see of whoever has a lease that counts as connected."""
-        if lease is None or self._vigil is None or lease.state(self._time) is not LeaseState.ACTIVE:
+        if lease is None or self._observer is None or lease.state(self._time) is not LeaseState.ACTIVE:
             return None
         renew_every_seconds = estate.pbxs[lease.pbx_id].pace.renew_every_seconds
         stream = stream_of(self._tx, lease.pbx_id)
-        return presence(lease, stream, self._vigil, renew_every_seconds=renew_every_seconds, now=self._time.now)
+        return presence(lease, stream, self._observer, renew_every_seconds=renew_every_seconds, now=self._time.now)
 
-    def renew(self, errand: Errand, request: RenewLease) -> LeaseGranted:
-        lease = self._running(errand, request)
+    def renew(self, resolved: ResolvedRequest, request: RenewLease) -> LeaseGranted:
+        lease = self._running(resolved, request)
         if knows_less(lease, request.knows_end):
             raise LeaseError(LeaseProblem.LEASE_UNPROVEN, pbx=str(request.pbx), epoch=request.epoch)
-        lease = renewed(lease, pace=errand.pbx.pace, now=self._time.now)
+        lease = renewed(lease, pace=resolved.pbx.pace, now=self._time.now)
         self._put(lease)
-        self._stand_ins.heard(lease)
-        estate = errand.book.estate
+        self._standby_claims.heard(lease)
+        estate = resolved.eligibilities.estate
         if lease.carrier is None:  # what the standby of this PBX has of it is not this lease's affair
             for receipt in request.receipts:
                 if receipt.primary in estate.pbx_ids:
-                    self._stand_ins.receive(errand.pbx, estate.pbxs[estate.pbx_ids[receipt.primary]], receipt)
-        return self._granted(errand, lease)
+                    self._standby_claims.receive(resolved.pbx, estate.pbxs[estate.pbx_ids[receipt.primary]], receipt)
+        return self._granted(resolved, lease)
 
-    def end_claims(self, errand: Errand, request: EndClaims) -> ClaimsEnded:
-        if self._stand_ins.is_claimed(errand.pbx.id) is None:
+    def end_claims(self, resolved: ResolvedRequest, request: EndClaims) -> ClaimsEnded:
+        if self._standby_claims.is_claimed(resolved.pbx.id) is None:
             return ClaimsEnded(0)  # another master was first
-        freed = self._stand_ins.end(errand.pbx.id)
+        freed = self._standby_claims.end(resolved.pbx.id)
         if freed:
-            self._events.add(errand, "claims.ended", {"seats": freed})
+            self._events.add(resolved, "claims.ended", {"seats": freed})
         return ClaimsEnded(freed)
 
-    def close(self, errand: Errand, request: CloseLease) -> LeaseClosed:
-        lease = self._leases.get(errand.pbx.id)
-        is_theirs = lease is not None and errand.caller_id in (None, lease.user_id)
+    def close(self, resolved: ResolvedRequest, request: CloseLease) -> LeaseClosed:
+        lease = self._leases.get(resolved.pbx.id)
+        is_theirs = lease is not None and resolved.caller_id in (None, lease.user_id)
         if lease is not None and is_theirs and lease.epoch == request.epoch and lease.phase is Phase.CLOSED:
             return LeaseClosed(0)  # a retry
-        lease = self._running(errand, request)
-        returned = self._seats.take_all(errand.pbx)
+        lease = self._running(resolved, request)
+        returned = self._seats.take_all(resolved.pbx)
         self._put(ended(lease, Phase.CLOSED))
-        self._events.add(errand, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
+        self._events.add(resolved, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
         return LeaseClosed(len(returned))
 
-    def end(self, errand: Errand, request: EndLease) -> LeaseEnded:
-        told = answered_before(self._tx, errand.book.estate.project_id, request.request_id)
+    def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded:
+        told = answered_before(self._tx, resolved.eligibilities.estate.project_id, request.request_id)
         if told is not None:
             return told
-        lease, estate, pbx_id = self._leases.get(errand.pbx.id), errand.book.estate, errand.pbx.id
-        counted_now = self._stand_ins.counted(pbx_id) if lease is not None else {}
-        claims = self._stand_ins.claims.get(pbx_id, ())
-        risk = risk_of(lease, pbx=errand.pbx.name, counted=counted_now, claims=claims, time=self._time)
+        lease, estate, pbx_id = self._leases.get(resolved.pbx.id), resolved.eligibilities.estate, resolved.pbx.id
+        counted_now = self._standby_claims.counted(pbx_id) if lease is not None else {}
+        claims = self._standby_claims.claims.get(pbx_id, ())
+        risk = risk_of(lease, pbx=resolved.pbx.name, counted=counted_now, claims=claims, time=self._time)
         assert lease is not None
-        returned = self._seats.take_all(errand.pbx)
-        self._stand_ins.drop(pbx_id)
+        returned = self._seats.take_all(resolved.pbx)
+        self._standby_claims.drop(pbx_id)
         self._put(ended(lease, Phase.CLOSED))
         answer = LeaseEnded(
             epoch=lease.epoch,
             seats_returned=len(returned),
-            at_risk=self._stand_ins.by_type(estate, risk.seats),
+            at_risk=self._standby_claims.by_type(estate, risk.seats),
             risk_ends_at=risk.ends_at,
             connected=lease.state(self._time) is LeaseState.ACTIVE,
             renewed_at=lease.renewed_at,
             carried_by=carried_by(estate, lease),
         )
-        self._events.add(errand, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=request.request_id)
+        self._events.add(resolved, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=request.request_id)
         return answer
 
-    def acquire(self, errand: Errand, request: AcquireSeats) -> SeatsAcquired:
-        return self._seats.acquire(errand, self._running(errand, request), request)
+    def acquire(self, resolved: ResolvedRequest, request: AcquireSeats) -> SeatsAcquired:
+        return self._seats.acquire(resolved, self._running(resolved, request), request)
 
-    def give_back(self, errand: Errand, request: ReturnSeats) -> SeatsReturned:
-        return self._seats.give_back(errand, self._running(errand, request), request)
+    def give_back(self, resolved: ResolvedRequest, request: ReturnSeats) -> SeatsReturned:
+        return self._seats.give_back(resolved, self._running(resolved, request), request)
 
-    def sync(self, errand: Errand, request: SyncSeats) -> SeatsSynced:
-        return self._seats.sync(errand, self._running(errand, request), request)
+    def sync(self, resolved: ResolvedRequest, request: SyncSeats) -> SeatsSynced:
+        return self._seats.sync(resolved, self._running(resolved, request), request)
 
-    def reclaim(self, errand: Errand, request: ReclaimSeats) -> SeatsReclaimed:
-        lease = self._leases.get(errand.pbx.id)
+    def reclaim(self, resolved: ResolvedRequest, request: ReclaimSeats) -> SeatsReclaimed:
+        lease = self._leases.get(resolved.pbx.id)
         if lease is None or not is_reclaimable(lease, self._time):
             return SeatsReclaimed(0, more=False)  # renewed in the meantime, or another master was first
         if lease.phase is Phase.OPEN:
             self._put(ended(lease, Phase.EXPIRED))
-            self._events.add(errand, "lease.expired", {"epoch": lease.epoch, "ends_at": lease.ends_at})
-        holders = len({seat.holder for seat in self._loaded.ledger.holdings(errand.pbx.id)})
-        return SeatsReclaimed(self._seats.reclaim_all(errand, lease), more=holders >= request.holders_max)
+            self._events.add(resolved, "lease.expired", {"epoch": lease.epoch, "ends_at": lease.ends_at})
+        holders = len({seat.holder for seat in self._loaded.working_set.holdings(resolved.pbx.id)})
+        return SeatsReclaimed(self._seats.reclaim_all(resolved, lease), more=holders >= request.holders_max)
 
-    def _running(self, errand: Errand, request: UnderLease[object]) -> Lease:
-        lease, epoch, caller_id = self._leases.get(errand.pbx.id), request.epoch, errand.caller_id
+    def _running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:
+        lease, epoch, caller_id = self._leases.get(resolved.pbx.id), request.epoch, resolved.caller_id
         if lease is not None and lease.claimed and epoch < lease.epoch:
-            found = self._stand_ins.called_when_fenced(
-                errand.book.estate, errand.pbx, lease, epoch, caller_id=caller_id
+            found = self._standby_claims.called_when_fenced(
+                resolved.eligibilities.estate, resolved.pbx, lease, epoch, caller_id=caller_id
             )
-            self._report(errand, found)
+            self._report(resolved, found)
         return running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time, caller_id=caller_id)
 
-    def _report(self, errand: Errand, found: TwoClaims | None) -> None:
+    def _report(self, resolved: ResolvedRequest, found: TwoClaims | None) -> None:
         if found is not None:
-            self._events.add(errand, "standby.two_claims", found.details())
-            _log.warning("two claims at once", pbx=str(errand.request.pbx), **found.details())
+            self._events.add(resolved, "standby.two_claims", found.details())
+            _log.warning("two claims at once", pbx=str(resolved.request.pbx), **found.details())
 
-    def _write_stand_ins(self) -> None:
-        for pbx_id in self._stand_ins.claims:
-            lease, claimed = self._leases.get(pbx_id), bool(self._stand_ins.is_claimed(pbx_id))
+    def _write_standby_claims(self) -> None:
+        for pbx_id in self._standby_claims.claims:
+            lease, claimed = self._leases.get(pbx_id), bool(self._standby_claims.is_claimed(pbx_id))
             if lease is not None and lease.claimed is not claimed:
                 self._put(replace(lease, claimed=claimed))
-        self._stand_ins.write(self._tx)
+        self._standby_claims.write(self._tx)
 
     def _put(self, lease: Lease) -> None:
         self._leases[lease.pbx_id] = lease
@@ -350,35 +362,39 @@ class Batch:
 
     def _held(self, pbx: Pbx) -> dict[str, int]:
         """Seats debited by now, by license type."""
-        held, changes = self._loaded.held.get(pbx.id, {}), self._loaded.ledger.type_changes(pbx.id)
+        held, changes = self._loaded.held.get(pbx.id, {}), self._loaded.working_set.type_changes(pbx.id)
         found = {key: held.get(key, 0) + changes.get(key, 0) for key in held.keys() | changes.keys()}
         return {key: seats for key, seats in found.items() if seats}
 
-    def _granted(self, errand: Errand, lease: Lease) -> LeaseGranted:
-        estate = errand.book.estate
-        revoked = self._loaded.ledger.seats[errand.pbx.id].revoked
-        told = notices(estate, errand.pbx, lease, epoch=lease.epoch, time=self._time, revoked=revoked)
-        primary = primary_of(estate, errand.pbx)
+    def _granted(self, resolved: ResolvedRequest, lease: Lease) -> LeaseGranted:
+        estate = resolved.eligibilities.estate
+        revoked = self._loaded.working_set.seats[resolved.pbx.id].revoked
+        told = notices(estate, resolved.pbx, lease, epoch=lease.epoch, time=self._time, revoked=revoked)
+        primary = primary_of(estate, resolved.pbx)
         if primary is None or lease.carrier is not None:
-            return LeaseGranted(lease, errand.pbx, self._held(errand.pbx), told)
-        offer = self._stand_ins.offer(estate, errand.pbx, lease, self._leases.get(primary.id))
-        return LeaseGranted(lease, errand.pbx, self._held(errand.pbx), told, (offer,) if offer is not None else ())
+            return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told)
+        offer = self._standby_claims.offer(estate, resolved.pbx, lease, self._leases.get(primary.id))
+        return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told, (offer,) if offer is not None else ())
 
 
-def _opening(errand: Errand, request: OpenLease | TakeOverLease) -> Opening:
+def _opening(resolved: ResolvedRequest, request: OpenLease | TakeOverLease) -> Opening:
     return Opening(
-        pbx_id=errand.pbx.id,
+        pbx_id=resolved.pbx.id,
         instance_id=request.instance_id,
         request_id=request.request_id,
         software=request.software,
-        pace=errand.pbx.pace,
-        first_epoch=errand.book.estate.epoch_floor + 1,
+        pace=resolved.pbx.pace,
+        first_epoch=resolved.eligibilities.estate.epoch_floor + 1,
     )
 
 
 def _name_top_holders(tx: Tx, loaded: LoadedBatch, answers: Sequence[object]) -> None:
     """Into refusals for want of licenses, who has most of them: only known once all is written."""
-    books = {errand.pbx.id: errand.book for errand in loaded.errands if isinstance(errand, Errand)}
+    books = {
+        resolved.pbx.id: resolved.eligibilities
+        for resolved in loaded.resolved_requests
+        if isinstance(resolved, ResolvedRequest)
+    }
     named: dict[int, tuple[TopHolder, ...]] = {}
     for answer in answers:
         if isinstance(answer, SeatsAcquired | SeatsSynced) and answer.tally.refused:

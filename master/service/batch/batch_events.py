@@ -13,7 +13,7 @@ from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.seats import Seat, SeatKey, Want
 from master.service.batch.requests import LeaseEnded, Tally
-from master.service.batch.resolved_request import Errand
+from master.service.batch.resolved_request import ResolvedRequest
 from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Tx
 from master.store.statements.events import Event, details_of_request, kind_of_request
@@ -31,7 +31,7 @@ class BatchEvents:
 
     def add(
         self,
-        errand: Errand,
+        resolved: ResolvedRequest,
         kind: str,
         details: dict[str, Any],
         *,
@@ -39,11 +39,11 @@ class BatchEvents:
         request_id: str | None = None,
     ) -> None:
         """Note what a request changed; with its id where a retry is to be answered from it."""
-        project_id, text = errand.book.estate.project_id, _JSON.encode(details)
-        caller = errand.request.caller
-        self.noted.append(Event(self._now, project_id, errand.pbx.name, kind, caller, request_id, text, reason))
+        project_id, text = resolved.eligibilities.estate.project_id, _JSON.encode(details)
+        caller = resolved.request.caller
+        self.noted.append(Event(self._now, project_id, resolved.pbx.name, kind, caller, request_id, text, reason))
 
-    def acquired(self, errand: Errand, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
+    def acquired(self, resolved: ResolvedRequest, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
         """Note the seats that are held from now on; what acquiring came to, for the metrics."""
         acquired: defaultdict[str, list[str]] = defaultdict(list)
         debited: defaultdict[str, int] = defaultdict(int)
@@ -56,16 +56,16 @@ class BatchEvents:
                 if outcome.basis is Basis.DEBITED:
                     debited[want.type] += 1
         if acquired:
-            self.add(errand, "seats.acquired", acquired)
-        return Tally(debited, refused, errand.pbx.site, wants)
+            self.add(resolved, "seats.acquired", acquired)
+        return Tally(debited, refused, resolved.pbx.site, wants)
 
-    def returned(self, errand: Errand, keys: Sequence[SeatKey]) -> None:
+    def returned(self, resolved: ResolvedRequest, keys: Sequence[SeatKey]) -> None:
         """Note the seats that went back."""
         returned: defaultdict[str, list[str]] = defaultdict(list)
         for key in keys:
             returned[key.type].append(key.holder)
         if returned:
-            self.add(errand, "seats.returned", returned)
+            self.add(resolved, "seats.returned", returned)
 
 
 def answered_before(tx: Tx, project_id: int, request_id: str) -> LeaseEnded | None:

@@ -9,7 +9,7 @@ from master.domain.leases.leases import Lease
 from master.domain.leases.standby import carrier_of
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Seat
 from master.service.batch.batch_events import BatchEvents, counted
 from master.service.batch.remedies import Asker, Remedies
@@ -21,24 +21,24 @@ from master.service.batch.requests import (
     SeatsSynced,
     SyncSeats,
 )
-from master.service.batch.resolved_request import Errand
+from master.service.batch.resolved_request import ResolvedRequest
 
 
 class BatchSeats:
-    def __init__(self, ledger: Ledger, events: BatchEvents, remedies: Remedies, time: LeaseTime) -> None:
-        self._ledger = ledger
+    def __init__(self, working_set: SeatWorkingSet, events: BatchEvents, remedies: Remedies, time: LeaseTime) -> None:
+        self._working_set = working_set
         self._events = events
         self._remedies = remedies
         self._time = time
 
-    def acquire(self, errand: Errand, lease: Lease, request: AcquireSeats) -> SeatsAcquired:
-        asker = _asker(errand, lease, self._time)
+    def acquire(self, resolved: ResolvedRequest, lease: Lease, request: AcquireSeats) -> SeatsAcquired:
+        asker = _asker(resolved, lease, self._time)
         outcomes = self._decider(asker).acquire(request.wants)
         outcomes = self._remedies.acquiring(asker, request.wants, outcomes)
-        return SeatsAcquired(outcomes, self._events.acquired(errand, request.wants, outcomes))
+        return SeatsAcquired(outcomes, self._events.acquired(resolved, request.wants, outcomes))
 
-    def give_back(self, errand: Errand, lease: Lease, request: ReturnSeats) -> SeatsReturned:
-        asker = _asker(errand, lease, self._time)
+    def give_back(self, resolved: ResolvedRequest, lease: Lease, request: ReturnSeats) -> SeatsReturned:
+        asker = _asker(resolved, lease, self._time)
         outcomes = self._decider(asker).give_back(request.keys)
         outcomes = self._remedies.returning(asker, request.keys, outcomes)
         gone = [
@@ -46,41 +46,43 @@ class BatchSeats:
             for key, out in zip(request.keys, outcomes, strict=True)
             if not isinstance(out, Refusal) and out.was_held
         ]
-        self._events.returned(errand, gone)
+        self._events.returned(resolved, gone)
         return SeatsReturned(outcomes)
 
-    def sync(self, errand: Errand, lease: Lease, request: SyncSeats) -> SeatsSynced:
-        asker = _asker(errand, lease, self._time)
+    def sync(self, resolved: ResolvedRequest, lease: Lease, request: SyncSeats) -> SeatsSynced:
+        asker = _asker(resolved, lease, self._time)
         synced = self._decider(asker).sync(request.wants)
-        synced = self._remedies.settling(asker, request.wants, synced)
-        self._events.returned(errand, synced.returned)
-        tally = self._events.acquired(errand, request.wants, synced.outcomes)
+        synced = self._remedies.syncing(asker, request.wants, synced)
+        self._events.returned(resolved, synced.returned)
+        tally = self._events.acquired(resolved, request.wants, synced.outcomes)
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
 
-    def reclaim_all(self, errand: Errand, lease: Lease) -> int:
+    def reclaim_all(self, resolved: ResolvedRequest, lease: Lease) -> int:
         """Take back all that was loaded of a PBX whose lease is over; how many seats that was."""
-        returned = self.take_all(errand.pbx)
+        returned = self.take_all(resolved.pbx)
         if returned:
-            self._events.add(errand, "seats.reclaimed", {"epoch": lease.epoch, **counted(returned)})
+            self._events.add(resolved, "seats.reclaimed", {"epoch": lease.epoch, **counted(returned)})
         return len(returned)
 
     def take_all(self, pbx: Pbx) -> list[Seat]:
         """Take back all that was loaded of a PBX."""
-        held = list(self._ledger.holdings(pbx.id))
+        held = list(self._working_set.holdings(pbx.id))
         for seat in held:
-            self._ledger.remove(seat)
-        self._ledger.seats[pbx.id].revoked.clear()
+            self._working_set.remove(seat)
+        self._working_set.seats[pbx.id].revoked.clear()
         return held
 
     def _decider(self, asker: Asker) -> Decider:
-        return Decider(asker.book, self._ledger, asker.pbx, asker.software, self._time, carrier=asker.carrier)
+        return Decider(
+            asker.eligibilities, self._working_set, asker.pbx, asker.software, self._time, carrier=asker.carrier
+        )
 
 
-def _asker(errand: Errand, lease: Lease, time: LeaseTime) -> Asker:
+def _asker(resolved: ResolvedRequest, lease: Lease, time: LeaseTime) -> Asker:
     """Judged by the software that its PBX runs: what it held goes on above the version limit too (B10), also where it
     has to be entered anew because the master learns, and then nothing else is granted anyway."""
-    estate, software = errand.book.estate, lease.software
-    limit = estate.installation_of(errand.pbx).limit
+    estate, software = resolved.eligibilities.estate, lease.software
+    limit = estate.installation_of(resolved.pbx).limit
     if limit is not None and software.major > limit and estate.learns(time.ends_by):
         software = Version(limit)
-    return Asker(errand.book, errand.pbx, software, carrier_of(estate, lease))
+    return Asker(resolved.eligibilities, resolved.pbx, software, carrier_of(estate, lease))

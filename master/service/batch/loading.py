@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import Proof
 from master.domain.leases.leases import Lease, Phase, is_reclaimable
-from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Key, Seat
-from master.service.batch.prefetch import Prefetch, fill_ledger, need_for_returns, need_for_types, need_for_wants
+from master.service.batch.prefetch import Prefetch, fill_working_set, need_for_returns, need_for_types, need_for_wants
 from master.service.batch.proofs import Proofs
 from master.service.batch.requests import (
     AcquireSeats,
@@ -27,9 +27,9 @@ from master.service.batch.requests import (
     SyncSeats,
     TakeOverLease,
 )
-from master.service.batch.resolved_request import Errand, errands_of
-from master.service.batch.standby_claims import StandIns
-from master.service.estates.estate_cache import Estates
+from master.service.batch.resolved_request import ResolvedRequest, resolve
+from master.service.batch.standby_claims import StandbyClaims
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import Tx
 from master.store.statements import seats as store
@@ -41,11 +41,11 @@ from master.store.statements.learning import known_seats
 class LoadedBatch:
     """What was read for a batch; ledger, stand-ins and proofs are what it is decided on."""
 
-    errands: Sequence[Errand | UnknownPbxError]
+    resolved_requests: Sequence[ResolvedRequest | UnknownPbxError]
     leases: Mapping[int, Lease]
     """By PBX id, those of all PBXs concerned."""
-    ledger: Ledger
-    stand_ins: StandIns
+    working_set: SeatWorkingSet
+    standby_claims: StandbyClaims
     proofs: Proofs
     held: Mapping[int, Mapping[str, int]]
     """Seats debited, by PBX id and license type, of PBXs that ask for a lease."""
@@ -53,42 +53,46 @@ class LoadedBatch:
     """Seats that an operator took away, by the id of PBXs that may have some (L5)."""
 
 
-def load(tx: Tx, estates: Estates, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
+def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
     """Read all that some requests need."""
-    found = errands_of(tx, estates, requests)
-    errands = [errand for errand in found if isinstance(errand, Errand)]
-    also = {pbx.id for errand in errands for pbx in errand.also}
-    leases = store.lock_leases(tx, also | {errand.pbx.id for errand in errands})
-    needs = _needs_of(errands, leases, time)
-    shared = _shared(errands, leases) | needs.proving
+    found = resolve(tx, estates, requests)
+    resolved_requests = [resolved for resolved in found if isinstance(resolved, ResolvedRequest)]
+    also = {pbx.id for resolved in resolved_requests for pbx in resolved.also}
+    leases = store.lock_leases(tx, also | {resolved.pbx.id for resolved in resolved_requests})
+    needs = _needs_of(resolved_requests, leases, time)
+    shared = _shared(resolved_requests, leases) | needs.proving
     claims = claims_of(tx, shared) if shared else {}
     records = standby_leases(tx, sorted(shared)) if shared else {}
-    pbx_wide = frozenset[str]().union(*(errand.book.estate.catalog.pbx_wide_types for errand in errands))
-    ledger = fill_ledger(tx, needs, pbx_wide, _first_seats(tx, errands), claims)
-    asking = {one.pbx.id for one in errands if isinstance(one.request, OpenLease | TakeOverLease | RenewLease)}
+    pbx_wide = frozenset[str]().union(
+        *(resolved.eligibilities.estate.catalog.pbx_wide_types for resolved in resolved_requests)
+    )
+    working_set = fill_working_set(tx, needs, pbx_wide, _first_seats(tx, resolved_requests), claims)
+    asking = {
+        one.pbx.id for one in resolved_requests if isinstance(one.request, OpenLease | TakeOverLease | RenewLease)
+    }
     return LoadedBatch(
-        errands=found,
+        resolved_requests=found,
         leases=leases,
-        ledger=ledger,
-        stand_ins=StandIns(claims, records, ledger, time),
+        working_set=working_set,
+        standby_claims=StandbyClaims(claims, records, working_set, time),
         proofs=Proofs(known_seats(tx, needs.proving)),
         held=store.holdings(tx, sorted(asking)) if asking else {},
-        revoked={pbx_id: frozenset(ledger.seats[pbx_id].revoked) for pbx_id in needs.revoked},
+        revoked={pbx_id: frozenset(working_set.seats[pbx_id].revoked) for pbx_id in needs.revoked},
     )
 
 
-def is_to_prove(errand: Errand, lease: Lease | None, time: LeaseTime) -> bool:
+def is_to_prove(resolved: ResolvedRequest, lease: Lease | None, time: LeaseTime) -> bool:
     """Whether a PBX has not shown yet what it may use, while that counts."""
-    return errand.book.estate.learns(time.ends_by) and (lease is None or lease.phase is Phase.UNPROVEN)
+    return resolved.eligibilities.estate.learns(time.ends_by) and (lease is None or lease.phase is Phase.UNPROVEN)
 
 
-def _needs_of(errands: Sequence[Errand], leases: Mapping[int, Lease], time: LeaseTime) -> Prefetch:
+def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease], time: LeaseTime) -> Prefetch:
     needs = Prefetch()
-    for errand in errands:
-        book, pbx, lease = errand.book, errand.pbx, leases.get(errand.pbx.id)
+    for resolved in resolved_requests:
+        book, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
         if pbx.id in book.estate.revoked_from:
             needs.revoked.add(pbx.id)
-        match errand.request:
+        match resolved.request:
             case AcquireSeats(wants=wants):
                 need_for_wants(needs, book, pbx, wants)
             case ReturnSeats(keys=keys):
@@ -99,7 +103,7 @@ def _needs_of(errands: Sequence[Errand], leases: Mapping[int, Lease], time: Leas
                 need_for_types(needs, book, pbx, book.estate.catalog.types)
             case CloseLease() | EndLease():
                 needs.whole_pbxs.add(pbx.id)
-            case OpenLease(proof=Proof()) if is_to_prove(errand, lease, time):
+            case OpenLease(proof=Proof()) if is_to_prove(resolved, lease, time):
                 need_for_types(needs, book, pbx, book.estate.catalog.types)
                 needs.proving.add(pbx.id)
             case OpenLease() | TakeOverLease() if lease is not None and is_reclaimable(lease, time):
@@ -109,25 +113,25 @@ def _needs_of(errands: Sequence[Errand], leases: Mapping[int, Lease], time: Leas
     return needs
 
 
-def _shared(errands: Sequence[Errand], leases: Mapping[int, Lease]) -> set[int]:
+def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease]) -> set[int]:
     """PBXs in whose names there are claims, or may be after this batch; they are few."""
     found = set()
-    for errand in errands:
-        lease = leases.get(errand.pbx.id)
-        takes_over = isinstance(errand.request, TakeOverLease)
-        counts = takes_over or isinstance(errand.request, EndLease)
+    for resolved in resolved_requests:
+        lease = leases.get(resolved.pbx.id)
+        takes_over = isinstance(resolved.request, TakeOverLease)
+        counts = takes_over or isinstance(resolved.request, EndLease)
         if lease is not None and (lease.claimed or counts or lease.carrier is not None):
             found.add(lease.pbx_id)
         if not takes_over:
-            found |= {pbx.id for pbx in errand.also if pbx.id in leases}
+            found |= {pbx.id for pbx in resolved.also if pbx.id in leases}
     return found
 
 
-def _first_seats(tx: Tx, errands: Sequence[Errand]) -> list[Seat]:
+def _first_seats(tx: Tx, resolved_requests: Sequence[ResolvedRequest]) -> list[Seat]:
     """The seats that reclaiming takes back in this batch."""
     return [
         seat
-        for errand in errands
-        if isinstance(errand.request, ReclaimSeats)
-        for seat in store.first_seats(tx, errand.pbx.id, holders=errand.request.holders_max)
+        for resolved in resolved_requests
+        if isinstance(resolved.request, ReclaimSeats)
+        for seat in store.first_seats(tx, resolved.pbx.id, holders=resolved.request.holders_max)
     ]

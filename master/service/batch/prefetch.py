@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from master.domain.estate.estate import Pbx
 from master.domain.leases.claims import Claims
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import Refusal, TopHolder
-from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Seat, SeatKey, Want
 from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
@@ -38,15 +38,15 @@ class Prefetch:
     """PBXs that show after a restore what they may use."""
 
 
-def canonical(seats: Sequence[Named], book: TermsBook) -> Sequence[Named]:
+def canonical(seats: Sequence[Named], eligibilities: EligibilityCache) -> Sequence[Named]:
     """Seats with their license types as catalog keys; the same object where they are already."""
-    catalog = book.estate.catalog
+    catalog = eligibilities.estate.catalog
     if all(seat.type in catalog.types for seat in seats):
         return seats
     return [seat._replace(type=catalog.key_of(seat.type)) for seat in seats]
 
 
-def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[Want]) -> None:
+def need_for_wants(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, wants: Sequence[Want]) -> None:
     """Note what acquiring some seats needs to know."""
     pbx_id, note = pbx.id, needs.holders.add
     for want in wants:
@@ -55,53 +55,53 @@ def need_for_wants(needs: Prefetch, book: TermsBook, pbx: Pbx, wants: Sequence[W
             note((pbx_id, want.user))
         if want.line:
             note((pbx_id, want.line))
-    need_for_types(needs, book, pbx, {want.type for want in wants})
+    need_for_types(needs, eligibilities, pbx, {want.type for want in wants})
 
 
-def need_for_returns(needs: Prefetch, book: TermsBook, pbx: Pbx, keys: Sequence[SeatKey]) -> None:
+def need_for_returns(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, keys: Sequence[SeatKey]) -> None:
     """Note what returning some seats needs to know."""
-    required_by = book.estate.catalog.required_by
+    required_by = eligibilities.estate.catalog.required_by
     for key in keys:
         needs.holders.add((pbx.id, key.holder))
         if required_by.get(key.type):
             needs.on_behalf.add((pbx.id, key.holder))
-    need_for_types(needs, book, pbx, {key.type for key in keys})
+    need_for_types(needs, eligibilities, pbx, {key.type for key in keys})
 
 
-def need_for_types(needs: Prefetch, book: TermsBook, pbx: Pbx, types: Iterable[str]) -> None:
+def need_for_types(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, types: Iterable[str]) -> None:
     """Note what seats of some types need to know, whoever holds them."""
-    wide = book.estate.catalog.read_pbx_wide
+    wide = eligibilities.estate.catalog.read_pbx_wide
     for key in types:
         needs.types.update((pbx.id, other) for other in wide.get(key, ()))
-        needs.pools |= book.pools_of(pbx, key)
+        needs.pools |= eligibilities.pools_of(pbx, key)
 
 
-def fill_ledger(
+def fill_working_set(
     tx: Tx,
     needs: Prefetch,
     pbx_wide: frozenset[str],
     seats: Sequence[Seat] = (),
     claims: Mapping[int, Claims] | None = None,
-) -> Ledger:
+) -> SeatWorkingSet:
     """Read seats, then lock and read the pools they are debited from; `claims` are those in the names of some PBXs."""
-    ledger = Ledger(pbx_wide=pbx_wide)
-    ledger.load(seats)
-    ledger.load(store.seats_of_pbxs(tx, sorted(needs.whole_pbxs)))
-    ledger.load(store.seats_of_holders(tx, (pair for pair in needs.holders if pair[0] not in needs.whole_pbxs)))
-    ledger.load(store.seats_on_behalf(tx, (pair for pair in needs.on_behalf if pair[0] not in needs.whole_pbxs)))
-    ledger.load(store.seats_of_types(tx, (pair for pair in needs.types if pair[0] not in needs.whole_pbxs)))
+    working_set = SeatWorkingSet(pbx_wide=pbx_wide)
+    working_set.load(seats)
+    working_set.load(store.seats_of_pbxs(tx, sorted(needs.whole_pbxs)))
+    working_set.load(store.seats_of_holders(tx, (pair for pair in needs.holders if pair[0] not in needs.whole_pbxs)))
+    working_set.load(store.seats_on_behalf(tx, (pair for pair in needs.on_behalf if pair[0] not in needs.whole_pbxs)))
+    working_set.load(store.seats_of_types(tx, (pair for pair in needs.types if pair[0] not in needs.whole_pbxs)))
     for pbx_id, keys in store.revoked_seats(tx, sorted(needs.revoked)).items():
-        ledger.seats[pbx_id].revoked = keys
+        working_set.seats[pbx_id].revoked = keys
     shared_pools: set[int] = set()
     for pbx_id, shares in (claim_store.shares_of(tx, claims) if claims else {}).items():
-        ledger.share_out(pbx_id, shares)
+        working_set.share_out(pbx_id, shares)
         shared_pools |= shares.keys()
-    ledger.pools = store.lock_pools(tx, needs.pools | shared_pools | ledger.pools_debited())
-    return ledger
+    working_set.pools = store.lock_pools(tx, needs.pools | shared_pools | working_set.pools_debited())
+    return working_set
 
 
 def name_top_holders(
-    tx: Tx, outcomes: list[Outcome], books: dict[int, TermsBook], named: dict[int, tuple[TopHolder, ...]]
+    tx: Tx, outcomes: list[Outcome], projects: dict[int, EligibilityCache], named: dict[int, tuple[TopHolder, ...]]
 ) -> None:
     """Put the biggest holders into refusals for want of licenses; each pool is asked once."""
     replaced: dict[int, Refusal] = {}
@@ -110,13 +110,15 @@ def name_top_holders(
             continue
         if id(outcome) not in replaced:
             if outcome.pool_id not in named:
-                named[outcome.pool_id] = _top_holders(tx, outcome.pool_id, books)
+                named[outcome.pool_id] = _top_holders(tx, outcome.pool_id, projects)
             replaced[id(outcome)] = replace(outcome, top_holders=named[outcome.pool_id])
         outcomes[index] = replaced[id(outcome)]
 
 
-def _top_holders(tx: Tx, pool_id: int, books: dict[int, TermsBook]) -> tuple[TopHolder, ...]:
-    estate = next(book.estate for book in books.values() if pool_id in book.estate.pool_ids.values())
+def _top_holders(tx: Tx, pool_id: int, projects: dict[int, EligibilityCache]) -> tuple[TopHolder, ...]:
+    estate = next(
+        eligibilities.estate for eligibilities in projects.values() if pool_id in eligibilities.estate.pool_ids.values()
+    )
     found = []
     for pbx_id, seats in store.biggest_holders(tx, pool_id):
         pbx = estate.pbxs[pbx_id]

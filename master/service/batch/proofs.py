@@ -13,8 +13,8 @@ from master.domain.catalog.words import Metering
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.learning import Proof, placed, rights
 from master.domain.leases.leases import Lease
-from master.service.batch.resolved_request import Errand
-from master.service.batch.standby_claims import StandIns
+from master.service.batch.resolved_request import ResolvedRequest
+from master.service.batch.standby_claims import StandbyClaims
 from master.store.backends.database import Tx
 from master.store.statements import learning as store
 
@@ -26,9 +26,11 @@ class Proofs:
         self._known = known
         self._taken: dict[int, tuple[dict[str, int], dict[str, int]]] = {}
 
-    def take(self, errand: Errand, lease: Lease, proof: Proof, stand_ins: StandIns) -> dict[str, Any]:
+    def take(
+        self, resolved: ResolvedRequest, lease: Lease, proof: Proof, standby_claims: StandbyClaims
+    ) -> dict[str, Any]:
         """Count what a PBX has proven under its new lease; what to tell the audit."""
-        estate, pbx = errand.book.estate, errand.pbx
+        estate, pbx = resolved.eligibilities.estate, resolved.pbx
         assert estate.learning is not None
         types = estate.catalog.types
         known = {key: seats for key, seats in self._known.get(pbx.id, {}).items() if key in types}
@@ -37,12 +39,12 @@ class Proofs:
         by_pool: dict[int, int] = {}
         unplaced: dict[str, int] = {}
         for key, seats in sorted(proven.items()):
-            free = [(pool_id, stand_ins.free(pool_id)) for pool_id in _pools(estate, pbx, key)]
+            free = [(pool_id, standby_claims.free(pool_id)) for pool_id in _pools(estate, pbx, key)]
             debited, left = placed(seats, free)
             by_pool |= debited
             if left:
                 unplaced[key] = left
-        stand_ins.prove(lease, by_pool, ends_at=estate.learning.until, serial=proof.epoch)
+        standby_claims.prove(lease, by_pool, ends_at=estate.learning.until, serial=proof.epoch)
         self._taken[pbx.id] = (proven, unplaced)
         return {
             "epoch": proof.epoch,

@@ -13,10 +13,10 @@ from master.domain.estate.estate import Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.remedies.remedies import Effort, with_remedies
 from master.domain.remedies.trial import Case, pools_of
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome, ReturnOutcome, Synced
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 from master.store.backends.database import Tx
 from master.store.statements.seats import read_pools
@@ -26,7 +26,7 @@ from master.store.statements.seats import read_pools
 class Asker:
     """A PBX that asks for seats, as it is judged."""
 
-    book: TermsBook
+    eligibilities: EligibilityCache
     pbx: Pbx
     software: Version
     carrier: Pbx | None
@@ -36,9 +36,9 @@ class Asker:
 class Remedies:
     """The remedies of one batch."""
 
-    def __init__(self, tx: Tx, ledger: Ledger, time: LeaseTime, *, effort: Effort | None = None) -> None:
+    def __init__(self, tx: Tx, working_set: SeatWorkingSet, time: LeaseTime, *, effort: Effort | None = None) -> None:
         self._tx = tx
-        self._ledger = ledger
+        self._working_set = working_set
         self._time = time
         self._effort = effort or Effort.of_a_batch()
         self._pools: dict[int, PoolScore] = {}
@@ -65,13 +65,13 @@ class Remedies:
             return outcomes
         return with_remedies(outcomes, self._case(asker), self._effort, returns=keys)
 
-    def settling(
+    def syncing(
         self,
         asker: Asker,
         wants: Sequence[Want],
         synced: Synced,
     ) -> Synced:
-        """The outcomes of settling a whole wanted set, right after it."""
+        """The outcomes of syncing a whole wanted set, right after it."""
         keys = [seat.key for seat, _ in synced.kept]
         refused = [refusal for _, refusal in synced.kept]
         kept = self.returning(asker, keys, list(refused))
@@ -83,8 +83,8 @@ class Remedies:
 
     def _case(self, asker: Asker) -> Case:
         return Case(
-            book=asker.book,
-            ledger=self._ledger,
+            eligibilities=asker.eligibilities,
+            working_set=self._working_set,
             read_pools=lambda: self._read(asker),
             pbx=asker.pbx,
             software=asker.software,
@@ -93,8 +93,12 @@ class Remedies:
         )
 
     def _read(self, asker: Asker) -> Mapping[int, PoolScore]:
-        known = self._ledger.pools
-        unread = [one for one in pools_of(asker.book.estate, asker.pbx) if one not in known and one not in self._pools]
+        known = self._working_set.pools
+        unread = [
+            one
+            for one in pools_of(asker.eligibilities.estate, asker.pbx)
+            if one not in known and one not in self._pools
+        ]
         if unread:
             self._pools.update(read_pools(self._tx, unread))
         return {**self._pools, **known}

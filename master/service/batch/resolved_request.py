@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from master.domain.estate.estate import Estate, Pbx
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.service.batch.prefetch import canonical
 from master.service.batch.requests import (
     AcquireSeats,
@@ -19,17 +19,17 @@ from master.service.batch.requests import (
     TakeOverLease,
     UnderLease,
 )
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName, UnknownPbxError
 from master.store.backends.database import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ResolvedRequest:
     """A request whose PBX is known."""
 
     request: Request[object]
-    book: TermsBook
+    eligibilities: EligibilityCache
     pbx: Pbx
     also: tuple[Pbx, ...] = ()
     """Other PBXs that it concerns: a standby's primary, a primary's standby (F5)."""
@@ -39,22 +39,31 @@ class Errand:
         """The PBX that proved to ask for something under a lease; None where nothing is proven."""
         if not isinstance(self.request, UnderLease) or self.request.proven is None:
             return None
-        return caller_id(self.book.estate, self.request.proven)
+        return caller_id(self.eligibilities.estate, self.request.proven)
 
 
-def errands_of(tx: Tx, estates: Estates, requests: Sequence[Request[object]]) -> list[Errand | UnknownPbxError]:
-    """The errands of some requests, in their order, or that there is no such PBX; locks their projects, shared."""
-    books = estates.current(tx, {request.pbx.project for request in requests})
-    errands: list[Errand | UnknownPbxError] = []
+def resolve(
+    tx: Tx, estates: EstateCache, requests: Sequence[Request[object]]
+) -> list[ResolvedRequest | UnknownPbxError]:
+    """Look up the PBXs of requests, in their order, or say that there is none; locks their projects, shared."""
+    projects = estates.current(tx, {request.pbx.project for request in requests})
+    resolved_requests: list[ResolvedRequest | UnknownPbxError] = []
     for request in requests:
-        book = books.get(request.pbx.project)
-        pbx_id = book.estate.pbx_ids.get(request.pbx.pbx) if book else None
-        if book is None or pbx_id is None:
-            errands.append(UnknownPbxError(request.pbx))
+        eligibilities = projects.get(request.pbx.project)
+        pbx_id = eligibilities.estate.pbx_ids.get(request.pbx.pbx) if eligibilities else None
+        if eligibilities is None or pbx_id is None:
+            resolved_requests.append(UnknownPbxError(request.pbx))
         else:
-            pbx = book.estate.pbxs[pbx_id]
-            errands.append(Errand(_in_catalog_words(request, book), book, pbx, _also(request, book.estate, pbx)))
-    return errands
+            pbx = eligibilities.estate.pbxs[pbx_id]
+            resolved_requests.append(
+                ResolvedRequest(
+                    _in_catalog_words(request, eligibilities),
+                    eligibilities,
+                    pbx,
+                    _also(request, eligibilities.estate, pbx),
+                )
+            )
+    return resolved_requests
 
 
 def caller_id(estate: Estate, proven: PbxName) -> int:
@@ -75,18 +84,18 @@ def _also(request: Request[object], estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]
     return tuple(estate.pbxs[estate.pbx_ids[name]] for name in names if name in estate.pbx_ids)
 
 
-def _in_catalog_words(request: Request[object], book: TermsBook) -> Request[object]:
+def _in_catalog_words(request: Request[object], eligibilities: EligibilityCache) -> Request[object]:
     """The request with its license types as catalog keys, whatever spelling it used (L8)."""
     if isinstance(request, OpenLease) and request.proof is not None:
-        proof, key_of = request.proof, book.estate.catalog.key_of
+        proof, key_of = request.proof, eligibilities.estate.catalog.key_of
         in_use: Counter[str] = Counter()
         for name, seats in proof.in_use.items():
             in_use[key_of(name)] += seats
         return replace(request, proof=replace(proof, in_use=in_use))
     if isinstance(request, AcquireSeats | SyncSeats):
-        wants = canonical(request.wants, book)
+        wants = canonical(request.wants, eligibilities)
         return request if wants is request.wants else replace(request, wants=wants)
     if isinstance(request, ReturnSeats):
-        keys = canonical(request.keys, book)
+        keys = canonical(request.keys, eligibilities)
         return request if keys is request.keys else replace(request, keys=keys)
     return request

@@ -17,7 +17,7 @@ from master.domain.leases.claims import Claim, ClaimKind, Claims
 from master.domain.leases.leases import Lease, Phase
 from master.domain.leases.standby import StandbyLease, pair_problems, primary_of
 from master.domain.leases.standby_overlap import TypeClaims, fenced_epoch, two_claims
-from master.domain.seats.seat_working_set import Ledger
+from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.service.batch.requests import CarriedOffline, Receipt, StandbyOffer
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
@@ -54,14 +54,14 @@ class TwoClaims:
         }
 
 
-class StandIns:
+class StandbyClaims:
     """Claims by the PBX in whose name they are, and what is known of the standby leases for it."""
 
     def __init__(
         self,
         claims: Mapping[int, Claims],
         records: Mapping[store.Pair, StandbyLease],
-        ledger: Ledger,
+        working_set: SeatWorkingSet,
         time: LeaseTime,
     ) -> None:
         """`claims` are those in the names of some PBXs; `ledger` holds the shares of all these."""
@@ -70,7 +70,7 @@ class StandIns:
         self._claims = dict(claims)
         self._records = dict(records)
         self._changed: dict[store.Pair, StandbyLease] = {}
-        self._ledger = ledger
+        self._working_set = working_set
 
     @property
     def claims(self) -> Mapping[int, Claims]:
@@ -106,7 +106,7 @@ class StandIns:
 
     def free(self, pool_id: int) -> int:
         """Licenses of a pool that are not counted for anybody."""
-        return self._ledger.pools[pool_id].free
+        return self._working_set.pools[pool_id].free
 
     def prove(self, lease: Lease, seats: Mapping[int, int], *, ends_at: float, serial: int) -> None:
         """A PBX has shown what it may use, by pool id: counted for it, and for nobody else, until then."""
@@ -181,7 +181,7 @@ class StandIns:
 
     def counted(self, pbx_id: int) -> dict[int, int]:
         """Seats held or claimed in a PBX's name, by pool id; only of PBXs whose claims were read."""
-        shares = self._ledger.seats[pbx_id].shares or {}
+        shares = self._working_set.seats[pbx_id].shares or {}
         return {pool_id: share.counted for pool_id, share in shares.items() if share.counted}
 
     # --- Two claims at once -------------------------------------------------------------------------------------------
@@ -230,13 +230,13 @@ class StandIns:
         held: Mapping[str, int],
         carried: Mapping[str, int],
     ) -> TwoClaims:
-        shares = self._ledger.seats[primary.id].shares or {}
+        shares = self._working_set.seats[primary.id].shares or {}
         counted = self.by_type(estate, {pool_id: share.counted for pool_id, share in shares.items()})
         types = two_claims(held, carried, counted)
         free: dict[str, int] = dict.fromkeys(types, 0)
         for (_, key), pool_id in estate.pool_ids.items():
             if key in free and pool_id in shares:
-                free[key] += self._ledger.pools[pool_id].free
+                free[key] += self._working_set.pools[pool_id].free
         over = {key: max(one.beyond - free[key], 0) for key, one in types.items()}
         return TwoClaims(primary, standby, seconds, types, over)
 
@@ -258,14 +258,14 @@ class StandIns:
 
     def _put(self, pbx_id: int, claims: Claims) -> None:
         self._claims[pbx_id] = claims
-        self._ledger.set_floors(pbx_id, rules.floors(claims))
+        self._working_set.set_floors(pbx_id, rules.floors(claims))
 
     def _seats(self, pbx_id: int) -> dict[int, int]:
-        shares = self._ledger.seats[pbx_id].shares or {}
+        shares = self._working_set.seats[pbx_id].shares or {}
         return {pool_id: share.seats for pool_id, share in shares.items() if share.seats}
 
     def _counted(self, pbx_id: int) -> int:
-        return sum(share.counted for share in (self._ledger.seats[pbx_id].shares or {}).values())
+        return sum(share.counted for share in (self._working_set.seats[pbx_id].shares or {}).values())
 
     def _of(self, pbx_id: int, like: Claim) -> dict[int, int]:
         """The seats of all pools that a claim is part of."""

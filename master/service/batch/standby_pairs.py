@@ -15,7 +15,7 @@ from master.store.statements import claims as store
 from master.store.statements.seats import holdings, read_leases
 
 
-def read_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readiness]:
+def read_standby_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readiness]:
     """Every pair of a project, judged, by standby (F4)."""
     found = pairs(estate)
     if not found:
@@ -38,9 +38,9 @@ def read_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readiness]:
     return judged
 
 
-def read_pair(tx: Tx, estate: Estate, standby: Pbx, time: LeaseTime) -> Readiness | None:
+def read_standby_pair(tx: Tx, estate: Estate, standby: Pbx, time: LeaseTime) -> Readiness | None:
     """The pair of one standby, judged; None where it stands in for nobody."""
-    return next((one for one in read_pairs(tx, estate, time) if one.standby is standby), None)
+    return next((one for one in read_standby_pairs(tx, estate, time) if one.standby is standby), None)
 
 
 def _covered(claims: Claims, standby: Pbx, type_of: Mapping[int, str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.ledger.entries import Entry, EntryKind
-from master.domain.agreements.ledger.snapshot import Book, LicenseFacts
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts
 from master.domain.agreements.ledger.state import State, fold, recorded_before
 from master.domain.agreements.rights.endings import endings, reminders, unpaid_renewals
 from master.domain.catalog.dates import day_of, first_instant_after, first_instant_of
@@ -29,7 +29,7 @@ class Known:
     """What is known of a project, to be asked about a day."""
 
     estate: Estate
-    book: Book
+    snapshot: AgreementSnapshot
     today: date
     day: date
     """The day that is asked about; days are those of the project's time zone."""
@@ -83,9 +83,10 @@ class Ledgers:
 
     def unpaid_renewals(self, tx: Tx, estate: Estate) -> tuple[UnpaidRenewal, ...]:
         """Renewals that ordered themselves and await their payment."""
-        book = Book(catalog=estate.catalog, state=self.state(tx, estate.project_id))
+        snapshot = AgreementSnapshot(catalog=estate.catalog, state=self.state(tx, estate.project_id))
         return tuple(
-            UnpaidRenewal(order=one.number, subject=str(one.subject), day=str(one.day)) for one in unpaid_renewals(book)
+            UnpaidRenewal(order=one.number, subject=str(one.subject), day=str(one.day))
+            for one in unpaid_renewals(snapshot)
         )
 
     def _state(self, tx: Tx, project_id: int) -> State:
@@ -102,7 +103,7 @@ def known_now(estate: Estate, state: State, *, now: float) -> Known:
     """What is known today."""
     zone = ZoneInfo(estate.time_zone)
     today = day_of(now, zone)
-    return Known(estate=estate, book=_book(estate, state, zone), today=today, day=today)
+    return Known(estate=estate, snapshot=_snapshot(estate, state, zone), today=today, day=today)
 
 
 def read_known(
@@ -125,16 +126,16 @@ def read_known(
         for item in estate.licenses
         if item.agreed is None and (item.file is None or imported.get(item.file, as_of) < as_of)
     }
-    book = Book(catalog=estate.catalog, state=fold(entries), licenses=licenses)
-    return Known(estate=estate, book=book, today=today, day=today if day is None else day)
+    snapshot = AgreementSnapshot(catalog=estate.catalog, state=fold(entries), licenses=licenses)
+    return Known(estate=estate, snapshot=snapshot, today=today, day=today if day is None else day)
 
 
-def _book(estate: Estate, state: State, zone: ZoneInfo) -> Book:
+def _snapshot(estate: Estate, state: State, zone: ZoneInfo) -> AgreementSnapshot:
     """A ledger with the licenses of its estate; those that it brought itself it knows by their subjects."""
     licenses = {
         item.id: facts_of(item, zone, pbx=_pbx_of(estate, item)) for item in estate.licenses if item.agreed is None
     }
-    return Book(catalog=estate.catalog, state=state, licenses=licenses)
+    return AgreementSnapshot(catalog=estate.catalog, state=state, licenses=licenses)
 
 
 def _pbx_of(estate: Estate, item: License) -> str:
@@ -174,13 +175,13 @@ def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
 
 
 def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> tuple[TermEnding, ...]:
-    book = _book(estate, state, zone)
+    snapshot = _snapshot(estate, state, zone)
     places = {
         item.id: f"{item.ref} {f'on {item.device.name}' if item.device else 'in the balance'}"
         for item in estate.licenses
         if item.agreed is None
     }
-    due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(book, today)}
+    due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(snapshot, today)}
     return tuple(
         TermEnding(
             subject=str(one.subject),
@@ -191,9 +192,9 @@ def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> 
             what_stops=one.what_stops,
             stops=bool(one.stops),
             remind=(one.subject, one.policy, one.day) in due and not one.renews_itself,
-            license=places.get(one.subject.id, "") if book.license(one.subject) is not None else "",
+            license=places.get(one.subject.id, "") if snapshot.license(one.subject) is not None else "",
         )
-        for one in endings(book, from_day=today + timedelta(days=1), to_day=date.max)
+        for one in endings(snapshot, from_day=today + timedelta(days=1), to_day=date.max)
     )
 
 

@@ -17,13 +17,13 @@ from typing import cast
 import structlog
 
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.leases.presence import Vigil
+from master.domain.leases.presence import Observer
 from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.service.batch.batch import run_batch
 from master.service.batch.request_queueing import lane_of, load_of, urgency_of
 from master.service.batch.requests import Answer, Request
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import FairQueue, QueueLimits
 from master.store.backends.database import Database, StorageError, StorageProblem, Tx
@@ -51,7 +51,7 @@ class _Waiting:
     request: Request[object]
     answer: asyncio.Future[object]
 
-    def settle(self, answer: object) -> None:
+    def complete(self, answer: object) -> None:
         """Answer, unless the caller has gone meanwhile."""
         if self.answer.done():
             return
@@ -64,19 +64,19 @@ class _Waiting:
 class Committer:
     """Gathers requests and commits them in batches, one at a time.
 
-    `doubt` hears why, when the database did not answer; `vigil` tells what takeovers are decided by.
+    `doubt` hears why, when the database did not answer; `observer` tells what takeovers are decided by.
     """
 
     def __init__(
         self,
         database: Database,
-        estates: Estates,
+        estates: EstateCache,
         lease_time: Callable[[], LeaseTime],
         limits: CommitLimits,
         metrics: Metrics,
         *,
         doubt: Callable[[str], None] = lambda reason: None,
-        vigil: Callable[[], Vigil | None] = lambda: None,
+        observer: Callable[[], Observer | None] = lambda: None,
     ) -> None:
         self._database = database
         self._estates = estates
@@ -84,7 +84,7 @@ class Committer:
         self._limits = limits
         self._metrics = metrics
         self._doubt = doubt
-        self._vigil = vigil
+        self._observer = observer
         self._told = SparingLog(
             structlog.get_logger(__name__),
             clock=perf_counter,
@@ -116,7 +116,7 @@ class Committer:
         if self._kept is not None:
             await self._kept.finish()
         for waiting in self._queue.take(self._queue.seats):  # where it could not be kept going
-            waiting.settle(StoppedError("the master is shutting down"))
+            waiting.complete(StoppedError("the master is shutting down"))
 
     async def submit(self, request: Request[Answer]) -> Answer:
         """Have a request decided and committed.
@@ -132,7 +132,7 @@ class Committer:
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())
         lane, urgency, load = lane_of(request), urgency_of(request), load_of(request)
         for one in self._queue.put(waiting, lane=lane, urgency=urgency, load=load):
-            one.settle(QueueFullError(self._limits.retry_after_seconds))
+            one.complete(QueueFullError(self._limits.retry_after_seconds))
         self._arrived.set()
         try:
             return cast(Answer, await waiting.answer)  # `answered_by` of this very request gave it
@@ -172,7 +172,7 @@ class Committer:
             failed, answers = error, [await self._alone(request) for request in requests]
         finally:  # also where this task is broken off: nobody waits for ever
             for waiting, answer in zip(batch, answers, strict=True):
-                waiting.settle(answer)
+                waiting.complete(answer)
         self._tell(failed, len(batch), perf_counter() - started)
 
     def _tell(self, failed: Exception | None, requests: int, seconds: float) -> None:
@@ -197,10 +197,10 @@ class Committer:
             return error
 
     async def _transact(self, requests: Sequence[Request[object]]) -> list[object]:
-        time, vigil = self._lease_time(), self._vigil()
+        time, observer = self._lease_time(), self._observer()
 
         def work(tx: Tx) -> list[object]:
-            return run_batch(tx, self._estates, time, requests, vigil=vigil)
+            return run_batch(tx, self._estates, time, requests, observer=observer)
 
         why = f"a commit has no answer for {self._limits.late_seconds:g} s"
         late = asyncio.get_running_loop().call_later(self._limits.late_seconds, self._doubt, why)

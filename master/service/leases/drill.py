@@ -28,8 +28,8 @@ from master.service.batch.requests import (
     TakeOverLease,
     TakeOverRefused,
 )
-from master.service.batch.standby_pairs import read_pair
-from master.service.estates.estate_cache import Estates
+from master.service.batch.standby_pairs import read_standby_pair
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements import queries
@@ -69,7 +69,7 @@ class _Failed(Exception):
     """A step did not go as it must; nothing more is tried."""
 
 
-def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTime) -> DrillReport:
+def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: LeaseTime) -> DrillReport:
     """Do it all, on a copy.
 
     Raises:
@@ -80,7 +80,7 @@ def drill(tx: Tx, estates: Estates, name: PbxName, *, caller: str, time: LeaseTi
     primary = primary_of(book.estate, standby)
     if primary is None:
         raise NoPairError(name)
-    pair = read_pair(tx, book.estate, standby, time)
+    pair = read_standby_pair(tx, book.estate, standby, time)
     assert pair is not None
 
     drilled = _Drill(tx, estates, time, book.estate, pair, caller)
@@ -109,7 +109,7 @@ class _Drill:
     def __init__(
         self,
         tx: Tx,
-        estates: Estates,
+        estates: EstateCache,
         time: LeaseTime,
         estate: Estate,
         pair: Readiness,
@@ -144,7 +144,7 @@ class _Drill:
         renewal = RenewLease(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch)
         self._answer_to(renewal, or_told="the lease taken over could not be renewed")
         self._done(f"epoch {epoch} is renewed by {self._standby.pbx}")
-        self._begin("settle")
+        self._begin("reconcile")
         self._settle(epoch, before[0])
         self._begin("return")
         returned = self._open_primary()
@@ -220,8 +220,8 @@ class _Drill:
 
     def _settle(self, epoch: int, seats: Sequence[Seat]) -> None:
         wants = [Want(*seat.key, seat.user, seat.line) for seat in seats if not seat.is_companion]
-        settling = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
-        synced = self._answer_to(settling, or_told="the seats could not be settled")
+        syncing = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
+        synced = self._answer_to(syncing, or_told="the seats could not be settled")
         new = sum(not isinstance(one, Refusal) and not one.already_held for one in synced.outcomes)
         refused = sum(isinstance(one, Refusal) for one in synced.outcomes)
         if refused or new or synced.seats_returned:

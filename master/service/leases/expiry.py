@@ -15,7 +15,7 @@ from master.metrics import Metrics
 from master.service.batch.requests import EndClaims, ReclaimSeats
 from master.service.leases.committer import Committer
 from master.service.runtime.names import PbxName
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database
 from master.store.statements.claims import pbxs_with_ended_claims
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 _CALLER = "master:expiry"
 
 
-class Expiry(Periodic):
+class Expiry(PeriodicTask):
     """Looks round at an interval, or when asked to."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Expiry(Periodic):
         self._holders_max = holders_max
         self._leases_max = leases_max
 
-    async def look(self) -> int:
+    async def run_once(self) -> int:
         """Take back what can be taken back now; how many seats that was."""
         ended_before = self._lease_time().reclaimed_by
         found = await self._database.read(

@@ -20,7 +20,7 @@ from master.domain.leases.learning import first_number, longest_lease_seconds
 from master.service.batch.requests import DatabaseOutdatedError
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownProjectError
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx
 from master.store.statements import learning as store
@@ -190,14 +190,14 @@ class Learnings:
         return estate
 
 
-class LearningRound(Periodic):
+class LearningTask(PeriodicTask):
     """Ends what is over, at an interval."""
 
     def __init__(self, learnings: Learnings, *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._learnings = learnings
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         await self._learnings.end_what_is_over()
 
 

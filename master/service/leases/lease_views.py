@@ -14,14 +14,14 @@ from master.domain.leases.notices import Notice, notices
 from master.domain.leases.standby import carrier_of
 from master.domain.remedies.remedies import Effort
 from master.domain.seats.decide_seats import Decider
-from master.domain.seats.eligibility import Terms
+from master.domain.seats.eligibility import Eligibility
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.pools import parts
 from master.domain.seats.seats import Want
-from master.service.batch.prefetch import Prefetch, canonical, fill_ledger, name_top_holders, need_for_wants
+from master.service.batch.prefetch import Prefetch, canonical, fill_working_set, name_top_holders, need_for_wants
 from master.service.batch.remedies import Asker, Remedies
 from master.service.batch.standby_pairs import carried_by
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements.claims import claims_of
@@ -67,7 +67,7 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
 
 
 def explain(
-    tx: Tx, estates: Estates, name: PbxName, wants: Sequence[Want], *, software: Version | None, time: LeaseTime
+    tx: Tx, estates: EstateCache, name: PbxName, wants: Sequence[Want], *, software: Version | None, time: LeaseTime
 ) -> Explained:
     """Decide on a copy, with the same code, and say where the PBX would draw from.
 
@@ -83,7 +83,7 @@ def explain(
     needs.revoked |= {pbx.id} & book.estate.revoked_from
     catalog = book.estate.catalog
     claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
-    ledger = fill_ledger(tx, needs, catalog.pbx_wide_types, claims=claims)
+    ledger = fill_working_set(tx, needs, catalog.pbx_wide_types, claims=claims)
     carrier = carrier_of(book.estate, view.lease)
     decider = Decider(book, ledger, pbx, runs, time, carrier=carrier)
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
@@ -93,9 +93,9 @@ def explain(
     name_top_holders(tx, outcomes, {pbx.id: book}, {})
     lines = [_software_line(book.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
-        terms = book.of(pbx, runs, key, kind, carrier=carrier)
-        if isinstance(terms, Terms):
-            lines += _source_lines(book.estate, terms, counted, time)
+        eligibility = book.of(pbx, runs, key, kind, carrier=carrier)
+        if isinstance(eligibility, Eligibility):
+            lines += _source_lines(book.estate, eligibility, counted, time)
     return Explained(outcomes, view, tuple(lines))
 
 
@@ -110,14 +110,14 @@ def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:
     return f"{pbx.name} runs {runs} and belongs to the {kind} on {installation.device.name}, which {limit}"
 
 
-def _source_lines(estate: Estate, terms: Terms, counted: Mapping[int, int], time: LeaseTime) -> list[str]:
-    name = terms.type.display_name
-    if not terms.needs_license:
+def _source_lines(estate: Estate, eligibility: Eligibility, counted: Mapping[int, int], time: LeaseTime) -> list[str]:
+    name = eligibility.type.display_name
+    if not eligibility.needs_license:
         return [f"{name} debits no license here"]
-    if not terms.sources:
-        return [f"{name}: no usable license on {terms.installation.device.name}"]
+    if not eligibility.sources:
+        return [f"{name}: no usable license on {eligibility.installation.device.name}"]
     lines = []
-    for one in (terms, *terms.companions):
+    for one in (eligibility, *eligibility.companions):
         for source in one.sources:
             used = counted[source.pool_id]
             found = parts(estate, source.installation, one.type.key, held=used, counted=used, time=time)

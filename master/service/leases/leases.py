@@ -40,13 +40,13 @@ from master.service.batch.requests import (
     TakeOverRefused,
 )
 from master.service.batch.resolved_request import caller_id
-from master.service.batch.standby_pairs import read_pairs
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.batch.standby_pairs import read_standby_pairs
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.leases.committer import Committer
 from master.service.leases.drill import DrillReport, drill, drilled_event
 from master.service.leases.learning import Learnings
-from master.service.leases.streams import Line, Lines
-from master.service.monitoring.denial_buffer import RefusedBook
+from master.service.leases.streams import StreamRecorder, StreamSeen
+from master.service.monitoring.denial_buffer import DenialBuffer
 from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.service.runtime.questions import Questions
 from master.service.runtime.watch import WatchHub
@@ -79,15 +79,15 @@ class Leases:
         database: Database,
         questions: Questions,
         rehearsals: Rehearsals,
-        estates: Estates,
+        estates: EstateCache,
         committer: Committer,
         hub: WatchHub,
         lease_time: Callable[[], LeaseTime],
         renewal_pace: RenewalPace,
         metrics: Metrics,
-        refused: RefusedBook,
+        refused: DenialBuffer,
         learnings: Learnings,
-        lines: Lines,
+        lines: StreamRecorder,
     ) -> None:
         self._database = database
         self._questions = questions
@@ -184,7 +184,7 @@ class Leases:
         Raises:
             LeaseError, UnknownPbxError: there is nothing to watch.
         """
-        line: Line | None = None
+        line: StreamSeen | None = None
         try:
             async with aclosing(self._watched(name, epoch, watcher)) as stream:
                 async for told, is_shown in stream:
@@ -278,7 +278,7 @@ class Leases:
             estate = read_estate(tx, self._estates, project)
             if pbx and pbx not in estate.pbx_ids:
                 raise UnknownPbxError(PbxName(project, pbx))
-            found = read_pairs(tx, estate, time)
+            found = read_standby_pairs(tx, estate, time)
             return estate, [one for one in found if pbx in ("", one.standby.name, one.primary.name)]
 
         return await self._questions.read(look)

@@ -11,7 +11,7 @@ from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.overview import Overview
 from master.domain.seats.seats import Seat, Want
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.leases import lease_views
 from master.service.monitoring.overviews import read_overview, read_overviews
 from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
@@ -39,7 +39,7 @@ class Status:
         self,
         *,
         questions: Questions,
-        estates: Estates,
+        estates: EstateCache,
         lease_time: Callable[[], LeaseTime],
     ) -> None:
         self._questions = questions

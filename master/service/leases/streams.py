@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from master.domain.leases.presence import Vigil
-from master.service.estates.estate_cache import Estates
+from master.domain.leases.presence import Observer
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName, UnknownPbxError
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Database, Tx
 from master.store.statements.streams import StreamNews, write_streams
 
@@ -23,7 +23,7 @@ _GATHER_SECONDS = 0.1
 """How long news are gathered, so that many lines that break at once are few commits."""
 
 
-class Line(NamedTuple):
+class StreamSeen(NamedTuple):
     """A stream that this master serves."""
 
     name: PbxName
@@ -33,14 +33,14 @@ class Line(NamedTuple):
     lost_at: float | None = None
 
 
-class Lines(Periodic):
+class StreamRecorder(PeriodicTask):
     """Notes streams, and writes what happened to them."""
 
     def __init__(
         self,
         *,
         database: Database,
-        estates: Estates,
+        estates: EstateCache,
         clock: Callable[[], float],
         token: Callable[[], str],
         interval_seconds: float,
@@ -56,14 +56,14 @@ class Lines(Periodic):
         self._settle_seconds = settle_seconds
         self._renew_jitter = renew_jitter
         self._serving_since = clock()
-        self._news: dict[PbxName, Line] = {}
+        self._news: dict[PbxName, StreamSeen] = {}
         self._happened = asyncio.Event()
         self._writing = asyncio.Lock()
 
     @property
-    def vigil(self) -> Vigil:
+    def observer(self) -> Observer:
         """What takeovers are decided by."""
-        return Vigil(
+        return Observer(
             serving_since=self._serving_since, settle_seconds=self._settle_seconds, renew_jitter=self._renew_jitter
         )
 
@@ -71,17 +71,17 @@ class Lines(Periodic):
         """This master can serve after it could not: what was seen before says little."""
         self._serving_since = self._clock()
 
-    def opened(self, name: PbxName, epoch: int) -> Line:
+    def opened(self, name: PbxName, epoch: int) -> StreamSeen:
         """Whoever uses a lease is told of it from now on."""
-        line = Line(name, epoch, self._token(), self._clock())
+        line = StreamSeen(name, epoch, self._token(), self._clock())
         self._note(line)
         return line
 
-    def lost(self, line: Line) -> None:
+    def lost(self, line: StreamSeen) -> None:
         """Its stream broke, and not by this master's doing."""
         self._note(line._replace(lost_at=self._clock()))
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Write what happened; one at a time, so that what is older is never written last."""
         async with self._writing:
             await self._write()
@@ -104,7 +104,7 @@ class Lines(Periodic):
             if self._news[line.name] is line:
                 del self._news[line.name]
 
-    def _note(self, line: Line) -> None:
+    def _note(self, line: StreamSeen) -> None:
         known = self._news.get(line.name)
         if known is None or known.stream == line.stream or line.lost_at is None:  # else an older one broke
             self._news[line.name] = line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from master.domain.estate.estate import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.licenses import balance
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.documents import Certificate, DocumentProblem, DocumentRefusedError, check_own_device
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.moves import MoveRules, try_to_complete
@@ -13,7 +13,7 @@ from master.store.backends.database import Tx
 
 
 def certify(
-    tx: Tx, estates: Estates, certificate: Certificate, rules: MoveRules, *, caller: str, time: LeaseTime
+    tx: Tx, estates: EstateCache, certificate: Certificate, rules: MoveRules, *, caller: str, time: LeaseTime
 ) -> License:
     """Take a certificate whose signature was found genuine; the license as it stands now.
 

@@ -12,7 +12,7 @@ from master.domain.catalog.catalog import Catalog, LicenseName, UnknownLicenseNa
 from master.domain.estate.estate import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, FileItem, LicenseFile
 from master.service.licenses.keys import trusted_key
 from master.service.licenses.license_changes import LicenseChanges, plain
@@ -39,7 +39,7 @@ class Imported:
     items: tuple[License, ...]
 
 
-def import_licenses(tx: Tx, estates: Estates, request: ImportLicenses, time: LeaseTime) -> Imported:
+def import_licenses(tx: Tx, estates: EstateCache, request: ImportLicenses, time: LeaseTime) -> Imported:
     """Import a file whose signature was found genuine.
 
     Raises:

@@ -15,7 +15,7 @@ from licensemaster.values import token_hash
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.licenses import balance
 from master.domain.seats.refusals import MOST_NAMED
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
 from master.service.licenses.license_changes import LicenseChanges
 from master.store.backends.database import Tx
@@ -53,7 +53,7 @@ class TrustKey:
     reason: str
 
 
-def trust_key(tx: Tx, estates: Estates, request: TrustKey, time: LeaseTime) -> store.VendorKey:
+def trust_key(tx: Tx, estates: EstateCache, request: TrustKey, time: LeaseTime) -> store.VendorKey:
     """Trust a key from now on; one that is trusted already stays as it is.
 
     Raises:
@@ -90,7 +90,7 @@ def trust_key(tx: Tx, estates: Estates, request: TrustKey, time: LeaseTime) -> s
 
 
 def distrust_key(
-    tx: Tx, estates: Estates, *, project: str, key_id: str, caller: str, reason: str, time: LeaseTime
+    tx: Tx, estates: EstateCache, *, project: str, key_id: str, caller: str, reason: str, time: LeaseTime
 ) -> store.VendorKey:
     """Trust a key no longer.
 
@@ -136,7 +136,7 @@ class OpenEnrollment:
     reason: str
 
 
-def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, time: LeaseTime) -> None:
+def open_enrollment(tx: Tx, estates: EstateCache, request: OpenEnrollment, time: LeaseTime) -> None:
     """Keep the hash of a one-time token.
 
     Raises:
@@ -151,7 +151,7 @@ def open_enrollment(tx: Tx, estates: Estates, request: OpenEnrollment, time: Lea
     changes.write()
 
 
-def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, time: LeaseTime) -> None:
+def enroll(tx: Tx, estates: EstateCache, request: Enrollment, *, caller: str, time: LeaseTime) -> None:
     """Take a device's key.
 
     Raises:
@@ -180,7 +180,7 @@ def enroll(tx: Tx, estates: Estates, request: Enrollment, *, caller: str, time: 
             if item.file is not None and item.device is not None and item.device.id == device.id:
                 changes.put(balance.key_shown(item, on_word_of=on_word_of))
     store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=time.now)
-    changes.told()
+    changes.mark_changed()
     changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})
     changes.write()
 

@@ -18,13 +18,13 @@ from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, software_in_use
 from master.domain.seats.refusals import MOST_HOLDERS, TopHolder
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
 from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
-from master.store.statements.project_writes import settle_pools
+from master.store.statements.project_writes import recompute_pools
 from master.store.statements.queries import leases_of_project, pools_used
 from master.store.statements.seats import biggest_holders
 
@@ -32,7 +32,9 @@ from master.store.statements.seats import biggest_holders
 class LicenseChanges:
     """The licenses of one project under lock."""
 
-    def __init__(self, tx: Tx, estates: Estates, project: str, *, caller: str, reason: str, time: LeaseTime) -> None:
+    def __init__(
+        self, tx: Tx, estates: EstateCache, project: str, *, caller: str, reason: str, time: LeaseTime
+    ) -> None:
         """Lock and read.
 
         Raises:
@@ -125,7 +127,7 @@ class LicenseChanges:
         left = tuple(one for one in self.estate.licenses if one.id != license_id)
         self.estate = replace(self.estate, licenses=left)
 
-    def told(self) -> None:
+    def mark_changed(self) -> None:
         """PBXs have to hear of something, although no license changed."""
         self._estate_changed = True
 
@@ -145,7 +147,7 @@ class LicenseChanges:
             store.remove_licenses(self.tx, project_id, gone)
         store.write_licenses(self.tx, project_id, changed, fresh=frozenset(after.keys() - self._before.keys()))
         if changed or gone:
-            settle_pools(self.tx, project_id)
+            recompute_pools(self.tx, project_id)
         if changed or gone or self._estate_changed:
             store.next_revision(self.tx, project_id)
         write_events(self.tx, self._events)

@@ -11,13 +11,13 @@ from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
 from master.metrics import Metrics
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.licenses import keys
 from master.service.licenses.certificates import certify
 from master.service.licenses.documents import Certificate, Enrollment
 from master.service.licenses.imports import Imported, ImportLicenses, import_licenses
 from master.service.licenses.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
@@ -61,7 +61,7 @@ class Licenses:
         *,
         database: Transactions,
         rehearsals: Rehearsals,
-        estates: Estates,
+        estates: EstateCache,
         hub: WatchHub,
         lease_time: Callable[[], LeaseTime],
         metrics: Metrics,
@@ -235,14 +235,14 @@ class Licenses:
         self._hub.wake_all()
 
 
-class ReleaseRound(Periodic):
+class ReleaseTask(PeriodicTask):
     """Completes releases as soon as nobody uses the licenses any more."""
 
     def __init__(self, licenses: Licenses, *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._licenses = licenses
 
-    async def look(self) -> int:
+    async def run_once(self) -> int:
         """How many were completed."""
         return len(await self._licenses.complete_releases())
 

@@ -23,7 +23,7 @@ from master.domain.licenses import balance, move_problems, moves
 from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.seats.refusals import SeatRef, Step, TopHolder, Way
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
 from master.service.projects.apply import warnings_of
@@ -98,7 +98,7 @@ class MoveRules:
     """A new one each time."""
 
 
-def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, time: LeaseTime) -> MovedAll:
+def move_licenses(tx: Tx, estates: EstateCache, request: Move, rules: MoveRules, time: LeaseTime) -> MovedAll:
     """Do what is asked for, each license after those before it.
 
     Raises:
@@ -126,7 +126,7 @@ def move_licenses(tx: Tx, estates: Estates, request: Move, rules: MoveRules, tim
 
 
 def complete_releases(
-    tx: Tx, estates: Estates, project: str, rules: MoveRules, *, caller: str, time: LeaseTime
+    tx: Tx, estates: EstateCache, project: str, rules: MoveRules, *, caller: str, time: LeaseTime
 ) -> list[License]:
     """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)

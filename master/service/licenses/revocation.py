@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from master.domain.estate.estate import License
 from master.domain.seats.decide_seats import Decider
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.seat_working_set import PoolScore
 from master.domain.seats.seats import Seat, SeatKey
-from master.service.batch.prefetch import Prefetch, fill_ledger
+from master.service.batch.prefetch import Prefetch, fill_working_set
 from master.service.licenses.license_changes import LicenseChanges
 from master.store.statements import licenses as store
 from master.store.statements.claims import claims_of
-from master.store.statements.seats import revoke_seats, write_ledger
+from master.store.statements.seats import revoke_seats, write_working_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def revoke(changes: LicenseChanges, item: License, *, force: bool) -> Revoked:
             if pbx_id not in changes.connected:
                 at_risk += _withdraw(changes, pbx_id, seats, uncount=True)
     if counted or at_risk:
-        changes.told()
+        changes.mark_changed()
     return Revoked(counted, at_risk)
 
 
@@ -74,14 +74,14 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     """Mark seats of a PBX and what goes with them; how many are no longer counted."""
     pbx = changes.estate.pbxs[pbx_id]
     wide = changes.estate.catalog.pbx_wide_types
-    ledger = fill_ledger(
+    ledger = fill_working_set(
         changes.tx, Prefetch(whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
     )  # what is promised beside the PBX's lease stays counted, forced or not (F5)
     every_pool = {source: PoolScore(0, 0) for source in changes.estate.pool_ids.values()}
     full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in ledger.pools.items()}
     ledger.pools = every_pool | full  # on the copy nothing is free: what loses its whole goes with it
     runs = changes.software.get(pbx_id, pbx.software)
-    decider = Decider(TermsBook(changes.estate), ledger, pbx, runs, changes.time)
+    decider = Decider(EligibilityCache(changes.estate), ledger, pbx, runs, changes.time)
     keys = [seat.key if not seat.is_companion else SeatKey(seat.parent, seat.kind, seat.holder) for seat in seats]
     gone = decider.withdraw(keys)
     revoke_seats(changes.tx, pbx_id, gone, changes.now)
@@ -92,7 +92,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     )
     if not uncount:
         return 0
-    write_ledger(changes.tx, ledger, now=changes.now)
+    write_working_set(changes.tx, ledger, now=changes.now)
     return -sum(counted for _, counted in ledger.pool_changes().values())
 
 

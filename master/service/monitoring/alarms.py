@@ -14,9 +14,9 @@ import structlog
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.alarms import CALM_SECONDS, Alarm, alarms, body_of
 from master.domain.monitoring.overview import Overview
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.monitoring.overviews import read_overviews
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Transactions, Tx
 from master.store.statements import webhooks as store
 from master.store.statements.licenses import lock_project
@@ -24,14 +24,14 @@ from master.store.statements.licenses import lock_project
 _log = structlog.get_logger(__name__)
 
 
-class AlarmRound(Periodic):
+class AlarmTask(PeriodicTask):
     """Looks for what began and what ended."""
 
     def __init__(
         self,
         *,
         database: Transactions,
-        estates: Estates,
+        estates: EstateCache,
         lease_time: Callable[[], LeaseTime],
         tell: Callable[[], Awaitable[None]],
         interval_seconds: float,
@@ -43,7 +43,7 @@ class AlarmRound(Periodic):
         self._lease_time = lease_time
         self._tell = tell
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Once round; nothing but one small query where no webhook is."""
         told = await self._database.read(store.projects_with_webhooks)
         if not told:
@@ -91,7 +91,7 @@ class News(Enum):
     ENDED = "ended"
 
 
-def _news(found: Sequence[Alarm], known: Sequence[store.Standing], now: float) -> list[tuple[News, store.Standing]]:
+def _news(found: Sequence[Alarm], known: Sequence[store.AlarmState], now: float) -> list[tuple[News, store.AlarmState]]:
     wrong = {(one.kind.value, one.subject): one for one in found}
     news = []
     for one in known:
@@ -103,12 +103,12 @@ def _news(found: Sequence[Alarm], known: Sequence[store.Standing], now: float) -
         elif not is_wrong and one.gone_at is not None and now - one.gone_at >= CALM_SECONDS:
             news.append((News.ENDED, one))
     news += [
-        (News.BEGAN, store.Standing(one.kind.value, one.subject, one.message, now, None)) for one in wrong.values()
+        (News.BEGAN, store.AlarmState(one.kind.value, one.subject, one.message, now, None)) for one in wrong.values()
     ]
     return sorted(news, key=lambda pair: (pair[1].kind, pair[1].subject))
 
 
-def message_of(project: str, one: store.Standing, what: News, now: float) -> str:
+def message_of(project: str, one: store.AlarmState, what: News, now: float) -> str:
     """What webhooks are told of it."""
     return body_of(
         project=project,

@@ -32,7 +32,7 @@ class Refused:
 
 
 @dataclass(slots=True)
-class RefusedPage:
+class DenialPage:
     """What happened since the history was last written."""
 
     seats: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -43,7 +43,7 @@ class RefusedPage:
     """Of holders refused earlier, those who have their seat now."""
 
 
-class RefusedBook:
+class DenialBuffer:
     """Keeps the holders that this master refused, until they are judged or granted."""
 
     def __init__(self, *, judged_after_seconds: float, holders_max: int = 50_000) -> None:
@@ -51,7 +51,7 @@ class RefusedBook:
         self._holders_max = holders_max
         self._open: defaultdict[PbxName, dict[SeatKey, Refused]] = defaultdict(dict)
         self._holders = 0
-        self._page = RefusedPage()
+        self._page = DenialPage()
         self.untold = 0
         """Holders that were not noted because too many were; their refusals are counted all the same."""
 
@@ -80,9 +80,9 @@ class RefusedBook:
         self._holders += 1
         self._page.holders.append(refused)
 
-    def turn_page(self, now: float) -> RefusedPage:
+    def turn_page(self, now: float) -> DenialPage:
         """What happened since the last time; holders whose time is up are let go, they are judged by the database."""
-        page, self._page = self._page, RefusedPage()
+        page, self._page = self._page, DenialPage()
         due = now - self._judged_after_seconds
         for pbx in list(self._open):
             left = {key: one for key, one in self._open[pbx].items() if one.at > due}
@@ -93,7 +93,7 @@ class RefusedBook:
                 del self._open[pbx]
         return page
 
-    def turn_back(self, page: RefusedPage) -> None:
+    def turn_back(self, page: DenialPage) -> None:
         """The page could not be written: keep it for the next time."""
         page.seats.update(self._page.seats)
         page.holders += self._page.holders

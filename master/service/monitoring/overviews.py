@@ -1,4 +1,4 @@
-"""Estates at a glance, read on one consistent state."""
+"""EstateCache at a glance, read on one consistent state."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import software_in_use
 from master.domain.monitoring.overview import LearningView, Overview, overview
-from master.service.batch.standby_pairs import read_pairs
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.batch.standby_pairs import read_standby_pairs
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.store.backends.database import Tx
 from master.store.statements import queries, webhooks
 from master.store.statements.learning import learned
@@ -16,7 +16,7 @@ from master.store.statements.projects import project_names
 _PROJECTS_MAX = 1000
 
 
-def read_overview(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Overview:
+def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> Overview:
     """An estate at a glance.
 
     Raises:
@@ -34,7 +34,7 @@ def read_overview(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Ov
         heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
         applied_at=queries.applied_at(tx, estate.project_id),
         time=time,
-        pairs=read_pairs(tx, estate, time),
+        pairs=read_standby_pairs(tx, estate, time),
         learning=_learning_view(tx, estate, time),
         endings=estates.ledgers.endings(tx, estate, now=time.now),
         unpaid_renewals=estates.ledgers.unpaid_renewals(tx, estate),
@@ -55,6 +55,6 @@ def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | No
     )
 
 
-def read_overviews(tx: Tx, estates: Estates, time: LeaseTime) -> list[Overview]:
+def read_overviews(tx: Tx, estates: EstateCache, time: LeaseTime) -> list[Overview]:
     """All estates at a glance."""
     return [read_overview(tx, estates, name, time) for name in project_names(tx, after="", limit=_PROJECTS_MAX)]

@@ -9,7 +9,7 @@ from master.domain.catalog.catalog import Catalog
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
 from master.domain.monitoring.usage import day_of
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.monitoring.overviews import read_overview
 from master.store.backends.database import Transactions, Tx
 from master.store.statements import queries
@@ -36,7 +36,7 @@ class UsageReport:
 
 
 class Reports:
-    def __init__(self, database: Transactions, estates: Estates, lease_time: Callable[[], LeaseTime]) -> None:
+    def __init__(self, database: Transactions, estates: EstateCache, lease_time: Callable[[], LeaseTime]) -> None:
         self._database = database
         self._estates = estates
         self._lease_time = lease_time

@@ -14,10 +14,10 @@ import structlog
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.overview import Overview
 from master.domain.monitoring.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
-from master.service.estates.estate_cache import Estates
-from master.service.monitoring.denial_buffer import Refused, RefusedBook, RefusedPage
+from master.service.estates.estate_cache import EstateCache
+from master.service.monitoring.denial_buffer import DenialBuffer, DenialPage, Refused
 from master.service.monitoring.overviews import read_overviews
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Transactions, Tx
 from master.store.statements import usage as store
 
@@ -26,15 +26,15 @@ _JUDGED_AT_ONCE_MAX = 5_000
 _LAST_LOOK_SECONDS = 5.0
 
 
-class UsageRound(Periodic):
+class UsageTask(PeriodicTask):
     """Looks round, and once more when it is stopped."""
 
     def __init__(
         self,
         *,
         database: Transactions,
-        estates: Estates,
-        book: RefusedBook,
+        estates: EstateCache,
+        book: DenialBuffer,
         lease_time: Callable[[], LeaseTime],
         interval_seconds: float,
         denied_after_seconds: float,
@@ -64,7 +64,7 @@ class UsageRound(Periodic):
         except TimeoutError:
             _log.warning("the last refusals are missing from the usage history")
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Bring the history up to date."""
         time = self._lease_time()
         estates = await self._database.read(lambda tx: read_overviews(tx, self._estates, time))
@@ -138,7 +138,7 @@ def _rows(refused: Iterable[Refused], ids: Mapping[str, int]) -> list[store.Deni
     ]
 
 
-def _counts(page: RefusedPage, ids: Mapping[str, int], today: int) -> list[store.SiteCount]:
+def _counts(page: DenialPage, ids: Mapping[str, int], today: int) -> list[store.SiteCount]:
     return [
         store.SiteCount(ids[project], site, license_type, today, refused=seats)
         for (project, site, license_type), seats in page.seats.items()

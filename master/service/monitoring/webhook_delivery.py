@@ -24,7 +24,7 @@ from master.attempts import Attempts, StillLostError
 from master.domain.monitoring.alarms import signature, wait_seconds
 from master.domain.monitoring.receiver_addresses import Network, may_be_told
 from master.metrics import Metrics
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Database, StorageError, Tx
 from master.store.statements import webhooks as store
 
@@ -56,7 +56,7 @@ class _AddressRefusedError(OSError):
     """Nothing was sent: it may not be told there."""
 
 
-class Teller:
+class WebhookSender:
     """Sends one message to one receiver."""
 
     def __init__(
@@ -150,21 +150,21 @@ def _trusting(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
-class TellRound(Periodic):
+class WebhookDelivery(PeriodicTask):
     """Sees to it that every webhook with something due is being told; waits for none of them."""
 
     def __init__(
         self,
         *,
         database: Database,
-        teller: Teller,
+        webhook_sender: WebhookSender,
         clock: Callable[[], float],
         metrics: Metrics,
         interval_seconds: float,
     ) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._database = database
-        self._teller = teller
+        self._teller = webhook_sender
         self._clock = clock
         self._metrics = metrics
         self._lost: dict[str, Attempts] = {}
@@ -172,7 +172,7 @@ class TellRound(Periodic):
         self._under_way: dict[int, asyncio.Task[None]] = {}
         """What tells a webhook now, by its id."""
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Begin to tell every webhook that something is due for and that is not being told already."""
         due = await self._database.read(lambda tx: store.webhooks_due(tx, now=self._clock()))
         for webhook_id in due:

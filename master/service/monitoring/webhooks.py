@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from master.auth.identity import operator_of
 from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, body_of
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.monitoring.alarms import News, message_of
-from master.service.monitoring.webhook_delivery import ReceiverLostError, Teller
+from master.service.monitoring.webhook_delivery import ReceiverLostError, WebhookSender
 from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Transactions, Tx
 from master.store.statements import webhooks as store
@@ -67,14 +67,14 @@ class Webhooks:
         self,
         *,
         database: Transactions,
-        estates: Estates,
-        teller: Teller,
+        estates: EstateCache,
+        webhook_sender: WebhookSender,
         clock: Callable[[], float],
         secret: Callable[[], str],
     ) -> None:
         self._database = database
         self._estates = estates
-        self._teller = teller
+        self._teller = webhook_sender
         self._clock = clock
         self._secret = secret
         self._tested: dict[int, int] = {}

@@ -34,8 +34,8 @@ from master.domain.leases.leases import software_in_use
 from master.domain.leases.standby import estate_problems, pairs
 from master.domain.licenses.bound_licenses import standing_violations
 from master.domain.seats.refusals import MOST_HOLDERS
-from master.service.estates.estate_cache import Estates
-from master.service.projects.platforms import elsewhere, settle_platforms
+from master.service.estates.estate_cache import EstateCache
+from master.service.projects.platforms import elsewhere, record_platforms
 from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
@@ -100,7 +100,7 @@ class _ProjectMovedError(Exception):
 
 
 async def apply_project(
-    database: Transactions, rehearsals: Rehearsals, request: ApplyProject, estates: Estates, time: LeaseTime
+    database: Transactions, rehearsals: Rehearsals, request: ApplyProject, estates: EstateCache, time: LeaseTime
 ) -> Applied:
     """Apply a project; a dry run changes nothing.
 
@@ -129,7 +129,7 @@ async def apply_project(
             continue
 
 
-def _judge(tx: Tx, spec: ProjectSpec, estates: Estates, time: LeaseTime) -> _Judged:
+def _judge(tx: Tx, spec: ProjectSpec, estates: EstateCache, time: LeaseTime) -> _Judged:
     """Apply a project to a copy of what it was; it is right by itself."""
     catalog, standing = estates.catalogs[spec.catalog], store.standing(tx, spec.name)
     before = _Before(standing=standing)
@@ -149,7 +149,7 @@ def _judge(tx: Tx, spec: ProjectSpec, estates: Estates, time: LeaseTime) -> _Jud
     return _Judged(before=before, applied=Applied(found, revision, warnings), moved=moved)
 
 
-def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: Estates, time: LeaseTime) -> Applied:
+def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: EstateCache, time: LeaseTime) -> Applied:
     """Write a project that was found right, if it is still what it was then.
 
     Raises:
@@ -205,7 +205,7 @@ def _told_before(tx: Tx, request: ApplyProject) -> Applied | None:
     return _answered_before(details) if details is not None else None
 
 
-def _estate(tx: Tx, project: str, estates: Estates) -> Estate:
+def _estate(tx: Tx, project: str, estates: EstateCache) -> Estate:
     found = store.load_estate(tx, project, estates.catalogs, estates.default_pace)
     assert found is not None
     return found
@@ -214,7 +214,7 @@ def _estate(tx: Tx, project: str, estates: Estates) -> Estate:
 def _settled(tx: Tx, before: Estate | None, after: Estate, spec: ProjectSpec, time: LeaseTime) -> tuple[str, ...]:
     """Settle what PBXs hold on the devices that they stand on now; what an operator should know of the project."""
     leases = leases_of_project(tx, after.project_id)
-    settled = settle_platforms(tx, before, after, spec, leases, time) if before is not None else ()
+    settled = record_platforms(tx, before, after, spec, leases, time) if before is not None else ()
     return (*settled, *warnings_of(after, software_in_use(leases, time)))
 
 

@@ -17,7 +17,7 @@ from master.domain.planning.changes import PlannedChange
 from master.domain.planning.plan import Plan, Situation, plan
 from master.domain.seats.seats import Seat
 from master.service.estates.agreement_ledgers import known_now
-from master.service.estates.estate_cache import Estates, read_estate
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.questions import Questions
 from master.store.backends.database import Tx
 from master.store.statements import projects, queries
@@ -27,7 +27,7 @@ _PAGE_SEATS = 5_000
 
 
 async def plan_changes(
-    questions: Questions, estates: Estates, project: str, changes: Sequence[PlannedChange], time: LeaseTime
+    questions: Questions, estates: EstateCache, project: str, changes: Sequence[PlannedChange], time: LeaseTime
 ) -> Plan:
     """What would happen if these changes were made.
 
@@ -41,7 +41,7 @@ async def plan_changes(
     )
 
 
-def _situation(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Situation:
+def _situation(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> Situation:
     estate = read_estate(tx, estates, project)
     return Situation(
         estate=estate,
@@ -54,12 +54,12 @@ def _situation(tx: Tx, estates: Estates, project: str, time: LeaseTime) -> Situa
     )
 
 
-def _upgrades(tx: Tx, estates: Estates, estate: Estate, now: float) -> dict[str, frozenset[int]]:
+def _upgrades(tx: Tx, estates: EstateCache, estate: Estate, now: float) -> dict[str, frozenset[int]]:
     state = estates.ledgers.state(tx, estate.project_id)
     if state.last_number == 0:  # nobody has entered when which version was published
         return {}
     known = known_now(estate, state, now=now)
-    return free_upgrades(known.book, known.day)
+    return free_upgrades(known.snapshot, known.day)
 
 
 def _seats(tx: Tx, estate: Estate) -> Iterator[Seat]:

@@ -18,16 +18,16 @@ from master.domain.estate.project import ProjectInvalidError, ProjectSpec, Viola
 from master.domain.leases.leases import Lease
 from master.domain.leases.standby import carrier_of
 from master.domain.remedies.remedy_words import step_in_words
-from master.domain.seats.decide_seats import Decider, SettledCompanions
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.decide_seats import CompanionDecisions, Decider
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.refusals import RefusalReason, Step
-from master.service.batch.prefetch import Prefetch, fill_ledger, need_for_types
+from master.service.batch.prefetch import Prefetch, fill_working_set, need_for_types
 from master.store.backends.database import Tx
 from master.store.statements.claims import claims_of
-from master.store.statements.seats import who_hold, write_ledger
+from master.store.statements.seats import who_hold, write_working_set
 
 
-def settle_platforms(
+def record_platforms(
     tx: Tx, before: Estate, after: Estate, spec: ProjectSpec, leases: Mapping[int, Lease], time: LeaseTime
 ) -> tuple[str, ...]:
     """Settle every PBX whose device is not what it was; what an operator should know of it.
@@ -43,7 +43,7 @@ def settle_platforms(
     Raises:
         ProjectInvalidError: seats would lack what the device asks for.
     """
-    told, found, book = list[str](), list[Violation](), TermsBook(after)
+    told, found, eligibilities = list[str](), list[Violation](), EligibilityCache(after)
     moved = elsewhere(before, after)
     holding = who_hold(tx, [pbx.id for _, pbx in moved])
     for earlier, pbx in moved:
@@ -51,7 +51,7 @@ def settle_platforms(
             continue
         lease = leases.get(pbx.id)
         runs = lease.software if lease is not None and lease.state(time).is_running else pbx.software
-        settled = _settle(tx, book, pbx, lease, runs, time)
+        settled = _settle(tx, eligibilities, pbx, lease, runs, time)
         found += _missing(after, pbx, earlier, settled, spec, runs)
         if settled.before != settled.after:
             told.append(
@@ -74,21 +74,21 @@ def _standing(pbx: Pbx) -> tuple[int, str]:
 
 
 def _settle(
-    tx: Tx, book: TermsBook, pbx: Pbx, lease: Lease | None, software: Version, time: LeaseTime
-) -> SettledCompanions:
+    tx: Tx, eligibilities: EligibilityCache, pbx: Pbx, lease: Lease | None, software: Version, time: LeaseTime
+) -> CompanionDecisions:
     needs = Prefetch(whole_pbxs={pbx.id})
-    need_for_types(needs, book, pbx, book.estate.catalog.types)
-    wide, claims = book.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
-    ledger = fill_ledger(tx, needs, wide, claims=claims)
-    decider = Decider(book, ledger, pbx, software, time, carrier=carrier_of(book.estate, lease))
-    settled = decider.settle_companions()
+    need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
+    wide, claims = eligibilities.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
+    ledger = fill_working_set(tx, needs, wide, claims=claims)
+    decider = Decider(eligibilities, ledger, pbx, software, time, carrier=carrier_of(eligibilities.estate, lease))
+    settled = decider.decide_companions()
     if not settled.refused:
-        write_ledger(tx, ledger, now=time.now)
+        write_working_set(tx, ledger, now=time.now)
     return settled
 
 
 def _missing(
-    estate: Estate, pbx: Pbx, earlier: Pbx, settled: SettledCompanions, spec: ProjectSpec, software: Version
+    estate: Estate, pbx: Pbx, earlier: Pbx, settled: CompanionDecisions, spec: ProjectSpec, software: Version
 ) -> Iterator[Violation]:
     counted = Counter((one.reason, one.license_type) for one in settled.refused)
     for (reason, key), missing in counted.items():

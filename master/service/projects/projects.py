@@ -9,7 +9,7 @@ import structlog
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.planning.changes import PlannedChange
 from master.domain.planning.plan import Plan
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.projects.planning import plan_changes
 from master.service.projects.removal import Deleted, DeleteProject, remove_project
@@ -30,7 +30,7 @@ class Projects:
         *,
         questions: Questions,
         rehearsals: Rehearsals,
-        estates: Estates,
+        estates: EstateCache,
         hub: WatchHub,
         lease_time: Callable[[], LeaseTime],
     ) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.project_removal import in_the_way
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Tx
@@ -56,7 +56,7 @@ class ProjectInUseError(Exception):
         self.found = tuple(found)
 
 
-def remove_project(tx: Tx, request: DeleteProject, estates: Estates, time: LeaseTime) -> Deleted:
+def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: LeaseTime) -> Deleted:
     """Delete a project in the transaction given.
 
     Raises:

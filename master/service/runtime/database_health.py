@@ -17,7 +17,7 @@ import structlog
 
 from master.metrics import Metrics
 from master.service.runtime.lease_clock import STEP_SECONDS, Correction, LeaseClock, Reading
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.clock import database_clock, last_signed_end, latest_moment, write_nothing
 from master.store.backends.database import Database, StorageError, StorageProblem, Tx
 
@@ -57,7 +57,7 @@ async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
     return clock
 
 
-class Pulse(Periodic):
+class DatabaseHealth(PeriodicTask):
     """Looks at an interval, and at once when somebody doubts that the database answers.
 
     `tell` is awaited with whether this master can serve, each time that this changes; it can at first. `lease_clock` is
@@ -100,7 +100,7 @@ class Pulse(Periodic):
             _log.warning("a commit failed", reason=reason)
         self._doubted.set()
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Ask once, and tell what changed."""
         asks_for_commit = self._doubted.is_set()
         try:

@@ -1,7 +1,7 @@
 """The time that leases go by: the database's clock, read now and then, carried on by the steady clock in between.
 
 Decides: what time it is, whatever is done to the database's clock, and how much longer the seats of ended leases wait
-after it was set forward. Leaves to others: reading the clocks (`pulse`), and waiting (`committer`, `expiry`).
+after it was set forward. Leaves to others: reading the clocks (`database_health`), and waiting (`committer`, `expiry`).
 
 - Time never goes back. Where the database's clock was set back, time goes on at the steady clock's pace until the other
   has caught up: it neither goes back, which would revive leases, nor stands still, which would stretch them. A small

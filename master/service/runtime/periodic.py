@@ -18,7 +18,7 @@ from master.tasks import Kept, Tasks
 _log = structlog.get_logger(__name__)
 
 
-class Periodic(ABC):
+class PeriodicTask(ABC):
     """Calls `look` at an interval, first at once; where it needs the database, not while that is away."""
 
     needs_database = True
@@ -30,7 +30,7 @@ class Periodic(ABC):
         self._waits = False
 
     @abstractmethod
-    async def look(self) -> object:
+    async def run_once(self) -> object:
         """Do it once."""
 
     def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
@@ -56,7 +56,7 @@ class Periodic(ABC):
 
     async def _look_safely(self) -> None:
         try:
-            await self.look()
+            await self.run_once()
             self._waits = False
         except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
             if not self._waits:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from master.service.runtime.names import PbxName
-from master.service.runtime.periodic import Periodic
+from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Database, Tx
 from master.tasks import Tasks
 
@@ -58,7 +58,7 @@ class WatchHub:
         self.wake_all()
 
 
-class LookRound(Periodic):
+class ChangePoller(PeriodicTask):
     """Finds what other masters changed: one query for all streams, at an interval."""
 
     def __init__(self, database: Database, hub: WatchHub, *, interval_seconds: float) -> None:
@@ -72,7 +72,7 @@ class LookRound(Periodic):
         if self._database.is_shared:
             super().start(tasks, there)
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Wake the watchers of every PBX whose lease or project is no longer what it was at the last look."""
         if not len(self._hub):
             return

@@ -119,9 +119,9 @@ class Connections:
         finally:
             self._free.release()
 
-    def patience(self, raw: Raw) -> Patience:
+    def patience(self, raw: Raw) -> ConnectionWatchdog:
         """To be kept while a connection is used."""
-        return Patience(raw, self._timeout_seconds)
+        return ConnectionWatchdog(raw, self._timeout_seconds)
 
     @property
     def begin_to_read(self) -> str:
@@ -233,7 +233,7 @@ class Connections:
             self._idle.discard(connection.driver_connection)
 
 
-class Patience:
+class ConnectionWatchdog:
     """Drops a connection that makes no progress for a while."""
 
     def __init__(self, raw: Raw, seconds: float) -> None:

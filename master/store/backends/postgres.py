@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from master.attempts import Attempts
-from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, Patience
+from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, ConnectionWatchdog
 from master.store.backends.database import Database, Row, Tx
 from master.store.backends.problems import AllInUseError, StorageError, UnstorableError, is_of_value, storage_error
 from master.store.backends.sqlite_file import Use
@@ -47,16 +47,16 @@ _WAIT_MAX_SECONDS = 2.0
 
 
 class _PostgresTx(Tx):
-    def __init__(self, connection: Connection, patience: Patience, stop: Stop, *, read_only: bool) -> None:
+    def __init__(self, connection: Connection, patience: ConnectionWatchdog, stop: Stop, *, read_only: bool) -> None:
         super().__init__(connection, stop)
-        self._patience = patience
+        self._watchdog = patience
         self._read_only = read_only
         self._adapted: Any = connection.connection.dbapi_connection
 
     def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         """Wait for the driver from within plain code, over SQLAlchemy's documented bridge."""
         result: T = self._adapted.run_async(call)
-        self._patience.progress()
+        self._watchdog.progress()
         return result
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
@@ -85,7 +85,7 @@ class _PostgresTx(Tx):
 class _AskedTx(_PostgresTx):
     """Its work runs in a thread: what it computes keeps nobody waiting. Its statements run where all others do."""
 
-    def __init__(self, connection: AsyncConnection, patience: Patience, stop: Stop) -> None:
+    def __init__(self, connection: AsyncConnection, patience: ConnectionWatchdog, stop: Stop) -> None:
         plain = connection.sync_connection
         assert plain is not None
         super().__init__(plain, patience, stop, read_only=True)

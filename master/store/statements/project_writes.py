@@ -47,12 +47,12 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: Standing |
     _merge(tx, "pbx", project_id, "name", pbxs)
     licenses = {item.id: _license_values(item, catalog, device_ids) for item in spec.licenses}
     _merge(tx, "license", project_id, "id", licenses, only=" AND file IS NULL")
-    settle_pools(tx, project_id)
+    recompute_pools(tx, project_id)
     _remove(tx, "device", project_id, "name", unused)
     return revision
 
 
-def settle_pools(tx: Tx, project_id: int) -> None:
+def recompute_pools(tx: Tx, project_id: int) -> None:
     """Make the pools what the bound licenses add up to (A1, B4). They keep their ids; one without licenses goes."""
     bound = (t.license_.c.project_id == project_id) & t.license_.c.device_id.is_not(None)
     total = select(t.license_.c.device_id, t.license_.c.type, func.sum(t.license_.c.quantity)).where(bound)

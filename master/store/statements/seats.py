@@ -12,7 +12,7 @@ from licensemaster.api_enums import HolderKind
 from master.domain.catalog.versions import Version
 from master.domain.leases.leases import Carrier, Lease, Phase
 from master.domain.seats.refusals import MOST_HOLDERS
-from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat
 from master.store.backends.database import Row, Tx
 
@@ -170,16 +170,16 @@ def read_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
     return {row[0]: PoolScore(row[1], row[2]) for row in rows}
 
 
-def write_ledger(tx: Tx, ledger: Ledger, *, now: float) -> None:
+def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> None:
     """Write what a batch changed: seats, pools with their peaks, and who uses them; `now` is UNIX time in seconds."""
-    if removed := ledger.removed():
+    if removed := working_set.removed():
         tx.many(
             "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
             [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in removed],
         )
-    if added := ledger.added():
+    if added := working_set.added():
         tx.insert("seat", SEAT_COLUMNS, added, differ_in=_HOLDER)
-    changes = ledger.pool_changes()
+    changes = working_set.pool_changes()
     totals: dict[int, int] = {}
     for (pool_id, _), (_, counted) in changes.items():
         totals[pool_id] = totals.get(pool_id, 0) + counted

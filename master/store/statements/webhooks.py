@@ -40,7 +40,7 @@ class Webhook(NamedTuple):
         return f"Webhook(name={self.name!r})"  # neither secret nor URL gets into a log by accident
 
 
-class Standing(NamedTuple):
+class AlarmState(NamedTuple):
     """An alarm that has begun."""
 
     kind: str
@@ -92,13 +92,13 @@ def remove_webhook(tx: Tx, gone: Webhook) -> None:
     )
 
 
-def standing(tx: Tx, project_id: int) -> list[Standing]:
+def standing(tx: Tx, project_id: int) -> list[AlarmState]:
     """Alarms that have begun and not ended."""
     rows = tx.rows("SELECT kind, subject, message, began_at, gone_at FROM alarm WHERE project_id = ?1", project_id)
-    return [Standing(*row) for row in rows]
+    return [AlarmState(*row) for row in rows]
 
 
-def begin(tx: Tx, project_id: int, one: Standing) -> bool:
+def begin(tx: Tx, project_id: int, one: AlarmState) -> bool:
     """An alarm begins; False where another master was first."""
     return bool(
         tx.rows(
@@ -109,7 +109,7 @@ def begin(tx: Tx, project_id: int, one: Standing) -> bool:
     )  # fmt: skip
 
 
-def mark(tx: Tx, project_id: int, one: Standing, gone_at: float | None) -> None:
+def mark(tx: Tx, project_id: int, one: AlarmState, gone_at: float | None) -> None:
     """Since when an alarm's condition is false; None where it is true again."""
     tx.rows(
         "UPDATE alarm SET gone_at = ?4 WHERE project_id = ?1 AND kind = ?2 AND subject = ?3",
@@ -117,7 +117,7 @@ def mark(tx: Tx, project_id: int, one: Standing, gone_at: float | None) -> None:
     )  # fmt: skip
 
 
-def end(tx: Tx, project_id: int, one: Standing) -> bool:
+def end(tx: Tx, project_id: int, one: AlarmState) -> bool:
     """An alarm is over; False where another master was first."""
     return bool(
         tx.rows(

@@ -27,7 +27,7 @@ async def test_whatever_anybody_sends_is_answered(
     if who == "revoked":
         pki.authority.revoke([papers.issued], now=time.time())
         assert secured.running.gate is not None
-        await secured.running.gate.look()
+        await secured.running.gate.run_once()
     chance = Chance(7, {"ApplyProjectRequest": project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 5}))})
     told = Told()
     async with shown_to(secured.wire.address, papers.credentials) as wire:

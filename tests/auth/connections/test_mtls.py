@@ -185,7 +185,7 @@ async def test_a_revoked_certificate_is_good_for_nothing_at_once(secured: InProc
         await _is_watched(secured)
         pki.authority.revoke([papers.issued], now=time.time())
         assert secured.running.gate is not None
-        await secured.running.gate.look()
+        await secured.running.gate.run_once()
         ended = await failure(_read_to_its_end(stream))
         assert (ended.code, ended.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_REVOKED")
         found = await failure(pbx.renew())

@@ -39,7 +39,7 @@ async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
     put(tmp_path / "pbx", pki.papers(BERLIN))
     pki.authority.revoke([first.issued], now=time.time())
     assert secured.running.gate is not None
-    await secured.running.gate.look()
+    await secured.running.gate.run_once()
     client.look_again()
     await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
     outcome = await client.acquire(Want("port", HolderKind.USER, "anna"))

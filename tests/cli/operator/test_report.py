@@ -24,9 +24,9 @@ async def _day(master: InProcess) -> None:
     berlin = await opened(master.wire, "berlin")
     granted(await berlin.acquire(*seats("port", 2)))
     refused(await berlin.acquire(seat("port", "=1+1")))
-    await master.running.usage.look()
+    await master.running.usage.run_once()
     master.clock.advance(1000)
-    await master.running.usage.look()
+    await master.running.usage.run_once()
 
 
 async def test_a_table(master: InProcess) -> None:

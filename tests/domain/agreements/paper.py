@@ -11,7 +11,7 @@ from master.domain.agreements.ledger.orders import Order
 from master.domain.agreements.ledger.price_file import read_prices
 from master.domain.agreements.ledger.pricing import PriceList
 from master.domain.agreements.ledger.problems import AgreementRefusal
-from master.domain.agreements.ledger.snapshot import Book, LicenseFacts
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts
 from master.domain.agreements.ledger.state import fold, recorded_before
 from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
 from master.domain.agreements.rights.rights import Right, right_of
@@ -39,9 +39,9 @@ def known_on(entries: Iterable[Entry], day: date) -> tuple[Entry, ...]:
     return recorded_before(entries, first_instant_after(day, ZONE))
 
 
-def what_may_run(book: Book, day: date) -> tuple[Right, ...]:
+def what_may_run(snapshot: AgreementSnapshot, day: date) -> tuple[Right, ...]:
     """What everything that is known may do on a day."""
-    return tuple(right_of(book, subject, day) for subject in book.subjects())
+    return tuple(right_of(snapshot, subject, day) for subject in snapshot.subjects())
 
 
 def prices(of: Catalog, rest: str) -> PriceList:
@@ -88,17 +88,17 @@ class Paper:
     entries: list[Entry] = field(default_factory=list)
 
     @property
-    def book(self) -> Book:
-        return Book(catalog=self.catalog, state=fold(self.entries), licenses=self.licenses)
+    def snapshot(self) -> AgreementSnapshot:
+        return AgreementSnapshot(catalog=self.catalog, state=fold(self.entries), licenses=self.licenses)
 
     def ask(self, order: Order, day: date) -> Decision | AgreementRefusal:
         """Decide without writing."""
-        return decide(self.book, order, day, self.prices)
+        return decide(self.snapshot, order, day, self.prices)
 
     def quote(self, order: Order, day: date) -> Quote:
         """What it would cost."""
         assert self.prices is not None
-        found = quote(self.book, order, day, self.prices)
+        found = quote(self.snapshot, order, day, self.prices)
         assert isinstance(found, Quote), found
         return found
 

@@ -15,7 +15,7 @@ from master.domain.agreements.ledger.orders import (
 )
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.rights.endings import endings
-from master.domain.agreements.rights.rights import Standing, right_of
+from master.domain.agreements.rights.rights import RightStatus, right_of
 from master.domain.agreements.rights.upgrade_gate import GateAnswer, phone_firmware_gate, upgrade_gate
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.catalog_file import read_catalog
@@ -53,7 +53,9 @@ def buy(offer: str, key: str = "M-1") -> Extend:
 
 
 def ask(made: Paper, start: str, to: str, day: date) -> GateAnswer:
-    return upgrade_gate(made.book, S, from_release=ReleaseName.parse(start), to_release=ReleaseName.parse(to), day=day)
+    return upgrade_gate(
+        made.snapshot, S, from_release=ReleaseName.parse(start), to_release=ReleaseName.parse(to), day=day
+    )
 
 
 LAPSED = date(2026, 6, 1)
@@ -84,7 +86,7 @@ def test_q2_may_server_s_go_from_7_0_to_7_4_no_and_the_path_that_works() -> None
     assert made.refused(InstallRelease(device="S", release="7.4"), LAPSED).problem is AgreementProblem.LEAPFROG
     made.do(InstallRelease(device="S", release="7.1"), LAPSED)
     made.do(InstallRelease(device="S", release="7.4"), LAPSED)
-    assert str(made.book.state.holding(S).installed) == "7.4"
+    assert str(made.snapshot.state.holding(S).installed) == "7.4"
 
 
 def test_a_server_that_nobody_knows_is_refused() -> None:
@@ -97,7 +99,7 @@ def test_a_server_that_nobody_knows_is_refused() -> None:
 
 def test_q3_twelve_months_of_warranty_and_three_of_maintenance() -> None:
     made = server()
-    right = right_of(made.book, S, DELIVERED)
+    right = right_of(made.snapshot, S, DELIVERED)
     assert (right.warranty_until, right.upgrades_until) == (date(2027, 1, 10), date(2026, 4, 10))
     again = RegisterDevice(device="S", product="server", delivered_on=DELIVERED, release="7.1", serial="serial-S")
     assert made.refused(again, DELIVERED).problem is AgreementProblem.ALREADY_THERE
@@ -112,11 +114,11 @@ def test_q4_in_the_first_90_days_five_years_with_or_without_maintenance(day: dat
     made = server()
     assert made.quote(buy("bundle"), day).totals == {"USD": Decimal("700.00")}
     made.do(buy("extended_warranty"), day)
-    right = right_of(made.book, S, day)
+    right = right_of(made.snapshot, S, day)
     assert (right.warranty_until, right.upgrades_until) == (date(2031, 1, 10), date(2026, 4, 10))
     bundled = server()
     bundled.do(buy("bundle"), day)
-    right = right_of(bundled.book, S, date(2026, 5, 1))
+    right = right_of(bundled.snapshot, S, date(2026, 5, 1))
     assert (right.warranty_until, right.upgrades_until) == (date(2031, 1, 10), date(2031, 1, 10))
     early = made.refused(buy("anytime", "M-2"), day)
     assert (early.problem, early.rules) == (AgreementProblem.OUTSIDE_WINDOW, ("Q4",))
@@ -126,7 +128,7 @@ def test_q4_a_running_key_is_extended_not_shortened() -> None:
     made = server()
     made.do(buy("anytime"), date(2026, 5, 1))
     made.do(buy("anytime", "M-2"), date(2026, 8, 1))
-    assert made.book.cover(S, "maintenance").ends == date(2028, 5, 1)
+    assert made.snapshot.cover(S, "maintenance").ends == date(2028, 5, 1)
 
 
 def test_q5_a_feature_needs_its_own_key_and_software_that_has_it() -> None:
@@ -145,11 +147,11 @@ def test_q5_a_feature_needs_its_own_key_and_software_that_has_it() -> None:
     old = made.refused(order, DELIVERED)
     assert (old.problem, old.remedy) == (AgreementProblem.SOFTWARE_TOO_OLD, "install 7.4 or later first")
     made.do(InstallRelease(device="S", release="7.4"), DELIVERED)
-    assert right_of(made.book, S, DELIVERED).features == (), "maintenance brings the software, not the feature"
+    assert right_of(made.snapshot, S, DELIVERED).features == (), "maintenance brings the software, not the feature"
     no_key = made.refused(AddFeature(device="S", feature="reach", key=""), DELIVERED)
     assert (no_key.problem, no_key.rules) == (AgreementProblem.KEY_MISSING, ("Q5",))
     made.do(order, DELIVERED)
-    assert right_of(made.book, S, DELIVERED).features == ("reach",)
+    assert right_of(made.snapshot, S, DELIVERED).features == ("reach",)
     assert made.refused(order, DELIVERED).problem is AgreementProblem.ALREADY_THERE
     unknown = made.refused(AddFeature(device="S", feature="rech", key="F-2"), DELIVERED)
     assert "did you mean 'reach'" in unknown.message
@@ -157,19 +159,19 @@ def test_q5_a_feature_needs_its_own_key_and_software_that_has_it() -> None:
 
 def test_q6_phones_have_the_firmware_of_what_the_server_runs_whatever_its_maintenance() -> None:
     made = server("7.4")
-    assert phone_firmware_gate(made.book, S, ReleaseName.parse("7.4")).allowed
-    newer = phone_firmware_gate(made.book, S, ReleaseName.parse("7.5"))
+    assert phone_firmware_gate(made.snapshot, S, ReleaseName.parse("7.4")).allowed
+    newer = phone_firmware_gate(made.snapshot, S, ReleaseName.parse("7.5"))
     assert (newer.allowed, newer.path) == (False, ("bring the server to 7.5", "load the firmware of 7.5"))
-    assert not phone_firmware_gate(made.book, device("T"), ReleaseName.parse("7.4")).allowed
+    assert not phone_firmware_gate(made.snapshot, device("T"), ReleaseName.parse("7.4")).allowed
 
 
 def test_q7_without_maintenance_the_installed_release_keeps_working() -> None:
     made = server("7.4")
     made.do(PublishRelease(release="7.5", day=date(2026, 3, 1)), DELIVERED)
-    right = right_of(made.book, S, LAPSED)
-    assert (right.standing, right.until, str(right.newest)) == (Standing.RUNS, None, "7.4")
-    assert str(right_of(made.book, S, date(2026, 3, 1)).newest) == "7.5"
-    ended = endings(made.book, from_day=DELIVERED, to_day=LAPSED)
+    right = right_of(made.snapshot, S, LAPSED)
+    assert (right.standing, right.until, str(right.newest)) == (RightStatus.RUNS, None, "7.4")
+    assert str(right_of(made.snapshot, S, date(2026, 3, 1)).newest) == "7.5"
+    ended = endings(made.snapshot, from_day=DELIVERED, to_day=LAPSED)
     assert [(one.policy, one.stops) for one in ended] == [("maintenance", {})]
 
 

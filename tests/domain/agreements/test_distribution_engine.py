@@ -15,7 +15,7 @@ from master.domain.agreements.ledger.orders import (
 )
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.rights.endings import reminders
-from master.domain.agreements.rights.rights import Standing, right_of
+from master.domain.agreements.rights.rights import RightStatus, right_of
 from tests.domain.agreements.paper import DISTRIBUTION_ENGINE, Paper, contract, prices
 
 PRICES = prices(DISTRIBUTION_ENGINE, '[seat_months]\nseat = "45.00"\n[premier]\nseats = "20"\n')
@@ -50,7 +50,7 @@ def test_r2_seats_go_to_users_of_choice_up_to_the_count_and_can_be_reassigned() 
     full = made.refused(assign("f"), DAY)
     assert (full.problem, full.rules) == (AgreementProblem.SEATS_EXHAUSTED, ("R2",))
     made.do(ReassignSeat(contract="C", from_user="a", to_user="f", uses=("views",)), DAY)
-    assert {one.user for one in made.book.state.holding(C).seats} == {"b", "c", "d", "e", "f"}
+    assert {one.user for one in made.snapshot.state.holding(C).seats} == {"b", "c", "d", "e", "f"}
     gone = made.refused(ReassignSeat(contract="C", from_user="a", to_user="g", uses=("views",)), DAY)
     assert gone.problem is AgreementProblem.NOT_ASSIGNED
     double = made.refused(ReassignSeat(contract="C", from_user="b", to_user="f", uses=("views",)), DAY)
@@ -70,7 +70,7 @@ def test_r3_five_at_least_and_by_the_year() -> None:
     few = made.refused(Buy(id="C", product="seats", counts={"seat": 4}), DAY)
     assert (few.problem, few.rules, few.remedy) == (AgreementProblem.BELOW_MINIMUM, ("R3",), "order 5 or more")
     made.do(Buy(id="C", product="seats", counts={"seat": 5}), DAY)
-    assert made.book.cover(C, "subscription").ends == ENDS
+    assert made.snapshot.cover(C, "subscription").ends == ENDS
     for months in (1, 3, 6, 24):
         refusal = made.refused(Extend(subjects=(C,), offer="yearly", months=months), DAY)
         assert (refusal.problem, refusal.rules) == (AgreementProblem.PERIOD_NOT_OFFERED, ("R3", "R4"))
@@ -94,15 +94,15 @@ def test_r4_seats_are_added_to_a_running_contract_only() -> None:
     refusal = made.refused(AddSeats(contract="C", counts={"seat": 2}), ENDS)
     assert (refusal.problem, refusal.rules) == (AgreementProblem.NOT_IN_FORCE, ("R4",))
     made.do(RENEW, date(2027, 3, 1))
-    assert right_of(made.book, C, date(2027, 2, 1)).standing is Standing.STOPPED
-    assert right_of(made.book, C, date(2027, 3, 1)).until == date(2028, 3, 1)
+    assert right_of(made.snapshot, C, date(2027, 2, 1)).standing is RightStatus.STOPPED
+    assert right_of(made.snapshot, C, date(2027, 3, 1)).until == date(2028, 3, 1)
 
 
 def test_r4_the_years_end_stops_the_seats_after_notice() -> None:
     made = bought()
-    assert [one.due_since_days for one in reminders(made.book, date(2026, 12, 20))] == [14]
-    over = right_of(made.book, C, ENDS)
-    assert (over.standing, over.counts, over.is_supported) == (Standing.STOPPED, {}, False)
+    assert [one.due_since_days for one in reminders(made.snapshot, date(2026, 12, 20))] == [14]
+    over = right_of(made.snapshot, C, ENDS)
+    assert (over.standing, over.counts, over.is_supported) == (RightStatus.STOPPED, {}, False)
 
 
 def test_r5_premier_support_is_a_percentage_of_the_whole() -> None:
@@ -121,8 +121,8 @@ def test_r5_it_changes_only_at_renewal() -> None:
         AgreementProblem.ONLY_AT_RENEWAL, ("R5",), "give 2027-01-01, or no day"
     )  # fmt: skip
     made.do(SetPremier(contract="C", on=True), date(2026, 7, 1))
-    assert not made.book.state.holding(C).premier_on(date(2026, 12, 31))
-    assert made.book.state.holding(C).premier_on(ENDS)
+    assert not made.snapshot.state.holding(C).premier_on(date(2026, 12, 31))
+    assert made.snapshot.state.holding(C).premier_on(ENDS)
     assert made.quote(AddSeats(contract="C", counts={"seat": 1}), date(2026, 7, 1)).totals == {"USD": Decimal("270.00")}
     assert made.quote(RENEW, date(2026, 12, 1)).totals == {"USD": Decimal("6480.00")}
     assert made.do(SetPremier(contract="C", on=True, from_day=ENDS), date(2026, 7, 2)).drafts == ()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from master.domain.agreements.ledger.orders import Buy, ConfirmPayment, StartTrial
 from master.domain.agreements.ordering.decide_order import Decision
-from master.domain.agreements.rights.entitlements import Entitled, Settling, entitled, is_apart, settling
+from master.domain.agreements.rights.entitlements import Entitled, Reconciliation, entitled, is_apart, syncing
 from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.subjects import Subject
 from master.domain.estate.estate import Estate, License
@@ -29,18 +29,18 @@ VENDORS = ("allworx", "distribution_engine", "isymphony")
 
 
 def settled(found: Estate, made: Paper, day: date) -> Estate:
-    """The estate as it is after settling; doing it again must change nothing."""
-    wanted, now = entitled(made.book, day), noon(day)
-    steps = settling(found, wanted, now)
-    assert settling(found, tuple(reversed(wanted)), now) == steps, "the order of what is wanted does not matter"
+    """The estate as it is after syncing; doing it again must change nothing."""
+    wanted, now = entitled(made.snapshot, day), noon(day)
+    steps = syncing(found, wanted, now)
+    assert syncing(found, tuple(reversed(wanted)), now) == steps, "the order of what is wanted does not matter"
     after = applied(found, steps)
-    assert settling(after, wanted, now) == (), "once is enough"
-    assert settling(after, wanted, now + 1) == ()
+    assert syncing(after, wanted, now) == (), "once is enough"
+    assert syncing(after, wanted, now + 1) == ()
     check(after, wanted, now)
     return after
 
 
-def applied(found: Estate, steps: tuple[Settling, ...]) -> Estate:
+def applied(found: Estate, steps: tuple[Reconciliation, ...]) -> Estate:
     items = {item.id: item for item in found.licenses}
     for one in steps:
         assert (one.before is None) is (one.id not in items)
@@ -118,7 +118,7 @@ def bought(users: int, days: int) -> tuple[Estate, Estate]:
     before = bind_all(settled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST), noon(FIRST))
     day = FIRST + timedelta(days=days)
     made.do(Buy(id="x", product="isymphony", counts={"user": users}, major=3), day)
-    made.do(ConfirmPayment(order=made.book.state.last_number, key="K"), day)
+    made.do(ConfirmPayment(order=made.snapshot.state.last_number, key="K"), day)
     return before, settled(before, made, day)
 
 
@@ -155,7 +155,7 @@ def test_what_ended_while_free_says_so_and_comes_back() -> None:
     later = FIRST + timedelta(days=30)
     assert settled(found, made, later) == found
     made.do(Buy(id="x", product="isymphony", counts={"user": 20}, major=3), later)
-    made.do(ConfirmPayment(order=made.book.state.last_number, key="K"), later)
+    made.do(ConfirmPayment(order=made.snapshot.state.last_number, key="K"), later)
     back = users(settled(found, made, later))["x-user"]
     assert (back.agreed is not None, back.use_is_over(noon(later)), back.version) == (True, False, 3)
 
@@ -167,13 +167,13 @@ def test_ids_are_free_and_names() -> None:
         order = StartTrial(license=id, product="isymphony", counts={"user": 20}, key=id, major=3)
         made.do(order, FIRST)
     found = replace(estate(taken), catalog=ISYMPHONY)
-    fresh = [one.id for one in settling(found, entitled(made.book, FIRST), noon(FIRST)) if one.id.startswith("a")]
+    fresh = [one.id for one in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST)) if one.id.startswith("a")]
     assert sorted(fresh) == [
         "ann-s-server-instance",
         "ann-s-server-instance-2",
         "ann-s-server-user-2",
         "ann-s-server-user-3",
     ]
-    ids = [one.id for one in settling(found, entitled(made.book, FIRST), noon(FIRST))]
+    ids = [one.id for one in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST))]
     assert len(set(ids)) == len(ids) == 6
     assert max(map(len, ids)) == 63

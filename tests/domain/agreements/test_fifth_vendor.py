@@ -21,7 +21,7 @@ from master.domain.agreements.ledger.orders import (
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ordering.decide_order import Decision
 from master.domain.agreements.rights.endings import endings, renewals_due
-from master.domain.agreements.rights.rights import Standing, right_of
+from master.domain.agreements.rights.rights import RightStatus, right_of
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
 from master.domain.catalog.catalog_file import read_catalog
 from master.domain.catalog.releases import ReleaseName
@@ -129,22 +129,22 @@ ONE = license("desk")
 def test_its_consoles() -> None:
     made = Paper(BEACON, PRICES)
     made.do(StartTrial(license="desk", product="consoles", counts={"console": 12}, key="E"), DAY)
-    assert right_of(made.book, ONE, DAY).until == date(2026, 3, 3)
+    assert right_of(made.snapshot, ONE, DAY).until == date(2026, 3, 3)
     few = made.refused(Buy(id="desk", product="consoles", counts={"console": 11}), DAY)
     assert few.problem is AgreementProblem.BELOW_MINIMUM
     made.do(Buy(id="desk", product="consoles", counts={"console": 12}), DAY)
     made.do(ConfirmPayment(order=made.entries[-1].number, key="K1"), DAY)
-    assert right_of(made.book, ONE, DAY).counts == {"console": 12}
+    assert right_of(made.snapshot, ONE, DAY).counts == {"console": 12}
     by_name = made.refused(AssignSeat(contract="desk", user="a", uses=("views",)), DAY)
     assert by_name.problem is AgreementProblem.WRONG_KIND, "consoles float"
 
     made.do(SetAutoRenewal(license="desk", offer="year", on=True), DAY)
-    assert [one.renews_itself for one in endings(made.book, from_day=DAY, to_day=date(2028, 1, 1))] == [True]
-    (due,) = renewals_due(made.book, date(2027, 1, 20))
+    assert [one.renews_itself for one in endings(made.snapshot, from_day=DAY, to_day=date(2028, 1, 1))] == [True]
+    (due,) = renewals_due(made.snapshot, date(2027, 1, 20))
     assert isinstance(made.ask(due, date(2027, 1, 20)), Decision)
     late = made.quote(Extend(subjects=(ONE,), offer="three_years"), date(2027, 4, 30))
     assert [line.amount for line in late.lines] == [Decimal("540.00"), Decimal("4320.00")]  # 3 months at 1.5, 36 at 1
-    assert right_of(made.book, ONE, date(2027, 1, 31)).standing is Standing.STOPPED
+    assert right_of(made.snapshot, ONE, date(2027, 1, 31)).standing is RightStatus.STOPPED
 
 
 def test_more_consoles_within_the_year() -> None:
@@ -154,17 +154,17 @@ def test_more_consoles_within_the_year() -> None:
     added = made.do(AddSeats(contract="desk", counts={"console": 1}), date(2026, 7, 31))
     assert (added.awaits_payment, added.lines[0].amount) == (True, Decimal("60.00"))
     made.do(ConfirmPayment(order=made.entries[-1].number, key="K2"), date(2026, 8, 31))
-    assert right_of(made.book, ONE, date(2026, 8, 31)).counts == {"console": 13}
+    assert right_of(made.snapshot, ONE, date(2026, 8, 31)).counts == {"console": 13}
 
 
 def test_its_hubs() -> None:
     made = Paper(BEACON, PRICES)
     made.do(RegisterDevice(device="hub", product="hub", delivered_on=DAY, release="3", serial="serial-hub"), DAY)
-    assert right_of(made.book, device("hub"), DAY).warranty_until == date(2028, 1, 31)
+    assert right_of(made.snapshot, device("hub"), DAY).warranty_until == date(2028, 1, 31)
     after = date(2026, 8, 1)
     three, four = ReleaseName.parse("3"), ReleaseName.parse("4")
-    assert not upgrade_gate(made.book, device("hub"), from_release=three, to_release=four, day=after).allowed
+    assert not upgrade_gate(made.snapshot, device("hub"), from_release=three, to_release=four, day=after).allowed
     bought = made.do(Extend(subjects=(device("hub"),), offer="updates", months=7), after)
     assert bought.lines[0].amount == Decimal("70.00")
-    assert upgrade_gate(made.book, device("hub"), from_release=three, to_release=four, day=after).allowed
-    assert [str(right.newest) for right in what_may_run(made.book, after)] == ["4"]
+    assert upgrade_gate(made.snapshot, device("hub"), from_release=three, to_release=four, day=after).allowed
+    assert [str(right.newest) for right in what_may_run(made.snapshot, after)] == ["4"]

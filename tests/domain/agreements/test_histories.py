@@ -48,7 +48,7 @@ from master.domain.agreements.ordering.decide_order import Decision, Quote, deci
 from master.domain.agreements.ordering.release_checks import free_upgrades
 from master.domain.agreements.rights.endings import endings, reminders, renewals_due
 from master.domain.agreements.rights.entitlements import entitled
-from master.domain.agreements.rights.rights import Standing, may_run, right_of
+from master.domain.agreements.rights.rights import RightStatus, may_run, right_of
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
 from master.domain.catalog.dates import add_months
 from master.domain.catalog.policies import Grants
@@ -228,7 +228,7 @@ Step = tuple[int, Order]
 
 def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
     """One order: decided, checked against what was before, written."""
-    before, known = made.book, known_on(made.entries, day - timedelta(days=1))
+    before, known = made.snapshot, known_on(made.entries, day - timedelta(days=1))
     if isinstance(order, ConfirmPayment) and order.order == -1:
         order = ConfirmPayment(order=max(before.state.awaited, default=0), key=order.key)
     if isinstance(order, Reverse) and order.order < 1:
@@ -244,7 +244,7 @@ def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
     assert isinstance(asked, Quote)
     assert asked.lines == answer.lines
     made.write(answer, day)
-    after = made.book
+    after = made.snapshot
     for subject in after.subjects():
         for policy in after.policies_of(subject):
             check_cover(made, before.cover(subject, policy.key).ends, subject, policy.key, order, day)
@@ -254,7 +254,7 @@ def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
 
 
 def check_cover(made: Paper, ended: date | None, subject: Subject, policy_key: str, order: Order, day: date) -> None:
-    policy, cover = made.catalog.time.policies[policy_key], made.book.cover(subject, policy_key)
+    policy, cover = made.catalog.time.policies[policy_key], made.snapshot.cover(subject, policy_key)
     is_void = isinstance(order, ConvertVersion | Reverse | CorrectDevice) or policy_key == "trial"
     if ended is not None and not is_void:
         assert cover.ends is not None
@@ -279,17 +279,17 @@ def check_sums(made: Paper) -> None:
         Decimal(entry.details["amount"]) * (1 if entry.kind is EntryKind.CREDITS_ADDED else -1)
         for entry in made.entries
         if entry.kind in (EntryKind.CREDITS_ADDED, EntryKind.CREDITS_SPENT)
-        and entry.number not in made.book.state.reversed
+        and entry.number not in made.snapshot.state.reversed
     ]
-    assert made.book.state.balance == sum(amounts, Decimal(0)) >= 0
+    assert made.snapshot.state.balance == sum(amounts, Decimal(0)) >= 0
 
 
 def check_seats(made: Paper, day: date) -> None:
-    for right in what_may_run(made.book, day):
-        holding = made.book.state.holding(right.subject)
+    for right in what_may_run(made.snapshot, day):
+        holding = made.snapshot.state.holding(right.subject)
         licensed = sum(holding.counts_on(day).values())
         assert len(holding.seats) <= licensed or not holding.seats
-        assert (right.standing is Standing.RUNS) or right.counts == {}
+        assert (right.standing is RightStatus.RUNS) or right.counts == {}
 
 
 @pytest.mark.parametrize("vendor", sorted(ORDERS))
@@ -310,13 +310,13 @@ def test_whatever_is_ordered_the_rules_hold(vendor: str, data: st.DataObject) ->
 
 def check_views(made: Paper, day: date) -> None:
     """However the same right is asked for, the answer is one: rights, may-run, the gate, leasing, endings, quotes."""
-    book = made.book
+    book = made.snapshot
     lent: dict[Subject, dict[str, int]] = {}
     for one in entitled(book, day):
         lent.setdefault(one.subject, {})[one.type.key] = one.quantity
         right = right_of(book, one.subject, day)
         assert one.ends == right.until, "leasing and people are told one end"
-        assert right.standing is Standing.RUNS
+        assert right.standing is RightStatus.RUNS
         holding = book.state.holding(one.subject)
         for release, published in book.releases.items():
             if one.subject.kind == "license" and published <= day and one.version is not None:
@@ -355,19 +355,21 @@ def check_views(made: Paper, day: date) -> None:
 
 def check_lapses(made: Paper, day: date) -> None:
     """P5, Q7: the end of an agreement takes nothing away; only what grants the use does, and was told before."""
-    ahead = endings(made.book, from_day=day + timedelta(days=1), to_day=day + timedelta(days=5000))
+    ahead = endings(made.snapshot, from_day=day + timedelta(days=1), to_day=day + timedelta(days=5000))
     for ending in ahead:
         policy = made.catalog.time.policies[ending.policy]
-        eve, after = (right_of(made.book, ending.subject, on) for on in (ending.day - timedelta(days=1), ending.day))
+        eve, after = (
+            right_of(made.snapshot, ending.subject, on) for on in (ending.day - timedelta(days=1), ending.day)
+        )
         if policy.grants is Grants.USE:
-            assert eve.standing is Standing.RUNS
-            assert after.standing is Standing.STOPPED
+            assert eve.standing is RightStatus.RUNS
+            assert after.standing is RightStatus.STOPPED
             assert ending.stops == eve.counts
         else:
             assert ending.stops == {}
             assert eve.counts == after.counts
-            assert after.standing is Standing.RUNS
-        told = reminders(made.book, ending.day - timedelta(days=1))
+            assert after.standing is RightStatus.RUNS
+        told = reminders(made.snapshot, ending.day - timedelta(days=1))
         assert any((one.ending.subject, one.ending.policy) == (ending.subject, ending.policy) for one in told)
 
 
@@ -380,6 +382,6 @@ def test_two_renewals_in_a_row_are_one(first: int, second: int, started: date) -
         made.do(AddCredits(amount=Decimal(100_000)), started)
         for months in periods:
             made.do(Extend(subjects=(license("a"),), offer="ssa", months=months), started)
-    ends = [made.book.cover(license("a"), "ssa").ends for made in (apart, at_once)]
+    ends = [made.snapshot.cover(license("a"), "ssa").ends for made in (apart, at_once)]
     assert ends[0] == ends[1] == add_months(started, first + second)
-    assert abs(apart.book.state.balance - at_once.book.state.balance) <= 1
+    assert abs(apart.snapshot.state.balance - at_once.snapshot.state.balance) <= 1

@@ -68,10 +68,10 @@ def test_m1_versions_released_within_the_agreement_are_free_and_others_are_not()
     made.do(ssa("ports"), BOUND)
     early = made.refused(UpgradeVersion(licenses=("ports",), version=13), date(2024, 5, 31))
     assert early.problem is AgreementProblem.UNKNOWN_RELEASE
-    before = made.book.state.balance
+    before = made.snapshot.state.balance
     decision = made.do(UpgradeVersion(licenses=("ports",), version=13), date(2024, 6, 1))
-    assert (made.book.state.balance, decision.lines) == (before, ())
-    assert made.book.state.holding(license("ports")).version == 13
+    assert (made.snapshot.state.balance, decision.lines) == (before, ())
+    assert made.snapshot.state.holding(license("ports")).version == 13
     same = made.refused(UpgradeVersion(licenses=("ports",), version=13), date(2024, 6, 2))
     assert same.problem is AgreementProblem.SAME_VERSION
     assert (
@@ -106,7 +106,7 @@ def test_m2_credits_are_bought_at_any_time_and_never_run_below_zero() -> None:
     bought = made.do(AddCredits(amount=Decimal("1")), BOUND)
     assert (bought.lines[0].amount, bought.lines[0].unit) == (Decimal("1.10"), "USD")
     made.do(ssa("ports"), BOUND)
-    assert made.book.state.balance == 0
+    assert made.snapshot.state.balance == 0
     spent = [entry for entry in made.entries if entry.kind is EntryKind.CREDITS_SPENT]
     assert [(entry.details["amount"], entry.rules) for entry in spent] == [("150", ("M2",))]
     assert all(entry.reason for entry in made.entries)
@@ -127,7 +127,7 @@ def test_m2_without_a_price_file_nobody_knows_how_many_credits() -> None:
 def test_m3_the_first_binding_decides() -> None:
     made = paper()
     made.do(ssa("ports"), date(2024, 4, 1))
-    cover = made.book.state.holding(license("ports")).cover("ssa")
+    cover = made.snapshot.state.holding(license("ports")).cover("ssa")
     assert [(one.term, one.how) for one in cover.terms] == [
         (Term(BOUND, date(2024, 4, 1)), "gap"),
         (Term(date(2024, 4, 1), date(2025, 4, 1)), "bought"),
@@ -149,7 +149,7 @@ def test_m4_any_period_at_15_percent_a_year() -> None:
 
 
 def test_m4_it_is_not_compulsory() -> None:
-    right = right_of(paper().book, license("ports"), date(2030, 1, 1))
+    right = right_of(paper().snapshot, license("ports"), date(2030, 1, 1))
     assert (right.standing.value, right.until, right.version) == ("runs", None, 12)
 
 
@@ -157,16 +157,16 @@ def test_m5_a_reminder_comes_before_the_end() -> None:
     made = paper()
     made.do(ssa("ports"), BOUND)
     ends = date(2025, 1, 1)
-    assert reminders(made.book, date(2024, 11, 1)) == ()  # 61 days before
-    first = reminders(made.book, date(2024, 11, 2))[0]
+    assert reminders(made.snapshot, date(2024, 11, 1)) == ()  # 61 days before
+    first = reminders(made.snapshot, date(2024, 11, 2))[0]
     assert (first.ending.day, first.days_left, first.due_since_days) == (ends, 60, 60)
-    assert reminders(made.book, date(2024, 12, 28))[0].due_since_days == 7
+    assert reminders(made.snapshot, date(2024, 12, 28))[0].due_since_days == 7
     renewed = made.quote(ssa("ports"), date(2024, 12, 31))
     assert renewed.totals == {"credits": Decimal("150")}, "in time there is no surcharge"
     made.do(ssa("ports"), date(2024, 12, 31))
-    assert made.book.state.holding(license("ports")).cover("ssa").ends == date(2026, 1, 1)
-    assert [one for one in reminders(made.book, date(2024, 12, 31)) if one.ending.subject == license("ports")] == []
-    assert [one for one in reminders(made.book, date(2026, 1, 1)) if one.ending.subject == license("ports")] == []
+    assert made.snapshot.state.holding(license("ports")).cover("ssa").ends == date(2026, 1, 1)
+    assert [one for one in reminders(made.snapshot, date(2024, 12, 31)) if one.ending.subject == license("ports")] == []
+    assert [one for one in reminders(made.snapshot, date(2026, 1, 1)) if one.ending.subject == license("ports")] == []
 
 
 def test_m6_also_where_there_never_was_an_agreement() -> None:
@@ -212,9 +212,9 @@ def test_l6_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charge
     day = date(2024, 9, 1)
     decision = made.do(ConvertVersion(licenses=("free",), version=13, offer="ssa"), day)
     assert [line.amount for line in decision.lines] == [Decimal("150")]
-    cover = made.book.state.holding(license("free")).cover("ssa")
+    cover = made.snapshot.state.holding(license("free")).cover("ssa")
     assert [one.term for one in cover.terms] == [Term(BOUND, day), Term(day, date(2025, 9, 1))]
-    assert made.book.state.holding(license("free")).version == 13
+    assert made.snapshot.state.holding(license("free")).version == 13
 
 
 def test_l6_only_an_offer_that_says_so_pays_for_a_conversion() -> None:
@@ -229,9 +229,9 @@ def test_l6_bound_licenses_are_not_converted_and_rebinding_keeps_the_agreement()
     refusal = made.refused(ConvertVersion(licenses=("ports",), version=13, offer="ssa"), date(2024, 9, 1))
     assert (refusal.problem, refusal.rules) == (AgreementProblem.NOT_FREE, ("L6",))
     assert "keeps its agreement" in refusal.remedy
-    before = made.book.cover(license("ports"), "ssa")
+    before = made.snapshot.cover(license("ports"), "ssa")
     made.licenses = {**made.licenses, "ports": owned("ports", "port", is_free=True)}
-    assert made.book.cover(license("ports"), "ssa") == before, "released or rebound, the ledger goes on"
+    assert made.snapshot.cover(license("ports"), "ssa") == before, "released or rebound, the ledger goes on"
 
 
 def test_l6_i3_i4_a_conversion_changes_the_version_only() -> None:
@@ -244,11 +244,11 @@ def test_l6_i3_i4_a_conversion_changes_the_version_only() -> None:
 
 def test_l7_what_the_vendors_file_said_counts_and_is_carried_over() -> None:
     made = paper()
-    assert made.book.cover(license("imported"), "ssa").ends == date(2025, 1, 1)
+    assert made.snapshot.cover(license("imported"), "ssa").ends == date(2025, 1, 1)
     made.do(UpgradeVersion(licenses=("imported",), version=13), date(2024, 7, 1))
     decision = made.do(ssa("imported"), date(2024, 12, 1))
     assert [line.amount for line in decision.lines] == [Decimal("150")]
-    terms = made.book.cover(license("imported"), "ssa").terms
+    terms = made.snapshot.cover(license("imported"), "ssa").terms
     assert [(one.term, one.how) for one in terms] == [
         (Term(BOUND, date(2025, 1, 1)), "vendor"),
         (Term(date(2025, 1, 1), date(2026, 1, 1)), "bought"),
@@ -290,5 +290,5 @@ def test_n3_two_kinds_each_in_its_time() -> None:
 
 
 def test_an_ended_warranty_leaves_the_device_alone() -> None:
-    ending = endings(box().book, from_day=date(2027, 1, 1), to_day=date(2027, 3, 1))[0]
+    ending = endings(box().snapshot, from_day=date(2027, 1, 1), to_day=date(2027, 3, 1))[0]
     assert (ending.subject, ending.stops, ending.what_goes_on) == (device("hq"), {}, "the device")

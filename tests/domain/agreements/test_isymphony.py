@@ -20,7 +20,7 @@ from master.domain.agreements.ledger.orders import (
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ordering.decide_order import Decision
 from master.domain.agreements.rights.endings import endings, reminders
-from master.domain.agreements.rights.rights import Standing, may_run, right_of
+from master.domain.agreements.rights.rights import RightStatus, may_run, right_of
 from master.domain.catalog.dates import Term
 from master.domain.catalog.releases import ReleaseName
 from tests.domain.agreements.paper import ISYMPHONY, Paper, license, prices
@@ -69,15 +69,15 @@ def test_p1_a_second_key_after_the_first_ran_out_still_gives_14_days() -> None:
     made = Keys(ISYMPHONY)
     made.do(trial(), DAY)
     made.do(ExtendTrial(license="L1", key="T2"), date(2026, 3, 1))
-    assert right_of(made.book, ONE, date(2026, 2, 1)).standing is Standing.STOPPED
-    assert right_of(made.book, ONE, date(2026, 3, 15)).until == date(2026, 3, 16)
+    assert right_of(made.snapshot, ONE, date(2026, 2, 1)).standing is RightStatus.STOPPED
+    assert right_of(made.snapshot, ONE, date(2026, 3, 15)).until == date(2026, 3, 16)
 
 
 def test_p1_a_staging_server_has_a_trial_of_its_own() -> None:
     made = bought()
     staging = StartTrial(license="staging", product="isymphony", counts={"user": 20}, key="S1", major=3)
     made.do(staging, DAY)
-    assert right_of(made.book, license("staging"), DAY).until == date(2026, 1, 30)
+    assert right_of(made.snapshot, license("staging"), DAY).until == date(2026, 1, 30)
     assert made.refused(trial("T9"), DAY).problem is AgreementProblem.ALREADY_THERE
     again = Extend(subjects=(ONE,), offer="trial", key="T9")
     assert made.refused(again, DAY).problem is AgreementProblem.ALREADY_THERE
@@ -94,22 +94,22 @@ def test_p1_keys_are_used_once_and_must_be_there() -> None:
 def test_p1_a_trials_end_is_told_before_it_stops_anything() -> None:
     made = Keys(ISYMPHONY)
     made.do(trial(), DAY)
-    told = reminders(made.book, date(2026, 1, 23))
+    told = reminders(made.snapshot, date(2026, 1, 23))
     assert [(one.days_left, one.ending.stops) for one in told] == [(7, {"instance": 1, "user": 20})]
-    assert endings(made.book, from_day=DAY, to_day=date(2026, 1, 30)) == ()
-    assert endings(made.book, from_day=DAY, to_day=date(2026, 1, 31))[0].day == date(2026, 1, 30)
+    assert endings(made.snapshot, from_day=DAY, to_day=date(2026, 1, 30)) == ()
+    assert endings(made.snapshot, from_day=DAY, to_day=date(2026, 1, 31))[0].day == date(2026, 1, 30)
 
 
 def test_p2_a_purchase_replaces_the_key_in_place() -> None:
     made = Keys(ISYMPHONY, PRICES)
     made.do(trial(), DAY)
     made.paid(buy(), date(2026, 1, 20))
-    holding = made.book.state.holding(ONE)
+    holding = made.snapshot.state.holding(ONE)
     assert [one.key for one in holding.keys] == ["T1", "K4"]
     assert holding.cover("trial").ends == date(2026, 1, 20), "what is left of the trial lapses"
-    right = right_of(made.book, ONE, date(2026, 1, 20))
-    assert (right.standing, right.counts, right.until) == (Standing.RUNS, {"instance": 1, "user": 20}, None)
-    assert [one.policy for one in endings(made.book, from_day=DAY, to_day=date(2030, 1, 1))] == ["maintenance"]
+    right = right_of(made.snapshot, ONE, date(2026, 1, 20))
+    assert (right.standing, right.counts, right.until) == (RightStatus.RUNS, {"instance": 1, "user": 20}, None)
+    assert [one.policy for one in endings(made.snapshot, from_day=DAY, to_day=date(2030, 1, 1))] == ["maintenance"]
     assert made.refused(buy(), date(2026, 1, 21)).problem is AgreementProblem.ALREADY_THERE
     assert made.refused(ExtendTrial(license="L1", key="T2"), DAY).problem is AgreementProblem.ALREADY_THERE
 
@@ -120,25 +120,25 @@ def test_p3_for_ever_for_what_was_released_under_maintenance_and_for_one_major_v
         made.do(PublishRelease(release=release, day=date(*day)), DAY)
     later = date(2030, 1, 1)
     for release in ("3.1", "3.2"):
-        assert may_run(made.book, ONE, ReleaseName.parse(release), later) is None
-    outside = may_run(made.book, ONE, ReleaseName.parse("3.3"), later)
+        assert may_run(made.snapshot, ONE, ReleaseName.parse(release), later) is None
+    outside = may_run(made.snapshot, ONE, ReleaseName.parse("3.3"), later)
     assert outside is not None
     assert (outside.problem, outside.rules) == (AgreementProblem.RELEASED_OUTSIDE, ("P3", "P5"))
-    assert may_run(made.book, ONE, ReleaseName.parse("2.9"), later) is None, "what is lower is enabled (B2)"
-    higher = may_run(made.book, ONE, ReleaseName.parse("4.0"), later)
+    assert may_run(made.snapshot, ONE, ReleaseName.parse("2.9"), later) is None, "what is lower is enabled (B2)"
+    higher = may_run(made.snapshot, ONE, ReleaseName.parse("4.0"), later)
     assert higher is not None
     assert (higher.problem, higher.rules) == (AgreementProblem.OTHER_MAJOR, ("P3",))
-    unknown = may_run(made.book, ONE, ReleaseName.parse("3.4"), later)
+    unknown = may_run(made.snapshot, ONE, ReleaseName.parse("3.4"), later)
     assert unknown is not None
     assert unknown.problem is AgreementProblem.UNKNOWN_RELEASE
-    assert str(right_of(made.book, ONE, later).newest) == "3.2"
+    assert str(right_of(made.snapshot, ONE, later).newest) == "3.2"
 
 
 def test_p4_a_renewal_starts_where_the_last_ended_however_early_or_late() -> None:
     for day in (DAY, date(2026, 12, 1), date(2027, 6, 1)):
         made = bought()
         made.paid(RENEW, day)
-        terms = [one.term for one in made.book.cover(ONE, "maintenance").terms]
+        terms = [one.term for one in made.snapshot.cover(ONE, "maintenance").terms]
         assert terms == [Term(DAY, date(2027, 1, 15)), Term(date(2027, 1, 15), date(2028, 1, 15))]
 
 
@@ -148,7 +148,7 @@ def test_p4_at_most_two_years_ahead() -> None:
     refusal = made.refused(RENEW, date(2027, 1, 14))
     assert (refusal.problem, refusal.remedy) == (AgreementProblem.TOO_FAR_AHEAD, "order it on 2027-01-15 or later")
     made.paid(RENEW, date(2027, 1, 15))
-    assert made.book.cover(ONE, "maintenance").ends == date(2029, 1, 15)
+    assert made.snapshot.cover(ONE, "maintenance").ends == date(2029, 1, 15)
 
 
 def test_p4_two_years_ahead_on_a_leap_day() -> None:
@@ -156,7 +156,7 @@ def test_p4_two_years_ahead_on_a_leap_day() -> None:
     made.paid(buy(), date(2028, 2, 29))
     made.paid(RENEW, date(2028, 2, 29))
     made.paid(RENEW, date(2029, 3, 1))
-    assert made.book.cover(ONE, "maintenance").ends == date(2031, 2, 28)
+    assert made.snapshot.cover(ONE, "maintenance").ends == date(2031, 2, 28)
     refusal = made.refused(RENEW, date(2030, 2, 27))
     assert refusal.remedy == "order it on 2030-03-01 or later", "on 28 February two years end before the leap day"
 
@@ -167,7 +167,7 @@ def test_p6_tiers_do_not_add_up_and_custom_ones_are_not_sold() -> None:
     assert (again.problem, again.rules) == (AgreementProblem.SMALLER_TIER, ("P6",))
     assert "do not add up" in again.message
     made.paid(Buy(id="L2", product="isymphony", counts={"user": 20}, major=3), DAY)
-    assert [right_of(made.book, license(id), DAY).counts["user"] for id in ("L1", "L2")] == [20, 20]
+    assert [right_of(made.snapshot, license(id), DAY).counts["user"] for id in ("L1", "L2")] == [20, 20]
     custom = made.refused(UpgradeTier(license="L1", counts={"user": 30}), DAY)
     assert custom.problem is AgreementProblem.PRICE_MISSING
     assert "20, 40" in custom.message
@@ -179,27 +179,27 @@ def test_p9_nothing_is_in_force_before_the_payment_is_confirmed() -> None:
     made = Keys(ISYMPHONY, PRICES)
     made.do(buy(), DAY)
     number = made.entries[-1].number
-    assert right_of(made.book, ONE, DAY).standing is Standing.NOT_YET
+    assert right_of(made.snapshot, ONE, DAY).standing is RightStatus.NOT_YET
     assert made.refused(ConfirmPayment(order=number + 1, key="K"), DAY).problem is AgreementProblem.UNKNOWN_ORDER
     assert made.refused(ConfirmPayment(order=number, key=""), DAY).problem is AgreementProblem.KEY_MISSING
     second = made.refused(buy(), DAY)
     assert (second.problem, second.rules) == (AgreementProblem.AWAITS_PAYMENT, ("P9",))
     made.do(ConfirmPayment(order=number, key="K1"), date(2026, 2, 1))
-    assert right_of(made.book, ONE, DAY).standing is Standing.NOT_YET
-    assert right_of(made.book, ONE, date(2026, 2, 1)).standing is Standing.RUNS
+    assert right_of(made.snapshot, ONE, DAY).standing is RightStatus.NOT_YET
+    assert right_of(made.snapshot, ONE, date(2026, 2, 1)).standing is RightStatus.RUNS
     assert made.refused(ConfirmPayment(order=number, key="K2"), DAY).problem is AgreementProblem.UNKNOWN_ORDER
 
 
 def test_p9_a_renewal_issues_a_new_key_that_replaces_the_old_one() -> None:
     made = bought()
-    before = made.book.state.holding(ONE).key
+    before = made.snapshot.state.holding(ONE).key
     made.do(RENEW, date(2026, 6, 1))
-    assert made.book.state.holding(ONE).key == before
-    assert made.book.cover(ONE, "maintenance").ends == date(2027, 1, 15)
+    assert made.snapshot.state.holding(ONE).key == before
+    assert made.snapshot.cover(ONE, "maintenance").ends == date(2027, 1, 15)
     number = made.entries[-1].number
     assert made.refused(ConfirmPayment(order=number, key=before), DAY).problem is AgreementProblem.KEY_USED
     made.do(ConfirmPayment(order=number, key="K-new"), date(2026, 6, 3))
-    assert made.book.state.holding(ONE).key == "K-new"
+    assert made.snapshot.state.holding(ONE).key == "K-new"
 
 
 def test_p9_an_order_can_be_cancelled_before_it_is_paid() -> None:
@@ -207,7 +207,7 @@ def test_p9_an_order_can_be_cancelled_before_it_is_paid() -> None:
     made.do(trial(), DAY)
     made.do(buy(), DAY)
     made.do(CancelOrder(order=made.entries[-1].number), DAY)
-    assert made.book.state.awaited == {}
+    assert made.snapshot.state.awaited == {}
     made.paid(buy(), DAY)
     assert made.refused(CancelOrder(order=99), DAY).problem is AgreementProblem.UNKNOWN_ORDER
 

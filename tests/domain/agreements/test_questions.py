@@ -8,7 +8,7 @@ import pytest
 from master.domain.agreements.ledger.entries import Draft, Entry, EntryKind
 from master.domain.agreements.ledger.order_data import order_from_plain
 from master.domain.agreements.ledger.orders import AddCredits, Buy, Extend, PublishRelease
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import fold
 from master.domain.agreements.rights.endings import endings
 from master.domain.agreements.rights.rights import Right, right_of
@@ -37,11 +37,11 @@ def seats() -> Paper:
 
 
 def as_known(made: Paper, known: date, day: date) -> tuple[Right, ...]:
-    return what_may_run(Book(catalog=made.catalog, state=fold(known_on(made.entries, known))), day)
+    return what_may_run(AgreementSnapshot(catalog=made.catalog, state=fold(known_on(made.entries, known))), day)
 
 
 def test_what_may_this_project_run_on_1_march() -> None:
-    (right,) = what_may_run(seats().book, MARCH)
+    (right,) = what_may_run(seats().snapshot, MARCH)
     assert (right.subject, right.counts, right.until) == (contract("C"), {"seat": 10}, date(2028, 1, 1))
 
 
@@ -55,7 +55,7 @@ def test_a_past_day_answers_as_it_was_known_then() -> None:
 
 
 def test_before_it_was_there_nothing_ran() -> None:
-    right = right_of(seats().book, contract("C"), date(2025, 12, 31))
+    right = right_of(seats().snapshot, contract("C"), date(2025, 12, 31))
     assert (right.standing.value, right.counts, right.newest) == ("not_yet", {}, None)
 
 
@@ -64,14 +64,14 @@ def test_what_ends_in_the_next_90_days_and_what_will_stop_working() -> None:
     made = Paper(INNOVAPHONE, prices(INNOVAPHONE, '[values]\nport = "100"\n'), licenses)
     made.do(AddCredits(amount=Decimal(10_000)), DAY)
     made.do(Extend(subjects=(license("ports"),), offer="ssa", months=1), DAY)
-    ahead = endings(made.book, from_day=DAY, to_day=add_days(DAY, 90))
+    ahead = endings(made.snapshot, from_day=DAY, to_day=add_days(DAY, 90))
     assert [(one.day, one.subject.id, one.stops) for one in ahead] == [
         (date(2026, 2, 1), "ports", {}),
         (date(2026, 3, 1), "old", {}),
     ]
     assert ahead[0].what_goes_on.startswith("everything that runs")
     assert ahead[0].renew_by == ("ssa",)
-    (stopping,) = endings(seats().book, from_day=DAY, to_day=date(2030, 1, 1))
+    (stopping,) = endings(seats().snapshot, from_day=DAY, to_day=date(2030, 1, 1))
     assert (stopping.stops, stopping.what_goes_on) == ({"seat": 10}, "nothing of it")
 
 
@@ -79,12 +79,14 @@ def test_the_newest_version_that_a_license_can_have() -> None:
     made = Paper(INNOVAPHONE, prices(INNOVAPHONE, '[values]\nport = "100"\n'), {"ports": owned("ports", "port")})
     for release, day in (("12r2", date(2024, 2, 1)), ("13r1", date(2024, 6, 1)), ("14r1", date(2026, 6, 1))):
         made.do(PublishRelease(release=release, day=day), DAY)
-    assert str(right_of(made.book, license("ports"), DAY).newest) == "12r2"
+    assert str(right_of(made.snapshot, license("ports"), DAY).newest) == "12r2"
     made.do(AddCredits(amount=Decimal(10_000)), DAY)
     made.do(Extend(subjects=(license("ports"),), offer="ssa", months=12), DAY)
-    assert str(right_of(made.book, license("ports"), DAY).newest) == "13r1", "the time that was paid afterwards counts"
-    assert str(right_of(made.book, license("ports"), date(2026, 6, 1)).newest) == "14r1"
-    assert str(right_of(made.book, license("ports"), date(2027, 1, 1)).newest) == "12r2", "it was never upgraded"
+    assert str(right_of(made.snapshot, license("ports"), DAY).newest) == "13r1", (
+        "the time that was paid afterwards counts"
+    )
+    assert str(right_of(made.snapshot, license("ports"), date(2026, 6, 1)).newest) == "14r1"
+    assert str(right_of(made.snapshot, license("ports"), date(2027, 1, 1)).newest) == "12r2", "it was never upgraded"
 
 
 def test_entries_follow_on_each_other() -> None:

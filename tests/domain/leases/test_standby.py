@@ -16,7 +16,7 @@ from master.domain.leases import claims as rules
 from master.domain.leases.claims import Claim, ClaimKind, Claims
 from master.domain.leases.standby import estate_problems
 from master.domain.leases.standby_overlap import two_claims
-from master.domain.seats.seat_working_set import Ledger, PoolScore, Share
+from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet, Share
 from master.domain.seats.seats import Seat
 from tests.domain.estate.test_estate import BERLIN, HQ, estate, licensed
 
@@ -62,25 +62,25 @@ def test_only_words_that_are_new_enough_release_what_was_fenced() -> None:
     moves=st.lists(st.sampled_from(("add", "remove", "higher", "lower")), max_size=30),
 )
 def test_the_higher_of_seats_and_claims_is_counted(floor: int, moves: list[str]) -> None:
-    ledger = Ledger()
-    ledger.pools = {7: PoolScore(10, floor)}
-    ledger.share_out(PRIMARY, {7: Share(0, floor, floor)})
+    working_set = SeatWorkingSet()
+    working_set.pools = {7: PoolScore(10, floor)}
+    working_set.share_out(PRIMARY, {7: Share(0, floor, floor)})
     held: list[Seat] = []
     for number, move in enumerate(moves):
-        if move == "add" and (ledger.pools[7].free or ledger.is_counted(PRIMARY, 7)):
+        if move == "add" and (working_set.pools[7].free or working_set.is_counted(PRIMARY, 7)):
             held.append(Seat(PRIMARY, "port", HolderKind.USER, str(number), "", "", 7, "", 0.0))
-            ledger.add(held[-1])
+            working_set.add(held[-1])
         elif move == "remove" and held:
-            ledger.remove(held.pop())
+            working_set.remove(held.pop())
         elif move == "higher":
             floor = max(floor, len(held))
-            ledger.set_floors(PRIMARY, {7: floor})
+            working_set.set_floors(PRIMARY, {7: floor})
         elif move == "lower":
             floor = max(floor - 1, 0)
-            ledger.set_floors(PRIMARY, {7: floor} if floor else {})
-        assert ledger.pools[7].used == max(len(held), floor) <= 10
-    changes = ledger.pool_changes().get((7, PRIMARY), (0, 0))
-    share = (ledger.seats[PRIMARY].shares or {})[7]
+            working_set.set_floors(PRIMARY, {7: floor} if floor else {})
+        assert working_set.pools[7].used == max(len(held), floor) <= 10
+    changes = working_set.pool_changes().get((7, PRIMARY), (0, 0))
+    share = (working_set.seats[PRIMARY].shares or {})[7]
     assert changes == (len(held), share.counted - share.counted_before)
 
 

@@ -13,10 +13,10 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.remedies.remedies import Effort, with_remedies
 from master.domain.remedies.trial import Case
 from master.domain.seats.decide_seats import Decider
-from master.domain.seats.eligibility import TermsBook
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome, ReturnOutcome
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seat_working_set import Ledger, PoolScore
+from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 from tests.domain.catalogs import INNOVAPHONE
 
@@ -48,14 +48,14 @@ class Site:
             read = INNOVAPHONE.read_name(printed.strip())
             items.append(License(f"license-{number}", read.type, read.version, read.tier, quantity, devices.get(box)))
         self.estate = Estate(1, "acme", 1, INNOVAPHONE, pbxs, (), {}, epoch_floor=0).with_licenses(items)
-        self.ledger = Ledger(pbx_wide=INNOVAPHONE.pbx_wide_types)
+        self.working_set = SeatWorkingSet(pbx_wide=INNOVAPHONE.pbx_wide_types)
         self.software = {pbx.id: pbx.software for pbx in pbxs.values()}
         self.fit()
 
     def fit(self) -> None:
         """Pools are as large as the licenses."""
         for (device_id, key), pool_id in self.estate.pool_ids.items():
-            pool = self.ledger.pools.setdefault(pool_id, PoolScore(0, 0))
+            pool = self.working_set.pools.setdefault(pool_id, PoolScore(0, 0))
             pool.capacity = self.estate.installations[device_id].capacity.get(key, 0)
 
     def acquire(self, pbx: str, *wants: Want, software: str = "", now: float = 0.0) -> list[Outcome]:
@@ -85,11 +85,16 @@ class Site:
     def _decider(self, pbx: str, software: str, now: float) -> tuple[Decider, Case]:
         at = self.estate.pbxs[self.estate.pbx_ids[pbx]]
         runs = Version.parse(software) if software else self.software[at.id]
-        book = TermsBook(self.estate)
+        eligibilities = EligibilityCache(self.estate)
         time = LeaseTime.at(now)
-        decider = Decider(book, self.ledger, at, runs, time)
+        decider = Decider(eligibilities, self.working_set, at, runs, time)
         return decider, Case(
-            book=book, ledger=self.ledger, read_pools=lambda: self.ledger.pools, pbx=at, software=runs, time=time
+            eligibilities=eligibilities,
+            working_set=self.working_set,
+            read_pools=lambda: self.working_set.pools,
+            pbx=at,
+            software=runs,
+            time=time,
         )
 
 

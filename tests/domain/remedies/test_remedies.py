@@ -155,7 +155,7 @@ def test_what_the_request_leaves_out_is_told_before_licenses_are_bought() -> Non
 def test_what_was_taken_away_is_returned_and_bought_anew() -> None:
     at = site({"PBX-Port12": 1})
     at.acquire("berlin", want("port", "alice"))
-    at.ledger.seats[at.estate.pbx_ids["berlin"]].revoked.add(SeatKey("port", USER, "alice"))
+    at.working_set.seats[at.estate.pbx_ids["berlin"]].revoked.add(SeatKey("port", USER, "alice"))
     at.leave("license-1", DRAIN)
     assert ways(at.refuse("berlin", want("port", "alice"))) == [
         "bind 1 more PBX-Port license of V12 or newer to hq-box and return port of user alice first"

@@ -6,21 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensemaster.signing.verified_lease import Promise, PromiseError, WallClock, remaining_after_restart, verify
+from licensemaster.signing.verified_lease import (
+    LeaseVerificationError,
+    VerifiedLease,
+    WallClock,
+    remaining_after_restart,
+    verify,
+)
 from licensemaster.v1 import lease_pb2
 from tests.slave_client.signing import ENDS, ISSUED, PBX, Signer
 
 SIGNER = Signer()
 
 
-def _promise() -> Promise:
+def _promise() -> VerifiedLease:
     return verify(SIGNER.sign(), pbx=PBX, public_key=SIGNER.public_key, trusted_keys=(SIGNER.public_key,))
 
 
 def test_a_genuine_lease_is_read() -> None:
-    promise = _promise()
-    assert (promise.epoch, promise.issue_time, promise.end_time) == (3, ISSUED, ENDS)
-    assert (promise.duration_seconds, promise.ttl_seconds, promise.grace_seconds) == (600, 60, 540)
+    verified = _promise()
+    assert (verified.epoch, verified.issue_time, verified.end_time) == (3, ISSUED, ENDS)
+    assert (verified.duration_seconds, verified.ttl_seconds, verified.grace_seconds) == (600, 60, 540)
 
 
 def test_altered_terms_are_refused() -> None:
@@ -28,7 +34,7 @@ def test_altered_terms_are_refused() -> None:
     later = lease_pb2.LeaseTerms.FromString(signed.terms)
     later.end_time.seconds += 1
     forged = lease_pb2.SignedLease(terms=later.SerializeToString(), signature=signed.signature)
-    with pytest.raises(PromiseError, match="signature"):
+    with pytest.raises(LeaseVerificationError, match="signature"):
         verify(forged, pbx=PBX, public_key=SIGNER.public_key)
 
 
@@ -36,23 +42,23 @@ def test_altered_terms_are_refused() -> None:
     "key", [b"", b"short", bytes(32), Signer().public_key], ids=["none", "short", "zeros", "other"]
 )
 def test_a_wrong_key_is_refused(key: bytes) -> None:
-    with pytest.raises(PromiseError, match="signature"):
+    with pytest.raises(LeaseVerificationError, match="signature"):
         verify(SIGNER.sign(), pbx=PBX, public_key=key)
 
 
 def test_a_key_that_is_not_trusted_is_refused() -> None:
     stranger = Signer()
-    with pytest.raises(PromiseError, match="does not trust"):
+    with pytest.raises(LeaseVerificationError, match="does not trust"):
         verify(stranger.sign(), pbx=PBX, public_key=stranger.public_key, trusted_keys=(SIGNER.public_key,))
 
 
 def test_a_lease_of_another_pbx_is_refused() -> None:
-    with pytest.raises(PromiseError, match="rome"):
+    with pytest.raises(LeaseVerificationError, match="rome"):
         verify(SIGNER.sign(pbx="projects/acme/pbxs/rome"), pbx=PBX, public_key=SIGNER.public_key)
 
 
 def test_a_lease_without_duration_is_refused() -> None:
-    with pytest.raises(PromiseError, match="ends before"):
+    with pytest.raises(LeaseVerificationError, match="ends before"):
         verify(SIGNER.sign(ends=ISSUED), pbx=PBX, public_key=SIGNER.public_key)
 
 

@@ -9,7 +9,7 @@ from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.signing.documents import DocumentError
 from licensemaster.signing.signatures import has_signed
-from licensemaster.signing.verified_lease import PromiseError, verify
+from licensemaster.signing.verified_lease import LeaseVerificationError, verify
 from licensemaster.v1 import document_pb2
 from licensemaster.values import BadValueError, public_key
 from slave_client.values.config import ClientConfig, ConfigError
@@ -58,5 +58,5 @@ def test_a_client_takes_none(tmp_path_factory: pytest.TempPathFactory) -> None:
             device.accept_answer(answer)
     from licensemaster.v1 import lease_pb2
 
-    with pytest.raises(PromiseError, match="does not verify"):
+    with pytest.raises(LeaseVerificationError, match="does not verify"):
         verify(lease_pb2.SignedLease(signature=bytes(64)), pbx="projects/acme/pbxs/berlin", public_key=NOBODYS)

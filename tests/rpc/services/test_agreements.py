@@ -360,7 +360,7 @@ async def test_two_masters_order_a_renewal_once(postgresql_database_url: str) ->
         await at.place(orders.ConfirmPayment(order=1, key="K1"))
         await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
         at.on("2027-01-10")
-        ordered = await asyncio.gather(one.running.renewals.look(), other.running.renewals.look())
+        ordered = await asyncio.gather(one.running.renewals.run_once(), other.running.renewals.run_once())
         assert sum(ordered) == 1
         (awaited,) = (await at.all()).awaited
         assert awaited.subject.id == "L1"

@@ -44,7 +44,7 @@ async def _grow(master: InProcess, days: int) -> BarePbx:
     granted(await berlin.acquire(*seats("port", 9)))
     for day in range(days):
         granted(await berlin.acquire(seat("port", f"new-{day}")))
-        await master.running.usage.look()
+        await master.running.usage.run_once()
         master.clock.advance(DAY_SECONDS)
         await berlin.renew()
     return berlin
@@ -53,7 +53,7 @@ async def _grow(master: InProcess, days: int) -> BarePbx:
 async def test_a_pool_that_grows_gets_a_date(master: InProcess) -> None:
     """10 on the first day, one more each day: 40 on day 30 from the first, whatever today is."""
     await _grow(master, 20)
-    await master.running.usage.look()
+    await master.running.usage.run_once()
     report = await _report(master)
     port = _pool(report, "hq-box", "port")
     assert (port.capacity, port.used, port.peak, port.peak_seven_days, port.unused) == (40, 29, 29, 29, 11)
@@ -68,7 +68,7 @@ async def test_a_pool_that_grows_gets_a_date(master: InProcess) -> None:
 
 async def test_what_lies_unused_and_what_works_by_being_there(master: InProcess) -> None:
     await _grow(master, 3)
-    await master.running.usage.look()
+    await master.running.usage.run_once()
     report = await _report(master)
     uc, fax, standby = (_pool(report, *of) for of in (("hq-box", "uc"), ("", "fax"), ("hq-box", "standby")))
     assert (uc.capacity, uc.unused, uc.outlook) == (5, 5, report_pb2.OUTLOOK_NOT_ENOUGH_DATA)
@@ -79,12 +79,12 @@ async def test_what_lies_unused_and_what_works_by_being_there(master: InProcess)
 async def test_licenses_that_were_used_once_are_not_unused(master: InProcess) -> None:
     berlin = await _grow(master, 2)
     granted(await berlin.acquire(seat("uc", "anna"), seat("uc", "bert")))
-    await master.running.usage.look()
+    await master.running.usage.run_once()
     await berlin.give_back(seat("uc", "anna"), seat("uc", "bert"))
-    await master.running.usage.look()
+    await master.running.usage.run_once()
     assert _pool(await _report(master), "hq-box", "uc").unused == 3
     master.clock.advance(2 * DAY_SECONDS)
-    await master.running.usage.look()
+    await master.running.usage.run_once()
     assert _pool(await _report(master, days=2), "hq-box", "uc").unused == 5
 
 
@@ -101,7 +101,7 @@ async def test_denied_holders_are_named_on_request_only(master: InProcess) -> No
     refused_at = master.clock.now
     for minutes in (0, 16):
         master.clock.advance(minutes * MINUTES)
-        await master.running.usage.look()
+        await master.running.usage.run_once()
     report = await _report(master)
     (site,) = report.sites
     assert (site.refused, site.denied) == (1, 1)

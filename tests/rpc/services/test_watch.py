@@ -71,7 +71,7 @@ async def test_an_expired_lease(any_master: InProcess) -> None:
     stream = _watch(any_master.wire, berlin)
     assert await _next(stream) == []
     any_master.clock.advance(126)
-    await any_master.running.expiry.look()
+    await any_master.running.expiry.run_once()
     assert await _next(stream) == [EXPIRED]
     assert await _ends(stream)
     assert (await failure(_watch(any_master.wire, berlin).read())).reason == "LEASE_EXPIRED"
@@ -110,7 +110,7 @@ async def test_what_another_master_does_is_told_too(postgresql_database_url: str
         await other.wire.apply(project({"PBX-Port10": 1}, ttl_seconds=60, grace_seconds=60))
         assert await _next(stream) == [lease_pb2.NOTICE_KIND_VERSION_LIMIT]
         clock.advance(126)
-        await other.running.expiry.look()
+        await other.running.expiry.run_once()
         assert await _next(stream) == [EXPIRED]
         assert await _ends(stream)
         late = await opened(one.wire, "berlin")

@@ -50,7 +50,7 @@ def _names(found: Sequence[seat_pb2.Seat]) -> set[tuple[str, str]]:
 
 async def _released(master: InProcess, license_id: str = "ports") -> license_pb2.LicenseStatus:
     """What a look round makes of a release."""
-    await master.running.releases.look()
+    await master.running.releases.run_once()
     return (await listed(master.wire))[license_id]
 
 
@@ -205,11 +205,11 @@ async def test_a_silent_site_counts_until_its_signed_lease_ends(any_master: InPr
     assert (result.moved.release.seats_to_go, result.moved.release.seats_unreachable) == (4, 4)
     await certify(wire, key, result.moved.release.request)
     clock.now = ends + ALLOWANCE
-    await any_master.running.expiry.look()
+    await any_master.running.expiry.run_once()
     assert (await _released(any_master)).state == RELEASING
     assert await used(wire, "port") == (4, 10)
     clock.advance(0.01)
-    await any_master.running.expiry.look()
+    await any_master.running.expiry.run_once()
     assert (await _released(any_master)).state == FREE
     assert await used(wire, "port") == (0, 0)
     await berlin.open()
@@ -423,6 +423,6 @@ async def test_several_masters(postgresql_database_url: str, clock: Clock, tmp_p
         assert (await refuse(berlin, notice.seats[0])).reason == Reason.REFUSAL_REASON_REVOKED
         await certify(other.wire, key, result.moved.release.request)
         await berlin.give_back(*notice.seats)
-        assert await one.running.releases.look() + await other.running.releases.look() == 1
+        assert await one.running.releases.run_once() + await other.running.releases.run_once() == 1
         assert (await listed(other.wire))["ports"].state == FREE
         assert await mismatches(postgresql_database_url) == []

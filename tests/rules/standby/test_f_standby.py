@@ -393,7 +393,7 @@ async def test_a_drill_proves_it_and_leaves_nothing_changed(any_master: InProces
     report = await wire.standby.DrillStandby(request)
     assert report.passed, report
     assert [step.name for step in report.steps] == [
-        "check", "standby lease", "take over", "fence", "renew", "settle", "return", "compare"
+        "check", "standby lease", "take over", "fence", "renew", "reconcile", "return", "compare"
     ]  # fmt: skip
     assert report.steps[2].message == f"spare carries 8 seats under epoch {berlin.epoch + 1}, none of them new"
     assert await _everything(database_url) == before
@@ -432,7 +432,7 @@ async def _everything(database_url: str) -> dict[str, list[object]]:
 async def test_what_the_fenced_pbx_may_still_use_stays_counted_until_its_end(
     any_master: InProcess, database_url: str
 ) -> None:
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.look
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
     _berlin, spare = await _pair(any_master, 10)
     ends = clock.now - (TTL + 1) + TTL + GRACE
     carried = await spare.take_over()
@@ -485,7 +485,7 @@ async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(any_master:
     assert await used(wire, "port") == (8, 10), "the standby may carry them until its end"
     clock.advance(TTL + GRACE + ALLOWANCE + 1)
     await berlin.open()
-    await any_master.running.expiry.look()
+    await any_master.running.expiry.run_once()
     assert await used(wire, "port") == (0, 10)
     assert (await failure(carried.renew())).reason == "LEASE_FENCED"
     assert await mismatches(database_url) == []
@@ -525,7 +525,7 @@ async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
 
 @pytest.mark.rule("F5")
 async def test_a_standby_lease_ends_by_itself(any_master: InProcess) -> None:
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.look
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
     berlin, spare = await _pair(any_master, 9)
     assert spare.terms.end_time.ToSeconds() == int(clock.now) + TTL + GRACE
     await berlin.close()
@@ -542,7 +542,7 @@ async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_le
     any_master: InProcess, database_url: str
 ) -> None:
     """The master was down for longer than Berlin's lease: its seats went back, the standby's promise did not."""
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.look
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
     _berlin, spare = await _pair(any_master, 10)
     clock.advance(GRACE + ALLOWANCE + 1)
     await look()
@@ -739,7 +739,7 @@ async def test_nothing_that_is_promised_is_taken_away(any_master: InProcess) -> 
     alone = project(LICENSES, pbxs={"paris": PAIR["paris"]})
     assert "6 seats are promised in its name" in (await failure(wire.apply(alone))).message
     any_master.clock.advance(TTL + GRACE + ALLOWANCE + 1)
-    await any_master.running.expiry.look()
+    await any_master.running.expiry.run_once()
     await wire.apply(fewer)
     await wire.apply(alone)
     await wire.apply(estate)

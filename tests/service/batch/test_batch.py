@@ -26,7 +26,7 @@ from master.service.batch.requests import (
     ReturnSeats,
     SeatsReclaimed,
 )
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.projects.apply import ApplyProject, apply_project
 from master.service.runtime.names import PbxName
 from master.settings import load_settings
@@ -51,7 +51,7 @@ class Batches:
     """Batches on a database of ten ports, each at a moment of its own."""
 
     database: Database
-    estates: Estates
+    estates: EstateCache
 
     async def run(self, now: float, *requests: Request[object]) -> list[object]:
         return await self.database.transact(lambda tx: run_batch(tx, self.estates, _at(now), requests))
@@ -78,7 +78,7 @@ async def batches(sqlite_database_url: str) -> AsyncIterator[Batches]:
     database = open_database(sqlite_database_url)
     spec = project_spec(project({"PBX-Port12": 10}, ttl_seconds=60, grace_seconds=0))
     applied = ApplyProject(spec=spec, caller="test", request_id="apply", dry_run=False)
-    estates = Estates(catalogs, settings.pace)
+    estates = EstateCache(catalogs, settings.pace)
     await apply_project(database, Rehearsals(database), applied, estates, _at(0))
     yield Batches(database, estates)
     assert await database.read(counter_mismatches) == []

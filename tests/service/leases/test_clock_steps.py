@@ -78,7 +78,7 @@ async def test_the_standby_of_a_silent_primary_is_offered_its_seats(any_master: 
     await spare.renew()
     assert (await checked(any_master.wire)).ready
     any_master.clock.advance(LONG)
-    await any_master.running.expiry.look()
+    await any_master.running.expiry.run_once()
     spare.kept = None
     await spare.open()
     assert spare.kept is None or not spare.covered, "berlin has ended by its own clock too"
@@ -141,7 +141,7 @@ async def test_a_project_is_not_deleted_under_a_running_lease(any_master: InProc
     assert list(found.fields) == ["pbxs/berlin"]
     assert await everything(any_master.wire) == before
     any_master.clock.advance(LONG)
-    await any_master.running.expiry.look()
+    await any_master.running.expiry.run_once()
     await any_master.wire.projects.DeleteProject(_deletion())
     assert (await failure(berlin.renew())).reason == "UNKNOWN_PBX"
 
@@ -188,7 +188,7 @@ async def test_what_was_proven_is_let_go_of_when_learning_ends_early(
         clock.set_forward(HOUR)
         request = project_pb2.EndLearningRequest(project=NAME, reason="berlin is shut", request_id="end")
         await master.wire.projects.EndLearning(request)
-        await master.running.expiry.look()
+        await master.running.expiry.run_once()
         assert await used(master.wire, "port") == (0, 100), "it used none of them"
         assert len(await events(master, "claims.ended")) == 1
 

@@ -24,7 +24,7 @@ from master.service.batch.requests import (
     ReturnSeats,
     SeatsAcquired,
 )
-from master.service.estates.estate_cache import Estates
+from master.service.estates.estate_cache import EstateCache
 from master.service.leases.committer import CommitLimits, Committer
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import QueueLimits
@@ -64,13 +64,13 @@ async def bench(database_url: str, clock: Clock) -> AsyncIterator[Bench]:
         retry_after_seconds=0.5,
     )
     lease_time = lease_times(clock, never_stepped, clock_allowance_seconds=5)
-    committer = Committer(database, Estates(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
+    committer = Committer(database, EstateCache(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
     first = [asyncio.ensure_future(committer.submit(_opening(name))) for name in NAMES]
     await asyncio.sleep(0)
     committer.start(Tasks(metrics))
     await asyncio.gather(*first)
     await committer.stop()
-    fresh = Committer(database, Estates(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
+    fresh = Committer(database, EstateCache(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
     yield Bench(fresh, database, metrics)
     await fresh.stop()
     assert await database.read(counter_mismatches) == []

@@ -203,7 +203,7 @@ async def test_a_pbx_without_a_proof_gets_nothing_until_learning_ends(
         explained = await master.wire.status.ExplainSeats(request)
         assert refused(explained.results)[0].reason == LEARNING
         clock.advance(TTL + GRACE + ALLOWANCE)
-        await master.running.learning.look()
+        await master.running.learning.run_once()
         await blank.open()
         granted(await blank.acquire(*seats("port", 100)))
         assert not (await status_of(master)).HasField("learning")
@@ -237,7 +237,7 @@ async def test_expiry_takes_nothing_back_while_learning(database_url: str, clock
         await berlin.return_to(master)
         granted((await berlin.sync(*seats("port", 30))).results)
         clock.advance(TTL + GRACE - 1)
-        assert await master.running.expiry.look() == 0
+        assert await master.running.expiry.run_once() == 0
         assert await used(master) == 30
 
 
@@ -477,7 +477,7 @@ async def test_nothing_is_taken_away_that_may_be_in_use(database_url: str, clock
         await berlin.return_to(master)
         granted((await berlin.sync(*seats("port", 30))).results)
         clock.advance(TTL + GRACE + ALLOWANCE)
-        await master.running.learning.look()
+        await master.running.learning.run_once()
         await master.wire.apply(fewer)
 
 
@@ -494,6 +494,6 @@ async def test_a_release_is_complete_only_when_it_is_known_who_uses_the_license(
         await certify(master.wire, key, asked.release.request)
         assert (await listed(master.wire))["more"].device == "hq-box"
         clock.advance(TTL + GRACE + ALLOWANCE)
-        await master.running.learning.look()
-        assert await master.running.releases.look() == 1
+        await master.running.learning.run_once()
+        assert await master.running.releases.run_once() == 1
         assert (await listed(master.wire))["more"].device == ""

@@ -118,7 +118,7 @@ async def test_seats_stay_through_a_takeover(any_master: InProcess) -> None:
 
 
 async def test_a_lease_ends_after_grace_and_allowance(any_master: InProcess) -> None:
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.look
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
     await wire.apply(project({"PBX-Port12": 5}, ttl_seconds=60, grace_seconds=100))
     berlin = await opened(wire, "berlin")
     granted(await berlin.acquire(*seats("port", 5)))
@@ -142,7 +142,7 @@ async def _state(master: InProcess) -> str:
 
 
 async def test_a_lease_renewed_at_the_last_moment_is_left_alone(any_master: InProcess) -> None:
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.look
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
     await wire.apply(project({"PBX-Port12": 5}, ttl_seconds=60, grace_seconds=0))
     berlin = await opened(wire, "berlin")
     granted(await berlin.acquire(*seats("port", 5)))
@@ -166,7 +166,7 @@ async def test_expiry_goes_in_small_steps_and_the_living_are_served(database_url
             granted(await pbx.acquire(*seats("port", 95)))
         clock.advance(60 + ALLOWANCE + 1)
         living = await opened(master.wire, "site-3")
-        looking = asyncio.create_task(master.running.expiry.look())
+        looking = asyncio.create_task(master.running.expiry.run_once())
         served = 0
         while not looking.done():
             granted(await living.acquire(seat("port", f"phone-{served}")))
@@ -187,14 +187,14 @@ async def test_expiry_that_was_interrupted_goes_on_after_a_restart(tmp_path: Pat
         berlin = await opened(master.wire, "berlin")
         granted(await berlin.acquire(*seats("port", 100)))
         clock.advance(60 + ALLOWANCE + 1)
-        looking = asyncio.create_task(master.running.expiry.look())
+        looking = asyncio.create_task(master.running.expiry.run_once())
         while (await used(master.wire))["port"] == 100:
             pass
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
     async with in_process_master(database_url, clock, expiry_holders_max=5) as master:
         while (await used(master.wire))["port"]:  # it looks by itself at its start; both may share the work
-            await master.running.expiry.look()
+            await master.running.expiry.run_once()
         assert await held_by_pbx(master.wire) == {}
     assert await mismatches(database_url) == []
 
@@ -213,7 +213,7 @@ async def test_a_step_of_expiry_never_parts_port_and_ipva(database_url: str, clo
         vm = await opened(master.wire, "vm")
         granted(await vm.acquire(*seats("port", 9)))
         clock.advance(60 + ALLOWANCE + 1)
-        looking = asyncio.create_task(master.running.expiry.look())
+        looking = asyncio.create_task(master.running.expiry.run_once())
         parted = False
         while not looking.done():
             held = (await held_by_pbx(master.wire)).get(vm.name, set())
@@ -233,7 +233,7 @@ async def test_a_lease_opened_while_expiry_is_half_way_has_nothing_for_free(data
             for user in ("first", "second"):
                 granted(await vm.acquire(seat("port", user), seat("uc", user), seat("video", user)))
             clock.advance(60 + ALLOWANCE + 1)
-            looking = asyncio.create_task(master.running.expiry.look())
+            looking = asyncio.create_task(master.running.expiry.run_once())
             while len((await held_by_pbx(master.wire)).get(vm.name, set())) > 4:  # until the first user's went back
                 pass
             await vm.open()

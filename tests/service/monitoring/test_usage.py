@@ -29,7 +29,7 @@ async def history(database_url: str) -> AsyncIterator[Database]:
 
 async def _look(master: InProcess, *, seconds: float = 0) -> None:
     master.clock.advance(seconds)
-    await master.running.usage.look()
+    await master.running.usage.run_once()
 
 
 async def _sites(history: Database, day: int = 0) -> dict[tuple[str, str], tuple[int, int, int]]:

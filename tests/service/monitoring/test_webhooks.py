@@ -45,8 +45,8 @@ async def _add(
 
 async def _look(master: InProcess, *, seconds: float = 0) -> None:
     master.clock.advance(seconds)
-    await master.running.alarms.look()
-    await master.running.telling.look()
+    await master.running.alarms.run_once()
+    await master.running.telling.run_once()
     await master.running.telling.settled()
 
 
@@ -167,9 +167,9 @@ async def test_a_master_that_died_while_telling_does_not_swallow_it(database_url
         await _short(master)
         await _add(master, receiver.url)
         telling = master.running.telling
-        settle, telling._settle = telling._settle, lambda tx, one, problem: None  # type: ignore[method-assign]
+        reconcile, telling._settle = telling._settle, lambda tx, one, problem: None  # type: ignore[method-assign]
         await _look(master)
-        telling._settle = settle  # type: ignore[method-assign]
+        telling._settle = reconcile  # type: ignore[method-assign]
         await _look(master)
         assert len(receiver.got) == 1
         await _look(master, seconds=120)
@@ -265,10 +265,10 @@ async def test_a_receiver_that_does_not_answer_keeps_nobody_waiting(any_master: 
             await _add(any_master, stuck.url, name=f"stuck-{number}")
         await _add(any_master, receiver.url)
         running = any_master.running
-        await running.alarms.look()
+        await running.alarms.run_once()
         await receiver.has(1)
         any_master.clock.advance(700)
-        await running.alarms.look()  # berlin is silent by now; all without waiting for the one that is stuck
+        await running.alarms.run_once()  # berlin is silent by now; all without waiting for the one that is stuck
         await receiver.has(2)
         assert receiver.kinds == [("pool.used_up", "began"), ("site.silent", "began")]
         assert stuck.kinds == [("pool.used_up", "began")] * 3

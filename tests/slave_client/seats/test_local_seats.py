@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from slave_client import Basis, Granted, HolderKind, Reason, Refused, Source, Want
-from slave_client.seats.local_seats import Book
+from slave_client.seats.local_seats import LocalSeats
 
 CAPACITY = 4
 
@@ -20,166 +20,166 @@ def _grant(want: Want, *, basis: Basis = Basis.DEBITED, reassignable: bool = Tru
     return Granted(want=want, basis=basis, device="vm-1", reassignable=reassignable)
 
 
-def _book(*grants: Granted) -> Book:
-    book = Book()
+def _local_seats(*grants: Granted) -> LocalSeats:
+    local_seats = LocalSeats()
     for grant in grants:
-        book.granted(grant)
-    return book
+        local_seats.granted(grant)
+    return local_seats
 
 
 def test_a_seat_that_was_granted_is_held() -> None:
-    book = _book(_grant(_want("alice")))
-    again = book.already(_want("alice"))
+    local_seats = _local_seats(_grant(_want("alice")))
+    again = local_seats.already(_want("alice"))
     assert again is not None
     assert (again.already_held, again.source) == (True, Source.LOCAL)
-    assert book.holder_has_seat("alice")
-    assert book.holder_has_seat("alice", "port")
-    assert not book.holder_has_seat("alice", "uc")
-    assert not book.holder_has_seat("bob")
+    assert local_seats.holder_has_seat("alice")
+    assert local_seats.holder_has_seat("alice", "port")
+    assert not local_seats.holder_has_seat("alice", "uc")
+    assert not local_seats.holder_has_seat("bob")
 
 
 def test_a_seat_that_is_wanted_differently_is_asked_for_again() -> None:
-    book = _book(_grant(_want("alice")))
-    assert book.already(_want("alice", version="13")) is None
+    local_seats = _local_seats(_grant(_want("alice")))
+    assert local_seats.already(_want("alice", version="13")) is None
 
 
 def test_what_is_taken_away_goes_by_the_name_that_the_master_counts_it_under() -> None:
-    book = _book(*(_grant(_want(holder)) for holder in ("alice", "bob", "carol")))
-    book.return_offline(_want("alice"))
-    assert book.acquire_offline(_want("dave")) is not None
-    book.return_offline(_want("bob"))
-    lost = book.taken_away({_want("alice").key, _want("bob").key})
+    local_seats = _local_seats(*(_grant(_want(holder)) for holder in ("alice", "bob", "carol")))
+    local_seats.return_offline(_want("alice"))
+    assert local_seats.acquire_offline(_want("dave")) is not None
+    local_seats.return_offline(_want("bob"))
+    lost = local_seats.taken_away({_want("alice").key, _want("bob").key})
     assert [held.want for held in lost] == [_want("dave")]
-    assert [held.want for held in book.held] == [_want("carol")]
-    assert book.idle == ()
-    assert book.acquire_offline(_want("bob")) is None
-    assert {want.holder for want in book.surplus([])} == {"alice", "bob", "carol"}  # the master counts them yet
-    assert book.wanted() == (_want("carol"),)
+    assert [held.want for held in local_seats.held] == [_want("carol")]
+    assert local_seats.idle == ()
+    assert local_seats.acquire_offline(_want("bob")) is None
+    assert {want.holder for want in local_seats.surplus([])} == {"alice", "bob", "carol"}  # the master counts them yet
+    assert local_seats.wanted() == (_want("carol"),)
 
 
 def test_what_is_taken_away_and_not_there_changes_nothing() -> None:
-    book = _book(_grant(_want("alice")), _grant(_want("alice", "fax")), _grant(_want("bob")))
-    assert book.taken_away({_want("alice", "uc").key}) == ()
-    assert not book.needs_settling
-    assert set(book.beside({_want("alice", "uc").key})) == {_want("alice"), _want("alice", "fax")}
+    local_seats = _local_seats(_grant(_want("alice")), _grant(_want("alice", "fax")), _grant(_want("bob")))
+    assert local_seats.taken_away({_want("alice", "uc").key}) == ()
+    assert not local_seats.needs_settling
+    assert set(local_seats.beside({_want("alice", "uc").key})) == {_want("alice"), _want("alice", "fax")}
 
 
 def test_a_license_that_is_not_needed_is_asked_about_each_time() -> None:
-    book = _book(_grant(_want("group"), basis=Basis.NOT_NEEDED))
-    assert book.already(_want("group")) is None
+    local_seats = _local_seats(_grant(_want("group"), basis=Basis.NOT_NEEDED))
+    assert local_seats.already(_want("group")) is None
 
 
 def test_offline_an_idle_floating_seat_is_passed_on_once() -> None:
-    book = _book(_grant(_want("alice")))
-    assert book.acquire_offline(_want("bob")) is None
-    assert book.return_offline(_want("alice"))
-    granted = book.acquire_offline(_want("bob"))
+    local_seats = _local_seats(_grant(_want("alice")))
+    assert local_seats.acquire_offline(_want("bob")) is None
+    assert local_seats.return_offline(_want("alice"))
+    granted = local_seats.acquire_offline(_want("bob"))
     assert granted is not None
     assert granted.source is Source.LOCAL
-    assert book.acquire_offline(_want("carol")) is None
-    assert book.acquire_offline(_want("alice")) is None
-    assert book.needs_settling
+    assert local_seats.acquire_offline(_want("carol")) is None
+    assert local_seats.acquire_offline(_want("alice")) is None
+    assert local_seats.needs_settling
 
 
 def test_offline_a_passed_on_seat_can_come_back() -> None:
-    book = _book(_grant(_want("alice")))
+    local_seats = _local_seats(_grant(_want("alice")))
     for holder in ("bob", "carol", "alice"):
-        book.return_offline(book.held[0].want)
-        assert book.acquire_offline(_want(holder)) is not None
-    assert not book.held[0].passed_on
-    assert not book.needs_settling
+        local_seats.return_offline(local_seats.held[0].want)
+        assert local_seats.acquire_offline(_want(holder)) is not None
+    assert not local_seats.held[0].passed_on
+    assert not local_seats.needs_settling
 
 
 def test_offline_a_fixed_seat_goes_back_to_its_own_holder_only() -> None:
-    book = _book(_grant(_want("alice", "uc"), reassignable=False))
-    book.return_offline(_want("alice", "uc"))
-    assert book.acquire_offline(_want("bob", "uc")) is None
-    assert book.acquire_offline(_want("alice", "uc")) is not None
+    local_seats = _local_seats(_grant(_want("alice", "uc"), reassignable=False))
+    local_seats.return_offline(_want("alice", "uc"))
+    assert local_seats.acquire_offline(_want("bob", "uc")) is None
+    assert local_seats.acquire_offline(_want("alice", "uc")) is not None
 
 
 def test_offline_an_included_seat_is_not_passed_on() -> None:
-    book = _book(_grant(_want("alice", "mypbx"), basis=Basis.INCLUDED))
-    book.return_offline(_want("alice", "mypbx"))
-    assert book.acquire_offline(_want("bob", "mypbx")) is None
+    local_seats = _local_seats(_grant(_want("alice", "mypbx"), basis=Basis.INCLUDED))
+    local_seats.return_offline(_want("alice", "mypbx"))
+    assert local_seats.acquire_offline(_want("bob", "mypbx")) is None
 
 
 def test_offline_a_seat_is_not_passed_on_to_what_the_master_did_not_check() -> None:
-    book = _book(_grant(_want("desk-1", "operator", "12")))
-    book.return_offline(_want("desk-1", "operator", "12"))
-    assert book.acquire_offline(_want("desk-2", "operator", "13")) is None
-    assert book.acquire_offline(Want("operator", HolderKind.LOGIN, "desk-2", application_version="12")) is None
-    assert book.acquire_offline(_want("desk-2", "port", "12")) is None
-    assert book.acquire_offline(_want("desk-2", "operator", "12")) is not None
+    local_seats = _local_seats(_grant(_want("desk-1", "operator", "12")))
+    local_seats.return_offline(_want("desk-1", "operator", "12"))
+    assert local_seats.acquire_offline(_want("desk-2", "operator", "13")) is None
+    assert local_seats.acquire_offline(Want("operator", HolderKind.LOGIN, "desk-2", application_version="12")) is None
+    assert local_seats.acquire_offline(_want("desk-2", "port", "12")) is None
+    assert local_seats.acquire_offline(_want("desk-2", "operator", "12")) is not None
 
 
 def test_a_seat_that_was_given_up_is_no_offline_right() -> None:
-    book = _book(_grant(_want("alice")))
-    assert book.give_up(_want("alice")) is not None  # asked of the master; the answer is lost
-    assert book.acquire_offline(_want("alice")) is None
-    assert book.acquire_offline(_want("bob")) is None
-    assert book.needs_settling
+    local_seats = _local_seats(_grant(_want("alice")))
+    assert local_seats.give_up(_want("alice")) is not None  # asked of the master; the answer is lost
+    assert local_seats.acquire_offline(_want("alice")) is None
+    assert local_seats.acquire_offline(_want("bob")) is None
+    assert local_seats.needs_settling
 
 
 def test_a_return_that_is_refused_leaves_the_seat() -> None:
-    book = _book(_grant(_want("alice", "mypbx"), reassignable=False))
-    held = book.give_up(_want("alice", "mypbx"))
+    local_seats = _local_seats(_grant(_want("alice", "mypbx"), reassignable=False))
+    held = local_seats.give_up(_want("alice", "mypbx"))
     assert held is not None
-    book.stays(held)
-    assert book.holds(_want("alice", "mypbx").key)
-    assert not book.needs_settling
+    local_seats.stays(held)
+    assert local_seats.holds(_want("alice", "mypbx").key)
+    assert not local_seats.needs_settling
 
 
 def test_an_acquire_whose_answer_was_lost_is_settled_later() -> None:
-    book = _book()
-    book.asked_in_vain([_want("alice")])
-    assert not book.holds(_want("alice").key)
-    assert book.needs_settling
-    assert book.wanted() == ()
+    local_seats = _local_seats()
+    local_seats.asked_in_vain([_want("alice")])
+    assert not local_seats.holds(_want("alice").key)
+    assert local_seats.needs_settling
+    assert local_seats.wanted() == ()
 
 
 def test_settling_gives_up_first_what_the_answer_may_take_away() -> None:
-    book = _book(_grant(_want("alice")), _grant(_want("bob")), _grant(_want("carol")))
-    book.return_offline(_want("alice"))
-    book.acquire_offline(_want("dave"))
-    book.return_offline(_want("bob"))
-    settlement = book.begin_settling([_want("carol"), _want("dave")])
-    assert [held.want.holder for held in book.held] == ["carol"]
-    assert book.idle == ()
+    local_seats = _local_seats(_grant(_want("alice")), _grant(_want("bob")), _grant(_want("carol")))
+    local_seats.return_offline(_want("alice"))
+    local_seats.acquire_offline(_want("dave"))
+    local_seats.return_offline(_want("bob"))
+    settlement = local_seats.begin_settling([_want("carol"), _want("dave")])
+    assert [held.want.holder for held in local_seats.held] == ["carol"]
+    assert local_seats.idle == ()
     assert [held.want.holder for held in settlement.in_doubt] == ["dave"]
     refused = Refused(want=_want("dave"), reason=Reason.VERSION_LIMIT, message="too new")
-    settled = book.settled(settlement, [_grant(_want("carol")), refused])
+    settled = local_seats.settled(settlement, [_grant(_want("carol")), refused])
     assert settled.refused == (refused,)
-    assert [held.want.holder for held in book.held] == ["carol"]
-    assert not book.needs_settling
+    assert [held.want.holder for held in local_seats.held] == ["carol"]
+    assert not local_seats.needs_settling
 
 
 def test_settling_confirms_a_seat_that_was_passed_on() -> None:
-    book = _book(_grant(_want("alice")))
-    book.return_offline(_want("alice"))
-    book.acquire_offline(_want("bob"))
-    settlement = book.begin_settling(book.wanted())
-    settled = book.settled(settlement, [_grant(_want("bob"))])
+    local_seats = _local_seats(_grant(_want("alice")))
+    local_seats.return_offline(_want("alice"))
+    local_seats.acquire_offline(_want("bob"))
+    settlement = local_seats.begin_settling(local_seats.wanted())
+    settled = local_seats.settled(settlement, [_grant(_want("bob"))])
     assert settled.gained == ()
-    assert not book.held[0].passed_on
+    assert not local_seats.held[0].passed_on
 
 
 def test_a_seat_that_had_to_stay_is_held_again() -> None:
-    book = _book(_grant(_want("alice", "mypbx")))
-    settlement = book.begin_settling([])
+    local_seats = _local_seats(_grant(_want("alice", "mypbx")))
+    settlement = local_seats.begin_settling([])
     assert settlement.dropped == (_want("alice", "mypbx"),)
-    book.settled(settlement, [], kept=[_grant(_want("alice", "mypbx"))])
-    assert book.holds(_want("alice", "mypbx").key)
+    local_seats.settled(settlement, [], kept=[_grant(_want("alice", "mypbx"))])
+    assert local_seats.holds(_want("alice", "mypbx").key)
 
 
 def test_lost_seats_stay_wanted_until_they_are_returned() -> None:
-    book = _book(_grant(_want("alice")), _grant(_want("bob")))
-    assert book.lose_all() == (_want("alice"), _want("bob"))
-    assert book.held == ()
-    book.return_offline(_want("alice"))
-    assert book.wanted() == (_want("bob"),)
-    book.forget_all()
-    assert book.wanted() == ()
-    assert not book.needs_settling
+    local_seats = _local_seats(_grant(_want("alice")), _grant(_want("bob")))
+    assert local_seats.lose_all() == (_want("alice"), _want("bob"))
+    assert local_seats.held == ()
+    local_seats.return_offline(_want("alice"))
+    assert local_seats.wanted() == (_want("bob"),)
+    local_seats.forget_all()
+    assert local_seats.wanted() == ()
+    assert not local_seats.needs_settling
 
 
 class SiteAndMaster(RuleBasedStateMachine):
@@ -190,7 +190,7 @@ class SiteAndMaster(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book = Book()
+        self.local_seats = LocalSeats()
         self.counted: set[str] = set()
         self.offline = False
 
@@ -208,19 +208,19 @@ class SiteAndMaster(RuleBasedStateMachine):
     def acquire(self, holder: str, answered: bool) -> None:
         outcome = self.master_acquires(holder)
         if not answered:
-            self.book.asked_in_vain([_want(holder)])
+            self.local_seats.asked_in_vain([_want(holder)])
             self.offline = True
         elif isinstance(outcome, Granted):
-            self.book.granted(outcome)
+            self.local_seats.granted(outcome)
 
     @precondition(lambda self: not self.offline)
     @rule(holder=holders, arrived=answers, answered=answers)
     def give_back(self, holder: str, arrived: bool, answered: bool) -> None:
-        self.book.give_up(_want(holder))
+        self.local_seats.give_up(_want(holder))
         if arrived or answered:
             self.counted.discard(holder)
         if answered:
-            self.book.taken_back(_want(holder))
+            self.local_seats.taken_back(_want(holder))
         else:
             self.offline = True
 
@@ -232,21 +232,21 @@ class SiteAndMaster(RuleBasedStateMachine):
     @precondition(lambda self: self.offline)
     @rule(holder=holders)
     def acquire_offline(self, holder: str) -> None:
-        before = self.book.holds(_want(holder).key)
-        granted = self.book.acquire_offline(_want(holder))
+        before = self.local_seats.holds(_want(holder).key)
+        granted = self.local_seats.acquire_offline(_want(holder))
         assert granted is not None or not before
-        assert self.book.holds(_want(holder).key) is (granted is not None)
+        assert self.local_seats.holds(_want(holder).key) is (granted is not None)
 
     @precondition(lambda self: self.offline)
     @rule(holder=holders)
     def return_offline(self, holder: str) -> None:
-        self.book.return_offline(_want(holder))
-        assert not self.book.holds(_want(holder).key)
+        self.local_seats.return_offline(_want(holder))
+        assert not self.local_seats.holds(_want(holder).key)
 
     @precondition(lambda self: self.offline)
     @rule(limited=st.booleans(), arrived=answers, answered=answers)
     def line_is_back(self, limited: bool, arrived: bool, answered: bool) -> None:
-        settlement = self.book.begin_settling(self.book.wanted())
+        settlement = self.local_seats.begin_settling(self.local_seats.wanted())
         self.check()
         if not arrived and not answered:
             return
@@ -260,31 +260,31 @@ class SiteAndMaster(RuleBasedStateMachine):
             for want in settlement.wants
         ]
         if answered:
-            self.book.settled(settlement, outcomes)
+            self.local_seats.settled(settlement, outcomes)
             self.offline = False
-            assert {held.want.holder for held in self.book.held} == self.counted
-            assert not self.book.needs_settling
+            assert {held.want.holder for held in self.local_seats.held} == self.counted
+            assert not self.local_seats.needs_settling
 
     @rule()
     def restart(self) -> None:
-        held, idle = self.book.held, self.book.idle
-        self.book = Book()
-        self.book.restore(held=held, idle=idle)
+        held, idle = self.local_seats.held, self.local_seats.idle
+        self.local_seats = LocalSeats()
+        self.local_seats.restore(held=held, idle=idle)
         self.offline = True
 
     @rule()
     def expire(self) -> None:
         self.counted.clear()
-        self.book.lose_all()
+        self.local_seats.lose_all()
         self.offline = True
 
     @invariant()
     def check(self) -> None:
         """Each seat in use points at its own seat among those that the master counts."""
-        counted_as = [held.counted_as.holder for held in (*self.book.held, *self.book.idle)]
+        counted_as = [held.counted_as.holder for held in (*self.local_seats.held, *self.local_seats.idle)]
         assert len(set(counted_as)) == len(counted_as)
         assert set(counted_as) <= self.counted
-        assert len(self.book.held) <= len(self.counted) <= CAPACITY
+        assert len(self.local_seats.held) <= len(self.counted) <= CAPACITY
 
 
 SiteAndMaster.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from slave_client.seats.request_batcher import Joiner
+from slave_client.seats.request_batcher import RequestBatcher
 
 
 class Counter:
@@ -33,8 +33,8 @@ class Counter:
         async with self.called:
             await self.called.wait_for(lambda: len(self.calls) >= count)
 
-    def joiner(self, items_max: int = 1000) -> Joiner[str, str]:
-        return Joiner(
+    def batcher(self, items_max: int = 1000) -> RequestBatcher[str, str]:
+        return RequestBatcher(
             self,
             key=lambda item: item.split("#")[0],
             orphaned=lambda item, result: self.orphans.append((item, result)),
@@ -44,11 +44,11 @@ class Counter:
 
 async def test_concurrent_items_go_out_together() -> None:
     counter = Counter()
-    joiner = counter.joiner()
+    batcher = counter.batcher()
     counter.gate.clear()
-    first = asyncio.create_task(joiner.submit("a"))
+    first = asyncio.create_task(batcher.submit("a"))
     await counter.wait_for_calls(1)
-    rest = [asyncio.create_task(joiner.submit(item)) for item in "bcd"]
+    rest = [asyncio.create_task(batcher.submit(item)) for item in "bcd"]
     await asyncio.sleep(0)
     counter.gate.set()
     assert await first == "A"
@@ -58,25 +58,25 @@ async def test_concurrent_items_go_out_together() -> None:
 
 async def test_a_call_has_a_bound() -> None:
     counter = Counter()
-    results = await counter.joiner(items_max=1000).submit_many([str(number) for number in range(2500)])
+    results = await counter.batcher(items_max=1000).submit_many([str(number) for number in range(2500)])
     assert results == [str(number) for number in range(2500)]
     assert [len(call) for call in counter.calls] == [1000, 1000, 500]
 
 
 async def test_items_with_the_same_key_keep_their_order_and_never_share_a_call() -> None:
     counter = Counter()
-    joiner = counter.joiner()
-    assert await joiner.submit_many(["a#1", "b#1", "a#2", "a#3", "c#1"]) == ["A#1", "B#1", "A#2", "A#3", "C#1"]
+    batcher = counter.batcher()
+    assert await batcher.submit_many(["a#1", "b#1", "a#2", "a#3", "c#1"]) == ["A#1", "B#1", "A#2", "A#3", "C#1"]
     assert counter.calls == [["a#1", "b#1", "c#1"], ["a#2"], ["a#3"]]
 
 
 async def test_a_failed_call_fails_its_own_callers_only() -> None:
     counter = Counter()
-    joiner = counter.joiner()
+    batcher = counter.batcher()
     counter.gate.clear()
-    poisoned = asyncio.create_task(joiner.submit("poison"))
+    poisoned = asyncio.create_task(batcher.submit("poison"))
     await counter.wait_for_calls(1)
-    healthy = asyncio.create_task(joiner.submit("b"))
+    healthy = asyncio.create_task(batcher.submit("b"))
     counter.gate.set()
     with pytest.raises(ValueError, match="poison"):
         await poisoned
@@ -85,36 +85,36 @@ async def test_a_failed_call_fails_its_own_callers_only() -> None:
 
 async def test_a_caller_cancelled_while_waiting_is_left_out() -> None:
     counter = Counter()
-    joiner = counter.joiner()
+    batcher = counter.batcher()
     counter.gate.clear()
-    first = asyncio.create_task(joiner.submit("a"))
+    first = asyncio.create_task(batcher.submit("a"))
     await counter.wait_for_calls(1)
-    gone, stays = asyncio.create_task(joiner.submit("b")), asyncio.create_task(joiner.submit("c"))
+    gone, stays = asyncio.create_task(batcher.submit("b")), asyncio.create_task(batcher.submit("c"))
     await asyncio.sleep(0)
-    assert joiner.is_pending("b")
+    assert batcher.is_pending("b")
     gone.cancel()
     counter.gate.set()
     assert await stays == "C"
     assert await first == "A"
     assert counter.calls == [["a"], ["c"]]
     assert counter.orphans == []
-    assert not joiner.is_pending("b")
+    assert not batcher.is_pending("b")
 
 
 async def test_the_result_of_a_caller_cancelled_under_way_is_orphaned() -> None:
     counter = Counter()
-    joiner = counter.joiner()
+    batcher = counter.batcher()
     counter.gate.clear()
-    gone, stays = asyncio.create_task(joiner.submit("a")), asyncio.create_task(joiner.submit("b"))
+    gone, stays = asyncio.create_task(batcher.submit("a")), asyncio.create_task(batcher.submit("b"))
     await counter.wait_for_calls(1)
     gone.cancel()
     counter.gate.set()
     assert await stays == "B"
     assert counter.orphans == [("a", "A")]
-    await joiner.drained()
+    await batcher.drained()
 
 
 async def test_no_items_need_no_call() -> None:
     counter = Counter()
-    assert await counter.joiner().submit_many([]) == []
+    assert await counter.batcher().submit_many([]) == []
     assert counter.calls == []

@@ -15,9 +15,9 @@ from slave_client import (
     CallKind,
     Granted,
     HolderKind,
-    Line,
     LossCause,
     Lost,
+    NetworkSwitch,
     NoticeKind,
     Reason,
     Refused,
@@ -48,10 +48,10 @@ class Heard:
 
     def client(self, master: RestartableMaster, time: HeldClock, **changes: object) -> SlaveClient:
         line = changes.pop("line", None)
-        assert line is None or isinstance(line, Line)
+        assert line is None or isinstance(line, NetworkSwitch)
         return SlaveClient(
             master.config(**changes),  # type: ignore[arg-type]
-            line=line,
+            network=line,
             clock=time,
             on_seat=lambda want, change: self.changes.put_nowait(change),
             on_notice=lambda notice: self.notices.put_nowait(notice.kind),
@@ -158,7 +158,7 @@ async def test_licenses_that_leave_are_told(
 async def test_a_pbx_that_was_away_learns_on_its_return(
     master: RestartableMaster, operator: Operator, time_held: HeldClock
 ) -> None:
-    heard, line = Heard(), Line()
+    heard, line = Heard(), NetworkSwitch()
     async with heard.client(master, time_held, line=line) as client:
         await acquired(client, time_held)
         line.cut()
@@ -287,7 +287,7 @@ async def test_a_lost_answer_is_made_up_for(
 async def test_a_pbx_killed_before_it_could_give_back_does_not_use_them_again(
     master: RestartableMaster, operator: Operator, time_held: HeldClock, relay: Relay, tmp_path: Path
 ) -> None:
-    heard, line = Heard(), Line()
+    heard, line = Heard(), NetworkSwitch()
     first = heard.client(master, time_held, addresses=(relay.address,), state_dir=tmp_path / "state")
     await first.start()
     await acquired(first, time_held)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from licensemaster.signing.verified_lease import PromiseError, verify
+from licensemaster.signing.verified_lease import LeaseVerificationError, verify
 from licensemaster.v1 import lease_pb2, project_pb2
 from master.domain.leases.presence import RECONNECT_SECONDS
 from slave_client import (
@@ -160,7 +160,7 @@ async def test_waits_for_a_primary_that_may_be_alive_and_takes_over_when_it_dies
         await berlin.crash()
         async with asyncio.timeout(HANG_SECONDS):
             while not waiting.done():
-                pair.clock.advance(0.1)  # far from the ttl when the settle time is over
+                pair.clock.advance(0.1)  # far from the ttl when the reconcile time is over
                 await asyncio.sleep(0.05)
         assert await waiting == (State.CONNECTED, {want.holder for want in PHONES})
         async with wire_to(pair.address) as wire:
@@ -259,11 +259,11 @@ async def test_a_standby_that_must_not_stand_in_drops_its_standby_lease(
 
 @pytest.mark.rule("F5")
 async def test_a_primary_that_was_only_cut_off_takes_its_seats_back(pair: RestartableMaster, tmp_path: Path) -> None:
-    from slave_client import Line
+    from slave_client import NetworkSwitch
 
-    line = Line()
+    line = NetworkSwitch()
     async with (
-        SlaveClient(pair.config(state_dir=tmp_path / "berlin"), line=line) as berlin,
+        SlaveClient(pair.config(state_dir=tmp_path / "berlin"), network=line) as berlin,
         SlaveClient(pair.config("spare", state_dir=tmp_path / "spare")) as spare,
     ):
         await berlin.sync(PHONES)
@@ -295,21 +295,21 @@ async def test_neither_kind_of_lease_passes_for_the_other(pair: RestartableMaste
     assert genuine.seats == {"port": 3}
     ordinary = renewed.lease.signed
     as_standby = lease_pb2.SignedStandbyLease(terms=ordinary.terms, signature=ordinary.signature)
-    with pytest.raises(PromiseError, match="does not verify"):
+    with pytest.raises(LeaseVerificationError, match="does not verify"):
         verify_standby_lease(as_standby, standby=SPARE, primary=BERLIN, trusted_keys=(key,))
     as_lease = lease_pb2.SignedLease(terms=spare.kept.terms, signature=spare.kept.signature)
     for pbx in (SPARE, BERLIN):
-        with pytest.raises(PromiseError, match="does not verify"):
+        with pytest.raises(LeaseVerificationError, match="does not verify"):
             verify(as_lease, pbx=pbx, public_key=key)
     for standby, primary in ((BERLIN, SPARE), (SPARE, "projects/acme/pbxs/paris")):
-        with pytest.raises(PromiseError, match="is for"):
+        with pytest.raises(LeaseVerificationError, match="is for"):
             verify_standby_lease(spare.kept, standby=standby, primary=primary, trusted_keys=(key,))
-    with pytest.raises(PromiseError, match="does not verify"):
+    with pytest.raises(LeaseVerificationError, match="does not verify"):
         verify_standby_lease(spare.kept, standby=SPARE, primary=BERLIN, trusted_keys=(bytes(32),))
-    with pytest.raises(PromiseError, match="does not verify"):
+    with pytest.raises(LeaseVerificationError, match="does not verify"):
         verify_standby_lease(spare.kept, standby=SPARE, primary=BERLIN, trusted_keys=())
     terms = lease_pb2.StandbyLeaseTerms.FromString(spare.kept.terms)
     terms.holdings[0].seats = 1000
     forged = lease_pb2.SignedStandbyLease(terms=terms.SerializeToString(), signature=spare.kept.signature)
-    with pytest.raises(PromiseError, match="does not verify"):
+    with pytest.raises(LeaseVerificationError, match="does not verify"):
         verify_standby_lease(forged, standby=SPARE, primary=BERLIN, trusted_keys=(key,))

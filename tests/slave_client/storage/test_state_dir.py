@@ -36,7 +36,7 @@ def _held(holder: str, counted_as: str = "", basis: Basis | None = Basis.DEBITED
 
 def _kept(signer: Signer = SIGNER) -> KeptLease:
     return KeptLease(
-        promise=verify(signer.sign(), pbx=PBX, public_key=signer.public_key),
+        verified=verify(signer.sign(), pbx=PBX, public_key=signer.public_key),
         remaining_seconds=321.5,
         saved_wall=1_000_100.25,
         held=(_held("alice"), _held("bob", counted_as="carol")),
@@ -185,7 +185,7 @@ def test_a_lease_by_another_key_is_set_aside(state_dir: StateDir) -> None:
 
 def test_a_lease_whose_signature_does_not_verify_is_set_aside(state_dir: StateDir) -> None:
     state_dir.save_lease(
-        dataclasses.replace(_kept(), promise=dataclasses.replace(_kept().promise, signature=b"x" * 64))
+        dataclasses.replace(_kept(), verified=dataclasses.replace(_kept().verified, signature=b"x" * 64))
     )
     found = recover(state_dir, pbx=PBX)
     assert found.lease is None
@@ -196,7 +196,7 @@ def test_a_lease_for_another_pbx_is_set_aside(state_dir: StateDir) -> None:
     rome = "projects/acme/pbxs/rome"
     signed = SIGNER.sign(pbx=rome)
     foreign = verify(signed, pbx=rome, public_key=SIGNER.public_key)
-    state_dir.save_lease(dataclasses.replace(_kept(), promise=foreign))
+    state_dir.save_lease(dataclasses.replace(_kept(), verified=foreign))
     found = recover(state_dir, pbx=PBX)
     assert found.lease is None
     assert rome in found.problems[0]

@@ -102,7 +102,7 @@ def _written(outcomes: list[Outcome], *, seconds: float) -> dict[str, object]:
 
 def _table(outcomes: list[Outcome]) -> Table:
     table = Table("story", "database", "rounds", "faults", "calls", "granted", "looks", "broken")
-    for name in ("recovery p50", "recovery max", "settling max", "answer max", "silence max"):
+    for name in ("recovery p50", "recovery max", "syncing max", "answer max", "silence max"):
         table.add_column(f"{name}, s", justify="right")
     for one in outcomes:
         recoveries = one.recovery_seconds or [float("nan")]

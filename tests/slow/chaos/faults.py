@@ -290,7 +290,7 @@ class CrashedSites:
         world.done["PBX killed"] += len(chosen)
         for site in chosen:
             await site.restart()
-            await site.settle()
+            await site.reconcile()
             site.live()
 
     async def end(self, world: World) -> None:

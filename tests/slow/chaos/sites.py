@@ -82,7 +82,7 @@ class Site:
         await self.client.crash()
 
     async def restart(self) -> None:
-        """Switch it on again, and settle what is known to be in use, as a PBX does."""
+        """Switch it on again, and reconcile what is known to be in use, as a PBX does."""
         self.client = self._new_client()
         await self.start()
         self.tally.calls["restart"] += 1
@@ -96,7 +96,7 @@ class Site:
         self.config = replace(self.config, state_dir=folder.with_name(f"{folder.name}-again"))
         self.client = self._new_client()
         await self.start()
-        await self.settle()
+        await self.reconcile()
         self.live()
         return older
 
@@ -124,7 +124,7 @@ class Site:
         self._next_answers.append((after, waiting))
         return waiting
 
-    async def settle(self) -> None:
+    async def reconcile(self) -> None:
         """Tell the whole set that is in use."""
         self.tally.calls["sync"] += 1
         wants = [held.want for held in self.client.held]

@@ -23,7 +23,7 @@ from tests.support.truth import all_events, used
 HOUR = 3600.0
 TTL, GRACE = 5, 0
 SETTINGS: dict[str, Any] = {
-    "pulse_interval_seconds": 0.05,
+    "database_health_interval_seconds": 0.05,
     "expiry_interval_seconds": 0.05,
     "clock_allowance_seconds": 0,
 }

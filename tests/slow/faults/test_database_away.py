@@ -22,7 +22,7 @@ from tests.support.truth import all_events, mismatches, used
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SETTINGS = {"pulse_interval_seconds": 0.1, "database_timeout_seconds": 1.0}
+SETTINGS = {"database_health_interval_seconds": 0.1, "database_timeout_seconds": 1.0}
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from tests.support.truth import used
 MASTERS, OUTAGE_SECONDS, CONNECT_SECONDS = 2, 9.0, 3.0
 BUSY = {
     "database_timeout_seconds": 2.0,
-    "pulse_interval_seconds": 0.1,
+    "database_health_interval_seconds": 0.1,
     "expiry_interval_seconds": 0.05,
     "release_interval_seconds": 0.05,
     "watch_interval_seconds": 0.05,
@@ -89,14 +89,16 @@ async def test_when_all_connections_are_in_use_the_database_is_not_away(clock: C
     async with nodes(1) as (server,):
         await server.make()
         url = await upgraded(url_of(server))
-        async with in_process_master(url, clock, database_timeout_seconds=1.0, pulse_interval_seconds=0.1) as master:
+        async with in_process_master(
+            url, clock, database_timeout_seconds=1.0, database_health_interval_seconds=0.1
+        ) as master:
             database = master.running.database
             reading = [asyncio.create_task(database.read(slow)) for _ in range(24)]
             told = await asyncio.gather(*reading, return_exceptions=True)
             problems = {one.problem for one in told if isinstance(one, StorageError)}
             assert problems == {StorageProblem.STORAGE_BUSY}
             assert sum(one is None for one in told) == 8
-            assert master.running.pulse.there.is_set()
+            assert master.running.database_health.there.is_set()
             await master.wire.apply(project({"PBX-Port12": 50}))
 
 

@@ -72,7 +72,7 @@ async def test_failover_to_the_synchronous_replica() -> None:
         url = await upgraded(url_of(primary, replica))
         masters = [
             await stack.enter_async_context(
-                master_process(url, pulse_interval_seconds=0.2, database_timeout_seconds=2, drain_seconds=1)
+                master_process(url, database_health_interval_seconds=0.2, database_timeout_seconds=2, drain_seconds=1)
             )
             for _ in range(2)
         ]

@@ -15,7 +15,7 @@ from tests.support.pbx import granted, opened, seat
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SETTINGS = {"database_timeout_seconds": 0.1, "pulse_interval_seconds": 0.1}
+SETTINGS = {"database_timeout_seconds": 0.1, "database_health_interval_seconds": 0.1}
 
 
 async def test_health_follows_a_writer_that_hangs(sqlite_database_url: str, clock: Clock) -> None:

@@ -81,7 +81,9 @@ async def test_a_master_that_lost_its_database_is_left_for_one_that_has_it(clock
         url = await upgraded(url_of(server))
         line = await stack.enter_async_context(balancer_before(f"127.0.0.1:{server.port}"))
         lonely_url = url.replace(f"127.0.0.1:{server.port}", line.address)
-        lonely = await stack.enter_async_context(in_process_master(lonely_url, clock, pulse_interval_seconds=0.1))
+        lonely = await stack.enter_async_context(
+            in_process_master(lonely_url, clock, database_health_interval_seconds=0.1)
+        )
         other = await stack.enter_async_context(in_process_master(url, clock))
         await other.wire.apply(project({"PBX-Port12": 50}))
         states: list[State] = []

@@ -137,7 +137,7 @@ async def test_a_server_that_goes_and_comes_back(clock: Clock) -> None:
                     assert told.retry_after_ms > 0
             await asyncio.to_thread(server.ensure_postgres_running)
             async with asyncio.timeout(HANG_SECONDS):
-                await master.running.pulse.there.wait()
+                await master.running.database_health.there.wait()
             assert await everything(master.wire) == before
             granted(await berlin.acquire(seat("port", "anna")))
 

@@ -104,7 +104,7 @@ async def test_nothing_is_granted_into_a_file_that_is_gone(
 ) -> None:
     file = Path(sqlite_database_url.removeprefix("sqlite:///"))
     with capture_logs() as logs:
-        settings = {"pulse_interval_seconds": 0.05, "metrics_listen": "127.0.0.1:0"}
+        settings = {"database_health_interval_seconds": 0.05, "metrics_listen": "127.0.0.1:0"}
         async with in_process_master(sqlite_database_url, Clock(), **settings) as master:
             await master.wire.apply(project({"PBX-Port12": 5}))
             berlin = await opened(master.wire, "berlin")
@@ -127,7 +127,7 @@ async def test_nothing_is_granted_into_a_file_that_is_gone(
 async def test_a_file_that_comes_back_is_served_again(sqlite_database_url: str) -> None:
     """A disk that was remounted, a move that was undone: it is the same file, and nothing was lost."""
     file = Path(sqlite_database_url.removeprefix("sqlite:///"))
-    async with in_process_master(sqlite_database_url, Clock(), pulse_interval_seconds=0.05) as master:
+    async with in_process_master(sqlite_database_url, Clock(), database_health_interval_seconds=0.05) as master:
         await master.wire.apply(project({"PBX-Port12": 5}))
         berlin = await opened(master.wire, "berlin")
         os.rename(file, file.with_name("elsewhere"))

@@ -111,7 +111,7 @@ async def test_another_database_is_not_gone_on_with() -> None:
 
 async def test_tables_that_were_restored_under_a_master_are_not_gone_on_with(postgresql_database_url: str) -> None:
     """What `pg_restore --clean` does while its connections go on: the same names, other tables."""
-    async with in_process_master(postgresql_database_url, Clock(), pulse_interval_seconds=0.05) as master:
+    async with in_process_master(postgresql_database_url, Clock(), database_health_interval_seconds=0.05) as master:
         await master.wire.apply(project({"PBX-Port12": 5}))
         berlin = await opened(master.wire, "berlin")
         await _by_hand(

@@ -43,7 +43,7 @@ def drill(
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Take over, settle, hand back and compare, all rolled back. Exits with 1 where a step fails."""
+    """Take over, reconcile, hand back and compare, all rolled back. Exits with 1 where a step fails."""
     with Connection(server) as connection:
         name = f"{connection.project_name(project)}/pbxs/{standby}"
         request = standby_pb2.DrillStandbyRequest(standby=name)

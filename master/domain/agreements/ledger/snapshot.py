@@ -61,7 +61,7 @@ class LicenseFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
+class AgreementSnapshot:
     """What is known at one moment."""
 
     catalog: Catalog

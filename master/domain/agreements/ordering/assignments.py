@@ -8,15 +8,15 @@ from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import AssignSeat, ReassignSeat, UnassignSeat
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.state import Holding
-from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.catalog.policies import Product, SeatUse, SubjectKind
 
 
-def assign_seat(work: Workings, order: AssignSeat) -> None:
+def assign_seat(draft: OrderDraft, order: AssignSeat) -> None:
     """Decide an `AssignSeat`; somebody who does nothing of what seats are for needs none (R1)."""
-    holding, product = _assignable(work, order.contract)
-    user = work.name(order.user, "user")
-    if not _needs_seat(work, product, user, order.uses):
+    holding, product = _assignable(draft, order.contract)
+    user = draft.name(order.user, "user")
+    if not _needs_seat(draft, product, user, order.uses):
         return
     if _has_seat(holding, user):
         refuse(
@@ -27,8 +27,8 @@ def assign_seat(work: Workings, order: AssignSeat) -> None:
             subject=holding.subject,
             field="user",
         )
-    _running(work, holding, product)
-    licensed = holding.counts_on(work.day).get(product.counts[0], 0)
+    _running(draft, holding, product)
+    licensed = holding.counts_on(draft.day).get(product.counts[0], 0)
     if len(holding.seats) >= licensed:
         refuse(
             AgreementProblem.SEATS_EXHAUSTED,
@@ -38,13 +38,13 @@ def assign_seat(work: Workings, order: AssignSeat) -> None:
             subject=holding.subject,
             field="user",
         )
-    _write(work, holding, user, order.uses)
+    _write(draft, holding, user, order.uses)
 
 
-def reassign_seat(work: Workings, order: ReassignSeat) -> None:
+def reassign_seat(draft: OrderDraft, order: ReassignSeat) -> None:
     """Decide a `ReassignSeat` (R2)."""
-    holding, product = _assignable(work, order.contract)
-    to_user = work.name(order.to_user, "to_user")
+    holding, product = _assignable(draft, order.contract)
+    to_user = draft.name(order.to_user, "to_user")
     _must_have(holding, order.from_user, "from_user")
     if _has_seat(holding, to_user):
         refuse(
@@ -55,22 +55,22 @@ def reassign_seat(work: Workings, order: ReassignSeat) -> None:
             subject=holding.subject,
             field="to_user",
         )
-    if not _needs_seat(work, product, to_user, order.uses):
+    if not _needs_seat(draft, product, to_user, order.uses):
         return
-    _running(work, holding, product)
-    _take(work, holding, order.from_user)
-    _write(work, holding, to_user, order.uses)
+    _running(draft, holding, product)
+    _take(draft, holding, order.from_user)
+    _write(draft, holding, to_user, order.uses)
 
 
-def unassign_seat(work: Workings, order: UnassignSeat) -> None:
+def unassign_seat(draft: OrderDraft, order: UnassignSeat) -> None:
     """Decide an `UnassignSeat` (R2)."""
-    holding, _ = _assignable(work, order.contract)
+    holding, _ = _assignable(draft, order.contract)
     _must_have(holding, order.user, "user")
-    _take(work, holding, order.user)
+    _take(draft, holding, order.user)
 
 
-def _assignable(work: Workings, contract: str) -> tuple[Holding, Product]:
-    holding, product = work.held(contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
+def _assignable(draft: OrderDraft, contract: str) -> tuple[Holding, Product]:
+    holding, product = draft.held(contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if not product.seat_for:
         refuse(
             AgreementProblem.WRONG_KIND,
@@ -82,7 +82,7 @@ def _assignable(work: Workings, contract: str) -> tuple[Holding, Product]:
     return holding, product
 
 
-def _needs_seat(work: Workings, product: Product, user: str, uses: Sequence[str]) -> bool:
+def _needs_seat(draft: OrderDraft, product: Product, user: str, uses: Sequence[str]) -> bool:
     known = {use.value for use in SeatUse}
     if unknown := [use for use in uses if use not in known]:
         refuse(
@@ -94,14 +94,14 @@ def _needs_seat(work: Workings, product: Product, user: str, uses: Sequence[str]
         )
     needed = any(SeatUse(use) in product.seat_for for use in uses)
     if not needed:
-        work.notes.append(f"{user} needs no seat: nothing of it is used, and being able to see it does not count (R1)")
+        draft.notes.append(f"{user} needs no seat: nothing of it is used, and being able to see it does not count (R1)")
     return needed
 
 
-def _running(work: Workings, holding: Holding, product: Product) -> None:
+def _running(draft: OrderDraft, holding: Holding, product: Product) -> None:
     for key in product.policies:
-        cover = work.book.cover(holding.subject, key)
-        if work.book.time.policies[key].stops_at_end and not cover.holds_on(work.day):
+        cover = draft.snapshot.cover(holding.subject, key)
+        if draft.snapshot.time.policies[key].stops_at_end and not cover.holds_on(draft.day):
             refuse(
                 AgreementProblem.NOT_IN_FORCE,
                 f"{holding.subject} ended on {cover.ends}",
@@ -127,11 +127,11 @@ def _must_have(holding: Holding, user: str, field: str) -> None:
         )
 
 
-def _take(work: Workings, holding: Holding, user: str) -> None:
+def _take(draft: OrderDraft, holding: Holding, user: str) -> None:
     reason = f"seat taken from {user}"
-    work.write(EntryKind.SEAT_UNASSIGNED, holding.subject, {"user": user}, reason=reason, rules=("R2",))
+    draft.write(EntryKind.SEAT_UNASSIGNED, holding.subject, {"user": user}, reason=reason, rules=("R2",))
 
 
-def _write(work: Workings, holding: Holding, user: str, uses: Sequence[str]) -> None:
+def _write(draft: OrderDraft, holding: Holding, user: str, uses: Sequence[str]) -> None:
     details = {"user": user, "uses": sorted(set(uses))}
-    work.write(EntryKind.SEAT_ASSIGNED, holding.subject, details, reason=f"seat for {user}", rules=("R1", "R2"))
+    draft.write(EntryKind.SEAT_ASSIGNED, holding.subject, details, reason=f"seat for {user}", rules=("R1", "R2"))

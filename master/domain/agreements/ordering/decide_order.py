@@ -20,10 +20,10 @@ from master.domain.agreements.ledger.order_data import order_from_plain, order_t
 from master.domain.agreements.ledger.orders import AddCredits, CancelOrder, ConfirmPayment, Order
 from master.domain.agreements.ledger.pricing import CREDITS, PriceList, QuoteLine, rounded_lines, totals
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import AwaitedOrder
 from master.domain.agreements.ordering import assignments, devices, purchases, renewals, reversals, version_changes
-from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.catalog.policies import Unit
 from master.domain.catalog.subjects import PROJECT
 
@@ -60,42 +60,46 @@ class Quote:
     notes: tuple[str, ...]
 
 
-def decide(book: Book, order: Order, day: date, prices: PriceList | None = None) -> Decision | AgreementRefusal:
+def decide(
+    snapshot: AgreementSnapshot, order: Order, day: date, prices: PriceList | None = None
+) -> Decision | AgreementRefusal:
     """Decide an order on a day of the project's time zone.
 
     Without prices, what costs credits is refused, and what costs money is decided without lines.
     """
     try:
-        work = _worked_out(book, order, day, prices)
-        lines = rounded_lines(work.lines, prices) if prices is not None else ()
-        _pay_credits(work, lines)
+        draft = _worked_out(snapshot, order, day, prices)
+        lines = rounded_lines(draft.lines, prices) if prices is not None else ()
+        _pay_credits(draft, lines)
     except RefusedError as error:
         return error.refusal
-    awaits = work.payment_first is not None and not isinstance(order, ConfirmPayment)
+    awaits = draft.payment_first is not None and not isinstance(order, ConfirmPayment)
     if awaits:
-        _await_payment(work, order)
-    return Decision(drafts=tuple(work.drafts), lines=lines, awaits_payment=awaits, notes=tuple(work.notes))
+        _await_payment(draft, order)
+    return Decision(drafts=tuple(draft.drafts), lines=lines, awaits_payment=awaits, notes=tuple(draft.notes))
 
 
-def quote(book: Book, order: Order, day: date, prices: PriceList) -> Quote | AgreementRefusal:
+def quote(snapshot: AgreementSnapshot, order: Order, day: date, prices: PriceList) -> Quote | AgreementRefusal:
     """What an order would cost on a day and why; changes nothing, and does not need the credits to be there."""
     try:
-        work = _worked_out(book, order, day, prices)
-        lines = rounded_lines(work.lines, prices)
+        draft = _worked_out(snapshot, order, day, prices)
+        lines = rounded_lines(draft.lines, prices)
     except RefusedError as error:
         return error.refusal
     sums = totals(lines)
-    short = max(sums.get(CREDITS, Decimal(0)) - book.state.balance, Decimal(0))
-    return Quote(lines=lines, totals=sums, balance=book.state.balance, credits_short=short, notes=tuple(work.notes))
+    short = max(sums.get(CREDITS, Decimal(0)) - snapshot.state.balance, Decimal(0))
+    return Quote(
+        lines=lines, totals=sums, balance=snapshot.state.balance, credits_short=short, notes=tuple(draft.notes)
+    )
 
 
-def _worked_out(book: Book, order: Order, day: date, prices: PriceList | None) -> Workings:
-    work = Workings(book=book, day=day, prices=prices)
-    _DECIDED_BY[type(order)](work, order)
-    if work.payment_first is not None:
-        subject, rules = work.payment_first
+def _worked_out(snapshot: AgreementSnapshot, order: Order, day: date, prices: PriceList | None) -> OrderDraft:
+    draft = OrderDraft(snapshot=snapshot, day=day, prices=prices)
+    _DECIDED_BY[type(order)](draft, order)
+    if draft.payment_first is not None:
+        subject, rules = draft.payment_first
         kind = type(order).__name__
-        others = [one for one in work.book.state.awaited.values() if (one.subject, one.kind) == (subject, kind)]
+        others = [one for one in draft.snapshot.state.awaited.values() if (one.subject, one.kind) == (subject, kind)]
         if others:
             refuse(
                 AgreementProblem.AWAITS_PAYMENT,
@@ -104,13 +108,13 @@ def _worked_out(book: Book, order: Order, day: date, prices: PriceList | None) -
                 rules=rules,
                 subject=subject,
             )
-    return work
+    return draft
 
 
-def _pay_credits(work: Workings, lines: tuple[QuoteLine, ...]) -> None:
-    if not any(line.unit is Unit.CREDITS for line in work.lines):
+def _pay_credits(draft: OrderDraft, lines: tuple[QuoteLine, ...]) -> None:
+    if not any(line.unit is Unit.CREDITS for line in draft.lines):
         return
-    amount, balance = totals(lines).get(CREDITS, Decimal(0)), work.book.state.balance
+    amount, balance = totals(lines).get(CREDITS, Decimal(0)), draft.snapshot.state.balance
     if amount > balance:
         refuse(
             AgreementProblem.CREDITS_SHORT,
@@ -122,18 +126,18 @@ def _pay_credits(work: Workings, lines: tuple[QuoteLine, ...]) -> None:
         whys = list(dict.fromkeys(line.why for line in lines if line.unit == CREDITS))
         more = f"; and {len(whys) - REASONS_MAX} more" if len(whys) > REASONS_MAX else ""
         reason = "; ".join(whys[:REASONS_MAX]) + more
-        work.write(EntryKind.CREDITS_SPENT, PROJECT, {"amount": str(amount)}, reason=reason, rules=("M2",))
+        draft.write(EntryKind.CREDITS_SPENT, PROJECT, {"amount": str(amount)}, reason=reason, rules=("M2",))
 
 
-def _await_payment(work: Workings, order: Order) -> None:
-    subject, rules = work.payment_first or (PROJECT, ())
-    reason = f"{work.drafts[-1].reason}: awaits its payment"
+def _await_payment(draft: OrderDraft, order: Order) -> None:
+    subject, rules = draft.payment_first or (PROJECT, ())
+    reason = f"{draft.drafts[-1].reason}: awaits its payment"
     details = {"order": order_to_plain(order)}
-    work.drafts = []
-    work.write(EntryKind.ORDERED, subject, details, reason=reason, rules=rules)
+    draft.drafts = []
+    draft.write(EntryKind.ORDERED, subject, details, reason=reason, rules=rules)
 
 
-def _add_credits(work: Workings, order: AddCredits) -> None:
+def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
     """M2: at any time."""
     amount = order.amount
     if not amount.is_finite() or not 0 < abs(amount) <= CREDITS_MAX or amount != round(amount, 6):
@@ -144,47 +148,47 @@ def _add_credits(work: Workings, order: AddCredits) -> None:
             rules=("M2",),
             field="amount",
         )
-    if work.book.state.balance + amount < 0:
+    if draft.snapshot.state.balance + amount < 0:
         refuse(
             AgreementProblem.CREDITS_SHORT,
-            f"{-amount:f} credits cannot be taken back: the balance has {work.book.state.balance:f}",
-            remedy=f"take back {work.book.state.balance:f} at most, or reverse what they were spent on",
+            f"{-amount:f} credits cannot be taken back: the balance has {draft.snapshot.state.balance:f}",
+            remedy=f"take back {draft.snapshot.state.balance:f} at most, or reverse what they were spent on",
             rules=("M2",),
             field="amount",
         )
     text = f"{amount:f}"
     reason = f"{text} credits bought" if amount > 0 else f"{-amount:f} credits taken back"
-    work.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=reason, rules=("M2",))
-    each = work.prices.credit if work.prices is not None else None
-    work.charge(
+    draft.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=reason, rules=("M2",))
+    each = draft.prices.credit if draft.prices is not None else None
+    draft.charge(
         PROJECT, "credits", each, unit=Unit.MONEY, factor=Fraction(amount), why=f"{text} credits", rules=("M2",)
     )
 
 
-def _confirm_payment(work: Workings, order: ConfirmPayment) -> None:
+def _confirm_payment(draft: OrderDraft, order: ConfirmPayment) -> None:
     """P9: what was ordered is decided now, on the day of the payment."""
-    awaited = _awaited(work, order.order)
-    left = {number: one for number, one in work.book.state.awaited.items() if number != order.order}
-    work.book = replace(work.book, state=replace(work.book.state, awaited=left))
-    key = work.unused_key(order.key, rules=("P9",))
+    awaited = _awaited(draft, order.order)
+    left = {number: one for number, one in draft.snapshot.state.awaited.items() if number != order.order}
+    draft.snapshot = replace(draft.snapshot, state=replace(draft.snapshot.state, awaited=left))
+    key = draft.unused_key(order.key, rules=("P9",))
     inner = order_from_plain(awaited.order)
-    work.is_confirming = True
-    _DECIDED_BY[type(inner)](work, inner)
+    draft.is_confirming = True
+    _DECIDED_BY[type(inner)](draft, inner)
     reason = f"payment of order {order.order} confirmed"
-    work.write(EntryKind.ORDER_PAID, awaited.subject, {"order": order.order}, reason=reason, rules=("P9",))
-    before = work.book.state.holding(awaited.subject).key
+    draft.write(EntryKind.ORDER_PAID, awaited.subject, {"order": order.order}, reason=reason, rules=("P9",))
+    before = draft.snapshot.state.holding(awaited.subject).key
     reason = f"new key, in place of {before}" if before else "first key"
-    work.write(EntryKind.KEY_ISSUED, awaited.subject, {"key": key}, reason=reason, rules=("P2", "P9"))
+    draft.write(EntryKind.KEY_ISSUED, awaited.subject, {"key": key}, reason=reason, rules=("P2", "P9"))
 
 
-def _cancel_order(work: Workings, order: CancelOrder) -> None:
-    awaited = _awaited(work, order.order)
+def _cancel_order(draft: OrderDraft, order: CancelOrder) -> None:
+    awaited = _awaited(draft, order.order)
     reason = f"order {order.order} cancelled before it was paid"
-    work.write(EntryKind.ORDER_CANCELLED, awaited.subject, {"order": order.order}, reason=reason, rules=("P9",))
+    draft.write(EntryKind.ORDER_CANCELLED, awaited.subject, {"order": order.order}, reason=reason, rules=("P9",))
 
 
-def _awaited(work: Workings, number: int) -> AwaitedOrder:
-    awaited = work.book.state.awaited
+def _awaited(draft: OrderDraft, number: int) -> AwaitedOrder:
+    awaited = draft.snapshot.state.awaited
     if number not in awaited:
         known = ", ".join(map(str, sorted(awaited))) or "none"
         refuse(
@@ -197,7 +201,7 @@ def _awaited(work: Workings, number: int) -> AwaitedOrder:
     return awaited[number]
 
 
-_DECIDED_BY: dict[type[Any], Callable[[Workings, Any], None]] = {
+_DECIDED_BY: dict[type[Any], Callable[[OrderDraft, Any], None]] = {
     AddCredits: _add_credits,
     ConfirmPayment: _confirm_payment,
     CancelOrder: _cancel_order,

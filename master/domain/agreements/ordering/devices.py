@@ -11,7 +11,7 @@ from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import AddFeature, AllowBuild, CorrectDevice, InstallRelease, RegisterDevice
 from master.domain.agreements.ledger.problems import AgreementProblem, RefusedError
 from master.domain.agreements.ledger.serials import serial_form
-from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.agreements.rights.rights import has_feature
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
 from master.domain.catalog.dates import Term, add_months
@@ -21,11 +21,11 @@ from master.domain.catalog.similar import closest
 from master.domain.catalog.subjects import Subject
 
 
-def register_device(work: Workings, order: RegisterDevice) -> None:
+def register_device(draft: OrderDraft, order: RegisterDevice) -> None:
     """Decide a `RegisterDevice`: what comes with it begins with its delivery (N1, Q3)."""
-    product = work.product(order.product, SubjectKind.DEVICE)
-    subject = Subject.of(SubjectKind.DEVICE, work.name(order.device, "device"))
-    if subject in work.book.state.holdings:
+    product = draft.product(order.product, SubjectKind.DEVICE)
+    subject = Subject.of(SubjectKind.DEVICE, draft.name(order.device, "device"))
+    if subject in draft.snapshot.state.holdings:
         refuse(
             AgreementProblem.ALREADY_THERE,
             f"{subject} is registered already",
@@ -34,8 +34,8 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
             subject=subject,
             field="device",
         )
-    _check_days(work, subject, product, delivered_on=order.delivered_on, shipped_on=order.shipped_on)
-    serial = _unused_serial(work, subject, product, order.serial)
+    _check_days(draft, subject, product, delivered_on=order.delivered_on, shipped_on=order.shipped_on)
+    serial = _unused_serial(draft, subject, product, order.serial)
     if product.gate_release is not None and not order.release:
         refuse(
             AgreementProblem.MALFORMED,
@@ -45,7 +45,7 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
             subject=subject,
             field="release",
         )
-    release = str(work.release(order.release, "release")) if order.release else ""
+    release = str(draft.release(order.release, "release")) if order.release else ""
     details = {
         "product": product.key,
         "delivered_on": str(order.delivered_on),
@@ -54,13 +54,13 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
         "release": release,
     }
     reason = f"{product.title} delivered on {order.delivered_on}"
-    work.write(EntryKind.DEVICE_REGISTERED, subject, details, reason=reason, rules=product.rules)
+    draft.write(EntryKind.DEVICE_REGISTERED, subject, details, reason=reason, rules=product.rules)
     for key in product.policies:
-        policy = work.book.time.policies[key]
+        policy = draft.snapshot.time.policies[key]
         if policy.begins is Begins.DELIVERY and policy.included_months:
             begins = order.shipped_on or order.delivered_on
             term = Term(begins, add_months(begins, policy.included_months))
-            work.add_term(
+            draft.add_term(
                 subject,
                 policy,
                 term,
@@ -72,24 +72,24 @@ def register_device(work: Workings, order: RegisterDevice) -> None:
             )
 
 
-def correct_device(work: Workings, order: CorrectDevice) -> None:
+def correct_device(draft: OrderDraft, order: CorrectDevice) -> None:
     """Decide a `CorrectDevice`: days and serial number as they should have been registered (N1, Q3)."""
-    holding, product = work.held(order.device, "device", SubjectKind.DEVICE)
+    holding, product = draft.held(order.device, "device", SubjectKind.DEVICE)
     delivered_on = order.delivered_on or holding.delivered_on
     assert delivered_on is not None
     shipped_on = order.shipped_on or holding.shipped_on
-    _check_days(work, holding.subject, product, delivered_on=delivered_on, shipped_on=shipped_on)
-    serial = _unused_serial(work, holding.subject, product, order.serial) if order.serial else holding.serial
+    _check_days(draft, holding.subject, product, delivered_on=delivered_on, shipped_on=shipped_on)
+    serial = _unused_serial(draft, holding.subject, product, order.serial) if order.serial else holding.serial
     before = (holding.delivered_on, holding.shipped_on, holding.serial)
     if (delivered_on, shipped_on, serial) == before:
-        work.notes.append(f"{holding.subject} is registered so already")
+        draft.notes.append(f"{holding.subject} is registered so already")
         return
     details = {"delivered_on": str(delivered_on), "shipped_on": str(shipped_on or ""), "serial": serial}
     was = f"{holding.delivered_on}, serial number {holding.serial or '(none)'}"
     reason = f"corrected: delivered on {delivered_on}, serial number {serial}; it said {was}"
-    work.write(EntryKind.DEVICE_CORRECTED, holding.subject, details, reason=reason, rules=product.rules)
-    work.take_note()
-    for cover in work.book.state.holding(holding.subject).covers.values():
+    draft.write(EntryKind.DEVICE_CORRECTED, holding.subject, details, reason=reason, rules=product.rules)
+    draft.take_note()
+    for cover in draft.snapshot.state.holding(holding.subject).covers.values():
         rows = sorted(cover.terms, key=lambda one: one.term)
         for one, other in pairwise(rows):
             if one.term.ends > other.term.begins:
@@ -104,13 +104,13 @@ def correct_device(work: Workings, order: CorrectDevice) -> None:
 
 
 def _check_days(
-    work: Workings, subject: Subject, product: Product, *, delivered_on: date, shipped_on: date | None
+    draft: OrderDraft, subject: Subject, product: Product, *, delivered_on: date, shipped_on: date | None
 ) -> None:
     for field, day in (("delivered_on", delivered_on), ("shipped_on", shipped_on)):
-        if day is not None and day > work.day:
+        if day is not None and day > draft.day:
             refuse(
                 AgreementProblem.MALFORMED,
-                f"{field} is {day}, after today, {work.day}",
+                f"{field} is {day}, after today, {draft.day}",
                 remedy="give the day on which it happened",
                 rules=product.rules,
                 subject=subject,
@@ -118,7 +118,7 @@ def _check_days(
             )
 
 
-def _unused_serial(work: Workings, subject: Subject, product: Product, given: str) -> str:
+def _unused_serial(draft: OrderDraft, subject: Subject, product: Product, given: str) -> str:
     """The serial number, which is the device: the same box under another name is no new one (N1, N2, Q3)."""
     try:
         serial = values.serial(given)
@@ -131,12 +131,12 @@ def _unused_serial(work: Workings, subject: Subject, product: Product, given: st
             subject=subject,
             field="serial",
         )
-    known = work.book.state.serials.get(serial_form(serial))
+    known = draft.snapshot.state.serials.get(serial_form(serial))
     if known is not None and known != subject:
         refuse(
             AgreementProblem.ALREADY_THERE,
             f"the serial number {serial} is that of {known}, registered as delivered on"
-            f" {work.book.state.holding(known).delivered_on}",
+            f" {draft.snapshot.state.holding(known).delivered_on}",
             remedy=f"go on with {known}; where its registration was a slip, reverse it first",
             rules=product.rules,
             subject=known,
@@ -145,36 +145,36 @@ def _unused_serial(work: Workings, subject: Subject, product: Product, given: st
     return serial
 
 
-def install_release(work: Workings, order: InstallRelease) -> None:
+def install_release(draft: OrderDraft, order: InstallRelease) -> None:
     """Decide an `InstallRelease`: what the gate refuses is not installed (Q1, Q2)."""
-    holding, _ = work.held(order.device, "device", SubjectKind.DEVICE)
-    release = work.release(order.release, "release")
+    holding, _ = draft.held(order.device, "device", SubjectKind.DEVICE)
+    release = draft.release(order.release, "release")
     if holding.installed is not None:
         answer = upgrade_gate(
-            work.book, holding.subject, from_release=holding.installed, to_release=release, day=work.day
+            draft.snapshot, holding.subject, from_release=holding.installed, to_release=release, day=draft.day
         )
         if answer.refusal is not None:
             raise RefusedError(answer.refusal)
     before = f"instead of {holding.installed}" if holding.installed else "first known release"
-    work.write(
+    draft.write(
         EntryKind.RELEASE_INSTALLED, holding.subject, {"release": str(release)}, reason=f"{release} installed, {before}"
     )
 
 
-def allow_build(work: Workings, order: AllowBuild) -> None:
+def allow_build(draft: OrderDraft, order: AllowBuild) -> None:
     """Decide an `AllowBuild`: one build passes without maintenance (Q7)."""
-    holding, _ = work.held(order.device, "device", SubjectKind.DEVICE)
-    release = work.release(order.release, "release", read=ReleaseName.exact)
+    holding, _ = draft.held(order.device, "device", SubjectKind.DEVICE)
+    release = draft.release(order.release, "release", read=ReleaseName.exact)
     if release in holding.builds:
-        work.notes.append(f"{release} is let through for {holding.subject} already")
+        draft.notes.append(f"{release} is let through for {holding.subject} already")
         return
     reason = f"the vendor lets {release} through as an exception"
-    work.write(EntryKind.BUILD_ALLOWED, holding.subject, {"release": str(release)}, reason=reason, rules=("Q7",))
+    draft.write(EntryKind.BUILD_ALLOWED, holding.subject, {"release": str(release)}, reason=reason, rules=("Q7",))
 
 
-def add_feature(work: Workings, order: AddFeature) -> None:
+def add_feature(draft: OrderDraft, order: AddFeature) -> None:
     """Decide an `AddFeature`: its own key, and software that has it (Q5)."""
-    holding, product = work.held(order.device, "device", SubjectKind.DEVICE)
+    holding, product = draft.held(order.device, "device", SubjectKind.DEVICE)
     if order.feature not in product.features:
         refuse(
             AgreementProblem.UNKNOWN_TYPE,
@@ -203,12 +203,12 @@ def add_feature(work: Workings, order: AddFeature) -> None:
             subject=holding.subject,
             field="feature",
         )
-    key = work.unused_key(order.key, rules=("Q5",))
-    title = work.book.catalog.types[order.feature].display_name
+    key = draft.unused_key(order.key, rules=("Q5",))
+    title = draft.snapshot.catalog.types[order.feature].display_name
     details = {"feature": order.feature, "key": key}
-    work.write(EntryKind.FEATURE_ADDED, holding.subject, details, reason=f"feature key for {title}", rules=("Q5",))
-    listed = work.prices.features if work.prices else None
-    each = work.price(listed, order.feature, unit=Unit.MONEY, section="[features]")
-    work.charge(
+    draft.write(EntryKind.FEATURE_ADDED, holding.subject, details, reason=f"feature key for {title}", rules=("Q5",))
+    listed = draft.prices.features if draft.prices else None
+    each = draft.price(listed, order.feature, unit=Unit.MONEY, section="[features]")
+    draft.charge(
         holding.subject, title, each, unit=Unit.MONEY, why="optional feature, beside any maintenance", rules=("Q5",)
     )

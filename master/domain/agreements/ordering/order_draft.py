@@ -16,7 +16,7 @@ from licensemaster.values import key_text
 from master.domain.agreements.ledger.entries import Draft, EntryKind
 from master.domain.agreements.ledger.pricing import ExactLine, PriceList
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import Holding, fold
 from master.domain.catalog.dates import Term
 from master.domain.catalog.policies import Offer, Policy, Product, SubjectKind, Unit
@@ -45,10 +45,10 @@ def refuse(
 
 
 @dataclass(slots=True, kw_only=True)
-class Workings:
+class OrderDraft:
     """The order's scratch paper."""
 
-    book: Book
+    snapshot: AgreementSnapshot
     day: date
     prices: PriceList | None
     drafts: list[Draft] = field(default_factory=list)
@@ -85,11 +85,11 @@ class Workings:
 
     def take_note(self) -> None:
         """Let what follows see what is to be written so far."""
-        number = self.book.state.last_number
+        number = self.snapshot.state.last_number
         entries = (
             draft.recorded(number=number + n, recorded_at=0, caller="") for n, draft in enumerate(self.drafts, 1)
         )
-        self.book = replace(self.book, state=fold(entries, self.book.state))
+        self.snapshot = replace(self.snapshot, state=fold(entries, self.snapshot.state))
 
     def add_term(
         self,
@@ -122,7 +122,7 @@ class Workings:
 
     def carry_over(self, subject: Subject, policy: Policy) -> None:
         """Write down the agreement that the vendor's file said, before the ledger goes on from it."""
-        last = self.book.cover(subject, policy.key).last
+        last = self.snapshot.cover(subject, policy.key).last
         if last is not None and not last.entry:
             reason = f"{policy.title} as the vendor's file said: {last.term}"
             self.add_term(
@@ -196,22 +196,22 @@ class Workings:
         return text
 
     def offer(self, key: str) -> Offer:
-        offers = self.book.time.offers
+        offers = self.snapshot.time.offers
         if key not in offers:
             refuse(
                 AgreementProblem.UNKNOWN_OFFER,
-                f"the catalog {self.book.catalog.name!r} has no offer {key!r}{closest(key, offers)}",
+                f"the catalog {self.snapshot.catalog.name!r} has no offer {key!r}{closest(key, offers)}",
                 remedy=f"choose one of {', '.join(offers) or 'none'}",
                 field="offer",
             )
         return offers[key]
 
     def product(self, key: str, kind: SubjectKind) -> Product:
-        products = {name: one for name, one in self.book.time.products.items() if one.subject is kind}
+        products = {name: one for name, one in self.snapshot.time.products.items() if one.subject is kind}
         if key not in products:
             refuse(
                 AgreementProblem.UNKNOWN_PRODUCT,
-                f"the catalog {self.book.catalog.name!r} has no product {key!r} that is a {kind.value}"
+                f"the catalog {self.snapshot.catalog.name!r} has no product {key!r} that is a {kind.value}"
                 f"{closest(key, products)}",
                 remedy=f"choose one of {', '.join(products) or 'none'}",
                 field="product",
@@ -221,10 +221,10 @@ class Workings:
     def held(self, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
         """Something that the ledger knows as a product, of the first kind that has the name."""
         for kind in kinds:
-            holding = self.book.state.holding(Subject.of(kind, self.name(id, field)))
-            if (product := self.book.product(holding)) is not None:
+            holding = self.snapshot.state.holding(Subject.of(kind, self.name(id, field)))
+            if (product := self.snapshot.product(holding)) is not None:
                 return holding, product
-        known = [one.id for one in self.book.state.holdings if one.kind in {kind.value for kind in kinds}]
+        known = [one.id for one in self.snapshot.state.holdings if one.kind in {kind.value for kind in kinds}]
         refuse(
             AgreementProblem.UNKNOWN_SUBJECT,
             f"there is no {kinds[0].value} {id!r} in the ledger{closest(id, known)}",
@@ -250,7 +250,7 @@ class Workings:
                 field=field,
             )
         key = key_text(self.name(key, field))
-        if key in self.book.state.keys_used:
+        if key in self.snapshot.state.keys_used:
             refuse(
                 AgreementProblem.KEY_USED,
                 f"the key {key!r} was used already; each can be used once",

@@ -17,7 +17,7 @@ from master.domain.agreements.ledger.orders import (
 )
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.state import Holding
-from master.domain.agreements.ordering.order_draft import COUNT_MAX, Workings, refuse
+from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
 from master.domain.agreements.ordering.renewals import buy, period, take_key
 from master.domain.agreements.ordering.seat_prices import charge_months, charge_seats, charge_tier
 from master.domain.agreements.rights.rights import use_policy
@@ -27,10 +27,10 @@ from master.domain.catalog.similar import closest
 from master.domain.catalog.subjects import Subject
 
 
-def start_trial(work: Workings, order: StartTrial) -> None:
+def start_trial(draft: OrderDraft, order: StartTrial) -> None:
     """Decide a `StartTrial` (P1)."""
-    product = work.product(order.product, SubjectKind.LICENSE)
-    subject = Subject.of(SubjectKind.LICENSE, work.name(order.license, "license"))
+    product = draft.product(order.product, SubjectKind.LICENSE)
+    subject = Subject.of(SubjectKind.LICENSE, draft.name(order.license, "license"))
     if product.trial is None:
         refuse(
             AgreementProblem.UNKNOWN_OFFER,
@@ -39,7 +39,7 @@ def start_trial(work: Workings, order: StartTrial) -> None:
             rules=product.rules,
             field="product",
         )
-    if subject in work.book.state.holdings:
+    if subject in draft.snapshot.state.holdings:
         refuse(
             AgreementProblem.ALREADY_THERE,
             f"{subject} is there already",
@@ -50,15 +50,15 @@ def start_trial(work: Workings, order: StartTrial) -> None:
         )
     counts = _counts(product, order.counts)
     details = {"product": product.key, "counts": dict(counts), "major": _major(product, order.major)}
-    work.write(EntryKind.TRIED, subject, details, reason=f"trial of {product.title}", rules=product.rules)
-    work.take_note()
-    _trial_key(work, subject, product.trial, order.key)
+    draft.write(EntryKind.TRIED, subject, details, reason=f"trial of {product.title}", rules=product.rules)
+    draft.take_note()
+    _trial_key(draft, subject, product.trial, order.key)
 
 
-def extend_trial(work: Workings, order: ExtendTrial) -> None:
+def extend_trial(draft: OrderDraft, order: ExtendTrial) -> None:
     """Decide an `ExtendTrial`: a second key, and no third (P1)."""
-    holding, product = work.held(order.license, "license", SubjectKind.LICENSE)
-    if product.trial is None or work.offer(product.trial).policies[0] not in holding.covers:
+    holding, product = draft.held(order.license, "license", SubjectKind.LICENSE)
+    if product.trial is None or draft.offer(product.trial).policies[0] not in holding.covers:
         refuse(
             AgreementProblem.NOT_IN_FORCE,
             f"{holding.subject} has no trial",
@@ -67,19 +67,19 @@ def extend_trial(work: Workings, order: ExtendTrial) -> None:
             subject=holding.subject,
             field="license",
         )
-    _trial_key(work, holding.subject, product.trial, order.key)
+    _trial_key(draft, holding.subject, product.trial, order.key)
 
 
-def _trial_key(work: Workings, subject: Subject, offer_key: str, key: str) -> None:
-    offer = work.offer(offer_key)
-    buy(work, subject, offer, period(offer, 0))
-    take_key(work, subject, offer, key)
+def _trial_key(draft: OrderDraft, subject: Subject, offer_key: str, key: str) -> None:
+    offer = draft.offer(offer_key)
+    buy(draft, subject, offer, period(offer, 0))
+    take_key(draft, subject, offer, key)
 
 
-def buy_product(work: Workings, order: Buy) -> None:
+def buy_product(draft: OrderDraft, order: Buy) -> None:
     """Decide a `Buy`: it replaces the trial in place and changes nothing else (P2)."""
-    kinds = [one.subject for key, one in work.book.time.products.items() if key == order.product]
-    product = work.product(order.product, kinds[0] if kinds else SubjectKind.LICENSE)
+    kinds = [one.subject for key, one in draft.snapshot.time.products.items() if key == order.product]
+    product = draft.product(order.product, kinds[0] if kinds else SubjectKind.LICENSE)
     if product.sold_by is SoldBy.PIECE:
         refuse(
             AgreementProblem.WRONG_KIND,
@@ -88,8 +88,8 @@ def buy_product(work: Workings, order: Buy) -> None:
             rules=product.rules,
             field="product",
         )
-    subject = Subject.of(product.subject, work.name(order.id, "id"))
-    holding = work.book.state.holding(subject)
+    subject = Subject.of(product.subject, draft.name(order.id, "id"))
+    holding = draft.snapshot.state.holding(subject)
     if holding.bought_on is not None:
         further = "upgrade to the new total" if product.sold_by is SoldBy.TIER else "add seats, or renew it"
         refuse(
@@ -103,7 +103,7 @@ def buy_product(work: Workings, order: Buy) -> None:
     counts = _counts(product, order.counts)
     major = _major(product, order.major)
     if holding.is_on_trial and (holding.product, holding.major) != (product.key, major):
-        tried = work.book.time.products[holding.product].title
+        tried = draft.snapshot.time.products[holding.product].title
         refuse(
             AgreementProblem.OTHER_MAJOR,
             f"{subject} is a trial of {_versioned(tried, holding.major)}, not of {_versioned(product.title, major)};"
@@ -125,44 +125,44 @@ def buy_product(work: Workings, order: Buy) -> None:
     if order.premier and not product.premier:
         _no_premier(product, subject)
     for policy, cover in holding.covers.items():
-        if cover.end_from(work.day) is not None:
+        if cover.end_from(draft.day) is not None:
             reason = "the bought license takes the place of the trial"
-            work.write(EntryKind.TERMS_VOIDED, subject, {}, policy=policy, reason=reason, rules=("P2",))
+            draft.write(EntryKind.TERMS_VOIDED, subject, {}, policy=policy, reason=reason, rules=("P2",))
     details = {"product": product.key, "counts": dict(counts), "major": major}
-    work.write(EntryKind.BOUGHT, subject, details, reason=f"{product.title} bought", rules=product.rules)
+    draft.write(EntryKind.BOUGHT, subject, details, reason=f"{product.title} bought", rules=product.rules)
     if order.premier:
-        work.write(EntryKind.PREMIER_SET, subject, {"on": True}, reason="bought with premier support", rules=("R5",))
-    months = _include(work, subject, product)
+        draft.write(EntryKind.PREMIER_SET, subject, {"on": True}, reason="bought with premier support", rules=("R5",))
+    months = _include(draft, subject, product)
     if product.sold_by is SoldBy.TIER:
-        charge_tier(work, subject, product, counts, {}, why=f"{product.title}, with {months} months of maintenance")
+        charge_tier(draft, subject, product, counts, {}, why=f"{product.title}, with {months} months of maintenance")
     else:
-        why = f"{months} months from {work.day}"
+        why = f"{months} months from {draft.day}"
         charge_months(
-            work, subject, product, counts, Fraction(months), premier=order.premier, why=why, rules=product.rules
+            draft, subject, product, counts, Fraction(months), premier=order.premier, why=why, rules=product.rules
         )
     if product.payment_first:
-        work.payment_first = (subject, ("P9",))
+        draft.payment_first = (subject, ("P9",))
 
 
-def _include(work: Workings, subject: Subject, product: Product) -> int:
+def _include(draft: OrderDraft, subject: Subject, product: Product) -> int:
     """The terms that come with a purchase; the months of the longest."""
     longest = 0
     for key in product.policies:
-        policy = work.book.time.policies[key]
+        policy = draft.snapshot.time.policies[key]
         months = policy.included_months
         if months:
-            term = Term(work.day, add_months(work.day, months))
+            term = Term(draft.day, add_months(draft.day, months))
             reason = f"{policy.title} that comes along: {term}"
-            work.add_term(
-                subject, policy, term, anchor=work.day, months=months, how="included", offer="", reason=reason
+            draft.add_term(
+                subject, policy, term, anchor=draft.day, months=months, how="included", offer="", reason=reason
             )
         longest = max(longest, months)
     return longest
 
 
-def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
+def upgrade_tier(draft: OrderDraft, order: UpgradeTier) -> None:
     """Decide an `UpgradeTier`: the new total; the end of maintenance stays where it is (P4, P6)."""
-    holding, product = _bought(work, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
+    holding, product = _bought(draft, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
     if product.sold_by is not SoldBy.TIER:
         refuse(
             AgreementProblem.WRONG_KIND,
@@ -171,7 +171,7 @@ def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
             rules=product.rules,
             subject=holding.subject,
         )
-    before = holding.counts_on(work.day)
+    before = holding.counts_on(draft.day)
     counts = {**before, **_counts(product, order.counts)}
     smaller = [key for key in before if counts[key] < before[key]]
     if smaller or counts == before:
@@ -185,16 +185,16 @@ def upgrade_tier(work: Workings, order: UpgradeTier) -> None:
             field="counts",
         )
     said = ", ".join(f"{count} {key}" for key, count in counts.items())
-    work.write(EntryKind.COUNTS_SET, holding.subject, {"counts": counts}, reason=f"upgraded to {said}", rules=("P6",))
+    draft.write(EntryKind.COUNTS_SET, holding.subject, {"counts": counts}, reason=f"upgraded to {said}", rules=("P6",))
     why = "the difference to the tier before; maintenance ends as before"
-    charge_tier(work, holding.subject, product, counts, before, why=why)
+    charge_tier(draft, holding.subject, product, counts, before, why=why)
     if product.payment_first:
-        work.payment_first = (holding.subject, ("P9",))
+        draft.payment_first = (holding.subject, ("P9",))
 
 
-def add_seats(work: Workings, order: AddSeats) -> None:
+def add_seats(draft: OrderDraft, order: AddSeats) -> None:
     """Decide an `AddSeats`: charged for the months left, ending with the others (R4)."""
-    holding, product = _bought(work, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
+    holding, product = _bought(draft, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if product.sold_by is not SoldBy.SEAT:
         refuse(
             AgreementProblem.WRONG_KIND,
@@ -204,10 +204,10 @@ def add_seats(work: Workings, order: AddSeats) -> None:
             subject=holding.subject,
         )
     added = _counts(product, order.counts)
-    policy = use_policy(work.book, holding, product)
+    policy = use_policy(draft.snapshot, holding, product)
     if policy is not None:
-        cover = work.book.cover(holding.subject, policy.key)
-        ends = cover.end_from(work.day)
+        cover = draft.snapshot.cover(holding.subject, policy.key)
+        ends = cover.end_from(draft.day)
         if ends is None or cover.last is None:
             refuse(
                 AgreementProblem.NOT_IN_FORCE,
@@ -216,22 +216,22 @@ def add_seats(work: Workings, order: AddSeats) -> None:
                 rules=("R4",),
                 subject=holding.subject,
             )
-        left = Term(work.day, ends)
-        charge_seats(work, holding, added, left, cover.last.anchor, f"added for the time left, {left}", ("R4",))
-    before = holding.counts_on(work.day)
+        left = Term(draft.day, ends)
+        charge_seats(draft, holding, added, left, cover.last.anchor, f"added for the time left, {left}", ("R4",))
+    before = holding.counts_on(draft.day)
     counts = {key: before.get(key, 0) + added.get(key, 0) for key in {**before, **added}}
     said = ", ".join(f"{count} {key}" for key, count in added.items())
-    work.write(EntryKind.COUNTS_SET, holding.subject, {"counts": counts}, reason=f"{said} added", rules=("R4",))
+    draft.write(EntryKind.COUNTS_SET, holding.subject, {"counts": counts}, reason=f"{said} added", rules=("R4",))
     if product.payment_first:
-        work.payment_first = (holding.subject, product.rules)
+        draft.payment_first = (holding.subject, product.rules)
 
 
-def set_auto_renewal(work: Workings, order: SetAutoRenewal) -> None:
+def set_auto_renewal(draft: OrderDraft, order: SetAutoRenewal) -> None:
     """Decide a `SetAutoRenewal` (P4)."""
-    holding, product = _bought(work, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
-    offer = work.offer(order.offer)
+    holding, product = _bought(draft, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
+    offer = draft.offer(order.offer)
     if not offer.renews_itself or not set(offer.policies) <= set(product.policies):
-        able = [key for key, one in work.book.time.offers.items() if one.renews_itself]
+        able = [key for key, one in draft.snapshot.time.offers.items() if one.renews_itself]
         refuse(
             AgreementProblem.NO_AUTO_RENEWAL,
             f"{offer.title} does not renew {product.title} automatically",
@@ -242,19 +242,19 @@ def set_auto_renewal(work: Workings, order: SetAutoRenewal) -> None:
         )
     renews_by = offer.key if order.on else ""
     if renews_by == holding.renews_by:
-        work.notes.append(f"automatic renewal of {holding.subject} is {'on' if order.on else 'off'} already")
+        draft.notes.append(f"automatic renewal of {holding.subject} is {'on' if order.on else 'off'} already")
         return
     reason = f"automatic renewal {'on' if order.on else 'off'}"
-    work.write(EntryKind.AUTO_RENEWAL_SET, holding.subject, {"offer": renews_by}, reason=reason, rules=("P4",))
+    draft.write(EntryKind.AUTO_RENEWAL_SET, holding.subject, {"offer": renews_by}, reason=reason, rules=("P4",))
 
 
-def set_premier(work: Workings, order: SetPremier) -> None:
+def set_premier(draft: OrderDraft, order: SetPremier) -> None:
     """Decide a `SetPremier`: for all or none, from the renewal on (R5)."""
-    holding, product = _bought(work, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
+    holding, product = _bought(draft, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if not product.premier:
         _no_premier(product, holding.subject)
-    ends = (work.book.cover(holding.subject, key).ends for key in product.policies)
-    renewal = max(work.day, *(end for end in ends if end is not None))
+    ends = (draft.snapshot.cover(holding.subject, key).ends for key in product.policies)
+    renewal = max(draft.day, *(end for end in ends if end is not None))
     if order.from_day is not None and order.from_day != renewal:
         refuse(
             AgreementProblem.ONLY_AT_RENEWAL,
@@ -265,16 +265,16 @@ def set_premier(work: Workings, order: SetPremier) -> None:
             field="from_day",
         )
     if holding.premier_on(renewal) is order.on:
-        work.notes.append(
+        draft.notes.append(
             f"premier support of {holding.subject} is {'on' if order.on else 'off'} from {renewal} already"
         )
         return
     reason = f"premier support {'on' if order.on else 'off'} from the renewal on {renewal}"
-    work.write(EntryKind.PREMIER_SET, holding.subject, {"on": order.on}, day=renewal, reason=reason, rules=("R5",))
+    draft.write(EntryKind.PREMIER_SET, holding.subject, {"on": order.on}, day=renewal, reason=reason, rules=("R5",))
 
 
-def _bought(work: Workings, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
-    holding, product = work.held(id, field, *kinds)
+def _bought(draft: OrderDraft, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
+    holding, product = draft.held(id, field, *kinds)
     if holding.bought_on is None:
         refuse(
             AgreementProblem.NOT_IN_FORCE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 
 from master.domain.agreements.ledger.orders import UpgradeVersion
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ordering.decide_order import Decision, decide
 from master.domain.agreements.rights.rights import may_run
 from master.domain.agreements.rights.upgrade_gate import GateAnswer, phone_firmware_gate, upgrade_gate
@@ -19,41 +19,46 @@ from master.domain.catalog.subjects import Subject
 
 
 def check_upgrade(
-    book: Book, device: Subject, *, from_release: ReleaseName | None, to_release: ReleaseName, day: date
+    snapshot: AgreementSnapshot,
+    device: Subject,
+    *,
+    from_release: ReleaseName | None,
+    to_release: ReleaseName,
+    day: date,
 ) -> GateAnswer:
     """Whether a device may install a release on a day; it runs what the ledger says where nothing is said."""
-    if all(product.gate_release is None for product in book.time.products.values()):
-        why = f"no agreement of {book.catalog.title} stands in the way; what its licenses allow, a plan says"
+    if all(product.gate_release is None for product in snapshot.time.products.values()):
+        why = f"no agreement of {snapshot.catalog.title} stands in the way; what its licenses allow, a plan says"
         return GateAnswer(allowed=True, why=why, rules=(), path=(f"install {to_release}",))
-    runs = from_release or book.state.holding(device).installed or to_release
-    return upgrade_gate(book, device, from_release=runs, to_release=to_release, day=day)
+    runs = from_release or snapshot.state.holding(device).installed or to_release
+    return upgrade_gate(snapshot, device, from_release=runs, to_release=to_release, day=day)
 
 
-def check_firmware(book: Book, device: Subject, to_release: ReleaseName) -> GateAnswer:
+def check_firmware(snapshot: AgreementSnapshot, device: Subject, to_release: ReleaseName) -> GateAnswer:
     """Whether the phones of a device may have the firmware of a release (Q6)."""
-    return phone_firmware_gate(book, device, to_release)
+    return phone_firmware_gate(snapshot, device, to_release)
 
 
-def check_license(book: Book, license: Subject, to_release: ReleaseName, day: date) -> GateAnswer:
+def check_license(snapshot: AgreementSnapshot, license: Subject, to_release: ReleaseName, day: date) -> GateAnswer:
     """Whether a license that was bought as a product may run a release on a day (P3, P5)."""
-    refusal = may_run(book, license, to_release, day)
+    refusal = may_run(snapshot, license, to_release, day)
     if refusal is None:
         why = f"{license} may run {to_release}, for as long as it likes"
         return GateAnswer(allowed=True, why=why, rules=("P3",), path=(f"install {to_release}",))
     return GateAnswer(allowed=False, why=refusal.message, rules=refusal.rules, path=(refusal.remedy,), refusal=refusal)
 
 
-def free_upgrades(book: Book, day: date) -> dict[str, frozenset[int]]:
+def free_upgrades(snapshot: AgreementSnapshot, day: date) -> dict[str, frozenset[int]]:
     """The versions that licenses of the estate can get free of charge on a day, by license id (M1)."""
-    majors = {release.major for release, published in book.releases.items() if published <= day}
+    majors = {release.major for release, published in snapshot.releases.items() if published <= day}
     found: dict[str, frozenset[int]] = {}
-    for license_id, facts in book.licenses.items():
-        version = book.version(facts)
+    for license_id, facts in snapshot.licenses.items():
+        version = snapshot.version(facts)
         newer = [major for major in majors if version is not None and major > version]
         able = (
             one
             for one in newer
-            if isinstance(decide(book, UpgradeVersion(licenses=(license_id,), version=one), day), Decision)
+            if isinstance(decide(snapshot, UpgradeVersion(licenses=(license_id,), version=one), day), Decision)
         )
         if versions := frozenset(able):
             found[license_id] = versions

@@ -16,7 +16,7 @@ from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import Extend
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.serials import serial_form
-from master.domain.agreements.ordering.order_draft import MONTHS_MAX, Workings, refuse
+from master.domain.agreements.ordering.order_draft import MONTHS_MAX, OrderDraft, refuse
 from master.domain.agreements.ordering.seat_prices import charge_seats
 from master.domain.catalog.dates import Term, add_days, add_months, months_in
 from master.domain.catalog.policies import Begins, Counted, Late, Offer, Policy, PriceBasis
@@ -39,9 +39,9 @@ class Span:
         return months_in(self.term, anchor=self.anchor)
 
 
-def extend(work: Workings, order: Extend) -> None:
-    offer = work.offer(order.offer)
-    subjects = _subjects(work, order, offer)
+def extend(draft: OrderDraft, order: Extend) -> None:
+    offer = draft.offer(order.offer)
+    subjects = _subjects(draft, order, offer)
     if (offer.needs_key or offer.payment_first) and len(subjects) > 1:
         refuse(
             AgreementProblem.MALFORMED,
@@ -61,8 +61,8 @@ def extend(work: Workings, order: Extend) -> None:
         )
     months = period(offer, order.months)
     for subject in subjects:
-        _known(work, subject)
-        serial = work.book.state.holding(subject).serial
+        _known(draft, subject)
+        serial = draft.snapshot.state.holding(subject).serial
         if order.serial and serial_form(order.serial) != serial_form(serial):
             refuse(
                 AgreementProblem.WRONG_SERIAL,
@@ -73,29 +73,29 @@ def extend(work: Workings, order: Extend) -> None:
                 field="serial",
             )
         if offer.payment_first:
-            work.payment_first = (subject, offer.rules)
-        buy(work, subject, offer, months)
+            draft.payment_first = (subject, offer.rules)
+        buy(draft, subject, offer, months)
     if offer.needs_key:
-        take_key(work, subjects[0], offer, order.key)
+        take_key(draft, subjects[0], offer, order.key)
 
 
-def take_key(work: Workings, subject: Subject, offer: Offer, key: str) -> None:
+def take_key(draft: OrderDraft, subject: Subject, offer: Offer, key: str) -> None:
     """The key that comes with an offer: a trial's is in force from now on (P1, P9), others are activated once."""
-    used = work.unused_key(key, rules=offer.rules)
-    product = work.book.product(work.book.state.holding(subject))
+    used = draft.unused_key(key, rules=offer.rules)
+    product = draft.snapshot.product(draft.snapshot.state.holding(subject))
     is_trial = product is not None and product.trial == offer.key
     kind = EntryKind.KEY_ISSUED if is_trial else EntryKind.KEY_USED
     reason = f"{offer.title} put in place" if is_trial else f"key for {offer.title}"
-    work.write(kind, subject, {"key": used}, reason=reason, rules=offer.rules)
+    draft.write(kind, subject, {"key": used}, reason=reason, rules=offer.rules)
 
 
-def _subjects(work: Workings, order: Extend, offer: Offer) -> tuple[Subject, ...]:
+def _subjects(draft: OrderDraft, order: Extend, offer: Offer) -> tuple[Subject, ...]:
     """What is named, and all that a PBX has of what the offer covers (M4)."""
     named = order.subjects
     if order.pbx:
-        on_pbx = (one for one in work.book.licenses.values() if one.pbx == order.pbx)
-        policies = {work.book.time.policies[key] for key in offer.policies}
-        covered = [one.subject for one in on_pbx if policies <= set(work.book.policies_of(one.subject))]
+        on_pbx = (one for one in draft.snapshot.licenses.values() if one.pbx == order.pbx)
+        policies = {draft.snapshot.time.policies[key] for key in offer.policies}
+        covered = [one.subject for one in on_pbx if policies <= set(draft.snapshot.policies_of(one.subject))]
         if not covered:
             refuse(
                 AgreementProblem.UNKNOWN_SUBJECT,
@@ -149,19 +149,19 @@ def period(offer: Offer, months: int) -> int:
     return months
 
 
-def buy(work: Workings, subject: Subject, offer: Offer, months: int) -> None:
+def buy(draft: OrderDraft, subject: Subject, offer: Offer, months: int) -> None:
     """Add the terms of an offer for one subject, and charge them."""
     bought: tuple[Span, ...] = ()
     for key in offer.policies:
-        policy = work.book.time.policies[key]
-        _may_be_covered(work, subject, policy, offer)
-        bought = spans(work, subject, policy, offer, months)
-        _ahead(work, subject, policy, offer, bought[-1].term.ends)
-        work.carry_over(subject, policy)
+        policy = draft.snapshot.time.policies[key]
+        _may_be_covered(draft, subject, policy, offer)
+        bought = spans(draft, subject, policy, offer, months)
+        _ahead(draft, subject, policy, offer, bought[-1].term.ends)
+        draft.carry_over(subject, policy)
         for span in bought:
             how = "gap" if span.is_gap else "bought"
             reason = f"{policy.title}, paid afterwards" if span.is_gap else offer.title
-            work.add_term(
+            draft.add_term(
                 subject,
                 policy,
                 span.term,
@@ -172,15 +172,15 @@ def buy(work: Workings, subject: Subject, offer: Offer, months: int) -> None:
                 reason=f"{reason}: {span.term}",
             )
     for span in bought:
-        charge_span(work, subject, offer, months, span)
+        charge_span(draft, subject, offer, months, span)
 
 
-def spans(work: Workings, subject: Subject, policy: Policy, offer: Offer, months: int) -> tuple[Span, ...]:
+def spans(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, months: int) -> tuple[Span, ...]:
     """The time that is bought, in order: the gap where it is paid, then the new term."""
-    begins = work.book.begins(subject, policy)
-    last = work.book.cover(subject, policy.key).last
+    begins = draft.snapshot.begins(subject, policy)
+    last = draft.snapshot.cover(subject, policy.key).last
     if begins is None and offer.days:  # a trial begins with its key (P1)
-        begins = work.day
+        begins = draft.day
     if begins is None:
         _not_begun(subject, policy)
     start = max(last.term.ends, begins) if last is not None else begins  # M4: nothing before is charged
@@ -188,12 +188,12 @@ def spans(work: Workings, subject: Subject, policy: Policy, offer: Offer, months
         last = None  # what ended before the first binding is nothing to go on from (M3)
     if offer.counted is Counted.DELIVERY:
         return (_from_delivery(subject, offer, begins, start, months),)
-    if work.day > start and offer.late is not Late.FROM_LAST_END:
-        fresh = _span(work.day, work.day, 0, offer, months, is_fresh=True)
+    if draft.day > start and offer.late is not Late.FROM_LAST_END:
+        fresh = _span(draft.day, draft.day, 0, offer, months, is_fresh=True)
         if offer.late is Late.FROM_TODAY:
             return (fresh,)
         anchor = last.anchor if last is not None else start
-        return (Span(term=Term(start, work.day), anchor=anchor, anchor_months=0, is_gap=True), fresh)
+        return (Span(term=Term(start, draft.day), anchor=anchor, anchor_months=0, is_gap=True), fresh)
     anchor, passed = (last.anchor, last.anchor_months) if last is not None else (start, 0)
     return (_span(start, anchor, passed, offer, months, is_fresh=last is None),)
 
@@ -227,8 +227,8 @@ def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date,
     return Span(term=Term(start, ends), anchor=delivered, anchor_months=months)
 
 
-def _known(work: Workings, subject: Subject) -> None:
-    if work.book.license(subject) is None and not work.book.state.holding(subject).product:
+def _known(draft: OrderDraft, subject: Subject) -> None:
+    if draft.snapshot.license(subject) is None and not draft.snapshot.state.holding(subject).product:
         refuse(
             AgreementProblem.UNKNOWN_SUBJECT,
             f"the project has no {subject}",
@@ -238,11 +238,11 @@ def _known(work: Workings, subject: Subject) -> None:
         )
 
 
-def _may_be_covered(work: Workings, subject: Subject, policy: Policy, offer: Offer) -> None:
-    if policy not in work.book.policies_of(subject):
-        facts = work.book.license(subject)
+def _may_be_covered(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer) -> None:
+    if policy not in draft.snapshot.policies_of(subject):
+        facts = draft.snapshot.license(subject)
         what = str(facts) if facts is not None else str(subject)
-        covered = [one.display_name for one in work.book.catalog.types.values() if policy.key in one.policies]
+        covered = [one.display_name for one in draft.snapshot.catalog.types.values() if policy.key in one.policies]
         since = facts.type.covered_from_version if facts is not None and policy.key in facts.type.policies else 0
         only = f"from version {since} on only" if since else f"{', '.join(covered) or 'other things'} only"
         refuse(
@@ -253,8 +253,8 @@ def _may_be_covered(work: Workings, subject: Subject, policy: Policy, offer: Off
             subject=subject,
             field="subjects",
         )
-    holding = work.book.state.holding(subject)
-    product = work.book.product(holding)
+    holding = draft.snapshot.state.holding(subject)
+    product = draft.snapshot.product(holding)
     if product is not None and product.trial == offer.key and holding.bought_on is not None:
         refuse(
             AgreementProblem.ALREADY_THERE,
@@ -263,7 +263,7 @@ def _may_be_covered(work: Workings, subject: Subject, policy: Policy, offer: Off
             rules=offer.rules,
             subject=subject,
         )
-    cover = work.book.cover(subject, policy.key)
+    cover = draft.snapshot.cover(subject, policy.key)
     if policy.purchases_max and cover.purchases >= policy.purchases_max:
         refuse(
             AgreementProblem.PURCHASED_ALREADY,
@@ -273,23 +273,23 @@ def _may_be_covered(work: Workings, subject: Subject, policy: Policy, offer: Off
             rules=policy.rules,
             subject=subject,
         )
-    _within_window(work, subject, offer)
+    _within_window(draft, subject, offer)
 
 
-def _within_window(work: Workings, subject: Subject, offer: Offer) -> None:
-    delivered = work.book.state.holding(subject).delivered_on
-    if delivered is None or offer.is_open(delivered, work.day):
+def _within_window(draft: OrderDraft, subject: Subject, offer: Offer) -> None:
+    delivered = draft.snapshot.state.holding(subject).delivered_on
+    if delivered is None or offer.is_open(delivered, draft.day):
         return
     opens, closes = offer.opens(delivered), offer.closes(delivered)
     others = [
         one.key
-        for one in work.book.time.offers.values()
-        if one is not offer and set(one.policies) & set(offer.policies) and one.is_open(delivered, work.day)
+        for one in draft.snapshot.time.offers.values()
+        if one is not offer and set(one.policies) & set(offer.policies) and one.is_open(delivered, draft.day)
     ]
     said = f"from {opens} on" if closes is None else f"from {opens} to {add_days(closes, -1)}"
     refuse(
         AgreementProblem.OUTSIDE_WINDOW,
-        f"{offer.title} is sold {said} for {subject}, which was delivered on {delivered}; today is {work.day}",
+        f"{offer.title} is sold {said} for {subject}, which was delivered on {delivered}; today is {draft.day}",
         remedy=f"order {' or '.join(others)} instead" if others else "nothing of the kind is sold for it any more",
         rules=offer.rules,
         subject=subject,
@@ -297,8 +297,8 @@ def _within_window(work: Workings, subject: Subject, offer: Offer) -> None:
     )
 
 
-def _ahead(work: Workings, subject: Subject, policy: Policy, offer: Offer, ends: date) -> None:
-    if not policy.ahead_months_max or ends <= add_months(work.day, policy.ahead_months_max):
+def _ahead(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, ends: date) -> None:
+    if not policy.ahead_months_max or ends <= add_months(draft.day, policy.ahead_months_max):
         return
     earliest = add_months(ends, -policy.ahead_months_max)
     while add_months(earliest, policy.ahead_months_max) < ends:
@@ -330,33 +330,33 @@ def _not_begun(subject: Subject, policy: Policy) -> NoReturn:
     )
 
 
-def charge_span(work: Workings, subject: Subject, offer: Offer, months: int, span: Span) -> None:
+def charge_span(draft: OrderDraft, subject: Subject, offer: Offer, months: int, span: Span) -> None:
     """Charge a span of time by the basis of price that the offer has."""
     why, factor = f"{offer.title}, {span.term}", Fraction(1)
     if span.is_gap:
         why, factor = f"unpaid time {span.term}, at {offer.gap_factor} times the price", Fraction(offer.gap_factor)
     match offer.price:
         case PriceBasis.SHARE_PER_YEAR:
-            _charge_share(work, subject, offer, span, why, factor)
+            _charge_share(draft, subject, offer, span, why, factor)
         case PriceBasis.PER_SEAT_AND_MONTH:
-            holding = work.book.state.holding(subject)
+            holding = draft.snapshot.state.holding(subject)
             counts = holding.counts_on(span.term.begins)
-            charge_seats(work, holding, counts, span.term, span.anchor, why, offer.rules, factor=factor)
+            charge_seats(draft, holding, counts, span.term, span.anchor, why, offer.rules, factor=factor)
         case PriceBasis.FIXED if not span.is_gap:
-            listed = work.prices.offers.get(offer.key) if work.prices else None
-            each = work.price(listed, months, unit=offer.unit, section=f"[offers.{offer.key}]")
-            work.charge(subject, offer.title, each, unit=offer.unit, why=why, rules=offer.rules)
+            listed = draft.prices.offers.get(offer.key) if draft.prices else None
+            each = draft.price(listed, months, unit=offer.unit, section=f"[offers.{offer.key}]")
+            draft.charge(subject, offer.title, each, unit=offer.unit, why=why, rules=offer.rules)
 
 
-def _charge_share(work: Workings, subject: Subject, offer: Offer, span: Span, why: str, factor: Fraction) -> None:
-    facts = work.book.license(subject)
+def _charge_share(draft: OrderDraft, subject: Subject, offer: Offer, span: Span, why: str, factor: Fraction) -> None:
+    facts = draft.snapshot.license(subject)
     if facts is None:
         return
-    values = work.prices.values if work.prices else None
+    values = draft.prices.values if draft.prices else None
     key = facts.type.key if facts.tier is None else f"{facts.type.key}%{facts.tier}"
-    each = work.price(values, key, unit=offer.unit, section="[values]")
-    share = work.prices.shares.get(offer.key, offer.share) if work.prices else offer.share
-    work.charge(
+    each = draft.price(values, key, unit=offer.unit, section="[values]")
+    share = draft.prices.shares.get(offer.key, offer.share) if draft.prices else offer.share
+    draft.charge(
         subject,
         str(facts),
         each,

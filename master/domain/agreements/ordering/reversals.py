@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.agreements.ledger.orders import Reverse
 from master.domain.agreements.ledger.problems import AgreementProblem
-from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.catalog.subjects import PROJECT, Subject
 
 _NAMED_SEATS = (EntryKind.SEAT_ASSIGNED, EntryKind.SEAT_UNASSIGNED)
 TRIAL_FINAL = "a trial can be taken back on the day of its key only: what was used was used"
 
 
-def reverse(work: Workings, order: Reverse) -> None:
-    entries = _entries_of(work, order.order)
+def reverse(draft: OrderDraft, order: Reverse) -> None:
+    entries = _entries_of(draft, order.order)
     first = entries[0]
-    _check_kind(work, entries)
-    if (later := _later(work, entries)) is not None:
+    _check_kind(draft, entries)
+    if (later := _later(draft, entries)) is not None:
         refuse(
             AgreementProblem.LATER_ORDER,
             f"order {later.order} about {later.subject} came later: {later.reason}",
@@ -37,13 +37,13 @@ def reverse(work: Workings, order: Reverse) -> None:
     details = {"order": first.order, "entries": [entry.number for entry in entries]}
     reason = f"order {first.order} reversed: {first.reason}"
     rules = tuple(dict.fromkeys(rule for entry in entries for rule in entry.rules))
-    work.write(EntryKind.REVERSED, main, details, reason=reason, rules=rules)
-    work.take_note()
-    _check_what_is_left(work, entries)
+    draft.write(EntryKind.REVERSED, main, details, reason=reason, rules=rules)
+    draft.take_note()
+    _check_what_is_left(draft, entries)
 
 
-def _entries_of(work: Workings, number: int) -> Sequence[Entry]:
-    history = work.book.state.history
+def _entries_of(draft: OrderDraft, number: int) -> Sequence[Entry]:
+    history = draft.snapshot.state.history
     if not 0 < number <= len(history):
         refuse(
             AgreementProblem.UNKNOWN_ORDER,
@@ -52,7 +52,7 @@ def _entries_of(work: Workings, number: int) -> Sequence[Entry]:
             field="order",
         )
     found = history[number - 1]
-    if found.number in work.book.state.reversed:
+    if found.number in draft.snapshot.state.reversed:
         refuse(
             AgreementProblem.ALREADY_THERE,
             f"order {found.order} was reversed already",
@@ -63,31 +63,31 @@ def _entries_of(work: Workings, number: int) -> Sequence[Entry]:
     return [entry for entry in history[found.order - 1 :] if entry.order == found.order]
 
 
-def _check_kind(work: Workings, entries: Sequence[Entry]) -> None:
+def _check_kind(draft: OrderDraft, entries: Sequence[Entry]) -> None:
     first = entries[0]
     if first.kind is EntryKind.REVERSED:
         why, remedy = "a reversal is not reversed itself", "order anew what is wanted"
-    elif first.kind is EntryKind.ORDERED and first.number in work.book.state.awaited:
+    elif first.kind is EntryKind.ORDERED and first.number in draft.snapshot.state.awaited:
         why, remedy = f"order {first.order} awaits its payment", f"cancel order {first.order} instead"
     elif first.kind is EntryKind.ORDERED:
-        ended = next((one for one in work.book.state.history if one.details.get("order") == first.number), first)
+        ended = next((one for one in draft.snapshot.state.history if one.details.get("order") == first.number), first)
         why = f"order {first.order} did nothing but wait, and waits no more"
         remedy = f"reverse order {ended.order}, which ended the waiting"
-    elif _is_used_trial(work, entries):
+    elif _is_used_trial(draft, entries):
         why, remedy = TRIAL_FINAL, "let it end, or buy the product"
     else:
         return
     refuse(AgreementProblem.NOT_REVERSIBLE, why, remedy=remedy, subject=first.subject, field="order")
 
 
-def _is_used_trial(work: Workings, entries: Sequence[Entry]) -> bool:
-    trials = {one.trial for one in work.book.time.products.values() if one.trial is not None}
-    return any(entry.details.get("offer") in trials and entry.day < work.day for entry in entries)
+def _is_used_trial(draft: OrderDraft, entries: Sequence[Entry]) -> bool:
+    trials = {one.trial for one in draft.snapshot.time.products.values() if one.trial is not None}
+    return any(entry.details.get("offer") in trials and entry.day < draft.day for entry in entries)
 
 
-def _later(work: Workings, entries: Sequence[Entry]) -> Entry | None:
+def _later(draft: OrderDraft, entries: Sequence[Entry]) -> Entry | None:
     """The latest order that rests on what is to go."""
-    state, own = work.book.state, {entry.number for entry in entries}
+    state, own = draft.snapshot.state, {entry.number for entry in entries}
     about = {_matter(entry) for entry in entries if entry.subject.kind}
     every = {subject for subject, name in about if not name}
     for entry in reversed(state.history):
@@ -108,8 +108,8 @@ def _matter(entry: Entry) -> tuple[Subject, str]:
     return entry.subject, entry.details["user"] if entry.kind in _NAMED_SEATS else ""
 
 
-def _check_what_is_left(work: Workings, entries: Sequence[Entry]) -> None:
-    state = work.book.state
+def _check_what_is_left(draft: OrderDraft, entries: Sequence[Entry]) -> None:
+    state = draft.snapshot.state
     if state.balance < 0:
         refuse(
             AgreementProblem.CREDITS_SHORT,
@@ -120,7 +120,7 @@ def _check_what_is_left(work: Workings, entries: Sequence[Entry]) -> None:
         )
     for subject in {entry.subject for entry in entries}:
         holding = state.holding(subject)
-        licensed = sum(holding.counts_on(work.day).values())
+        licensed = sum(holding.counts_on(draft.day).values())
         if len(holding.seats) > licensed:
             refuse(
                 AgreementProblem.SEATS_EXHAUSTED,
@@ -132,4 +132,4 @@ def _check_what_is_left(work: Workings, entries: Sequence[Entry]) -> None:
             )
     published = {entry.details["release"] for entry in entries if entry.kind is EntryKind.RELEASE_PUBLISHED}
     if published:
-        work.notes.append(f"versions that were upgraded because {', '.join(sorted(published))} was published stay")
+        draft.notes.append(f"versions that were upgraded because {', '.join(sorted(published))} was published stay")

@@ -8,14 +8,14 @@ from fractions import Fraction
 
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.state import Holding
-from master.domain.agreements.ordering.order_draft import Workings, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.catalog.dates import Term, months_in
 from master.domain.catalog.policies import Product, Unit
 from master.domain.catalog.subjects import Subject
 
 
 def charge_seats(
-    work: Workings,
+    draft: OrderDraft,
     holding: Holding,
     counts: Mapping[str, int],
     term: Term,
@@ -28,9 +28,9 @@ def charge_seats(
     """Charge seats for a term, a begun month by its days (R4); `factor` times the price where a gap is paid (M6)."""
     for part in _parts(holding, term):
         charge_months(
-            work,
+            draft,
             holding.subject,
-            work.book.product(holding),
+            draft.snapshot.product(holding),
             counts,
             months_in(part, anchor=anchor),
             factor=factor,
@@ -41,7 +41,7 @@ def charge_seats(
 
 
 def charge_months(
-    work: Workings,
+    draft: OrderDraft,
     subject: Subject,
     product: Product | None,
     counts: Mapping[str, int],
@@ -54,10 +54,10 @@ def charge_months(
 ) -> None:
     """Charge seats for some months, and premier support on top where it is had."""
     for key, count in counts.items():
-        listed = work.prices.seat_months if work.prices else None
-        each = work.price(listed, key, unit=Unit.MONEY, section="[seat_months]")
-        title = work.book.catalog.types[key].display_name
-        work.charge(
+        listed = draft.prices.seat_months if draft.prices else None
+        each = draft.price(listed, key, unit=Unit.MONEY, section="[seat_months]")
+        title = draft.snapshot.catalog.types[key].display_name
+        draft.charge(
             subject,
             title,
             each,
@@ -69,9 +69,9 @@ def charge_months(
             rules=rules,
         )
         if premier and product is not None:
-            percents = work.prices.premier if work.prices else None
-            share = work.price(percents, product.key, unit=Unit.MONEY, section="[premier]")
-            work.charge(
+            percents = draft.prices.premier if draft.prices else None
+            share = draft.price(percents, product.key, unit=Unit.MONEY, section="[premier]")
+            draft.charge(
                 subject,
                 f"Premier support for {title}",
                 each,
@@ -85,7 +85,12 @@ def charge_months(
 
 
 def charge_tier(
-    work: Workings, subject: Subject, product: Product, counts: Mapping[str, int], before: Mapping[str, int], why: str
+    draft: OrderDraft,
+    subject: Subject,
+    product: Product,
+    counts: Mapping[str, int],
+    before: Mapping[str, int],
+    why: str,
 ) -> None:
     """Charge a tier, less what the one before it cost: an upgrade names the new total (P6).
 
@@ -94,24 +99,24 @@ def charge_tier(
     """
     for key, count in counts.items():
         if count != before.get(key, 0):
-            _check_is_sold(work, subject, product, key, count)
+            _check_is_sold(draft, subject, product, key, count)
     for key, count in counts.items():
         had = before.get(key, 0)
         if count == had:
             continue
-        listed = (work.prices.tiers.get(key) or {}) if work.prices else None
-        each = work.price(listed, count, unit=Unit.MONEY, section=f"[tiers.{key}]")
-        less = work.price(listed, had, unit=Unit.MONEY, section=f"[tiers.{key}]") if had else None
-        title = work.book.catalog.types[key].display_name
+        listed = (draft.prices.tiers.get(key) or {}) if draft.prices else None
+        each = draft.price(listed, count, unit=Unit.MONEY, section=f"[tiers.{key}]")
+        less = draft.price(listed, had, unit=Unit.MONEY, section=f"[tiers.{key}]") if had else None
+        title = draft.snapshot.catalog.types[key].display_name
         if each is not None and less is not None:
             each -= less
         said = f"{title}: {count} in all" + (f" instead of {had}" if had else "")
-        work.charge(subject, said, each, unit=Unit.MONEY, why=why, rules=("P6",))
+        draft.charge(subject, said, each, unit=Unit.MONEY, why=why, rules=("P6",))
 
 
-def _check_is_sold(work: Workings, subject: Subject, product: Product, key: str, count: int) -> None:
+def _check_is_sold(draft: OrderDraft, subject: Subject, product: Product, key: str, count: int) -> None:
     tiers = product.tiers.get(key, ())
-    if count in tiers or (work.prices is not None and not tiers) or (work.is_confirming and work.prices is None):
+    if count in tiers or (draft.prices is not None and not tiers) or (draft.is_confirming and draft.prices is None):
         return  # a price file that has no price for it refuses it
     refuse(
         AgreementProblem.PRICE_MISSING,

@@ -8,7 +8,7 @@ from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import ConvertVersion, PayLicenses, PublishRelease, UpgradeVersion
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.snapshot import LicenseFacts
-from master.domain.agreements.ordering.order_draft import COUNT_MAX, Workings, refuse
+from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
 from master.domain.agreements.ordering.renewals import Span, charge_span
 from master.domain.catalog.catalog import UnknownLicenseNameError
 from master.domain.catalog.dates import Term, add_months
@@ -17,10 +17,10 @@ from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import PROJECT, Subject
 
 
-def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
+def upgrade_version(draft: OrderDraft, order: UpgradeVersion) -> None:
     """Decide an `UpgradeVersion`: while the agreement runs, to what was published in its time (M1, M6)."""
-    for facts in _licenses(work, order.licenses):
-        now = _versioned(work, facts, order.version)
+    for facts in _licenses(draft, order.licenses):
+        now = _versioned(draft, facts, order.version)
         if order.version < now:
             refuse(
                 AgreementProblem.VERSION_TOO_LOW,
@@ -30,7 +30,7 @@ def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
                 subject=facts.subject,
                 field="version",
             )
-        policy = next((one for one in work.book.policies_of(facts.subject) if one.grants is Grants.UPGRADES), None)
+        policy = next((one for one in draft.snapshot.policies_of(facts.subject) if one.grants is Grants.UPGRADES), None)
         if policy is None:
             refuse(
                 AgreementProblem.NOT_COVERED,
@@ -40,8 +40,8 @@ def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
                 subject=facts.subject,
                 field="licenses",
             )
-        cover = work.book.cover(facts.subject, policy.key)
-        if not cover.holds_on(work.day):
+        cover = draft.snapshot.cover(facts.subject, policy.key)
+        if not cover.holds_on(draft.day):
             ended = f"ended on {cover.ends}" if cover.ends else "was never bought"
             refuse(
                 AgreementProblem.NOT_IN_FORCE,
@@ -51,8 +51,8 @@ def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
                 subject=facts.subject,
                 field="licenses",
             )
-        published = _published(work, order.version)
-        if not work.book.has_paid_for(facts.subject, policy.key, published):
+        published = _published(draft, order.version)
+        if not draft.snapshot.has_paid_for(facts.subject, policy.key, published):
             refuse(
                 AgreementProblem.RELEASED_OUTSIDE,
                 f"version {order.version} was published on {published}, outside of the {policy.title} of {facts}",
@@ -63,14 +63,14 @@ def upgrade_version(work: Workings, order: UpgradeVersion) -> None:
             )
         details = {"from_version": now, "version": order.version, "converted": False}
         reason = f"upgraded free of charge from version {now} to {order.version}, published on {published}"
-        work.write(EntryKind.VERSION_SET, facts.subject, details, reason=reason, rules=("M1",), policy=policy.key)
+        draft.write(EntryKind.VERSION_SET, facts.subject, details, reason=reason, rules=("M1",), policy=policy.key)
 
 
-def convert_version(work: Workings, order: ConvertVersion) -> None:
+def convert_version(draft: OrderDraft, order: ConvertVersion) -> None:
     """Decide a `ConvertVersion`: in the balance only; the agreement is void and a new year charged (L6)."""
-    offer = work.offer(order.offer)
+    offer = draft.offer(order.offer)
     if not offer.conversion_months:
-        able = [key for key, one in work.book.time.offers.items() if one.conversion_months]
+        able = [key for key, one in draft.snapshot.time.offers.items() if one.conversion_months]
         refuse(
             AgreementProblem.UNKNOWN_OFFER,
             f"{offer.title} does not pay for a conversion",
@@ -78,8 +78,8 @@ def convert_version(work: Workings, order: ConvertVersion) -> None:
             rules=("L6",),
             field="offer",
         )
-    for facts in _licenses(work, order.licenses):
-        now = _versioned(work, facts, order.version)
+    for facts in _licenses(draft, order.licenses):
+        now = _versioned(draft, facts, order.version)
         if not facts.is_free and facts.type.releasable:  # what cannot be released is converted in place (M8)
             refuse(
                 AgreementProblem.NOT_FREE,
@@ -89,14 +89,14 @@ def convert_version(work: Workings, order: ConvertVersion) -> None:
                 subject=facts.subject,
                 field="licenses",
             )
-        _published(work, order.version)
+        _published(draft, order.version)
         details = {"from_version": now, "version": order.version, "converted": True}
         where = "in the balance" if facts.is_free else "in place"
         reason = f"converted {where} from version {now} to {order.version}"
-        work.write(EntryKind.VERSION_SET, facts.subject, details, reason=reason, rules=("L6",))
+        draft.write(EntryKind.VERSION_SET, facts.subject, details, reason=reason, rules=("L6",))
         for key in offer.policies:
-            policy = work.book.time.policies[key]
-            if policy not in work.book.policies_of(facts.subject):
+            policy = draft.snapshot.time.policies[key]
+            if policy not in draft.snapshot.policies_of(facts.subject):
                 refuse(
                     AgreementProblem.NOT_COVERED,
                     f"{policy.title} does not cover {facts}, so it cannot be converted",
@@ -105,30 +105,30 @@ def convert_version(work: Workings, order: ConvertVersion) -> None:
                     subject=facts.subject,
                     field="licenses",
                 )
-            work.carry_over(facts.subject, policy)
-            if (ends := work.book.cover(facts.subject, key).end_from(work.day)) is not None:
+            draft.carry_over(facts.subject, policy)
+            if (ends := draft.snapshot.cover(facts.subject, key).end_from(draft.day)) is not None:
                 reason = f"void by the conversion; it would have run until {ends}"
-                work.write(EntryKind.TERMS_VOIDED, facts.subject, {}, policy=key, reason=reason, rules=("L6",))
+                draft.write(EntryKind.TERMS_VOIDED, facts.subject, {}, policy=key, reason=reason, rules=("L6",))
             months = offer.conversion_months
-            term = Term(work.day, add_months(work.day, months))
+            term = Term(draft.day, add_months(draft.day, months))
             reason = f"a new year by the conversion: {term}"
-            work.add_term(
+            draft.add_term(
                 facts.subject,
                 policy,
                 term,
-                anchor=work.day,
+                anchor=draft.day,
                 months=months,
                 how="bought",
                 offer=offer.key,
                 reason=reason,
             )
-            charge_span(work, facts.subject, offer, months, Span(term=term, anchor=work.day, anchor_months=months))
+            charge_span(draft, facts.subject, offer, months, Span(term=term, anchor=draft.day, anchor_months=months))
 
 
-def pay_licenses(work: Workings, order: PayLicenses) -> None:
+def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
     """Decide a `PayLicenses`: credits pay for licenses as for their agreements (M2)."""
     try:
-        name = work.book.catalog.read_name(order.type)
+        name = draft.snapshot.catalog.read_name(order.type)
     except UnknownLicenseNameError as error:
         refuse(
             AgreementProblem.UNKNOWN_TYPE,
@@ -144,7 +144,10 @@ def pay_licenses(work: Workings, order: PayLicenses) -> None:
             field="quantity",
         )
     paid_in_credits = {
-        policy for offer in work.book.time.offers.values() if offer.unit is Unit.CREDITS for policy in offer.policies
+        policy
+        for offer in draft.snapshot.time.offers.values()
+        if offer.unit is Unit.CREDITS
+        for policy in offer.policies
     }
     if not paid_in_credits & set(name.type.policies):
         refuse(
@@ -157,20 +160,20 @@ def pay_licenses(work: Workings, order: PayLicenses) -> None:
     printed = name.type.printed(version=name.version, tier=name.tier)
     details = {"type": printed, "version": name.version or 0, "quantity": order.quantity}
     reason = f"{order.quantity} x {printed} paid with credits"
-    work.write(EntryKind.LICENSES_PAID, PROJECT, details, reason=reason, rules=("M2",))
-    values = work.prices.values if work.prices else None
+    draft.write(EntryKind.LICENSES_PAID, PROJECT, details, reason=reason, rules=("M2",))
+    values = draft.prices.values if draft.prices else None
     key = name.type.key if name.tier is None else f"{name.type.key}%{name.tier}"
-    each = work.price(values, key, unit=Unit.CREDITS, section="[values]")
+    each = draft.price(values, key, unit=Unit.CREDITS, section="[values]")
     why = f"{order.quantity} x {printed}"
-    work.charge(PROJECT, printed, each, unit=Unit.CREDITS, quantity=order.quantity, why=why, rules=("M2",))
-    work.notes.append("the licenses come with the vendor's file: import it when it is there")
+    draft.charge(PROJECT, printed, each, unit=Unit.CREDITS, quantity=order.quantity, why=why, rules=("M2",))
+    draft.notes.append("the licenses come with the vendor's file: import it when it is there")
 
 
-def publish_release(work: Workings, order: PublishRelease) -> None:
-    release = work.release(order.release, "release", read=ReleaseName.exact)
-    if (known := work.book.releases.get(release)) is not None:
+def publish_release(draft: OrderDraft, order: PublishRelease) -> None:
+    release = draft.release(order.release, "release", read=ReleaseName.exact)
+    if (known := draft.snapshot.releases.get(release)) is not None:
         if known == order.day:
-            work.notes.append(f"{release} is known already")
+            draft.notes.append(f"{release} is known already")
             return
         if not order.correct:
             refuse(
@@ -180,10 +183,10 @@ def publish_release(work: Workings, order: PublishRelease) -> None:
                 field="release",
             )
     reason = f"{release} was published on {order.day}" + (f", not on {known}" if known is not None else "")
-    work.write(EntryKind.RELEASE_PUBLISHED, Subject("", ""), {"release": str(release)}, day=order.day, reason=reason)
+    draft.write(EntryKind.RELEASE_PUBLISHED, Subject("", ""), {"release": str(release)}, day=order.day, reason=reason)
 
 
-def _licenses(work: Workings, ids: tuple[str, ...]) -> list[LicenseFacts]:
+def _licenses(draft: OrderDraft, ids: tuple[str, ...]) -> list[LicenseFacts]:
     if not ids or len(set(ids)) < len(ids):
         refuse(
             AgreementProblem.MALFORMED,
@@ -192,7 +195,7 @@ def _licenses(work: Workings, ids: tuple[str, ...]) -> list[LicenseFacts]:
             field="licenses",
         )
     for id in ids:
-        if id not in work.book.licenses:
+        if id not in draft.snapshot.licenses:
             refuse(
                 AgreementProblem.UNKNOWN_SUBJECT,
                 f"the project has no license {id!r}",
@@ -200,12 +203,12 @@ def _licenses(work: Workings, ids: tuple[str, ...]) -> list[LicenseFacts]:
                 subject=Subject.of(SubjectKind.LICENSE, id),
                 field="licenses",
             )
-    return [work.book.licenses[id] for id in ids]
+    return [draft.snapshot.licenses[id] for id in ids]
 
 
-def _versioned(work: Workings, facts: LicenseFacts, version: int) -> int:
+def _versioned(draft: OrderDraft, facts: LicenseFacts, version: int) -> int:
     """The version now; the wanted one is another, and one that the type can have."""
-    now = work.book.version(facts)
+    now = draft.snapshot.version(facts)
     if now is None or not 0 < version < 1000:
         refuse(
             AgreementProblem.MALFORMED,
@@ -234,13 +237,13 @@ def _versioned(work: Workings, facts: LicenseFacts, version: int) -> int:
     return now
 
 
-def _published(work: Workings, version: int) -> date:
+def _published(draft: OrderDraft, version: int) -> date:
     """The day on which the first release of a version was published."""
-    days = [day for release, day in work.book.releases.items() if release.major == version and day <= work.day]
+    days = [day for release, day in draft.snapshot.releases.items() if release.major == version and day <= draft.day]
     if not days:
         refuse(
             AgreementProblem.UNKNOWN_RELEASE,
-            f"no release of version {version} is known to be published by {work.day}",
+            f"no release of version {version} is known to be published by {draft.day}",
             remedy="enter its release and day first",
             rules=("M1",),
             field="version",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from master.domain.agreements.ledger.orders import Extend
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import AwaitedOrder, Cover, Holding
 from master.domain.catalog.policies import Grants, Policy
 from master.domain.catalog.subjects import Subject
@@ -48,44 +48,44 @@ class Reminder:
     """The reminder that is due: so many days before the end. Each is told once, by (subject, policy, end, this)."""
 
 
-def endings(book: Book, *, from_day: date, to_day: date) -> tuple[Ending, ...]:
+def endings(snapshot: AgreementSnapshot, *, from_day: date, to_day: date) -> tuple[Ending, ...]:
     """What ends from one day on and before another, the earliest first."""
     found = (
         ending
-        for subject in book.subjects()
-        for policy in book.policies_of(subject)
-        for ending in _endings_of(book, subject, policy)
+        for subject in snapshot.subjects()
+        for policy in snapshot.policies_of(subject)
+        for ending in _endings_of(snapshot, subject, policy)
     )
     return tuple(sorted((one for one in found if from_day <= one.day < to_day), key=_by_day))
 
 
-def reminders(book: Book, day: date) -> tuple[Reminder, ...]:
+def reminders(snapshot: AgreementSnapshot, day: date) -> tuple[Reminder, ...]:
     """What to remind of on a day (M5): for each ending the latest reminder that is due."""
     found: list[Reminder] = []
-    for subject in book.subjects():
-        for policy in book.policies_of(subject):
-            for ending in _endings_of(book, subject, policy):
+    for subject in snapshot.subjects():
+        for policy in snapshot.policies_of(subject):
+            for ending in _endings_of(snapshot, subject, policy):
                 left = (ending.day - day).days
                 if left > 0 and (due := [days for days in policy.reminder_days if left <= days]):
                     found.append(Reminder(ending=ending, days_left=left, due_since_days=min(due)))
     return tuple(sorted(found, key=lambda one: _by_day(one.ending)))
 
 
-def renewals_due(book: Book, day: date) -> tuple[Extend, ...]:
+def renewals_due(snapshot: AgreementSnapshot, day: date) -> tuple[Extend, ...]:
     """The renewals to order on a day because they were switched to automatic (P4).
 
     Due from the last reminder before the end on, until ordered, also after the end where nobody looked before it. What
     awaits a payment is not ordered again, nor what was cancelled; nor what had ended when it was switched on.
     """
     due: list[Extend] = []
-    awaited = {one.subject for one in book.state.awaited.values() if one.kind == Extend.__name__}
-    for subject in book.subjects():
-        holding = book.state.holding(subject)
+    awaited = {one.subject for one in snapshot.state.awaited.values() if one.kind == Extend.__name__}
+    for subject in snapshot.subjects():
+        holding = snapshot.state.holding(subject)
         renews_by = holding.renews_by
         if not renews_by or subject in awaited:
             continue
-        policy = book.time.policies[book.time.offers[renews_by].policies[0]]
-        ends = book.cover(subject, policy.key).ends
+        policy = snapshot.time.policies[snapshot.time.offers[renews_by].policies[0]]
+        ends = snapshot.cover(subject, policy.key).ends
         if ends is not None and day >= _renewal_opens(policy, ends) and _renews(holding, policy, ends):
             due.append(Extend(subjects=(subject,), offer=renews_by))
     return tuple(due)
@@ -101,21 +101,21 @@ def _renews(holding: Holding, policy: Policy, ends: date) -> bool:
     return (switched is None or switched < ends) and (cancelled is None or cancelled < _renewal_opens(policy, ends))
 
 
-def unpaid_renewals(book: Book) -> tuple[AwaitedOrder, ...]:
+def unpaid_renewals(snapshot: AgreementSnapshot) -> tuple[AwaitedOrder, ...]:
     """The automatic renewals that await their payment (P4, P9): somebody has to pay, or they are lost."""
     return tuple(
         one
-        for one in book.state.awaited.values()
-        if one.kind == Extend.__name__ and one.order["offer"] == book.state.holding(one.subject).renews_by
+        for one in snapshot.state.awaited.values()
+        if one.kind == Extend.__name__ and one.order["offer"] == snapshot.state.holding(one.subject).renews_by
     )
 
 
-def _endings_of(book: Book, subject: Subject, policy: Policy) -> Iterator[Ending]:
-    holding = book.state.holding(subject)
-    product = book.product(holding)
+def _endings_of(snapshot: AgreementSnapshot, subject: Subject, policy: Policy) -> Iterator[Ending]:
+    holding = snapshot.state.holding(subject)
+    product = snapshot.product(holding)
     if policy.stops_at_end and holding.bought_on is not None and product and policy.key not in product.policies:
         return  # the purchase took the place of the trial (P2)
-    for day in _ends(book.cover(subject, policy.key)):
+    for day in _ends(snapshot.cover(subject, policy.key)):
         counts: Mapping[str, int] = {}
         if policy.stops_at_end and product is not None:
             counts = {**product.each_has, **holding.counts_on(day)}
@@ -128,16 +128,16 @@ def _endings_of(book: Book, subject: Subject, policy: Policy) -> Iterator[Ending
             stops=counts,
             what_stops=stops,
             what_goes_on=goes_on,
-            renew_by=tuple(offer.key for offer in book.time.offers_of(policy.key)),
+            renew_by=tuple(offer.key for offer in snapshot.time.offers_of(policy.key)),
             renews_itself=bool(holding.renews_by)
-            and policy.key in book.time.offers[holding.renews_by].policies
+            and policy.key in snapshot.time.offers[holding.renews_by].policies
             and _renews(holding, policy, day),
             awaited_order=next(
                 (
                     one.number
-                    for one in book.state.awaited.values()
+                    for one in snapshot.state.awaited.values()
                     if (one.kind, one.subject) == (Extend.__name__, subject)
-                    and policy.key in book.time.offers[one.order["offer"]].policies
+                    and policy.key in snapshot.time.offers[one.order["offer"]].policies
                 ),
                 0,
             ),

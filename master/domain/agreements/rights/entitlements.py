@@ -1,7 +1,7 @@
 """What the agreement ledger entitles a project to, as licenses of its estate (rules P1, P2, P5, P6, Q5, Q7, R3, R4).
 
 Declarative: `entitled` says what there should be on a day, by the same rights that are told to people (`rights.py`);
-`settling` finds what is to be done so that the estate has it, nothing where it has it already. A license is known by
+`syncing` finds what is to be done so that the estate has it, nothing where it has it already. A license is known by
 its subject and its type, so a trial becomes a purchase in place (P2) and an upgrade changes a total (P6).
 
 Only a policy that grants the use takes licenses away when it ends: they are released with their seats revoked. Where
@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from master.domain.agreements.ledger.snapshot import Book
-from master.domain.agreements.rights.rights import Standing, counts_of, features_on, standing_of, use_policy
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
+from master.domain.agreements.rights.rights import RightStatus, counts_of, features_on, standing_of, use_policy
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.policies import SubjectKind
@@ -55,7 +55,7 @@ class Entitled:
 
 
 @dataclass(frozen=True, slots=True)
-class Settling:
+class Reconciliation:
     """One license that has to change; new where nothing was before, gone where nothing is after."""
 
     before: License | None
@@ -73,21 +73,21 @@ class Settling:
         return _is_taken(self.after) and not _is_taken(self.before)
 
 
-def entitled(book: Book, day: date) -> tuple[Entitled, ...]:
+def entitled(snapshot: AgreementSnapshot, day: date) -> tuple[Entitled, ...]:
     """What everything that was bought or is tried amounts to on a day, by subject and type."""
     found: list[Entitled] = []
-    for subject in book.subjects():
-        holding = book.state.holding(subject)
-        product = book.product(holding)
+    for subject in snapshot.subjects():
+        holding = snapshot.state.holding(subject)
+        product = snapshot.product(holding)
         if product is None:
             continue
-        standing, until, _, _ = standing_of(book, holding, product, day)
-        if standing is not Standing.RUNS:
+        standing, until, _, _ = standing_of(snapshot, holding, product, day)
+        if standing is not RightStatus.RUNS:
             continue
-        policy = use_policy(book, holding, product) if until is not None else None
+        policy = use_policy(snapshot, holding, product) if until is not None else None
         counts = {**counts_of(holding, product, day), **dict.fromkeys(features_on(holding, product), 1)}
         for key, quantity in sorted(counts.items()):
-            license_type = book.catalog.types.get(key)
+            license_type = snapshot.catalog.types.get(key)
             if quantity > 0 and license_type is not None and license_type.metering is not Metering.FREE:
                 found.append(
                     Entitled(
@@ -103,20 +103,20 @@ def entitled(book: Book, day: date) -> tuple[Entitled, ...]:
     return tuple(found)
 
 
-def settling(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Settling, ...]:
+def syncing(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Reconciliation, ...]:
     """What has to change so that the estate has what it is entitled to; `now` is UNIX time in seconds."""
     there: defaultdict[tuple[Subject, str], list[License]] = defaultdict(list)
     for item in estate.licenses:
         if item.agreed is not None:
             there[item.agreed.subject, item.type.key].append(item)
     taken = {item.id for item in estate.licenses}
-    found: list[Settling] = []
+    found: list[Reconciliation] = []
     for one in sorted(wanted, key=lambda one: one.name):
         items = _in_force_first(there.pop(one.name, ()), now)
         found += _settled(estate, one, items[0] if items else None, taken, now)
-        found += (Settling(item, _drained(item, now)) for item in items[1:])
+        found += (Reconciliation(item, _drained(item, now)) for item in items[1:])
     for _, items in sorted(there.items()):
-        found += (Settling(item, _stopped(item, now)) for item in items)
+        found += (Reconciliation(item, _stopped(item, now)) for item in items)
     return tuple(one for one in found if one.before != one.after)
 
 
@@ -131,7 +131,9 @@ def is_apart(estate: Estate, item: License) -> bool:
     )
 
 
-def _settled(estate: Estate, one: Entitled, item: License | None, taken: set[str], now: float) -> Iterator[Settling]:
+def _settled(
+    estate: Estate, one: Entitled, item: License | None, taken: set[str], now: float
+) -> Iterator[Reconciliation]:
     """The license that stands for an entitlement, and what is too much of it."""
     ends_at = None if one.ends is None else first_instant_of(one.ends, ZoneInfo(estate.time_zone))
     agreed = AgreedUse(subject=one.subject, policy=one.policy, ends_at=ends_at)
@@ -146,11 +148,11 @@ def _settled(estate: Estate, one: Entitled, item: License | None, taken: set[str
             file=LEDGER_FILE,
             agreed=agreed,
         )
-        yield Settling(None, _on_its_device(estate, one, fresh, now))
+        yield Reconciliation(None, _on_its_device(estate, one, fresh, now))
         return
     kept = balance.staying(item) if item.release is not None and item.release.ends_use else item
     kept = replace(kept, version=one.version, quantity=one.quantity, agreed=agreed)
-    yield Settling(item, _on_its_device(estate, one, kept, now))
+    yield Reconciliation(item, _on_its_device(estate, one, kept, now))
     if item.device is not None and item.quantity > one.quantity:
         apart = replace(
             item,
@@ -159,7 +161,7 @@ def _settled(estate: Estate, one: Entitled, item: License | None, taken: set[str
             agreed=replace(agreed, ends_at=now),
             release=_end(InUse.DRAIN, now),
         )
-        yield Settling(None, apart)
+        yield Reconciliation(None, apart)
 
 
 def _on_its_device(estate: Estate, one: Entitled, item: License, now: float) -> License:

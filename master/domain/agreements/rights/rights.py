@@ -12,7 +12,7 @@ from datetime import date
 from enum import Enum
 
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.ledger.snapshot import Book, LicenseFacts
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts
 from master.domain.agreements.ledger.state import Holding
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
 from master.domain.catalog.dates import add_months
@@ -21,7 +21,7 @@ from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 
 
-class Standing(Enum):
+class RightStatus(Enum):
     """Whether something may be used on a day."""
 
     RUNS = "runs"
@@ -37,7 +37,7 @@ class Right:
 
     subject: Subject
     title: str
-    standing: Standing
+    standing: RightStatus
     counts: Mapping[str, int]
     """Seats in force by license type; none where it does not run."""
     until: date | None
@@ -58,21 +58,21 @@ class Right:
     rules: tuple[str, ...]
 
 
-def right_of(book: Book, subject: Subject, day: date) -> Right:
+def right_of(snapshot: AgreementSnapshot, subject: Subject, day: date) -> Right:
     """What one subject may do on a day."""
-    facts, holding = book.license(subject), book.state.holding(subject)
-    product = book.product(holding)
+    facts, holding = snapshot.license(subject), snapshot.state.holding(subject)
+    product = snapshot.product(holding)
     if facts is not None and product is None:
-        return _of_license(book, facts, day)
-    return _of_product(book, holding, product, day)
+        return _of_license(snapshot, facts, day)
+    return _of_product(snapshot, holding, product, day)
 
 
-def may_run(book: Book, subject: Subject, release: ReleaseName, day: date) -> AgreementRefusal | None:
+def may_run(snapshot: AgreementSnapshot, subject: Subject, release: ReleaseName, day: date) -> AgreementRefusal | None:
     """Whether a license that was bought as a product may run a release on a day; None where it may (P3, P5)."""
-    holding = book.state.holding(subject)
-    product = book.product(holding)
-    standing, _, why, rules = standing_of(book, holding, product, day)
-    if standing is not Standing.RUNS:
+    holding = snapshot.state.holding(subject)
+    product = snapshot.product(holding)
+    standing, _, why, rules = standing_of(snapshot, holding, product, day)
+    if standing is not RightStatus.RUNS:
         return _refusal(AgreementProblem.NOT_IN_FORCE, subject, f"{subject}: {why}", "buy or renew it", rules)
     if product is None:
         return None
@@ -83,13 +83,13 @@ def may_run(book: Book, subject: Subject, release: ReleaseName, day: date) -> Ag
         )
     if holding.bought_on is None:
         return None  # a trial has everything of its version (P1)
-    published = book.releases.get(release)
+    published = snapshot.releases.get(release)
     if published is None or published > day:
         why = f"no release {release} is known to be published by {day}"
         return _refusal(AgreementProblem.UNKNOWN_RELEASE, subject, why, "enter the release and its day first", ("P3",))
-    policy = _upgrading(book, subject)
-    if policy is not None and not _was_covered(book, subject, policy, published):
-        ends = book.cover(subject, policy.key).ends
+    policy = _upgrading(snapshot, subject)
+    if policy is not None and not _was_covered(snapshot, subject, policy, published):
+        ends = snapshot.cover(subject, policy.key).ends
         why = f"{release} was published on {published}, after the {policy.title} of {subject} ended on {ends}"
         return _refusal(
             AgreementProblem.RELEASED_OUTSIDE, subject, why, "renew it; what runs goes on without", ("P3", "P5")
@@ -97,16 +97,16 @@ def may_run(book: Book, subject: Subject, release: ReleaseName, day: date) -> Ag
     return None
 
 
-def _of_license(book: Book, facts: LicenseFacts, day: date) -> Right:
-    version = book.version(facts)
-    policy = _upgrading(book, facts.subject)
-    until = book.cover(facts.subject, policy.key).end_from(day) if policy is not None else None
+def _of_license(snapshot: AgreementSnapshot, facts: LicenseFacts, day: date) -> Right:
+    version = snapshot.version(facts)
+    policy = _upgrading(snapshot, facts.subject)
+    until = snapshot.cover(facts.subject, policy.key).end_from(day) if policy is not None else None
     reachable = [
         release
-        for release, published in book.releases.items()
+        for release, published in snapshot.releases.items()
         if published <= day
         and version is not None
-        and (release.major <= version or _upgradable(book, facts, policy, release.major, day))
+        and (release.major <= version or _upgradable(snapshot, facts, policy, release.major, day))
     ]
     why = f"enables version {version} and everything below, for ever" if version is not None else "has no version"
     if policy is not None:
@@ -114,32 +114,32 @@ def _of_license(book: Book, facts: LicenseFacts, day: date) -> Right:
     return Right(
         subject=facts.subject,
         title=str(facts),
-        standing=Standing.RUNS,
+        standing=RightStatus.RUNS,
         counts={facts.type.key: facts.quantity},
         until=None,
         upgrades_until=until,
         version=version,
         newest=max(reachable, default=None),
         features=(),
-        is_supported=_is_young(book, version, policy, day),
+        is_supported=_is_young(snapshot, version, policy, day),
         warranty_until=None,
         why=why,
         rules=policy.rules if policy is not None else ("B2",),
     )
 
 
-def _of_product(book: Book, holding: Holding, product: Product | None, day: date) -> Right:
+def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product | None, day: date) -> Right:
     subject = holding.subject
-    policy = _upgrading(book, subject)
-    repair = next((one for one in book.policies_of(subject) if one.grants is Grants.REPAIR), None)
-    standing, until, why, rules = standing_of(book, holding, product, day)
-    upgrades = book.cover(subject, policy.key).end_from(day) if policy is not None else None
-    runs = standing is Standing.RUNS
+    policy = _upgrading(snapshot, subject)
+    repair = next((one for one in snapshot.policies_of(subject) if one.grants is Grants.REPAIR), None)
+    standing, until, why, rules = standing_of(snapshot, holding, product, day)
+    upgrades = snapshot.cover(subject, policy.key).end_from(day) if policy is not None else None
+    runs = standing is RightStatus.RUNS
     if policy is not None and runs:
         why += f"; newer releases until {upgrades}" if upgrades else "; no newer releases, and what runs goes on"
     counts = counts_of(holding, product, day) if runs and product is not None else {}
-    published = [release for release, on in book.releases.items() if runs and on <= day]
-    newest = max((one for one in published if _may_get(book, holding, one, day)), default=None)
+    published = [release for release, on in snapshot.releases.items() if runs and on <= day]
+    newest = max((one for one in published if _may_get(snapshot, holding, one, day)), default=None)
     return Right(
         subject=subject,
         title=product.title if product is not None else str(subject),
@@ -151,28 +151,28 @@ def _of_product(book: Book, holding: Holding, product: Product | None, day: date
         newest=max((one for one in (newest, holding.installed) if one is not None), default=None),
         features=features_on(holding, product) if runs and product is not None else (),
         is_supported=runs and (policy is None or upgrades is not None or holding.is_on_trial),
-        warranty_until=book.cover(subject, repair.key).end_from(day) if repair is not None else None,
+        warranty_until=snapshot.cover(subject, repair.key).end_from(day) if repair is not None else None,
         why=why,
         rules=(*rules, *(policy.rules if policy is not None else ())),
     )
 
 
 def standing_of(
-    book: Book, holding: Holding, product: Product | None, day: date
-) -> tuple[Standing, date | None, str, tuple[str, ...]]:
+    snapshot: AgreementSnapshot, holding: Holding, product: Product | None, day: date
+) -> tuple[RightStatus, date | None, str, tuple[str, ...]]:
     """Whether what a holding is may be used, until when, and why."""
     since = holding.delivered_on or (holding.counts[0][0] if holding.counts else None)
     if product is None or since is None or day < since:
-        return Standing.NOT_YET, None, f"not there before {since}" if since else "not bought", ()
+        return RightStatus.NOT_YET, None, f"not there before {since}" if since else "not bought", ()
     if product.trial is not None and holding.bought_on is not None and day < holding.bought_on:
-        return Standing.RUNS, None, f"on trial; bought on {holding.bought_on}", ("P1", "P2")
-    policy = use_policy(book, holding, product)
+        return RightStatus.RUNS, None, f"on trial; bought on {holding.bought_on}", ("P1", "P2")
+    policy = use_policy(snapshot, holding, product)
     if policy is None:
-        return Standing.RUNS, None, "runs for ever", product.rules
-    cover = book.cover(holding.subject, policy.key)
+        return RightStatus.RUNS, None, "runs for ever", product.rules
+    cover = snapshot.cover(holding.subject, policy.key)
     if (ends := cover.end_from(day)) is None:
-        return Standing.STOPPED, None, f"{policy.title} ended on {cover.ends}", policy.rules
-    return Standing.RUNS, ends, f"{policy.title} until {ends}", policy.rules
+        return RightStatus.STOPPED, None, f"{policy.title} ended on {cover.ends}", policy.rules
+    return RightStatus.RUNS, ends, f"{policy.title} until {ends}", policy.rules
 
 
 def counts_of(holding: Holding, product: Product, day: date) -> Mapping[str, int]:
@@ -191,50 +191,54 @@ def has_feature(product: Product, feature: str, installed: ReleaseName | None) -
     return needed is None or (installed is not None and installed >= needed)
 
 
-def has_premier(book: Book, holding: Holding, day: date) -> bool:
+def has_premier(snapshot: AgreementSnapshot, holding: Holding, day: date) -> bool:
     """Whether something has premier support on a day: it ends with what it is for (R5)."""
-    standing, _, _, _ = standing_of(book, holding, book.product(holding), day)
-    return standing is Standing.RUNS and holding.premier_on(day)
+    standing, _, _, _ = standing_of(snapshot, holding, snapshot.product(holding), day)
+    return standing is RightStatus.RUNS and holding.premier_on(day)
 
 
-def use_policy(book: Book, holding: Holding, product: Product) -> Policy | None:
+def use_policy(snapshot: AgreementSnapshot, holding: Holding, product: Product) -> Policy | None:
     """The policy whose end stops the use of a product: its trial until it is bought, or its yearly seats."""
     names = product.policies
     if product.trial is not None and holding.bought_on is None:
-        names = book.time.offers[product.trial].policies
-    return next((book.time.policies[name] for name in names if book.time.policies[name].stops_at_end), None)
+        names = snapshot.time.offers[product.trial].policies
+    return next((snapshot.time.policies[name] for name in names if snapshot.time.policies[name].stops_at_end), None)
 
 
-def _may_get(book: Book, holding: Holding, release: ReleaseName, day: date) -> bool:
+def _may_get(snapshot: AgreementSnapshot, holding: Holding, release: ReleaseName, day: date) -> bool:
     if holding.installed is not None:
-        return upgrade_gate(book, holding.subject, from_release=holding.installed, to_release=release, day=day).allowed
-    return may_run(book, holding.subject, release, day) is None
+        return upgrade_gate(
+            snapshot, holding.subject, from_release=holding.installed, to_release=release, day=day
+        ).allowed
+    return may_run(snapshot, holding.subject, release, day) is None
 
 
-def _upgrading(book: Book, subject: Subject) -> Policy | None:
-    return next((one for one in book.policies_of(subject) if one.grants is Grants.UPGRADES), None)
+def _upgrading(snapshot: AgreementSnapshot, subject: Subject) -> Policy | None:
+    return next((one for one in snapshot.policies_of(subject) if one.grants is Grants.UPGRADES), None)
 
 
-def _upgradable(book: Book, facts: LicenseFacts, policy: Policy | None, major: int, day: date) -> bool:
+def _upgradable(snapshot: AgreementSnapshot, facts: LicenseFacts, policy: Policy | None, major: int, day: date) -> bool:
     """Whether an upgrade to a version would be free on a day: it runs, and the version came in its time (M1)."""
     if policy is None:
         return False
-    cover = book.cover(facts.subject, policy.key)
-    first = min(published for release, published in book.releases.items() if release.major == major)
-    return cover.holds_on(day) and book.has_paid_for(facts.subject, policy.key, first)
+    cover = snapshot.cover(facts.subject, policy.key)
+    first = min(published for release, published in snapshot.releases.items() if release.major == major)
+    return cover.holds_on(day) and snapshot.has_paid_for(facts.subject, policy.key, first)
 
 
-def _was_covered(book: Book, subject: Subject, policy: Policy, published: date) -> bool:
+def _was_covered(snapshot: AgreementSnapshot, subject: Subject, policy: Policy, published: date) -> bool:
     """What was there before the first term came with the purchase (P3)."""
-    cover = book.cover(subject, policy.key)
+    cover = snapshot.cover(subject, policy.key)
     return cover.begins is not None and (published < cover.begins or cover.holds_on(published))
 
 
-def _is_young(book: Book, version: int | None, policy: Policy | None, day: date) -> bool:
+def _is_young(snapshot: AgreementSnapshot, version: int | None, policy: Policy | None, day: date) -> bool:
     """M7; a version of which no release is known counts as young."""
     if version is None or policy is None or not policy.support_months:
         return True
-    first = min((published for release, published in book.releases.items() if release.major == version), default=None)
+    first = min(
+        (published for release, published in snapshot.releases.items() if release.major == version), default=None
+    )
     return first is None or day < add_months(first, policy.support_months)
 
 

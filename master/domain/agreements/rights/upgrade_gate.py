@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.ledger.snapshot import Book
+from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import Holding
 from master.domain.catalog.policies import Product
 from master.domain.catalog.releases import ReleaseName
@@ -30,11 +30,11 @@ class GateAnswer:
 
 
 def upgrade_gate(
-    book: Book, server: Subject, *, from_release: ReleaseName, to_release: ReleaseName, day: date
+    snapshot: AgreementSnapshot, server: Subject, *, from_release: ReleaseName, to_release: ReleaseName, day: date
 ) -> GateAnswer:
     """Whether a device may go from one release to another on a day; one that is not registered may not."""
-    holding = book.state.holding(server)
-    product = book.product(holding)
+    holding = snapshot.state.holding(server)
+    product = snapshot.product(holding)
     install = f"install {to_release}"
     if product is None:
         return _unregistered(server, install)
@@ -47,20 +47,20 @@ def upgrade_gate(
     if to_release <= gate:
         why = f"maintenance is asked for after {gate} only"
         return GateAnswer(allowed=True, why=why, rules=("Q1",), path=(install,))
-    lacks = _lacks(book, holding, product, to_release, day)
+    lacks = _lacks(snapshot, holding, product, to_release, day)
     if from_release < gate:
         return _leapfrog(holding, product, from_release, to_release, (f"install {gate}", *lacks, install))
     if not lacks:
-        cover = book.cover(server, product.gate_policy)
+        cover = snapshot.cover(server, product.gate_policy)
         ends = cover.end_from(day)
         why = f"the vendor let {to_release} through" if ends is None else f"maintenance runs until {ends}"
         return GateAnswer(allowed=True, why=why, rules=("Q7",) if ends is None else ("Q1",), path=(install,))
-    return _unmaintained(book, holding, product, to_release, day, (*lacks, install))
+    return _unmaintained(snapshot, holding, product, to_release, day, (*lacks, install))
 
 
-def phone_firmware_gate(book: Book, server: Subject, release: ReleaseName) -> GateAnswer:
+def phone_firmware_gate(snapshot: AgreementSnapshot, server: Subject, release: ReleaseName) -> GateAnswer:
     """Whether the phones of a device may have the firmware of a release: free once the device runs it (Q6)."""
-    installed = book.state.holding(server).installed
+    installed = snapshot.state.holding(server).installed
     install = f"load the firmware of {release}"
     if installed is None:
         return _unregistered(server, install)
@@ -94,19 +94,23 @@ def _unregistered(server: Subject, install: str) -> GateAnswer:
     return GateAnswer(allowed=False, why=why, rules=("Q3",), path=path, refusal=refusal)
 
 
-def _lacks(book: Book, holding: Holding, product: Product, release: ReleaseName, day: date) -> tuple[str, ...]:
+def _lacks(
+    snapshot: AgreementSnapshot, holding: Holding, product: Product, release: ReleaseName, day: date
+) -> tuple[str, ...]:
     """What must be bought first."""
     policy = product.gate_policy or ""
-    if release in holding.builds or book.cover(holding.subject, policy).holds_on(day):
+    if release in holding.builds or snapshot.cover(holding.subject, policy).holds_on(day):
         return ()
-    return (f"buy a maintenance key ({' or '.join(open_offers(book, holding, policy, day)) or 'none is sold today'})",)
+    return (
+        f"buy a maintenance key ({' or '.join(open_offers(snapshot, holding, policy, day)) or 'none is sold today'})",
+    )
 
 
-def open_offers(book: Book, holding: Holding, policy: str, day: date) -> tuple[str, ...]:
+def open_offers(snapshot: AgreementSnapshot, holding: Holding, policy: str, day: date) -> tuple[str, ...]:
     """The offers of a policy that are sold for a device on a day."""
     delivered = holding.delivered_on
     return tuple(
-        offer.key for offer in book.time.offers_of(policy) if delivered is None or offer.is_open(delivered, day)
+        offer.key for offer in snapshot.time.offers_of(policy) if delivered is None or offer.is_open(delivered, day)
     )
 
 
@@ -127,9 +131,9 @@ def _leapfrog(
 
 
 def _unmaintained(
-    book: Book, holding: Holding, product: Product, to: ReleaseName, day: date, path: tuple[str, ...]
+    snapshot: AgreementSnapshot, holding: Holding, product: Product, to: ReleaseName, day: date, path: tuple[str, ...]
 ) -> GateAnswer:
-    ends = book.cover(holding.subject, product.gate_policy or "").ends
+    ends = snapshot.cover(holding.subject, product.gate_policy or "").ends
     ended = f"ended on {ends}" if ends is not None and ends <= day else "was never there"
     why = f"{to} is after {product.gate_release} and needs a valid maintenance key; maintenance {ended}"
     refusal = AgreementRefusal(
