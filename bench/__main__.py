@@ -47,15 +47,15 @@ def main() -> None:
     _OUTPUT.parent.mkdir(exist_ok=True)
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.platform()}
     written = {"time": datetime.now(UTC).isoformat(), "rounds": plan.rounds, "machine": machine}
-    _OUTPUT.write_text(json.dumps(written | {"figures": [one.as_json() for one in figures]}, indent=2) + "\n")
+    _OUTPUT.write_text(json.dumps(written | {"figures": [figure.as_json() for figure in figures]}, indent=2) + "\n")
     console.print(f"written to {_OUTPUT}")
 
 
 def _table(figures: list[Figure]) -> Table:
     table = Table("what", "value", "unit", "ratio", "against", "target")
-    for one in figures:
-        ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
-        table.add_row(one.name, f"{one.value:,.2f}", one.unit, ratio, one.against, one.target)
+    for figure in figures:
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+        table.add_row(figure.name, f"{figure.value:,.2f}", figure.unit, ratio, figure.against, figure.target)
     return table
 
 

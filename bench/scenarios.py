@@ -110,15 +110,15 @@ def _single(sites: Sites, prefix: str) -> Callable[[int, int], Awaitable[object]
 
 
 def _single_figures(workers: int, ours: list[Rate], echo: list[Rate]) -> list[Figure]:
-    rate, bare = median(one.per_second for one in ours), median(one.per_second for one in echo)
+    rate, bare = median(our.per_second for our in ours), median(one.per_second for one in echo)
     target = "ratio >= 0.6" if workers == 128 else ""
-    found = [Figure(f"single acquire, {workers} at once", rate, "1/s", rate / bare, "gRPC echo", target)]
+    figures = [Figure(f"single acquire, {workers} at once", rate, "1/s", rate / bare, "gRPC echo", target)]
     target = "<= 0.7" if workers == 1 else ""
-    found.append(
-        Figure(f"single acquire, {workers} at once, p50", median(one.p50_ms for one in ours), "ms", target=target)
+    figures.append(
+        Figure(f"single acquire, {workers} at once, p50", median(our.p50_ms for our in ours), "ms", target=target)
     )
-    found.append(Figure(f"single acquire, {workers} at once, p99", median(one.p99_ms for one in ours), "ms"))
-    return found
+    figures.append(Figure(f"single acquire, {workers} at once, p99", median(our.p99_ms for our in ours), "ms"))
+    return figures
 
 
 async def batches(plan: Plan, report: Report) -> list[Figure]:

@@ -62,7 +62,9 @@ async def _measured(address: str, spare: SlaveClient, number: signal.Signals) ->
         carried = await spare.take_over(_BERLIN, reason="bench")
         synced = await carried.sync(_WANTS)
         seconds = time.perf_counter() - begun
-        assert all(isinstance(one, Granted) and one.already_held for one in synced.outcomes), "a seat was lost"
+        assert all(isinstance(outcome, Granted) and outcome.already_held for outcome in synced.outcomes), (
+            "a seat was lost"
+        )
     return seconds
 
 

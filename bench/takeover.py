@@ -45,7 +45,7 @@ async def _measured(url: str, number: signal.Signals, rounds: int, behind: bool)
         masters = [await stack.enter_async_context(master_process(url)) for _ in range(2)]
         async with wire_to(masters[0].address) as wire:
             await wire.apply(estate())
-        addresses = [one.address for one in masters]
+        addresses = [master.address for master in masters]
         if behind:
             addresses = [(await stack.enter_async_context(balancer_before(*addresses))).address]
         sites = await stack.enter_async_context(working_sites(addresses))

@@ -301,9 +301,9 @@ def _problems(items: Sequence[Item], *, file_id: str, project: str, catalog: Cat
 
 
 def _timestamp(at: datetime) -> Timestamp:
-    found = Timestamp()
-    found.FromDatetime(at)
-    return found
+    timestamp = Timestamp()
+    timestamp.FromDatetime(at)
+    return timestamp
 
 
 def _read(file: Path) -> str:

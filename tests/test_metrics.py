@@ -125,7 +125,9 @@ def test_sites_beyond_the_bound_are_added_up() -> None:
     estate = Overview(
         project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats=seats_by_site, leases={}
     )
-    (family,) = [one for one in EstateCollector(lambda: [estate]).collect() if one.name == "license_master_site_seats"]
+    (family,) = [
+        metric for metric in EstateCollector(lambda: [estate]).collect() if metric.name == "license_master_site_seats"
+    ]
     assert len(family.samples) == SITES_MAX + 1
     others = [sample.value for sample in family.samples if sample.labels["site"] == "_other"]
     assert others == [sum(range(1, 201))]
@@ -138,7 +140,7 @@ def test_refusals_to_sites_beyond_the_bound_are_added_up() -> None:
         metrics.site_refused("acme", f"site-{number:05}", 2)
     metrics.site_refused("acme", "site-00000", 1)
     (family,) = metrics.site_refusals.collect()
-    seats = {one.labels["site"]: one.value for one in family.samples if one.name.endswith("_total")}
+    seats = {sample.labels["site"]: sample.value for sample in family.samples if sample.name.endswith("_total")}
     assert len(seats) == SITES_MAX + 1
     assert seats["_other"] == 400
     assert seats["site-00000"] == 3
@@ -150,8 +152,8 @@ def test_the_sites_that_are_silent_longest_are_shown() -> None:
         project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats={}, leases={}, silent_since=since
     )
     name = "license_master_site_silent_since_timestamp_seconds"
-    (family,) = [one for one in EstateCollector(lambda: [estate]).collect() if one.name == name]
-    assert {one.labels["site"]: one.value for one in family.samples} == dict(list(since.items())[:SITES_MAX])
+    (family,) = [metric for metric in EstateCollector(lambda: [estate]).collect() if metric.name == name]
+    assert {sample.labels["site"]: sample.value for sample in family.samples} == dict(list(since.items())[:SITES_MAX])
 
 
 async def test_a_database_that_does_not_answer_shows(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def main() -> None:
             time.sleep(0.1)
     finally:
         client.stop()
-    refused = [one for one in synced.outcomes if isinstance(one, Refused)]
+    refused = [outcome for outcome in synced.outcomes if isinstance(outcome, Refused)]
     granted = len(synced.outcomes) - len(refused)
     pbx, phones = given.pbx.rpartition("/")[2], f"{granted} of {given.count} phones"
     print(f"{pbx} on {given.software}: {phones} have a {given.type} license")

@@ -82,7 +82,7 @@ def url(text: str, *, schemes: Collection[str]) -> str:
         BadValueError: says what is missing or wrong.
     """
     found = plain(text)
-    known = " or ".join(f"{one}://" for one in schemes)
+    known = " or ".join(f"{scheme}://" for scheme in schemes)
     try:
         parts = urlsplit(found)
         port, host = parts.port, parts.hostname

@@ -67,8 +67,8 @@ def read_toml(text: str, limits: Limits) -> dict[str, Any]:
     _check_size(text, limits)
     bare = _TOML_TEXTS.sub(_emptied, text)
     _check(bare, limits, items="=,[{")
-    if found := re.search(rf"(?:\.[^\n=,\[\]{{}}.]*+){{{limits.parts}}}", bare):
-        raise _over("dots in one key", limits.parts, limits.parts - 1, bare, found.start())
+    if match := re.search(rf"(?:\.[^\n=,\[\]{{}}.]*+){{{limits.parts}}}", bare):
+        raise _over("dots in one key", limits.parts, limits.parts - 1, bare, match.start())
     return tomllib.loads(text)
 
 
@@ -107,14 +107,14 @@ def _check_size(text: str, limits: Limits) -> None:
 
 def _check(bare: str, limits: Limits, *, items: str) -> None:
     """Check what formats have in common, on a text without its strings."""
-    count = sum(bare.count(one) for one in items)
+    count = sum(bare.count(item) for item in items)
     if count > limits.items:
         raise OverLimitError(f"has {count:,} values, lists and tables; at most {limits.items:,} may be", 1)
     depth = 0
-    for found in _BRACKET.finditer(bare):
-        depth += 1 if found[0] in "[{" else -1
+    for match in _BRACKET.finditer(bare):
+        depth += 1 if match[0] in "[{" else -1
         if depth > limits.depth:
-            at = bare.count("\n", 0, found.start()) + 1
+            at = bare.count("\n", 0, match.start()) + 1
             raise OverLimitError(f"is nested too deeply: {depth} or more levels; at most {limits.depth} may be", at)
     word = re.search(rf"(?<![^{_ENDS_WORD}])[^{_ENDS_WORD}]{{{limits.word + 1}}}", bare)
     if word:

@@ -165,8 +165,8 @@ class Authority:
             AuthorityError: which ones are revoked cannot be read.
         """
         revoked = self._revoked()
-        found = [issued_of(one, revoked) for one in self._kept().values() if one is not None]
-        return sorted(found, key=lambda one: (one.ends_at, one.serial))
+        issueds = [issued_of(one, revoked) for one in self._kept().values() if one is not None]
+        return sorted(issueds, key=lambda one: (one.ends_at, one.serial))
 
     def unreadable(self) -> list[Path]:
         """Files among the certificates that are none of its own."""
@@ -178,11 +178,13 @@ class Authority:
         Returns:
             All that are revoked by this: who has the key of one has that of what it was renewed to.
         """
-        keys = {one.public_key for one in certificates}
+        keys = {certificate.public_key for certificate in certificates}
         with locked(self.folder):
-            chosen = [one for one in self.issued() if one.public_key in keys]
+            chosen = [issued for issued in self.issued() if issued.public_key in keys]
             self._write_revoked(
-                self._revoked_keys() | {one.certificate.serial_number: key_hash(one.certificate) for one in chosen}, now
+                self._revoked_keys()
+                | {issued.certificate.serial_number: key_hash(issued.certificate) for issued in chosen},
+                now,
             )
         return chosen
 
@@ -288,26 +290,26 @@ class Authority:
     def _certificate(self, path: Path) -> x509.Certificate | None:
         """One that it issued; None where the file has anything else."""
         try:
-            found = x509.load_pem_x509_certificate(path.read_bytes())
-            found.verify_directly_issued_by(self.certificate)
-            identity_in(found.extensions)
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+            certificate.verify_directly_issued_by(self.certificate)
+            identity_in(certificate.extensions)
         except (FileNotFoundError, IsADirectoryError, ValueError, TypeError, InvalidSignature):
             return None
-        return found
+        return certificate
 
     def _revoked(self) -> frozenset[int]:
-        return frozenset(one.serial_number for one in self._revocations())
+        return frozenset(revocation.serial_number for revocation in self._revocations())
 
     def _revoked_keys(self) -> dict[int, bytes | None]:
         """The hash of each revoked certificate's key, by serial number; None where neither the list has it, as one that
         was written before lists had keys, nor the certificate is there."""
         found: dict[int, bytes | None] = {}
-        for one in self._revocations():
-            key = revoked_key(one)
+        for revocation in self._revocations():
+            key = revoked_key(revocation)
             if key is None:
-                kept = self._certificate(self.folder / "issued" / f"{serial_text(one.serial_number)}.crt")
+                kept = self._certificate(self.folder / "issued" / f"{serial_text(revocation.serial_number)}.crt")
                 key = key_hash(kept) if kept is not None else None
-            found[one.serial_number] = key
+            found[revocation.serial_number] = key
         return found
 
     def _revocations(self) -> x509.CertificateRevocationList:
@@ -323,10 +325,10 @@ class Authority:
             self.certificate.subject, moment(now), moment(now) + timedelta(days=_CRL_DAYS)
         )
         for serial, key in sorted(keys.items()):
-            one = x509.RevokedCertificateBuilder(serial, moment(now))
+            revocation = x509.RevokedCertificateBuilder(serial, moment(now))
             if key is not None:
-                one = one.add_extension(extension_of(key), critical=False)
-            builder = builder.add_revoked_certificate(one.build())
+                revocation = revocation.add_extension(extension_of(key), critical=False)
+            builder = builder.add_revoked_certificate(revocation.build())
         listed = builder.sign(self._key, hashes.SHA256())
         write_file(self.folder / "revoked.crl", listed.public_bytes(Encoding.PEM), readers=Readers.ALL)
 

@@ -143,11 +143,11 @@ class Budgets:
 
     def of(self, method: str, role: Role | None) -> Budget:
         """What a call of a role may bring; of anybody where None proves who calls. Nothing where the table says no."""
-        found = BUDGETS.get(method)
-        if found is None or (role is not None and role not in TABLE[method].roles):
+        budget = BUDGETS.get(method)
+        if budget is None or (role is not None and role not in TABLE[method].roles):
             return Budget(0, 0)
         if role is not None:
-            found = BY_ROLE.get((method, role), found)
-        if isinstance(found, SeatBudget):
+            budget = BY_ROLE.get((method, role), budget)
+        if isinstance(budget, SeatBudget):
             return Budget(self.message_bytes_max, self.seats_per_call_max + _BESIDE_SEATS)
-        return replace(found, bytes_max=min(found.bytes_max, self.message_bytes_max))
+        return replace(budget, bytes_max=min(budget.bytes_max, self.message_bytes_max))

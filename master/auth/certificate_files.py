@@ -107,8 +107,14 @@ def _revocations(
     lists: list[x509.CertificateRevocationList] = []
     if files.revocations:
         lists = _lists(NamedFile("tls_revocations_file", files.revocations), authorities)
-    revoked = frozenset((found.issuer.public_bytes(), one.serial_number) for found in lists for one in found)
-    keys = frozenset(key for found in lists for one in found if (key := revoked_key(one)) is not None)
+    revoked = frozenset(
+        (found.issuer.public_bytes(), revoked_certificate.serial_number)
+        for found in lists
+        for revoked_certificate in found
+    )
+    keys = frozenset(
+        key for found in lists for revoked_certificate in found if (key := revoked_key(revoked_certificate)) is not None
+    )
     return (
         revoked,
         keys,
@@ -139,7 +145,7 @@ def _lists(file: NamedFile, authorities: Sequence[x509.Certificate]) -> list[x50
     blocks = [part + _END for part in file.read().split(_END) if b"-----BEGIN X509 CRL-----" in part]
     if not blocks:
         raise file.wrong("holds no CRL in PEM; `license-master pki` keeps one: revoked.crl")
-    found = []
+    certificate_revocation_lists = []
     for block in blocks:
         try:
             listed = x509.load_pem_x509_crl(block)
@@ -147,8 +153,8 @@ def _lists(file: NamedFile, authorities: Sequence[x509.Certificate]) -> list[x50
             raise file.wrong("is not a CRL in PEM") from error
         if not any(_signed_by(listed, authority) for authority in authorities):
             raise file.wrong("is signed by none of the authorities in tls_ca_file; add the one that it is of")
-        found.append(listed)
-    return found
+        certificate_revocation_lists.append(listed)
+    return certificate_revocation_lists
 
 
 def _signed_by(listed: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:

@@ -33,7 +33,7 @@ def path_of(shown: Sequence[x509.Certificate], authorities: Sequence[x509.Certif
     problem = "none of the authorities that are believed here stands behind it"
     believed = sorted(authorities, key=lambda one: one.not_valid_after_utc, reverse=True)  # an older one was made anew
     for path in islice(_paths((shown[0],), [*believed, *shown[1:_SHOWN_MAX]]), _PATHS_MAX):
-        if not any(one in authorities for one in path):
+        if not any(certificate in authorities for certificate in path):
             continue
         found = _problem(path)
         if found is None:
@@ -46,7 +46,7 @@ def _paths(
     path: tuple[x509.Certificate, ...], known: Sequence[x509.Certificate]
 ) -> Iterator[tuple[x509.Certificate, ...]]:
     """Every way up that cannot be gone further."""
-    issuers = [one for one in known if one not in path and _signed(one, path[-1])]
+    issuers = [certificate for certificate in known if certificate not in path and _signed(certificate, path[-1])]
     if not issuers or len(path) > _DEPTH_MAX:
         yield path
         return

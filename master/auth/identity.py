@@ -71,20 +71,20 @@ def identity_of(uri: str) -> Identity:
     Raises:
         IdentityError: nobody.
     """
-    found = _URI.fullmatch(uri)
-    if found is None:
+    match = _URI.fullmatch(uri)
+    if match is None:
         raise IdentityError(
             f"{uri[:200]!r} names nobody; write {SCHEME}projects/PROJECT/pbxs/PBX or {SCHEME}operators/NAME;"
             f" a project's name {NAME_RULE}"
         )
-    role, project = Role(found["role"]), found["project"]
+    role, project = Role(match["role"]), match["project"]
     if role is Role.PBX and project is None:
         raise IdentityError(f"{uri!r} must name the PBX's project: {SCHEME}projects/PROJECT/pbxs/PBX")
-    if role is Role.PBX and not NAME.fullmatch(found["name"]):
+    if role is Role.PBX and not NAME.fullmatch(match["name"]):
         raise IdentityError(f"{uri!r} can be no PBX: its name {NAME_RULE}")
     if role is Role.METRICS and project is not None:
         raise IdentityError(f"{uri!r} must name no project: the metrics page shows all of them")
-    return Identity(role, found["name"], project)
+    return Identity(role, match["name"], project)
 
 
 def operator_of(caller: str) -> str:

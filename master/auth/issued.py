@@ -69,7 +69,7 @@ def host_name(name: str) -> x509.GeneralName:
     except ValueError:
         pass
     labels = name.removeprefix("*.").split(".")
-    if len(name) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(one) for one in labels):
+    if len(name) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(label) for label in labels):
         inter = "" if name.isascii() else "; an international name is written in ASCII, as xn--..."
         raise AuthorityError(f"{name[:80]!r} is neither a host name nor an address{inter}")
     return x509.DNSName(name)

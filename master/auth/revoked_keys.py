@@ -37,8 +37,8 @@ def extension_of(revoked: bytes) -> x509.UnrecognizedExtension:
 def revoked_key(entry: x509.RevokedCertificate) -> bytes | None:
     """The hash of an entry's key; None where the list does not say it, as other authorities' lists do not."""
     try:
-        found = entry.extensions.get_extension_for_oid(_KEY_HASH).value
+        extension_type = entry.extensions.get_extension_for_oid(_KEY_HASH).value
     except x509.ExtensionNotFound:
         return None
-    assert isinstance(found, x509.UnrecognizedExtension)
-    return found.value.removeprefix(_OCTETS)
+    assert isinstance(extension_type, x509.UnrecognizedExtension)
+    return extension_type.value.removeprefix(_OCTETS)

@@ -114,10 +114,10 @@ def failure_of(error: BaseException) -> Failure:
             denied = code.UNAUTHENTICATED if denial in _UNPROVEN else code.PERMISSION_DENIED
             return Failure(denied, denial.name, str(error))
         case ProjectInvalidError():
-            found = [(path_text(one.path), one.reason) for one in error.violations]
+            found = [(path_text(violation.path), violation.reason) for violation in error.violations]
             return Failure(code.INVALID_ARGUMENT, "PROJECT_INVALID", str(error)[:2000], violations=found)
         case PlanInvalidError():
-            found = [(path_text(one.path), one.reason) for one in error.violations]
+            found = [(path_text(violation.path), violation.reason) for violation in error.violations]
             return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=found)
         case RequestIdTakenError():
             return Failure(

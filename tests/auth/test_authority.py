@@ -91,9 +91,9 @@ async def test_who_lost_a_key_lost_what_it_was_renewed_to(pki: Pki) -> None:
     first = pki.papers(BERLIN).issued
     second = pki.authority.renew(first, now=time.time() + 60)
     other = pki.papers(BERLIN).issued
-    found = await run(pki.folder, "revoke", first.serial)
-    assert f"{second.serial} of {BERLIN} is revoked, as it has the same key" in found.err
-    states = {one.serial: one.revoked for one in pki.authority.issued()}
+    done = await run(pki.folder, "revoke", first.serial)
+    assert f"{second.serial} of {BERLIN} is revoked, as it has the same key" in done.err
+    states = {issued.serial: issued.revoked for issued in pki.authority.issued()}
     assert states == {first.serial: True, second.serial: True, other.serial: False}
 
 
@@ -109,25 +109,25 @@ async def test_a_part_of_a_name_is_enough_where_it_is_nobody_elses(pki: Pki, nam
     for one in ("operators/anna", "operators/otto", "viewers/otto"):
         pki.papers(one)
     pki.server_papers()
-    found = await run(pki.folder, "revoke", name)
-    assert says in found.err
-    assert sum(one.revoked for one in pki.authority.issued()) == ("is revoked" in says)
+    done = await run(pki.folder, "revoke", name)
+    assert says in done.err
+    assert sum(issued.revoked for issued in pki.authority.issued()) == ("is revoked" in says)
 
 
 async def test_damage_is_named_and_keeps_nobody_from_revoking(pki: Pki) -> None:
     anna = pki.papers("operators/anna").issued
     (pki.folder / "issued" / "junk.crt").write_bytes(b"junk")
-    found = await run(pki.folder, "revoke", "operators/anna")
-    assert (found.code, "junk.crt is no certificate of this authority" in found.err) == (0, True)
-    assert [one.revoked for one in pki.authority.issued()] == [True]
+    done = await run(pki.folder, "revoke", "operators/anna")
+    assert (done.code, "junk.crt is no certificate of this authority" in done.err) == (0, True)
+    assert [issued.revoked for issued in pki.authority.issued()] == [True]
     (pki.folder / "tokens.json").write_text(json.dumps(["junk"]))
     (pki.folder / "revoked.crl").unlink()
     for arguments, says in (
         (["token", "operator", "otto"], "tokens.json is damaged; remove it"),
         (["revoke", anna.serial], "revoked.crl is lost or damaged; put a copy from a master"),
     ):
-        found = await run(pki.folder, *arguments)
-        assert (found.code, says in found.err, "Traceback" in found.err) == (1, True, False), found.err
+        done = await run(pki.folder, *arguments)
+        assert (done.code, says in done.err, "Traceback" in done.err) == (1, True, False), done.err
 
 
 async def test_a_key_that_others_can_read_is_told(pki: Pki) -> None:
@@ -151,10 +151,10 @@ def test_an_authority_that_ended_issues_nothing(tmp_path: Path) -> None:
 
 async def test_its_own_end_is_shown_before_it_comes(tmp_path: Path) -> None:
     Authority.create(tmp_path, name="old", days=100, now=time.time())
-    found = await run(tmp_path, "show", "--json")
-    assert "warning: the authority itself ends" in found.err
+    done = await run(tmp_path, "show", "--json")
+    assert "warning: the authority itself ends" in done.err
     ends_at = time.time() + 100 * 86_400
-    assert json.loads(found.out)["authority"]["end_time"][:10] == time.strftime("%Y-%m-%d", time.gmtime(ends_at))
+    assert json.loads(done.out)["authority"]["end_time"][:10] == time.strftime("%Y-%m-%d", time.gmtime(ends_at))
 
 
 async def test_nothing_is_overwritten(pki: Pki, tmp_path: Path) -> None:
@@ -165,19 +165,19 @@ async def test_nothing_is_overwritten(pki: Pki, tmp_path: Path) -> None:
         assert (await run(pki.folder, "request", "pbx", name, "--out", device)).code == 0
         token = (await run(pki.folder, "token", "pbx", name)).out.strip()
         enrol: list[str | Path] = ["enrol", "--csr", device / "berlin.csr", "--token", f"\u00a0{token}\r\n", "--out"]
-        found = await run(pki.folder, *enrol, answer)
-        assert (found.code, "is there already" in found.err) == (code, bool(code))
+        done = await run(pki.folder, *enrol, answer)
+        assert (done.code, "is there already" in done.err) == (code, bool(code))
     assert (await run(pki.folder, *enrol, tmp_path / "elsewhere")).code == 0  # the token was not used up
     other = Pki(tmp_path / "other")
-    found = await run(other.folder, "issue", "operator", "anna", "--out", answer)
-    assert (found.code, "ca.crt: is that of another authority" in found.err) == (1, True)
+    done = await run(other.folder, "issue", "operator", "anna", "--out", answer)
+    assert (done.code, "ca.crt: is that of another authority" in done.err) == (1, True)
     assert not other.authority.issued()
 
 
 async def test_no_certificate_is_good_without_its_key(pki: Pki, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    found = await run(pki.folder, "issue", "operator", "anna", "--out", tmp_path / "file" / "folder")
-    assert found.code == 1
+    done = await run(pki.folder, "issue", "operator", "anna", "--out", tmp_path / "file" / "folder")
+    assert done.code == 1
     assert not pki.authority.issued()
 
 
@@ -186,25 +186,25 @@ async def test_one_bad_file_keeps_no_other_from_being_renewed(pki: Pki, tmp_path
     papers = pki.papers(BERLIN)
     good.write_bytes(papers.certificate)
     bad.write_bytes(b"junk")
-    found = await run(pki.folder, "renew", bad, missing, good, "--left", "1")
-    assert (found.code, "2 of 3 could not be renewed" in found.err) == (1, True)
-    assert f"{bad}: is no certificate in PEM" in found.err
-    assert f"{missing}: No such file" in found.err
+    done = await run(pki.folder, "renew", bad, missing, good, "--left", "1")
+    assert (done.code, "2 of 3 could not be renewed" in done.err) == (1, True)
+    assert f"{bad}: is no certificate in PEM" in done.err
+    assert f"{missing}: No such file" in done.err
     assert x509.load_pem_x509_certificate(good.read_bytes()) != papers.issued.certificate
 
 
 async def test_many_tokens_at_once_or_none(pki: Pki, tmp_path: Path) -> None:
     names = tmp_path / "names"
     names.write_text("projects/acme/pbxs/berlin\nprojects/acme/pbxs/kiel\n\n")
-    found = await run(pki.folder, "token", "pbx", "--file", names)
-    lines = [line.split("\t") for line in found.out.splitlines()]
+    done = await run(pki.folder, "token", "pbx", "--file", names)
+    lines = [line.split("\t") for line in done.out.splitlines()]
     assert [name for name, _ in lines] == ["projects/acme/pbxs/berlin", "projects/acme/pbxs/kiel"]
     for name, token in lines:
         assert pki.authority.holder(token, now=time.time()).resource == name
     names.write_text("projects/acme/pbxs/paris\nkiel\n")
     before = (pki.folder / "tokens.json").read_bytes()
-    found = await run(pki.folder, "token", "pbx", "--file", names)
-    assert (found.code, (pki.folder / "tokens.json").read_bytes() == before) == (1, True)
+    done = await run(pki.folder, "token", "pbx", "--file", names)
+    assert (done.code, (pki.folder / "tokens.json").read_bytes() == before) == (1, True)
 
 
 def test_addresses_of_both_families_are_named(tmp_path: Path) -> None:
@@ -213,5 +213,5 @@ def test_addresses_of_both_families_are_named(tmp_path: Path) -> None:
     hosts = ["192.0.2.7", "2001:db8::10", "[2001:db8::11]", "localhost"]
     certificate = authority.issue_server(hosts, new_key().public_key(), days=1, now=time.time()).certificate
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    addresses = [str(one) for one in names.get_values_for_type(x509.IPAddress)]
+    addresses = [str(value) for value in names.get_values_for_type(x509.IPAddress)]
     assert addresses == ["192.0.2.7", "2001:db8::10", "2001:db8::11"]

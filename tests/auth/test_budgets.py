@@ -66,9 +66,9 @@ def test_every_method_has_a_budget_for_every_role_that_may_call_it_and_for_no_ot
     assert set(BUDGETS) == set(TABLE) == set(METHODS)
     for method, access in TABLE.items():
         for role in Role:
-            found = budgets().of(method, role)
-            assert (found == Budget(0, 0)) == (role not in access.roles), (method, role)
-            assert 0 <= found.bytes_max <= MEGABYTES_4
+            budget = budgets().of(method, role)
+            assert (budget == Budget(0, 0)) == (role not in access.roles), (method, role)
+            assert 0 <= budget.bytes_max <= MEGABYTES_4
         assert budgets().of(method, None).bytes_max > 0
     assert budgets().of("licensemaster.v1.LeaseService/StealSeats", Role.OPERATOR) == Budget(0, 0)
     for method, role in BY_ROLE:
@@ -181,9 +181,9 @@ async def test_who_brings_too_much_is_told_which_field_and_how_much_it_may_be(
     secured: InProcess, pki: Pki, who: str, method: str, data: bytes, field: str, told: str
 ) -> None:
     async with shown_to(secured.wire.address, pki.papers(who).credentials) as wire:
-        found = await failure(raw(wire, method)(data))
-    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert told in found.fields[field]
+        seen = await failure(raw(wire, method)(data))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert told in seen.fields[field]
 
 
 async def test_a_site_of_ten_thousand_phones_comes_in_one_call(secured: InProcess, berlin: Wire) -> None:
@@ -237,9 +237,9 @@ async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
         in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master,
         shown_to(f"127.0.0.1:{master.running.port}", pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire,
     ):
-        found = await asyncio.gather(*(failure(silent_call(wire, RENEW)) for _ in range(9)))
-        assert sorted(one.reason for one in found) == ["CALLER_LIMIT"] * 4 + ["MESSAGE_LATE"] * 5
-        assert {one.retry_after_ms > 0 for one in found if one.reason == "CALLER_LIMIT"} == {True}
+        seens = await asyncio.gather(*(failure(silent_call(wire, RENEW)) for _ in range(9)))
+        assert sorted(seen.reason for seen in seens) == ["CALLER_LIMIT"] * 4 + ["MESSAGE_LATE"] * 5
+        assert {seen.retry_after_ms > 0 for seen in seens if seen.reason == "CALLER_LIMIT"} == {True}
         request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
         assert (await failure(wire.leases.RenewLease(request))).reason == "UNKNOWN_PBX"
 
@@ -277,11 +277,11 @@ async def test_who_is_refused_may_not_ask_as_often_as_it_likes(sqlite_database_u
     async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
         address = f"127.0.0.1:{master.running.port}"
         async with shown_to(address, stolen.credentials) as thief, shown_to(address, renewed.credentials) as berlin:
-            found = [await asked(thief)]
-            while found[-1].reason == "CERTIFICATE_REVOKED":
-                found.append(await asked(thief))
-            assert (found[-1].code, found[-1].reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLER_LIMIT")
-            assert 0 < found[-1].retry_after_ms <= 10_000
+            seens = [await asked(thief)]
+            while seens[-1].reason == "CERTIFICATE_REVOKED":
+                seens.append(await asked(thief))
+            assert (seens[-1].code, seens[-1].reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLER_LIMIT")
+            assert 0 < seens[-1].retry_after_ms <= 10_000
             assert (await asked(berlin)).reason == "UNKNOWN_PBX"  # of the same name, with a good certificate
 
 
@@ -296,8 +296,8 @@ async def test_who_asks_too_much_hears_so_late_and_holds_up_nobody(sqlite_databa
             await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             found = await failure(other.leases.RenewLease(request))
             assert found.reason == "NOT_YOUR_PBX"
-            assert sum(one.done() for one in calls) <= 12  # the burst, and nobody over it
-            reasons = [one.reason for one in await asyncio.gather(*calls)]
+            assert sum(call.done() for call in calls) <= 12  # the burst, and nobody over it
+            reasons = [seen.reason for seen in await asyncio.gather(*calls)]
             assert reasons.count("CALLER_LIMIT") >= 18
 
 

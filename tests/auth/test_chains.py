@@ -39,9 +39,9 @@ def between(issuer: Made, folder: Path, *, path_length: int | None = None) -> Au
         .sign(issuer.private, hashes.SHA256())
     )
     (folder / "ca.crt").write_bytes(pem(made))
-    found = Authority.open(folder)
-    found._write_revoked({}, time.time())
-    return found
+    authority = Authority.open(folder)
+    authority._write_revoked({}, time.time())
+    return authority
 
 
 def of_anna(authority: Authority, ca: bytes) -> tuple[x509.Certificate, grpc.ChannelCredentials]:
@@ -62,9 +62,9 @@ async def test_an_authority_that_its_root_forbids_makes_nobody(secured: InProces
     forbidden = between(Made(pki.authority.certificate, pki.authority._key), tmp_path / "between")
     _, credentials = of_anna(forbidden, pki.ca)
     async with shown_to(secured.wire.address, credentials) as wire:
-        found = await failure(asks(wire))
-    assert (found.code, found.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_UNTRUSTED")
-    assert "allows 0 authorities below it, and there are 1" in found.message
+        seen = await failure(asks(wire))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_UNTRUSTED")
+    assert "allows 0 authorities below it, and there are 1" in seen.message
 
 
 @pytest.mark.parametrize("listed_by", ["the root", "the one between"])

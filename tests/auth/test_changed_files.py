@@ -64,10 +64,10 @@ def test_an_overdue_list_counts_and_is_told(pki: Pki) -> None:
     papers = pki.papers(BERLIN)
     pki.authority.revoke([papers.issued], now=clock.now - 20 * 365 * 86_400)
     with capture_logs() as logs:
-        found = _read(pki, pki.server_papers(), clock).current
-    assert found.revocations_due is not None
-    assert found.revocations_due < clock.now
-    assert found.revoked
+        read = _read(pki, pki.server_papers(), clock).current
+    assert read.revocations_due is not None
+    assert read.revocations_due < clock.now
+    assert read.revoked
     assert "overdue" in logs[-1]["event"]
 
 
@@ -107,6 +107,6 @@ def test_a_renewal_of_no_use_keeps_no_revocation_from_taking_effect(pki: Pki) ->
     papers = pki.papers(BERLIN)
     pki.serve(pki.foreign(key="Ed25519"))
     pki.authority.revoke([papers.issued], now=time.time())
-    found = certificates.look()
-    assert [serial for _, serial in found.revoked] == [papers.issued.certificate.serial_number]
+    read = certificates.look()
+    assert [serial for _, serial in read.revoked] == [papers.issued.certificate.serial_number]
     assert "Ed25519" in (certificates.problem or "")

@@ -116,7 +116,7 @@ async def test_a_mad_caller_is_told_when_to_come_back_and_others_are_served(sqli
             shown_to(address, pki.papers("projects/acme/pbxs/berlin").credentials) as berlin,
         ):
             told = [await failure(mad.status.GetStatus(request)) for _ in range(10)]
-            assert {one.reason for one in told} == {"UNKNOWN_PROJECT"}
+            assert {seen.reason for seen in told} == {"UNKNOWN_PROJECT"}
             while told[-1].reason != "CALLER_LIMIT":  # a call a second comes back meanwhile
                 told.append(await failure(mad.status.GetStatus(request)))
             assert 0 < told[-1].retry_after_ms <= 1000

@@ -36,7 +36,7 @@ def pki_command(tmp_path: Path) -> Command:
     """`license-master pki ...` with a folder of its own."""
 
     async def typed(*arguments: str | Path) -> Done:
-        here = [str(tmp_path / "pki") if one == "pki" else str(one) for one in arguments]
+        here = [str(tmp_path / "pki") if argument == "pki" else str(argument) for argument in arguments]
         return await run("pki", *here, LICENSE_MASTER_PKI=str(tmp_path / "pki"))
 
     return typed
@@ -198,7 +198,7 @@ def test_what_is_revoked_stays_so_and_is_not_renewed(pki: Pki) -> None:
     pki.authority.revoke([first], now=now)
     pki.authority.revoke([second], now=now)
     reopened = Authority.open(pki.folder).issued()
-    assert [one.revoked for one in reopened] == [True, True]
+    assert [issued.revoked for issued in reopened] == [True, True]
     with pytest.raises(AuthorityError, match="was revoked"):
         pki.authority.renew(reopened[0], now=now)
 

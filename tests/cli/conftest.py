@@ -27,7 +27,7 @@ def today(today_master: InProcess, tmp_path: Path) -> Cli:
 
     async def today(*arguments: str | Path, **options: object) -> Done:
         address = today_master.wire.address
-        typed = [str(one) for one in arguments]
+        typed = [str(argument) for argument in arguments]
         return await run(*typed, LICENSE_MASTER_SERVER=address, **options)  # type: ignore[arg-type]
 
     return today

@@ -58,7 +58,7 @@ async def test_an_example_is_applied_and_answers_as_its_head_says(cli: Cli, path
     assert "warning" not in applied.out
     assert f"applied: {path.stem}, " in applied.out
     expected = unordered(path)
-    assert all(item.id in applied.out for item in expected.licenses)
+    assert all(license.id in applied.out for license in expected.licenses)
 
     copy = tmp_path / "copy.toml"
     copy.write_text((await cli("project", "show")).out)

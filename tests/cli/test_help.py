@@ -18,8 +18,8 @@ from tests.cli.command import COMMAND, Done, run, surroundings
 def texts(command: Any, context: click.Context, path: str) -> Iterator[tuple[str, str]]:
     """All that the help of a command and of those below it shows, by where it stands."""
     yield path, command.help or ""
-    for one in command.params:
-        yield f"{path} {one.name}", getattr(one, "help", None) or ""
+    for param in command.params:
+        yield f"{path} {param.name}", getattr(param, "help", None) or ""
     for name in command.list_commands(context) if hasattr(command, "list_commands") else ():
         yield from texts(command.get_command(context, name), context, f"{path} {name}")
 

@@ -149,7 +149,7 @@ def merged(values: Values) -> Values:
 
 
 def of_kind(values: Values, *kinds: str) -> list[Resource]:
-    return [one for one in resources(values) if one["kind"] in kinds]
+    return [resource for resource in resources(values) if resource["kind"] in kinds]
 
 
 def the(values: Values, kind: str, name: str = NAME) -> Resource:

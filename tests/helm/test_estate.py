@@ -219,7 +219,7 @@ def test_masters_reach_the_database_and_nothing_else() -> None:
 def test_a_disruption_budget_from_two_masters_on(replicas: int, enabled: str | bool, made: int) -> None:
     values = {**POSTGRESQL, "replicas": replicas, "podDisruptionBudget": {"enabled": enabled}}
     budgets = of_kind(values, "PodDisruptionBudget")
-    assert [one["spec"]["maxUnavailable"] for one in budgets] == [1] * made
+    assert [budget["spec"]["maxUnavailable"] for budget in budgets] == [1] * made
 
 
 def test_an_account_of_ones_own() -> None:

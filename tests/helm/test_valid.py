@@ -124,7 +124,7 @@ def test_lint_finds_nothing(values: Values) -> None:
 @EVERY_SET
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_kubernetes_accepts_every_resource(version: str, values: Values) -> None:
-    own = [one for one in resources(values) if (one["apiVersion"], one["kind"]) not in SPECS]
+    own = [resource for resource in resources(values) if (resource["apiVersion"], resource["kind"]) not in SPECS]
     assert len(own) >= 3  # masters and two Services
     for one in own:
         kubernetes_validate.validate(one, version, strict=True)
@@ -132,14 +132,16 @@ def test_kubernetes_accepts_every_resource(version: str, values: Values) -> None
 
 @EVERY_SET
 def test_operators_accept_their_custom_resources(values: Values) -> None:
-    for one in resources(values):
-        if spec := SPECS.get((one["apiVersion"], one["kind"])):
-            assert set(one) == {"apiVersion", "kind", "metadata", "spec"}
-            jsonschema.validate(one["spec"], spec)
+    for resource in resources(values):
+        if spec := SPECS.get((resource["apiVersion"], resource["kind"])):
+            assert set(resource) == {"apiVersion", "kind", "metadata", "spec"}
+            jsonschema.validate(resource["spec"], spec)
 
 
 def test_every_custom_resource_is_rendered_somewhere() -> None:
-    rendered = {(one["apiVersion"], one["kind"]) for values in SETS.values() for one in resources(values)}
+    rendered = {
+        (resource["apiVersion"], resource["kind"]) for values in SETS.values() for resource in resources(values)
+    }
     assert set(SPECS) <= rendered
 
 
@@ -158,7 +160,9 @@ def test_names_are_unique_and_labelled(values: Values) -> None:
 def test_long_names_still_fit() -> None:
     values = {**SETS["postgresql"], "nameOverride": "a" * 40}
     name_length_max = 63 - len("-xxxxxxxxxx-xxxxx")  # what a Deployment adds for its pods
-    assert max(len(one["metadata"]["name"]) for one in resources(values)) <= name_length_max + len("-migration")
+    assert max(len(resource["metadata"]["name"]) for resource in resources(values)) <= name_length_max + len(
+        "-migration"
+    )
 
 
 def _schema_problems(resource: Resource) -> str:
@@ -169,7 +173,9 @@ def _schema_problems(resource: Resource) -> str:
 
 def test_the_validator_would_notice() -> None:
     [service] = [
-        one for one in resources(SETS["sqlite"]) if one["metadata"]["name"] == NAME and one["kind"] == "Service"
+        resource
+        for resource in resources(SETS["sqlite"])
+        if resource["metadata"]["name"] == NAME and resource["kind"] == "Service"
     ]
     service["spec"]["prots"] = service["spec"].pop("ports")
     assert "prots" in _schema_problems(service)

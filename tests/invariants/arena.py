@@ -126,13 +126,13 @@ class Arena:
 
 async def all_seats(master: InProcess, project_name: str) -> list[status_pb2.HeldSeat]:
     """Who holds what, as the API lists it."""
-    found: list[status_pb2.HeldSeat] = []
+    seats: list[status_pb2.HeldSeat] = []
     request = status_pb2.ListSeatsRequest(project=f"projects/{project_name}", page_size=1000)
     while True:
         page = await master.wire.status.ListSeats(request)
-        found += page.seats
+        seats += page.seats
         if not page.next_page_token:
-            return found
+            return seats
         request.page_token = page.next_page_token
 
 

@@ -87,9 +87,9 @@ class Balance:
     def leaving(self) -> dict[PoolName, int]:
         """Licenses whose release is under way, by pool."""
         found: dict[PoolName, int] = {}
-        for item in self.licenses.values():
-            if item.release is not None:
-                found[item.device, item.kind] = found.get((item.device, item.kind), 0) + item.quantity
+        for license in self.licenses.values():
+            if license.release is not None:
+                found[license.device, license.kind] = found.get((license.device, license.kind), 0) + license.quantity
         return found
 
     def seats_to_go(self, item: ModelLicense) -> int:
@@ -101,57 +101,57 @@ class Balance:
 
     def bind(self, name: str, device: str) -> bool:
         """Put a free one onto a device."""
-        item = self.licenses[name]
-        if item.device or self.now < item.held_until:
+        license = self.licenses[name]
+        if license.device or self.now < license.held_until:
             return False
-        self._put(item, device)
+        self._put(license, device)
         return True
 
     def release(self, name: str, asked: ModelRelease) -> tuple[int, int] | None:
         """Begin or step up; seats revoked and seats at risk, None where it is refused."""
-        item = self.licenses[name]
-        if not item.device:
+        license = self.licenses[name]
+        if not license.device:
             return None
-        if item.release is None:
-            if asked.to_device == item.device or self.gives_nothing_back(item.device):
+        if license.release is None:
+            if asked.to_device == license.device or self.gives_nothing_back(license.device):
                 return None
-            item.release = asked
-            left = self.capacity()[item.device, item.kind] - self.leaving()[item.device, item.kind]
-            if asked.in_use == REFUSE and self.used()[item.device, item.kind] > left:
-                item.release = None
+            license.release = asked
+            left = self.capacity()[license.device, license.kind] - self.leaving()[license.device, license.kind]
+            if asked.in_use == REFUSE and self.used()[license.device, license.kind] > left:
+                license.release = None
                 return None
-        elif (item.release.to_device, item.release.dead) != (asked.to_device, asked.dead):
+        elif (license.release.to_device, license.release.dead) != (asked.to_device, asked.dead):
             return None
-        item.release.in_use = max(item.release.in_use, asked.in_use)
+        license.release.in_use = max(license.release.in_use, asked.in_use)
         taken = (0, 0)
         if asked.in_use in (REVOKE, FORCE):
-            taken = self._revoke((item.device, item.kind), force=asked.in_use == FORCE)
-        self._complete(item)
+            taken = self._revoke((license.device, license.kind), force=asked.in_use == FORCE)
+        self._complete(license)
         return taken
 
     def certify(self, name: str) -> None:
         """Its device has signed."""
-        item = self.licenses[name]
-        assert item.release is not None
-        item.release.certified = True
-        self._complete(item)
+        license = self.licenses[name]
+        assert license.release is not None
+        license.release.certified = True
+        self._complete(license)
 
     def approve(self, name: str, caller: str) -> bool:
         """Somebody else agrees that its device is dead."""
-        item = self.licenses[name]
-        if item.release is None or not item.release.dead or item.release.asked_by == caller:
+        license = self.licenses[name]
+        if license.release is None or not license.release.dead or license.release.asked_by == caller:
             return False
-        item.release.approved = True
-        self._complete(item)
+        license.release.approved = True
+        self._complete(license)
         return True
 
     def cancel(self, name: str) -> bool:
         """Give its release up."""
-        item = self.licenses[name]
-        if item.release is None:
+        license = self.licenses[name]
+        if license.release is None:
             return False
-        item.release = None
-        item.binding += 1
+        license.release = None
+        license.binding += 1
         return True
 
     def look(self) -> None:
@@ -193,7 +193,7 @@ class Balance:
         chosen = sorted((one for one in debited if one not in pending), key=turn)[:excess]
         counted = sum(self.used().values())
         for pbx, key in [*chosen, *(pending if force else [])]:
-            gone = [one for one in self._with_dependents(pbx, key) if one in self.held[pbx]]
+            gone = [dependent for dependent in self._with_dependents(pbx, key) if dependent in self.held[pbx]]
             self.revoked[pbx] |= {one for one in gone if one[0] != "ipva"}
             if force and not self.is_connected(pbx, self.now):
                 for one in gone:

@@ -37,7 +37,7 @@ class Changing(Moving):
         possible = then.turn_into(pbx, platform)
         changed = project_pb2.Project()
         changed.CopyFrom(self.message)
-        next(one for one in changed.devices if one.name == f"{pbx}-box").platform = platform
+        next(device for device in changed.devices if device.name == f"{pbx}-box").platform = platform
         wire = self._master(at).wire
         if not possible:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -54,6 +54,6 @@ class Changing(Moving):
         """F1: a dedicated one, or a slave that goes on with its own role."""
         changed = project_pb2.Project()
         changed.CopyFrom(self.message)
-        next(one for one in changed.pbxs if one.name == "spare").role = ROLES[role]
+        next(pbx for pbx in changed.pbxs if pbx.name == "spare").role = ROLES[role]
         self._call(lambda: self._master(at).wire.apply(changed))
         self.message = changed

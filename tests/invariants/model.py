@@ -164,9 +164,9 @@ class Model(Standing):
     def capacity(self) -> dict[PoolName, int]:
         """What is installed, by pool: declared, and bound by now."""
         found = dict(MODEL_CAPACITY)
-        for item in self.licenses.values():
-            if item.device:
-                found[item.device, item.kind] = found.get((item.device, item.kind), 0) + item.quantity
+        for license in self.licenses.values():
+            if license.device:
+                found[license.device, license.kind] = found.get((license.device, license.kind), 0) + license.quantity
         return found
 
     def is_connected(self, pbx: str, now: float) -> bool:

@@ -125,9 +125,9 @@ class Moving(RuleBasedStateMachine):
         if name not in self.model.licenses:
             assert result.HasField("refused")
             return
-        item = self.model.licenses[name]
+        license = self.model.licenses[name]
         asked = ModelRelease(in_use, to, is_dead, by)
-        if result.moved.HasField("release") and item.release is None:
+        if result.moved.HasField("release") and license.release is None:
             asked.nonce = self._note(result.moved.release.request)
         taken = self.model.release(name, asked)
         assert result.HasField("moved") is (taken is not None)
@@ -213,13 +213,13 @@ class Moving(RuleBasedStateMachine):
         key = self.arena.device_keys[device if signer == "right" else signer]
         request = license_pb2.SubmitCertificateRequest(certificate=documents.sign(CERTIFICATE, said, key))
         genuine = signer in ("right", device)
-        item = self.model.licenses[asked.binding.license]
-        if genuine and item.release is not None and item.release.nonce == asked.nonce:
+        license = self.model.licenses[asked.binding.license]
+        if genuine and license.release is not None and license.release.nonce == asked.nonce:
             self._call(lambda: self._licenses(at).SubmitCertificate(request))
             self.model.certify(asked.binding.license)
-        elif genuine and item.last_nonce == asked.nonce:
+        elif genuine and license.last_nonce == asked.nonce:
             self._call(lambda: self._licenses(at).SubmitCertificate(request))
-            item.held_until = 0.0  # it came late
+            license.held_until = 0.0  # it came late
         else:
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 self._call(lambda: self._licenses(at).SubmitCertificate(request))

@@ -46,7 +46,7 @@ class Standing(Balance):
 
     def limit(self, device: str) -> int:
         """The highest software that the licenses on a device allow (B3)."""
-        bound = [item.version for item in self.licenses.values() if item.device == device]
+        bound = [license.version for license in self.licenses.values() if license.device == device]
         declared = [DECLARED_VERSION] if any(place == device for place, _ in self.declared()) else []
         return min([*bound, *declared], default=99)
 

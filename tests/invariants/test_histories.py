@@ -98,7 +98,7 @@ class Lending(Changing):
                 self.model.renew(pbx, self.arena.clock.now)
                 terms = lease_pb2.LeaseTerms.FromString(response.lease.signed.terms)
                 assert terms.end_time.ToSeconds() == int(self.model.leases[pbx].ends_at)
-                assert {one.license_type: one.seats for one in terms.holdings} == self._debited(pbx)
+                assert {holding.license_type: holding.seats for holding in terms.holdings} == self._debited(pbx)
 
         self._do(call)
 
@@ -248,7 +248,7 @@ class Lending(Changing):
             response = self._under_lease(pbx, lambda: self._leases(at).SyncSeats(request))
             if response is not None:
                 answers = [_answer(result) for result in response.results]
-                kept = {(one.seat.license_type, one.seat.holder) for one in response.kept}
+                kept = {(kept_seat.seat.license_type, kept_seat.seat.holder) for kept_seat in response.kept}
                 self._settle(pbx, keys, (answers, response.seats_returned, kept))
 
         self._do(call)
@@ -290,7 +290,7 @@ class Lending(Changing):
 
         def call() -> None:
             explained = self._call(lambda: self._master(at).wire.status.ExplainSeats(request))
-            granted = [one.granted.device for one in explained.results if one.HasField("granted")]
+            granted = [result.granted.device for result in explained.results if result.HasField("granted")]
             pools, held = self._pools(), self.model.debited(pbx)
 
             def can_have(kind: str, device: str) -> int:
@@ -405,7 +405,9 @@ class Lending(Changing):
     def _keep(self, offers: Sequence[lease_pb2.StandbyLeaseOffer]) -> None:
         """The standby has it on its disk, and it says what the model says."""
         signed = [offer.signed for offer in offers if offer.HasField("signed")]
-        serials = [lease_pb2.StandbyLeaseTerms.FromString(one.terms).serial for one in signed]
+        serials = [
+            lease_pb2.StandbyLeaseTerms.FromString(signed_standby_lease.terms).serial for signed_standby_lease in signed
+        ]
         if serials:
             assert serials == [self.model.papers.serial]
             self.receipt.serial, self.receipt.discarded = serials[0], False
@@ -420,7 +422,7 @@ class Lending(Changing):
         request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
         response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
         if response is not None:
-            told = [None if one.HasField("refused") else one.returned for one in response.results]
+            told = [None if result.HasField("refused") else result.returned for result in response.results]
             assert told == self.model.give_back(pbx, keys)
 
     def _advance(self, seconds: int) -> None:

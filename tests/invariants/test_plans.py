@@ -87,17 +87,17 @@ class History:
         """The changes as they are asked about; what happens then is written into the project as well."""
         asked_about = []
         for kind, what, where in changes:
-            item = self.project.licenses[int(what) % len(self.project.licenses)]
+            license = self.project.licenses[int(what) % len(self.project.licenses)]
             if kind == "upgrade":
                 asked_about.append(upgrade(str(what), f"site-{where}" if where else ""))
                 self.software |= dict.fromkeys([where] if where else NAMES, str(what))
             elif kind == "release":
-                asked_about.append(release(item.id))
-                item.device = "" if _movable(item) else item.device
+                asked_about.append(release(license.id))
+                license.device = "" if _movable(license) else license.device
             else:
-                asked_about.append(rebind(item.id, to=where))
-                stays = item.device and not _movable(item)
-                item.device = where if _fits(item.type, where) and not stays else item.device
+                asked_about.append(rebind(license.id, to=where))
+                stays = license.device and not _movable(license)
+                license.device = where if _fits(license.type, where) and not stays else license.device
         return asked_about
 
     async def ask_anew(self, seats: list[status_pb2.HeldSeat]) -> Counter[tuple[str, str, int]]:
@@ -149,8 +149,13 @@ def check(
         request = plan_pb2.PlanChangesRequest(
             project=f"projects/{history.project.name}", changes=history.thought_of(changes)
         )
-        found = await master.wire.plans.PlanChanges(request)
-        foreseen = Counter({(one.pbx, one.license_type, int(one.reason)): one.seats for one in found.refused})
+        response = await master.wire.plans.PlanChanges(request)
+        foreseen = Counter(
+            {
+                (refused_seats.pbx, refused_seats.license_type, int(refused_seats.reason)): refused_seats.seats
+                for refused_seats in response.refused
+            }
+        )
         assert foreseen == await history.ask_anew(seats)
 
     runner.run(story())

@@ -127,23 +127,29 @@ class CarriedOut:
 
     def _take(self, step: Step) -> None:
         estate = self.site.estate
-        by_id = {item.id: item for item in estate.licenses}
+        by_id = {license.id: license for license in estate.licenses}
         named = [by_id[ref.id] for ref in step.licenses]
         match step.action:
             case Action.ADD_LICENSES:
-                found = INNOVAPHONE.types[step.license_type]
+                license_type = INNOVAPHONE.types[step.license_type]
                 version = int(step.version) if step.version else None
-                assert (version is not None) == found.versioned
-                assert version is None or version >= found.minimum_version
+                assert (version is not None) == license_type.versioned
+                assert version is None or version >= license_type.minimum_version
                 device = estate.pbx_on[step.device].device
-                fresh = License(f"bought-{len(by_id)}", found, version, None, step.quantity, device)
+                fresh = License(f"bought-{len(by_id)}", license_type, version, None, step.quantity, device)
                 self.site.estate = estate.with_licenses([fresh])
             case Action.REPLACE_LICENSES:
-                assert all(item.version is not None and item.version < int(step.version) for item in named)
-                self.site.estate = estate.with_licenses([replace(item, version=int(step.version)) for item in named])
+                assert all(license.version is not None and license.version < int(step.version) for license in named)
+                self.site.estate = estate.with_licenses(
+                    [replace(license, version=int(step.version)) for license in named]
+                )
             case Action.RELEASE_LICENSES:
-                assert not any(item.type.stays_on(item.device.platform) for item in named if item.device is not None)
-                self.site.estate = estate.with_licenses([replace(item, device=None, release=None) for item in named])
+                assert not any(
+                    license.type.stays_on(license.device.platform) for license in named if license.device is not None
+                )
+                self.site.estate = estate.with_licenses(
+                    [replace(license, device=None, release=None) for license in named]
+                )
             case Action.UPGRADE_SOFTWARE | Action.DOWNGRADE_SOFTWARE if step.pbx:
                 self.site.software[estate.pbx_ids[step.pbx]] = Version.parse(step.version)
             case Action.DOWNGRADE_SOFTWARE:
@@ -185,7 +191,7 @@ class CarriedOut:
 
     def must_return(self, keys: Sequence[SeatKey]) -> None:
         outcomes = self.decider().give_back([*self.returned, *keys])
-        assert not any(isinstance(one, Refusal) for one in outcomes), outcomes
+        assert not any(isinstance(outcome, Refusal) for outcome in outcomes), outcomes
 
 
 def with_one_less(way: Way) -> Iterator[Way]:
@@ -262,22 +268,22 @@ def test_remedies_of_moves_are_true(
 ) -> None:
     licenses = {}
     for number, (key, tier, version, quantity, box) in enumerate(items):
-        found = INNOVAPHONE.types[key]
-        version = str(max(int(version), found.minimum_version))
-        name = found.tier_name if tier in found.tiers else found.name
+        license_type = INNOVAPHONE.types[key]
+        version = str(max(int(version), license_type.minimum_version))
+        name = license_type.tier_name if tier in license_type.tiers else license_type.name
         licenses[name.format(version=version, tier=tier) + " " * number] = (quantity, box)
     site = Site(licenses, pbxs)
     device = site.estate.pbx_on[target].device
-    for item in site.estate.licenses:
-        pool = item.quantity // 2 if item.device is not None else 0
-        kinds = [MoveKind.RELEASE, MoveKind.REBIND] if item.device is not None else [MoveKind.BIND]
+    for license in site.estate.licenses:
+        pool = license.quantity // 2 if license.device is not None else 0
+        kinds = [MoveKind.RELEASE, MoveKind.REBIND] if license.device is not None else [MoveKind.BIND]
         for kind in [*kinds, MoveKind.BIND]:
             asked = AskedMove(
                 kind=kind,
-                license=item.id,
+                license=license.id,
                 device=device if kind is not MoveKind.RELEASE else None,
                 used=0 if kind is MoveKind.BIND else pool,
-                leaving={item.id},
+                leaving={license.id},
             )
             refused = move_refused(site, asked, pool)
             if refused is None:
@@ -297,13 +303,13 @@ def test_remedies_of_moves_are_true(
 
 
 def released(site: Site, license_id: str) -> MoveRefusal | None:
-    item = next(one for one in site.estate.licenses if one.id == license_id)
+    item = next(license for license in site.estate.licenses if license.id == license_id)
     return moves.release_refused(site.estate, item, software=site.software)
 
 
 def move_refused(site: Site, asked: AskedMove, used: int) -> MoveRefusal | None:
     estate, device = site.estate, asked.device
-    item = next(one for one in estate.licenses if one.id == asked.license)
+    item = next(license for license in estate.licenses if license.id == asked.license)
     if asked.kind is MoveKind.BIND:
         assert device is not None
         return moves.bind_refused(estate, item, device)

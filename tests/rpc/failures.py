@@ -49,7 +49,7 @@ def seen(error: grpc.aio.AioRpcError) -> Seen:
             assert info.domain == "license-master"
         elif packed.Is(bad.DESCRIPTOR):
             packed.Unpack(bad)
-            fields = {one.field: one.description for one in bad.field_violations}
+            fields = {violation.field: violation.description for violation in bad.field_violations}
         elif packed.Is(retry.DESCRIPTOR):
             packed.Unpack(retry)
             delay = retry.retry_delay.ToMilliseconds()

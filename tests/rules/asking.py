@@ -104,13 +104,15 @@ async def holdings(wire: Wire) -> list[status_pb2.HeldSeat]:
 
 async def held(wire: Wire, pbx: BarePbx) -> set[tuple[str, str]]:
     """(license type, holder) of what a PBX holds."""
-    return {(one.seat.license_type, one.seat.holder) for one in await holdings(wire) if one.pbx == pbx.name}
+    return {
+        (holding.seat.license_type, holding.seat.holder) for holding in await holdings(wire) if holding.pbx == pbx.name
+    }
 
 
 async def promised(pbx: BarePbx) -> dict[str, int]:
     """What the next renewal signs for: seats debited, by license type."""
     terms = lease_pb2.LeaseTerms.FromString((await pbx.renew()).lease.signed.terms)
-    return {one.license_type: one.seats for one in terms.holdings}
+    return {holding.license_type: holding.seats for holding in terms.holdings}
 
 
 def licenses(refs: Sequence[seat_pb2.LicenseRef]) -> list[tuple[str, int, str]]:
@@ -132,7 +134,7 @@ def without(project: project_pb2.Project, printed: str) -> project_pb2.Project:
     """The project without the licenses of one printed type."""
     changed = project_pb2.Project()
     changed.CopyFrom(project)
-    left = [one for one in project.licenses if one.type != printed]
+    left = [license for license in project.licenses if license.type != printed]
     assert len(left) < len(project.licenses)
     del changed.licenses[:]
     changed.licenses.extend(left)

@@ -128,8 +128,8 @@ class HeldClock:
 @pytest.fixture
 async def master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[RestartableMaster]:
     """A master that serves the estate."""
-    found = RestartableMaster(sqlite_database_url, clock)
-    await found.start()
-    await found.apply(estate())
-    yield found
-    await found.stop()
+    restartable_master = RestartableMaster(sqlite_database_url, clock)
+    await restartable_master.start()
+    await restartable_master.apply(estate())
+    yield restartable_master
+    await restartable_master.stop()

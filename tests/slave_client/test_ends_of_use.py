@@ -77,7 +77,7 @@ async def site(master: RestartableMaster) -> Site:
     async with wire_to(master.address) as wire:
         trial = orders.StartTrial(license="isym-1", product="isymphony", counts={"user": 5}, key="T1", major=3)
         await ordered(wire, trial)
-        assert all(one.HasField("moved") for one in await bind(wire, "hq-box", "isym-1-user", "isym-1-instance"))
+        assert all(result.HasField("moved") for result in await bind(wire, "hq-box", "isym-1-user", "isym-1-instance"))
     return Site(master)
 
 
@@ -85,7 +85,7 @@ async def site(master: RestartableMaster) -> Site:
 async def test_the_end_of_a_trial_takes_the_seats_of_a_running_client_after_notice(site: Site) -> None:
     async with site.running(TRIAL_ENDS) as client, wire_to(site.master.address) as wire:
         await site.hears(NoticeKind.LICENSES_END)
-        (told,) = [one for one in client.notices if one.kind is NoticeKind.LICENSES_END]
+        (told,) = [notice for notice in client.notices if notice.kind is NoticeKind.LICENSES_END]
         assert f"Trial of license isym-1 ends on {TRIAL_ENDS}" in told.message
         site.time.advance(10)
 
@@ -93,8 +93,8 @@ async def test_the_end_of_a_trial_takes_the_seats_of_a_running_client_after_noti
             return (await listed(wire))["isym-1-user"].state == license_pb2.LICENSE_STATE_ENDED
 
         await until(all_gone)
-        assert {one.want for one in site.lost} == set(USERS)
-        assert {one.cause for one in site.lost} == {LossCause.REVOKED}
+        assert {lost.want for lost in site.lost} == set(USERS)
+        assert {lost.cause for lost in site.lost} == {LossCause.REVOKED}
         assert not client.held
         assert client.state is State.CONNECTED
 

@@ -21,9 +21,9 @@ _README = (_ROOT / "slave_client" / "README.md").read_text(encoding="utf-8")
 
 def _block(language: str, *, below: str) -> str:
     section = _README.partition(f"## {below}\n")[2]
-    found = re.search(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found[1]
+    match = re.search(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    assert match is not None
+    return match[1]
 
 
 async def test_the_program_runs(master: RestartableMaster, tmp_path: Path) -> None:

@@ -63,12 +63,12 @@ def license_(*ids: str) -> list[orders.AgreementSubject]:
 
 def device(*names: str) -> list[orders.AgreementSubject]:
     """Devices as subjects."""
-    return [orders.AgreementSubject(kind=DEVICE, id=one) for one in names]
+    return [orders.AgreementSubject(kind=DEVICE, id=name) for name in names]
 
 
 def contract(*names: str) -> list[orders.AgreementSubject]:
     """Contracts as subjects."""
-    return [orders.AgreementSubject(kind=CONTRACT, id=one) for one in names]
+    return [orders.AgreementSubject(kind=CONTRACT, id=name) for name in names]
 
 
 class Desk:
@@ -181,19 +181,19 @@ class Desk:
 
     async def agreement(self, about: str, day: str = "", as_of: float | None = None) -> agreement_pb2.Agreement:
         """How one thing stands, by its id."""
-        return next(one for one in (await self.all(day, as_of)).agreements if one.subject.id == about)
+        return next(agreement for agreement in (await self.all(day, as_of)).agreements if agreement.subject.id == about)
 
     async def cover(self, about: str, policy: str, day: str = "", as_of: float | None = None) -> tuple[bool, str]:
         """Whether a policy is in force for something, and the day on which that ends or ended."""
-        found = await self.agreement(about, day, as_of)
-        one = next(cover for cover in found.covers if cover.policy == policy)
-        return one.in_force, one.end_day
+        agreement = await self.agreement(about, day, as_of)
+        agreement_cover = next(cover for cover in agreement.covers if cover.policy == policy)
+        return agreement_cover.in_force, agreement_cover.end_day
 
     async def right(self, about: str, day: str = "", as_of: float | None = None) -> agreement_pb2.Right:
         """What one thing may do on a day."""
         request = agreement_pb2.GetRightsRequest(project=NAME, day=day, as_of=_moment(as_of))
         answer = await self.agreements.GetRights(request)
-        return next(one for one in answer.rights if one.subject.id == about)
+        return next(right for right in answer.rights if right.subject.id == about)
 
     async def endings(self, from_day: str = "", days: int = 0) -> Sequence[agreement_pb2.Ending]:
         """What ends."""

@@ -48,7 +48,7 @@ class Frames:
                 writer.write(header + await reader.readexactly(int.from_bytes(header[:3])))
                 await writer.drain()
                 kind, is_answer = header[3], header[3] == Frame.PING.value and header[4] & _ACK
-                if kind in [one.value for one in Frame] and not is_answer:
+                if kind in [frame.value for frame in Frame] and not is_answer:
                     async with self._changed:
                         count[Frame(kind)] += 1
                         self._changed.notify_all()

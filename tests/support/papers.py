@@ -164,4 +164,4 @@ def moved(results: Sequence[license_pb2.MoveResult]) -> license_pb2.LicenseStatu
 async def listed(wire: Wire) -> dict[str, license_pb2.LicenseStatus]:
     """All licenses by id."""
     response = await wire.licenses.ListLicenses(license_pb2.ListLicensesRequest(project=NAME, page_size=1000))
-    return {one.license: one for one in response.licenses}
+    return {license.license: license for license in response.licenses}

@@ -66,9 +66,9 @@ async def pgbouncer(server: Node, *, mode: str) -> AsyncIterator[PgBouncer]:
     with tempfile.TemporaryDirectory(prefix="lm-pgbouncer-") as name:
         folder = Path(name)
         make_place(folder)
-        found = PgBouncer(folder, server, mode=mode)
-        await found.start()
+        pg_bouncer = PgBouncer(folder, server, mode=mode)
+        await pg_bouncer.start()
         try:
-            yield found
+            yield pg_bouncer
         finally:
-            found.kill()
+            pg_bouncer.kill()

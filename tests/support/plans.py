@@ -57,6 +57,10 @@ def pool(found: plan_pb2.PlanChangesResponse, license_type: str, device: str = "
 def refusals(found: plan_pb2.PlanChangesResponse) -> dict[tuple[str, str, str], int]:
     """Seats that would be refused, by (PBX, license type, reason)."""
     return {
-        (one.pbx.rpartition("/")[2], one.license_type, seat_pb2.RefusalReason.Name(one.reason)[15:]): one.seats
-        for one in found.refused
+        (
+            refused_seats.pbx.rpartition("/")[2],
+            refused_seats.license_type,
+            seat_pb2.RefusalReason.Name(refused_seats.reason)[15:],
+        ): refused_seats.seats
+        for refused_seats in found.refused
     }

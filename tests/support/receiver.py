@@ -59,7 +59,7 @@ class Receiver:
     @property
     def kinds(self) -> list[tuple[str, str]]:
         """Kind and state of all that came, in order."""
-        return [(one.said["kind"], one.said["state"]) for one in self.got]
+        return [(received.said["kind"], received.said["state"]) for received in self.got]
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ class BareStandby(BarePbx):
     @property
     def covered(self) -> dict[str, int]:
         """Seats by type."""
-        return {one.license_type: one.seats for one in self.terms.holdings}
+        return {holding.license_type: holding.seats for holding in self.terms.holdings}
 
     def keep(self, response: lease_pb2.OpenLeaseResponse | lease_pb2.RenewLeaseResponse) -> None:
         """Store what came; the next renewal acknowledges it."""

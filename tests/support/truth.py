@@ -18,23 +18,23 @@ _PROJECT_NAME = f"projects/{PROJECT}"
 
 async def all_seats(wire: Wire) -> list[status_pb2.HeldSeat]:
     """Who holds what."""
-    found: list[status_pb2.HeldSeat] = []
+    seats: list[status_pb2.HeldSeat] = []
     request = status_pb2.ListSeatsRequest(project=_PROJECT_NAME, page_size=1000)
     while True:
         page = await wire.status.ListSeats(request)
-        found += page.seats
+        seats += page.seats
         if not page.next_page_token:
-            return found
+            return seats
         request.page_token = page.next_page_token
 
 
 async def held_by_pbx(wire: Wire) -> dict[str, set[tuple[str, str]]]:
     """(license type, holder) by the PBX's resource name; a seat that is listed twice is a failure."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for one in await all_seats(wire):
-        key = one.seat.license_type, one.seat.holder
-        assert key not in found.setdefault(one.pbx, set()), f"{one.pbx} holds {key} twice"
-        found[one.pbx].add(key)
+    for seat in await all_seats(wire):
+        key = seat.seat.license_type, seat.seat.holder
+        assert key not in found.setdefault(seat.pbx, set()), f"{seat.pbx} holds {key} twice"
+        found[seat.pbx].add(key)
     return found
 
 
@@ -51,13 +51,13 @@ async def used(wire: Wire) -> dict[str, int]:
 
 async def all_events(wire: Wire, kind: str = "") -> list[status_pb2.Event]:
     """What happened, newest first."""
-    found: list[status_pb2.Event] = []
+    events: list[status_pb2.Event] = []
     request = status_pb2.ListEventsRequest(project=_PROJECT_NAME, kind=kind, page_size=1000)
     while True:
         page = await wire.status.ListEvents(request)
-        found += page.events
+        events += page.events
         if not page.next_page_token:
-            return found
+            return events
         request.page_token = page.next_page_token
 
 
@@ -65,7 +65,11 @@ async def mismatches(database_url: str) -> list[str]:
     """Counters that do not agree with the seats, and events that are not as they were written."""
     database = open_database(database_url)
     try:
-        chains = [f"{one.project}: {one.defect}" for one in await Audit(database).verify_all() if one.defect]
+        chains = [
+            f"{verified.project}: {verified.defect}"
+            for verified in await Audit(database).verify_all()
+            if verified.defect
+        ]
         return await database.read(counter_mismatches) + chains
     finally:
         await database.close()

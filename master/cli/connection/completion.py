@@ -56,7 +56,7 @@ def _licenses(connection: Connection, project: str | None) -> Iterable[str]:
 
     request = license_pb2.ListLicensesRequest(project=connection.project_name(project), page_size=1000)
     answer = connection.call(connection.licenses.ListLicenses, request, timeout_seconds=PATIENCE_SECONDS)
-    return (found.license for found in answer.licenses)
+    return (license.license for license in answer.licenses)
 
 
 def _types(connection: Connection, project: str | None) -> Iterable[str]:

@@ -163,14 +163,14 @@ class _Details:
 
     @classmethod
     def of(cls, status: status_pb2.Status | None) -> "_Details":
-        found = cls(
+        details = cls(
             error_details_pb2.ErrorInfo(),
             error_details_pb2.BadRequest(),
             error_details_pb2.RetryInfo(),
             error_details_pb2.QuotaFailure(),
         )
         for packed in status.details if status is not None else ():
-            for message in (found.info, found.bad_request, found.retry, found.quota):
+            for message in (details.info, details.bad_request, details.retry, details.quota):
                 if packed.Is(message.DESCRIPTOR):
                     packed.Unpack(message)
-        return found
+        return details

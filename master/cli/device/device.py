@@ -98,9 +98,9 @@ def admit(
 
 def devices_view(devices: Sequence[license_pb2.DeviceKey]) -> Table:
     shown = table("Device", "Key", "Enrolled", "Licenses", "", numbers=["Licenses"])
-    for one in devices:
-        waiting = "a token waits for it" if one.enrollment_open else ""
-        add_row(shown, one.device, one.key_id or "none", moment(one.enroll_time), one.licenses, waiting)
+    for device in devices:
+        waiting = "a token waits for it" if device.enrollment_open else ""
+        add_row(shown, device.device, device.key_id or "none", moment(device.enroll_time), device.licenses, waiting)
     return shown
 
 

@@ -130,7 +130,9 @@ def accept(
         bindings = [(str(file), read_document(file, document_pb2.DOCUMENT_KIND_BINDING)) for file in files]
     else:
         bindings = [
-            (one.license, one.signed_binding) for one in _licenses(device, server) if one.HasField("signed_binding")
+            (license.license, license.signed_binding)
+            for license in _licenses(device, server)
+            if license.HasField("signed_binding")
         ]
     for name, document in bindings:
         with _device_errors(name):
@@ -166,8 +168,8 @@ def certify(
     if files:
         requests = [(str(file), read_document(file, kind)) for file in files]
     else:
-        waiting = [one for one in _licenses(device, server) if one.release.HasField("request")]
-        requests = [(one.license, one.release.request) for one in waiting if not one.release.certified]
+        waiting = [license for license in _licenses(device, server) if license.release.HasField("request")]
+        requests = [(license.license, license.release.request) for license in waiting if not license.release.certified]
     if not requests:
         stderr_console().print("nothing is to be certified by this device")
     single = out is not None and len(requests) == 1 and not out.is_dir()
@@ -201,8 +203,13 @@ def show(folder: FolderOption, as_json: JsonOption = False) -> None:
                 "key_id": key_id,
                 "enrolled": device.is_enrolled,
                 "licenses": [
-                    {"license": one.license, "type": one.type, "quantity": one.quantity, "binding": one.number}
-                    for one in device.licenses
+                    {
+                        "license": license.license,
+                        "type": license.type,
+                        "quantity": license.quantity,
+                        "binding": license.number,
+                    }
+                    for license in device.licenses
                 ],
             }
         )
@@ -212,8 +219,8 @@ def show(folder: FolderOption, as_json: JsonOption = False) -> None:
     console.print(visible(f"key {key_id}, {'enrolled' if device.is_enrolled else 'not enrolled yet'}"))
     if device.licenses:
         shown = table("License", "Type", "Quantity", "Binding", numbers=["Quantity", "Binding"])
-        for one in device.licenses:
-            add_row(shown, one.license, one.type, one.quantity, one.number)
+        for license in device.licenses:
+            add_row(shown, license.license, license.type, license.quantity, license.number)
         console.print(shown)
 
 

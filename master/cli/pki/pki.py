@@ -146,13 +146,13 @@ def _meant(name: str, issued: list[Issued]) -> list[Issued]:
         CommandFailed: nobody's, or those of several.
     """
     exact = [one for one in issued if name in (one.name, one.serial)]
-    found = exact or [one for one in issued if name == one.subject.name or name in one.server_names]
-    if not found:
+    issueds = exact or [one for one in issued if name == one.subject.name or name in one.server_names]
+    if not issueds:
         remedy = "`license-master pki show` lists what was issued"
         raise CommandFailed(f"{name}: not issued here; nothing was revoked", remedy=remedy)
-    if len(whose := sorted({one.name for one in found})) > 1:
+    if len(whose := sorted({one.name for one in issueds})) > 1:
         raise CommandFailed(f"{name}: may be {' or '.join(whose)}; nothing was revoked", remedy="name one in full")
-    return found
+    return issueds
 
 
 def _lines(file: Path | None) -> list[str]:

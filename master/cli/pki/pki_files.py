@@ -141,7 +141,7 @@ def renew(
     """
     with refusals():
         authority, now = open_authority(folder), time.time()
-        known = {one.certificate.serial_number: one for one in authority.issued()}
+        known = {issued.certificate.serial_number: issued for issued in authority.issued()}
     failed: list[str] = []
     for path in files:
         try:

@@ -46,14 +46,16 @@ def open_authority(folder: Path) -> Authority:
     from licensemaster.values.moments import minute_text
     from master.auth.authority import Authority
 
-    found = Authority.open(folder)
-    if found.key_is_read_by_others:
+    authority = Authority.open(folder)
+    if authority.key_is_read_by_others:
         tell(f"warning: {folder / 'ca.key'} can be read by others; whoever did can issue certificates: chmod 600")
-    for path in found.unreadable():
+    for path in authority.unreadable():
         tell(f"warning: {path} is no certificate of this authority, it does not count")
-    if found.ends_at - time.time() < _NEAR_SECONDS:
-        tell(f"warning: the authority itself ends {minute_text(found.ends_at)}; docs/operations.md: A new authority")
-    return found
+    if authority.ends_at - time.time() < _NEAR_SECONDS:
+        tell(
+            f"warning: the authority itself ends {minute_text(authority.ends_at)}; docs/operations.md: A new authority"
+        )
+    return authority
 
 
 def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity:
@@ -74,12 +76,12 @@ def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity
     within = f"projects/{project}/" if project else ""
     path = names[0] if kind is Kind.PBX else f"{within}{role.value}/{names[0]}"
     try:
-        found = identity_of(f"{SCHEME}{path}")
+        identity = identity_of(f"{SCHEME}{path}")
     except IdentityError as error:
         raise CommandFailed(str(error)) from error
-    if found.role is not role:
+    if identity.role is not role:
         raise CommandFailed(f"{names[0]!r} is not a {kind.value}", remedy="write projects/PROJECT/pbxs/PBX")
-    return found
+    return identity
 
 
 def tell(text: str) -> None:

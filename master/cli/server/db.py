@@ -232,8 +232,8 @@ async def _mismatches(database_url: str) -> tuple[list[str], list[str], dict[str
         await schema.check(database)
         counters = await database.read(counter_mismatches)
         walked = await Audit(database).verify_all()
-        chains = [f"project {one.project}: {one.defect.message}" for one in walked if one.defect]
-        return counters, chains, {one.project: one.end.seq for one in walked}
+        chains = [f"project {verified.project}: {verified.defect.message}" for verified in walked if verified.defect]
+        return counters, chains, {verified.project: verified.end.seq for verified in walked}
     finally:
         await database.close()
 

@@ -49,5 +49,5 @@ def _print(console: Console, text: str) -> None:
 
 
 def _title(path: Path) -> str:
-    found = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return match[1] if match else ""

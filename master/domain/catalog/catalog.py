@@ -210,13 +210,13 @@ class Catalog:
 
     def key_of(self, text: str) -> str:
         """The key of the type that a name without a version means; the name itself where there is none."""
-        found = self.type_named(text)
-        return text if found is None else found.key
+        license_type = self.type_named(text)
+        return text if license_type is None else license_type.key
 
     def type_named(self, text: str) -> LicenseType | None:
         """The type that a name without a version means: a key, or a printed name in any spelling."""
-        found = self.types.get(text)
-        return found if found is not None else self._by_spelling.get(folded_name(text))
+        license_type = self.types.get(text)
+        return license_type if license_type is not None else self._by_spelling.get(folded_name(text))
 
     def read_name(self, text: str) -> LicenseName:
         """Read a printed license name; spaces, hyphens and case do not matter (rule L8).
@@ -224,14 +224,14 @@ class Catalog:
         Raises:
             UnknownLicenseNameError: no type is called that, its version is missing or too low, or it has no such tier.
         """
-        found = self._names.get(text)
-        if found is None:
-            found = self._read_name(text)
+        license_name = self._names.get(text)
+        if license_name is None:
+            license_name = self._read_name(text)
             if len(text) <= _KEPT_LENGTH_MAX:
                 if len(self._names) >= _KEPT_MAX:
                     self._names.clear()
-                self._names[text] = found
-        return found
+                self._names[text] = license_name
+        return license_name
 
     def _read_name(self, text: str) -> LicenseName:
         folded = folded_name(text)

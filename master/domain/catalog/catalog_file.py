@@ -63,22 +63,22 @@ class _Reader(TomlReader):
         self.known_keys(table, at, keys_of(LicenseType))
         name, tiers = self.string(table, (*at, "name")), self.whole_numbers(table, (*at, "tiers"))
         tier_name = self.string(table, (*at, "tier_name"), None if tiers else name + "%{tier}")
-        found = self.record(LicenseType, table, at, key=key, tier_name=tier_name)
-        for field, spelling in (("name", name), *(("spellings", one) for one in found.spellings)):
-            if ("{version}" in spelling) is not found.versioned:
+        license_type = self.record(LicenseType, table, at, key=key, tier_name=tier_name)
+        for field, spelling in (("name", name), *(("spellings", one) for one in license_type.spellings)):
+            if ("{version}" in spelling) is not license_type.versioned:
                 reason = f"{spelling!r} must contain {{version}} exactly where the type has a version basis"
                 raise self.error((*at, field), reason)
         self._placeholders((*at, "name"), name, "{version}")
         self._placeholders((*at, "tier_name"), tier_name, "{version}", "{tier}")
         if tiers and not ("{tier}" in tier_name and "{version}" in tier_name):
             raise self.error((*at, "tier_name"), f"{tier_name!r} must contain {{version}} and {{tier}}")
-        if not found.holders and found.metering is not Metering.COMPANION:
+        if not license_type.holders and license_type.metering is not Metering.COMPANION:
             raise self.error((*at, "holders"), "a type that can be asked for needs at least one kind of holder")
-        if (found.metering is Metering.SWITCH) is (found.matches is None):
+        if (license_type.metering is Metering.SWITCH) is (license_type.matches is None):
             raise self.error((*at, "matches"), "exactly the types metered as switch name the type they must match")
-        if found.enables is not None and found.metering is not Metering.SWITCH:
+        if license_type.enables is not None and license_type.metering is not Metering.SWITCH:
             raise self.error((*at, "enables"), "only a type metered as switch turns something on")
-        return found
+        return license_type
 
     def _placeholders(self, at: FieldPath, text: str, *allowed: str) -> None:
         rest = text

@@ -45,19 +45,19 @@ class PolicyFile:
 
     def policies(self) -> Policies:
         """All that the catalog says of time."""
-        found = Policies(
+        policies = Policies(
             policies=self._section("policies", self._policy),
             offers=self._section("offers", self._offer),
             products=self._section("products", self._product),
             releases=self._releases(),
         )
         for license_type in self._types.values():
-            self._known(("types", license_type.key, "policies"), license_type.policies, found.policies, "policy")
-        for offer in found.offers.values():
-            self._check_offer(offer, found)
-        for product in found.products.values():
-            self._check_product(product, found)
-        return found
+            self._known(("types", license_type.key, "policies"), license_type.policies, policies.policies, "policy")
+        for offer in policies.offers.values():
+            self._check_offer(offer, policies)
+        for product in policies.products.values():
+            self._check_product(product, policies)
+        return policies
 
     def _section(self, name: str, read_one: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
         tables = self._read.typed(self._read.document, (name,), dict, {})
@@ -134,8 +134,8 @@ class PolicyFile:
             self._known((*at, field), getattr(product, field), self._types, "type")
         if (product.sold_by is SoldBy.PIECE) is bool(product.counts):
             raise error((*at, "counts"), "exactly the products sold by tier or by seat have counts")
-        yearly = [one for one in map(found.policies.__getitem__, product.policies) if one.grants is Grants.USE]
-        if product.sold_by is SoldBy.SEAT and not any(one.included_months for one in yearly):
+        yearly = [policy for policy in map(found.policies.__getitem__, product.policies) if policy.grants is Grants.USE]
+        if product.sold_by is SoldBy.SEAT and not any(policy.included_months for policy in yearly):
             raise error((*at, "policies"), "seats are sold for the included_months of a policy with grants = 'use'")
         if product.seat_for and len(product.counts) != 1:
             raise error((*at, "seat_for"), "seats are assigned where counts is exactly one type")

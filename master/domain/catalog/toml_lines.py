@@ -47,10 +47,10 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._tokens: list[tuple[str, int]] = []
         line = 1
-        for found in _TOKEN.finditer(text):
-            if found.lastgroup != "blank":
-                self._tokens.append((found.group(), line))
-            line += found.group().count("\n")
+        for match in _TOKEN.finditer(text):
+            if match.lastgroup != "blank":
+                self._tokens.append((match.group(), line))
+            line += match.group().count("\n")
         self._tokens.append(("", line))
         self._at = 0
         self._lines: dict[FieldPath, int] = {}

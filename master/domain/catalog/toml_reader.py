@@ -47,7 +47,9 @@ def keys_of(kind: type[Any]) -> set[str]:
 
 def _read_fields(kind: Any) -> dict[str, tuple[Any, Any]]:
     types = get_type_hints(kind)
-    return {one.name: (types[one.name], None if one.default is MISSING else one.default) for one in fields(kind)}
+    return {
+        field.name: (types[field.name], None if field.default is MISSING else field.default) for field in fields(kind)
+    }
 
 
 _fields_of: Callable[[Any], Mapping[str, tuple[Any, Any]]] = cache(_read_fields)
@@ -214,5 +216,5 @@ class TomlReader:
 
 def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
     """The line that a syntax error names; the last one where it was found at the end."""
-    found = re.search(r"at line (\d+)", str(error))
-    return int(found[1]) if found else max(len(text.splitlines()), 1)
+    match = re.search(r"at line (\d+)", str(error))
+    return int(match[1]) if match else max(len(text.splitlines()), 1)

@@ -171,35 +171,37 @@ class Installation:
         bound = tuple(licenses)
         capacity: defaultdict[str, int] = defaultdict(int)
         leaving: defaultdict[str, int] = defaultdict(int)
-        for item in bound:
-            capacity[item.type.key] += item.quantity
-            if item.release is not None:
-                leaving[item.type.key] += item.quantity
-        versions = [item.version for item in bound if item.version is not None and limits_software(item)]
-        is_local = any(item.type.makes_local for item in bound)
+        for license in bound:
+            capacity[license.type.key] += license.quantity
+            if license.release is not None:
+                leaving[license.type.key] += license.quantity
+        versions = [license.version for license in bound if license.version is not None and limits_software(license)]
+        is_local = any(license.type.makes_local for license in bound)
         return cls(device, bound, dict(capacity), dict(leaving), min(versions, default=None), is_local)
 
     def of_type(self, key: str) -> tuple[License, ...]:
-        return tuple(item for item in self.licenses if item.type.key == key)
+        return tuple(license for license in self.licenses if license.type.key == key)
 
     @property
     def limiting(self) -> tuple[License, ...]:
         """The licenses that hold its version limit down (B5)."""
-        return tuple(item for item in self.licenses if limits_software(item) and item.version == self.limit)
+        return tuple(license for license in self.licenses if limits_software(license) and license.version == self.limit)
 
     def limiting_below(self, software: Version) -> tuple[License, ...]:
         """All licenses that a software version is too new for, the lowest first (B5)."""
-        below = (item for item in self.licenses if limits_software(item) and (item.version or 0) < software.major)
+        below = (
+            license for license in self.licenses if limits_software(license) and (license.version or 0) < software.major
+        )
         return tuple(sorted(below, key=lambda item: item.version or 0))
 
     @property
     def making_local(self) -> tuple[License, ...]:
         """The licenses that make a slave on its device a locally licensed PBX (A3)."""
-        return tuple(item for item in self.licenses if item.type.makes_local)
+        return tuple(license for license in self.licenses if license.type.makes_local)
 
     def application_limit(self, key: str) -> int | None:
         """The highest application version that its licenses of a type allow (B8)."""
-        return min((item.version for item in self.of_type(key) if item.version is not None), default=None)
+        return min((license.version for license in self.of_type(key) if license.version is not None), default=None)
 
 
 def limits_software(item: License) -> bool:
@@ -258,9 +260,9 @@ class Estate:
     def installations(self) -> dict[int, Installation]:
         """One per device that runs a PBX, by device id, also where it has no licenses."""
         bound: defaultdict[int, list[License]] = defaultdict(list)
-        for item in self.licenses:
-            if item.device is not None:
-                bound[item.device.id].append(item)
+        for license in self.licenses:
+            if license.device is not None:
+                bound[license.device.id].append(license)
         return {pbx.device.id: Installation.of(pbx.device, bound[pbx.device.id]) for pbx in self.pbxs.values()}
 
     def with_licenses(self, licenses: Iterable[License]) -> Estate:
@@ -268,16 +270,18 @@ class Estate:
 
         A pool that is new gets an id that no pool has.
         """
-        changed = {item.id: item for item in licenses}
-        before = {item.id: item for item in self.licenses if item.id in changed}
-        kept = [changed.get(item.id, item) for item in self.licenses]
+        changed = {license.id: license for license in licenses}
+        before = {license.id: license for license in self.licenses if license.id in changed}
+        kept = [changed.get(license.id, license) for license in self.licenses]
         kept += [item for key, item in changed.items() if key not in before]
-        places = {item.device.id: item.device for item in (*before.values(), *changed.values()) if item.device}
+        places = {
+            license.device.id: license.device for license in (*before.values(), *changed.values()) if license.device
+        }
         ids, fresh = dict(self.pool_ids), max(self.pool_ids.values(), default=0)
         installations = dict(self.installations)
         for device_id, device in places.items():
             if device_id in installations:
-                bound = (item for item in kept if item.device is not None and item.device.id == device_id)
+                bound = (license for license in kept if license.device is not None and license.device.id == device_id)
                 installations[device_id] = Installation.of(device, bound)
         for item in changed.values():
             if item.device is not None and (item.device.id, item.type.key) not in ids:
@@ -310,9 +314,9 @@ class Estate:
     def agreed(self) -> dict[str, list[License]]:
         """The licenses that the agreement ledger brought, by type."""
         found: defaultdict[str, list[License]] = defaultdict(list)
-        for item in self.licenses:
-            if item.agreed is not None:
-                found[item.type.key].append(item)
+        for license in self.licenses:
+            if license.agreed is not None:
+                found[license.type.key].append(license)
         return found
 
     def is_local(self, pbx: Pbx) -> bool:
@@ -338,7 +342,7 @@ class Estate:
 
     def place_for(self, sources: Sequence[Installation], license_type: LicenseType) -> Installation:
         """Of the installations that seats may be debited from, the one to bind more licenses to (D4)."""
-        return next((one for one in reversed(sources) if license_type.fits(one.device.platform)), sources[-1])
+        return next((source for source in reversed(sources) if license_type.fits(source.device.platform)), sources[-1])
 
     def central_software_missing(self, pbx: Pbx, software: Version) -> Version | None:
         """The software that a PBX needs at least to draw on a pool that is not its own (A5); None where it may."""

@@ -104,7 +104,7 @@ class ProjectInvalidError(Exception):
     """A project cannot be applied; each violation says where and why."""
 
     def __init__(self, found: list[Violation]) -> None:
-        super().__init__("; ".join(one.reason for one in found))
+        super().__init__("; ".join(violation.reason for violation in found))
         self.violations = found
 
 
@@ -263,7 +263,7 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
 
 
 def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violation]:
-    with_pbx, platforms = {pbx.device for pbx in spec.pbxs}, {one.name: one.platform for one in spec.devices}
+    with_pbx, platforms = {pbx.device for pbx in spec.pbxs}, {device.name: device.platform for device in spec.devices}
     installed: dict[tuple[str, str], int] = {}
     capacity: Counter[tuple[str, str]] = Counter()
     for index, item in enumerate(spec.licenses):
@@ -305,7 +305,11 @@ def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[Lice
     """
     bound = [(index, item, catalog.read_name(item.type)) for index, item in enumerate(spec.licenses) if item.device]
     installed = [(item.device, name.type, name.tier or 0, item.quantity) for _, item, name in bound]
-    installed += [(item.device.name, item.type, item.tier or 0, item.quantity) for item in imported if item.device]
+    installed += [
+        (license.device.name, license.type, license.tier or 0, license.quantity)
+        for license in imported
+        if license.device
+    ]
     by_place = Counter[tuple[str, str, int]]()
     """Licenses by device (empty for the whole project), type and tier."""
     tiers: defaultdict[str, set[int]] = defaultdict(set)
@@ -354,10 +358,10 @@ def _text(item: Any) -> str:
 def capacities(spec: ProjectSpec, catalog: Catalog) -> dict[tuple[str, str], int]:
     """Licenses bound, by device and type (A1, B4)."""
     found: Counter[tuple[str, str]] = Counter()
-    for item in _bound(spec.licenses):
-        found[item.device, catalog.read_name(item.type).type.key] += item.quantity
+    for license_spec in _bound(spec.licenses):
+        found[license_spec.device, catalog.read_name(license_spec.type).type.key] += license_spec.quantity
     return dict(found)
 
 
 def _bound(licenses: Iterable[LicenseSpec]) -> Iterator[LicenseSpec]:
-    return (item for item in licenses if item.device)
+    return (license for license in licenses if license.device)

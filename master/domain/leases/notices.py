@@ -85,7 +85,7 @@ def notices(
     installation = estate.installation_of(pbx)
     if installation.limit is not None and lease.software.major > installation.limit:  # B10
         message = f"{above_limit(pbx, lease.software, installation)}: seats held stay, new ones are refused"
-        refs = tuple(item.ref for item in installation.limiting_below(lease.software)[:MOST_NAMED])
+        refs = tuple(license.ref for license in installation.limiting_below(lease.software)[:MOST_NAMED])
         found.append(Notice(NoticeKind.VERSION_LIMIT, message, refs))
     if lease.suspected_clone(time.now):
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
@@ -95,23 +95,23 @@ def notices(
         found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
-    ending = [item for source in drawn_on for item in source.licenses if ends_soon(estate, item, time.now)]
+    ending = [license for source in drawn_on for license in source.licenses if ends_soon(estate, license, time.now)]
     if ending:  # P1, R3
         message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
-        found.append(Notice(NoticeKind.LICENSES_END, message, tuple(item.ref for item in ending[:MOST_NAMED])))
+        found.append(Notice(NoticeKind.LICENSES_END, message, tuple(license.ref for license in ending[:MOST_NAMED])))
     return (*found, *_release_notices(pbx, own, drawn_on))
 
 
 def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:
-    leaving = [item for source in drawn_on for item in source.licenses if item.release is not None]
+    leaving = [license for source in drawn_on for license in source.licenses if license.release is not None]
     if leaving:  # L5
-        named = some([item.ref for item in leaving])
+        named = some([license.ref for license in leaving])
         message = f"{named}: to be released; seats held stay, fewer new ones are granted"
-        refs = tuple(item.ref for item in leaving[:MOST_NAMED])
+        refs = tuple(license.ref for license in leaving[:MOST_NAMED])
         yield Notice(NoticeKind.LICENSES_LEAVING, message, refs)
-    asked = [item for item in own.licenses if item.release is not None and item.release.awaits_certificate]
+    asked = [license for license in own.licenses if license.release is not None and license.release.awaits_certificate]
     if asked:  # L2
-        message = f"certify that {pbx.device.name} no longer uses {some([item.id for item in asked])}"
+        message = f"certify that {pbx.device.name} no longer uses {some([license.id for license in asked])}"
         yield Notice(NoticeKind.CERTIFY_RELEASE, message, releases=tuple(asked[:MOST_RELEASES]))
 
 

@@ -36,15 +36,16 @@ def in_the_way(
                 f"{pbx.name} has a lease{until}, {seats} seats are counted for it; stop it for good, or"
                 f" `license-master leases end {pbx.name} --reason TEXT`",
             )
-    for item in estate.licenses:
-        if item.file is not None and item.device is not None:
+    for license in estate.licenses:
+        if license.file is not None and license.device is not None:
             yield (
-                f"licenses/{item.id}",
-                f"{item.ref} is bound to {item.device.name}; `license-master license release {item.id}` takes it off",
+                f"licenses/{license.id}",
+                f"{license.ref} is bound to {license.device.name};"
+                f" `license-master license release {license.id}` takes it off",
             )
-        elif item.held_until is not None and time.now < item.held_until:
-            until = second_text(item.held_until)
+        elif license.held_until is not None and time.now < license.held_until:
+            until = second_text(license.held_until)
             yield (
-                f"licenses/{item.id}",
-                f"{item.ref} cools off until {until}, as its device could not certify that it is free",
+                f"licenses/{license.id}",
+                f"{license.ref} cools off until {until}, as its device could not certify that it is free",
             )

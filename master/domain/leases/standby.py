@@ -150,17 +150,17 @@ def standby_switch(estate: Estate) -> StandbySwitch:
 
 def pair_problems(estate: Estate, standby: Pbx, primary: Pbx, software: Version) -> tuple[StandbyProblem, ...]:
     """What the estate alone has against a standby that runs `software` (F2, F3, E4)."""
-    found = []
+    problems = []
     switch = standby_switch(estate)
     if not switch.on:
-        found.append(_licenses_short(estate, switch))
+        problems.append(_licenses_short(estate, switch))
     installation = estate.installation_of(primary)
     if installation.limit is not None and software.major > installation.limit:
-        refs = tuple(item.ref for item in installation.limiting_below(software))
+        refs = tuple(license.ref for license in installation.limiting_below(software))
         message = (
             f"{above_limit(standby, software, installation)}; run V{installation.limit} on it or replace {some(refs)}"
         )
-        found.append(
+        problems.append(
             StandbyProblem(
                 kind=StandbyProblemKind.VERSION_LIMIT,
                 message=message,
@@ -173,9 +173,9 @@ def pair_problems(estate: Estate, standby: Pbx, primary: Pbx, software: Version)
             f"{standby.name} runs {software}, but the seats of {primary.name} are those of a pool, which needs PBX"
             f" software {needed} or newer; upgrade {standby.name}"
         )
-        found.append(StandbyProblem(kind=StandbyProblemKind.VERSION_LIMIT, message=message, rules=("A5", "F3")))
-    found += _tiers_not_reached(estate, switch)
-    return tuple(found)
+        problems.append(StandbyProblem(kind=StandbyProblemKind.VERSION_LIMIT, message=message, rules=("A5", "F3")))
+    problems += _tiers_not_reached(estate, switch)
+    return tuple(problems)
 
 
 def estate_problems(estate: Estate, software: Mapping[int, Version]) -> list[tuple[Pbx, Pbx, StandbyProblem]]:
@@ -220,7 +220,7 @@ class Takeover:
 
 def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> list[StandbyProblem]:
     """Everything that forbids a takeover now; empty where it may go on."""
-    kind, found = StandbyProblemKind, []
+    kind, problems = StandbyProblemKind, []
     standby, primary, lease, presence = takeover.standby, takeover.primary, takeover.lease, takeover.presence
     own_lease, since = takeover.own_lease, takeover.carried_since
     heard_since = lease is not None and (since is None or lease.renewed_at > since)
@@ -228,55 +228,55 @@ def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> li
     active = heard_since and lease is not None and lease.state(time) is LeaseState.ACTIVE and not is_gone
     if primary_of(estate, standby) is not primary:
         message = f"{standby.name} does not stand in for {primary.name}; `standby_for` in the project says who does"
-        found.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
-    found += [one for one in pair_problems(estate, standby, primary, takeover.software) if one.kind.blocking]
+        problems.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
+    problems += [one for one in pair_problems(estate, standby, primary, takeover.software) if one.kind.blocking]
     own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == takeover.own_epoch
     if own_lease is None or not own or not own_lease.state(time).is_running:
         message = f"{standby.name} must have a lease of its own, and name its epoch"
-        found.append(StandbyProblem(kind=kind.NOT_CONNECTED, message=message, rules=("F4",)))
+        problems.append(StandbyProblem(kind=kind.NOT_CONNECTED, message=message, rules=("F4",)))
     if lease is None:
-        found.append(_never_seen(primary))
+        problems.append(_never_seen(primary))
     elif active and lease.carrier is None:
         message = f"{primary.name} renewed its lease {time.now - lease.renewed_at:.0f} s ago; it has its seats itself"
-        found.append(_in_the_way(kind.PRIMARY_ACTIVE, message, primary, presence))
+        problems.append(_in_the_way(kind.PRIMARY_ACTIVE, message, primary, presence))
     elif active and lease.user_id not in (standby.id, primary.id):
         carrier = estate.pbxs[lease.user_id]
         message = f"{carrier.name} carries the seats of {primary.name} already"
-        found.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
+        problems.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
     elif not (lease.state(time).is_running or takeover.seats or _promised(takeover.claims, standby)):
         message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
-        found.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
-    return sorted(found, key=lambda problem: problem.kind)
+        problems.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
+    return sorted(problems, key=lambda problem: problem.kind)
 
 
 def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Readiness:
     """Judge a pair (F4)."""
     own, lease = state.standby_lease, state.primary_lease
     software = own.software if own is not None and own.state(time).is_running else standby.software
-    found = list(pair_problems(estate, standby, primary, software))
+    problems = list(pair_problems(estate, standby, primary, software))
     if own is None or own.state(time) is not LeaseState.ACTIVE:
-        found.append(_not_connected(standby, own, time.now))
+        problems.append(_not_connected(standby, own, time.now))
     if lease is None:
-        found.append(_never_seen(primary))
+        problems.append(_never_seen(primary))
     else:
         if lease.carrier is None and lease.state(time).is_running and lease.software != software:
             message = f"{standby.name} runs {software}, {primary.name} runs {lease.software}"
-            found.append(StandbyProblem(kind=StandbyProblemKind.SOFTWARE_DIFFERS, message=message, rules=("F3",)))
+            problems.append(StandbyProblem(kind=StandbyProblemKind.SOFTWARE_DIFFERS, message=message, rules=("F3",)))
     carrier = lease.carrier if lease is not None and lease.state(time).is_running else None
     carrying = carrier is not None and carrier.pbx_id == standby.id
     if carrier is not None:
         message = f"{estate.pbxs[carrier.pbx_id].name} carries the seats of {primary.name}"
-        found.append(StandbyProblem(kind=StandbyProblemKind.CARRYING, message=message, rules=("F5",)))
+        problems.append(StandbyProblem(kind=StandbyProblemKind.CARRYING, message=message, rules=("F5",)))
     if not carrying and any(state.held.values()):
-        found += _coverage(standby, primary, state, time)
+        problems += _coverage(standby, primary, state, time)
     seen = state.record.two_claims_at if state.record is not None else None
     if seen is not None and time.now <= seen + TWO_CLAIMS_SHOWN_SECONDS:
         message = (
             f"{primary.name} and {standby.name} used the same seats at the same time, as was found"
             f" {time.now - seen:.0f} s ago; `license-master events --kind standby.two_claims` has the numbers"
         )
-        found.append(StandbyProblem(kind=StandbyProblemKind.TWO_CLAIMS, message=message, rules=("F5",)))
-    return Readiness(standby, primary, state, tuple(sorted(found, key=lambda problem: problem.kind)), carrying)
+        problems.append(StandbyProblem(kind=StandbyProblemKind.TWO_CLAIMS, message=message, rules=("F5",)))
+    return Readiness(standby, primary, state, tuple(sorted(problems, key=lambda problem: problem.kind)), carrying)
 
 
 def _in_the_way(kind: StandbyProblemKind, message: str, user: Pbx, presence: Presence | None) -> StandbyProblem:
@@ -309,20 +309,20 @@ def _licenses_short(estate: Estate, switch: StandbySwitch) -> StandbyProblem:
         rules=("F1", "F2"),
         installed=switch.installed,
         needed=switch.needed,
-        licenses=tuple(item.ref for item in switch.licenses[:MOST_NAMED]),
+        licenses=tuple(license.ref for license in switch.licenses[:MOST_NAMED]),
     )
 
 
 def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> list[StandbyProblem]:
     """E4: a tier's licenses are for use from the next one on, so those below it must be there."""
-    found = []
-    for tier in sorted({item.tier for item in switch.licenses if item.tier is not None}):
-        items = [item for item in switch.licenses if item.tier == tier]
+    problems = []
+    for tier in sorted({license.tier for license in switch.licenses if license.tier is not None}):
+        items = [license for license in switch.licenses if license.tier == tier]
         missing = missing_below_tier(estate, items[0], estate.master.device)
         if missing:
             below = tier - missing
             named = ", ".join(str(item.ref) for item in items)
-            found.append(
+            problems.append(
                 StandbyProblem(
                     kind=StandbyProblemKind.TIER_NOT_REACHED,
                     message=f"{named} are for use beyond {tier}, but only {below} are installed below them",
@@ -332,7 +332,7 @@ def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> list[StandbyPro
                     licenses=tuple(item.ref for item in items[:MOST_NAMED]),
                 )
             )
-    return found
+    return problems
 
 
 def _not_connected(standby: Pbx, own: Lease | None, now: float) -> StandbyProblem:

@@ -43,5 +43,5 @@ def covered_by(claims: Claims, standby: Pbx) -> dict[int, int]:
 def fenced_epoch(claims: Claims, epoch: int, *, caller_id: int | None) -> Claim | None:
     """A claim of whoever was fenced under this epoch, and has not been heard of since; where it is known who calls, its
     own alone: nobody makes it seem that another used the seats."""
-    fenced = (one for one in claims if one.kind is ClaimKind.FENCED and one.serial == epoch)
-    return next((one for one in fenced if caller_id in (None, one.holder_id)), None)
+    fenced = (claim for claim in claims if claim.kind is ClaimKind.FENCED and claim.serial == epoch)
+    return next((claim for claim in fenced if caller_id in (None, claim.holder_id)), None)

@@ -31,40 +31,42 @@ def standing_violations(
         catalog: that of `after`.
         software: what PBXs are known to run, by PBX id; what the project said of them so far counts for the others.
     """
-    imported = [item for item in before.licenses if item.file is not None]
-    found = _moved_for_good(before, after, catalog, software)
-    imported_ids = {item.id: item for item in imported}
+    imported = [license for license in before.licenses if license.file is not None]
+    violations = _moved_for_good(before, after, catalog, software)
+    imported_ids = {license.id: license for license in imported}
     for index, item in enumerate(after.licenses):
         if item.id in imported_ids:
             reason = (
                 f"{item.id!r} was imported from file {imported_ids[item.id].file}; give the declared one its own id"
             )
-            found.append(Violation(("licenses", index, "id"), reason))
+            violations.append(Violation(("licenses", index, "id"), reason))
     if imported and before.catalog.name != after.catalog:
         reason = (
             f"{after.catalog!r} cannot replace {before.catalog.name!r}: {len(imported)} imported licenses belong to it"
         )
-        found.append(Violation(("catalog",), reason))
-        return found
+        violations.append(Violation(("catalog",), reason))
+        return violations
     with_pbx = {pbx.device for pbx in after.pbxs}
     for known in imported:
         if known.release is not None and known.release.to_device and known.release.to_device not in with_pbx:
             reason = f"{known.release.to_device!r} must go on running a PBX: {known.ref} is on its way to it"
-            found.append(Violation(("pbxs",), reason))
-    declared = {(item.device, catalog.read_name(item.type).type.key) for item in after.licenses if item.device}
+            violations.append(Violation(("pbxs",), reason))
+    declared = {
+        (license.device, catalog.read_name(license.type).type.key) for license in after.licenses if license.device
+    }
     devices = {device.name: (index, device) for index, device in enumerate(after.devices)}
     for known in imported:
         if known.device is None:
             continue
         if known.device.name not in with_pbx:
             reason = f"{known.device.name!r} must go on running a PBX: {known.ref} is bound to it; release it first"
-            found.append(Violation(("pbxs",), reason))
-        found += _platform_taken_away(known, devices)
+            violations.append(Violation(("pbxs",), reason))
+        violations += _platform_taken_away(known, devices)
         for rival in sorted(known.type.excludes):
             if (known.device.name, rival) in declared:  # I3
                 reason = f"{catalog.types[rival].display_name} cannot be combined with {known.ref} (rule I3)"
-                found.append(Violation(("licenses",), reason))
-    return found
+                violations.append(Violation(("licenses",), reason))
+    return violations
 
 
 def _moved_for_good(
@@ -79,7 +81,7 @@ def _moved_for_good(
             there[known.ref.device, known.type.key] += known.quantity
     for item in after.licenses:
         then[item.device, catalog.read_name(item.type).type.key] += item.quantity
-    found = []
+    violations = []
     for device, key in sorted(there):
         rules = _bound_for_good_by(before, device, key, software)
         if not rules or then[device, key] >= there[device, key]:
@@ -99,8 +101,8 @@ def _moved_for_good(
                 f"{item.id} ({item.type}): {gone:,} {catalog.types[key].display_name} are bound to {device} for good"
                 f" ({rules}); they cannot move to {to}"
             )
-            found.append(Violation(("licenses", index, "device"), reason))
-    return found
+            violations.append(Violation(("licenses", index, "device"), reason))
+    return violations
 
 
 def _bound_for_good_by(estate: Estate, device: str, key: str, software: Mapping[int, Version]) -> str:

@@ -345,7 +345,7 @@ def tier_too_early(item: License, device: Device, missing: int) -> MoveRefusal:
 def in_use(item: License, *, used: int, left: int, holders: Sequence[TopHolder]) -> MoveRefusal:
     """L5: says who holds the seats, and how many have to come back."""
     missing, name = used - left, item.type.display_name
-    named = ", ".join(f"{one.pbx.rpartition('/')[2]} ({one.seats:,})" for one in holders[:MOST_HOLDERS])
+    named = ", ".join(f"{holder.pbx.rpartition('/')[2]} ({holder.seats:,})" for holder in holders[:MOST_HOLDERS])
     return MoveRefusal(
         problem=MoveProblem.IN_USE,
         rules=("L5",),

@@ -90,13 +90,13 @@ def going_central_refused(
 def leaving_for_central(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
     """The licenses on a PBX's own device that go to the master when it becomes central (A5), in binding order."""
     making_local = estate.installations[pbx.device.id].making_local
-    return in_binding_order(item for item in making_local if not item.type.stays_on(pbx.device.platform))
+    return in_binding_order(license for license in making_local if not license.type.stays_on(pbx.device.platform))
 
 
 def staying_behind(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
     """The licenses on a PBX's own device that can never leave it (C2, D4)."""
     licenses = estate.installations[pbx.device.id].licenses
-    return tuple(item for item in licenses if item.type.stays_on(pbx.device.platform))
+    return tuple(license for license in licenses if license.type.stays_on(pbx.device.platform))
 
 
 def use_refused(item: License, *, used: int, left: int, holders: Sequence[TopHolder] = ()) -> MoveRefusal | None:
@@ -127,7 +127,7 @@ def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
 def moved(estate: Estate, item: License, device: Device | None) -> Estate:
     """The estate with a license on another device, or free where `device` is None; no release of it is under way."""
     there = replace(item, device=device, release=None)
-    licenses = tuple(there if one.id == item.id else one for one in estate.licenses)
+    licenses = tuple(there if license.id == item.id else license for license in estate.licenses)
     return replace(estate, licenses=licenses)
 
 

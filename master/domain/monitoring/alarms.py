@@ -88,11 +88,12 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
         if record is not None and record.two_claims_at is not None and now - record.two_claims_at < TWO_CLAIMS_SECONDS:
             text = f"{standby} and {primary} used the same seats at once"
             yield Alarm(AlarmKind.STANDBY_TWO_CLAIMS, standby, text)
-    for one in estate.endings:
-        if one.remind:
-            kind = AlarmKind.AGREEMENT_ENDS if one.license else AlarmKind.TERM_ENDS
-            text = f"{one.title} of {one.license or one.subject} ends on {one.day}; what stops then: {one.what_stops}"
-            yield Alarm(kind, f"{one.subject}/{one.policy}"[:SUBJECT_MAX], text)
+    for ending in estate.endings:
+        if ending.remind:
+            kind = AlarmKind.AGREEMENT_ENDS if ending.license else AlarmKind.TERM_ENDS
+            of = ending.license or ending.subject
+            text = f"{ending.title} of {of} ends on {ending.day}; what stops then: {ending.what_stops}"
+            yield Alarm(kind, f"{ending.subject}/{ending.policy}"[:SUBJECT_MAX], text)
     for unpaid in estate.unpaid_renewals:
         text = (
             f"order {unpaid.order} of {unpaid.day}, the automatic renewal of {unpaid.subject}, awaits its payment:"

@@ -198,7 +198,7 @@ def overview(
         LimitView(
             installation.device.name,
             installation.limit,
-            tuple(item.ref for item in installation.limiting),
+            tuple(license.ref for license in installation.limiting),
             tuple(pbx.name for pbx in estate.pbxs_above_limit(installation, software)),
         )
         for device_id, installation in estate.installations.items()
@@ -247,17 +247,17 @@ def _silent_since(
 
 def _balance(estate: Estate, now: float) -> dict[str, int]:
     found: dict[str, int] = {}
-    for item in estate.licenses:
-        if item.device is None and not item.use_is_over(now):
-            found[item.type.key] = found.get(item.type.key, 0) + item.quantity
+    for license in estate.licenses:
+        if license.device is None and not license.use_is_over(now):
+            found[license.type.key] = found.get(license.type.key, 0) + license.quantity
     return found
 
 
 def _agreement_ends(estate: Estate, now: float) -> dict[tuple[str, str], float]:
     """The next end of each; where all have ended, the last one: what ended long ago hides no end that lies ahead."""
     found: dict[tuple[str, str], list[float]] = {}
-    for item in estate.licenses:
-        if item.agreement_ends_at is not None:
-            name = (item.device.name if item.device else "", item.type.key)
-            found.setdefault(name, []).append(item.agreement_ends_at)
+    for license in estate.licenses:
+        if license.agreement_ends_at is not None:
+            name = (license.device.name if license.device else "", license.type.key)
+            found.setdefault(name, []).append(license.agreement_ends_at)
     return {name: min((at for at in ends if at > now), default=max(ends)) for name, ends in found.items()}

@@ -66,7 +66,7 @@ def pool_reports(
         peaks = {day: one.peak for day, one in found.items()}
         lately = (peak for day, peak in peaks.items() if day > today - LATELY_DAYS)
         has_seats = types[license_type].matches is None
-        fewest = min((one.unused for one in found.values()), default=0) if known <= found.keys() else 0
+        fewest = min((pool_peak.unused for pool_peak in found.values()), default=0) if known <= found.keys() else 0
         reports.append(
             PoolReport(
                 device=device,
@@ -87,11 +87,11 @@ def silent_pbxs(
     estate: Estate, leases: Mapping[int, Lease], seats: Mapping[int, int], time: LeaseTime
 ) -> list[SilentPbx]:
     """PBXs that are overdue or expired, the longest silent first, then those that were never heard of."""
-    found = []
+    silent_pbxes = []
     for pbx in estate.pbxs.values():
         lease = leases.get(pbx.id)
         state = lease.state(time) if lease is not None else LeaseState.NONE
         if state in _SILENT:
             heard_at = lease.renewed_at if lease is not None else None
-            found.append(SilentPbx(pbx.site, pbx.name, state, heard_at, seats.get(pbx.id, 0)))
-    return sorted(found, key=lambda one: (one.heard_at is None, one.heard_at or 0.0, one.site, one.pbx))
+            silent_pbxes.append(SilentPbx(pbx.site, pbx.name, state, heard_at, seats.get(pbx.id, 0)))
+    return sorted(silent_pbxes, key=lambda one: (one.heard_at is None, one.heard_at or 0.0, one.site, one.pbx))

@@ -79,14 +79,14 @@ def reasons(
 
     `too_old` are PBXs with software that draws on no pool; `ended` says which uses have ended by then.
     """
-    hopeless = [one for one in obstacles if one.problem is not MoveProblem.IN_USE]
-    new = [one for one in refused if one.seats > one.already]
-    yield from (_sentence(one) for one in hopeless)
+    hopeless = [obstacle for obstacle in obstacles if obstacle.problem is not MoveProblem.IN_USE]
+    new = [refused_seats for refused_seats in refused if refused_seats.seats > refused_seats.already]
+    yield from (_sentence(move_refusal) for move_refusal in hopeless)
     yield from (_above(limit) for limit in limits if limit.is_caused and limit.pbxs_above)
     if too_old:
         yield f"{some([pbx.name for pbx in too_old])} would run software too old to draw on the pool (rules A5, L4)"
     if new:
-        yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
+        yield from (_sentence(obstacle) for obstacle in obstacles if obstacle.problem is MoveProblem.IN_USE)
         yield from (ended,) if ended else ()
         yield _refusals(new)
 
@@ -103,8 +103,8 @@ def _above(limit: LimitForecast) -> str:
 
 
 def _refusals(refused: Sequence[RefusedSeats]) -> str:
-    seats = sum(one.seats - one.already for one in refused)
-    sites = dict.fromkeys(one.site for one in refused)
+    seats = sum(refused_seats.seats - refused_seats.already for refused_seats in refused)
+    sites = dict.fromkeys(refused_seats.site for refused_seats in refused)
     return f"{counted(seats, 'seat')} at {some(list(sites))} would be refused, were everyone to ask anew"
 
 
@@ -122,10 +122,10 @@ def warnings(
     obstacles: Sequence[MoveRefusal],
 ) -> Iterator[str]:
     """What is worth knowing although it stands in the way of nothing."""
-    if not any(one.seats > one.already for one in refused):
-        yield from (_sentence(one) for one in obstacles if one.problem is MoveProblem.IN_USE)
+    if not any(refused_seats.seats > refused_seats.already for refused_seats in refused):
+        yield from (_sentence(obstacle) for obstacle in obstacles if obstacle.problem is MoveProblem.IN_USE)
     yield from (_above(limit) for limit in limits if limit.pbxs_above and not limit.is_caused)
-    if already := sum(one.already for one in refused):
+    if already := sum(refused_seats.already for refused_seats in refused):
         yield f"{counted(already, 'seat')} would be refused today already, were everyone to ask anew"
     for pool in pools:
         if pool.missing_at_peak > pool.missing:
@@ -133,7 +133,7 @@ def warnings(
                 f"at its peak {pool.device} would need {pool.wanted_at_peak:,} {pool.display_name} seats and have"
                 f" {pool.capacity_unblocked:,}"
             )
-    yield from (_feature_off(one, after) for one in features if not one.on_after)
+    yield from (_feature_off(feature, after) for feature in features if not feature.on_after)
     for pbx in before.pbxs.values():
         if after.is_local(pbx) and not before.is_local(pbx):
             yield f"{pbx.name} would be licensed locally, and the pool closed to it (rule A3)"
@@ -150,17 +150,17 @@ def _feature_off(one: FeatureForecast, estate: Estate) -> str:
 def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:
     """E4: a price tier is for use behind those below it; nothing enforces that once it is bound."""
     lacked = {
-        item.id: missing_below_tier(before, item, item.device)
-        for item in before.licenses
-        if item.device is not None and item.tier
+        license.id: missing_below_tier(before, license, license.device)
+        for license in before.licenses
+        if license.device is not None and license.tier
     }
-    for item in after.licenses:
-        if item.device is None or not item.tier:
+    for license in after.licenses:
+        if license.device is None or not license.tier:
             continue
-        missing = missing_below_tier(after, item, item.device)
-        if missing > lacked.get(item.id, 0):
+        missing = missing_below_tier(after, license, license.device)
+        if missing > lacked.get(license.id, 0):
             yield (
-                f"{item.ref} on {item.device.name} is for use from the {item.tier + 1:,}. license on, and"
+                f"{license.ref} on {license.device.name} is for use from the {license.tier + 1:,}. license on, and"
                 f" {missing:,} of those below it would be missing (rule E4)"
             )
 
@@ -183,9 +183,11 @@ def advice(
     ends by then.
     """
     yield from _renew(ended)
-    ending = {(item.device.name, item.type.key) for item in ended if item.device is not None}
+    ending = {(license.device.name, license.type.key) for license in ended if license.device is not None}
     releasable = {
-        item.id for item in after.licenses if item.device is not None and not item.type.stays_on(item.device.platform)
+        license.id
+        for license in after.licenses
+        if license.device is not None and not license.type.stays_on(license.device.platform)
     }
     for limit in limits:
         if limit.is_caused:
@@ -213,14 +215,14 @@ def advice(
 
 
 def _renew(ended: Sequence[License]) -> Iterator[Advice]:
-    for item in ended:
-        if item.agreed is not None and item.device is not None:
+    for license in ended:
+        if license.agreed is not None and license.device is not None:
             yield Advice(
                 action=AdviceAction.RENEW,
-                text=f"buy or renew {item.agreed.subject} in time, and {item.ref} stays",
-                device=item.device.name,
-                license_type=item.type.key,
-                licenses=(item.ref,),
+                text=f"buy or renew {license.agreed.subject} in time, and {license.ref} stays",
+                device=license.device.name,
+                license_type=license.type.key,
+                licenses=(license.ref,),
             )
 
 

@@ -103,7 +103,7 @@ class PlanInvalidError(Exception):
     """A change names what does not exist, or makes no sense; each violation says where and why."""
 
     def __init__(self, found: list[Violation]) -> None:
-        super().__init__("; ".join(one.reason for one in found))
+        super().__init__("; ".join(violation.reason for violation in found))
         self.violations = found
 
 
@@ -182,20 +182,20 @@ class _Draft:
             self._software[pbx.id] = change.version
 
     def release(self, change: Release, at: FieldPath) -> None:
-        for item in self._named(change.licenses, (*at, "release", "licenses")):
-            refused = moves.release_refused(self._estate, item, software=self._software)
-            self._move(item, None, refused, MoveKind.RELEASE)
+        for license in self._named(change.licenses, (*at, "release", "licenses")):
+            refused = moves.release_refused(self._estate, license, software=self._software)
+            self._move(license, None, refused, MoveKind.RELEASE)
 
     def rebind(self, change: Rebind, at: FieldPath) -> None:
         device = moves.target_device(self._estate, change.device, devices=self._devices)
         if isinstance(device, MoveRefusal):
             raise _wrong((*at, "rebind", "device"), f"{device.message}; {device.remedy}")
-        for item in moves.in_binding_order(self._named(change.licenses, (*at, "rebind", "licenses"))):
-            if item.device is None:
-                self._move(item, device, moves.bind_refused(self._estate, item, device), MoveKind.BIND)
+        for license in moves.in_binding_order(self._named(change.licenses, (*at, "rebind", "licenses"))):
+            if license.device is None:
+                self._move(license, device, moves.bind_refused(self._estate, license, device), MoveKind.BIND)
             else:
-                refused = moves.rebind_refused(self._estate, item, device, software=self._software)
-                self._move(item, device, refused, MoveKind.REBIND)
+                refused = moves.rebind_refused(self._estate, license, device, software=self._software)
+                self._move(license, device, refused, MoveKind.REBIND)
 
     def go_central(self, change: GoCentral, at: FieldPath) -> None:
         pbx_id = self._estate.pbx_ids.get(change.pbx)
@@ -207,9 +207,9 @@ class _Draft:
             self._obstacles.append(refused)
             return
         self._staying += moves.staying_behind(self._estate, pbx)
-        for item in moves.leaving_for_central(self._estate, pbx):
-            refused = moves.rebind_refused(self._estate, item, master, software=self._software)
-            self._move(item, master, refused, MoveKind.REBIND)
+        for license in moves.leaving_for_central(self._estate, pbx):
+            refused = moves.rebind_refused(self._estate, license, master, software=self._software)
+            self._move(license, master, refused, MoveKind.REBIND)
 
     def add_site(self, change: AddSite, at: FieldPath) -> None:
         at, estate = (*at, "add_site"), self._estate
@@ -233,25 +233,25 @@ class _Draft:
         if begins <= self._now:
             raise _wrong((*at, "reach_day", "day"), f"{change.day} does not lie ahead; name a later day")
         self._now = begins
-        for item in self._estate.licenses:
-            if item.use_is_over(begins) and item.device is not None:
-                self._ended.add(item.id)
-                self._estate = moves.moved(self._estate, item, None)
+        for license in self._estate.licenses:
+            if license.use_is_over(begins) and license.device is not None:
+                self._ended.add(license.id)
+                self._estate = moves.moved(self._estate, license, None)
 
     def _demand(self, change: AddSite, at: FieldPath) -> dict[str, int]:
         catalog, demand = self._estate.catalog, dict[str, int]()
         for name, seats in change.demand.items():
-            found, field = catalog.type_named(name), (*at, f"demand[{name!r}]")
-            if found is None:
+            license_type, field = catalog.type_named(name), (*at, f"demand[{name!r}]")
+            if license_type is None:
                 known = ", ".join(sorted(catalog.types))
                 raise _wrong(field, f"{name!r} is no license type; use one of {known}")
-            if found.metering is Metering.COMPANION:
-                raise _wrong(field, f"{found.display_name} seats come along with others; name those instead")
+            if license_type.metering is Metering.COMPANION:
+                raise _wrong(field, f"{license_type.display_name} seats come along with others; name those instead")
             if seats < 1:
                 raise _wrong(field, f"{seats} must be 1 or more seats")
-            if found.key in demand:
-                raise _wrong(field, f"{found.display_name} is named twice; add the numbers up")
-            demand[found.key] = seats
+            if license_type.key in demand:
+                raise _wrong(field, f"{license_type.display_name} is named twice; add the numbers up")
+            demand[license_type.key] = seats
         return demand
 
     def _move(self, item: License, device: Device | None, refused: MoveRefusal | None, kind: MoveKind) -> None:
@@ -276,11 +276,11 @@ class _Draft:
 
     def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:
         """Licenses by id, each once."""
-        by_id = {item.id: item for item in self._estate.licenses}
+        by_id = {license.id: license for license in self._estate.licenses}
         for index, one in enumerate(ids):
             if one not in by_id:
                 raise _wrong((*at, index), f"{one!r} is no license of project {self._estate.name}")
-        return [by_id[one] for one in dict.fromkeys(ids)]
+        return [by_id[fromkey] for fromkey in dict.fromkeys(ids)]
 
     def _running(self, pbx: Pbx) -> Version:
         return self._software.get(pbx.id, pbx.software)

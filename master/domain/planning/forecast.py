@@ -107,7 +107,7 @@ def limit_forecasts(
                 before=earlier.limit if earlier else None,
                 after=installation.limit,
                 software=software,
-                blocking=tuple(item.ref for item in blocking),
+                blocking=tuple(license.ref for license in blocking),
                 pbxs_above=tuple(pbx.name for pbx in after.pbxs_above_limit(installation, planned.software)),
                 is_caused=bool(above - (above_before - planned.upgraded)),
             )
@@ -119,14 +119,14 @@ def too_old_for_the_pool(
     before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
 ) -> tuple[Pbx, ...]:
     """The PBXs that a change leaves with software that draws on no pool, or that it asks about such software (A5)."""
-    after, found = planned.estate, list[Pbx]()
+    after, pbxes = planned.estate, list[Pbx]()
     for pbx in after.pbxs.values():
         earlier, runs = before.pbxs.get(pbx.id), planned.software.get(pbx.id, pbx.software)
         ran = software_before.get(pbx.id, pbx.software)
         was = earlier is not None and before.central_software_missing(earlier, ran) is not None
         if after.central_software_missing(pbx, runs) is not None and (pbx.id in planned.upgraded or not was):
-            found.append(pbx)
-    return tuple(found)
+            pbxes.append(pbx)
+    return tuple(pbxes)
 
 
 def pool_forecasts(
@@ -213,18 +213,18 @@ def _above(installation: Installation, pbxs: Iterable[Pbx], software: Mapping[in
 def _blocking(installation: Installation, software: int) -> list[License]:
     """The licenses of an installation that do not enable a major version (B2, B3)."""
     return [
-        item
-        for item in installation.licenses
-        if limits_software(item) and item.version is not None and item.version < software
+        license
+        for license in installation.licenses
+        if limits_software(license) and license.version is not None and license.version < software
     ]
 
 
 def _blocked(ids: set[str], licenses: Iterable[License]) -> Counter[tuple[int, str]]:
     """Licenses by (device id, license type), of some ids."""
     found: Counter[tuple[int, str]] = Counter()
-    for item in licenses:
-        if item.id in ids and item.device is not None and item.release is None:
-            found[item.device.id, item.type.key] += item.quantity
+    for license in licenses:
+        if license.id in ids and license.device is not None and license.release is None:
+            found[license.device.id, license.type.key] += license.quantity
     return found
 
 

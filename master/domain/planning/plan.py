@@ -100,10 +100,10 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
     pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))
     features = tuple(feature_forecasts(before, after))
     in_use = tuple(_in_use(situation, after, pools, ended=then.ended))
-    leaving = {before.pool_ids[_pool_of(before, one)] for one in pools if one.to_return}
+    leaving = {before.pool_ids[_pool_of(before, pool)] for pool in pools if pool.to_return}
     refused = grouped(replay, already=_already(situation, then, replay, held, go_on), leaving=leaving, now=then.now)
     obstacles = (*then.obstacles, *in_use)
-    ended = [item for item in before.licenses if item.id in then.ended]
+    ended = [license for license in before.licenses if license.id in then.ended]
     too_old = too_old_for_the_pool(before, then, software_before=situation.software)
     reasons = tuple(say.reasons(limits, refused, obstacles, too_old=too_old, ended=endings_told(before, ended)))
     warnings = tuple(
@@ -124,7 +124,7 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
         pools=pools,
         refused=refused,
         obstacles=obstacles,
-        staying=tuple(item.ref for item in then.staying),
+        staying=tuple(license.ref for license in then.staying),
         features=features,
         becoming_central=tuple(name for name, is_local in turned.items() if not is_local),
         becoming_local=tuple(name for name, is_local in turned.items() if is_local),
@@ -149,19 +149,19 @@ def _in_use(
     situation: Situation, after: Estate, pools: Sequence[PoolForecast], *, ended: Collection[str]
 ) -> Iterator[MoveRefusal]:
     """L5: licenses that leave a device while seats are debited from them, one for each pool; not those that end."""
-    device_after = {item.id: item.device for item in after.licenses}
+    device_after = {license.id: license.device for license in after.licenses}
     shrinking = {(one.device, one.license_type): one for one in pools if one.to_return}
     told: set[tuple[str, str]] = set()
     holders = _top_holders(situation)
-    for item in situation.estate.licenses:
-        if item.device is None or item.id in ended or device_after[item.id] == item.device:
+    for license in situation.estate.licenses:
+        if license.device is None or license.id in ended or device_after[license.id] == license.device:
             continue
-        pool = shrinking.get((item.device.name, item.type.key))
+        pool = shrinking.get((license.device.name, license.type.key))
         if pool is None or (pool.device, pool.license_type) in told:
             continue
         told.add((pool.device, pool.license_type))
-        pool_id = situation.estate.pool_ids[item.device.id, item.type.key]
-        refused = moves.use_refused(item, used=pool.used, left=pool.capacity_after, holders=holders[pool_id])
+        pool_id = situation.estate.pool_ids[license.device.id, license.type.key]
+        refused = moves.use_refused(license, used=pool.used, left=pool.capacity_after, holders=holders[pool_id])
         assert refused is not None
         yield refused
 

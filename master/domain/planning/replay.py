@@ -71,7 +71,7 @@ class Replay:
     @property
     def refused(self) -> list[Asked]:
         """The answers that were a "no"."""
-        return [one for one in self.answers if isinstance(one.outcome, Refusal)]
+        return [answer for answer in self.answers if isinstance(answer.outcome, Refusal)]
 
 
 class Question(NamedTuple):
@@ -228,14 +228,14 @@ def grouped(
     for one in replay.refused:
         assert isinstance(one.outcome, Refusal)
         groups.setdefault((one.pbx_id, one.want.type, one.outcome.reason), []).append(one)
-    found: list[RefusedSeats] = []
+    refused_seatses: list[RefusedSeats] = []
     for (pbx_id, key, reason), members in sorted(groups.items(), key=lambda item: -len(item[1])):
         first, pbx = (
             members[-1].outcome,
             replay.eligibilities.estate.pbxs[pbx_id],
         )  # the last one was told the highest numbers
         assert isinstance(first, Refusal)
-        found.append(
+        refused_seatses.append(
             RefusedSeats(
                 site=pbx.site,
                 pbx=pbx.name,
@@ -243,15 +243,17 @@ def grouped(
                 reason=reason,
                 rules=first.rules,
                 seats=len(members),
-                held=sum(one.before is not None for one in members),
-                leaving=sum(_leaves(one, reason, leaving) for one in members),
-                already=sum(one.name in already for one in members),
-                holders=tuple(one.want.holder for one in members[:MOST_NAMED]),
+                held=sum(member.before is not None for member in members),
+                leaving=sum(_leaves(member, reason, leaving) for member in members),
+                already=sum(member.name in already for member in members),
+                holders=tuple(member.want.holder for member in members[:MOST_NAMED]),
                 message=first.message,
-                remedy=_remedy(replay, members, now) if reason not in TOO_FEW and len(found) < MOST_NAMED else "",
+                remedy=_remedy(replay, members, now)
+                if reason not in TOO_FEW and len(refused_seatses) < MOST_NAMED
+                else "",
             )
         )
-    return tuple(sorted(found, key=lambda one: (-one.seats, one.site, one.pbx, one.license_type, one.reason)))
+    return tuple(sorted(refused_seatses, key=lambda one: (-one.seats, one.site, one.pbx, one.license_type, one.reason)))
 
 
 def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
@@ -263,9 +265,9 @@ def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
         pbx=pbx,
         software=replay.software.get(pbx.id, pbx.software),
         time=LeaseTime.at(now),
-        wants=tuple(one.want for one in members),
+        wants=tuple(member.want for member in members),
     )
-    refused = [one.outcome for one in members if isinstance(one.outcome, Refusal)]
+    refused = [member.outcome for member in members if isinstance(member.outcome, Refusal)]
     return decided(case, refused, Effort.of_a_batch()).text
 
 

@@ -73,11 +73,11 @@ def _both(one: Step, other: Step) -> Step:
 def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
     """The steps taken, and what may answer the first refusal that is left; for all that are refused like it."""
     first = trial.refused[0]
-    alike = [one for one in trial.refused if kind_of(one) == kind_of(first)]
+    alike = [refusal for refusal in trial.refused if kind_of(refusal) == kind_of(first)]
     wording = _Answering(case, steps, trial, alike)
     if first.reason is RefusalReason.STILL_REQUIRED:
-        yield joined(steps, _returned(_all(one.seats for one in alike)))
-        short = [one.short for one in alike if one.short is not None]
+        yield joined(steps, _returned(_all(refusal.seats for refusal in alike)))
+        short = [refusal.short for refusal in alike if refusal.short is not None]
         if short:
             yield from _Answering(case, steps, trial, short).all()
         return
@@ -114,11 +114,11 @@ class _Answering:
                 yield from self._add(takes, first, max(first.wanted - first.capacity, 1))
             case RefusalReason.REQUIREMENT_MISSING:
                 for index in range(len(first.lacks)):
-                    seats = tuple(dict.fromkeys(one.lacks[index] for one in self.alike))
+                    seats = tuple(dict.fromkeys(refusal.lacks[index] for refusal in self.alike))
                     key = seats[0].type
                     yield joined(self.steps, Step(action=RemedyAction.ACQUIRE_FIRST, license_type=key, seats=seats))
             case RefusalReason.REVOKED | RefusalReason.ONE_PER_PBX:
-                yield joined(self.steps, _returned(_all(one.seats for one in self.alike)))
+                yield joined(self.steps, _returned(_all(refusal.seats for refusal in self.alike)))
             case RefusalReason.LEARNING if self.trial.estate.learning is not None:
                 until = self.trial.estate.learning.until
                 yield joined(self.steps, Step(action=RemedyAction.WAIT, until=until))
@@ -135,14 +135,14 @@ class _Answering:
     # --- Licenses are short ---------------------------------------------------------------------------------------
 
     def _more(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
-        item = ended_use(self.trial.estate, takes.key, self.case.time.now)
-        if item is not None and item.agreed is not None:
+        license = ended_use(self.trial.estate, takes.key, self.case.time.now)
+        if license is not None and license.agreed is not None:
             step = Step(
                 action=RemedyAction.RENEW_AGREEMENT,
                 license_type=takes.key,
                 device=first.device,
-                subject=str(item.agreed.subject),
-                licenses=(item.ref,),
+                subject=str(license.agreed.subject),
+                licenses=(license.ref,),
             )
             if step not in self.steps:
                 yield joined(self.steps, step)
@@ -155,7 +155,7 @@ class _Answering:
         actions = {step.action for step in self.steps}
         if RemedyAction.FREE_SEATS in actions and RemedyAction.RELEASE_LICENSES not in actions:
             return  # whoever waits need not buy as well
-        devices = [first.device, *(one.device.name for one in self.trial.estate.sources(self.case.pbx, takes))]
+        devices = [first.device, *(source.device.name for source in self.trial.estate.sources(self.case.pbx, takes))]
         for device in dict.fromkeys(devices):
             key = self.trial.estate.pbx_on[device].device.id, takes.key
             missing = quantity
@@ -227,8 +227,8 @@ class _Answering:
         raised = tuple(
             replace(step, version=str(major)) if _is_low(step, first.device, major) else step for step in self.steps
         )
-        leaving = [item for item in low if item.release is not None and item.type.releasable]
-        staying = [item for item in low if item not in leaving and not item.id.startswith("+")]
+        leaving = [license for license in low if license.release is not None and license.type.releasable]
+        staying = [license for license in low if license not in leaving and not license.id.startswith("+")]
         gone = Step(action=RemedyAction.RELEASE_LICENSES, device=first.device, licenses=self._refs(leaving))
         newer = Step(
             action=RemedyAction.REPLACE_LICENSES,
@@ -266,7 +266,7 @@ class _Answering:
             older = Step(action=RemedyAction.DOWNGRADE_SOFTWARE, license_type=takes.key, version=str(limit))
             yield joined(self.steps, older)
         newest = max(version.major for version in asked if version is not None)
-        low = [item for item in installation.of_type(takes.key) if (item.version or 0) < newest]
+        low = [license for license in installation.of_type(takes.key) if (license.version or 0) < newest]
         newer = Step(
             action=RemedyAction.REPLACE_LICENSES,
             device=first.device,
@@ -283,11 +283,11 @@ class _Answering:
 
     def _named(self, refs: Iterable[LicenseRef]) -> list[License]:
         ids = {ref.id for ref in refs}
-        return [item for item in self.trial.estate.licenses if item.id in ids]
+        return [license for license in self.trial.estate.licenses if license.id in ids]
 
     def _refs(self, items: Iterable[License]) -> tuple[LicenseRef, ...]:
         """As the request found them: what a step replaced already keeps its name."""
-        before: Mapping[str, License] = {item.id: item for item in self.case.estate.licenses}
+        before: Mapping[str, License] = {license.id: license for license in self.case.estate.licenses}
         return tuple(before[item.id].ref for item in items)
 
 

@@ -79,7 +79,7 @@ def with_way(
 def _judged(
     asked: AskedMove, estate: Estate, software: Mapping[int, Version], steps: Sequence[Step]
 ) -> MoveRefusal | None:
-    item = next(one for one in estate.licenses if one.id == asked.license)
+    item = next(license for license in estate.licenses if license.id == asked.license)
     match asked.kind:
         case MoveKind.BIND:
             return moves.bind_refused(estate, item, asked.device) if asked.device is not None else None
@@ -99,13 +99,13 @@ def _answer(
     refused: MoveRefusal, asked: AskedMove, estate: Estate, software: Mapping[int, Version]
 ) -> tuple[Step, ...]:
     """The steps that may answer a problem; none where there are none."""
-    item = next(one for one in estate.licenses if one.id == asked.license)
+    item = next(license for license in estate.licenses if license.id == asked.license)
     match refused.problem:
         case MoveProblem.FIRMWARE_TOO_OLD:
             return _upgrade(estate, refused.device, but=item.id)
         case MoveProblem.MODEL_EXCLUDED:
             ids = {ref.id for ref in refused.licenses}
-            rivals = [one for one in estate.licenses if one.id in ids]
+            rivals = [license for license in estate.licenses if license.id in ids]
             return _release(estate, refused.device, rivals, software)
         case MoveProblem.ALREADY_BOUND:
             return _release(estate, refused.device, [item], software)
@@ -136,13 +136,13 @@ def _release(
     estate: Estate, device: str, items: Sequence[License], software: Mapping[int, Version]
 ) -> tuple[Step, ...]:
     steps: tuple[Step, ...] = ()
-    for one in items:
-        why = moves.release_refused(estate, one, software=software)
+    for item in items:
+        why = moves.release_refused(estate, item, software=software)
         if why is not None and why.problem is not MoveProblem.FIRMWARE_TOO_OLD:
             return ()
         if why is not None and not steps:
             steps = _upgrade(estate, device)
-    gone = Step(action=RemedyAction.RELEASE_LICENSES, device=device, licenses=tuple(one.ref for one in items))
+    gone = Step(action=RemedyAction.RELEASE_LICENSES, device=device, licenses=tuple(item.ref for item in items))
     return (*steps, gone)
 
 
@@ -151,7 +151,7 @@ def _upgrade(estate: Estate, device: str, *, but: str = "") -> tuple[Step, ...]:
     first, pbx = estate.catalog.releases_from_software, estate.pbx_on[device]
     assert first is not None
     installation = estate.installations[pbx.device.id]
-    low = tuple(one.ref for one in installation.limiting_below(first) if one.id != but)
+    low = tuple(license.ref for license in installation.limiting_below(first) if license.id != but)
     newer = Step(action=RemedyAction.UPGRADE_SOFTWARE, pbx=pbx.name, version=str(first))
     if not low:
         return (newer,)

@@ -119,12 +119,12 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
     if takes is None or takes.companions or shared or first.license_type in case.estate.agreed:
         return decided(case, refused, effort)
     known, key = case.eligibilities.remedies, (case.pbx.id, case.carrier, case.software, first, len(refused))
-    found = known.get(key)
-    if found is None:
+    remedy = known.get(key)
+    if remedy is None:
         if len(known) >= _REMEMBERED_MAX:
             known.clear()
-        found = known[key] = decided(case, refused, effort)
-    return found
+        remedy = known[key] = decided(case, refused, effort)
+    return remedy
 
 
 def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:

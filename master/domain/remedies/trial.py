@@ -68,7 +68,7 @@ class Trial:
 
 def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
     """The pools that a trial may debit: those on the PBX's own device, on its standbys' and on the master's."""
-    devices = {pbx.device.id, estate.master.device.id, *(one.device.id for one in estate.standbys_of(pbx))}
+    devices = {pbx.device.id, estate.master.device.id, *(standby.device.id for standby in estate.standbys_of(pbx))}
     ids = (estate.pool_ids.get((device_id, key)) for device_id in devices for key in estate.catalog.types)
     return tuple(pool_id for pool_id in ids if pool_id is not None)
 
@@ -125,21 +125,21 @@ def added_license(estate: Estate, step: Step) -> License:
 def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
     """The project with the licenses that the steps bring, take away and change."""
     changed: list[License] = []
-    by_id = {item.id: item for item in estate.licenses} if any(step.licenses for step in steps) else {}
+    by_id = {license.id: license for license in estate.licenses} if any(step.licenses for step in steps) else {}
     for step in steps:
         named = [by_id[ref.id] for ref in step.licenses]
         match step.action:
             case RemedyAction.ADD_LICENSES:
                 changed.append(added_license(estate, step))
             case RemedyAction.REPLACE_LICENSES:
-                changed += [replace(item, version=int(step.version)) for item in named]
+                changed += [replace(license, version=int(step.version)) for license in named]
             case RemedyAction.RELEASE_LICENSES:
-                changed += [replace(item, device=None, release=None) for item in named]
+                changed += [replace(license, device=None, release=None) for license in named]
             case RemedyAction.RENEW_AGREEMENT:
                 device = estate.pbx_on[step.device].device
-                for item in named:
-                    agreed = replace(item.agreed, ends_at=None) if item.agreed is not None else None
-                    changed.append(replace(item, device=device, release=None, agreed=agreed))
+                for license in named:
+                    agreed = replace(license.agreed, ends_at=None) if license.agreed is not None else None
+                    changed.append(replace(license, device=device, release=None, agreed=agreed))
             case _:
                 pass
     return estate.with_licenses(changed) if changed else estate

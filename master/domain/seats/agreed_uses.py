@@ -31,9 +31,9 @@ def ends_soon(estate: Estate, item: License, now: float) -> bool:
 def endings_told(estate: Estate, ending: Collection[License]) -> str:
     """What ends when, by what it was bought or tried as."""
     by_end: defaultdict[tuple[date, str], list[str]] = defaultdict(list)
-    for item in ending:
-        if item.agreed is not None and item.agreed.ends_at is not None:
-            by_end[_day(estate, item.agreed.ends_at), _titled(estate, item.agreed)].append(str(item.ref))
+    for license in ending:
+        if license.agreed is not None and license.agreed.ends_at is not None:
+            by_end[_day(estate, license.agreed.ends_at), _titled(estate, license.agreed)].append(str(license.ref))
     told = (
         f"{title} ends on {day}, and with it the use of {', '.join(named)}" for (day, title), named in by_end.items()
     )
@@ -53,11 +53,12 @@ def ended_use(estate: Estate, key: str, now: float) -> License | None:
 
 def with_ended_use(refusal: Refusal, estate: Estate, now: float) -> Refusal:
     """A refusal for want of licenses, which says that there were more until an agreement ended."""
-    item = ended_use(estate, refusal.license_type, now)
-    if item is None or item.agreed is None:
+    license = ended_use(estate, refusal.license_type, now)
+    if license is None or license.agreed is None:
         return refusal
-    policy = estate.catalog.time.policies.get(item.agreed.policy)
-    ended = f"{_titled(estate, item.agreed)} ended on {_day(estate, _ends_at(item))}, and with it the use of {item.ref}"
+    policy = estate.catalog.time.policies.get(license.agreed.policy)
+    day = _day(estate, _ends_at(license))
+    ended = f"{_titled(estate, license.agreed)} ended on {day}, and with it the use of {license.ref}"
     return replace(
         refusal,
         rules=tuple(dict.fromkeys((*refusal.rules, *(policy.rules if policy is not None else ())))),

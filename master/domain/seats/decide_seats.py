@@ -159,11 +159,11 @@ class Decider:
             license_type, host = self._catalog.types[seat.type], self._carrier or self._pbx
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
             for companion in self._eligibilities.companions(license_type, self._pbx, host, self._software, seat.kind):
-                found = None if companion.refused is not None else self._free_source(companion)
-                if found is None:
+                source = None if companion.refused is not None else self._free_source(companion)
+                if source is None:
                     refused.append(companion.refused or self._shortages.companion_used_up(license_type, companion))
                 else:
-                    self._add(companion, want, found.pool_id, license_type.key)
+                    self._add(companion, want, source.pool_id, license_type.key)
                     after += 1
         return CompanionDecisions(len(seats), before, after, tuple(refused))
 

@@ -82,12 +82,12 @@ class EligibilityCache:
 
         A seat that a standby acquires comes home with the others, so what it needs there counts as well.
         """
-        found = []
+        eligibilities = []
         for companion in license_type.companions:
             at = next((one for one in (pbx, host) if one.device.platform == companion.platform), None)
             if at is not None:
-                found.append(self._companion(self.estate.catalog.types[companion.type], pbx, at, software))
-        return tuple(found)
+                eligibilities.append(self._companion(self.estate.catalog.types[companion.type], pbx, at, software))
+        return tuple(eligibilities)
 
     def pools_of(self, pbx: Pbx, type_key: str) -> frozenset[int]:
         """The pools that a seat of a type, its companions and its parts may be debited from."""
@@ -154,10 +154,10 @@ class EligibilityCache:
         above = bound and not sources
         refused = explanations.version_limit(license_type, pbx, software, bound[-1]) if above else None
         too_old = tuple(
-            item
+            license
             for installation in bound
             if not _within_limit(license_type, software, installation)
-            for item in installation.of_type(license_type.key)
+            for license in installation.of_type(license_type.key)
         )
         place = self.estate.place_for(installations, license_type)
         return Eligibility(license_type, pbx, refused, True, place, sources, (), too_old=too_old)
@@ -192,7 +192,7 @@ class EligibilityCache:
         needed = self.estate.central_software_missing(pbx, software)
         if needed is not None and license_type.makes_local and license_type.metering is not Metering.FREE:  # A5
             return explanations.too_old_for_pool(license_type, pbx, software, needed, first)
-        if rivals := [item for key in sorted(license_type.excludes) for item in first.of_type(key)]:  # I3
+        if rivals := [license for key in sorted(license_type.excludes) for license in first.of_type(key)]:  # I3
             return explanations.model_excluded(license_type, first, rivals)
         if not any(_within_limit(license_type, software, source) for source in sources):
             return explanations.version_limit(license_type, pbx, software, sources[-1])

@@ -40,7 +40,7 @@ def holder_kind(license_type: LicenseType, kind: HolderKind) -> Refusal:
         rules=license_type.rules,
         message=f"a {license_type.display_name} seat cannot be held by a {kind.name}",
         license_type=license_type.key,
-        accepted=tuple(sorted(one.name for one in license_type.holders)),
+        accepted=tuple(sorted(holder.name for holder in license_type.holders)),
     )
 
 
@@ -87,7 +87,7 @@ def model_excluded(license_type: LicenseType, installation: Installation, rivals
         ),
         license_type=license_type.key,
         device=device,
-        licenses=tuple(item.ref for item in rivals),
+        licenses=tuple(rival.ref for rival in rivals),
     )
 
 
@@ -101,7 +101,7 @@ def version_limit(license_type: LicenseType, pbx: Pbx, software: Version, instal
         license_type=license_type.key,
         device=installation.device.name,
         capacity=installation.capacity.get(license_type.key, 0),
-        licenses=tuple(item.ref for item in limiting),
+        licenses=tuple(license.ref for license in limiting),
     )
 
 
@@ -128,7 +128,7 @@ def feature_off(
         device=installation.device.name,
         capacity=installed,
         wanted=needed,
-        licenses=tuple(item.ref for item in installation.making_local) if local is not None else (),
+        licenses=tuple(license.ref for license in installation.making_local) if local is not None else (),
     )
 
 
@@ -136,7 +136,7 @@ def application_version(
     license_type: LicenseType, installation: Installation, application: Version | None, limit: int | None
 ) -> Refusal:
     """B8: the application is newer than the licenses held against it, or was not named."""
-    holding_down = tuple(item for item in installation.of_type(license_type.key) if item.version == limit)
+    holding_down = tuple(license for license in installation.of_type(license_type.key) if license.version == limit)
     if application is None:
         message = f"{license_type.display_name} is held against the application's version, which was not given"
     else:
@@ -148,7 +148,7 @@ def application_version(
         license_type=license_type.key,
         device=installation.device.name,
         capacity=installation.capacity.get(license_type.key, 0),
-        licenses=tuple(item.ref for item in holding_down),
+        licenses=tuple(license.ref for license in holding_down),
     )
 
 
@@ -205,7 +205,7 @@ def local_licenses_only(
         in_use=in_use,
         wanted=1,
         pool_id=pool_id,
-        licenses=tuple(item.ref for item in own.making_local),
+        licenses=tuple(license.ref for license in own.making_local),
     )
 
 
@@ -284,7 +284,7 @@ def companion_exhausted(
         in_use=sum(pool.used for pool in pools.values()),
         wanted=1,
         pool_id=next(reversed(pools), None),
-        licenses=tuple(item.ref for item in named),
+        licenses=tuple(license.ref for license in named),
     )
 
 
@@ -294,7 +294,7 @@ def _closed_by(pbx: Pbx, own: Installation) -> str:
 
 
 def _named(licenses: Sequence[License]) -> str:
-    return some([item.ref for item in licenses])
+    return some([license.ref for license in licenses])
 
 
 def _or_leaving(installation: Installation, license_type: LicenseType) -> str:

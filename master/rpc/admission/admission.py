@@ -80,19 +80,19 @@ class Admission:
             caller_of_call.set(_self_named(context))
             yield await self._parsed(await self._message(context, None, None), None)
             return
-        found = gate.enter(self._method, context)
-        _prove(found.identity, context)
+        peer_certificate = gate.enter(self._method, context)
+        _prove(peer_certificate.identity, context)
         async with AsyncExitStack() as served:
-            share = served.enter_context(gate.call(found, self._method, context.peer()))
-            data = await self._message(context, found.identity.role, share)
+            share = served.enter_context(gate.call(peer_certificate, self._method, context.peer()))
+            data = await self._message(context, peer_certificate.identity.role, share)
             if len(data) > _LOOP_BYTES:
                 await served.enter_async_context(share.large)
-            request = await self._parsed(data, found.identity.role)
+            request = await self._parsed(data, peer_certificate.identity.role)
             del data
-            await gate.judge(found, self._method, request, context)
+            await gate.judge(peer_certificate, self._method, request, context)
             if self._answers_by_stream:
                 await served.aclose()
-                served.enter_context(gate.stream(found, self._method, context.peer()))
+                served.enter_context(gate.stream(peer_certificate, self._method, context.peer()))
             yield request
 
     @asynccontextmanager
@@ -102,10 +102,10 @@ class Admission:
             caller_of_call.set(_self_named(context))
             yield self._requests(context, None)
             return
-        found = gate.enter(self._method, context)
-        _prove(found.identity, context)
-        with gate.stream(found, self._method, context.peer()):
-            yield self._requests(context, found.identity.role)
+        peer_certificate = gate.enter(self._method, context)
+        _prove(peer_certificate.identity, context)
+        with gate.stream(peer_certificate, self._method, context.peer()):
+            yield self._requests(context, peer_certificate.identity.role)
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
         while (data := await context.read()) is not grpc.aio.EOF:

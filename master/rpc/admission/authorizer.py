@@ -95,21 +95,21 @@ class Authorizer(PeriodicTask):
             AccessDeniedError: it may not.
             CallerLimitError: its caller makes too many.
         """
-        found: PeerCertificate | None = None
+        peer_certificate: PeerCertificate | None = None
         try:
             try:
-                found = self._shown(context)
-                self.check(found)
+                peer_certificate = self._shown(context)
+                self.check(peer_certificate)
             except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
-                self._refusals.take(_address(context) if found is None else found.key)
+                self._refusals.take(_address(context) if peer_certificate is None else peer_certificate.key)
                 raise
-            self._shares.take_call(found.identity.uri)
-            if method is not None and forbidden(found.identity, method):
-                raise _denied(Denial.ROLE_FORBIDDEN, found.identity, method)
+            self._shares.take_call(peer_certificate.identity.uri)
+            if method is not None and forbidden(peer_certificate.identity, method):
+                raise _denied(Denial.ROLE_FORBIDDEN, peer_certificate.identity, method)
         except (AccessDeniedError, CallerLimitError) as error:
-            self._turned_away(_reason(error), found, method, context.peer())
+            self._turned_away(_reason(error), peer_certificate, method, context.peer())
             raise
-        return found
+        return peer_certificate
 
     async def judge(self, found: PeerCertificate, method: str, request: Any, context: Context) -> None:
         """Look at whom a request names.

@@ -65,13 +65,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         method = str(handler_call_details.method)
-        found = self._handlers.get(method)
-        if found is None:
+        rpc_method_handler = self._handlers.get(method)
+        if rpc_method_handler is None:
             plain = await continuation(handler_call_details)
             if plain is None:
                 return None if self._gate is None else _unknown(method, self._gate, self._held)
-            found = self._handlers[method] = self._wrapped(method, plain)
-        return found
+            rpc_method_handler = self._handlers[method] = self._wrapped(method, plain)
+        return rpc_method_handler
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
@@ -218,4 +218,7 @@ def _without_port(caller: str) -> str:
 
 def _code_of(context: Context) -> grpc.StatusCode:
     code: Any = context.code()
-    return next((one for one in grpc.StatusCode if one is code or one.value[0] == code), grpc.StatusCode.UNKNOWN)
+    return next(
+        (status_code for status_code in grpc.StatusCode if status_code is code or status_code.value[0] == code),
+        grpc.StatusCode.UNKNOWN,
+    )

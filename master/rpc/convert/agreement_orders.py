@@ -39,7 +39,7 @@ def message_field(order: type[Any]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", order.__name__).lower()
 
 
-ORDERS: Mapping[str, type[Order]] = {message_field(one): one for one in typing.get_args(Order)}
+ORDERS: Mapping[str, type[Order]] = {message_field(arg): arg for arg in typing.get_args(Order)}
 _TYPES = {field: typing.get_type_hints(order) for field, order in ORDERS.items()}
 _SUBJECTS = {
     agreement_order_pb2.SUBJECT_KIND_LICENSE: SubjectKind.LICENSE,
@@ -145,12 +145,12 @@ def server(text: str) -> tuple[str, str, str]:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    found = _SERVER.fullmatch(values.resource(text))
-    if found is None or not values.is_shown(found[0]):
+    match = _SERVER.fullmatch(values.resource(text))
+    if match is None or not values.is_shown(match[0]):
         raise InvalidArgumentError(
             "server", f"{text[:80]!r} must be projects/PROJECT/ and devices/DEVICE, pbxs/PBX or licenses/LICENSE"
         )
-    return incoming.project_name(f"projects/{found[1]}", "server"), found[2], found[3]
+    return incoming.project_name(f"projects/{match[1]}", "server"), match[2], match[3]
 
 
 def release(field: str, text: str) -> ReleaseName:

@@ -25,7 +25,10 @@ from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
 
 _KINDS = {kind.value: agreement_order_pb2.SubjectKind.Value(f"SUBJECT_KIND_{kind.name}") for kind in SubjectKind}
-_STANDINGS = {one: agreement_pb2.RightStanding.Value(f"RIGHT_STANDING_{one.name}") for one in RightStatus}
+_STANDINGS = {
+    right_status: agreement_pb2.RightStanding.Value(f"RIGHT_STANDING_{right_status.name}")
+    for right_status in RightStatus
+}
 
 
 def subject(found: Subject) -> agreement_order_pb2.AgreementSubject | None:
@@ -132,9 +135,9 @@ class Page:
 def page_of(snapshot: AgreementSnapshot, *, kind: str, after: str, size: int) -> Page:
     """The subjects behind a token, of one kind where that is not empty."""
     start = Subject(*after.partition("/")[::2])
-    found = [one for one in snapshot.subjects() if kind in ("", one.kind) and (not after or one > start)]
-    last = found[size - 1] if len(found) > size else None
-    return Page(found[:size], f"{last.kind}/{last.id}" if last is not None else "")
+    subjects = [one for one in snapshot.subjects() if kind in ("", one.kind) and (not after or one > start)]
+    last = subjects[size - 1] if len(subjects) > size else None
+    return Page(subjects[:size], f"{last.kind}/{last.id}" if last is not None else "")
 
 
 def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse:
@@ -146,9 +149,9 @@ def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse
         next_page_token=page.next_token,
         awaited=[
             agreement_pb2.AwaitedOrder(
-                order=one.number, subject=subject(one.subject), day=str(one.day), reason=one.reason
+                order=order.number, subject=subject(order.subject), day=str(order.day), reason=order.reason
             )
-            for one in awaited
+            for order in awaited
         ],
         balance=decimal(snapshot.state.balance),
         day=str(known.day),
@@ -170,15 +173,15 @@ def agreement(snapshot: AgreementSnapshot, about: Subject, on: date) -> agreemen
         covers=[cover(snapshot, about, policy, on) for policy in snapshot.policies_of(about)],
         counts=dict(counts),
         version=version or 0,
-        keys=[agreement_pb2.AgreementKey(key=one.key, day=str(one.day)) for one in holding.keys],
+        keys=[agreement_pb2.AgreementKey(key=key.key, day=str(key.day)) for key in holding.keys],
         auto_renewal=holding.renews_by,
         bought_day=_day(holding.bought_on),
         begin_day=_day(begins),
         serial=holding.serial,
         release=str(holding.installed or ""),
-        allowed_builds=[str(one) for one in sorted(holding.builds)],
+        allowed_builds=[str(build) for build in sorted(holding.builds)],
         features=features_on(holding, product) if product is not None else (),
-        seats=[agreement_pb2.AssignedSeat(user=one.user, uses=one.uses) for one in holding.seats],
+        seats=[agreement_pb2.AssignedSeat(user=seat.user, uses=seat.uses) for seat in holding.seats],
         premier=has_premier(snapshot, holding, on),
     )
 
@@ -194,9 +197,9 @@ def cover(snapshot: AgreementSnapshot, about: Subject, policy: Policy, on: date)
         stops_at_end=policy.stops_at_end,
         terms=[
             agreement_pb2.AgreementTerm(
-                begin_day=str(one.term.begins), end_day=str(one.term.ends), how=one.how, offer=one.offer
+                begin_day=str(term.term.begins), end_day=str(term.term.ends), how=term.how, offer=term.offer
             )
-            for one in found.terms
+            for term in found.terms
         ],
     )
 
@@ -208,26 +211,26 @@ def endings(
     snapshot: AgreementSnapshot, found: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
 ) -> agreement_pb2.ListEndingsResponse:
     """What ends, and of what one is to be reminded by now."""
-    reminded = {(one.ending.subject, one.ending.policy, one.ending.day) for one in due}
+    reminded = {(reminder.ending.subject, reminder.ending.policy, reminder.ending.day) for reminder in due}
     return agreement_pb2.ListEndingsResponse(
         endings=[
             agreement_pb2.Ending(
-                day=str(one.day),
-                subject=subject(one.subject),
-                policy=one.policy,
-                title=one.title,
-                stops=dict(one.stops),
-                what_stops=one.what_stops,
-                what_goes_on=one.what_goes_on,
-                renew_by=one.renew_by,
-                renews_itself=one.renews_itself,
-                awaited_order=one.awaited_order,
-                rules=one.rules,
-                days_left=(one.day - from_day).days,
-                reminder_due=(one.subject, one.policy, one.day) in reminded,
-                reminder_days=snapshot.time.policies[one.policy].reminder_days,
+                day=str(ending.day),
+                subject=subject(ending.subject),
+                policy=ending.policy,
+                title=ending.title,
+                stops=dict(ending.stops),
+                what_stops=ending.what_stops,
+                what_goes_on=ending.what_goes_on,
+                renew_by=ending.renew_by,
+                renews_itself=ending.renews_itself,
+                awaited_order=ending.awaited_order,
+                rules=ending.rules,
+                days_left=(ending.day - from_day).days,
+                reminder_due=(ending.subject, ending.policy, ending.day) in reminded,
+                reminder_days=snapshot.time.policies[ending.policy].reminder_days,
             )
-            for one in found
+            for ending in found
         ],
         from_day=str(from_day),
         to_day=str(to_day),

@@ -133,7 +133,7 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, key_id: str, is_gen
     return Proof(
         epoch=terms.epoch,
         ends_at=terms.end_time.ToNanoseconds() / _NANOSECONDS,
-        seats={one.license_type: one.seats for one in terms.holdings},
+        seats={holding.license_type: holding.seats for holding in terms.holdings},
         in_use=_in_use("proof.in_use", sent.in_use),
     )
 
@@ -224,8 +224,8 @@ def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
             for index, pbx in enumerate(project.pbxs)
         ),
         licenses=tuple(
-            spec.LicenseSpec(named(one.id), named(one.type), one.quantity, named(one.device))
-            for one in project.licenses
+            spec.LicenseSpec(named(license.id), named(license.type), license.quantity, named(license.device))
+            for license in project.licenses
         ),
         time_zone=named(project.time_zone),
     )
@@ -264,7 +264,7 @@ def _role(role: int, index: int) -> PbxRole:
     try:
         return PbxRole(role)
     except ValueError as error:
-        names = ", ".join(one.name.lower() for one in PbxRole)
+        names = ", ".join(pbx_role.name.lower() for pbx_role in PbxRole)
         raise InvalidArgumentError(f"pbxs[{index}].role", f"must be one of {names}") from error
 
 

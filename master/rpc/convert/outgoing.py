@@ -78,7 +78,7 @@ def standby_licenses(device: str, switch: StandbySwitch) -> standby_pb2.StandbyL
         installed=switch.installed,
         needed=switch.needed,
         on=switch.on,
-        licenses=license_refs([item.ref for item in switch.licenses]),
+        licenses=license_refs([license.ref for license in switch.licenses]),
     )
 
 
@@ -120,7 +120,7 @@ def notice_messages(
             message=notice.message,
             licenses=license_refs(notice.licenses),
             seats=[_seat_key(key) for key in notice.seats],
-            release_requests=[request_for(item) for item in notice.releases] if request_for else (),
+            release_requests=[request_for(release) for release in notice.releases] if request_for else (),
         )
         for notice in told
     ]
@@ -264,7 +264,10 @@ def project_message(found: spec.ProjectSpec) -> project_pb2.Project:
         catalog=found.catalog,
         lease=_pace_message(found.lease),
         sites=[project_pb2.Site(name=site.name, display_name=site.display_name) for site in found.sites],
-        devices=[project_pb2.Device(name=one.name, platform=one.platform, model=one.model) for one in found.devices],
+        devices=[
+            project_pb2.Device(name=device.name, platform=device.platform, model=device.model)
+            for device in found.devices
+        ],
         pbxs=[
             project_pb2.Pbx(
                 name=pbx.name,
@@ -278,8 +281,8 @@ def project_message(found: spec.ProjectSpec) -> project_pb2.Project:
             for pbx in found.pbxs
         ],
         licenses=[
-            project_pb2.License(id=one.id, type=one.type, quantity=one.quantity, device=one.device)
-            for one in found.licenses
+            project_pb2.License(id=license.id, type=license.type, quantity=license.quantity, device=license.device)
+            for license in found.licenses
         ],
         time_zone=found.time_zone,
     )

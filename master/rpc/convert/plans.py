@@ -96,26 +96,28 @@ def response(found: Plan) -> plan_pb2.PlanChangesResponse:
         verdict=plan_pb2.PlanVerdict.ValueType(found.verdict.value),
         reasons=found.reasons,
         warnings=found.warnings,
-        version_limits=[_limit(one, pbxs(one.pbxs_above)) for one in found.limits],
-        pools=[_pool(one) for one in found.pools],
-        refused=[_refused(one, str(PbxName(found.project, one.pbx))) for one in found.refused],
-        obstacles=[_obstacle(one) for one in found.obstacles],
+        version_limits=[_limit(limit, pbxs(limit.pbxs_above)) for limit in found.limits],
+        pools=[_pool(pool) for pool in found.pools],
+        refused=[
+            _refused(refused_seats, str(PbxName(found.project, refused_seats.pbx))) for refused_seats in found.refused
+        ],
+        obstacles=[_obstacle(obstacle) for obstacle in found.obstacles],
         staying=license_refs(found.staying),
         features=[
             plan_pb2.FeatureForecast(
-                device=one.device,
-                license_type=one.license_type,
-                display_name=one.display_name,
-                on_after=one.on_after,
-                installed=one.installed,
-                needed=one.needed,
-                matched_type=one.matched_type,
+                device=feature.device,
+                license_type=feature.license_type,
+                display_name=feature.display_name,
+                on_after=feature.on_after,
+                installed=feature.installed,
+                needed=feature.needed,
+                matched_type=feature.matched_type,
             )
-            for one in found.features
+            for feature in found.features
         ],
         becoming_central=pbxs(found.becoming_central),
         becoming_local=pbxs(found.becoming_local),
-        advice=[_advice(one) for one in found.advice],
+        advice=[_advice(advice) for advice in found.advice],
     )
 
 

@@ -24,14 +24,14 @@ def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> lis
     known: dict[int, seat_pb2.SeatResult] = {}
     results = []
     for outcome in outcomes:
-        found = known.get(id(outcome))
-        if found is None:
+        result = known.get(id(outcome))
+        if result is None:
             if isinstance(outcome, Granted):
-                found = _granted(outcome)
+                result = _granted(outcome)
             else:
-                found = seat_pb2.SeatResult(refused=refusal(outcome, named=named))
-            known[id(outcome)] = found
-        results.append(found)
+                result = seat_pb2.SeatResult(refused=refusal(outcome, named=named))
+            known[id(outcome)] = result
+        results.append(result)
     return results
 
 
@@ -66,7 +66,9 @@ def refusal(refused: Refusal, *, named: int = MOST_NAMED) -> seat_pb2.Refusal:
         capacity=refused.capacity,
         in_use=refused.in_use,
         wanted=refused.wanted,
-        top_holders=[seat_pb2.TopHolder(pbx=one.pbx, site=one.site, seats=one.seats) for one in refused.top_holders],
+        top_holders=[
+            seat_pb2.TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refused.top_holders
+        ],
         licenses=license_refs(refused.licenses[:named]),
         licenses_total=len(refused.licenses),
         seats=_seats(refused.seats[:named]),
@@ -123,7 +125,7 @@ def license_refs(refs: Sequence[LicenseRef]) -> list[seat_pb2.LicenseRef]:
 
 def _seats(seats: Sequence[SeatRef]) -> list[seat_pb2.Seat]:
     return [
-        seat_pb2.Seat(license_type=one.type, holder_kind=kind_message(one.kind), holder=one.holder) for one in seats
+        seat_pb2.Seat(license_type=seat.type, holder_kind=kind_message(seat.kind), holder=seat.holder) for seat in seats
     ]
 
 

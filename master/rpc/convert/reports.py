@@ -35,8 +35,8 @@ def response(report: UsageReport) -> report_pb2.GetUsageReportResponse:
         days=report.days,
         days_known=report.days_known,
         sites=[_site(row, types[row.license_type].display_name) for row in report.sites if row.license_type in types],
-        pools=[_pool(one) for one in report.pools],
-        silent=[_silent(name, one) for one in report.silent],
+        pools=[_pool(pool) for pool in report.pools],
+        silent=[_silent(name, silent_pbx) for silent_pbx in report.silent],
         denied=[_denied(name, one) for one in report.denied],
     )
 
@@ -55,7 +55,7 @@ def _site(row: SiteRow, display_name: str) -> report_pb2.SiteHistory:
 
 
 def _pool(one: PoolReport) -> report_pb2.PoolHistory:
-    found = report_pb2.PoolHistory(
+    pool_history = report_pb2.PoolHistory(
         device=one.device,
         license_type=one.license_type,
         display_name=one.display_name,
@@ -66,11 +66,11 @@ def _pool(one: PoolReport) -> report_pb2.PoolHistory:
         unused=one.unused,
     )
     if one.trend is not None:
-        found.outlook = report_pb2.Outlook.ValueType(one.trend.outlook.value)
-        found.seats_per_day = round(one.trend.seats_per_day, 3)
+        pool_history.outlook = report_pb2.Outlook.ValueType(one.trend.outlook.value)
+        pool_history.seats_per_day = round(one.trend.seats_per_day, 3)
         if one.trend.day is not None:
-            found.run_out_time.CopyFrom(timestamp(one.trend.day * DAY_SECONDS))
-    return found
+            pool_history.run_out_time.CopyFrom(timestamp(one.trend.day * DAY_SECONDS))
+    return pool_history
 
 
 def _silent(project: str, one: SilentPbx) -> report_pb2.SilentPbx:

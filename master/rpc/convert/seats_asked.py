@@ -34,7 +34,7 @@ class Asked(Generic[Item]):
 
     def in_order(self, outcomes: Sequence[Outcome]) -> list[Outcome | Refusal]:
         """The answers of a call, from what was decided on `items`."""
-        return [outcomes[one] if isinstance(one, int) else one for one in self.answers]
+        return [outcomes[answer] if isinstance(answer, int) else answer for answer in self.answers]
 
 
 def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked[Want]:
@@ -102,7 +102,7 @@ class _Reader:
             license_type = self._types[seat.license_type] = _read("license_type", seat.license_type)
         kind = _KINDS.get(seat.holder_kind)
         if kind is None:
-            kinds = ", ".join(one.name for one in HolderKind)
+            kinds = ", ".join(holder_kind.name for holder_kind in HolderKind)
             raise _MalformedError("holder_kind", f"{seat.holder_kind} must be one of {kinds}")
         return SeatKey(license_type, kind, _read("holder", seat.holder))
 

@@ -59,17 +59,17 @@ def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> do
         expires_at=_seconds("expire_time", file.expire_time),
         items=[
             documents.FileItem(
-                id=item.id,
-                type=item.type,
-                quantity=item.quantity,
-                replaces=item.replaces,
+                id=license.id,
+                type=license.type,
+                quantity=license.quantity,
+                replaces=license.replaces,
                 agreement_ends_at=(
-                    _seconds("agreement_end_time", item.agreement_end_time)
-                    if item.HasField("agreement_end_time")
+                    _seconds("agreement_end_time", license.agreement_end_time)
+                    if license.HasField("agreement_end_time")
                     else None
                 ),
             )
-            for item in file.licenses
+            for license in file.licenses
         ],
         key_id=paper.key_id_of(public_key),
         document=_without_strays(document),
@@ -231,29 +231,29 @@ class SignedDocuments:
 
     def license_status(self, project: str, view: LicenseView, *, signed: bool = True) -> license_pb2.LicenseStatus:
         """A license and where it stands; without signed documents where it only would stand there."""
-        item = view.item
+        license = view.item
         message = license_pb2.LicenseStatus(
-            license=item.id,
-            type=item.type.printed(version=item.version, tier=item.tier),
-            license_type=item.type.key,
-            quantity=item.quantity,
-            origin=_origin(item),
+            license=license.id,
+            type=license.type.printed(version=license.version, tier=license.tier),
+            license_type=license.type.key,
+            quantity=license.quantity,
+            origin=_origin(license),
             state=_state(view),
-            device=item.device.name if item.device else "",
-            file="" if item.file is None or item.agreed else item.file,
-            binding=item.binding,
-            first_bind_time=_optional(item.first_bound_at),
-            bind_time=_optional(item.bound_at),
-            hold_end_time=_optional(item.held_until),
-            agreement_end_time=_optional(item.agreement_ends_at),
-            agreement=str(item.agreed.subject) if item.agreed else "",
-            use_end_time=_optional(item.agreed.ends_at if item.agreed else None),
+            device=license.device.name if license.device else "",
+            file="" if license.file is None or license.agreed else license.file,
+            binding=license.binding,
+            first_bind_time=_optional(license.first_bound_at),
+            bind_time=_optional(license.bound_at),
+            hold_end_time=_optional(license.held_until),
+            agreement_end_time=_optional(license.agreement_ends_at),
+            agreement=str(license.agreed.subject) if license.agreed else "",
+            use_end_time=_optional(license.agreed.ends_at if license.agreed else None),
             time_zone=view.time_zone,
         )
-        if item.release is not None:
+        if license.release is not None:
             message.release.CopyFrom(self._release(project, view, signed=signed))
-        elif signed and item.device is not None and item.file is not None:
-            message.signed_binding.CopyFrom(self.binding(project, item))
+        elif signed and license.device is not None and license.file is not None:
+            message.signed_binding.CopyFrom(self.binding(project, license))
         return message
 
     def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release:
@@ -326,10 +326,14 @@ def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:
         quantity=refused.missing,
         device=refused.device,
         licenses=[
-            seat_pb2.LicenseRef(license=one.id, type=one.printed, quantity=one.quantity, device=one.device)
-            for one in refused.licenses
+            seat_pb2.LicenseRef(
+                license=license.id, type=license.printed, quantity=license.quantity, device=license.device
+            )
+            for license in refused.licenses
         ],
-        top_holders=[seat_pb2.TopHolder(pbx=one.pbx, site=one.site, seats=one.seats) for one in refused.top_holders],
+        top_holders=[
+            seat_pb2.TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refused.top_holders
+        ],
         ways=ways(refused.ways),
     )
 
@@ -349,13 +353,13 @@ def trusted_key(key: VendorKey) -> license_pb2.TrustedKey:
 def device_keys(devices: Sequence[StoredDevice], now: float) -> list[license_pb2.DeviceKey]:
     return [
         license_pb2.DeviceKey(
-            device=one.name,
-            key_id=one.key_id or "",
-            enroll_time=_optional(one.enrolled_at),
-            enrollment_open=one.token_ends_at is not None and now <= one.token_ends_at,
-            licenses=one.licenses,
+            device=device.name,
+            key_id=device.key_id or "",
+            enroll_time=_optional(device.enrolled_at),
+            enrollment_open=device.token_ends_at is not None and now <= device.token_ends_at,
+            licenses=device.licenses,
         )
-        for one in devices
+        for device in devices
     ]
 
 

@@ -26,12 +26,12 @@ def name_of(text: str) -> tuple[str, str]:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    found = _NAME.fullmatch(text)
-    if found is None:
+    match = _NAME.fullmatch(text)
+    if match is None:
         raise InvalidArgumentError(
             "name", f"{text[:80]!r} must be projects/PROJECT/webhooks/NAME; NAME has letters, digits, dots, dashes"
         )
-    return incoming.project_name(f"projects/{found[1]}", "name"), found[2]
+    return incoming.project_name(f"projects/{match[1]}", "name"), match[2]
 
 
 def add_request(request: webhook_pb2.AddWebhookRequest, caller: str) -> AddWebhook:

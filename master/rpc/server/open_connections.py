@@ -44,7 +44,7 @@ class OpenConnections:
     def open(self, accepted: socket, address: str) -> bool:
         """One more; False where there are too many."""
         with self._lock:
-            alike = sum(one.address == address for one in self._open.values())
+            alike = sum(connection.address == address for connection in self._open.values())
             if len(self._open) >= self._bounds.connections_max or alike >= self._bounds.address_connections_max:
                 return False
             self._open[accepted] = _Connection(address, self._clock() + self._bounds.seconds_max, accepted)
@@ -63,9 +63,11 @@ class OpenConnections:
         """End those that last too long, whatever their thread waits for; how many."""
         with self._lock:
             now = self._clock()
-            late = [one for one in self._open.values() if one.ends_at <= now and not one.ended]
-            for one in late:
-                one.ended = True
+            late = [
+                connection for connection in self._open.values() if connection.ends_at <= now and not connection.ended
+            ]
+            for connection in late:
+                connection.ended = True
                 with suppress(OSError):  # it is closed already
-                    socket.shutdown(one.socket, SHUT_RDWR)  # TLS has nothing to add, and is another thread's
+                    socket.shutdown(connection.socket, SHUT_RDWR)  # TLS has nothing to add, and is another thread's
         return len(late)

@@ -57,5 +57,5 @@ def _commented_files() -> dict[str, bytes]:
     made = resources.files("licensemaster.v1") / "descriptors.binpb"
     if not made.is_file():
         return {}
-    found = descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes())
-    return {file.name: file.SerializeToString() for file in found.file}
+    file_descriptor_set = descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes())
+    return {file.name: file.SerializeToString() for file in file_descriptor_set.file}

@@ -208,7 +208,7 @@ class Server:
         before = asyncio.all_tasks()
         await self._server.start()
         begun = asyncio.all_tasks() - before
-        self._serving = {one for one in begun if getattr(one.get_coro(), "__qualname__", "").endswith(_MAIN_LOOP)}
+        self._serving = {task for task in begun if getattr(task.get_coro(), "__qualname__", "").endswith(_MAIN_LOOP)}
         await self.set_health(serving=True)
         return port
 
@@ -225,7 +225,7 @@ class Server:
     async def stop(self, grace_seconds: float) -> None:
         """Take no new calls, let those under way finish, end."""
         await self._health.enter_graceful_shutdown()
-        if not any(one.done() for one in self._serving):  # gRPC cannot be stopped once it has ended otherwise
+        if not any(task.done() for task in self._serving):  # gRPC cannot be stopped once it has ended otherwise
             await self._server.stop(grace_seconds)
 
     def _names(self) -> Sequence[str]:

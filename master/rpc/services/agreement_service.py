@@ -64,12 +64,12 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         after = _number("page_token", request.page_token)
         about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
-        found, state = await self._agreements.entries(
+        entries, state = await self._agreements.entries(
             incoming.project_name(request.project), after=after, limit=size + 1, subject=about, as_of=_as_of(request)
         )
         return agreement_pb2.ListEntriesResponse(
-            entries=[agreements.entry(one, reversed_=one.number in state.reversed) for one in found[:size]],
-            next_page_token=str(found[size - 1].number) if len(found) > size else "",
+            entries=[agreements.entry(entry, reversed_=entry.number in state.reversed) for entry in entries[:size]],
+            next_page_token=str(entries[size - 1].number) if len(entries) > size else "",
             balance=agreements.decimal(state.balance),
         )
 
@@ -109,7 +109,7 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         known = await self._known(request, request.day)
         page = _page(request, known, "")
         return agreement_pb2.GetRightsResponse(
-            rights=[agreements.right(right_of(known.snapshot, one, known.day)) for one in page.subjects],
+            rights=[agreements.right(right_of(known.snapshot, subject, known.day)) for subject in page.subjects],
             next_page_token=page.next_token,
             day=str(known.day),
             balance=agreements.decimal(known.snapshot.state.balance),

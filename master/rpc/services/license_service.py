@@ -69,7 +69,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         _, views = await self._licenses.list_licenses(which, after=after, limit=size)
         statuses = [self._papers.license_status(which.project, view) for view in views]
         return license_pb2.ListLicensesResponse(
-            licenses=[one for one in statuses if not request.state or one.state == request.state],
+            licenses=[status for status in statuses if not request.state or status.state == request.state],
             next_page_token=views[-1].item.id if len(views) == size else "",
         )
 
@@ -123,12 +123,12 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
             raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"no device enrolled key {paper.key_id[:80]!r}")
         certificate = replace(signed_documents.certificate(paper, keys[0]), handed_in_by=proven_pbx())
         check_confined(identity_of_call.get(), certificate.project)
-        item = await self._licenses.certify(certificate, caller=caller_of_call.get())
-        view = (await self._licenses.view(certificate.project, [item]))[0]
-        bound = item.device is not None and item.release is None
+        license = await self._licenses.certify(certificate, caller=caller_of_call.get())
+        view = (await self._licenses.view(certificate.project, [license]))[0]
+        bound = license.device is not None and license.release is None
         return license_pb2.SubmitCertificateResponse(
             license=self._papers.license_status(certificate.project, view),
-            binding=self._papers.binding(certificate.project, item) if bound else None,
+            binding=self._papers.binding(certificate.project, license) if bound else None,
         )
 
     async def _move(self, request: Move) -> tuple[list[license_pb2.MoveResult], Sequence[str]]:
@@ -184,8 +184,8 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def ListVendorKeys(
         self, request: license_pb2.ListVendorKeysRequest, context: Context
     ) -> license_pb2.ListVendorKeysResponse:
-        found = await self._licenses.vendor_keys(incoming.project_name(request.project))
-        return license_pb2.ListVendorKeysResponse(keys=[signed_documents.trusted_key(key) for key in found])
+        vendor_keys = await self._licenses.vendor_keys(incoming.project_name(request.project))
+        return license_pb2.ListVendorKeysResponse(keys=[signed_documents.trusted_key(key) for key in vendor_keys])
 
     # --- Devices' keys ----------------------------------------------------------------------------------------------
 
@@ -209,8 +209,8 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def ListDevices(
         self, request: license_pb2.ListDevicesRequest, context: Context
     ) -> license_pb2.ListDevicesResponse:
-        found = await self._licenses.devices(incoming.project_name(request.project))
-        return license_pb2.ListDevicesResponse(devices=signed_documents.device_keys(found, self._clock()))
+        stored_devices = await self._licenses.devices(incoming.project_name(request.project))
+        return license_pb2.ListDevicesResponse(devices=signed_documents.device_keys(stored_devices, self._clock()))
 
 
 MoveRequest = (

@@ -20,5 +20,5 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
 
     async def PlanChanges(self, request: plan_pb2.PlanChangesRequest, context: Context) -> plan_pb2.PlanChangesResponse:
         project = incoming.project_name(request.project)
-        found = await self._projects.plan_changes(project, plans.changes(request.changes))
-        return plans.response(found)
+        plan = await self._projects.plan_changes(project, plans.changes(request.changes))
+        return plans.response(plan)

@@ -28,8 +28,8 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         self._aside = aside
 
     async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
-        found = await self._status.overview(incoming.project_name(request.project))
-        return outgoing.status_response(found, master_version=self._master_version)
+        overview = await self._status.overview(incoming.project_name(request.project))
+        return outgoing.status_response(overview, master_version=self._master_version)
 
     async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
         size = incoming.page_size(request.page_size, default=100)

@@ -112,10 +112,10 @@ class Agreements:
         def look(tx: Tx) -> tuple[list[Entry], State]:
             estate = read_estate(tx, self._estates, project)
             known = read_known(tx, self._estates.ledgers, estate, now=now, as_of=as_of)
-            found = store.page_of_entries(
+            entries = store.page_of_entries(
                 tx, estate.project_id, after=after, before=as_of, subject=subject, limit=limit
             )
-            return found, known.snapshot.state
+            return entries, known.snapshot.state
 
         return await self._database.read(look)
 
@@ -174,7 +174,7 @@ class Agreements:
         if settled.changed:
             self._hub.wake_all()
             self._metrics.seats_revoked.inc(settled.seats_revoked)
-            licenses = [one.id for one in settled.changed]
+            licenses = [reconciliation.id for reconciliation in settled.changed]
             _log.info("licenses settled", project=project, licenses=licenses, seats_revoked=settled.seats_revoked)
         return len(settled.changed)
 

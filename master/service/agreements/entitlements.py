@@ -34,23 +34,29 @@ class Reconciled:
     def plain(self) -> Mapping[str, Any]:
         """As the audit keeps it, by license id."""
         return {
-            one.id: {name: plain(item) for name, item in (("before", one.before), ("after", one.after)) if item}
-            for one in self.changed
+            reconciliation.id: {
+                name: plain(item)
+                for name, item in (("before", reconciliation.before), ("after", reconciliation.after))
+                if item
+            }
+            for reconciliation in self.changed
         }
 
 
 def reconcile(changes: LicenseChanges, snapshot: AgreementSnapshot, day: date) -> Reconciled:
     """Bring the licenses in line with the ledger; written with the other changes."""
-    found = syncing(changes.estate, entitled(snapshot, day), changes.now)
-    for one in found:
-        if one.after is None:
-            changes.remove(one.id)
+    reconciliations = syncing(changes.estate, entitled(snapshot, day), changes.now)
+    for reconciliation in reconciliations:
+        if reconciliation.after is None:
+            changes.remove(reconciliation.id)
         else:
-            changes.put(one.after)
+            changes.put(reconciliation.after)
     revoked = sum(
-        revoke(changes, one.after, force=False).seats for one in found if one.after is not None and one.takes_seats
+        revoke(changes, reconciliation.after, force=False).seats
+        for reconciliation in reconciliations
+        if reconciliation.after is not None and reconciliation.takes_seats
     )
-    return Reconciled(found, revoked)
+    return Reconciled(reconciliations, revoked)
 
 
 def is_settled(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:

@@ -202,23 +202,23 @@ def _change_licenses(
             is_gone = one.number in snapshot.state.reversed
             versions[one.subject] = int(one.details["from_version" if is_gone else "version"])
     for subject in dict.fromkeys(entry.subject for entry in entries):
-        item = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
-        if item is None:
+        license = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
+        if license is None:
             continue
-        after = replace(item, agreement_ends_at=_agreement_ends_at(snapshot, subject, zone))
+        after = replace(license, agreement_ends_at=_agreement_ends_at(snapshot, subject, zone))
         if subject in versions:
             after = replace(after, version=versions[subject])
-        if after != item:
+        if after != license:
             changes.put(after)
-            changed[item.id] = (item, after)
+            changed[license.id] = (license, after)
     return changed
 
 
 def _reversed_by(entries: Sequence[Entry], snapshot: AgreementSnapshot) -> Iterator[Entry]:
     """The entries that count no more, the latest first."""
-    for one in entries:
-        if one.kind is EntryKind.REVERSED:
-            yield from (snapshot.state.history[number - 1] for number in reversed(one.details["entries"]))
+    for entry in entries:
+        if entry.kind is EntryKind.REVERSED:
+            yield from (snapshot.state.history[number - 1] for number in reversed(entry.details["entries"]))
 
 
 def _agreement_ends_at(snapshot: AgreementSnapshot, subject: Subject, zone: ZoneInfo) -> float | None:
@@ -234,9 +234,9 @@ def _declared(estate: Estate, order: Order) -> AgreementRefusal | None:
     if isinstance(order, UpgradeVersion | ConvertVersion):
         named = order.licenses
     elif isinstance(order, Extend):
-        named = [one.id for one in order.subjects if one.kind == SubjectKind.LICENSE.value]
+        named = [subject.id for subject in order.subjects if subject.kind == SubjectKind.LICENSE.value]
         field = "subjects"
-    declared = {item.id for item in estate.licenses if item.file is None}
+    declared = {license.id for license in estate.licenses if license.file is None}
     for license_id in named:
         if license_id in declared:
             return AgreementRefusal(

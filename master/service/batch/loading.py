@@ -68,7 +68,9 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
     )
     working_set = fill_working_set(tx, needs, pbx_wide, _first_seats(tx, resolved_requests), claims)
     asking = {
-        one.pbx.id for one in resolved_requests if isinstance(one.request, OpenLease | TakeOverLease | RenewLease)
+        request.pbx.id
+        for request in resolved_requests
+        if isinstance(request.request, OpenLease | TakeOverLease | RenewLease)
     }
     return LoadedBatch(
         resolved_requests=found,

@@ -119,8 +119,8 @@ def _top_holders(tx: Tx, pool_id: int, projects: dict[int, EligibilityCache]) ->
     estate = next(
         eligibilities.estate for eligibilities in projects.values() if pool_id in eligibilities.estate.pool_ids.values()
     )
-    found = []
+    top_holders = []
     for pbx_id, seats in store.biggest_holders(tx, pool_id):
         pbx = estate.pbxs[pbx_id]
-        found.append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
-    return tuple(found)
+        top_holders.append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
+    return tuple(top_holders)

@@ -65,5 +65,5 @@ def _pools(estate: Estate, pbx: Pbx, key: str) -> list[int]:
     """The pools that a type is debited from, in order."""
     if key not in estate.catalog.types:
         return []
-    found = (estate.pool_ids.get((one.device.id, key)) for one in estate.sources(pbx, estate.catalog.types[key]))
+    found = (estate.pool_ids.get((source.device.id, key)) for source in estate.sources(pbx, estate.catalog.types[key]))
     return [pool_id for pool_id in found if pool_id is not None]

@@ -95,9 +95,9 @@ class Remedies:
     def _read(self, asker: Asker) -> Mapping[int, PoolScore]:
         known = self._working_set.pools
         unread = [
-            one
-            for one in pools_of(asker.eligibilities.estate, asker.pbx)
-            if one not in known and one not in self._pools
+            pool
+            for pool in pools_of(asker.eligibilities.estate, asker.pbx)
+            if pool not in known and pool not in self._pools
         ]
         if unread:
             self._pools.update(read_pools(self._tx, unread))

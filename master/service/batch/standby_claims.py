@@ -141,7 +141,9 @@ class StandbyClaims:
         if lease.user_id == standby.id and lease.state(self._time).is_running:
             return None
         names = PbxName(estate.name, standby.name), PbxName(estate.name, primary.name)
-        blocking = [one for one in pair_problems(estate, standby, primary, own.software) if one.kind.blocking]
+        blocking = [
+            problem for problem in pair_problems(estate, standby, primary, own.software) if problem.kind.blocking
+        ]
         if blocking:
             return StandbyOffer(standby=names[0], primary=names[1], problems=tuple(blocking))
         seats = self._seats(primary.id) if lease.state(self._time).is_running else {}
@@ -270,15 +272,15 @@ class StandbyClaims:
     def _of(self, pbx_id: int, like: Claim) -> dict[int, int]:
         """The seats of all pools that a claim is part of."""
         return {
-            one.pool_id: one.seats
-            for one in self._claims[pbx_id]
-            if (one.kind, one.holder_id, one.serial) == (like.kind, like.holder_id, like.serial)
+            claim.pool_id: claim.seats
+            for claim in self._claims[pbx_id]
+            if (claim.kind, claim.holder_id, claim.serial) == (like.kind, like.holder_id, like.serial)
         }
 
     def _promised(self, primary: Pbx, standby: Pbx) -> bool:
         record = self._record(standby, primary)
-        mine = [one for one in self._claims[primary.id] if one.holder_id == standby.id]
-        return record.serial > 0 and any(one.kind is not ClaimKind.FENCED for one in mine)
+        mine = [claim for claim in self._claims[primary.id] if claim.holder_id == standby.id]
+        return record.serial > 0 and any(claim.kind is not ClaimKind.FENCED for claim in mine)
 
     def _record(self, standby: Pbx, primary: Pbx) -> StandbyLease:
         pair = standby.id, primary.id

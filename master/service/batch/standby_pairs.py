@@ -40,7 +40,7 @@ def read_standby_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readines
 
 def read_standby_pair(tx: Tx, estate: Estate, standby: Pbx, time: LeaseTime) -> Readiness | None:
     """The pair of one standby, judged; None where it stands in for nobody."""
-    return next((one for one in read_standby_pairs(tx, estate, time) if one.standby is standby), None)
+    return next((pair for pair in read_standby_pairs(tx, estate, time) if pair.standby is standby), None)
 
 
 def _covered(claims: Claims, standby: Pbx, type_of: Mapping[int, str]) -> dict[str, int]:

@@ -71,7 +71,7 @@ class Ledgers:
     def endings(self, tx: Tx, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
         """The ends that lie ahead."""
         state = self.state(tx, estate.project_id)
-        if state.last_number == 0 and all(item.file_agreement_ends_at is None for item in estate.licenses):
+        if state.last_number == 0 and all(license.file_agreement_ends_at is None for license in estate.licenses):
             return ()
         zone = ZoneInfo(estate.time_zone)
         today = day_of(now, zone)
@@ -85,8 +85,8 @@ class Ledgers:
         """Renewals that ordered themselves and await their payment."""
         snapshot = AgreementSnapshot(catalog=estate.catalog, state=self.state(tx, estate.project_id))
         return tuple(
-            UnpaidRenewal(order=one.number, subject=str(one.subject), day=str(one.day))
-            for one in unpaid_renewals(snapshot)
+            UnpaidRenewal(order=renewal.number, subject=str(renewal.subject), day=str(renewal.day))
+            for renewal in unpaid_renewals(snapshot)
         )
 
     def _state(self, tx: Tx, project_id: int) -> State:
@@ -122,9 +122,9 @@ def read_known(
     imported = store.import_moments(tx, estate.project_id)
     versions = _versions_before(written[len(entries) :])
     licenses = {
-        item.id: facts_of(item, zone, as_of=as_of, version=versions.get(item.id))
-        for item in estate.licenses
-        if item.agreed is None and (item.file is None or imported.get(item.file, as_of) < as_of)
+        license.id: facts_of(license, zone, as_of=as_of, version=versions.get(license.id))
+        for license in estate.licenses
+        if license.agreed is None and (license.file is None or imported.get(license.file, as_of) < as_of)
     }
     snapshot = AgreementSnapshot(catalog=estate.catalog, state=fold(entries), licenses=licenses)
     return Known(estate=estate, snapshot=snapshot, today=today, day=today if day is None else day)
@@ -133,7 +133,9 @@ def read_known(
 def _snapshot(estate: Estate, state: State, zone: ZoneInfo) -> AgreementSnapshot:
     """A ledger with the licenses of its estate; those that it brought itself it knows by their subjects."""
     licenses = {
-        item.id: facts_of(item, zone, pbx=_pbx_of(estate, item)) for item in estate.licenses if item.agreed is None
+        license.id: facts_of(license, zone, pbx=_pbx_of(estate, license))
+        for license in estate.licenses
+        if license.agreed is None
     }
     return AgreementSnapshot(catalog=estate.catalog, state=state, licenses=licenses)
 
@@ -177,24 +179,27 @@ def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
 def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> tuple[TermEnding, ...]:
     snapshot = _snapshot(estate, state, zone)
     places = {
-        item.id: f"{item.ref} {f'on {item.device.name}' if item.device else 'in the balance'}"
-        for item in estate.licenses
-        if item.agreed is None
+        license.id: f"{license.ref} {f'on {license.device.name}' if license.device else 'in the balance'}"
+        for license in estate.licenses
+        if license.agreed is None
     }
-    due = {(one.ending.subject, one.ending.policy, one.ending.day) for one in reminders(snapshot, today)}
+    due = {
+        (reminder.ending.subject, reminder.ending.policy, reminder.ending.day)
+        for reminder in reminders(snapshot, today)
+    }
     return tuple(
         TermEnding(
-            subject=str(one.subject),
-            policy=one.policy,
-            title=one.title,
-            day=str(one.day),
-            ends_at=first_instant_of(one.day, zone),
-            what_stops=one.what_stops,
-            stops=bool(one.stops),
-            remind=(one.subject, one.policy, one.day) in due and not one.renews_itself,
-            license=places.get(one.subject.id, "") if snapshot.license(one.subject) is not None else "",
+            subject=str(ending.subject),
+            policy=ending.policy,
+            title=ending.title,
+            day=str(ending.day),
+            ends_at=first_instant_of(ending.day, zone),
+            what_stops=ending.what_stops,
+            stops=bool(ending.stops),
+            remind=(ending.subject, ending.policy, ending.day) in due and not ending.renews_itself,
+            license=places.get(ending.subject.id, "") if snapshot.license(ending.subject) is not None else "",
         )
-        for one in endings(snapshot, from_day=today + timedelta(days=1), to_day=date.max)
+        for ending in endings(snapshot, from_day=today + timedelta(days=1), to_day=date.max)
     )
 
 

@@ -222,8 +222,8 @@ class _Drill:
         wants = [Want(*seat.key, seat.user, seat.line) for seat in seats if not seat.is_companion]
         syncing = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
         synced = self._answer_to(syncing, or_told="the seats could not be settled")
-        new = sum(not isinstance(one, Refusal) and not one.already_held for one in synced.outcomes)
-        refused = sum(isinstance(one, Refusal) for one in synced.outcomes)
+        new = sum(not isinstance(outcome, Refusal) and not outcome.already_held for outcome in synced.outcomes)
+        refused = sum(isinstance(outcome, Refusal) for outcome in synced.outcomes)
         if refused or new or synced.seats_returned:
             raise _Failed(f"{refused} seats refused, {new} new, {synced.seats_returned} returned; all must be 0")
         self._done(f"all {len(wants)} seats are held already; none is new, none returned")

@@ -105,8 +105,8 @@ class Learnings:
         until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
         store.set_aside(tx, estate.project_id, first_number=first_number(time.now))
         store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
-        found = store.learned(tx, estate.project_id)
-        details = {"until": until, "pbxs": found.pbxs_silent, "seats_known": found.known}
+        learned = store.learned(tx, estate.project_id)
+        details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}
         write_events(tx, [_event(time.now, estate, "learning.began", caller, details, why)])
         return until
 
@@ -168,16 +168,16 @@ class Learnings:
         reason: str = "",
         request_id: str | None = None,
     ) -> Ended:
-        found = store.learned(tx, estate.project_id)
-        ended = Ended(found.pbxs_silent, found.seats_of_silent)
+        learned = store.learned(tx, estate.project_id)
+        ended = Ended(learned.pbxs_silent, learned.seats_of_silent)
         # what was proven is nobody's clock's affair: the next look of expiry lets go of it
         store.forget_learning(tx, estate.project_id, claims_ended_at=time.reclaimed_by - 1)
         details = {
             "early": early,
             "pbxs_silent": ended.pbxs_silent,
             "seats_at_risk": ended.seats_at_risk if early else 0,
-            "seats_proven": found.proven,
-            "seats_unplaced": found.unplaced,
+            "seats_proven": learned.proven,
+            "seats_unplaced": learned.unplaced,
         }
         write_events(tx, [_event(time.now, estate, _ENDED, caller, details, reason, request_id=request_id)])
         return ended

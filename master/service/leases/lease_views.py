@@ -120,10 +120,10 @@ def _source_lines(estate: Estate, eligibility: Eligibility, counted: Mapping[int
     for one in (eligibility, *eligibility.companions):
         for source in one.sources:
             used = counted[source.pool_id]
-            found = parts(estate, source.installation, one.type.key, held=used, counted=used, time=time)
-            said = [f"{found.used} of {found.capacity} in use"]
-            said += [f"{found.leaving} being released"] if found.leaving else []
-            said += [f"{found.withheld} withheld"] if found.withheld else []
+            pool_parts = parts(estate, source.installation, one.type.key, held=used, counted=used, time=time)
+            said = [f"{pool_parts.used} of {pool_parts.capacity} in use"]
+            said += [f"{pool_parts.leaving} being released"] if pool_parts.leaving else []
+            said += [f"{pool_parts.withheld} withheld"] if pool_parts.withheld else []
             device = source.installation.device.name
-            lines.append(f"{one.type.display_name} is debited from {device}: {', '.join(said)}, {found.free} free")
+            lines.append(f"{one.type.display_name} is debited from {device}: {', '.join(said)}, {pool_parts.free} free")
     return lines

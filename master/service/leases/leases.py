@@ -278,8 +278,10 @@ class Leases:
             estate = read_estate(tx, self._estates, project)
             if pbx and pbx not in estate.pbx_ids:
                 raise UnknownPbxError(PbxName(project, pbx))
-            found = read_standby_pairs(tx, estate, time)
-            return estate, [one for one in found if pbx in ("", one.standby.name, one.primary.name)]
+            readinesses = read_standby_pairs(tx, estate, time)
+            return estate, [
+                readiness for readiness in readinesses if pbx in ("", readiness.standby.name, readiness.primary.name)
+            ]
 
         return await self._questions.read(look)
 

@@ -26,8 +26,8 @@ def certify(
     """
     changes = LicenseChanges(tx, estates, certificate.project, caller=caller, reason="", time=time)
     check_own_device(changes.estate, certificate.handed_in_by, certificate.device)
-    item = changes.find(certificate.license)
-    if item is None or item.file is None:
+    license = changes.find(certificate.license)
+    if license is None or license.file is None:
         raise DocumentRefusedError(
             DocumentProblem.REPLAYED, f"license {certificate.license!r} is not in project {certificate.project}"
         )
@@ -37,23 +37,24 @@ def certify(
         number=certificate.number,
         nonce=certificate.nonce,
     )
-    if item.last_proof == said:
-        return _came_late(changes, item, certificate)
-    if item.release is None or (item.binding, item.release.nonce) != (certificate.number, certificate.nonce):
+    if license.last_proof == said:
+        return _came_late(changes, license, certificate)
+    if license.release is None or (license.binding, license.release.nonce) != (certificate.number, certificate.nonce):
         raise DocumentRefusedError(
-            DocumentProblem.REPLAYED, f"no release of {item.id} asks for it; ask for a release, and certify that one"
+            DocumentProblem.REPLAYED, f"no release of {license.id} asks for it; ask for a release, and certify that one"
         )
-    assert item.device is not None
-    if (item.device.name, item.device.public_key) != (certificate.device, certificate.public_key):
+    assert license.device is not None
+    if (license.device.name, license.device.public_key) != (certificate.device, certificate.public_key):
         raise DocumentRefusedError(
-            DocumentProblem.OTHER_DEVICE, f"{item.ref} is bound to {item.device.name}, not to {certificate.device}"
+            DocumentProblem.OTHER_DEVICE,
+            f"{license.ref} is bound to {license.device.name}, not to {certificate.device}",
         )
-    if item.release.certified:
-        return item
-    after = balance.certified(item)
+    if license.release.certified:
+        return license
+    after = balance.certified(license)
     changes.put(after)
     changes.event(
-        "license.certified", {"license": item.id, "device": certificate.device, "binding": certificate.number}
+        "license.certified", {"license": license.id, "device": certificate.device, "binding": certificate.number}
     )
     after = try_to_complete(changes, after, rules) or after
     changes.write()

@@ -53,7 +53,7 @@ def import_licenses(tx: Tx, estates: EstateCache, request: ImportLicenses, time:
     if (known := store.imported_file(tx, project_id, file.id)) is not None:
         if not file.is_said_by(known.document):
             raise _refused(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
-        return Imported(file.id, True, tuple(item for item in changes.estate.licenses if item.file == file.id))
+        return Imported(file.id, True, tuple(license for license in changes.estate.licenses if license.file == file.id))
     _check_whom_it_is_for(changes, file)
     items = [_taken_in(changes, file, item) for item in file.items]
     store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), time.now)

@@ -116,12 +116,12 @@ def trusted_key(tx: Tx, project_id: int, key_id: str) -> store.VendorKey:
     Raises:
         DocumentRefusedError: it is not, or no longer.
     """
-    found = _find(store.vendor_keys(tx, project_id), key_id)
-    if found is None:
+    vendor_key = _find(store.vendor_keys(tx, project_id), key_id)
+    if vendor_key is None:
         raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"{key_id!r}; trust the vendor's key first")
-    if found.distrusted_at is not None:
+    if vendor_key.distrusted_at is not None:
         raise DocumentRefusedError(DocumentProblem.KEY_DISTRUSTED, f"an operator distrusted key {key_id}")
-    return found
+    return vendor_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,9 +176,9 @@ def enroll(tx: Tx, estates: EstateCache, request: Enrollment, *, caller: str, ti
         _check_replaceable(changes, device)
     if device.public_key is None and request.handed_in_by is None:  # else its own PBX proved who brings it
         on_word_of = tuple(filter(None, (device.token_by, caller)))
-        for item in changes.estate.licenses:
-            if item.file is not None and item.device is not None and item.device.id == device.id:
-                changes.put(balance.key_shown(item, on_word_of=on_word_of))
+        for license in changes.estate.licenses:
+            if license.file is not None and license.device is not None and license.device.id == device.id:
+                changes.put(balance.key_shown(license, on_word_of=on_word_of))
     store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=time.now)
     changes.mark_changed()
     changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})
@@ -186,17 +186,19 @@ def enroll(tx: Tx, estates: EstateCache, request: Enrollment, *, caller: str, ti
 
 
 def _device(changes: LicenseChanges, name: str) -> store.StoredDevice:
-    found = next((one for one in store.devices(changes.tx, changes.estate.project_id) if one.name == name), None)
-    if found is None:
+    stored_device = next(
+        (device for device in store.devices(changes.tx, changes.estate.project_id) if device.name == name), None
+    )
+    if stored_device is None:
         raise UnknownDeviceError(changes.estate.name, name)
-    return found
+    return stored_device
 
 
 def _check_replaceable(changes: LicenseChanges, device: store.StoredDevice) -> None:
     bound = [
-        item.id
-        for item in changes.estate.licenses
-        if item.file is not None and item.device is not None and item.device.id == device.id
+        license.id
+        for license in changes.estate.licenses
+        if license.file is not None and license.device is not None and license.device.id == device.id
     ]
     if device.public_key is not None and bound:
         raise DeviceKeptError(

@@ -47,7 +47,7 @@ class LicenseChanges:
         self.reason = reason
         self.time = time
         self.estate: Estate = estates.current(tx, [project])[project].estate
-        self._before = {item.id: item for item in self.estate.licenses}
+        self._before = {license.id: license for license in self.estate.licenses}
         self._events: list[Event] = []
         self._estate_changed = False
 
@@ -60,7 +60,7 @@ class LicenseChanges:
 
     def find(self, license_id: str) -> License | None:
         """A license as it stands after the steps so far."""
-        return next((item for item in self.estate.licenses if item.id == license_id), None)
+        return next((license for license in self.estate.licenses if license.id == license_id), None)
 
     @cached_property
     def leases(self) -> dict[int, Lease]:
@@ -91,11 +91,11 @@ class LicenseChanges:
         pool_id = self.pool_id(item)
         if pool_id is None:
             return ()
-        found = []
+        top_holders = []
         for pbx_id, seats in biggest_holders(self.tx, pool_id)[:MOST_HOLDERS]:
             pbx = self.estate.pbxs[pbx_id]
-            found.append(TopHolder(f"projects/{self.estate.name}/pbxs/{pbx.name}", pbx.site, seats))
-        return tuple(found)
+            top_holders.append(TopHolder(f"projects/{self.estate.name}/pbxs/{pbx.name}", pbx.site, seats))
+        return tuple(top_holders)
 
     def answered_before(self, request_id: str, kind: str) -> dict[str, Any] | None:
         """What a request was answered with, where this is a retry of it; `kind` is the event that it makes.
@@ -119,12 +119,12 @@ class LicenseChanges:
 
     def put(self, item: License) -> None:
         """A license as it is from now on, or a new one."""
-        others = tuple(one for one in self.estate.licenses if one.id != item.id)
+        others = tuple(license for license in self.estate.licenses if license.id != item.id)
         self.estate = replace(self.estate, licenses=tuple(sorted((*others, item), key=lambda one: one.id)))
 
     def remove(self, license_id: str) -> None:
         """A license leaves the project."""
-        left = tuple(one for one in self.estate.licenses if one.id != license_id)
+        left = tuple(license for license in self.estate.licenses if license.id != license_id)
         self.estate = replace(self.estate, licenses=left)
 
     def mark_changed(self) -> None:
@@ -139,8 +139,8 @@ class LicenseChanges:
 
     def write(self) -> None:
         """Write what the steps made of it: licenses, pools, a new revision, events."""
-        after = {item.id: item for item in self.estate.licenses}
-        changed = [item for item in self.estate.licenses if self._before.get(item.id) != item]
+        after = {license.id: license for license in self.estate.licenses}
+        changed = [license for license in self.estate.licenses if self._before.get(license.id) != license]
         gone = sorted(self._before.keys() - after.keys())
         project_id = self.estate.project_id
         if gone:

@@ -123,11 +123,11 @@ class Licenses:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
         """
         time = self._lease_time()
-        item = await self._database.transact(
+        license = await self._database.transact(
             lambda tx: certify(tx, self._estates, certificate, self._rules, caller=caller, time=time)
         )
         self._hub.wake_all()
-        return item
+        return license
 
     async def complete_releases(self) -> list[License]:
         """Complete what nothing stands in the way of any more."""
@@ -141,7 +141,7 @@ class Licenses:
             done += await self._database.transact(work)
         if done:
             self._hub.wake_all()
-            _log.info("releases completed", licenses=[item.id for item in done])
+            _log.info("releases completed", licenses=[license.id for license in done])
         return done
 
     # --- Questions --------------------------------------------------------------------------------------------------
@@ -153,14 +153,14 @@ class Licenses:
         def look(tx: Tx) -> tuple[Estate, list[LicenseView]]:
             estate = read_estate(tx, self._estates, which.project)
             key = estate.catalog.key_of(which.license_type) if which.license_type else ""
-            found = [
-                item
-                for item in estate.licenses
-                if item.id > after
-                and key in ("", item.type.key)
-                and which.device in ("", item.device.name if item.device else "")
+            licenses = [
+                license
+                for license in estate.licenses
+                if license.id > after
+                and key in ("", license.type.key)
+                and which.device in ("", license.device.name if license.device else "")
             ]
-            return estate, _views(tx, estate, found[:limit], time)
+            return estate, _views(tx, estate, licenses[:limit], time)
 
         return await self._database.read(look)
 

@@ -115,10 +115,12 @@ def move_licenses(tx: Tx, estates: EstateCache, request: Move, rules: MoveRules,
     after = warnings_of(_when_all_is_done(changes.estate), changes.software)
     answer = MovedAll(changes.estate, results, tuple(one for one in after if one not in warned))
     details: dict[str, Any] = {
-        "results": [_plain_result(one, before[one.license_id]) for one in results],
+        "results": [_plain_result(result, before[result.license_id]) for result in results],
         "warnings": answer.warnings,
     }
-    if all(one.refused is not None for one in results):  # an event is named for what happened, not for what was asked
+    if all(
+        result.refused is not None for result in results
+    ):  # an event is named for what happened, not for what was asked
         kind, details = _NOTHING_MOVED, {"asked": kind, **details}
     changes.event(kind, details, request_id=request.request_id or None)
     changes.write()
@@ -131,9 +133,9 @@ def complete_releases(
     """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
     done = []
-    for item in changes.estate.licenses:
-        if item.release is not None and try_to_complete(changes, item, rules) is not None:
-            done += [one for one in (changes.find(item.id),) if one is not None]
+    for license in changes.estate.licenses:
+        if license.release is not None and try_to_complete(changes, license, rules) is not None:
+            done += [one for one in (changes.find(license.id),) if one is not None]
     changes.write()
     return done
 
@@ -184,12 +186,12 @@ Act = Callable[[LicenseChanges, License, Any, MoveRules], "Moved | MoveRefusal"]
 
 
 def _moved(changes: LicenseChanges, license_id: str, request: Move, rules: MoveRules, step: Act) -> Moved:
-    item = changes.find(license_id)
-    if item is None:
+    license = changes.find(license_id)
+    if license is None:
         return Moved(license_id, None, move_problems.unknown_license(changes.estate, license_id))
-    if item.file is None:
-        return Moved(license_id, None, move_problems.declared_in_file(item))
-    outcome = step(changes, item, request, rules)
+    if license.file is None:
+        return Moved(license_id, None, move_problems.declared_in_file(license))
+    outcome = step(changes, license, request, rules)
     return Moved(license_id, None, outcome) if isinstance(outcome, MoveRefusal) else outcome
 
 
@@ -249,7 +251,7 @@ def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLic
     else:
         refused = moves.release_refused(changes.estate, item, software=changes.software)
     if item.device is not None and request.in_use is InUse.REFUSE:
-        leaving = {one.id for one in changes.estate.licenses if one.release is not None} | {item.id}
+        leaving = {license.id for license in changes.estate.licenses if license.release is not None} | {item.id}
         asked = replace(asked, used=changes.used(item), leaving=leaving)
         if refused is None:
             left = moves.left_without(changes.estate, item, leaving)
@@ -299,12 +301,12 @@ def _device_names(changes: LicenseChanges) -> frozenset[str]:
 def _when_all_is_done(estate: Estate) -> Estate:
     """The estate once every release under way is complete: what an operator is warned of is what will be (F6)."""
     licenses = []
-    for item in estate.licenses:
-        if item.release is None:
-            licenses.append(item)
+    for license in estate.licenses:
+        if license.release is None:
+            licenses.append(license)
         else:
-            target = estate.pbx_on.get(item.release.to_device)
-            licenses.append(replace(item, device=target.device if target else None, release=None))
+            target = estate.pbx_on.get(license.release.to_device)
+            licenses.append(replace(license, device=target.device if target else None, release=None))
     return replace(estate, licenses=tuple(licenses))
 
 

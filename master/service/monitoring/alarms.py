@@ -92,7 +92,7 @@ class News(Enum):
 
 
 def _news(found: Sequence[Alarm], known: Sequence[store.AlarmState], now: float) -> list[tuple[News, store.AlarmState]]:
-    wrong = {(one.kind.value, one.subject): one for one in found}
+    wrong = {(alarm.kind.value, alarm.subject): alarm for alarm in found}
     news = []
     for one in known:
         is_wrong = wrong.pop((one.kind, one.subject), None) is not None
@@ -103,7 +103,8 @@ def _news(found: Sequence[Alarm], known: Sequence[store.AlarmState], now: float)
         elif not is_wrong and one.gone_at is not None and now - one.gone_at >= CALM_SECONDS:
             news.append((News.ENDED, one))
     news += [
-        (News.BEGAN, store.AlarmState(one.kind.value, one.subject, one.message, now, None)) for one in wrong.values()
+        (News.BEGAN, store.AlarmState(alarm.kind.value, alarm.subject, alarm.message, now, None))
+        for alarm in wrong.values()
     ]
     return sorted(news, key=lambda pair: (pair[1].kind, pair[1].subject))
 

@@ -63,7 +63,7 @@ class Reports:
                 project=project,
                 made_at=time.now,
                 days=days,
-                days_known=len({one.day for one in pools}),
+                days_known=len({pool.day for pool in pools}),
                 catalog=estate.catalog,
                 sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
                 pools=pool_reports(overview, estate.catalog.types, pools, today=today),

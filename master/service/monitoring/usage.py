@@ -84,11 +84,11 @@ class UsageTask(PeriodicTask):
         if not sites and not pools:
             return
         await self._database.transact(lambda tx: store.add_peaks(tx, sites, pools))
-        self._sites |= {(one.project_id, one.site, one.license_type): one.peak for one in sites}
-        for one in pools:
-            place = (one.project_id, one.device, one.license_type)
-            peak, unused = self._pools.get(place, (one.peak, one.unused))
-            self._pools[place] = (max(peak, one.peak), min(unused, one.unused))
+        self._sites |= {(site.project_id, site.site, site.license_type): site.peak for site in sites}
+        for pool in pools:
+            place = (pool.project_id, pool.device, pool.license_type)
+            peak, unused = self._pools.get(place, (pool.peak, pool.unused))
+            self._pools[place] = (max(peak, pool.peak), min(unused, pool.unused))
 
     def _written(self, one: SitePeak) -> int:
         return self._sites.get((one.project_id, one.site, one.license_type), 0)

@@ -95,7 +95,7 @@ class Webhooks:
         def work(tx: Tx) -> store.Webhook:
             lock_for_apply(tx, request.project)
             project_id = read_estate(tx, self._estates, request.project).project_id
-            found = {one.name: one for one in store.webhooks(tx, project_id)}
+            found = {webhook.name: webhook for webhook in store.webhooks(tx, project_id)}
             kinds = " ".join(kind.value for kind in request.kinds)
             if self._is_retry(tx, project_id, request.request_id, _ADDED, request.name):
                 known = found.get(request.name)  # None: it was removed since
@@ -223,7 +223,7 @@ class Webhooks:
 
     @staticmethod
     def _named(tx: Tx, project: str, project_id: int, name: str) -> store.Webhook:
-        found = next((one for one in store.webhooks(tx, project_id) if one.name == name), None)
+        found = next((webhook for webhook in store.webhooks(tx, project_id) if webhook.name == name), None)
         if found is None:
             raise UnknownWebhookError(project, name)
         return found

@@ -82,7 +82,11 @@ class _Before:
     @property
     def imported(self) -> tuple[License, ...]:
         """The licenses that no project file declares."""
-        return tuple(item for item in self.known.licenses if item.file is not None) if self.known is not None else ()
+        return (
+            tuple(license for license in self.known.licenses if license.file is not None)
+            if self.known is not None
+            else ()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,9 +210,9 @@ def _told_before(tx: Tx, request: ApplyProject) -> Applied | None:
 
 
 def _estate(tx: Tx, project: str, estates: EstateCache) -> Estate:
-    found = store.load_estate(tx, project, estates.catalogs, estates.default_pace)
-    assert found is not None
-    return found
+    estate = store.load_estate(tx, project, estates.catalogs, estates.default_pace)
+    assert estate is not None
+    return estate
 
 
 def _settled(tx: Tx, before: Estate | None, after: Estate, spec: ProjectSpec, time: LeaseTime) -> tuple[str, ...]:
@@ -315,9 +319,9 @@ def _unlearned_violations(
 def _capacities(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]) -> Counter[tuple[str, str]]:
     """Licenses by device and type, as a project file would have them."""
     wanted = Counter(capacities(spec, catalog))
-    for item in imported:
-        if item.device is not None:
-            wanted[item.device.name, item.type.key] += item.quantity
+    for license in imported:
+        if license.device is not None:
+            wanted[license.device.name, license.type.key] += license.quantity
     return wanted
 
 
@@ -327,12 +331,12 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
     for installation in estate.installations.values():
         if above := estate.pbxs_above_limit(installation, software):
             named = ", ".join(f"{pbx.name} ({software.get(pbx.id, pbx.software)})" for pbx in above)
-            held_down = ", ".join(str(item.ref) for item in installation.limiting)
+            held_down = ", ".join(str(license.ref) for license in installation.limiting)
             found.append(
                 f"{installation.device.name} is licensed up to V{installation.limit} by {held_down}:"
                 f" {named} will get nothing new (rule B5)"
             )
-        for license_type in {item.type.key: item.type for item in installation.licenses}.values():
+        for license_type in {license.type.key: license.type for license in installation.licenses}.values():
             told_by_pair = license_type.enables is Feature.STANDBY and has_pairs
             if not told_by_pair and not estate.feature_is_on(installation, license_type):
                 matched = license_type.matches or ""

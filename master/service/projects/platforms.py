@@ -43,7 +43,7 @@ def record_platforms(
     Raises:
         ProjectInvalidError: seats would lack what the device asks for.
     """
-    told, found, eligibilities = list[str](), list[Violation](), EligibilityCache(after)
+    told, violations, eligibilities = list[str](), list[Violation](), EligibilityCache(after)
     moved = elsewhere(before, after)
     holding = who_hold(tx, [pbx.id for _, pbx in moved])
     for earlier, pbx in moved:
@@ -52,14 +52,14 @@ def record_platforms(
         lease = leases.get(pbx.id)
         runs = lease.software if lease is not None and lease.state(time).is_running else pbx.software
         settled = _settle(tx, eligibilities, pbx, lease, runs, time)
-        found += _missing(after, pbx, earlier, settled, spec, runs)
+        violations += _missing(after, pbx, earlier, settled, spec, runs)
         if settled.before != settled.after:
             told.append(
                 f"{pbx.name} runs on {pbx.device.name} ({pbx.device.platform}) now: {settled.after} companion seats are"
                 f" debited beside its {settled.seats} seats, {settled.before} were before (rule D1)"
             )
-    if found:
-        raise ProjectInvalidError(found)
+    if violations:
+        raise ProjectInvalidError(violations)
     return tuple(told)
 
 

@@ -168,7 +168,7 @@ class Connections:
             except (StorageError, *_FAILURES) as error:
                 failures.append(_told(error))
                 self._servers.append(self._servers.pop(0))
-        silent = [one for one in failures if one.problem is StorageProblem.STORAGE_UNAVAILABLE]
+        silent = [failure for failure in failures if failure.problem is StorageProblem.STORAGE_UNAVAILABLE]
         raise (silent or failures)[-1]
 
     async def _connect(self, server: dict[str, Any], settings: Mapping[str, str]) -> Raw:

@@ -115,7 +115,7 @@ def is_of_value(cause: BaseException) -> bool:
 
 def _said_by_sqlite(cause: BaseException, *words: str) -> bool:
     """SQLite has words of its own; those of a server hold names that people chose."""
-    return isinstance(cause, sqlite3.Error) and any(one in str(cause) for one in words)
+    return isinstance(cause, sqlite3.Error) and any(word in str(cause) for word in words)
 
 
 def _remedy(cause: BaseException) -> str | None:

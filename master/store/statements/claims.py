@@ -52,11 +52,11 @@ def shares_of(tx: Tx, claims: Mapping[int, Claims]) -> dict[int, dict[int, Share
 
 def write_claims(tx: Tx, before: Mapping[int, Claims], after: Mapping[int, Claims]) -> None:
     """Write what changed of the claims of some PBXs."""
-    gone = [(pbx_id, *_key(one)) for pbx_id, claims in before.items() for one in set(claims) - set(after[pbx_id])]
+    gone = [(pbx_id, *_key(claim)) for pbx_id, claims in before.items() for claim in set(claims) - set(after[pbx_id])]
     made = [
-        (pbx_id, *_key(one), one.seats, one.ends_at, one.serial)
+        (pbx_id, *_key(claim), claim.seats, claim.ends_at, claim.serial)
         for pbx_id, claims in after.items()
-        for one in set(claims) - set(before[pbx_id])
+        for claim in set(claims) - set(before[pbx_id])
     ]
     if gone:
         tx.many("DELETE FROM claim WHERE pbx_id = ?1 AND kind = ?2 AND holder_id = ?3 AND pool_id = ?4", gone)
@@ -110,10 +110,11 @@ def write_standby_leases(tx: Tx, records: Iterable[StandbyLease]) -> None:
     """Write what is known of some pairs."""
     rows: list[tuple[Any, ...]] = [
         (
-            one.standby_id, one.primary_id, one.serial, one.issued_at, one.ends_at, one.acknowledged_serial,
-            one.acknowledged_ends_at, one.two_claims_at, one.reported_serial, one.reported_epoch,
+            record.standby_id, record.primary_id, record.serial, record.issued_at, record.ends_at,
+            record.acknowledged_serial, record.acknowledged_ends_at, record.two_claims_at,
+            record.reported_serial, record.reported_epoch,
         )
-        for one in records
+        for record in records
     ]  # fmt: skip
     if rows:
         tx.many(

@@ -27,25 +27,25 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: Standing |
     else:
         project_id = known.id
         tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
-    remove_pbxs(tx, project_id, keep={one.name for one in spec.pbxs})
-    _merge(tx, "site", project_id, "name", {one.name: {"display_name": one.display_name} for one in spec.sites})
-    devices = {one.name: {"platform": one.platform, "model": one.model} for one in spec.devices}
+    remove_pbxs(tx, project_id, keep={pbx.name for pbx in spec.pbxs})
+    _merge(tx, "site", project_id, "name", {site.name: {"display_name": site.display_name} for site in spec.sites})
+    devices = {device.name: {"platform": device.platform, "model": device.model} for device in spec.devices}
     unused = _merge(tx, "device", project_id, "name", devices, remove=False)
     rows = tx.rows("SELECT name, id FROM device WHERE project_id = ?1", project_id)
     device_ids: dict[str, int] = {row[0]: row[1] for row in rows}
     pbxs = {
-        one.name: {
-            "site": one.site,
-            "device_id": device_ids[one.device],
-            "role": int(one.role),
-            "software_version": one.software_version,
-            "standby_for": one.standby_for,
-            **_pace_values(one.lease),
+        pbx.name: {
+            "site": pbx.site,
+            "device_id": device_ids[pbx.device],
+            "role": int(pbx.role),
+            "software_version": pbx.software_version,
+            "standby_for": pbx.standby_for,
+            **_pace_values(pbx.lease),
         }
-        for one in spec.pbxs
+        for pbx in spec.pbxs
     }
     _merge(tx, "pbx", project_id, "name", pbxs)
-    licenses = {item.id: _license_values(item, catalog, device_ids) for item in spec.licenses}
+    licenses = {license.id: _license_values(license, catalog, device_ids) for license in spec.licenses}
     _merge(tx, "license", project_id, "id", licenses, only=" AND file IS NULL")
     recompute_pools(tx, project_id)
     _remove(tx, "device", project_id, "name", unused)

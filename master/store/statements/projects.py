@@ -81,8 +81,8 @@ def standing(tx: Tx, name: str) -> Standing | None:
 
 def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:
     """The ids of PBXs that would be gone, or on another device or another kind of device than they are."""
-    platforms = {one.name: one.platform for one in spec.devices}
-    wanted = {one.name: (one.device, platforms[one.device]) for one in spec.pbxs}
+    platforms = {device.name: device.platform for device in spec.devices}
+    wanted = {pbx.name: (pbx.device, platforms[pbx.device]) for pbx in spec.pbxs}
     rows = tx.rows(
         "SELECT pbx.id, pbx.name, device.name, device.platform FROM pbx JOIN device ON device.id = pbx.device_id"
         " WHERE pbx.project_id = ?1 ORDER BY pbx.id",
@@ -104,7 +104,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
     if row is None:
         return None
     catalog, devices = catalogs[row["catalog"]], _rows(tx, t.device, row["id"])
-    device_names = {one["id"]: one["name"] for one in devices}
+    device_names = {device["id"]: device["name"] for device in devices}
     spec = ProjectSpec(
         name=row["name"],
         display_name=row["display_name"],
@@ -112,7 +112,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
         time_zone=row["time_zone"] or "",
         lease=_pace(row),
         sites=tuple(SiteSpec(one["name"], one["display_name"]) for one in _rows(tx, t.site, row["id"])),
-        devices=tuple(DeviceSpec(one["name"], one["platform"], one["model"]) for one in devices),
+        devices=tuple(DeviceSpec(device["name"], device["platform"], device["model"]) for device in devices),
         pbxs=tuple(
             PbxSpec(
                 one["name"],

@@ -74,9 +74,9 @@ def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
     """Add refusals and denials to some days."""
     refused: Counter[tuple[int, str, str, int]] = Counter()
     denied: Counter[tuple[int, str, str, int]] = Counter()
-    for one in counts:
-        refused[one[:4]] += one.refused
-        denied[one[:4]] += one.denied
+    for count in counts:
+        refused[count[:4]] += count.refused
+        denied[count[:4]] += count.denied
     rows = [(*place, 0, None, refused[place], denied[place]) for place in sorted(refused)]
     if rows:
         tx.many(_SITE, rows)

@@ -29,8 +29,8 @@ async def test_viewers_ask_and_do_not_order(secured: InProcess, pki: Pki) -> Non
         await stub.QuoteOrder(agreement_pb2.QuoteOrderRequest(project=NAME, order=ORDER.order, prices=PRICES))
         await stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME))
         await stub.ListEndings(agreement_pb2.ListEndingsRequest(project=NAME))
-        found = await failure(stub.PlaceOrder(ORDER))
-    assert (found.code, found.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_FORBIDDEN")
+        seen = await failure(stub.PlaceOrder(ORDER))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_FORBIDDEN")
     ledger = await secured.wire.agreements.ListEntries(agreement_pb2.ListEntriesRequest(project=NAME))
     assert list(ledger.entries) == []
 

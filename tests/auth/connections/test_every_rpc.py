@@ -38,4 +38,4 @@ async def test_whatever_anybody_sends_is_answered(
                     told.take(rpc, sent, *await answer(rpc, wire.channel, sent))
     assert not told.wrong, "\n".join(told.wrong[:20])
     assert [line for line in lines if line["log_level"] in ("error", "critical")] == []
-    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

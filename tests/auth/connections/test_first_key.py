@@ -65,8 +65,8 @@ async def test_one_operator_alone_frees_nothing_with_a_key_of_his_own(
 ) -> None:
     key = await enrol(secured, pki, tmp_path, bringer="operators/carl")
     certificate = key.certify(await asked_of(key, bound))
-    one = (await hand_in(bound, certificate)).license
-    assert (one.state, one.release.certified, one.release.awaits_approval) == (RELEASING, True, True)
+    license = (await hand_in(bound, certificate)).license
+    assert (license.state, license.release.certified, license.release.awaits_approval) == (RELEASING, True, True)
     same = license_pb2.MOVE_PROBLEM_SAME_OPERATOR
     for who in ("anna", "carl"):  # who asked for it and made the token, and who brought the key
         assert refusal(await approve(secured, pki, who)).problem == same, who

@@ -129,7 +129,7 @@ async def test_a_pbx_acts_for_no_other_and_learns_nothing_of_others(secured: InP
         granted(await paris.acquire(*seats("port", 1)))
     forged = BarePbx(berlin, "paris")
     forged.epoch = paris.epoch
-    found = [
+    seens = [
         await failure(forged.open()),
         await failure(forged.renew()),
         await failure(forged.close()),
@@ -137,11 +137,11 @@ async def test_a_pbx_acts_for_no_other_and_learns_nothing_of_others(secured: InP
         await failure(BarePbx(berlin, "no-such-pbx").renew()),
         await failure(berlin.leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx="projects/globex/pbxs/hq", epoch=1))),
     ]
-    assert {(one.code, one.reason) for one in found} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PBX")}
-    assert len({one.message for one in found}) == 1
-    assert denied(secured, "NOT_YOUR_PBX") == len(found)
+    assert {(one.code, one.reason) for one in seens} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PBX")}
+    assert len({one.message for one in seens}) == 1
+    assert denied(secured, "NOT_YOUR_PBX") == len(seens)
     listed = await secured.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=ACME))
-    assert next(one for one in listed.leases if one.pbx.endswith("/paris")).seats == 1
+    assert next(lease for lease in listed.leases if lease.pbx.endswith("/paris")).seats == 1
 
 
 async def test_a_stream_may_not_watch_another_pbx_either(secured: InProcess, berlin: Wire) -> None:
@@ -266,15 +266,15 @@ async def test_somebody_confined_to_a_project_sees_no_other(secured: InProcess, 
         assert list(listed.names) == [ACME]
         following = project_pb2.ListProjectsRequest(page_size=1, page_token=listed.next_page_token or "acme")
         assert not (await wire.projects.ListProjects(following)).names
-        found = [
+        seens = [
             await failure(wire.status.GetStatus(status_pb2.GetStatusRequest(project=name)))
             for name in ("projects/globex", "projects/no-such-project", "", "projects/acme2")
         ]
-        found.append(await failure(wire.apply(foreign)))
+        seens.append(await failure(wire.apply(foreign)))
         plan = plan_pb2.PlanChangesRequest(project="projects/globex")
-        found.append(await failure(wire.plans.PlanChanges(plan)))
-    assert {(one.code, one.reason) for one in found} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PROJECT")}
-    assert len({one.message for one in found}) == 1
+        seens.append(await failure(wire.plans.PlanChanges(plan)))
+    assert {(one.code, one.reason) for one in seens} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PROJECT")}
+    assert len({one.message for one in seens}) == 1
 
 
 async def test_a_name_that_is_only_claimed_counts_for_nothing(secured: InProcess, pki: Pki) -> None:
@@ -328,7 +328,7 @@ async def test_an_unknown_pbx_with_a_good_certificate_leaves_a_line_and_no_flood
         with capture_logs() as logs:
             for _ in range(30):
                 assert (await failure(opened(wire, "mistyped"))).reason == "UNKNOWN_PBX"
-    lines = [one for one in logs if one["event"] == "an unknown PBX was named"]
+    lines = [log for log in logs if log["event"] == "an unknown PBX was named"]
     assert 1 <= len(lines) <= 10
     assert "license-master://projects/acme/pbxs/mistyped" in lines[0]["caller"]
     assert "projects/acme/pbxs/mistyped is unknown" in lines[0]["why"]

@@ -84,11 +84,11 @@ async def walk(secured: InProcess, wires: Mapping[str, Wire], user: str, epoch: 
     for method in METHODS:
         for caller, reason in expected.items():
             for claimed in (epoch - 1, epoch, epoch + 1):
-                found = await failure(call(wires[caller], method, claimed))
-                assert found.reason == reason, (method, caller, claimed)
-                assert str(epoch) not in found.message.replace(f"epoch {claimed}:", ""), found.message
+                seen = await failure(call(wires[caller], method, claimed))
+                assert seen.reason == reason, (method, caller, claimed)
+                assert str(epoch) not in seen.message.replace(f"epoch {claimed}:", ""), seen.message
     leases = await secured.wire.status.ListLeases(status_pb2.ListLeasesRequest(project="projects/acme"))
-    assert {one.pbx: one.seats for one in leases.leases if one.seats} == {BERLIN: 2}
+    assert {lease.pbx: lease.seats for lease in leases.leases if lease.seats} == {BERLIN: 2}
     for method in METHODS[:-1]:
         await call(wires[user], method, epoch)
 
@@ -170,15 +170,15 @@ async def test_nobody_makes_it_seem_that_another_used_the_seats(secured: InProce
     await take_over(wires)
     secured.clock.advance(181)  # longer than a renewal takes
     await failure(call(wires["spare"], "RenewLease", primary.epoch))
-    assert not [one for one in await events(secured) if one == "standby.two_claims"]
+    assert not [event for event in await events(secured) if event == "standby.two_claims"]
     await failure(call(wires["berlin"], "RenewLease", primary.epoch))
-    assert [one for one in await events(secured) if one == "standby.two_claims"]
+    assert [event for event in await events(secured) if event == "standby.two_claims"]
 
 
 async def events(secured: InProcess) -> list[str]:
     """The kinds of everything that happened."""
     request = status_pb2.ListEventsRequest(project="projects/acme")
-    return [one.kind for one in (await secured.wire.status.ListEvents(request)).events]
+    return [event.kind for event in (await secured.wire.status.ListEvents(request)).events]
 
 
 @pytest.mark.rule("L2")
@@ -199,11 +199,11 @@ async def test_a_devices_papers_are_handed_in_by_its_own_pbx_or_an_operator(
     (asked,) = await release(secured.wire, "l-1")
     certificate = key.certify(asked.moved.release.request)
     for caller, reason in expected.items():
-        found = await failure(hand_in(wires[caller], certificate))
-        assert found.reason == reason, caller
-        found = await failure(
+        seen = await failure(hand_in(wires[caller], certificate))
+        assert seen.reason == reason, caller
+        seen = await failure(
             wires[caller].licenses.EnrollDevice(license_pb2.EnrollDeviceRequest(enrollment=key.enrollment("x")))
         )
-        assert found.reason == reason, caller
+        assert seen.reason == reason, caller
     answer = await hand_in(wires["berlin"], certificate)
     assert not answer.license.device

@@ -35,17 +35,17 @@ async def test_local_files_that_are_wrong_are_named(pki: Pki, tmp_path: Path, wh
         "ended": (pki.papers("operators/anna", days=1, now=time.time() - 200_000), "--tls-certificate: "),
         "of no use": (pki.foreign(key="P-521"), "--tls-certificate: "),
     }[what]
-    found = await asked(tmp_path, papers, "127.0.0.1:1")
-    assert (found.code, says in found.err, "no master answers" in found.err) == (1, True, False), found.err
+    done = await asked(tmp_path, papers, "127.0.0.1:1")
+    assert (done.code, says in done.err, "no master answers" in done.err) == (1, True, False), done.err
 
 
 async def test_a_certificate_shown_to_a_master_in_plain_text(pki: Pki, tmp_path: Path, master: InProcess) -> None:
-    found = await asked(tmp_path, pki.papers("operators/anna"), master.wire.address)
-    assert (found.code, "answers in plain text, and a certificate was shown" in found.err) == (1, True), found.err
+    done = await asked(tmp_path, pki.papers("operators/anna"), master.wire.address)
+    assert (done.code, "answers in plain text, and a certificate was shown" in done.err) == (1, True), done.err
 
 
 async def test_no_certificate_shown_to_a_master_that_asks_for_one(pki: Pki, sqlite_database_url: str) -> None:
     settings = pki.serve(pki.server_papers())
     async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
-        found = await run("project", "list", LICENSE_MASTER_SERVER=master.wire.address)
-    assert (found.code, "no certificate was shown" in found.err, "and it asks for one" in found.err) == (1, True, True)
+        done = await run("project", "list", LICENSE_MASTER_SERVER=master.wire.address)
+    assert (done.code, "no certificate was shown" in done.err, "and it asks for one" in done.err) == (1, True, True)

@@ -52,7 +52,7 @@ async def test_a_device_over_the_line(today: Cli, today_master: InProcess, tmp_p
     assert (shown["device"], shown["enrolled"]) == (NAME, True)
     assert shown["licenses"] == [{"license": "ports-hq-box", "type": "PBX-Port12", "quantity": 10, "binding": 1}]
     devices = json.loads((await today("device", "list", "--json")).out)["devices"]
-    assert [one["key_id"] for one in devices if one["device"] == "hq-box"] == [shown["key_id"]]
+    assert [device["key_id"] for device in devices if device["device"] == "hq-box"] == [shown["key_id"]]
     assert (await today("device", "certify", "--folder", folder)).err == "nothing is to be certified by this device\n"
     await release(today_master.wire, "ports-hq-box")
     certified = await today("device", "certify", "--folder", folder)

@@ -182,14 +182,14 @@ async def test_a_calendar_of_what_ends_with_its_reminders(master: InProcess, typ
     again = await done(type_("agreement calendar"))
     calendar = Calendar.from_ical(out)
     events = calendar.walk("VEVENT")
-    assert [(str(one["SUMMARY"]), one.decoded("DTSTART").isoformat()) for one in events] == [
+    assert [(str(event["SUMMARY"]), event.decoded("DTSTART").isoformat()) for event in events] == [
         ("Trial of license crm ends", "2026-01-30"),
         ("Software maintenance of license wall ends", "2027-01-15"),
     ]
     assert "Stops: its use: 1 instance, 20 user." in str(events[0]["DESCRIPTION"])
     assert [alarm.decoded("TRIGGER").days for alarm in events[1].walk("VALARM")] == [-60, -30, -7]
-    uids = [str(one["UID"]) for one in events]
-    assert [str(one["UID"]) for one in Calendar.from_ical(again).walk("VEVENT")] == uids
+    uids = [str(event["UID"]) for event in events]
+    assert [str(component["UID"]) for component in Calendar.from_ical(again).walk("VEVENT")] == uids
     assert len(set(uids)) == 2
     assert await done(type_("agreement calendar --days 5")) != out
 

@@ -27,7 +27,7 @@ async def stocked(master: InProcess, *, bound: bool = True) -> None:
     await imported(master.wire, Vendor(), {"ports": ("PBX-Port12", 10)}, now=master.clock.now)
     if bound:
         granted_all = await bind(master.wire, "hq-box", "ports")
-        assert all(one.HasField("moved") for one in granted_all)
+        assert all(result.HasField("moved") for result in granted_all)
 
 
 async def stocked_with_key(master: InProcess, folder: Path) -> DeviceKey:
@@ -148,7 +148,7 @@ async def test_a_vendor_changes_its_key(today: Cli, today_master: InProcess, tmp
     keys = await today("vendor", "keys")
     assert "retired 2026-01-0" in keys.out
     listed_keys = json.loads((await today("vendor", "keys", "--json")).out)["keys"]
-    newest = next(one["key_id"] for one in listed_keys if one["introduced_by"])
+    newest = next(key["key_id"] for key in listed_keys if key["introduced_by"])
     assert (await today("vendor", "distrust", newest)).code == 0
     assert "distrusted" in (await today("vendor", "keys")).out
     unknown = await today("vendor", "distrust", "0" * 16)

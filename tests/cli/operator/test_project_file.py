@@ -162,8 +162,8 @@ def test_examples_read_and_write_back(path: Path, tmp_path: Path) -> None:
     assert [pbx.role for pbx in project.pbxs].count(project_pb2.PBX_ROLE_MASTER) == 1
     assert {pbx.device for pbx in project.pbxs} == {device.name for device in project.devices}
     assert {pbx.site for pbx in project.pbxs} == {site.name for site in project.sites}
-    assert len({item.id for item in project.licenses}) == len(project.licenses)
-    assert {item.device for item in project.licenses} <= {device.name for device in project.devices} | {""}
+    assert len({license.id for license in project.licenses}) == len(project.licenses)
+    assert {license.device for license in project.licenses} <= {device.name for device in project.devices} | {""}
     assert read_project_file(written(tmp_path, project_toml(project))).project == project
 
 

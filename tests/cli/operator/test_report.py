@@ -64,6 +64,6 @@ async def test_json(master: InProcess) -> None:
 
 
 async def test_two_formats_at_once_are_refused(master: InProcess) -> None:
-    found = await run("report", "--server", master.wire.address, "--format=csv", "--json")
-    assert (found.code, found.out) == (1, "")
-    assert "--format csv" in found.err
+    done = await run("report", "--server", master.wire.address, "--format=csv", "--json")
+    assert (done.code, done.out) == (1, "")
+    assert "--format csv" in done.err

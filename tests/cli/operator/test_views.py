@@ -313,11 +313,11 @@ def test_pages_are_followed_up_to_the_limit(limit: int, expected: int, asked: li
         end = start + page_size
         return everything[start:end], str(end) if end < len(everything) else ""
 
-    found = read_pages(fetch, limit)
-    assert found.rows == everything[:expected]
+    rows = read_pages(fetch, limit)
+    assert rows.rows == everything[:expected]
     assert sizes == asked
     assert max(sizes) <= PAGE_SIZE_MAX
-    assert found.next_page_token == token
+    assert rows.next_page_token == token
 
 
 def _narrow(width: int) -> str:

@@ -47,7 +47,7 @@ def test_nothing_else_writes_tables_for_spreadsheets() -> None:
         for package in ("master", "licensemaster", "slave_client")
         for path in (ROOT / package).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(node, ast.Import) and any(one.name == "csv" for one in node.names))
+        if (isinstance(node, ast.Import) and any(name.name == "csv" for name in node.names))
         or (isinstance(node, ast.ImportFrom) and node.module == "csv")
     }
     assert users == {"csv_table.py"}

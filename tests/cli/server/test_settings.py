@@ -61,10 +61,10 @@ def test_what_commands_take_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPat
 async def test_what_is_wrong_in_a_file_is_said_without_secrets(tmp_path: Path, text: str, says: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
-    found = await run("serve", "--plaintext", "--settings", str(file))
-    assert (found.code, says in found.err) == (1, True), found.err
-    assert SECRET not in found.err
-    assert "Traceback" not in found.err
+    done = await run("serve", "--plaintext", "--settings", str(file))
+    assert (done.code, says in done.err) == (1, True), done.err
+    assert SECRET not in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_file_is_not_blamed_for_what_a_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +89,8 @@ def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
     ],
 )
 async def test_a_password_is_in_no_message(url: str, says: str) -> None:
-    found = await run("db", "upgrade", LICENSE_MASTER_DATABASE_URL=url)
-    assert (found.code, says in found.err, SECRET in found.err) == (1, True, False), found.err
+    done = await run("db", "upgrade", LICENSE_MASTER_DATABASE_URL=url)
+    assert (done.code, says in done.err, SECRET in done.err) == (1, True, False), done.err
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ async def test_a_password_is_in_no_message(url: str, says: str) -> None:
     "command", [("serve",), ("settings", "show"), ("db", "check"), ("db", "upgrade")], ids=" ".join
 )
 def test_a_password_is_not_given_where_the_list_of_processes_shows_it(command: tuple[str, ...], url: str) -> None:
-    found = CliRunner().invoke(app, [*command, "--database-url", url])
-    assert (found.exit_code, SECRET in found.output) == (2, False), found.output
-    assert "LICENSE_MASTER_DATABASE_URL" in found.output
-    assert "--settings FILE" in " ".join(found.output.split())
+    result = CliRunner().invoke(app, [*command, "--database-url", url])
+    assert (result.exit_code, SECRET in result.output) == (2, False), result.output
+    assert "LICENSE_MASTER_DATABASE_URL" in result.output
+    assert "--settings FILE" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ def test_what_a_secret_or_a_paste_brings_along_is_no_part_of_a_setting(
              "ttl_seconds": "60", "plaintext": "true"}  # fmt: skip
     for name, value in given.items():
         monkeypatch.setenv(f"LICENSE_MASTER_{name.upper()}", around.format(value))
-    found = settings_from(None)
-    assert (found.database_url, found.listen, str(found.tls_key_file)) == tuple(given.values())[:3]
-    assert (found.ttl_seconds, found.plaintext) == (60, True)
+    settings = settings_from(None)
+    assert (settings.database_url, settings.listen, str(settings.tls_key_file)) == tuple(given.values())[:3]
+    assert (settings.ttl_seconds, settings.plaintext) == (60, True)
     for name in given:
         monkeypatch.delenv(f"LICENSE_MASTER_{name.upper()}")
     file = tmp_path / "settings.toml"
@@ -207,5 +207,5 @@ def test_what_is_wrong_with_a_setting_is_said_in_its_words(
 def test_an_empty_variable_names_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LICENSE_MASTER_TLS_REVOCATIONS_FILE", "\n")
     monkeypatch.setenv("LICENSE_MASTER_METRICS_LISTEN", "")
-    found = settings_from(None)
-    assert (found.tls_revocations_file, found.metrics_listen) == (None, "")
+    settings = settings_from(None)
+    assert (settings.tls_revocations_file, settings.metrics_listen) == (None, "")

@@ -19,7 +19,7 @@ from master.cli.output.failure import CommandFailed
 
 def typed(*arguments: str | Path) -> Result:
     """A command that needs no master, in this process; failures end in `exception`."""
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(one) for one in arguments])
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def failure(*arguments: str | Path) -> str:

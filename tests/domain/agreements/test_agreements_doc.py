@@ -15,14 +15,18 @@ TEXT = (ROOT / "docs" / "agreements.md").read_text(encoding="utf-8")
 
 
 def test_every_problem_is_listed_in_order() -> None:
-    assert re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE) == [one.name for one in AgreementProblem]
-    numbers = [one.value for one in AgreementProblem]
+    assert re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE) == [
+        agreement_problem.name for agreement_problem in AgreementProblem
+    ]
+    numbers = [agreement_problem.value for agreement_problem in AgreementProblem]
     assert numbers == sorted(set(numbers))
 
 
 def test_every_problem_is_found_somewhere() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "master/domain/agreements").rglob("*.py"))
-    assert {one.name for one in AgreementProblem} == set(re.findall(r"AgreementProblem\.([A-Z_]+)", source))
+    assert {agreement_problem.name for agreement_problem in AgreementProblem} == set(
+        re.findall(r"AgreementProblem\.([A-Z_]+)", source)
+    )
 
 
 def test_every_section_of_a_price_file_is_explained() -> None:

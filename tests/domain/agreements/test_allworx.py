@@ -172,7 +172,7 @@ def test_q7_without_maintenance_the_installed_release_keeps_working() -> None:
     assert (right.standing, right.until, str(right.newest)) == (RightStatus.RUNS, None, "7.4")
     assert str(right_of(made.snapshot, S, date(2026, 3, 1)).newest) == "7.5"
     ended = endings(made.snapshot, from_day=DELIVERED, to_day=LAPSED)
-    assert [(one.policy, one.stops) for one in ended] == [("maintenance", {})]
+    assert [(ending.policy, ending.stops) for ending in ended] == [("maintenance", {})]
 
 
 def test_q7_the_vendor_may_let_one_build_through() -> None:

@@ -50,7 +50,7 @@ def test_r2_seats_go_to_users_of_choice_up_to_the_count_and_can_be_reassigned() 
     full = made.refused(assign("f"), DAY)
     assert (full.problem, full.rules) == (AgreementProblem.SEATS_EXHAUSTED, ("R2",))
     made.do(ReassignSeat(contract="C", from_user="a", to_user="f", uses=("views",)), DAY)
-    assert {one.user for one in made.snapshot.state.holding(C).seats} == {"b", "c", "d", "e", "f"}
+    assert {seat.user for seat in made.snapshot.state.holding(C).seats} == {"b", "c", "d", "e", "f"}
     gone = made.refused(ReassignSeat(contract="C", from_user="a", to_user="g", uses=("views",)), DAY)
     assert gone.problem is AgreementProblem.NOT_ASSIGNED
     double = made.refused(ReassignSeat(contract="C", from_user="b", to_user="f", uses=("views",)), DAY)
@@ -100,7 +100,7 @@ def test_r4_seats_are_added_to_a_running_contract_only() -> None:
 
 def test_r4_the_years_end_stops_the_seats_after_notice() -> None:
     made = bought()
-    assert [one.due_since_days for one in reminders(made.snapshot, date(2026, 12, 20))] == [14]
+    assert [reminder.due_since_days for reminder in reminders(made.snapshot, date(2026, 12, 20))] == [14]
     over = right_of(made.snapshot, C, ENDS)
     assert (over.standing, over.counts, over.is_supported) == (RightStatus.STOPPED, {}, False)
 

@@ -41,7 +41,7 @@ def settled(found: Estate, made: Paper, day: date) -> Estate:
 
 
 def applied(found: Estate, steps: tuple[Reconciliation, ...]) -> Estate:
-    items = {item.id: item for item in found.licenses}
+    items = {license.id: license for license in found.licenses}
     for one in steps:
         assert (one.before is None) is (one.id not in items)
         items.pop(one.id, None)
@@ -53,12 +53,12 @@ def applied(found: Estate, steps: tuple[Reconciliation, ...]) -> Estate:
 def check(found: Estate, wanted: tuple[Entitled, ...], now: float) -> None:
     """Nothing more is lent than there is a right to, and nothing less."""
     lent: Counter[tuple[Subject, str]] = Counter()
-    for item in found.licenses:
-        assert item.agreed is not None
-        ends = item.release is not None and item.release.ends_use
-        assert ends or item.device is None or not item.use_is_over(now)
-        if not ends and not item.use_is_over(now):
-            lent[item.agreed.subject, item.type.key] += item.quantity
+    for license in found.licenses:
+        assert license.agreed is not None
+        ends = license.release is not None and license.release.ends_use
+        assert ends or license.device is None or not license.use_is_over(now)
+        if not ends and not license.use_is_over(now):
+            lent[license.agreed.subject, license.type.key] += license.quantity
     assert lent == {one.name: one.quantity for one in wanted}
 
 
@@ -69,9 +69,9 @@ def noon(day: date) -> float:
 def bind_all(found: Estate, now: float) -> Estate:
     """An operator binds what can be bound."""
     items = []
-    for item in found.licenses:
-        ready = not item.use_is_over(now) and moves.bind_refused(found, item, HQ) is None
-        items.append(balance.bound(item, HQ, now) if ready else item)
+    for license in found.licenses:
+        ready = not license.use_is_over(now) and moves.bind_refused(found, license, HQ) is None
+        items.append(balance.bound(license, HQ, now) if ready else license)
     return replace(found, licenses=tuple(items))
 
 
@@ -80,7 +80,7 @@ def complete_all(found: Estate) -> Estate:
     for item in found.licenses:
         if item.release is not None:
             gone = is_apart(found, item)
-            left = tuple(one for one in found.licenses if one.id != item.id)
+            left = tuple(license for license in found.licenses if license.id != item.id)
             found = replace(found, licenses=left if gone else (*left, balance.freed(item, held_until=None)))
     return replace(found, licenses=tuple(sorted(found.licenses, key=lambda item: item.id)))
 
@@ -107,7 +107,7 @@ def test_after_any_history_the_estate_has_what_it_is_entitled_to(vendor: str, da
 
 
 def in_force(found: Estate, now: float) -> Counter[tuple[str, str, int]]:
-    items = (item for item in found.licenses if not item.use_is_over(now) and item.agreed is not None)
+    items = (license for license in found.licenses if not license.use_is_over(now) and license.agreed is not None)
     return Counter((str(item.agreed), item.type.key, item.quantity) for item in items)
 
 
@@ -123,7 +123,7 @@ def bought(users: int, days: int) -> tuple[Estate, Estate]:
 
 
 def users(found: Estate) -> dict[str, License]:
-    return {item.id: item for item in found.licenses if item.type.key == "user"}
+    return {license.id: license for license in found.licenses if license.type.key == "user"}
 
 
 def test_a_trial_becomes_a_purchase_in_place() -> None:
@@ -167,13 +167,17 @@ def test_ids_are_free_and_names() -> None:
         order = StartTrial(license=id, product="isymphony", counts={"user": 20}, key=id, major=3)
         made.do(order, FIRST)
     found = replace(estate(taken), catalog=ISYMPHONY)
-    fresh = [one.id for one in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST)) if one.id.startswith("a")]
+    fresh = [
+        reconciliation.id
+        for reconciliation in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST))
+        if reconciliation.id.startswith("a")
+    ]
     assert sorted(fresh) == [
         "ann-s-server-instance",
         "ann-s-server-instance-2",
         "ann-s-server-user-2",
         "ann-s-server-user-3",
     ]
-    ids = [one.id for one in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST))]
+    ids = [reconciliation.id for reconciliation in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST))]
     assert len(set(ids)) == len(ids) == 6
     assert max(map(len, ids)) == 63

@@ -139,7 +139,7 @@ def test_its_consoles() -> None:
     assert by_name.problem is AgreementProblem.WRONG_KIND, "consoles float"
 
     made.do(SetAutoRenewal(license="desk", offer="year", on=True), DAY)
-    assert [one.renews_itself for one in endings(made.snapshot, from_day=DAY, to_day=date(2028, 1, 1))] == [True]
+    assert [ending.renews_itself for ending in endings(made.snapshot, from_day=DAY, to_day=date(2028, 1, 1))] == [True]
     (due,) = renewals_due(made.snapshot, date(2027, 1, 20))
     assert isinstance(made.ask(due, date(2027, 1, 20)), Decision)
     late = made.quote(Extend(subjects=(ONE,), offer="three_years"), date(2027, 4, 30))

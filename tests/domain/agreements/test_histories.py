@@ -264,8 +264,8 @@ def check_cover(made: Paper, ended: date | None, subject: Subject, policy_key: s
     if policy.purchases_max:
         assert cover.purchases <= policy.purchases_max
     if policy_key == "trial":
-        begun = sum(one.term.begins not in {other.term.ends for other in cover.terms} for one in cover.terms)
-        days = sum((one.term.ends - one.term.begins).days for one in cover.terms)
+        begun = sum(term.term.begins not in {other.term.ends for other in cover.terms} for term in cover.terms)
+        days = sum((term.term.ends - term.term.begins).days for term in cover.terms)
         assert days - begun <= 28, "full days: the one on which a key comes has begun"
     rows = sorted(cover.terms, key=lambda one: one.term)
     for one, other in pairwise(rows):
@@ -346,10 +346,10 @@ def check_views(made: Paper, day: date) -> None:
                 gate = upgrade_gate(book, subject, from_release=installed, to_release=release, day=day)
                 asked = decide(book, InstallRelease(device=subject.id, release=str(release)), day)
                 assert gate.allowed is isinstance(asked, Decision), "the gate and the order agree"
-    due = {one.subjects[0] for one in renewals_due(book, day)}
+    due = {extend.subjects[0] for extend in renewals_due(book, day)}
     for ending in endings(book, from_day=day, to_day=day + timedelta(days=8)):
         is_meant = ending.renews_itself and ending.day > day
-        waits = any(one.subject == ending.subject and one.kind == "Extend" for one in book.state.awaited.values())
+        waits = any(order.subject == ending.subject and order.kind == "Extend" for order in book.state.awaited.values())
         assert not is_meant or waits or (ending.subject in due) is ((ending.day - day).days <= 7)
 
 
@@ -370,7 +370,9 @@ def check_lapses(made: Paper, day: date) -> None:
             assert eve.counts == after.counts
             assert after.standing is RightStatus.RUNS
         told = reminders(made.snapshot, ending.day - timedelta(days=1))
-        assert any((one.ending.subject, one.ending.policy) == (ending.subject, ending.policy) for one in told)
+        assert any(
+            (reminder.ending.subject, reminder.ending.policy) == (ending.subject, ending.policy) for reminder in told
+        )
 
 
 @given(first=st.integers(1, 48), second=st.integers(1, 48), started=st.dates(date(2020, 1, 1), date(2030, 1, 1)))

@@ -128,7 +128,7 @@ def test_m3_the_first_binding_decides() -> None:
     made = paper()
     made.do(ssa("ports"), date(2024, 4, 1))
     cover = made.snapshot.state.holding(license("ports")).cover("ssa")
-    assert [(one.term, one.how) for one in cover.terms] == [
+    assert [(term.term, term.how) for term in cover.terms] == [
         (Term(BOUND, date(2024, 4, 1)), "gap"),
         (Term(date(2024, 4, 1), date(2025, 4, 1)), "bought"),
     ]
@@ -165,8 +165,16 @@ def test_m5_a_reminder_comes_before_the_end() -> None:
     assert renewed.totals == {"credits": Decimal("150")}, "in time there is no surcharge"
     made.do(ssa("ports"), date(2024, 12, 31))
     assert made.snapshot.state.holding(license("ports")).cover("ssa").ends == date(2026, 1, 1)
-    assert [one for one in reminders(made.snapshot, date(2024, 12, 31)) if one.ending.subject == license("ports")] == []
-    assert [one for one in reminders(made.snapshot, date(2026, 1, 1)) if one.ending.subject == license("ports")] == []
+    assert [
+        reminder
+        for reminder in reminders(made.snapshot, date(2024, 12, 31))
+        if reminder.ending.subject == license("ports")
+    ] == []
+    assert [
+        reminder
+        for reminder in reminders(made.snapshot, date(2026, 1, 1))
+        if reminder.ending.subject == license("ports")
+    ] == []
 
 
 def test_m6_also_where_there_never_was_an_agreement() -> None:
@@ -213,7 +221,7 @@ def test_l6_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charge
     decision = made.do(ConvertVersion(licenses=("free",), version=13, offer="ssa"), day)
     assert [line.amount for line in decision.lines] == [Decimal("150")]
     cover = made.snapshot.state.holding(license("free")).cover("ssa")
-    assert [one.term for one in cover.terms] == [Term(BOUND, day), Term(day, date(2025, 9, 1))]
+    assert [term.term for term in cover.terms] == [Term(BOUND, day), Term(day, date(2025, 9, 1))]
     assert made.snapshot.state.holding(license("free")).version == 13
 
 
@@ -249,7 +257,7 @@ def test_l7_what_the_vendors_file_said_counts_and_is_carried_over() -> None:
     decision = made.do(ssa("imported"), date(2024, 12, 1))
     assert [line.amount for line in decision.lines] == [Decimal("150")]
     terms = made.snapshot.cover(license("imported"), "ssa").terms
-    assert [(one.term, one.how) for one in terms] == [
+    assert [(term.term, term.how) for term in terms] == [
         (Term(BOUND, date(2025, 1, 1)), "vendor"),
         (Term(date(2025, 1, 1), date(2026, 1, 1)), "bought"),
     ]

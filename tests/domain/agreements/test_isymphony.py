@@ -95,7 +95,7 @@ def test_p1_a_trials_end_is_told_before_it_stops_anything() -> None:
     made = Keys(ISYMPHONY)
     made.do(trial(), DAY)
     told = reminders(made.snapshot, date(2026, 1, 23))
-    assert [(one.days_left, one.ending.stops) for one in told] == [(7, {"instance": 1, "user": 20})]
+    assert [(reminder.days_left, reminder.ending.stops) for reminder in told] == [(7, {"instance": 1, "user": 20})]
     assert endings(made.snapshot, from_day=DAY, to_day=date(2026, 1, 30)) == ()
     assert endings(made.snapshot, from_day=DAY, to_day=date(2026, 1, 31))[0].day == date(2026, 1, 30)
 
@@ -105,11 +105,13 @@ def test_p2_a_purchase_replaces_the_key_in_place() -> None:
     made.do(trial(), DAY)
     made.paid(buy(), date(2026, 1, 20))
     holding = made.snapshot.state.holding(ONE)
-    assert [one.key for one in holding.keys] == ["T1", "K4"]
+    assert [key.key for key in holding.keys] == ["T1", "K4"]
     assert holding.cover("trial").ends == date(2026, 1, 20), "what is left of the trial lapses"
     right = right_of(made.snapshot, ONE, date(2026, 1, 20))
     assert (right.standing, right.counts, right.until) == (RightStatus.RUNS, {"instance": 1, "user": 20}, None)
-    assert [one.policy for one in endings(made.snapshot, from_day=DAY, to_day=date(2030, 1, 1))] == ["maintenance"]
+    assert [ending.policy for ending in endings(made.snapshot, from_day=DAY, to_day=date(2030, 1, 1))] == [
+        "maintenance"
+    ]
     assert made.refused(buy(), date(2026, 1, 21)).problem is AgreementProblem.ALREADY_THERE
     assert made.refused(ExtendTrial(license="L1", key="T2"), DAY).problem is AgreementProblem.ALREADY_THERE
 
@@ -138,7 +140,7 @@ def test_p4_a_renewal_starts_where_the_last_ended_however_early_or_late() -> Non
     for day in (DAY, date(2026, 12, 1), date(2027, 6, 1)):
         made = bought()
         made.paid(RENEW, day)
-        terms = [one.term for one in made.snapshot.cover(ONE, "maintenance").terms]
+        terms = [term.term for term in made.snapshot.cover(ONE, "maintenance").terms]
         assert terms == [Term(DAY, date(2027, 1, 15)), Term(date(2027, 1, 15), date(2028, 1, 15))]
 
 

@@ -49,9 +49,9 @@ def test_the_sum_of_parts_is_the_whole(whole: Fraction, cuts: list[Fraction]) ->
     """However a price is divided over lines, they add up to the price in one."""
     ends = [Fraction(0), *sorted(cuts), Fraction(1)]
     parts = [whole * (end - begin) for begin, end in pairwise(ends)]
-    one = rounded_lines([line(whole)], PRICES)
+    lines = rounded_lines([line(whole)], PRICES)
     many = rounded_lines([line(part) for part in parts], PRICES)
-    assert totals(one) == totals(many)
+    assert totals(lines) == totals(many)
     assert all(abs(Fraction(each.amount) - part) <= PRICES.quantum for each, part in zip(many, parts, strict=True))
     assert all(each.amount >= 0 and each.amount % PRICES.quantum == 0 for each in many)
 

@@ -65,7 +65,7 @@ def test_what_ends_in_the_next_90_days_and_what_will_stop_working() -> None:
     made.do(AddCredits(amount=Decimal(10_000)), DAY)
     made.do(Extend(subjects=(license("ports"),), offer="ssa", months=1), DAY)
     ahead = endings(made.snapshot, from_day=DAY, to_day=add_days(DAY, 90))
-    assert [(one.day, one.subject.id, one.stops) for one in ahead] == [
+    assert [(ending.day, ending.subject.id, ending.stops) for ending in ahead] == [
         (date(2026, 2, 1), "ports", {}),
         (date(2026, 3, 1), "old", {}),
     ]

@@ -383,10 +383,10 @@ _FIELDS = sorted({field for line in LINES for field in json.loads(line)})
 @given(st.sampled_from(LINES), st.dictionaries(st.sampled_from(_FIELDS), _json, max_size=4))
 def test_lines_with_any_fields_are_read_or_refused(line: bytes, fields: dict[str, object]) -> None:
     fuzzed = f"{json.dumps(json.loads(line) | fields, ensure_ascii=True, separators=(',', ':'))}\n".encode()
-    found = looked_at([fuzzed, *LINES[1:]])
-    assert found.defect is None or found.defect.message
-    found = looked_at([LINES[0], fuzzed, *LINES[2:]])
-    assert found.defect is None or found.defect.message
+    export_verdict = looked_at([fuzzed, *LINES[1:]])
+    assert export_verdict.defect is None or export_verdict.defect.message
+    export_verdict = looked_at([LINES[0], fuzzed, *LINES[2:]])
+    assert export_verdict.defect is None or export_verdict.defect.message
     with suppress(ValueError):  # nothing else
         assert isinstance(read_line(fuzzed), Header | Record | Checkpoint)
 
@@ -401,9 +401,9 @@ def _split(whole: bytes) -> list[bytes]:
 
 
 def _checkpoint(lines: list[bytes]) -> Checkpoint:
-    found = looked_at(lines).checkpoint
-    assert found is not None
-    return found
+    checkpoint = looked_at(lines).checkpoint
+    assert checkpoint is not None
+    return checkpoint
 
 
 def test_a_chain_that_goes_on_from_an_older_export() -> None:

@@ -85,7 +85,7 @@ def test_other_spellings_of_the_documents(spelling: str, printed: str) -> None:
 def test_spaces_hyphens_and_capitals_do_not_matter(printed: str, data: st.DataObject) -> None:
     letters = [one for one in printed if one not in " -"]
     between = st.sampled_from(["", "", "", " ", "-", "  ", " - "])
-    drawn = [data.draw(between) + data.draw(st.sampled_from([one.lower(), one.upper()])) for one in letters]
+    drawn = [data.draw(between) + data.draw(st.sampled_from([letter.lower(), letter.upper()])) for letter in letters]
     text = "".join(drawn) + data.draw(between)
     assert read(text) == PRINTED[printed]
     assert printed_again(text) == printed
@@ -180,6 +180,6 @@ def test_what_can_never_be_released(key: str) -> None:
     ["-", " ", "\u00a0", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212", "\u00ad", "\u200b", "\uff0d", ""],
 )
 def test_dashes_from_word_processors_and_full_width_signs(dash: str) -> None:
-    found = INNOVAPHONE.read_name(f"\ufeffPBX{dash}Port 1\uff12\uff05500\r\n")
-    assert (found.type.key, found.version, found.tier) == ("port", 12, 500)
+    license_name = INNOVAPHONE.read_name(f"\ufeffPBX{dash}Port 1\uff12\uff05500\r\n")
+    assert (license_name.type.key, license_name.version, license_name.tier) == ("port", 12, 500)
     assert INNOVAPHONE.key_of(f"PBX{dash}Port") == "port"

@@ -73,7 +73,7 @@ def test_every_choice_is_named(kind: type[Enum]) -> None:
 def test_the_examples_are_right() -> None:
     examples = re.findall(r"(?:^    .*\n)+", TEXT, re.MULTILINE)
     starts = ("[catalog]", "[types", "[policies", "[offers", "[products")
-    parts = [next(one for one in examples if one.strip().startswith(start)) for start in starts]
+    parts = [next(example for example in examples if example.strip().startswith(start)) for start in starts]
     ipva = '[types.ipva]\nname = "PBX-IPVA{version}"\nmetering = "companion"\n'
     user = '[types.user]\nname = "User{version}"\nmetering = "fixed"\nholders = ["user"]\n'
     examples_read = re.sub("^    ", "", "".join(parts), flags=re.MULTILINE)

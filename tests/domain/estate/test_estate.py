@@ -30,7 +30,7 @@ def estate(*licenses: License) -> Estate:
         device.id: Pbx(device.id, device.name.removesuffix("-box"), "site", device, role, Version(12), pace)
         for device, role in zip(DEVICES, (PbxRole.MASTER, PbxRole.SLAVE, PbxRole.SLAVE), strict=True)
     }
-    pools = sorted({(item.device.id, item.type.key) for item in licenses if item.device is not None})
+    pools = sorted({(license.device.id, license.type.key) for license in licenses if license.device is not None})
     ids = {pool: number for number, pool in enumerate(pools, start=1)}
     return Estate(1, "acme", 1, INNOVAPHONE, pbxs, licenses, ids, epoch_floor=0)
 
@@ -40,41 +40,43 @@ def of(found: Estate, device: Device) -> Installation:
 
 
 def devices_for(found: Estate, device: Device, license_type: str) -> list[str]:
-    return [one.device.name for one in found.sources(found.pbxs[device.id], INNOVAPHONE.types[license_type])]
+    return [source.device.name for source in found.sources(found.pbxs[device.id], INNOVAPHONE.types[license_type])]
 
 
 def test_licenses_of_one_type_add_up() -> None:
-    found = of(estate(licensed("PBX-Port10", 100, HQ), licensed("PBX-Port 12%500", 100, HQ)), HQ)
-    assert found.capacity == {"port": 200}
-    assert [item.quantity for item in found.of_type("port")] == [100, 100]
+    installation = of(estate(licensed("PBX-Port10", 100, HQ), licensed("PBX-Port 12%500", 100, HQ)), HQ)
+    assert installation.capacity == {"port": 200}
+    assert [license.quantity for license in installation.of_type("port")] == [100, 100]
 
 
 def test_free_licenses_count_nowhere() -> None:
     found = estate(licensed("PBX-Port10", 100, None))
-    assert all(one.capacity == {} and one.limit is None for one in found.installations.values())
+    assert all(
+        installation.capacity == {} and installation.limit is None for installation in found.installations.values()
+    )
     assert found.licenses[0].ref.device == ""
 
 
 @given(st.lists(st.tuples(st.sampled_from(["PBX-Port", "PBX-myPBX", "PBX-IPVA"]), st.integers(1, 30)), max_size=6))
 def test_the_oldest_license_is_the_limit(bought: list[tuple[str, int]]) -> None:
-    found = of(estate(*(licensed(f"{printed}{version}", 1, HQ) for printed, version in bought)), HQ)
-    assert found.limit == min((version for _, version in bought), default=None)
-    assert {item.version for item in found.limiting} <= {found.limit}
-    assert len(found.limiting) == sum(version == found.limit for _, version in bought)
+    installation = of(estate(*(licensed(f"{printed}{version}", 1, HQ) for printed, version in bought)), HQ)
+    assert installation.limit == min((version for _, version in bought), default=None)
+    assert {license.version for license in installation.limiting} <= {installation.limit}
+    assert len(installation.limiting) == sum(version == installation.limit for _, version in bought)
 
 
 @pytest.mark.parametrize("printed", ["Relay BRIs", "PBX-Operator9", "PBX-QueueMonitor9"])
 def test_what_does_not_limit_the_software(printed: str) -> None:
-    found = of(estate(licensed(printed, 1, HQ), licensed("PBX-Port12", 1, HQ)), HQ)
-    assert found.limit == 12
-    assert [item.type.key for item in found.limiting] == ["port"]
+    installation = of(estate(licensed(printed, 1, HQ), licensed("PBX-Port12", 1, HQ)), HQ)
+    assert installation.limit == 12
+    assert [license.type.key for license in installation.limiting] == ["port"]
     assert of(estate(licensed(printed, 1, HQ)), HQ).limit is None
 
 
 def test_the_oldest_license_of_an_application_limits_that_application() -> None:
-    found = of(estate(licensed("PBX-Operator12", 1, HQ), licensed("PBX-Operator10", 1, HQ)), HQ)
-    assert found.application_limit("operator") == 10
-    assert found.application_limit("queue_monitor") is None
+    installation = of(estate(licensed("PBX-Operator12", 1, HQ), licensed("PBX-Operator10", 1, HQ)), HQ)
+    assert installation.application_limit("operator") == 10
+    assert installation.application_limit("queue_monitor") is None
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ def test_a_device_is_found_by_its_name() -> None:
     ],
 )
 def test_what_can_be_released(printed: str, expected: MoveProblem | None, rule: str) -> None:
-    item = licensed(printed, 10, CLOUD)
-    refused = release_refused(estate(item), item)
+    license = licensed(printed, 10, CLOUD)
+    refused = release_refused(estate(license), license)
     assert problem(refused) == expected
     assert refused is None or rule in refused.rules
-    assert problem(release_refused(estate(item), licensed(printed, 10, None))) is MoveProblem.NOT_BOUND
+    assert problem(release_refused(estate(license), licensed(printed, 10, None))) is MoveProblem.NOT_BOUND
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_what_can_be_released(printed: str, expected: MoveProblem | None, rule: 
     [(6, MoveProblem.FIRMWARE_TOO_OLD), (7, MoveProblem.FIRMWARE_TOO_OLD), (8, None), (12, None)],
 )
 def test_old_firmware_gives_nothing_back(software: int, expected: MoveProblem | None) -> None:
-    item = licensed("PBX-Port12", 10, BERLIN)
+    license = licensed("PBX-Port12", 10, BERLIN)
     runs = {BERLIN.id: Version(software)}
-    assert problem(release_refused(estate(item), item, software=runs)) is expected
-    assert problem(rebind_refused(estate(item), item, HQ, software=runs)) is expected
-    assert problem(going_central_refused(estate(item), estate().pbxs[HQ.id])) is MoveProblem.ALREADY_CENTRAL
-    found = estate(item)
+    assert problem(release_refused(estate(license), license, software=runs)) is expected
+    assert problem(rebind_refused(estate(license), license, HQ, software=runs)) is expected
+    assert problem(going_central_refused(estate(license), estate().pbxs[HQ.id])) is MoveProblem.ALREADY_CENTRAL
+    found = estate(license)
     assert problem(going_central_refused(found, found.pbxs[BERLIN.id], software=runs)) is expected
 
 
@@ -91,7 +91,7 @@ def test_two_voicemail_models_do_not_meet() -> None:
     refused = bind_refused(estate(old, new), new, HQ)
     assert problem(refused) is MoveProblem.MODEL_EXCLUDED
     assert refused is not None
-    assert [item.id for item in refused.licenses] == [old.id]
+    assert [license.id for license in refused.licenses] == [old.id]
     assert bind_refused(estate(old, new), new, BERLIN) is None
 
 
@@ -111,13 +111,13 @@ def test_two_voicemail_models_do_not_meet() -> None:
     ],
 )
 def test_a_tier_waits_for_those_below_it(installed: list[tuple[str, int]], printed: str, missing: int) -> None:
-    item = licensed(printed, 10, None)
-    found = estate(item, *(licensed(name, quantity, HQ) for name, quantity in installed))
-    assert missing_below_tier(found, item, HQ) == missing
-    refused = bind_refused(found, item, HQ)
+    license = licensed(printed, 10, None)
+    found = estate(license, *(licensed(name, quantity, HQ) for name, quantity in installed))
+    assert missing_below_tier(found, license, HQ) == missing
+    refused = bind_refused(found, license, HQ)
     assert problem(refused) is (MoveProblem.TIER_TOO_EARLY if missing else None)
     assert refused is None or refused.missing == missing
-    assert problem(bind_refused(found, item, BERLIN)) is problem(refused), "the project counts where it has more"
+    assert problem(bind_refused(found, license, BERLIN)) is problem(refused), "the project counts where it has more"
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,16 @@ def test_a_tier_waits_for_those_below_it(installed: list[tuple[str, int]], print
 def test_a_tier_counts_the_device_or_the_project_whichever_is_more(
     on_target: int, elsewhere: int, missing: int
 ) -> None:
-    item = licensed("PBX-Port 12%500", 10, None)
+    license = licensed("PBX-Port 12%500", 10, None)
     there = [licensed("PBX-Port12", count, at) for count, at in ((on_target, BERLIN), (elsewhere, HQ)) if count]
-    found = estate(item, *there, licensed("PBX-Port11", 500, None))  # what is free is not installed
-    assert missing_below_tier(found, item, BERLIN) == missing
+    found = estate(license, *there, licensed("PBX-Port11", 500, None))  # what is free is not installed
+    assert missing_below_tier(found, license, BERLIN) == missing
 
 
 def test_ipva_licenses_go_onto_virtual_machines_only() -> None:
-    item = licensed("PBX-IPVA12", 5, None)
-    assert bind_refused(estate(item), item, CLOUD) is None
-    refused = bind_refused(estate(item), item, HQ)
+    license = licensed("PBX-IPVA12", 5, None)
+    assert bind_refused(estate(license), license, CLOUD) is None
+    refused = bind_refused(estate(license), license, HQ)
     assert problem(refused) is MoveProblem.WRONG_PLATFORM
     assert refused is not None
     assert "a device of the platform ipva" in refused.remedy
@@ -146,9 +146,9 @@ def test_ipva_licenses_go_onto_virtual_machines_only() -> None:
 def test_in_binding_order_every_tier_finds_those_below_it() -> None:
     bought = [licensed("PBX-Port 12%1000", 5, None), licensed("PBX-Port 12%500", 500, None)]
     found = estate(*bought, base := licensed("PBX-Port12", 500, None))
-    for item in in_binding_order([*bought, base]):
-        assert bind_refused(found, item, HQ) is None
-        found = moved(found, item, HQ)
+    for license in in_binding_order([*bought, base]):
+        assert bind_refused(found, license, HQ) is None
+        found = moved(found, license, HQ)
     assert found.installations[HQ.id].capacity == {"port": 1005}
 
 
@@ -190,4 +190,4 @@ def test_unmoved_licenses_stay_as_they_are() -> None:
     item: License = licensed("PBX-Port12", 10, HQ)
     other = licensed("PBX-Port10", 10, HQ)
     after: Estate = moved(estate(item, other), item, None)
-    assert [one.device for one in after.licenses] == [None, HQ]
+    assert [license.device for license in after.licenses] == [None, HQ]

@@ -42,7 +42,7 @@ def test_changes_are_made_one_after_the_other() -> None:
     berlin = found.pbxs[BERLIN.id]
     then = planned(found, [Rebind((local.id,), "hq-box"), Upgrade(Version(13)), Release((base.id,))])
     assert not then.obstacles
-    assert {item.id: item.device for item in then.estate.licenses} == {base.id: None, local.id: HQ}
+    assert {license.id: license.device for license in then.estate.licenses} == {base.id: None, local.id: HQ}
     assert not then.estate.is_local(berlin)
     assert set(then.software.values()) == {Version(13)}
     assert found.is_local(berlin)  # the estate asked about is as it was
@@ -58,8 +58,8 @@ def test_a_pool_that_comes_into_being_has_an_id() -> None:
 def test_what_cannot_be_moved_stays_and_the_rest_goes() -> None:
     found = estate(fixed := licensed("PBX-IPVA12", 5, CLOUD), ports := licensed("PBX-Port12", 5, CLOUD))
     then = planned(found, [Release((fixed.id, ports.id))])
-    assert [one.problem.name for one in then.obstacles] == ["NOT_RELEASABLE"]
-    assert {item.id: item.device for item in then.estate.licenses} == {fixed.id: CLOUD, ports.id: None}
+    assert [obstacle.problem.name for obstacle in then.obstacles] == ["NOT_RELEASABLE"]
+    assert {license.id: license.device for license in then.estate.licenses} == {fixed.id: CLOUD, ports.id: None}
 
 
 def test_a_license_on_its_way_or_cooling_off_has_to_wait() -> None:
@@ -71,11 +71,11 @@ def test_a_license_on_its_way_or_cooling_off_has_to_wait() -> None:
     cooling = replace(licensed("PBX-Port13", 2, None), held_until=100.0)
     found = estate(leaving, cooling, licensed("PBX-Port12", 6, HQ))
     then = planned(found, [Rebind((leaving.id,), "vm"), Rebind((cooling.id,), "hq-box")], now=99.0)
-    assert [one.problem.name for one in then.obstacles] == ["RELEASE_UNDER_WAY", "COOLING_OFF"]
+    assert [obstacle.problem.name for obstacle in then.obstacles] == ["RELEASE_UNDER_WAY", "COOLING_OFF"]
     assert not planned(found, [Release((leaving.id,)), Rebind((cooling.id,), "hq-box")], now=100.0).obstacles
     answer = plan(situation(found, held(found, HQ.id, range(8))), [Upgrade(Version(12))])
     (pool,) = answer.pools  # nothing new is granted from what leaves (L5)
-    assert (pool.capacity_after, pool.wanted, [one.seats for one in answer.refused]) == (6, 8, [2])
+    assert (pool.capacity_after, pool.wanted, [refused_seats.seats for refused_seats in answer.refused]) == (6, 8, [2])
 
 
 def test_a_version_that_is_said_to_run_already_is_judged_like_any_other() -> None:
@@ -88,7 +88,7 @@ def test_a_version_that_is_said_to_run_already_is_judged_like_any_other() -> Non
         assert answer.verdict is Verdict.NOT_POSSIBLE
         (limit,) = answer.limits
         assert (limit.is_caused, [ref.id for ref in limit.blocking]) == (True, [found.licenses[0].id])
-        assert [(one.capacity_after, one.capacity_unblocked) for one in answer.pools] == [(5, 0)]
+        assert [(pool.capacity_after, pool.capacity_unblocked) for pool in answer.pools] == [(5, 0)]
     assert plan(situation(ported(5), []), [Upgrade(Version(12))]).verdict is Verdict.OK
 
 
@@ -107,8 +107,10 @@ def test_where_licenses_are_short_the_newest_seats_are_refused() -> None:
     found = ported(10, 5)
     seats = held(found, HQ.id, range(8), acquired_at=2.0) + held(found, BERLIN.id, range(4), acquired_at=1.0)
     answer = plan(situation(found, seats), [Release(("PBX-Port12-5",))])
-    assert [(one.pbx, one.seats, one.leaving) for one in answer.refused] == [("hq", 2, 2)]
-    assert [one.missing for one in answer.obstacles] == [2]
+    assert [(refused_seats.pbx, refused_seats.seats, refused_seats.leaving) for refused_seats in answer.refused] == [
+        ("hq", 2, 2)
+    ]
+    assert [obstacle.missing for obstacle in answer.obstacles] == [2]
     assert answer.verdict is Verdict.NOT_POSSIBLE
 
 
@@ -117,7 +119,7 @@ def test_the_peak_is_held_against_what_is_left() -> None:
     answer = plan(situation(found, held(found, HQ.id, range(8)), peak=12), [Release(("PBX-Port12-5",))])
     (pool,) = answer.pools
     assert (pool.missing, pool.missing_at_peak, answer.verdict) == (0, 2, Verdict.OK_WITH_WARNINGS)
-    assert [(one.quantity, one.quantity_at_peak) for one in answer.advice] == [(0, 2)]
+    assert [(advice.quantity, advice.quantity_at_peak) for advice in answer.advice] == [(0, 2)]
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.data())
@@ -131,8 +133,8 @@ def test_releasing_never_refuses_fewer(quantities: list[int], data: st.DataObjec
     seats = held(found, BERLIN.id, range(used))
     before = 0
     for count in range(1, len(licenses) + 1):
-        answer: Plan = plan(situation(found, seats), [Release(tuple(item.id for item in licenses[:count]))])
-        refused = sum(one.seats for one in answer.refused)
+        answer: Plan = plan(situation(found, seats), [Release(tuple(license.id for license in licenses[:count]))])
+        refused = sum(refused_seats.seats for refused_seats in answer.refused)
         assert refused == max(used - sum(quantities[count:]), 0) >= before
         assert (answer.verdict is Verdict.NOT_POSSIBLE) is (refused > 0)
         before = refused

@@ -73,13 +73,15 @@ class Site:
     def refuse(self, pbx: str, *wants: Want, software: str = "", now: float = 0.0) -> Refusal:
         """The refusal of all of them, which must be one."""
         outcomes = self.acquire(pbx, *wants, software=software, now=now)
-        assert all(isinstance(one, Refusal) for one in outcomes), outcomes
-        (found,) = {one.remedy.text: one for one in outcomes if isinstance(one, Refusal) and one.remedy}.values()
-        return found
+        assert all(isinstance(outcome, Refusal) for outcome in outcomes), outcomes
+        (refusal,) = {
+            outcome.remedy.text: outcome for outcome in outcomes if isinstance(outcome, Refusal) and outcome.remedy
+        }.values()
+        return refusal
 
     def leave(self, license_id: str, release: object) -> None:
         """A release of a license has begun."""
-        (item,) = [one for one in self.estate.licenses if one.id == license_id]
+        (item,) = [license for license in self.estate.licenses if license.id == license_id]
         self.estate = self.estate.with_licenses([replace(item, release=release)])  # type: ignore[arg-type]
 
     def _decider(self, pbx: str, software: str, now: float) -> tuple[Decider, Case]:

@@ -60,7 +60,7 @@ def _only_reads(call: ast.Call) -> bool:
             return "O_RDONLY" in said
         case "open" | "fdopen":
             constants = [one.value for one in ast.walk(call) if isinstance(one, ast.Constant)]
-            texts = [one for one in constants if isinstance(one, str)]
+            texts = [constant for constant in constants if isinstance(constant, str)]
             return not any(set(text) <= set("rwxabt+") and set(text) & set("wxa+") for text in texts)
         case "copy" | "link":
             return owner not in MODULES

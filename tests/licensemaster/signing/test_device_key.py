@@ -114,7 +114,7 @@ def test_what_was_kept_is_known_again(key: DeviceKey, folder: Path, master: Mast
     key.certify(master.request("standby", number=1))
     again = DeviceKey.load(folder)
     assert (again.device, again.public_key, again.is_enrolled) == (DEVICE, key.public_key, True)
-    assert [(one.license, one.number, one.quantity) for one in again.licenses] == [("ports", 3, 10)]
+    assert [(license.license, license.number, license.quantity) for license in again.licenses] == [("ports", 3, 10)]
     with pytest.raises(DeviceKeyError, match="is over"):
         again.accept_binding(master.binding("standby", number=1))
 
@@ -262,7 +262,7 @@ def test_certifying_again_gives_the_same_certificate(key: DeviceKey, folder: Pat
 def test_a_late_request_for_an_older_binding_keeps_the_newer_one(key: DeviceKey, folder: Path, master: Master) -> None:
     key.accept_binding(master.binding(number=5))
     key.certify(master.request(number=4))
-    assert [one.number for one in DeviceKey.load(folder).licenses] == [5]
+    assert [license.number for license in DeviceKey.load(folder).licenses] == [5]
 
 
 FORGERIES: dict[str, Callable[[Master], document_pb2.SignedDocument]] = {
@@ -303,7 +303,7 @@ def test_a_request_that_is_not_genuine_is_not_certified(
     with pytest.raises(DocumentError):
         key.certify(FORGERIES[case](master))
     assert content(folder) == before
-    assert [one.license for one in key.licenses] == ["ports"]
+    assert [license.license for license in key.licenses] == ["ports"]
 
 
 @pytest.mark.rule("L2")

@@ -101,11 +101,11 @@ async def test_a_command_tells_the_cause(tmp_path: Path, case: str) -> None:
     if (tls := _files(tmp_path, meeting)) is not None:
         options = ["--tls-ca", str(tls.ca), "--tls-certificate", str(tls.certificate), "--tls-key", str(tls.key)]
     async with bare_server(meeting.master, believes=ca) as port:
-        found = await run(*options, "project", "list", LICENSE_MASTER_SERVER=f"{meeting.host}:{port}")
-    assert found.code == 1
-    _assert_says(says, found.err)
-    assert "no master answers" not in found.err
-    assert "license-master serve" not in found.err
+        done = await run(*options, "project", "list", LICENSE_MASTER_SERVER=f"{meeting.host}:{port}")
+    assert done.code == 1
+    _assert_says(says, done.err)
+    assert "no master answers" not in done.err
+    assert "license-master serve" not in done.err
 
 
 @pytest.mark.parametrize("is_secured", [True, False])

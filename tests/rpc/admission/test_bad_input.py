@@ -43,15 +43,15 @@ def _raw(estate: Estate, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes,
     ],
 )
 async def test_bytes_that_are_no_message(estate: Estate, method: str, data: bytes) -> None:
-    found = await failure(_raw(estate, method)(data))
-    assert (found.code, found.reason, found.info) == (grpc.StatusCode.INVALID_ARGUMENT, *["INVALID_ARGUMENT"] * 2)
-    assert "request" in found.fields
+    seen = await failure(_raw(estate, method)(data))
+    assert (seen.code, seen.reason, seen.info) == (grpc.StatusCode.INVALID_ARGUMENT, *["INVALID_ARGUMENT"] * 2)
+    assert "request" in seen.fields
 
 
 async def test_a_message_that_is_too_large(estate: Estate) -> None:
-    found = await failure(_raw(estate, "LeaseService/AcquireSeats")(bytes(5_000_000)))
-    assert found.code is grpc.StatusCode.RESOURCE_EXHAUSTED  # said by gRPC itself, before the message is read
-    assert "5000000 vs. 4194304" in found.message
+    seen = await failure(_raw(estate, "LeaseService/AcquireSeats")(bytes(5_000_000)))
+    assert seen.code is grpc.StatusCode.RESOURCE_EXHAUSTED  # said by gRPC itself, before the message is read
+    assert "5000000 vs. 4194304" in seen.message
 
 
 async def test_an_unknown_method(estate: Estate) -> None:
@@ -72,9 +72,9 @@ async def test_too_few_or_too_many_seats(estate: Estate, count: int) -> None:
         estate.wire.leases.ReturnSeats(unwanted),
         estate.wire.status.ExplainSeats(questions),
     ):
-        found = await failure(call)
-        assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert found.fields == {"seats": f"{count} seats in one call; send 1 to 10000 at a time"}
+        seen = await failure(call)
+        assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert seen.fields == {"seats": f"{count} seats in one call; send 1 to 10000 at a time"}
 
 
 @pytest.mark.parametrize("field", ["holder", "user", "line"])
@@ -105,8 +105,8 @@ async def test_an_unknown_holder_kind(estate: Estate, kind: int) -> None:
 
 
 async def test_a_seat_without_a_holder(estate: Estate) -> None:
-    (found,) = await estate.berlin.acquire(seat("port", ""))
-    assert found.refused.message == "seats[0].holder: '' must be 1 to 128 printable characters"
+    (result,) = await estate.berlin.acquire(seat("port", ""))
+    assert result.refused.message == "seats[0].holder: '' must be 1 to 128 printable characters"
 
 
 async def test_the_same_seat_twice_in_a_call_for_different_users(estate: Estate) -> None:
@@ -117,8 +117,8 @@ async def test_the_same_seat_twice_in_a_call_for_different_users(estate: Estate)
 
 
 async def test_an_application_version_that_is_none(estate: Estate) -> None:
-    (found,) = await estate.berlin.acquire(seat("operator", "anna", app="newest"))
-    assert found.refused.message.startswith(
+    (result,) = await estate.berlin.acquire(seat("operator", "anna", app="newest"))
+    assert result.refused.message.startswith(
         "seats[0].application_version: 'newest' is not a software version; write it like 12"
     )
 
@@ -138,7 +138,7 @@ async def test_an_unknown_license_type_is_refused_by_itself(estate: Estate, name
     assert refusal.reason == seat_pb2.REFUSAL_REASON_UNKNOWN_LICENSE_TYPE
     assert refusal.remedy.text
     assert len(refusal.message) < 1000
-    assert [one.returned for one in await estate.berlin.give_back(seat(name, "anna"))] == [False]
+    assert [result.returned for result in await estate.berlin.give_back(seat(name, "anna"))] == [False]
 
 
 async def test_odd_but_printable_names_are_names(database_url: str, clock: Clock) -> None:
@@ -150,7 +150,7 @@ async def test_odd_but_printable_names_are_names(database_url: str, clock: Clock
             request = status_pb2.ListSeatsRequest(project=NAME, holder=holder)
             (listed,) = (await pbx.wire.status.ListSeats(request)).seats
             assert (listed.seat.holder, listed.seat.user, listed.seat.line) == (holder, holder, holder)
-            assert [one.returned for one in await pbx.give_back(seat("port", holder))] == [True]
+            assert [result.returned for result in await pbx.give_back(seat("port", holder))] == [True]
 
 
 async def test_hostile_requests_do_not_harm_their_neighbours(estate: Estate) -> None:
@@ -185,18 +185,18 @@ async def _result(call: Awaitable[object]) -> object:
 )  # fmt: skip
 async def test_names_that_are_none_of_a_pbx(estate: Estate, name: str) -> None:
     for call in _calls_for(estate, name, epoch=1):
-        found = await failure(call())
-        assert (found.code, found.info) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
-        assert "must be projects/PROJECT/pbxs/PBX" in found.fields["pbx"]
+        seen = await failure(call())
+        assert (seen.code, seen.info) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+        assert "must be projects/PROJECT/pbxs/PBX" in seen.fields["pbx"]
 
 
 @pytest.mark.parametrize("name", ["projects/nope/pbxs/berlin", "projects/acme/pbxs/nope", "projects/acme/pbxs/'; --"])
 async def test_an_unknown_pbx(estate: Estate, name: str) -> None:
     for call in _calls_for(estate, name, epoch=1):
-        found = await failure(call())
-        assert (found.code, found.reason, found.info) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PBX", "UNKNOWN_PBX")
-        assert name in found.message
-        assert "license-master project show" in found.message
+        seen = await failure(call())
+        assert (seen.code, seen.reason, seen.info) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PBX", "UNKNOWN_PBX")
+        assert name in seen.message
+        assert "license-master project show" in seen.message
 
 
 @pytest.mark.parametrize(
@@ -206,16 +206,16 @@ async def test_an_unknown_pbx(estate: Estate, name: str) -> None:
 )  # fmt: skip
 async def test_a_wrong_epoch(estate: Estate, epoch: int, reason: str) -> None:
     for call in _calls_for(estate, BERLIN, epoch=epoch)[1:]:
-        found = await failure(call())
-        assert (found.code, found.reason, found.info) == (grpc.StatusCode.FAILED_PRECONDITION, reason, reason)
-        assert str(epoch) in found.message
+        seen = await failure(call())
+        assert (seen.code, seen.reason, seen.info) == (grpc.StatusCode.FAILED_PRECONDITION, reason, reason)
+        assert str(epoch) in seen.message
 
 
 async def test_a_pbx_that_never_opened_a_lease(estate: Estate) -> None:
     for call in _calls_for(estate, f"{NAME}/pbxs/hq", epoch=1)[1:]:
-        found = await failure(call())
-        assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LEASE_NOT_OPEN")
-        assert "open one" in found.message
+        seen = await failure(call())
+        assert (seen.code, seen.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LEASE_NOT_OPEN")
+        assert "open one" in seen.message
 
 
 def _calls_for(estate: Estate, name: str, *, epoch: int) -> list[Callable[[], Awaitable[object]]]:
@@ -238,17 +238,17 @@ def _calls_for(estate: Estate, name: str, *, epoch: int) -> list[Callable[[], Aw
 async def test_an_opening_without_proper_ids(estate: Estate, field: str, value: str) -> None:
     request = lease_pb2.OpenLeaseRequest(pbx=BERLIN, instance_id="i", request_id="r", software_version="12")
     setattr(request, field, value)
-    found = await failure(estate.wire.leases.OpenLease(request))
-    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "must be 1 to 128 printable characters" in found.fields[field]
+    seen = await failure(estate.wire.leases.OpenLease(request))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "must be 1 to 128 printable characters" in seen.fields[field]
 
 
 @pytest.mark.parametrize("version", ["", "newest", "-1", "99999", "12\0", "9" * 10_000])
 async def test_an_opening_with_a_bad_version(estate: Estate, version: str) -> None:
     request = lease_pb2.OpenLeaseRequest(pbx=BERLIN, instance_id="i", request_id="r", software_version=version)
-    found = await failure(estate.wire.leases.OpenLease(request))
-    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "is not a software version; write it like 12, 12r1 or 12r1 sr4" in found.fields["software_version"]
+    seen = await failure(estate.wire.leases.OpenLease(request))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "is not a software version; write it like 12, 12r1 or 12r1 sr4" in seen.fields["software_version"]
 
 
 # --- Questions ------------------------------------------------------------------------------------------------------
@@ -260,12 +260,12 @@ TOKENS = ["garbage", "[]", "{}", "null", "0", "[1]", '[1e400,"","",1]', '[999999
 
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
 async def test_page_tokens_that_no_answer_carried(estate: Estate, token: str) -> None:
-    found = await failure(estate.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME, page_token=token)))
-    assert (found.code, found.info) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
-    assert found.fields == {"page_token": "must be the next_page_token of the answer before"}
+    seen = await failure(estate.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME, page_token=token)))
+    assert (seen.code, seen.info) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert seen.fields == {"page_token": "must be the next_page_token of the answer before"}
     if token != "0":
         events = status_pb2.ListEventsRequest(project=NAME, page_token=token)
-        assert (await failure(estate.wire.status.ListEvents(events))).fields == found.fields
+        assert (await failure(estate.wire.status.ListEvents(events))).fields == seen.fields
     if not token.isprintable() or len(token) > 128:  # these page by name: any name will do
         leases = status_pb2.ListLeasesRequest(project=NAME, page_token=token)
         assert "page_token" in (await failure(estate.wire.status.ListLeases(leases))).fields
@@ -275,8 +275,8 @@ async def test_page_tokens_that_no_answer_carried(estate: Estate, token: str) ->
 
 @pytest.mark.parametrize("token", ["9" * 30, "9" * 19, "٣", "²", "-1", "1 "])
 async def test_page_tokens_of_events_that_are_no_ids(estate: Estate, token: str) -> None:
-    found = await failure(estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_token=token)))
-    assert found.fields == {"page_token": "must be the next_page_token of the answer before"}
+    seen = await failure(estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_token=token)))
+    assert seen.fields == {"page_token": "must be the next_page_token of the answer before"}
 
 
 async def test_page_sizes(estate: Estate) -> None:
@@ -307,7 +307,7 @@ async def test_pages_join_into_the_whole(estate: Estate) -> None:
     while True:
         listed = status_pb2.ListEventsRequest(project=NAME, page_size=1, page_token=token)
         told = await estate.wire.status.ListEvents(listed)
-        events += [one.kind for one in told.events]
+        events += [event.kind for event in told.events]
         token = told.next_page_token
         if not token:
             break
@@ -325,9 +325,9 @@ async def test_names_that_are_none_of_a_project(estate: Estate, name: str) -> No
         estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=name)),
         estate.wire.projects.GetProject(project_pb2.GetProjectRequest(name=name)),
     ):
-        found = await failure(call)
-        assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert all(reason.endswith("must be projects/PROJECT") for reason in found.fields.values())
+        seen = await failure(call)
+        assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert all(reason.endswith("must be projects/PROJECT") for reason in seen.fields.values())
 
 
 async def test_an_unknown_project(estate: Estate) -> None:
@@ -335,9 +335,9 @@ async def test_an_unknown_project(estate: Estate) -> None:
         estate.wire.status.GetStatus(status_pb2.GetStatusRequest(project="projects/nope")),
         estate.wire.projects.GetProject(project_pb2.GetProjectRequest(name="projects/nope")),
     ):
-        found = await failure(call)
-        assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
-        assert "projects/nope is unknown; `license-master project list` lists all" in found.message
+        seen = await failure(call)
+        assert (seen.code, seen.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
+        assert "projects/nope is unknown; `license-master project list` lists all" in seen.message
 
 
 @pytest.mark.parametrize("field", ["pbx", "site", "license_type", "holder"])
@@ -345,8 +345,8 @@ async def test_an_unknown_project(estate: Estate) -> None:
 async def test_hostile_filters(estate: Estate, field: str, value: str) -> None:
     request = status_pb2.ListSeatsRequest(project=NAME)
     setattr(request, field, value)
-    found = await failure(estate.wire.status.ListSeats(request))
-    assert list(found.fields) == [field]
+    seen = await failure(estate.wire.status.ListSeats(request))
+    assert list(seen.fields) == [field]
 
 
 async def test_harmless_filters_find_nothing_or_are_known_to_be_no_name(estate: Estate) -> None:
@@ -438,37 +438,37 @@ async def test_a_bad_project(estate: Estate, what: str) -> None:
     spoil, path, says = BAD_PROJECTS[what]
     message = project({"PBX-Port12": 5, "PBX Video12": 5})
     spoil(message)
-    found = await failure(estate.wire.apply(message))
-    assert found.code is grpc.StatusCode.INVALID_ARGUMENT, found
-    assert found.reason == found.info
-    assert found.reason in ("PROJECT_INVALID", "INVALID_ARGUMENT")
-    assert says in found.fields[path]
+    seen = await failure(estate.wire.apply(message))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT, seen
+    assert seen.reason == seen.info
+    assert seen.reason in ("PROJECT_INVALID", "INVALID_ARGUMENT")
+    assert says in seen.fields[path]
 
 
 async def test_a_project_with_thousands_of_mistakes(estate: Estate) -> None:
     message = project({"PBX-Port12": 5})
     for number in range(2000):
         message.sites.add(name=f"Bad Site {number} 😀")
-    found = await failure(estate.wire.apply(message))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROJECT_INVALID")
-    assert "sites[2].name" in found.fields
-    assert found.fields[""].startswith("and ")
+    seen = await failure(estate.wire.apply(message))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROJECT_INVALID")
+    assert "sites[2].name" in seen.fields
+    assert seen.fields[""].startswith("and ")
 
 
 @pytest.mark.parametrize("value", ["", *HOSTILE])
 async def test_an_apply_without_a_proper_request_id(estate: Estate, value: str) -> None:
     request = project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 9}), request_id=value)
-    found = await failure(estate.wire.projects.ApplyProject(request))
-    assert list(found.fields) == ["request_id"]
+    seen = await failure(estate.wire.projects.ApplyProject(request))
+    assert list(seen.fields) == ["request_id"]
 
 
 async def test_an_apply_that_takes_away_what_is_in_use(estate: Estate) -> None:
-    found = await failure(estate.wire.apply(project({"PBX-Port12": 1})))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROJECT_INVALID")
-    assert "would have 1 PBX-Port licenses, but 2 are in use" in found.fields["licenses"]
-    assert "license-master seats --type port" in found.fields["licenses"]
-    found = await failure(estate.wire.apply(project({"PBX-Port12": 5}, pbxs={})))
-    assert "berlin cannot be removed while it holds 2 seats" in found.fields["pbxs"]
+    seen = await failure(estate.wire.apply(project({"PBX-Port12": 1})))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROJECT_INVALID")
+    assert "would have 1 PBX-Port licenses, but 2 are in use" in seen.fields["licenses"]
+    assert "license-master seats --type port" in seen.fields["licenses"]
+    seen = await failure(estate.wire.apply(project({"PBX-Port12": 5}, pbxs={})))
+    assert "berlin cannot be removed while it holds 2 seats" in seen.fields["pbxs"]
 
 
 async def test_a_dry_run_changes_nothing(estate: Estate) -> None:

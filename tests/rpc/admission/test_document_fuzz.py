@@ -224,7 +224,7 @@ def test_any_content_with_a_genuine_signature_is_answered(
 
 async def _devices(target: Target) -> dict[str, license_pb2.DeviceKey]:
     request = license_pb2.ListDevicesRequest(project=NAME)
-    return {one.device: one for one in (await target.loop.master.wire.licenses.ListDevices(request)).devices}
+    return {device.device: device for device in (await target.loop.master.wire.licenses.ListDevices(request)).devices}
 
 
 # --- Fields of requests -----------------------------------------------------------------------------------------------

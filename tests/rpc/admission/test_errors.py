@@ -60,8 +60,12 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (InvalidArgumentError("seats", "none"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
     (MessageLateError("none came"), CODE.DEADLINE_EXCEEDED, "MESSAGE_LATE", False),
     (UnknownMethodError("none"), CODE.UNIMPLEMENTED, "UNKNOWN_METHOD", False),
-    *((AccessDeniedError(one, "no"), CODE.UNAUTHENTICATED, one.name, False) for one in UNPROVEN),
-    *((AccessDeniedError(one, "no"), CODE.PERMISSION_DENIED, one.name, False) for one in Denial if one not in UNPROVEN),
+    *((AccessDeniedError(denial, "no"), CODE.UNAUTHENTICATED, denial.name, False) for denial in UNPROVEN),
+    *(
+        (AccessDeniedError(denial, "no"), CODE.PERMISSION_DENIED, denial.name, False)
+        for denial in Denial
+        if denial not in UNPROVEN
+    ),
     (PlanInvalidError([Violation(("changes", 0), "no")]), CODE.INVALID_ARGUMENT, "PLAN_INVALID", False),
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
     (RequestIdTakenError("r-1", "licenses.bound"), CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", False),
@@ -127,10 +131,10 @@ MODULES = [database, errors, events, postgres, problems, sqlite] + [
 
 @pytest.mark.parametrize(("error", "code", "reason", "retry"), TABLE, ids=lambda value: getattr(value, "name", None))
 def test_each_failure_has_its_status(error: Exception, code: grpc.StatusCode, reason: str, retry: bool) -> None:
-    found = failure_of(error)
-    assert (found.code, found.reason) == (code, reason)
-    assert (found.retry_after_seconds > 0) is retry
-    assert found.message
+    failure = failure_of(error)
+    assert (failure.code, failure.reason) == (code, reason)
+    assert (failure.retry_after_seconds > 0) is retry
+    assert failure.message
 
 
 def test_no_exception_class_and_no_storage_problem_is_forgotten() -> None:
@@ -139,9 +143,9 @@ def test_no_exception_class_and_no_storage_problem_is_forgotten() -> None:
 
 
 def test_anything_else_is_internal_and_tells_nothing() -> None:
-    found = failure_of(KeyError("secret"))
-    assert (found.code, found.reason) == (CODE.INTERNAL, "INTERNAL")
-    assert "secret" not in found.message
+    failure = failure_of(KeyError("secret"))
+    assert (failure.code, failure.reason) == (CODE.INTERNAL, "INTERNAL")
+    assert "secret" not in failure.message
 
 
 def _own_exceptions() -> Iterator[type[Exception]]:

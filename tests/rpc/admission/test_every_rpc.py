@@ -60,7 +60,7 @@ def test_whatever_is_sent_is_answered(loop: Loop, caplog: pytest.LogCaptureFixtu
     )
     assert told.codes[CODE.OK] > sum(told.codes.values()) / 20, told.codes
     assert [line for line in lines if line["log_level"] in ("error", "critical")] == []
-    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def _sent(loop: Loop, chance: Chance) -> Told:

@@ -29,13 +29,13 @@ async def test_one_user_takes_one_seat_and_gives_it_back(database_url: str, cloc
         pbx = await opened(master.wire, "berlin")
         first, *others = granted(await pbx.acquire(*(seat("port", one, user=one) for one in SPELLINGS)))
         assert not first.already_held
-        assert all(one == first for one in others)
+        assert all(grant == first for grant in others)
         (again,) = granted(await pbx.acquire(seat("PBX\u2011Port", SPELLINGS[1])))
         assert again.already_held
         (listed,) = (await master.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME))).seats
         assert listed.seat.holder == JURGEN
         found = (await pbx.sync(*(seat("port", one) for one in SPELLINGS[1:]), seat("port", "a\nb"))).results
-        assert [one.HasField("granted") for one in found] == [True] * 4 + [False]
+        assert [result.HasField("granted") for result in found] == [True] * 4 + [False]
         assert [one.returned for one in await pbx.give_back(*(seat("port", one) for one in SPELLINGS))] == [
             True, *[False] * 4
         ]  # fmt: skip
@@ -48,17 +48,17 @@ async def test_names_of_things_and_versions(database_url: str, clock: Clock) -> 
         sent.pbxs[0].site = f"{sent.pbxs[0].site} \n"
         await master.wire.apply(sent)
         applied = (await master.wire.projects.GetProject(project_pb2.GetProjectRequest(name=NAME + "\u00a0"))).project
-        assert [one.display_name for one in applied.sites if one.display_name] == ["München"]
-        assert [one.type for one in applied.licenses] == ["PBX-Port12"]
+        assert [site.display_name for site in applied.sites if site.display_name] == ["München"]
+        assert [license.type for license in applied.licenses] == ["PBX-Port12"]
         version = "12r1 sr4-hotfix10 [12.5416]"
         opening = lease_pb2.OpenLeaseRequest(
             pbx=f" {NAME}/pbxs/berlin\r\n", instance_id="i", request_id="r", software_version=f"{version}\n"
         )
         await master.wire.leases.OpenLease(opening)
         (status,) = [
-            one
-            for one in (await master.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=NAME))).leases
-            if one.pbx.endswith("/berlin")
+            lease
+            for lease in (await master.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=NAME))).leases
+            if lease.pbx.endswith("/berlin")
         ]
         assert status.software_version == version
         asked = status_pb2.ExplainSeatsRequest(pbx=f"{NAME}/pbxs/berlin", seats=[seat("port", "x", app="13r1 beta 2")])

@@ -141,7 +141,7 @@ async def test_sigterm_answers_what_is_under_way_and_tells_the_streams(tmp_path:
         assert await ending == 0
     async with master_process(url) as process, wire_to(process.address) as wire:
         berlin.wire = wire
-        assert [one.already_held for one in granted(await berlin.acquire(seat("port", "phone-0")))] == [True]
+        assert [grant.already_held for grant in granted(await berlin.acquire(seat("port", "phone-0")))] == [True]
 
 
 async def _is_under_way(wire: Wire, berlin: BarePbx) -> None:

@@ -42,8 +42,10 @@ def test_orders_on_the_wire_have_the_fields_of_the_core() -> None:
 
 
 def test_problems_on_the_wire_are_those_of_the_core() -> None:
-    known = {one.name.removeprefix("AGREEMENT_PROBLEM_"): one.number for one in Problem.DESCRIPTOR.values}
-    assert known == {"UNSPECIFIED": 0} | {one.name: one.value for one in AgreementProblem}
+    known = {value.name.removeprefix("AGREEMENT_PROBLEM_"): value.number for value in Problem.DESCRIPTOR.values}
+    assert known == {"UNSPECIFIED": 0} | {
+        agreement_problem.name: agreement_problem.value for agreement_problem in AgreementProblem
+    }
 
 
 # --- Retries, dry runs, the audit -------------------------------------------------------------------------------------
@@ -58,8 +60,8 @@ async def test_a_retry_is_answered_alike_and_orders_nothing(any_master: InProces
     assert first.placed.balance == "850"
     assert len(first.placed.lines) == 1
     assert await at.ledger() == before
-    found = await failure(at.answer(TEN, request_id="once"))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_TAKEN")
+    seen = await failure(at.answer(TEN, request_id="once"))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_TAKEN")
     assert await at.ledger() == before
 
 
@@ -77,7 +79,9 @@ async def test_a_dry_run_writes_nothing(any_master: InProcess) -> None:
     dry = await at.place(EXTEND, dry_run=True)
     assert await at.ledger() == before
     done = await at.place(EXTEND)
-    assert [(one.kind, one.details) for one in dry.entries] == [(one.kind, one.details) for one in done.entries]
+    assert [(entry.kind, entry.details) for entry in dry.entries] == [
+        (entry.kind, entry.details) for entry in done.entries
+    ]
     assert dry.balance == done.balance == "850"
 
 
@@ -113,7 +117,9 @@ async def test_past_days_answer_as_it_was_then(any_master: InProcess) -> None:
     assert (await at.right("ports")).version == 13
     assert (await at.all(as_of=noon("2026-01-09"))).balance == "0"
     assert (await at.ledger(as_of=noon("2026-02-01"))).balance == "1000"
-    assert {one.subject.id for one in (await at.all("2026-04-01")).agreements} == {"ports"}  # `more` came later
+    assert {agreement.subject.id for agreement in (await at.all("2026-04-01")).agreements} == {
+        "ports"
+    }  # `more` came later
     ahead = await at.right("ports", "2030-01-01")
     assert (ahead.version, ahead.upgrades_until_day) == (13, "")
 
@@ -130,8 +136,8 @@ async def test_days_are_those_of_the_projects_time_zone(any_master: InProcess) -
 
 async def test_a_time_zone_that_is_none_is_refused(any_master: InProcess) -> None:
     at = await desk(any_master)
-    found = await failure(at.opened("2026-01-10", time_zone="Europe/Atlantis"))
-    assert found.fields == {"time_zone": "'Europe/Atlantis' is no time zone; write it like Europe/Berlin or UTC"}
+    seen = await failure(at.opened("2026-01-10", time_zone="Europe/Atlantis"))
+    assert seen.fields == {"time_zone": "'Europe/Atlantis' is no time zone; write it like Europe/Berlin or UTC"}
 
 
 async def test_a_project_with_a_ledger_keeps_its_catalog(any_master: InProcess) -> None:
@@ -140,9 +146,9 @@ async def test_a_project_with_a_ledger_keeps_its_catalog(any_master: InProcess) 
     await at.place(
         orders.RegisterDevice(device="S", product="server", delivered_on="2026-01-10", release="7.1", serial="serial-S")
     )
-    found = await failure(at.opened("2026-01-15", catalog="isymphony"))
-    assert (found.code, list(found.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["catalog"])
-    assert "entries of the agreement ledger" in found.message
+    seen = await failure(at.opened("2026-01-15", catalog="isymphony"))
+    assert (seen.code, list(seen.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["catalog"])
+    assert "entries of the agreement ledger" in seen.message
 
 
 async def test_an_upgrade_is_seen_by_leasing_at_once_and_in_the_list(any_master: InProcess) -> None:
@@ -150,8 +156,8 @@ async def test_an_upgrade_is_seen_by_leasing_at_once_and_in_the_list(any_master:
     await at.place(EXTEND)
     await at.place(orders.PublishRelease(release="13", day="2026-01-10"))
     await at.place(orders.UpgradeVersion(licenses=["ports"], version=13))
-    (one,) = (await at.master.wire.licenses.ListLicenses(LICENSES)).licenses
-    assert (one.type, one.device) == ("PBX-Port13", "hq-box")
+    (license,) = (await at.master.wire.licenses.ListLicenses(LICENSES)).licenses
+    assert (license.type, license.device) == ("PBX-Port13", "hq-box")
 
 
 # --- Pages ------------------------------------------------------------------------------------------------------------
@@ -167,13 +173,13 @@ async def test_the_ledger_a_page_at_a_time(any_master: InProcess) -> None:
         request = agreement_pb2.ListEntriesRequest(project=NAME, page_size=2, page_token=token)
         page = await at.agreements.ListEntries(request)
         assert (len(page.entries) <= 2, page.balance) == (True, "890")
-        numbers += [one.number for one in page.entries]
+        numbers += [entry.number for entry in page.entries]
         token = page.next_page_token
         if not token:
             break
     assert numbers == [1, 2, 3, 4, 5, 6, 7]
     about = agreement_pb2.ListEntriesRequest(project=NAME, subject=license_("ports")[0])
-    assert [one.kind for one in (await at.agreements.ListEntries(about)).entries] == ["term_added"]
+    assert [entry.kind for entry in (await at.agreements.ListEntries(about)).entries] == ["term_added"]
 
 
 async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
@@ -191,9 +197,9 @@ async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
         rights = await at.agreements.GetRights(
             agreement_pb2.GetRightsRequest(project=NAME, page_size=2, page_token=token)
         )
-        assert [one.subject for one in rights.rights] == [one.subject for one in page.agreements]
+        assert [right.subject for right in rights.rights] == [agreement.subject for agreement in page.agreements]
         assert rights.next_page_token == page.next_page_token
-        listed += [one.subject.id for one in page.agreements]
+        listed += [agreement.subject.id for agreement in page.agreements]
         token = page.next_page_token
         if not token:
             break
@@ -227,10 +233,10 @@ async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
 async def test_a_malformed_order_names_its_field(master: InProcess, order: orders.AgreementOrder, field: str) -> None:
     at = await desk(master)
     before = await at.ledger()
-    found = await failure(
+    seen = await failure(
         at.agreements.PlaceOrder(agreement_pb2.PlaceOrderRequest(project=NAME, order=order, request_id="r"))
     )
-    assert (found.code, list(found.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    assert (seen.code, list(seen.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
     assert await at.ledger() == before
 
 
@@ -245,9 +251,9 @@ async def test_a_malformed_order_names_its_field(master: InProcess, order: order
 async def test_a_wrong_price_file_names_its_place(master: InProcess, text: str, said: str) -> None:
     at = await desk(master)
     before = await at.ledger()
-    found = await failure(at.answer(EXTEND, prices=text))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PRICE_FILE_INVALID")
-    assert found.fields["prices.text"].startswith(said)
+    seen = await failure(at.answer(EXTEND, prices=text))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PRICE_FILE_INVALID")
+    assert seen.fields["prices.text"].startswith(said)
     assert await at.ledger() == before
 
 
@@ -267,8 +273,8 @@ async def test_questions_that_are_malformed(master: InProcess) -> None:
         (stub.CheckUpgrade(agreement_pb2.CheckUpgradeRequest(server=f"{NAME}/devices/S")), "to_release"),
         (stub.QuoteOrder(agreement_pb2.QuoteOrderRequest(project=NAME, order=wanted(TEN))), "prices.name"),
     ):
-        found = await failure(call)
-        assert (found.code, list(found.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+        seen = await failure(call)
+        assert (seen.code, list(seen.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
     unknown = await failure(stub.GetRights(agreement_pb2.GetRightsRequest(project="projects/nope")))
     assert (unknown.code, unknown.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
     pbx = agreement_pb2.CheckUpgradeRequest(server=f"{NAME}/pbxs/nope", to_release="7")

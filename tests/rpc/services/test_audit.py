@@ -36,8 +36,8 @@ async def test_a_checkpoint_is_signed_with_the_key_of_the_leases(estate: Estate)
 
 
 async def test_a_chain_is_verified(estate: Estate) -> None:
-    found = await estate.wire.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(project=NAME))
-    assert (found.events, found.head_seq, found.HasField("defect")) == (3, 3, False)
+    response = await estate.wire.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(project=NAME))
+    assert (response.events, response.head_seq, response.HasField("defect")) == (3, 3, False)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ async def test_a_chain_is_verified(estate: Estate) -> None:
     ],
 )
 async def test_where_no_export_begins(estate: Estate, since_seq: int, code: grpc.StatusCode, reason: str) -> None:
-    found = await failure(_export(estate, since_seq=since_seq))
-    assert (found.code, found.reason) == (code, reason)
-    assert str(since_seq) in found.message
+    seen = await failure(_export(estate, since_seq=since_seq))
+    assert (seen.code, seen.reason) == (code, reason)
+    assert str(since_seq) in seen.message
 
 
 @pytest.mark.parametrize(
@@ -61,16 +61,16 @@ async def test_where_no_export_begins(estate: Estate, since_seq: int, code: grpc
 async def test_names_that_are_none_of_a_project(estate: Estate, name: str) -> None:
     request = audit_pb2.VerifyAuditRequest(project=name)
     for call in (_export(estate, project=name), estate.wire.audit.VerifyAudit(request)):
-        found = await failure(call)
-        assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert "must be projects/PROJECT" in found.fields["project"]
+        seen = await failure(call)
+        assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "must be projects/PROJECT" in seen.fields["project"]
 
 
 async def test_an_unknown_project(estate: Estate) -> None:
     request = audit_pb2.VerifyAuditRequest(project="projects/nope")
     for call in (_export(estate, project="projects/nope"), estate.wire.audit.VerifyAudit(request)):
-        found = await failure(call)
-        assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
+        seen = await failure(call)
+        assert (seen.code, seen.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "two\nlines", "\0", "\u202e", "\x1b[2J"])
@@ -78,6 +78,6 @@ async def test_a_reason_that_is_none(estate: Estate, reason: str) -> None:
     changed = project({"PBX-Port12": 6, "PBX Video12": 5})
     for dry_run in (False, True):
         request = project_pb2.ApplyProjectRequest(project=changed, request_id="x", reason=reason, dry_run=dry_run)
-        found = await failure(estate.wire.projects.ApplyProject(request))
-        assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert "at most 500 printable characters" in found.fields["reason"]
+        seen = await failure(estate.wire.projects.ApplyProject(request))
+        assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "at most 500 printable characters" in seen.fields["reason"]

@@ -64,9 +64,9 @@ async def test_others_are_served_while_a_large_estate_is_planned(any_master: InP
     while not planning.done():
         await hq.renew()
         served += not planning.done()
-    found = await planning
+    response = await planning
     assert served > 0
-    assert (pool(found, "port").used, pool(found, "port").wanted) == (9_000, 39_000)
+    assert (pool(response, "port").used, pool(response, "port").wanted) == (9_000, 39_000)
 
 
 @pytest.mark.parametrize(
@@ -99,17 +99,17 @@ async def test_what_is_wrong_is_named(master: InProcess, change: plan_pb2.Planne
     estate = project({"PBX-Port12": 20})
     estate.devices.add(name="spare", platform="gateway")
     await master.wire.apply(estate)
-    found = await failure(plan(master.wire, change))
-    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert said in found.fields[field]
+    seen = await failure(plan(master.wire, change))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert said in seen.fields[field]
 
 
 async def test_how_many_changes_and_of_which_project(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port12": 20}))
     for count in (0, 101):
-        found = await failure(plan(master.wire, *[upgrade("12")] * count))
-        assert found.fields == {"changes": f"{count} are named; name 1 to 100"}
-    found = await failure(master.wire.plans.PlanChanges(Request(project="projects/gone", changes=[upgrade("12")])))
-    assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
-    found = await failure(master.wire.plans.PlanChanges(Request(project="gone", changes=[upgrade("12")])))
-    assert (found.code, list(found.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["project"])
+        seen = await failure(plan(master.wire, *[upgrade("12")] * count))
+        assert seen.fields == {"changes": f"{count} are named; name 1 to 100"}
+    seen = await failure(master.wire.plans.PlanChanges(Request(project="projects/gone", changes=[upgrade("12")])))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PROJECT")
+    seen = await failure(master.wire.plans.PlanChanges(Request(project="gone", changes=[upgrade("12")])))
+    assert (seen.code, list(seen.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["project"])

@@ -31,8 +31,8 @@ async def _report(master: InProcess, days: int = 0, *, holders: bool = False) ->
 
 
 def _pool(report: report_pb2.GetUsageReportResponse, device: str, license_type: str) -> report_pb2.PoolHistory:
-    (found,) = [one for one in report.pools if (one.device, one.license_type) == (device, license_type)]
-    return found
+    (pool_history,) = [pool for pool in report.pools if (pool.device, pool.license_type) == (device, license_type)]
+    return pool_history
 
 
 async def _grow(master: InProcess, days: int) -> BarePbx:
@@ -123,7 +123,7 @@ async def test_silent_sites_the_longest_first(master: InProcess) -> None:
     master.clock.advance(3600)
     await opened(master.wire, "hq")
     silent = (await _report(master)).silent
-    assert [(one.site, one.state, one.seats) for one in silent] == [
+    assert [(silent_pbx.site, silent_pbx.state, silent_pbx.seats) for silent_pbx in silent] == [
         ("site-paris", status_pb2.LEASE_STATE_OVERDUE, 2),
         ("site-berlin", status_pb2.LEASE_STATE_OVERDUE, 0),
         ("site-rome", status_pb2.LEASE_STATE_NONE, 0),
@@ -135,9 +135,9 @@ async def test_silent_sites_the_longest_first(master: InProcess) -> None:
 @pytest.mark.parametrize("days", [-1, 3651])
 async def test_days_that_are_none(master: InProcess, days: int) -> None:
     await master.wire.apply(project({"PBX-Port12": 1}))
-    found = await failure(_report(master, days))
-    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert found.fields == {"days": f"{days} is not between 1 and 3650; 0 means 30"}
+    seen = await failure(_report(master, days))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert seen.fields == {"days": f"{days} is not between 1 and 3650; 0 means 30"}
 
 
 async def test_a_project_that_there_is_not(master: InProcess) -> None:

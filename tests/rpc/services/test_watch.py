@@ -87,7 +87,7 @@ async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProces
     assert isinstance(told, lease_pb2.WatchLeaseResponse)
     (notice,) = told.notices
     assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT
-    assert [one.type for one in notice.licenses] == ["PBX-Port10"]
+    assert [license.type for license in notice.licenses] == ["PBX-Port10"]
     assert [one.kind for one in (await berlin.renew()).notices] == [notice.kind]
     await any_master.wire.apply(project({"PBX-Port12": 1}))
     assert await _next(stream) == []
@@ -129,4 +129,4 @@ async def test_a_stopping_master_tells_its_streams(sqlite_database_url: str, clo
         master.running.hub.drain()
         assert await _next(stream) == [lease_pb2.NOTICE_KIND_DRAINING]
         assert await _ends(stream)
-        assert [one.kind for one in (await berlin.renew()).notices] == [lease_pb2.NOTICE_KIND_DRAINING]
+        assert [notice.kind for notice in (await berlin.renew()).notices] == [lease_pb2.NOTICE_KIND_DRAINING]

@@ -37,7 +37,7 @@ class Site(Desk):
         return await self.place(orders.ConfirmPayment(order=ordered.entries[0].number, key=key))
 
     async def bound(self, *ids: str) -> None:
-        assert all(one.HasField("moved") for one in await bind(self.master.wire, "hq-box", *ids))
+        assert all(result.HasField("moved") for result in await bind(self.master.wire, "hq-box", *ids))
 
     def just_before(self, day: str) -> None:
         """Ten seconds before a day begins."""
@@ -82,7 +82,7 @@ async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None
     assert await used(at.master.wire, "user") == (3, 5)
     at.midnight()
     await at.look()
-    (revoked,) = [one for one in (await hq.renew()).notices if one.kind == lease_pb2.NOTICE_KIND_SEATS_REVOKED]
+    (revoked,) = [notice for notice in (await hq.renew()).notices if notice.kind == lease_pb2.NOTICE_KIND_SEATS_REVOKED]
     assert {one.holder for one in revoked.seats} == {"phone-2", "phone-3", "phone-4"}
     assert await used(at.master.wire, "user") == (3, 5)  # until they are given back
     gone = await refuse(hq, seat("user", "more"))
@@ -148,10 +148,10 @@ async def test_a_purchase_after_the_end_comes_back_under_the_same_id(any_master:
     at, _ = await on_trial(any_master)
     at.on("2026-02-15")
     await at.look()
-    assert {one.state for one in (await listed(any_master.wire)).values()} == {license_pb2.LICENSE_STATE_ENDED}
+    assert {license.state for license in (await listed(any_master.wire)).values()} == {license_pb2.LICENSE_STATE_ENDED}
     first_bound = (await listed(any_master.wire))["isym-1-user"].first_bind_time
     await at.paid(buy(user=20), "K1")
-    assert {one.state for one in (await listed(any_master.wire)).values()} == {license_pb2.LICENSE_STATE_FREE}
+    assert {license.state for license in (await listed(any_master.wire)).values()} == {license_pb2.LICENSE_STATE_FREE}
     await at.bound(*ISYM)
     found = (await listed(any_master.wire))["isym-1-user"]
     assert (found.origin, found.agreement, found.file) == (license_pb2.LICENSE_ORIGIN_AGREED, "license isym-1", "")
@@ -197,7 +197,7 @@ async def test_a_purchase_of_fewer_drains_what_is_too_much(any_master: InProcess
     await at.paid(buy(user=20), "K1")
     assert await at.quantities() == {"isym-1-instance": 1, "isym-1-user": 20, "isym-1-user-surplus": 20}
     assert await used(any_master.wire, "user") == (30, 40)
-    assert [one.kind for one in (await hq.renew()).notices] == [lease_pb2.NOTICE_KIND_LICENSES_LEAVING]
+    assert [notice.kind for notice in (await hq.renew()).notices] == [lease_pb2.NOTICE_KIND_LICENSES_LEAVING]
     await refuse(hq, seat("user", "more"))
     await give_back(hq, *seats("user", 9))
     await at.look()
@@ -256,7 +256,7 @@ async def test_a_plan_says_what_is_left_on_a_day(any_master: InProcess) -> None:
     assert refusals(then) == {("hq", "user", "NONE_INSTALLED"): 3}
     assert list(then.refused[0].rules) == ["A1", "P6", "P8", "P1"]
     assert not then.obstacles
-    renew = {one.text for one in then.advice if one.action == plan_pb2.ADVICE_ACTION_RENEW}
+    renew = {advice.text for advice in then.advice if advice.action == plan_pb2.ADVICE_ACTION_RENEW}
     assert "buy or renew license isym-1 in time, and 5 x iSymphony User 3 (isym-1-user) stays" in renew
     assert (await plan(wire, day("2026-01-30"), rebind("isym-1-user", to="hq-box"))).obstacles[0].refusal.problem == (
         license_pb2.MOVE_PROBLEM_USE_ENDED
@@ -279,7 +279,7 @@ async def test_a_license_for_v3_is_not_for_v4(any_master: InProcess) -> None:
     hq = await opened(any_master.wire, "hq", "4")
     too_new = await refuse(hq, seat("user", "ben"))
     assert too_new.reason == Reason.REFUSAL_REASON_VERSION_LIMIT
-    assert [one.license for one in too_new.licenses] == ["isym-1-user"]
+    assert [license.license for license in too_new.licenses] == ["isym-1-user"]
 
 
 @pytest.mark.rule("Q5", "Q7")

@@ -240,13 +240,13 @@ async def test_a_plan_says_which_licenses_could_be_upgraded_free_of_charge(any_m
     at.on("2026-06-01")
     before = await plan(any_master.wire, upgraded_to("13"))
     free = plan_pb2.ADVICE_ACTION_UPGRADE
-    assert free not in {one.action for one in before.advice}  # V13 is not published yet
+    assert free not in {advice.action for advice in before.advice}  # V13 is not published yet
     await at.place(released("13", "2026-05-01"))
-    found = await plan(any_master.wire, upgraded_to("13"))
-    assert found.verdict == plan_pb2.PLAN_VERDICT_NOT_POSSIBLE
-    first = found.advice[0]
+    response = await plan(any_master.wire, upgraded_to("13"))
+    assert response.verdict == plan_pb2.PLAN_VERDICT_NOT_POSSIBLE
+    first = response.advice[0]
     assert (first.action, first.version) == (free, 13)
-    assert [one.license for one in first.licenses] == ["ports"]
+    assert [license.license for license in first.licenses] == ["ports"]
     assert first.text.endswith("under their agreement, free of charge (rule M1); that leaves the others")
     await at.place(extend("uncovered"))
     await at.place(upgrade(13, "ports", "uncovered"))

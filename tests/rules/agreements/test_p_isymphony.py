@@ -86,8 +86,8 @@ async def test_a_purchase_replaces_the_key_in_place(any_master: InProcess) -> No
     other = await at.refuse(orders.Buy(id="L1", product="isymphony", counts={"user": 20}, major=2))
     assert (other.problem, list(other.rules)) == (Problem.AGREEMENT_PROBLEM_OTHER_MAJOR, ["P2", "P3"])
     await at.paid(buy(), "K1")
-    found = await at.agreement("L1")
-    assert [one.key for one in found.keys] == ["T1", "K1"]
+    agreement = await at.agreement("L1")
+    assert [key.key for key in agreement.keys] == ["T1", "K1"]
     right = await at.right("L1")
     assert (right.standing, right.until_day, dict(right.counts)) == (RUNS, "", {"instance": 1, "user": 20})
     assert (await at.refuse(buy())).problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
@@ -167,10 +167,12 @@ async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_mast
     at.on("2027-01-15")  # its last day was yesterday, and an upgrade awaits its payment
     await at.place(totals(user=40))
     assert await any_master.running.renewals.run_once() == 1
-    assert {one.subject.id for one in (await at.all()).awaited} == {"L1"}
+    assert {order.subject.id for order in (await at.all()).awaited} == {"L1"}
     assert len((await at.all()).awaited) == 2
     renewal = (await at.all()).awaited[-1].order
-    assert [one.awaited_order for one in await at.endings("2027-01-15") if one.policy == "maintenance"] == [renewal]
+    assert [ending.awaited_order for ending in await at.endings("2027-01-15") if ending.policy == "maintenance"] == [
+        renewal
+    ]
     await at.place(orders.ConfirmPayment(order=renewal, key="K2"))
     assert await at.cover("L1", "maintenance") == (True, "2028-01-15")
 
@@ -242,7 +244,7 @@ async def test_named_users_count_logged_in_or_not_concurrent_ones_while_they_are
 async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: InProcess) -> None:
     at = await shop(any_master)
     ordered = await at.place(buy())
-    assert (ordered.awaits_payment, [one.kind for one in ordered.entries]) == (True, ["ordered"])
+    assert (ordered.awaits_payment, [entry.kind for entry in ordered.entries]) == (True, ["ordered"])
     number = ordered.entries[0].number
     at.on("2026-02-01")
     refused = await at.refuse(orders.ConfirmPayment(order=number, key=""))
@@ -257,7 +259,7 @@ async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: I
     renewal = await at.place(RENEW)
     assert (await at.agreement("L1")).keys[-1].key == "K1"
     await at.place(orders.ConfirmPayment(order=renewal.entries[0].number, key="K2"))
-    assert [one.key for one in (await at.agreement("L1")).keys] == ["K1", "K2"]
+    assert [key.key for key in (await at.agreement("L1")).keys] == ["K1", "K2"]
 
 
 async def _may_run(at: Desk, release: str, day: str) -> agreement_pb2.CheckUpgradeResponse:

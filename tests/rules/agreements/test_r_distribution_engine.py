@@ -32,7 +32,7 @@ async def bought(master: InProcess, seats: int = 10, *, premier: bool = False) -
 
 
 async def users(at: Desk) -> list[str]:
-    return [one.user for one in (await at.agreement("C")).seats]
+    return [seat.user for seat in (await at.agreement("C")).seats]
 
 
 @pytest.mark.rule("R1")

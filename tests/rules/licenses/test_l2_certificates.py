@@ -87,11 +87,11 @@ def _altered(genuine: document_pb2.SecurityCertificate, **fields: object) -> doc
 
 @pytest.mark.rule("L2")
 async def test_the_right_certificate_ends_the_binding(any_master: InProcess, tmp_path: Path) -> None:
-    found = await _leaving(any_master, tmp_path)
-    done = await hand_in(found.wire, found.signed(found.genuine, by=found.hq))
+    leaving = await _leaving(any_master, tmp_path)
+    done = await hand_in(leaving.wire, leaving.signed(leaving.genuine, by=leaving.hq))
     assert (done.license.state, done.license.device, done.license.binding) == (FREE, "", 1)
     assert not done.HasField("binding")
-    assert (await listed(found.wire))["video"].state == RELEASING
+    assert (await listed(leaving.wire))["video"].state == RELEASING
 
 
 FORGED: dict[str, tuple[Callable[[Leaving], document_pb2.SecurityCertificate], str, str]] = {
@@ -139,50 +139,50 @@ FORGED: dict[str, tuple[Callable[[Leaving], document_pb2.SecurityCertificate], s
 @pytest.mark.rule("L2", "L3")
 async def test_a_certificate_that_says_something_else_changes_nothing(any_master: InProcess, tmp_path: Path) -> None:
     """Each one truly signed by an enrolled device."""
-    found = await _leaving(any_master, tmp_path)
+    leaving = await _leaving(any_master, tmp_path)
     other = project({})
     other.name = "other"
-    await found.wire.apply(other)
-    before = await everything(found.wire)
+    await leaving.wire.apply(other)
+    before = await everything(leaving.wire)
     for name, (say, signer, reason) in FORGED.items():
-        by = found.hq if signer == "hq" else found.berlin
-        assert (await failure(hand_in(found.wire, found.signed(say(found), by=by)))).reason == reason, name
-        assert await everything(found.wire) == before, name
-    await hand_in(found.wire, found.signed(found.genuine, by=found.hq))
-    assert (await listed(found.wire))["ports"].state == FREE
+        by = leaving.hq if signer == "hq" else leaving.berlin
+        assert (await failure(hand_in(leaving.wire, leaving.signed(say(leaving), by=by)))).reason == reason, name
+        assert await everything(leaving.wire) == before, name
+    await hand_in(leaving.wire, leaving.signed(leaving.genuine, by=leaving.hq))
+    assert (await listed(leaving.wire))["ports"].state == FREE
 
 
 @pytest.mark.rule("L2")
 async def test_a_certificate_that_is_none_changes_nothing(any_master: InProcess, tmp_path: Path) -> None:
-    found = await _leaving(any_master, tmp_path)
+    leaving = await _leaving(any_master, tmp_path)
     stranger = Ed25519PrivateKey.generate()
-    right = found.signed(found.genuine, by=found.hq)
-    forged = documents.sign(CERTIFICATE, found.genuine, stranger)
+    right = leaving.signed(leaving.genuine, by=leaving.hq)
+    forged = documents.sign(CERTIFICATE, leaving.genuine, stranger)
     in_a_known_name = document_pb2.SignedDocument()
     in_a_known_name.CopyFrom(forged)
     in_a_known_name.key_id = right.key_id
-    as_binding = documents.sign(document_pb2.DOCUMENT_KIND_BINDING, found.genuine, found.hq._key)
+    as_binding = documents.sign(document_pb2.DOCUMENT_KIND_BINDING, leaving.genuine, leaving.hq._key)
     renamed = document_pb2.SignedDocument()
     renamed.CopyFrom(as_binding)
     renamed.kind = CERTIFICATE
-    garbage = documents.sealed(CERTIFICATE, b"\xff\xff\xff", found.hq._key)
+    garbage = documents.sealed(CERTIFICATE, b"\xff\xff\xff", leaving.hq._key)
     nameless = document_pb2.SignedDocument()
     nameless.CopyFrom(right)
     nameless.key_id = "\0"
-    before = await everything(found.wire)
+    before = await everything(leaving.wire)
     for document, code, reason in (
         (forged, grpc.StatusCode.PERMISSION_DENIED, "DOCUMENT_UNKNOWN_KEY"),
         (nameless, grpc.StatusCode.PERMISSION_DENIED, "DOCUMENT_UNKNOWN_KEY"),
         (in_a_known_name, grpc.StatusCode.PERMISSION_DENIED, "DOCUMENT_BAD_SIGNATURE"),
         (as_binding, grpc.StatusCode.INVALID_ARGUMENT, "DOCUMENT_WRONG_KIND"),
         (renamed, grpc.StatusCode.PERMISSION_DENIED, "DOCUMENT_BAD_SIGNATURE"),
-        (found.request, grpc.StatusCode.INVALID_ARGUMENT, "DOCUMENT_WRONG_KIND"),
+        (leaving.request, grpc.StatusCode.INVALID_ARGUMENT, "DOCUMENT_WRONG_KIND"),
         (garbage, grpc.StatusCode.INVALID_ARGUMENT, "DOCUMENT_UNREADABLE"),
         (document_pb2.SignedDocument(), grpc.StatusCode.INVALID_ARGUMENT, "DOCUMENT_WRONG_KIND"),
     ):
-        told = await failure(hand_in(found.wire, document))
+        told = await failure(hand_in(leaving.wire, document))
         assert (told.code, told.reason) == (code, reason)
-        assert await everything(found.wire) == before
+        assert await everything(leaving.wire) == before
 
 
 @pytest.mark.timeout(3600)
@@ -213,8 +213,8 @@ def test_a_certificate_with_any_bit_turned_changes_nothing(sqlite_database_url: 
 @pytest.mark.rule("L2")
 async def test_a_certificate_counts_once(any_master: InProcess, tmp_path: Path) -> None:
     """Again it is answered alike; for any later release it is nothing."""
-    found = await _leaving(any_master, tmp_path)
-    wire, first = found.wire, found.signed(found.genuine, by=found.hq)
+    leaving = await _leaving(any_master, tmp_path)
+    wire, first = leaving.wire, leaving.signed(leaving.genuine, by=leaving.hq)
     done = await hand_in(wire, first)
     before = await everything(wire)
     assert await hand_in(wire, first) == done
@@ -229,7 +229,7 @@ async def test_a_certificate_counts_once(any_master: InProcess, tmp_path: Path) 
     before = await everything(wire)
     assert (await hand_in(wire, first)).license.state == RELEASING
     assert await everything(wire) == before
-    await certify(wire, found.hq, second.release.request)
+    await certify(wire, leaving.hq, second.release.request)
     third = await bind(wire, "hq-box", "ports")
     assert third[0].moved.binding == 3
     before = await everything(wire)
@@ -240,19 +240,19 @@ async def test_a_certificate_counts_once(any_master: InProcess, tmp_path: Path) 
 @pytest.mark.rule("L2")
 async def test_a_certificate_of_a_release_that_was_given_up_is_nothing(any_master: InProcess, tmp_path: Path) -> None:
     """And as the device has signed its binding away, the license has another one from then on."""
-    found = await _leaving(any_master, tmp_path)
-    certificate = found.hq.certify(found.request)
-    (staying,) = await cancel(found.wire, "ports")
+    leaving = await _leaving(any_master, tmp_path)
+    certificate = leaving.hq.certify(leaving.request)
+    (staying,) = await cancel(leaving.wire, "ports")
     assert (staying.moved.state, staying.moved.binding) == (BOUND, 2)
-    assert found.hq.accept_binding(staying.binding).number == 2
-    before = await everything(found.wire)
-    assert (await failure(hand_in(found.wire, certificate))).reason == "DOCUMENT_REPLAYED"
-    await release(found.wire, "ports")
-    assert (await failure(hand_in(found.wire, certificate))).reason == "DOCUMENT_REPLAYED"
-    await cancel(found.wire, "ports")
+    assert leaving.hq.accept_binding(staying.binding).number == 2
+    before = await everything(leaving.wire)
+    assert (await failure(hand_in(leaving.wire, certificate))).reason == "DOCUMENT_REPLAYED"
+    await release(leaving.wire, "ports")
+    assert (await failure(hand_in(leaving.wire, certificate))).reason == "DOCUMENT_REPLAYED"
+    await cancel(leaving.wire, "ports")
     assert before[-3:] != ()
-    assert (await listed(found.wire))["ports"].state == BOUND
-    refused = refusal(await cancel(found.wire, "ports"))
+    assert (await listed(leaving.wire))["ports"].state == BOUND
+    refused = refusal(await cancel(leaving.wire, "ports"))
     assert refused.problem == license_pb2.MOVE_PROBLEM_NO_RELEASE_UNDER_WAY
 
 
@@ -373,8 +373,8 @@ async def test_callers_without_a_name_are_one_operator(any_master: InProcess) ->
 
 @pytest.mark.rule("L2")
 async def test_only_a_dead_device_is_given_up(any_master: InProcess, tmp_path: Path) -> None:
-    found = await _leaving(any_master, tmp_path)
-    wire = found.wire
+    leaving = await _leaving(any_master, tmp_path)
+    wire = leaving.wire
     for results in (await approve(wire, "ports", caller="ben"), await approve(wire, "no-such", caller="ben")):
         assert refusal(results).problem in (
             license_pb2.MOVE_PROBLEM_NO_RELEASE_UNDER_WAY,

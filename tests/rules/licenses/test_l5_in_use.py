@@ -113,9 +113,9 @@ async def test_draining_takes_nothing_away_and_ends_by_itself(any_master: InProc
     asked = moved(await release(wire, "ports", in_use=DRAIN))
     assert (asked.state, asked.release.seats_to_go, asked.release.in_use) == (RELEASING, 3, DRAIN)
     assert (await refuse(berlin, seat("port", "fourth"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
-    assert [one.already_held for one in granted(await berlin.acquire(*seats("port", 3)))] == [True] * 3
+    assert [grant.already_held for grant in granted(await berlin.acquire(*seats("port", 3)))] == [True] * 3
     (notice,) = (await berlin.renew()).notices
-    assert (notice.kind, [one.license for one in notice.licenses]) == (LEAVING, ["ports"])
+    assert (notice.kind, [license.license for license in notice.licenses]) == (LEAVING, ["ports"])
     waiting = (await certify(wire, key, asked.release.request)).license
     assert (waiting.state, waiting.release.certified, waiting.release.seats_to_go) == (RELEASING, True, 3)
     await berlin.give_back(*seats("port", 2))
@@ -342,7 +342,7 @@ async def test_a_revoked_mypbx_takes_video_along(any_master: InProcess, tmp_path
     assert kept.HasField("refused")  # H5: Video needs it
     assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
     synced = await berlin.sync(video)
-    assert [one.seat.license_type for one in synced.kept] == ["mypbx"]
+    assert [kept_seat.seat.license_type for kept_seat in synced.kept] == ["mypbx"]
     assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
     assert (await refuse(berlin, mypbx)).reason == Reason.REFUSAL_REASON_REVOKED
 

@@ -17,7 +17,7 @@ from tests.support.pbx import BarePbx, opened, seat
 async def _revoked(pbx: BarePbx) -> set[tuple[str, str]]:
     """What the PBX is told to give back."""
     notices = (await pbx.renew()).notices
-    named = [one.seats for one in notices if one.kind == lease_pb2.NOTICE_KIND_SEATS_REVOKED]
+    named = [notice.seats for notice in notices if notice.kind == lease_pb2.NOTICE_KIND_SEATS_REVOKED]
     return {(one.license_type, one.holder) for seats in named for one in seats}
 
 
@@ -73,6 +73,6 @@ async def test_a_seat_that_cannot_go_yet_stays_taken_away(any_master: InProcess,
         synced = await berlin.sync(fax)
         assert [kept.seat.license_type for kept in synced.kept] == ["uc"]
     assert await _revoked(berlin) == {("uc", "alice"), ("fax", "alice")}
-    assert all(one.returned for one in await berlin.give_back(uc, fax))
+    assert all(result.returned for result in await berlin.give_back(uc, fax))
     assert await _revoked(berlin) == set()
     assert await used(any_master.wire, "uc") == (0, 1)

@@ -47,8 +47,8 @@ async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_cha
     assert [entry.kind for entry in placed.entries] == ["version_set", "terms_voided", "term_added", "credits_spent"]
     assert (placed.totals[0].amount, placed.balance) == ("150", "400")
     assert await at.cover("ports", "ssa") == (True, "2027-09-01")
-    one = (await listed(at.master.wire))["ports"]
-    assert (one.type, one.agreement_end_time.ToDatetime().isoformat()) == ("PBX-Port13", "2027-09-01T00:00:00")
+    license = (await listed(at.master.wire))["ports"]
+    assert (license.type, license.agreement_end_time.ToDatetime().isoformat()) == ("PBX-Port13", "2027-09-01T00:00:00")
     again = await at.refuse(convert())
     assert again.problem == Problem.AGREEMENT_PROBLEM_SAME_VERSION
 
@@ -62,8 +62,8 @@ async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(
     at.on("2026-06-01")
     asked = moved(await release(at.master.wire, "ports", to_device="berlin-box")).release.request
     await certify(at.master.wire, key, asked)
-    one = (await listed(at.master.wire))["ports"]
-    assert one.device == "berlin-box"
+    license = (await listed(at.master.wire))["ports"]
+    assert license.device == "berlin-box"
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
     assert (await at.agreement("ports")).begin_day == "2026-01-10"
     assert (await at.quote(extend())).totals[0].amount == "150"
@@ -75,7 +75,7 @@ async def test_what_the_vendors_file_said_counts_and_is_carried_on(any_master: I
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
     await at.place(extend())
     assert await at.cover("ports", "ssa") == (True, "2028-01-10")
-    terms = [(one.begin_day, one.end_day, one.how) for one in (await at.agreement("ports")).covers[0].terms]
+    terms = [(term.begin_day, term.end_day, term.how) for term in (await at.agreement("ports")).covers[0].terms]
     assert terms == [("2026-01-10", "2027-01-10", "vendor"), ("2027-01-10", "2028-01-10", "bought")]
     one = (await listed(at.master.wire))["ports"]
     assert one.agreement_end_time.ToDatetime().isoformat() == "2028-01-10T00:00:00"
@@ -127,7 +127,9 @@ async def test_a_conversion_ends_what_the_agreement_before_it_gave_whichever_way
         license_id = "new"
         what = item("new", "PBX-Port13", 10, replaces="old", agreement=noon("2027-09-01") - 43_200)
         await imported(at.master.wire, at.vendor, {"new": what}, now=at.master.clock.now)
-    assert [one.subject.id for one in (await at.all()).agreements] == [license_id]  # no ghost of what was replaced
+    assert [agreement.subject.id for agreement in (await at.all()).agreements] == [
+        license_id
+    ]  # no ghost of what was replaced
     assert await at.cover(license_id, "ssa") == (True, "2027-09-01")
     refused = await at.refuse(orders.UpgradeVersion(licenses=[license_id], version=14))
     assert refused.problem == Problem.AGREEMENT_PROBLEM_RELEASED_OUTSIDE

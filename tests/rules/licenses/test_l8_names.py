@@ -26,7 +26,7 @@ async def test_every_printed_name_comes_back_as_printed(any_master: InProcess) -
     await any_master.wire.apply(project(bought(NAMES), pbxs={"hq": "master 12 ipva"}))
     request = project_pb2.GetProjectRequest(name=f"projects/{PROJECT}")
     stored = (await any_master.wire.projects.GetProject(request)).project
-    assert sorted(one.type for one in stored.licenses) == sorted(NAMES)
+    assert sorted(license.type for license in stored.licenses) == sorted(NAMES)
     pools = {pool.license_type: (pool.display_name, pool.capacity) for pool in (await status(any_master.wire)).pools}
     assert set(pools) == {PRINTED[printed][0] for printed in NAMES}
     assert pools["port"] == ("PBX-Port", 5004)
@@ -40,7 +40,7 @@ async def test_other_spellings_mean_the_same_license(master: InProcess) -> None:
     await master.wire.apply(project(bought(spelled), pbxs={"hq": "master 12 ipva"}))
     request = project_pb2.GetProjectRequest(name=f"projects/{PROJECT}")
     stored = (await master.wire.projects.GetProject(request)).project
-    assert sorted(one.type for one in stored.licenses) == sorted(spelled.values())
+    assert sorted(license.type for license in stored.licenses) == sorted(spelled.values())
 
 
 @pytest.mark.rule("L8")
@@ -70,7 +70,7 @@ async def test_a_seat_is_named_in_any_spelling(master: InProcess, spelling: str)
     await grant(berlin, seat(spelling, "alice"))
     assert (await grant(berlin, seat("port", "alice"))).already_held
     assert await held(master.wire, berlin) == {("port", "alice")}
-    assert [one.returned for one in await berlin.give_back(seat(spelling, "alice"))] == [True]
+    assert [result.returned for result in await berlin.give_back(seat(spelling, "alice"))] == [True]
     assert await used(master.wire, "port") == (0, 1)
 
 
@@ -85,7 +85,7 @@ async def test_an_unknown_type_is_refused_with_those_that_exist(master: InProces
     assert refusal.license_type == spelling
     assert refusal.remedy.action == Action.REMEDY_ACTION_CORRECT_REQUEST
     assert "port" in refusal.remedy.text.removeprefix("use one of ").split(", ")
-    assert [one.returned for one in await berlin.give_back(seat(spelling, "alice"))] == [False]
+    assert [result.returned for result in await berlin.give_back(seat(spelling, "alice"))] == [False]
 
 
 @pytest.mark.rule("L8")

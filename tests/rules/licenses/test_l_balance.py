@@ -109,7 +109,7 @@ async def test_declared_licenses_move_in_the_project_file_only(any_master: InPro
     await wire.apply(project({"PBX-Port12": 5, "PBX-Port 12": (5, "")}))
     await enrolled(wire, tmp_path, "hq-box")
     before = (await listed(wire)).values()
-    assert {one.origin for one in before} == {license_pb2.LICENSE_ORIGIN_DECLARED}
+    assert {license.origin for license in before} == {license_pb2.LICENSE_ORIGIN_DECLARED}
     for results in (await release(wire, "license-1"), await bind(wire, "hq-box", "license-2")):
         refused = refusal(results)
         assert refused.problem == license_pb2.MOVE_PROBLEM_DECLARED_IN_FILE
@@ -234,7 +234,7 @@ async def test_old_software_draws_on_no_pool(master: InProcess, software: str, m
     wire = master.wire
     estate = project({"PBX-Port12": 5}, pbxs={"berlin": f"slave {software} gateway"})
     warnings = list((await wire.apply(estate)).warnings)
-    assert any("gets nothing new from the pool" in one and "rule A5" in one for one in warnings) is not may
+    assert any("gets nothing new from the pool" in warning and "rule A5" in warning for warning in warnings) is not may
     berlin, hq = await opened(wire, "berlin", software), await opened(wire, "hq", software)
     await grant_all(hq, seat("port", "boss"))  # the master's own PBX is where its licenses are
     await grant_all(berlin, seat("port", "sales", kind=GROUP))  # what needs no license draws on nothing
@@ -374,7 +374,7 @@ async def test_two_models_do_not_meet_on_one_device(master: InProcess, tmp_path:
     refused = refusal(await bind(wire, "hq-box", "new"))
     assert refused.problem == license_pb2.MOVE_PROBLEM_MODEL_EXCLUDED
     assert list(refused.rules) == ["I3"]
-    assert [one.license for one in refused.licenses] == ["old"]
+    assert [license.license for license in refused.licenses] == ["old"]
     moved(await bind(wire, "berlin-box", "new"))
     refused = refusal(await release(wire, "new", to_device="hq-box"))
     assert refused.problem == license_pb2.MOVE_PROBLEM_MODEL_EXCLUDED

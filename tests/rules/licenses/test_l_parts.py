@@ -75,6 +75,6 @@ async def test_what_is_promised_and_what_is_withheld(any_master: InProcess) -> N
     expected = {"used": 4, "promised": 2, "leaving": 0, "withheld": 0, "free": 4}
     assert await _parts(any_master, "port", "hq-box") == expected
     paris = await opened(wire, "paris")
-    assert [one.HasField("granted") for one in await paris.acquire(*seats("port", 5))] == [True] * 4 + [False]
+    assert [result.HasField("granted") for result in await paris.acquire(*seats("port", 5))] == [True] * 4 + [False]
     off = await _parts(any_master, "voicemail", "hq-box")
     assert (off["withheld"], off["free"]) == (5, 0), "voicemail is off: nobody is granted any"

@@ -115,17 +115,19 @@ async def desk(master: InProcess, catalog: str) -> Desk:
 async def test_after_a_reversal_everything_is_as_before_and_can_be_ordered_again(master: InProcess, case: str) -> None:
     catalog, before, order = CASES[case]
     at = await desk(master, catalog)
-    for one in before:
-        await at.place(one)
+    for message in before:
+        await at.place(message)
     known = await rights(at)
     placed = await at.place(order)
     assert await rights(at) != known or case in SEEN_LATER
     dry = await at.place(reverse(placed), dry_run=True)
     undone = await at.place(reverse(placed))
-    assert [one.kind for one in undone.entries] == [one.kind for one in dry.entries] == ["reversed"]
+    assert [entry.kind for entry in undone.entries] == [entry.kind for entry in dry.entries] == ["reversed"]
     assert undone.entries[0].given_reason == "a slip"
     assert await rights(at) == known
-    assert {one.number for one in (await at.ledger()).entries if one.reversed} == {one.number for one in placed.entries}
+    assert {entry.number for entry in (await at.ledger()).entries if entry.reversed} == {
+        entry.number for entry in placed.entries
+    }
     again = await at.refuse(reverse(placed))
     assert again.problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
     twice = await at.refuse(reverse(undone))
@@ -184,7 +186,7 @@ async def test_a_trial_that_was_used_has_no_way_back_and_a_purchase_gives_it_bac
     await at.place(reverse(paid))
     assert (await at.right("crm")).until_day == "2026-01-25"
     assert (await listed(master.wire))["crm-user"].HasField("use_end_time")
-    assert [one.order for one in (await at.all()).awaited] == [ordered.entries[0].number]
+    assert [order.order for order in (await at.all()).awaited] == [ordered.entries[0].number]
 
 
 @pytest.mark.rule("R2")

@@ -30,14 +30,17 @@ Advice = plan_pb2.AdviceAction
 
 def problems(found: plan_pb2.PlanChangesResponse) -> list[str]:
     """What stands in the way; each says how to go on."""
-    assert all(one.refusal.message and one.refusal.remedy and one.refusal.rules for one in found.obstacles)
-    return [Problem.Name(one.refusal.problem)[13:] for one in found.obstacles]
+    assert all(
+        obstacle.refusal.message and obstacle.refusal.remedy and obstacle.refusal.rules for obstacle in found.obstacles
+    )
+    return [Problem.Name(obstacle.refusal.problem)[13:] for obstacle in found.obstacles]
 
 
 def advised(found: plan_pb2.PlanChangesResponse) -> list[tuple[str, str, int, int]]:
     """(action, license type, quantity now, quantity at the peak)."""
     return [
-        (Advice.Name(one.action)[14:], one.license_type, one.quantity, one.quantity_at_peak) for one in found.advice
+        (Advice.Name(advice.action)[14:], advice.license_type, advice.quantity, advice.quantity_at_peak)
+        for advice in found.advice
     ]
 
 
@@ -53,28 +56,28 @@ async def test_before_an_upgrade_the_blocking_licenses_are_named(any_master: InP
     any_master.clock.advance(5)
     await berlin.give_back(*seats("port", 180)[150:])
 
-    found = await plan(any_master.wire, upgrade("12r1"))
-    assert found.verdict == NOT_POSSIBLE
-    assert found.reasons[0] == (
+    response = await plan(any_master.wire, upgrade("12r1"))
+    assert response.verdict == NOT_POSSIBLE
+    assert response.reasons[0] == (
         "hq-box would run V12, but is licensed up to V10 by 100 x PBX-Port10 (license-1): hq, berlin would get nothing"
         " new (rules B3, B5)"
     )
-    assert found.reasons[1] == "150 seats at site-berlin would be refused, were everyone to ask anew"
-    (limit,) = found.version_limits
+    assert response.reasons[1] == "150 seats at site-berlin would be refused, were everyone to ask anew"
+    (limit,) = response.version_limits
     assert (limit.before, limit.after, limit.software) == (10, 10, 12)
     assert licenses(limit.blocking) == [("PBX-Port10", 100, "hq-box")]
     assert [name.rpartition("/")[2] for name in limit.pbxs_above] == ["hq", "berlin"]
 
-    ports = pool(found, "port")
+    ports = pool(response, "port")
     assert (ports.capacity_before, ports.capacity_after, ports.capacity_unblocked) == (200, 200, 100)
     assert (ports.used, ports.peak, ports.peak_time.seconds) == (150, 180, peak_time)
     assert (ports.missing, ports.missing_at_peak) == (50, 80)
-    assert refusals(found) == {("berlin", "port", "VERSION_LIMIT"): 150}
-    (group,) = found.refused
+    assert refusals(response) == {("berlin", "port", "VERSION_LIMIT"): 150}
+    (group,) = response.refused
     assert (group.held, group.leaving, group.site) == (150, 0, "site-berlin")  # B10: held seats stay
     assert len(group.holders) == 20
-    assert advised(found) == [("RELEASE", "", 0, 0), ("RETURN", "port", 50, 0), ("ADD", "port", 50, 80)]
-    assert found.advice[2].version == 12
+    assert advised(response) == [("RELEASE", "", 0, 0), ("RETURN", "port", 50, 0), ("ADD", "port", 50, 80)]
+    assert response.advice[2].version == 12
 
     await berlin.renew()
     assert len(granted(await berlin.acquire(*seats("port", 150)))) == 150  # nothing has changed
@@ -87,13 +90,13 @@ async def test_without_the_blocking_licenses_what_is_left_is_what_counts(any_mas
     berlin = await opened(any_master.wire, "berlin", "10")
     granted(await berlin.acquire(*seats("port", 80)))
 
-    found = await plan(any_master.wire, release("license-1"), upgrade("12"))
-    assert (found.verdict, list(found.reasons), list(found.warnings)) == (OK, [], [])
-    assert not found.refused
-    assert not found.advice
-    (limit,) = found.version_limits
+    response = await plan(any_master.wire, release("license-1"), upgrade("12"))
+    assert (response.verdict, list(response.reasons), list(response.warnings)) == (OK, [], [])
+    assert not response.refused
+    assert not response.advice
+    (limit,) = response.version_limits
     assert (limit.before, limit.after, list(limit.blocking)) == (10, 12, [])
-    assert (pool(found, "port").capacity_before, pool(found, "port").capacity_after) == (200, 100)
+    assert (pool(response, "port").capacity_before, pool(response, "port").capacity_after) == (200, 100)
 
     await any_master.wire.apply(without(estate, "PBX-Port10"))  # what was planned, done
     await berlin.open("12")
@@ -109,24 +112,24 @@ async def test_an_upgrade_that_leaves_too_few_names_who_would_lose(master: InPro
     hq = await opened(master.wire, "hq", "10")
     granted(await hq.acquire(*seats("port", 30, "desk")))
 
-    found = await plan(master.wire, release("license-1"), upgrade("12"))
-    assert found.verdict == NOT_POSSIBLE
-    assert refusals(found) == {("hq", "port", "POOL_EXHAUSTED"): 20}  # the newest seats
-    (group,) = found.refused
+    response = await plan(master.wire, release("license-1"), upgrade("12"))
+    assert response.verdict == NOT_POSSIBLE
+    assert refusals(response) == {("hq", "port", "POOL_EXHAUSTED"): 20}  # the newest seats
+    (group,) = response.refused
     assert (group.held, group.leaving, group.already) == (20, 20, 0)
-    (in_use,) = found.obstacles
+    (in_use,) = response.obstacles
     assert (in_use.refusal.problem, in_use.refusal.quantity) == (Problem.MOVE_PROBLEM_IN_USE, 20)
     assert [(top.pbx, top.seats) for top in in_use.refusal.top_holders] == [(berlin.name, 90), (hq.name, 30)]
-    assert advised(found) == [("RETURN", "port", 20, 0), ("ADD", "port", 20, 20)]
+    assert advised(response) == [("RETURN", "port", 20, 0), ("ADD", "port", 20, 20)]
 
 
 @pytest.mark.rule("B7")
 async def test_an_upgrade_within_the_limit_and_one_of_a_single_site(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port12": 10}))
     assert (await plan(master.wire, upgrade("12r2"))).verdict == OK
-    found = await plan(master.wire, upgrade("13", "site-berlin"))
-    assert found.verdict == NOT_POSSIBLE
-    assert [name.rpartition("/")[2] for name in found.version_limits[0].pbxs_above] == ["berlin"]
+    response = await plan(master.wire, upgrade("13", "site-berlin"))
+    assert response.verdict == NOT_POSSIBLE
+    assert [name.rpartition("/")[2] for name in response.version_limits[0].pbxs_above] == ["berlin"]
 
 
 @pytest.mark.rule("B7")
@@ -137,11 +140,11 @@ async def test_an_upgrade_to_what_the_file_says_already(master: InProcess, conne
     await master.wire.apply(project({"PBX-Port10": 5, "PBX-Port12": 5}, pbxs=says_so))
     if connected:
         await opened(master.wire, "berlin", "12r1")
-    found = await plan(master.wire, upgrade("12r1"))
-    assert found.verdict == NOT_POSSIBLE
-    assert licenses(found.version_limits[0].blocking) == [("PBX-Port10", 5, "hq-box")]
-    assert "rules B3, B5" in found.reasons[0]
-    assert pool(found, "port").capacity_unblocked == 5
+    response = await plan(master.wire, upgrade("12r1"))
+    assert response.verdict == NOT_POSSIBLE
+    assert licenses(response.version_limits[0].blocking) == [("PBX-Port10", 5, "hq-box")]
+    assert "rules B3, B5" in response.reasons[0]
+    assert pool(response, "port").capacity_unblocked == 5
 
 
 @pytest.mark.rule("B7", "A5")
@@ -149,9 +152,9 @@ async def test_a_plan_knows_what_software_draws_on_the_pool(master: InProcess) -
     await master.wire.apply(project({"PBX-Port12": 5}))
     assert (await plan(master.wire, upgrade("8"))).verdict == OK
     for changes in (upgrade("7"), site("rome", software="7", port=1)):
-        found = await plan(master.wire, changes)
-        assert found.verdict == NOT_POSSIBLE
-        assert any("too old to draw on the pool (rules A5, L4)" in one for one in found.reasons)
+        response = await plan(master.wire, changes)
+        assert response.verdict == NOT_POSSIBLE
+        assert any("too old to draw on the pool (rules A5, L4)" in reason for reason in response.reasons)
 
 
 @pytest.mark.rule("B7", "B8")
@@ -163,9 +166,9 @@ async def test_operator_licenses_do_not_stand_in_the_way(master: InProcess) -> N
 @pytest.mark.rule("B7", "B9")
 async def test_a_locally_licensed_pbx_is_limited_by_its_own(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port13": 10, "PBX-Port12": (5, "berlin-box")}))
-    found = await plan(master.wire, upgrade("13"))
-    assert found.verdict == NOT_POSSIBLE
-    assert [(one.device, licenses(one.blocking)) for one in found.version_limits] == [
+    response = await plan(master.wire, upgrade("13"))
+    assert response.verdict == NOT_POSSIBLE
+    assert [(limit.device, licenses(limit.blocking)) for limit in response.version_limits] == [
         ("hq-box", []),
         ("berlin-box", [("PBX-Port12", 5, "berlin-box")]),
     ]
@@ -182,14 +185,14 @@ async def test_going_central_brings_the_licenses_into_the_pool(any_master: InPro
     granted(await berlin.acquire(*seats("port", 5)))
     refused(await berlin.acquire(seat("port", "one-more")))  # A3: local, though the pool is empty
 
-    found = await plan(any_master.wire, central("berlin"))
-    assert found.verdict == WARNED
-    assert not found.refused
-    assert [name.rpartition("/")[2] for name in found.becoming_central] == ["berlin"]
-    assert problems(found) == ["IN_USE"]  # they are drained or revoked on the way, and granted anew
-    ports = pool(found, "port")
+    response = await plan(any_master.wire, central("berlin"))
+    assert response.verdict == WARNED
+    assert not response.refused
+    assert [name.rpartition("/")[2] for name in response.becoming_central] == ["berlin"]
+    assert problems(response) == ["IN_USE"]  # they are drained or revoked on the way, and granted anew
+    ports = pool(response, "port")
     assert (ports.capacity_before, ports.capacity_after, ports.used, ports.wanted) == (10, 15, 0, 5)
-    assert (ports.wanted_at_peak, pool(found, "port", "berlin-box").wanted_at_peak) == (5, 0)
+    assert (ports.wanted_at_peak, pool(response, "port", "berlin-box").wanted_at_peak) == (5, 0)
     assert await used(any_master.wire, "port", "berlin-box") == (5, 5)
 
     await berlin.sync()
@@ -201,10 +204,10 @@ async def test_going_central_needs_software_v8(master: InProcess) -> None:
     await master.wire.apply(
         project({"PBX-Port12": 10, "PBX-Port9": (5, "berlin-box")}, pbxs={"berlin": "slave 7 gateway"})
     )
-    found = await plan(master.wire, central("berlin"))
-    assert (found.verdict, problems(found)) == (NOT_POSSIBLE, ["FIRMWARE_TOO_OLD"])
-    assert found.obstacles[0].refusal.rules == ["A5", "L4"]
-    assert not found.becoming_central
+    response = await plan(master.wire, central("berlin"))
+    assert (response.verdict, problems(response)) == (NOT_POSSIBLE, ["FIRMWARE_TOO_OLD"])
+    assert response.obstacles[0].refusal.rules == ["A5", "L4"]
+    assert not response.becoming_central
     both = await plan(master.wire, upgrade("8", "site-berlin"), central("berlin"))
     assert list(both.becoming_central) != []
     assert both.verdict == NOT_POSSIBLE  # its V9 licenses would hold the master's V12 down
@@ -214,8 +217,8 @@ async def test_going_central_needs_software_v8(master: InProcess) -> None:
 @pytest.mark.rule("A5")
 async def test_a_central_pbx_cannot_go_central(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port12": 10}))
-    found = await plan(master.wire, central("berlin"))
-    assert (found.verdict, problems(found)) == (NOT_POSSIBLE, ["ALREADY_CENTRAL"])
+    response = await plan(master.wire, central("berlin"))
+    assert (response.verdict, problems(response)) == (NOT_POSSIBLE, ["ALREADY_CENTRAL"])
 
 
 @pytest.mark.rule("A5", "A6", "C2", "D4", "D5")
@@ -227,11 +230,11 @@ async def test_hardware_and_ipva_licenses_stay_behind_and_keep_nothing_local(mas
             pbxs={"berlin": "slave 12 ipva"},
         )
     )
-    found = await plan(master.wire, central("berlin"))
-    assert found.verdict == OK
-    assert sorted(licenses(found.staying)) == [("PBX-IPVA12", 5, "berlin-box"), ("Relay BRIs", 2, "berlin-box")]
-    assert [name.rpartition("/")[2] for name in found.becoming_central] == ["berlin"]
-    assert (pool(found, "port").capacity_after, pool(found, "ipva", "berlin-box").capacity_after) == (15, 5)
+    response = await plan(master.wire, central("berlin"))
+    assert response.verdict == OK
+    assert sorted(licenses(response.staying)) == [("PBX-IPVA12", 5, "berlin-box"), ("Relay BRIs", 2, "berlin-box")]
+    assert [name.rpartition("/")[2] for name in response.becoming_central] == ["berlin"]
+    assert (pool(response, "port").capacity_after, pool(response, "ipva", "berlin-box").capacity_after) == (15, 5)
 
 
 # --- What forbids a move ----------------------------------------------------------------------------------------------
@@ -243,10 +246,10 @@ async def test_what_is_bound_for_good(master: InProcess, printed: str, rule: str
     machines = {"hq": "master 12 ipva", "berlin": "slave 12 ipva"}
     await master.wire.apply(project({"PBX-Port12": 5, printed: 4}, pbxs=machines))
     for change in (release("license-2"), rebind("license-2", to="berlin-box")):
-        found = await plan(master.wire, change)
-        assert (found.verdict, problems(found)) == (NOT_POSSIBLE, ["NOT_RELEASABLE"])
-        assert rule in found.obstacles[0].refusal.rules
-        assert all(one.capacity_before == one.capacity_after for one in found.pools)
+        response = await plan(master.wire, change)
+        assert (response.verdict, problems(response)) == (NOT_POSSIBLE, ["NOT_RELEASABLE"])
+        assert rule in response.obstacles[0].refusal.rules
+        assert all(one.capacity_before == one.capacity_after for one in response.pools)
     assert (await plan(master.wire, release("license-1"))).verdict == OK
 
 
@@ -256,9 +259,9 @@ async def test_old_firmware_releases_nothing(
     master: InProcess, software: str, expected: plan_pb2.PlanVerdict.ValueType
 ) -> None:
     await master.wire.apply(project({"PBX-Port9": (5, "berlin-box")}, pbxs={"berlin": f"slave {software} gateway"}))
-    found = await plan(master.wire, release("license-1"))
-    assert found.verdict == expected
-    assert problems(found) == (["FIRMWARE_TOO_OLD"] if expected == NOT_POSSIBLE else [])
+    response = await plan(master.wire, release("license-1"))
+    assert response.verdict == expected
+    assert problems(response) == (["FIRMWARE_TOO_OLD"] if expected == NOT_POSSIBLE else [])
 
 
 @pytest.mark.rule("L4")
@@ -274,11 +277,11 @@ async def test_releasing_what_is_in_use(any_master: InProcess) -> None:
     berlin = await opened(any_master.wire, "berlin")
     granted(await berlin.acquire(*seats("port", 6)))
     assert (await plan(any_master.wire, release("license-2"))).verdict == OK  # six are left for six
-    found = await plan(any_master.wire, release("license-1"))
-    assert (found.verdict, problems(found)) == (NOT_POSSIBLE, ["IN_USE"])
-    assert found.obstacles[0].refusal.quantity == 2
-    assert refusals(found) == {("berlin", "port", "POOL_EXHAUSTED"): 2}
-    assert found.refused[0].leaving == 2
+    response = await plan(any_master.wire, release("license-1"))
+    assert (response.verdict, problems(response)) == (NOT_POSSIBLE, ["IN_USE"])
+    assert response.obstacles[0].refusal.quantity == 2
+    assert refusals(response) == {("berlin", "port", "POOL_EXHAUSTED"): 2}
+    assert response.refused[0].leaving == 2
     both = await plan(any_master.wire, release("license-1", "license-2"))
     assert both.obstacles[0].refusal.quantity == 6
     assert refusals(both) == {("berlin", "port", "NONE_INSTALLED"): 6}
@@ -288,9 +291,9 @@ async def test_releasing_what_is_in_use(any_master: InProcess) -> None:
 async def test_a_price_tier_waits_for_those_below_it(master: InProcess) -> None:
     tiers: dict[str, int | tuple[int, str]] = {"PBX-Port12": 499, "PBX-Port 12%500": (100, ""), "PBX-Port13": (1, "")}
     await master.wire.apply(project(tiers))
-    found = await plan(master.wire, rebind("license-2", to="hq-box"))
-    assert (found.verdict, problems(found)) == (NOT_POSSIBLE, ["TIER_TOO_EARLY"])
-    assert found.obstacles[0].refusal.quantity == 1
+    response = await plan(master.wire, rebind("license-2", to="hq-box"))
+    assert (response.verdict, problems(response)) == (NOT_POSSIBLE, ["TIER_TOO_EARLY"])
+    assert response.obstacles[0].refusal.quantity == 1
     enough = await plan(master.wire, rebind("license-2", "license-3", to="hq-box"))  # in binding order
     assert (enough.verdict, pool(enough, "port").capacity_after) == (OK, 600)
 
@@ -298,17 +301,17 @@ async def test_a_price_tier_waits_for_those_below_it(master: InProcess) -> None:
 @pytest.mark.rule("E4")
 async def test_a_tier_left_alone_is_warned_of(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port12": 500, "PBX-Port 12%500": 100}))
-    found = await plan(master.wire, release("license-1"))
-    assert found.verdict == WARNED
-    assert "501. license on, and 500 of those below it would be missing" in found.warnings[0]
+    response = await plan(master.wire, release("license-1"))
+    assert response.verdict == WARNED
+    assert "501. license on, and 500 of those below it would be missing" in response.warnings[0]
 
 
 @pytest.mark.rule("I3")
 async def test_voicemail_models_do_not_meet(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Voicemail12": 1, "PBX-VoicemailUser12": (5, "")}))
-    found = await plan(master.wire, rebind("license-2", to="hq-box"))
-    assert (found.verdict, problems(found)) == (NOT_POSSIBLE, ["MODEL_EXCLUDED"])
-    assert licenses(found.obstacles[0].refusal.licenses) == [("PBX-Voicemail12", 1, "hq-box")]
+    response = await plan(master.wire, rebind("license-2", to="hq-box"))
+    assert (response.verdict, problems(response)) == (NOT_POSSIBLE, ["MODEL_EXCLUDED"])
+    assert licenses(response.obstacles[0].refusal.licenses) == [("PBX-Voicemail12", 1, "hq-box")]
     other = await plan(master.wire, release("license-1"), rebind("license-2", to="hq-box"))
     assert (other.verdict, problems(other)) == (WARNED, [])
     assert list(other.warnings) == ["PBX-Voicemail would be off on hq-box: none would be installed (rules I1, I5)"]
@@ -317,11 +320,13 @@ async def test_voicemail_models_do_not_meet(master: InProcess) -> None:
 @pytest.mark.rule("F6", "I5")
 async def test_features_that_go_off_are_warned_of(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port12": 10, "PBX-Standby12": 10, "PBX-Port13": (5, "")}))
-    found = await plan(master.wire, rebind("license-3", to="hq-box"))
-    assert found.verdict == WARNED
-    assert list(found.warnings) == ["PBX-Standby would be off on hq-box: 10 installed for 15 PBX-Port (rule F2)"]
-    assert [(one.license_type, one.on_after, one.needed) for one in found.features] == [("standby", False, 15)]
-    assert advised(found) == [("ADD", "standby", 5, 5)]
+    response = await plan(master.wire, rebind("license-3", to="hq-box"))
+    assert response.verdict == WARNED
+    assert list(response.warnings) == ["PBX-Standby would be off on hq-box: 10 installed for 15 PBX-Port (rule F2)"]
+    assert [(feature.license_type, feature.on_after, feature.needed) for feature in response.features] == [
+        ("standby", False, 15)
+    ]
+    assert advised(response) == [("ADD", "standby", 5, 5)]
     assert (await plan(master.wire, release("license-1"))).verdict == OK
 
 
@@ -330,12 +335,12 @@ async def test_a_license_bound_to_a_slave_closes_the_pool_to_it(master: InProces
     await master.wire.apply(project({"PBX-Port12": 10, "PBX-Port13": (2, "")}))
     berlin = await opened(master.wire, "berlin")
     granted(await berlin.acquire(*seats("port", 3)))
-    found = await plan(master.wire, rebind("license-2", to="berlin-box"))
-    assert found.verdict == NOT_POSSIBLE
-    assert [name.rpartition("/")[2] for name in found.becoming_local] == ["berlin"]
-    assert refusals(found) == {("berlin", "port", "LOCAL_LICENSES_ONLY"): 1}
-    assert found.refused[0].leaving == 0  # B10: what it holds from the pool stays
-    assert advised(found) == [("ADD", "port", 1, 1)]
+    response = await plan(master.wire, rebind("license-2", to="berlin-box"))
+    assert response.verdict == NOT_POSSIBLE
+    assert [name.rpartition("/")[2] for name in response.becoming_local] == ["berlin"]
+    assert refusals(response) == {("berlin", "port", "LOCAL_LICENSES_ONLY"): 1}
+    assert response.refused[0].leaving == 0  # B10: what it holds from the pool stays
+    assert advised(response) == [("ADD", "port", 1, 1)]
 
 
 # --- A site added -----------------------------------------------------------------------------------------------------
@@ -357,10 +362,10 @@ async def test_a_new_site_is_asked_for_on_top(any_master: InProcess) -> None:
     assert (fits.verdict, pool(fits, "port").wanted, pool(fits, "uc").wanted) == (OK, 17, 5)
     at_peak = await plan(any_master.wire, site("paris", platform="gateway", port=15))
     assert (at_peak.verdict, pool(at_peak, "port").missing, pool(at_peak, "port").missing_at_peak) == (WARNED, 0, 3)
-    found = await plan(any_master.wire, site("paris", platform="gateway", port=18, uc=7))
-    assert found.verdict == NOT_POSSIBLE
-    assert refusals(found) == {("paris", "port", "POOL_EXHAUSTED"): 3, ("paris", "uc", "POOL_EXHAUSTED"): 2}
-    assert advised(found) == [("ADD", "uc", 2, 2), ("ADD", "port", 3, 6)]
+    response = await plan(any_master.wire, site("paris", platform="gateway", port=18, uc=7))
+    assert response.verdict == NOT_POSSIBLE
+    assert refusals(response) == {("paris", "port", "POOL_EXHAUSTED"): 3, ("paris", "uc", "POOL_EXHAUSTED"): 2}
+    assert advised(response) == [("ADD", "uc", 2, 2), ("ADD", "port", 3, 6)]
     virtual = await plan(any_master.wire, site("paris", platform="ipva", port=6))
     assert refusals(virtual) == {("paris", "port", "COMPANION_EXHAUSTED"): 2}
     assert advised(virtual) == [("ADD", "ipva", 2, 2)]
@@ -370,9 +375,9 @@ async def test_a_new_site_is_asked_for_on_top(any_master: InProcess) -> None:
 @pytest.mark.rule("B5")
 async def test_a_new_site_with_newer_software(master: InProcess) -> None:
     await master.wire.apply(project({"PBX-Port12": 20}))
-    found = await plan(master.wire, site("paris", software="13", port=2))
-    assert found.verdict == NOT_POSSIBLE
-    assert refusals(found) == {("paris", "port", "VERSION_LIMIT"): 2}
+    response = await plan(master.wire, site("paris", software="13", port=2))
+    assert response.verdict == NOT_POSSIBLE
+    assert refusals(response) == {("paris", "port", "VERSION_LIMIT"): 2}
 
 
 # --- What is refused today already ------------------------------------------------------------------------------------
@@ -384,9 +389,9 @@ async def test_a_plan_is_not_blamed_for_what_is_refused_today(master: InProcess)
     berlin = await opened(master.wire, "berlin")
     granted(await berlin.acquire(*seats("port", 3)))
     await master.wire.apply(project({"PBX-Port12": 20, "PBX-Fax12": 5, "PBX-Port11": 1}))  # the limit drops: seats stay
-    found = await plan(master.wire, release("license-2"))
-    assert found.verdict == WARNED
-    assert [(one.seats, one.already) for one in found.refused] == [(3, 3)]
-    assert any("3 seats would be refused today already" in warning for warning in found.warnings)
+    response = await plan(master.wire, release("license-2"))
+    assert response.verdict == WARNED
+    assert [(refused_seats.seats, refused_seats.already) for refused_seats in response.refused] == [(3, 3)]
+    assert any("3 seats would be refused today already" in warning for warning in response.warnings)
     assert (await plan(master.wire, release("license-3"))).verdict == OK
     assert (await plan(master.wire, upgrade("12r1"))).verdict == NOT_POSSIBLE  # asked about that very software

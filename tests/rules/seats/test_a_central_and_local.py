@@ -198,7 +198,7 @@ async def test_asking_and_returning_twice_changes_nothing(any_master: InProcess)
     assert (again.basis, again.device, again.reassignable) == (DEBITED, "hq-box", True)
     assert await used(any_master.wire, "port") == (1, 5)
     await give_back(berlin, seat("port", "alice"))
-    assert [one.returned for one in await berlin.give_back(seat("port", "alice"))] == [False]
+    assert [result.returned for result in await berlin.give_back(seat("port", "alice"))] == [False]
     assert await used(any_master.wire, "port") == (0, 5)
 
 

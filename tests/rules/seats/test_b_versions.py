@@ -90,7 +90,7 @@ async def test_the_documents_mix_of_v10_and_v12(any_master: InProcess) -> None:
     granted(results[:100])
     assert numbers(refused(results[100:])[0]) == (100, 100, 101)
     limits = (await status(any_master.wire)).version_limits
-    assert [(one.device, one.version) for one in limits] == [("hq-box", 12)]
+    assert [(limit.device, limit.version) for limit in limits] == [("hq-box", 12)]
 
 
 @pytest.mark.rule("B3")
@@ -180,7 +180,9 @@ async def test_a_local_pbx_is_an_installation_of_its_own(master: InProcess) -> N
     assert (await refuse(berlin, seat("port", "alice"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
     await grant(madrid, seat("port", "alice"))
     await grant(oslo, seat("port", "alice"))
-    limits = {one.device: (one.version, list(one.pbxs_above)) for one in (await status(master.wire)).version_limits}
+    limits = {
+        limit.device: (limit.version, list(limit.pbxs_above)) for limit in (await status(master.wire)).version_limits
+    }
     assert limits == {
         "hq-box": (12, ["projects/acme/pbxs/berlin"]),
         "madrid-box": (13, []),

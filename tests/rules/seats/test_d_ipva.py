@@ -112,7 +112,7 @@ async def test_an_ipva_seat_is_never_asked_for_by_itself(master: InProcess) -> N
         refusal = await refuse(cloud, seat("ipva", holder))
         assert refusal.reason == Reason.REFUSAL_REASON_HOLDER_KIND
         assert refusal.remedy.text == "acquire the seat that it belongs to; this one is debited with it"
-    assert [one.returned for one in await cloud.give_back(seat("ipva", "alice"))] == [False]
+    assert [result.returned for result in await cloud.give_back(seat("ipva", "alice"))] == [False]
     assert await held(master.wire, cloud) == {("port", "alice"), ("ipva", "alice")}
 
 

@@ -48,12 +48,12 @@ async def test_not_onto_a_gateway_by_any_way(master: InProcess, tmp_path: Path) 
     assert refused.problem == license_pb2.MOVE_PROBLEM_WRONG_PLATFORM
     assert list(refused.rules) == ["D4"]
     planned = await plan(wire, rebind("more", to="hq-box"))
-    assert [one.refusal.problem for one in planned.obstacles] == [license_pb2.MOVE_PROBLEM_WRONG_PLATFORM]
+    assert [obstacle.refusal.problem for obstacle in planned.obstacles] == [license_pb2.MOVE_PROBLEM_WRONG_PLATFORM]
     moved(await bind(wire, "sky-box", "more"))
     for name in ("cloud-box", "sky-box"):  # neither the declared nor the imported ones find themselves on a gateway
         changed = project_pb2.Project()
         changed.CopyFrom(declared)
-        next(one for one in changed.devices if one.name == name).platform = "gateway"
+        next(device for device in changed.devices if device.name == name).platform = "gateway"
         assert "rule D4" in (await failure(wire.apply(changed))).message
 
 
@@ -73,7 +73,7 @@ def on_spare(estate: project_pb2.Project, platform: str) -> project_pb2.Project:
     changed = project_pb2.Project()
     changed.CopyFrom(estate)
     changed.devices.add(name="spare-box", platform=platform)
-    next(one for one in changed.pbxs if one.name == "berlin").device = "spare-box"
+    next(pbx for pbx in changed.pbxs if pbx.name == "berlin").device = "spare-box"
     return changed
 
 
@@ -102,7 +102,7 @@ async def test_a_pbx_that_moves_onto_a_virtual_machine(any_master: InProcess, da
     warnings = (await wire.apply(virtual, dry_run=True)).warnings
     assert await used(wire, "ipva") == (0, 3)
     assert (await wire.apply(virtual)).warnings == warnings
-    assert any("3 companion seats are debited beside its 3 seats" in one for one in warnings)
+    assert any("3 companion seats are debited beside its 3 seats" in warning for warning in warnings)
     phones = {f"phone-{number}" for number in (1, 2, 3)}
     assert await held(wire, berlin) == {(kind, phone) for kind in ("port", "ipva") for phone in phones}
     assert await used(wire, "ipva") == (3, 3)
@@ -112,7 +112,8 @@ async def test_a_pbx_that_moves_onto_a_virtual_machine(any_master: InProcess, da
 
     back = change(estate, "gateway")
     assert any(
-        "0 companion seats are debited beside its 2 seats, 2 were" in one for one in (await wire.apply(back)).warnings
+        "0 companion seats are debited beside its 2 seats, 2 were" in warning
+        for warning in (await wire.apply(back)).warnings
     )
     assert await used(wire, "ipva") == (0, 3)
     assert await used(wire, "port") == (2, 10)

@@ -67,7 +67,7 @@ async def test_not_needed_for(master: InProcess, kind: seat_pb2.HolderKind.Value
         free = await grant(berlin, seat("port", "sales", kind=kind))
         assert (free.basis, free.device, free.already_held) == (NOT_NEEDED, "", False)
     assert await held(master.wire, berlin) == {("port", "alice")}
-    assert [one.returned for one in await berlin.give_back(seat("port", "sales", kind=kind))] == [False]
+    assert [result.returned for result in await berlin.give_back(seat("port", "sales", kind=kind))] == [False]
 
 
 @pytest.mark.rule("E2")
@@ -106,7 +106,7 @@ async def test_objects_of_different_pbxs_are_different(master: InProcess) -> Non
     hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
     await grant(berlin, seat("port", "alice"))
     assert (await refuse(hq, seat("port", "alice"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
-    assert [one.returned for one in await hq.give_back(seat("port", "alice"))] == [False]
+    assert [result.returned for result in await hq.give_back(seat("port", "alice"))] == [False]
     assert await used(master.wire, "port") == (1, 1)
 
 

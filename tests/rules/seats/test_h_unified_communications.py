@@ -74,7 +74,7 @@ async def test_uc_includes_its_parts(any_master: InProcess) -> None:
     for one in await grant_all(hq, *(seat(part, "alice") for part in PARTS)):
         assert (one.basis, one.included_in, one.device) == (INCLUDED, "uc", "")
     assert await promised(hq) == {"uc": 1}
-    assert {one.included_in for one in await holdings(any_master.wire) if one.basis == INCLUDED} == {"uc"}
+    assert {holding.included_in for holding in await holdings(any_master.wire) if holding.basis == INCLUDED} == {"uc"}
     again = await grant(hq, seat("video", "alice"))
     assert (again.already_held, again.basis, again.included_in) == (True, INCLUDED, "uc")
 
@@ -311,7 +311,7 @@ async def test_sync_moves_a_user_from_uc_to_parts_in_one_step(any_master: InProc
     await grant_all(hq, seat("uc", "bob"), seat("video", "bob"))  # for whom no part is left
     synced = await hq.sync(*(seat(part, user) for part in ("mypbx", "video") for user in ("alice", "bob")))
     assert [one.basis for one in granted(synced.results)] == [DEBITED, INCLUDED, DEBITED, INCLUDED]
-    assert (synced.seats_returned, [one.seat.license_type for one in synced.kept]) == (0, ["uc"])
+    assert (synced.seats_returned, [kept_seat.seat.license_type for kept_seat in synced.kept]) == (0, ["uc"])
     assert synced.kept[0].refused.message.endswith("licenses on hq-box are in use")
     assert await promised(hq) == {"mypbx": 1, "video": 1, "uc": 1}
 

@@ -78,7 +78,7 @@ async def test_a_local_pbx_hears_that_the_pools_voicemail_is_not_for_it(master: 
     refusal = await refuse(berlin, VOICEMAIL)
     assert refusal.reason == Reason.REFUSAL_REASON_FEATURE_OFF
     assert list(refusal.rules) == ["I1", "I5", "A3"]
-    assert [(one.type, one.device) for one in refusal.licenses] == [("PBX-Port12", "berlin-box")]
+    assert [(license.type, license.device) for license in refusal.licenses] == [("PBX-Port12", "berlin-box")]
     assert "the pool is closed to it" in refusal.message
 
 

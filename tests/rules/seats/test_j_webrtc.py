@@ -94,6 +94,8 @@ async def test_a_channel_that_passes_to_another_user_is_looked_at_again(any_mast
     assert "user bob" in refusal.message
     await grant_all(hq, *(seat(part, "bob") for part in ("port", "mypbx")))
     assert (await grant(hq, for_bob)).already_held
-    assert [one.seat.user for one in await holdings(any_master.wire) if one.seat.license_type == "webrtc"] == ["bob"]
+    assert [
+        holding.seat.user for holding in await holdings(any_master.wire) if holding.seat.license_type == "webrtc"
+    ] == ["bob"]
     await give_back(hq, seat("mypbx", "alice"))  # hers is no longer needed, his is
     await keep(hq, seat("mypbx", "bob"))

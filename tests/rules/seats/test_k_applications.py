@@ -144,7 +144,7 @@ async def test_a_wanted_set_may_call_the_basic_by_another_name(any_master: InPro
     hq = await opened(any_master.wire, "hq")
     users = [LINE, *(seat("reporting", user) for user in ("alice", "bob")), recorded("alice"), recorded("bob")]
     synced = await hq.sync(*users, BASIC, SPARE)
-    assert [one.refused.reason for one in synced.results if one.HasField("refused")] == [
+    assert [result.refused.reason for result in synced.results if result.HasField("refused")] == [
         Reason.REFUSAL_REASON_ONE_PER_PBX
     ]
     synced = await hq.sync(*users, SPARE)

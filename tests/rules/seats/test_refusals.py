@@ -81,8 +81,8 @@ async def test_still_required_and_its_message(master: InProcess) -> None:
 
 
 async def reasons(pbx: BarePbx, *wanted: seat_pb2.Seat) -> list[str]:
-    found = refused(await ask(pbx, *wanted))
-    return [Reason.Name(one.reason).removeprefix("REFUSAL_REASON_") for one in found]
+    refusals = refused(await ask(pbx, *wanted))
+    return [Reason.Name(refusal.reason).removeprefix("REFUSAL_REASON_") for refusal in refusals]
 
 
 async def test_a_malformed_seat_and_its_message(master: InProcess) -> None:

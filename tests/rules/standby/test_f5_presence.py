@@ -72,7 +72,7 @@ async def test_a_dead_primary_is_taken_over_from_when_its_line_breaks(any_master
     clock.advance(SETTLE)
     carried = await spare.take_over()
     assert await used(any_master.wire, "port") == (6, 10)
-    assert all(one.already_held for one in granted((await carried.sync(*seats("port", 6))).results))
+    assert all(grant.already_held for grant in granted((await carried.sync(*seats("port", 6))).results))
     (event,) = await all_events(any_master.wire, "lease.taken_over")
     assert '"evidence":"stream_lost"' in event.details
     assert (await failure(berlin.renew())).reason == "LEASE_CARRIED"

@@ -46,7 +46,7 @@ async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(any_master: InPr
     assert await holdings(wire) == before, "no seat moved"
     assert await used(wire, "port") == (6, 10), "none is counted twice"
     results = (await carried.sync(*seats("port", 6))).results
-    assert all(one.already_held for one in granted(results))
+    assert all(grant.already_held for grant in granted(results))
     granted(await carried.acquire(seat("port", "new-phone")))
     await carried.give_back(seat("port", "phone-0"))
     again = await berlin.open()
@@ -149,7 +149,7 @@ async def test_a_pbx_that_was_cut_off_hears_who_carries_its_seats(any_master: In
     assert told.reason == "LEASE_CARRIED"
     assert "open a new one to take them back" in told.message
     listed = await any_master.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=f"projects/{PROJECT}"))
-    assert {one.pbx.rpartition("/")[2]: one.carried_by for one in listed.leases if one.carried_by} == {
+    assert {lease.pbx.rpartition("/")[2]: lease.carried_by for lease in listed.leases if lease.carried_by} == {
         "berlin": spare.name
     }
 
@@ -159,7 +159,9 @@ async def test_takeovers_and_returns_are_no_copies(any_master: InProcess) -> Non
     berlin, spare = await _pair(any_master)
     for _ in range(5):
         await spare.take_over(spare.takeover(force=True))
-        assert not [one for one in (await berlin.open()).notices if one.kind == lease_pb2.NOTICE_KIND_SUSPECTED_CLONE]
+        assert not [
+            notice for notice in (await berlin.open()).notices if notice.kind == lease_pb2.NOTICE_KIND_SUSPECTED_CLONE
+        ]
 
 
 @pytest.mark.rule("F5")
@@ -360,11 +362,14 @@ async def test_readiness_of_the_license_master_and_of_the_estate(any_master: InP
     wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 700, "PBX-Standby12": 500, "PBX-Standby 12%500": 150}, pbxs=PAIR))
     check = await wire.standby.CheckStandby(standby_pb2.CheckStandbyRequest(project=f"projects/{PROJECT}"))
-    found = check.licenses
-    assert (found.device, found.license_type, found.installed, found.needed, found.on) == (
+    on = check.licenses
+    assert (on.device, on.license_type, on.installed, on.needed, on.on) == (
         "hq-box", "standby", 650, 700, False
     )  # fmt: skip
-    assert licenses(found.licenses) == [("PBX-Standby12", 500, "hq-box"), ("PBX-Standby 12%500", 150, "hq-box")]
+    assert licenses(on.licenses) == [
+        ("PBX-Standby12", 500, "hq-box"),
+        ("PBX-Standby 12%500", 150, "hq-box"),
+    ]
     assert by_kind(check.pairs[0].problems)["LICENSES_SHORT"].missing == 50
     status = await wire.status.GetStatus(status_pb2.GetStatusRequest(project=f"projects/{PROJECT}"))
     (line,) = status.standby_pairs
@@ -766,5 +771,5 @@ async def test_several_masters_count_the_same(postgresql_database_url: str, cloc
             *(spare.wire.leases.TakeOverLease(spare.takeover()) for _ in range(3)),
             return_exceptions=True,
         )
-        assert not [one for one in answers if isinstance(one, BaseException)]
+        assert not [answer for answer in answers if isinstance(answer, BaseException)]
     assert await mismatches(postgresql_database_url) == []

@@ -90,14 +90,14 @@ async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
         )
         at.on("2026-01-17")
     overviews = await any_master.running.status.overviews()
-    families = {one.name: one for one in EstateCollector(lambda: overviews).collect()}
+    families = {metric.name: metric for metric in EstateCollector(lambda: overviews).collect()}
     (sample,) = families["license_master_term_end_timestamp_seconds"].samples
     assert sample.labels == {"project": "acme", "policy": "trial", "stops": "true"}
     assert sample.value == noon("2026-01-30") - 43_200
     order = await at.place(orders.Buy(id="crm", product="isymphony", counts={"user": 20}, major=3))
     await at.place(orders.ConfirmPayment(order=order.entries[0].number, key="K1"))
     overviews = await any_master.running.status.overviews()  # what was folded before is folded on
-    families = {one.name: one for one in EstateCollector(lambda: overviews).collect()}
+    families = {metric.name: metric for metric in EstateCollector(lambda: overviews).collect()}
     found = {
         (one.labels["policy"], one.labels["stops"]): one.value
         for one in families["license_master_term_end_timestamp_seconds"].samples

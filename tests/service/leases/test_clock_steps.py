@@ -90,10 +90,10 @@ async def test_a_standby_lease_is_in_force_until_it_ends_by_the_standbys_clock(a
     _, spare = await _pair(any_master)
     await spare.renew()
     any_master.clock.set_forward(HOUR)
-    kinds = {one.kind for one in (await checked(any_master.wire)).problems}
+    kinds = {problem.kind for problem in (await checked(any_master.wire)).problems}
     assert standby_pb2.STANDBY_PROBLEM_KIND_NO_STANDBY_LEASE not in kinds
     any_master.clock.advance(LONG)
-    kinds = {one.kind for one in (await checked(any_master.wire)).problems}
+    kinds = {problem.kind for problem in (await checked(any_master.wire)).problems}
     assert standby_pb2.STANDBY_PROBLEM_KIND_NO_STANDBY_LEASE in kinds
 
 
@@ -137,8 +137,8 @@ async def test_a_project_is_not_deleted_under_a_running_lease(any_master: InProc
     berlin = await _berlin(any_master, ports=0)
     any_master.clock.set_forward(HOUR)
     before = await everything(any_master.wire)
-    found = await failure(any_master.wire.projects.DeleteProject(_deletion()))
-    assert list(found.fields) == ["pbxs/berlin"]
+    seen = await failure(any_master.wire.projects.DeleteProject(_deletion()))
+    assert list(seen.fields) == ["pbxs/berlin"]
     assert await everything(any_master.wire) == before
     any_master.clock.advance(LONG)
     await any_master.running.expiry.run_once()

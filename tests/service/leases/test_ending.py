@@ -46,7 +46,7 @@ async def test_the_seats_of_a_closed_site_are_free_at_once(any_master: InProcess
     would = await wire.leases.EndLease(_ending(berlin, dry_run=True))
     assert await everything(wire) == before
     assert (would.seats_at_risk, would.seats_returned, would.connected) == (10, 10, False)
-    assert [(one.license_type, one.seats) for one in would.at_risk] == [("port", 10)]
+    assert [(holding.license_type, holding.seats) for holding in would.at_risk] == [("port", 10)]
     assert would.risk_end_time.ToSeconds() == int(clock.now) - 1 + GRACE
     request = _ending(berlin)
     assert await wire.leases.EndLease(request) == would

@@ -43,7 +43,7 @@ async def test_the_signed_terms(any_master: InProcess) -> None:
     assert (terms.ttl_seconds, terms.grace_seconds) == (180, 1000)
     assert terms.issue_time.ToSeconds() == int(clock.now)
     assert terms.end_time.ToSeconds() == int(clock.now) + 180 + 1000
-    assert {one.license_type: one.seats for one in terms.holdings} == {"port": 3, "ipva": 3}
+    assert {holding.license_type: holding.seats for holding in terms.holdings} == {"port": 3, "ipva": 3}
     assert len(lease.public_key) == 32
     forged = lease_pb2.LeaseTerms.FromString(lease.signed.terms)
     forged.holdings[0].seats += 1
@@ -137,7 +137,7 @@ async def test_a_lease_ends_after_grace_and_allowance(any_master: InProcess) -> 
 
 async def _state(master: InProcess) -> str:
     listed = await master.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=NAME))
-    state = next(one.state for one in listed.leases if one.pbx.endswith("/berlin"))
+    state = next(lease.state for lease in listed.leases if lease.pbx.endswith("/berlin"))
     return status_pb2.LeaseState.Name(state).removeprefix("LEASE_STATE_")
 
 
@@ -256,8 +256,8 @@ async def test_a_pbx_that_was_removed_and_comes_back_fences_its_old_lease(any_ma
 
 async def test_three_takeovers_by_different_installations_look_like_a_copy(any_master: InProcess) -> None:
     await any_master.wire.apply(project({"PBX-Port12": 5}))
-    one, other = BarePbx(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
-    told = [[notice.kind for notice in (await pbx.open()).notices] for pbx in (one, other, one, other)]
+    bare_pbx, other = BarePbx(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
+    told = [[notice.kind for notice in (await pbx.open()).notices] for pbx in (bare_pbx, other, bare_pbx, other)]
     assert told == [[], [], [], [lease_pb2.NOTICE_KIND_SUSPECTED_CLONE]]
     any_master.clock.advance(601)
     assert not (await other.renew()).notices

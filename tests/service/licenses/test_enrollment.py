@@ -38,7 +38,7 @@ async def _enroll(wire: Wire, document: document_pb2.SignedDocument) -> document
 
 async def _key_ids(wire: Wire) -> dict[str, str]:
     devices = (await wire.licenses.ListDevices(license_pb2.ListDevicesRequest(project=NAME))).devices
-    return {one.device: one.key_id for one in devices}
+    return {device.device: device.key_id for device in devices}
 
 
 async def test_a_device_is_enrolled_and_a_retry_answered_alike(wire: Wire, tmp_path: Path) -> None:

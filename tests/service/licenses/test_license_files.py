@@ -70,7 +70,7 @@ async def test_a_genuine_file_is_imported_once(any_master: InProcess, wire: Wire
     file = vendor.issue({"ports": ("PBX-Port 12%500", 10), "relays": ("Relay BRIs", 1)}, now=now, file="f-1")
     first = await _import(wire, file)
     assert (first.file, first.already_imported) == ("f-1", False)
-    assert [(one.license, one.type, one.quantity, one.origin) for one in first.licenses] == [
+    assert [(license.license, license.type, license.quantity, license.origin) for license in first.licenses] == [
         ("ports", "PBX-Port 12%500", 10, license_pb2.LICENSE_ORIGIN_IMPORTED),
         ("relays", "Relay BRIs", 1, license_pb2.LICENSE_ORIGIN_IMPORTED),
     ]

@@ -97,8 +97,8 @@ async def test_a_request_id_names_one_request(any_master: InProcess, tmp_path: P
     await imported(wire, Vendor(), PORTS, now=any_master.clock.now)
     await enrolled(wire, tmp_path, "hq-box")
     binding = license_pb2.BindLicensesRequest(project=NAME, licenses=["ports"], device="hq-box", request_id="one")
-    found = await failure(wire.licenses.BindLicenses(binding))
-    assert (found.code, found.reason, [*found.fields]) == (
+    seen = await failure(wire.licenses.BindLicenses(binding))
+    assert (seen.code, seen.reason, [*seen.fields]) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "REQUEST_ID_TAKEN",
         ["request_id"],
@@ -160,7 +160,7 @@ async def test_a_repeated_force_tells_the_risk_again(any_master: InProcess, tmp_
     assert (revoked.seats_revoked, revoked.seats_at_risk) == (4, 0)
     forcing = license_pb2.ReleaseLicensesRequest(project=NAME, licenses=["ports"], in_use=FORCE, request_id="f")
     answers = [(await wire.licenses.ReleaseLicenses(forcing)).results[0] for _ in range(2)]
-    assert [(one.seats_revoked, one.seats_at_risk) for one in answers] == [(0, 4)] * 2
+    assert [(answer.seats_revoked, answer.seats_at_risk) for answer in answers] == [(0, 4)] * 2
     assert await used(wire, "port") == (0, 10)
 
 
@@ -173,7 +173,7 @@ async def test_an_event_is_named_for_what_happened(any_master: InProcess) -> Non
     asking = license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
     await _twice(lambda: wire.licenses.ApproveReleases(asking), wire)
     listed_events = await wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=100))
-    (noted,) = [one for one in listed_events.events if one.request_id == "a"]
+    (noted,) = [event for event in listed_events.events if event.request_id == "a"]
     assert noted.kind == "licenses.move_refused"
     details = json.loads(noted.details)
     assert details["asked"] == "licenses.release_approved"
@@ -225,7 +225,7 @@ async def test_applies_and_moves_of_several_masters_do_not_wait_for_each_other_i
             applies = [one.wire.apply(project({"PBX-Port12": 10 * round_ + number + 1})) for number in range(4)]
             binds = [bind(other.wire, "hq-box", names[2 * round_ + number]) for number in range(2)]
             await asyncio.gather(*applies, *binds)  # a circle would end as UNAVAILABLE, STORAGE_LOCKED
-        assert {one.state for one in (await listed(one.wire)).values() if one.license in names} == {BOUND}
+        assert {license.state for license in (await listed(one.wire)).values() if license.license in names} == {BOUND}
         assert await mismatches(postgresql_database_url) == []
 
 

@@ -47,16 +47,16 @@ async def test_nobodys_key_is_taken_nowhere(master: InProcess, bring: Callable[[
     vendor = Vendor()
     await trust(master.wire, vendor)
     before = await everything(master.wire)
-    found = await failure(bring(master.wire, vendor))
-    assert (found.reason, "nobody's key" in found.message) == ("INVALID_ARGUMENT", True), found
-    assert "public_key" in found.message
+    seen = await failure(bring(master.wire, vendor))
+    assert (seen.reason, "nobody's key" in seen.message) == ("INVALID_ARGUMENT", True), seen
+    assert "public_key" in seen.message
     assert await everything(master.wire) == before
 
 
 @pytest.mark.parametrize("arguments", [("vendor", "trust"), ("audit", "verify", "FILE", "--key")])
 async def test_nor_by_a_command(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     (tmp_path / "export").write_text("")
-    named = [str(tmp_path / "export") if one == "FILE" else one for one in arguments]
+    named = [str(tmp_path / "export") if argument == "FILE" else argument for argument in arguments]
     done = await command.run(*named, NOBODYS.hex())
     assert done.code != 0
     assert "nobody's key" in " ".join(done.err.replace("│", " ").split()), done.err

@@ -25,14 +25,14 @@ async def test_the_peak_stays_when_seats_come_back(any_master: InProcess) -> Non
     await berlin.give_back(*seats("port", 3))
     any_master.clock.advance(10)
     granted(await berlin.acquire(*seats("port", 5)))  # as many as before: the peak is the first time
-    found = await ports(any_master)
-    assert (found.used, found.peak, found.peak_time.seconds) == (5, 5, int(first))
+    pool = await ports(any_master)
+    assert (pool.used, pool.peak, pool.peak_time.seconds) == (5, 5, int(first))
 
     any_master.clock.advance(10)
     granted(await berlin.acquire(*seats("port", 7)))
     await berlin.close()
-    found = await ports(any_master)
-    assert (found.used, found.peak, found.peak_time.seconds) == (0, 7, int(first + 30))
+    pool = await ports(any_master)
+    assert (pool.used, pool.peak, pool.peak_time.seconds) == (0, 7, int(first + 30))
 
 
 async def test_a_pool_that_changes_its_size_keeps_its_peak(any_master: InProcess) -> None:
@@ -41,5 +41,5 @@ async def test_a_pool_that_changes_its_size_keeps_its_peak(any_master: InProcess
     granted(await berlin.acquire(*seats("port", 8)))
     await berlin.sync()
     await any_master.wire.apply(project({"PBX-Port12": 3}))
-    found = await ports(any_master)
-    assert (found.capacity, found.used, found.peak) == (3, 0, 8)
+    pool = await ports(any_master)
+    assert (pool.capacity, pool.used, pool.peak) == (3, 0, 8)

@@ -69,7 +69,7 @@ async def test_peaks_by_site_and_day(any_master: InProcess, history: Database) -
     (row, *_) = await history.read(lambda tx: store.sites_since(tx, 1, day=first, lately=first + 1))
     assert (row.peak, row.peak_lately, row.peak_at) == (6, 1, clock.now - DAY_SECONDS - 60)
     pools = (await _pools(history))["hq-box", "port"]
-    assert [(one.day, one.peak, one.unused) for one in pools] == [(first, 8, 2), (first + 1, 3, 7)]
+    assert [(pool.day, pool.peak, pool.unused) for pool in pools] == [(first, 8, 2), (first + 1, 3, 7)]
 
 
 async def test_a_new_peak_between_two_looks_is_not_missed_by_its_pool(any_master: InProcess, history: Database) -> None:
@@ -182,4 +182,4 @@ async def test_old_days_are_let_go_and_names_before_them(database_url: str, hist
         first = day_of(clock.now) - 3
         assert (await _sites(history, first))["site-berlin", "port"] == (1, 1, 1)
         await _look(master, seconds=40 * DAY_SECONDS)
-        assert [one.day for one in (await _pools(history))["hq-box", "port"]] == [first + 3, first + 43]
+        assert [pool.day for pool in (await _pools(history))["hq-box", "port"]] == [first + 3, first + 43]

@@ -54,9 +54,9 @@ async def test_nothing_inside_can_be_told_from_anything_else(
             ],
         )
         told = [await master.wire.webhooks.TestWebhook(test) for test in tests]
-        assert len({one.problem for one in told}) == 1
+        assert len({response.problem for response in told}) == 1
         assert "webhook_networks" in told[0].problem
-        assert not any(one.taken for one in told)
+        assert not any(response.taken for response in told)
         assert not receiver.got
     async with receiving() as receiver, in_process_master(sqlite_database_url, clock) as master:
         (test,) = await _named(master, [f"http://hooks.example:{receiver.port}/"], prefix="allowed")
@@ -71,8 +71,10 @@ async def test_tests_that_are_not_answered_hold_no_more_than_their_number(master
         first = [asyncio.ensure_future(master.wire.webhooks.TestWebhook(test)) for test in tests[:limit]]
         await stuck.has(limit)
         refused = [await failure(master.wire.webhooks.TestWebhook(test)) for test in tests * 20]
-        assert {(one.code, one.reason) for one in refused} == {(grpc.StatusCode.RESOURCE_EXHAUSTED, "TEST_UNDER_WAY")}
+        assert {(seen.code, seen.reason) for seen in refused} == {
+            (grpc.StatusCode.RESOURCE_EXHAUSTED, "TEST_UNDER_WAY")
+        }
         assert len(stuck.got) == limit
         stuck.answers.set()
-        assert all(one.taken for one in await asyncio.gather(*first))
+        assert all(response.taken for response in await asyncio.gather(*first))
         assert (await master.wire.webhooks.TestWebhook(tests[-1])).taken

@@ -131,7 +131,7 @@ async def test_what_nobody_takes_is_dead_listed_and_tried_again_on_request(
     for _ in range(ATTEMPTS_MAX + 3):
         await _look(any_master, seconds=3601)
     assert len(receiver.got) == ATTEMPTS_MAX  # and a redirect was not followed
-    assert {one.path for one in receiver.got} == {"/hook/t0ken"}
+    assert {received.path for received in receiver.got} == {"/hook/t0ken"}
     (dead,) = await _dead(any_master)
     assert (dead.webhook, dead.attempts) == (f"{NAME}/webhooks/pager", ATTEMPTS_MAX)
     assert dead.problem == f"the receiver answered {status}"
@@ -203,9 +203,12 @@ async def test_secrets_are_told_once_and_get_into_no_log_list_event_or_error(
         listed = await master.wire.webhooks.ListWebhooks(webhook_pb2.ListWebhooksRequest(project=NAME))
         events = await master.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=100))
     assert problem == "the receiver could not be reached: ClientConnectorError"
-    assert [one.target for one in listed.webhooks] == ["http://127.0.0.1:1", f"http://127.0.0.1:{receiver.port}"]
-    assert "webhook.added" in {one.kind for one in events.events}
-    assert any(one["event"] == "webhook failed" for one in logs)
+    assert [webhook.target for webhook in listed.webhooks] == [
+        "http://127.0.0.1:1",
+        f"http://127.0.0.1:{receiver.port}",
+    ]
+    assert "webhook.added" in {event.kind for event in events.events}
+    assert any(log["event"] == "webhook failed" for log in logs)
     everything = f"{logs}{listed}{events}{problem}"
     for secret in (added.secret, other.secret, "t0ken"):
         assert secret not in everything
@@ -239,10 +242,10 @@ async def test_adding_and_removing_are_safe_to_retry(any_master: InProcess, rece
 )  # fmt: skip
 async def test_urls_that_are_none(master: InProcess, url: str) -> None:
     await _short(master)
-    found = await failure(_add(master, url))
-    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert list(found.fields) == ["url"]
-    assert "pass" not in found.message.replace("password", "")
+    seen = await failure(_add(master, url))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert list(seen.fields) == ["url"]
+    assert "pass" not in seen.message.replace("password", "")
 
 
 async def test_names_and_kinds_that_are_none(master: InProcess) -> None:
@@ -252,8 +255,8 @@ async def test_names_and_kinds_that_are_none(master: InProcess) -> None:
         assert list((await failure(_add(master, "http://x/", name=name))).fields) == ["name"]
     for number in range(20):
         await _add(master, "http://x/", name=f"pager-{number}")
-    found = await failure(_add(master, "http://x/", name="one-more"))
-    assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WEBHOOK_EXISTS")
+    seen = await failure(_add(master, "http://x/", name="one-more"))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WEBHOOK_EXISTS")
 
 
 async def test_a_receiver_that_does_not_answer_keeps_nobody_waiting(any_master: InProcess, receiver: Receiver) -> None:
@@ -299,7 +302,7 @@ async def test_who_is_added_is_told_what_stands_already(any_master: InProcess, r
         await _add(any_master, receiver.url, "pool.used_up", name="late")
         await _look(any_master, seconds=1)
         assert receiver.kinds == [("pool.used_up", "began")]
-        told = {one.said["kind"]: one.said["id"] for one in first.got}
+        told = {received.said["kind"]: received.said["id"] for received in first.got}
         assert receiver.got[0].said["id"] == told["pool.used_up"]  # the same alarm, not another one
 
 
@@ -323,7 +326,7 @@ async def test_the_audit_says_where_messages_went(master: InProcess, receiver: R
     await master.wire.webhooks.TestWebhook(webhook_pb2.TestWebhookRequest(name=name))
     await master.wire.webhooks.RemoveWebhook(webhook_pb2.RemoveWebhookRequest(name=name, request_id="gone"))
     listed = await master.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=100))
-    noted = {one.kind: json.loads(one.details) for one in listed.events if one.kind.startswith("webhook.")}
+    noted = {event.kind: json.loads(event.details) for event in listed.events if event.kind.startswith("webhook.")}
     target = f"http://127.0.0.1:{receiver.port}"
     assert noted == {
         "webhook.added": {"name": "pager", "target": target, "kinds": []},
@@ -338,7 +341,7 @@ async def test_a_site_that_never_came_up_is_silent_after_a_day(any_master: InPro
     await _look(any_master, seconds=FIRST_CONTACT_SECONDS - 60)
     assert receiver.got == []
     await _look(any_master, seconds=120)
-    assert {one.said["subject"] for one in receiver.got} >= {"site-paris"}
+    assert {received.said["subject"] for received in receiver.got} >= {"site-paris"}
     [estate] = await any_master.running.status.overviews()
     assert estate.silent_since["site-paris"] == any_master.clock.now - FIRST_CONTACT_SECONDS - 60
 
@@ -399,4 +402,4 @@ async def test_a_receiver_that_is_lost_is_tried_by_one_message_at_a_time(master:
     async with receiving(port=port) as back:
         for _ in range(3):
             await _look(master, seconds=700)
-        assert {one.path for one in back.got} == {f"/{number}" for number in range(6)}
+        assert {received.path for received in back.got} == {f"/{number}" for number in range(6)}

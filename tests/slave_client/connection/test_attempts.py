@@ -79,9 +79,9 @@ async def test_what_one_attempt_brings_is_known_to_all_who_wait() -> None:
     assert await attempts.begin("b:1"), "another master has nothing to do with it"
     await asyncio.sleep(0)
     attempts.end("a:1", Outcome.FAILED, pauses=_PAUSES, said="nobody there")
-    for one in waiting:
+    for task in waiting:
         with pytest.raises(TriedJustNowError, match="nobody there"):
-            await one
+            await task
     with pytest.raises(TriedJustNowError):
         await attempts.begin("a:1")
     await asyncio.sleep(0.03)  # the pause, and more
@@ -100,6 +100,6 @@ async def test_who_is_called_off_leaves_the_attempt_to_the_next() -> None:
     await asyncio.sleep(0)
     attempts.end("a:1", Outcome.GIVEN_UP, pauses=_PAUSES)
     done, others = await asyncio.wait(waiting, timeout=1, return_when=asyncio.FIRST_COMPLETED)
-    assert [one.result() for one in done] == [True]
+    assert [task.result() for task in done] == [True]
     attempts.end("a:1", Outcome.CONNECTED, pauses=_PAUSES)
     assert await asyncio.gather(*others) == [False, False]

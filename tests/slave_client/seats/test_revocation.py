@@ -59,12 +59,12 @@ class Heard:
 
     async def lost(self, count: int = MORE) -> list[Lost]:
         """The next seats that are lost, and whose they were."""
-        found: list[Lost] = []
+        losts: list[Lost] = []
         async with asyncio.timeout(HANG_SECONDS):
-            while len(found) < count:
+            while len(losts) < count:
                 change = await self.changes.get()
-                found += [change] if isinstance(change, Lost) else []
-        return found
+                losts += [change] if isinstance(change, Lost) else []
+        return losts
 
     async def noticed(self, kind: NoticeKind) -> None:
         async with asyncio.timeout(HANG_SECONDS):
@@ -151,7 +151,7 @@ async def test_licenses_that_leave_are_told(
         await operator.revoke()
         await heard.noticed(NoticeKind.LICENSES_LEAVING)
         (leaving,) = [notice for notice in client.notices if notice.kind is NoticeKind.LICENSES_LEAVING]
-        assert [(one.license, one.quantity) for one in leaving.licenses] == [("more", MORE)]
+        assert [(license.license, license.quantity) for license in leaving.licenses] == [("more", MORE)]
 
 
 @pytest.mark.rule("L5")

@@ -49,11 +49,11 @@ def _estate(ports: int = 10) -> project_pb2.Project:
 @pytest.fixture
 async def pair(sqlite_database_url: str, clock: Clock) -> AsyncIterator[RestartableMaster]:
     """A master that serves a pair."""
-    found = RestartableMaster(sqlite_database_url, clock)
-    await found.start()
-    await found.apply(_estate())
-    yield found
-    await found.stop()
+    restartable_master = RestartableMaster(sqlite_database_url, clock)
+    await restartable_master.start()
+    await restartable_master.apply(_estate())
+    yield restartable_master
+    await restartable_master.stop()
 
 
 async def _ready(master: RestartableMaster, *clients: SlaveClient) -> None:
@@ -62,9 +62,9 @@ async def _ready(master: RestartableMaster, *clients: SlaveClient) -> None:
         await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
     async with asyncio.timeout(HANG_SECONDS), wire_to(master.address) as wire:
         while True:
-            found = await checked(wire)
-            if found.seats and all(one.held == one.covered for one in found.seats):
-                assert found.ready, found
+            standby_pair = await checked(wire)
+            if standby_pair.seats and all(seat.held == seat.covered for seat in standby_pair.seats):
+                assert standby_pair.ready, standby_pair
                 return
             for client in clients:
                 client.look_again()
@@ -90,7 +90,7 @@ async def test_takes_over_from_a_pbx_that_died_and_hands_back(pair: RestartableM
         assert carried.state is State.CONNECTED
         assert await spare.take_over(BERLIN) is carried
         synced = await carried.sync(PHONES)
-        assert all(isinstance(one, Granted) for one in synced.outcomes)
+        assert all(isinstance(outcome, Granted) for outcome in synced.outcomes)
         assert await pair.holders("berlin") == {want.holder for want in PHONES}
         back = SlaveClient(pair.config(state_dir=tmp_path / "berlin"))
         async with back:
@@ -125,7 +125,7 @@ class _Blocking:
             carried = self._client.take_over(primary)
             assert self._client.take_over(primary) is carried
             carried.sync(PHONES)
-            return carried.state, {one.want.holder for one in carried.held}
+            return carried.state, {held.want.holder for held in carried.held}
 
         return await asyncio.to_thread(work)
 
@@ -134,7 +134,7 @@ class _Async(SlaveClient):
     async def carries(self, primary: str) -> tuple[State, set[str]]:
         carried = await self.take_over(primary)
         await carried.sync(PHONES)
-        return carried.state, {one.want.holder for one in carried.held}
+        return carried.state, {held.want.holder for held in carried.held}
 
 
 @pytest.mark.rule("F5")
@@ -185,7 +185,7 @@ async def test_carries_without_a_master_and_takes_over_when_one_answers(
             assert isinstance(await carried.acquire(want), Granted)
         guests = [Want("port", HolderKind.USER, name) for name in ("guest-1", "guest-2", "guest-3")]
         outcomes = await carried.acquire_many(guests)
-        assert [isinstance(one, Granted) for one in outcomes] == [True, True, False], "six were promised"
+        assert [isinstance(outcome, Granted) for outcome in outcomes] == [True, True, False], "six were promised"
         assert isinstance(outcomes[2], Refused)
         assert outcomes[2].reason is Reason.OFFLINE
         await carried.return_seat(guests[1])
@@ -254,7 +254,9 @@ async def test_a_standby_that_must_not_stand_in_drops_its_standby_lease(
                 await asyncio.sleep(0.02)
         with pytest.raises(TakeoverError) as refused:
             await spare.take_over(BERLIN, force=True)
-        assert [(one.kind, one.missing) for one in refused.value.problems] == [(StandbyProblemKind.LICENSES_SHORT, 1)]
+        assert [(problem.kind, problem.missing) for problem in refused.value.problems] == [
+            (StandbyProblemKind.LICENSES_SHORT, 1)
+        ]
 
 
 @pytest.mark.rule("F5")

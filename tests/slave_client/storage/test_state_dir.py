@@ -63,13 +63,13 @@ def _rewrite(path: Path, change: Callable[[dict[str, object]], None]) -> None:
 
 
 def test_what_was_kept_is_found_again(state_dir: StateDir) -> None:
-    found = recover(state_dir, pbx=PBX)
-    assert (found.identity, found.lease, found.problems) == (IDENTITY, _kept(), ())
+    recovered = recover(state_dir, pbx=PBX)
+    assert (recovered.identity, recovered.lease, recovered.problems) == (IDENTITY, _kept(), ())
 
 
 def test_nothing_kept_is_no_problem(tmp_path: Path) -> None:
-    found = recover(StateDir(tmp_path / "new"), pbx=PBX)
-    assert (found.identity, found.lease, found.problems) == (None, None, ())
+    recovered = recover(StateDir(tmp_path / "new"), pbx=PBX)
+    assert (recovered.identity, recovered.lease, recovered.problems) == (None, None, ())
 
 
 def test_no_temporary_files_stay_and_the_rest_is_private(state_dir: StateDir) -> None:
@@ -150,10 +150,10 @@ def test_a_corrupt_lease_is_set_aside_and_named(state_dir: StateDir, damage: Cal
     assert caught.value.path == state_dir.path / "lease"
     assert caught.value.problem
     assert caught.value.remedy
-    found = recover(state_dir, pbx=PBX)
-    assert (found.identity, found.lease) == (IDENTITY, None)
-    assert str(state_dir.path / "lease") in found.problems[0]
-    assert "lease.corrupt" in found.problems[0]
+    recovered = recover(state_dir, pbx=PBX)
+    assert (recovered.identity, recovered.lease) == (IDENTITY, None)
+    assert str(state_dir.path / "lease") in recovered.problems[0]
+    assert "lease.corrupt" in recovered.problems[0]
     assert (state_dir.path / "lease.corrupt").exists()
     assert not (state_dir.path / "lease").exists()
     assert recover(state_dir, pbx=PBX).problems == ()
@@ -164,32 +164,32 @@ def test_a_corrupt_identity_takes_the_lease_it_vouched_for_along(
     state_dir: StateDir, damage: Callable[[Path], None]
 ) -> None:
     damage(state_dir.path / "identity")
-    found = recover(state_dir, pbx=PBX)
-    assert (found.identity, found.lease) == (None, None)
-    assert len(found.problems) == 2
+    recovered = recover(state_dir, pbx=PBX)
+    assert (recovered.identity, recovered.lease) == (None, None)
+    assert len(recovered.problems) == 2
     assert (state_dir.path / "identity.corrupt").exists()
 
 
 def test_a_corrupt_identity_leaves_a_lease_that_a_configured_key_proves(state_dir: StateDir) -> None:
     _garbage(state_dir.path / "identity")
-    found = recover(state_dir, pbx=PBX, trusted_keys=(SIGNER.public_key,))
-    assert (found.identity, found.lease) == (None, _kept())
+    recovered = recover(state_dir, pbx=PBX, trusted_keys=(SIGNER.public_key,))
+    assert (recovered.identity, recovered.lease) == (None, _kept())
 
 
 def test_a_lease_by_another_key_is_set_aside(state_dir: StateDir) -> None:
     state_dir.save_lease(_kept(Signer()))
-    found = recover(state_dir, pbx=PBX)
-    assert found.lease is None
-    assert "does not trust" in found.problems[0]
+    recovered = recover(state_dir, pbx=PBX)
+    assert recovered.lease is None
+    assert "does not trust" in recovered.problems[0]
 
 
 def test_a_lease_whose_signature_does_not_verify_is_set_aside(state_dir: StateDir) -> None:
     state_dir.save_lease(
         dataclasses.replace(_kept(), verified=dataclasses.replace(_kept().verified, signature=b"x" * 64))
     )
-    found = recover(state_dir, pbx=PBX)
-    assert found.lease is None
-    assert "signature does not verify" in found.problems[0]
+    recovered = recover(state_dir, pbx=PBX)
+    assert recovered.lease is None
+    assert "signature does not verify" in recovered.problems[0]
 
 
 def test_a_lease_for_another_pbx_is_set_aside(state_dir: StateDir) -> None:
@@ -197,16 +197,16 @@ def test_a_lease_for_another_pbx_is_set_aside(state_dir: StateDir) -> None:
     signed = SIGNER.sign(pbx=rome)
     foreign = verify(signed, pbx=rome, public_key=SIGNER.public_key)
     state_dir.save_lease(dataclasses.replace(_kept(), verified=foreign))
-    found = recover(state_dir, pbx=PBX)
-    assert found.lease is None
-    assert rome in found.problems[0]
+    recovered = recover(state_dir, pbx=PBX)
+    assert recovered.lease is None
+    assert rome in recovered.problems[0]
 
 
 def test_a_seat_listed_twice_is_not_believed(state_dir: StateDir) -> None:
     state_dir.save_lease(dataclasses.replace(_kept(), idle=(_held("alice"),)))
-    found = recover(state_dir, pbx=PBX)
-    assert found.lease is None
-    assert "twice" in found.problems[0]
+    recovered = recover(state_dir, pbx=PBX)
+    assert recovered.lease is None
+    assert "twice" in recovered.problems[0]
 
 
 def test_a_holder_that_was_kept_in_several_spellings_is_one(state_dir: StateDir) -> None:
@@ -217,24 +217,28 @@ def test_a_holder_that_was_kept_in_several_spellings_is_one(state_dir: StateDir)
         idle.append([*held[0][:2], "\ufeffJürgen", *held[0][3:]])
 
     _rewrite(state_dir.path / "lease", respell)
-    found = recover(state_dir, pbx=PBX)
-    assert found.problems == ()
-    assert found.lease is not None
-    assert [seat.want.holder for seat in found.lease.held] == ["Jürgen", "bob"]
-    assert [seat.counted_as.holder for seat in (*found.lease.held, *found.lease.idle)] == ["Jürgen", "carol", "dave"]
+    recovered = recover(state_dir, pbx=PBX)
+    assert recovered.problems == ()
+    assert recovered.lease is not None
+    assert [seat.want.holder for seat in recovered.lease.held] == ["Jürgen", "bob"]
+    assert [seat.counted_as.holder for seat in (*recovered.lease.held, *recovered.lease.idle)] == [
+        "Jürgen",
+        "carol",
+        "dave",
+    ]
 
 
 def test_a_directory_in_the_files_place_is_reported_not_raised(tmp_path: Path) -> None:
     (tmp_path / "identity").mkdir()
-    found = recover(StateDir(tmp_path), pbx=PBX)
-    assert found.identity is None
-    assert "cannot be read" in found.problems[0]
+    recovered = recover(StateDir(tmp_path), pbx=PBX)
+    assert recovered.identity is None
+    assert "cannot be read" in recovered.problems[0]
 
 
 def test_a_path_that_is_no_directory_is_reported_not_raised(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("in the way")
-    found = recover(StateDir(tmp_path / "state"), pbx=PBX)
-    assert (found.identity, found.lease) == (None, None)
+    recovered = recover(StateDir(tmp_path / "state"), pbx=PBX)
+    assert (recovered.identity, recovered.lease) == (None, None)
     with pytest.raises(OSError, match="state"):
         StateDir(tmp_path / "state").save_identity(IDENTITY)
 

@@ -30,7 +30,7 @@ from tests.support.masters import sqlite_url
 
 _OUTPUT = Path("build/chaos.json")
 _LOGS = Path("build/chaos-logs")
-_KEPT = [one.name for one in fields(Outcome) if one.name != "log"]
+_KEPT = [field.name for field in fields(Outcome) if field.name != "log"]
 
 
 def main() -> None:
@@ -96,7 +96,7 @@ def _one(story: Story, ground: Ground, folder: Path, *, database: str, seed: int
 
 def _written(outcomes: list[Outcome], *, seconds: float) -> dict[str, object]:
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.platform()}
-    stories = [{key: getattr(one, key) for key in _KEPT} for one in outcomes]
+    stories = [{key: getattr(outcome, key) for key in _KEPT} for outcome in outcomes]
     return {"time": datetime.now(UTC).isoformat(), "seconds": seconds, "machine": machine, "stories": stories}
 
 
@@ -104,15 +104,23 @@ def _table(outcomes: list[Outcome]) -> Table:
     table = Table("story", "database", "rounds", "faults", "calls", "granted", "looks", "broken")
     for name in ("recovery p50", "recovery max", "syncing max", "answer max", "silence max"):
         table.add_column(f"{name}, s", justify="right")
-    for one in outcomes:
-        recoveries = one.recovery_seconds or [float("nan")]
+    for outcome in outcomes:
+        recoveries = outcome.recovery_seconds or [float("nan")]
         seconds = (
-            *(median(recoveries), max(recoveries), max(one.settling_seconds or [float("nan")])),
-            *(one.answer_seconds_max, one.silence_seconds_max),
+            *(median(recoveries), max(recoveries), max(outcome.settling_seconds or [float("nan")])),
+            *(outcome.answer_seconds_max, outcome.silence_seconds_max),
         )
-        counts = (one.rounds, one.faults.total(), one.calls.total(), one.seats["granted by master"], one.looks)
-        broken = f"[red]{len(one.violations)}[/]" if one.violations else "0"
-        table.add_row(one.story, one.database, *(f"{n:,}" for n in counts), broken, *(f"{s:.2f}" for s in seconds))
+        counts = (
+            outcome.rounds,
+            outcome.faults.total(),
+            outcome.calls.total(),
+            outcome.seats["granted by master"],
+            outcome.looks,
+        )
+        broken = f"[red]{len(outcome.violations)}[/]" if outcome.violations else "0"
+        table.add_row(
+            outcome.story, outcome.database, *(f"{n:,}" for n in counts), broken, *(f"{s:.2f}" for s in seconds)
+        )
     return table
 
 

@@ -108,7 +108,7 @@ async def _round(story: Story, estate: World, outcome: Outcome) -> None:
         estate.lender.move()
     looking = asyncio.create_task(_look(estate))
     try:
-        await asyncio.gather(*(_happen(one, estate) for one in story.faults(estate.chance)))
+        await asyncio.gather(*(_happen(fault, estate) for fault in story.faults(estate.chance)))
         outcome.recovery_seconds += await _recovered(estate)
     finally:
         looking.cancel()

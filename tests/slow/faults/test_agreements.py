@@ -82,7 +82,7 @@ async def _credits(wire: Wire) -> int:
     while True:
         request = agreement_pb2.ListEntriesRequest(project=NAME, page_size=1000, page_token=token)
         page = await wire.agreements.ListEntries(request)
-        numbers += [one.number for one in page.entries]
+        numbers += [entry.number for entry in page.entries]
         token = page.next_page_token
         if not token:
             break

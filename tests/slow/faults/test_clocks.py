@@ -40,7 +40,7 @@ async def _metric(process: MasterProcess, name: str) -> float:
             return str(response.read().decode())
 
     page = await asyncio.to_thread(get)
-    return next(one.samples[0].value for one in text_string_to_metric_families(page) if one.name == name)
+    return next(family.samples[0].value for family in text_string_to_metric_families(page) if family.name == name)
 
 
 async def _until(process: MasterProcess, name: str, holds: Callable[[float], bool]) -> None:

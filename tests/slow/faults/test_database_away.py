@@ -43,7 +43,7 @@ async def _becomes(stream: Any, status: int) -> None:
 
 def _said(logs: list[Any]) -> list[str]:
     """What was said of the database itself."""
-    return [one["event"] for one in logs if "database" in one["event"]]
+    return [log["event"] for log in logs if "database" in log["event"]]
 
 
 async def _unavailable(master: InProcess, call: Any) -> None:

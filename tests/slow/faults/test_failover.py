@@ -54,7 +54,7 @@ async def _answered(ask: Callable[[Wire], Awaitable[Answer]], wires: list[Wire])
 
 
 def _client(masters: list[MasterProcess]) -> SlaveClient:
-    config = client_config(masters[0].address, addresses=tuple(one.address for one in masters))
+    config = client_config(masters[0].address, addresses=tuple(master.address for master in masters))
     return SlaveClient(config)
 
 
@@ -76,7 +76,7 @@ async def test_failover_to_the_synchronous_replica() -> None:
             )
             for _ in range(2)
         ]
-        wires = [await stack.enter_async_context(wire_to(one.address)) for one in masters]
+        wires = [await stack.enter_async_context(wire_to(master.address)) for master in masters]
         await wires[0].apply(project({"PBX-Port12": PORTS}, pbxs={**PBXS, "berlin": "slave 12 gateway"}))
         ledgers = [Ledger(await opened(wires[0], name)) for name in PBXS]
         berlin = await stack.enter_async_context(_client(masters))
@@ -94,7 +94,7 @@ async def test_failover_to_the_synchronous_replica() -> None:
         assert held == {one.want.holder for one in berlin.held}
         assert len(held) == 2 * ROUNDS
         assert await mismatches(url) == []
-        print(f"first grant after the promotion, seconds: {', '.join(f'{one:.2f}' for one in seconds)}")
+        print(f"first grant after the promotion, seconds: {', '.join(f'{second:.2f}' for second in seconds)}")
 
 
 async def _fail_over(primary: Node, replica: Node, wires: list[Wire], ledgers: list[Ledger]) -> float:

@@ -70,7 +70,7 @@ async def test_a_lost_answer_to_a_return_or_a_close_returns_once(any_master: InP
     granted(await berlin.acquire(*seats("port", 5)))
     back = lease_pb2.ReturnSeatsRequest(pbx=berlin.name, epoch=berlin.epoch, seats=[seat("port", "phone-0")])
     await any_master.wire.leases.ReturnSeats(back)
-    assert [one.returned for one in (await any_master.wire.leases.ReturnSeats(back)).results] == [False]
+    assert [result.returned for result in (await any_master.wire.leases.ReturnSeats(back)).results] == [False]
     assert (await used(any_master.wire))["port"] == 4
     assert (await berlin.close()).seats_returned == 4
     assert (await berlin.close()).seats_returned == 0
@@ -108,7 +108,7 @@ async def test_calls_given_up_leave_no_transaction_behind(any_master: InProcess,
         giving_up = asyncio.gather(*given_up)
         results = await berlin.acquire(wanted)
         await giving_up
-        assert [one.already_held for one in granted(results)] == [False]
+        assert [grant.already_held for grant in granted(results)] == [False]
     assert (await used(wire))["port"] == 230
     assert await mismatches(database_url) == []
 

@@ -79,5 +79,5 @@ async def test_the_license_master_and_its_pbx_die_with_1000_ports_out(database_u
 async def _covered(process: MasterProcess) -> None:
     """Until the master knows that the standby has all seats on its disk; it renews every second."""
     async with asyncio.timeout(HANG_SECONDS), wire_to(process.address) as wire:
-        while sum(one.covered for one in (await checked(wire, "hq")).seats) < PORTS:  # noqa: ASYNC110  # nothing tells
+        while sum(seat.covered for seat in (await checked(wire, "hq")).seats) < PORTS:  # noqa: ASYNC110  # nothing tells
             await asyncio.sleep(0.1)

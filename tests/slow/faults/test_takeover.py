@@ -54,7 +54,7 @@ async def test_one_of_two_masters_goes(postgresql_database_url: str, number: sig
         masters = [await stack.enter_async_context(master_process(postgresql_database_url)) for _ in range(2)]
         living = await stack.enter_async_context(wire_to(masters[1].address))
         await living.apply(estate())
-        addresses = [one.address for one in masters]
+        addresses = [master.address for master in masters]
         if behind:
             addresses = [(await stack.enter_async_context(balancer_before(*addresses))).address]
         sites = await stack.enter_async_context(working_sites(addresses))
@@ -110,7 +110,7 @@ async def test_the_blocking_client_finds_the_other_master(postgresql_database_ur
                 os.kill(first.pid, signal.SIGKILL)
                 found.append(client.acquire(port("ben")))
                 assert client.state is State.CONNECTED
-                assert {one.want.holder for one in client.held} == {"anna", "ben"}
+                assert {held.want.holder for held in client.held} == {"anna", "ben"}
                 return [one.source for one in found if isinstance(one, Granted)]
 
         assert await asyncio.to_thread(phones) == [Source.MASTER] * 2

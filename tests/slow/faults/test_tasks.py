@@ -85,7 +85,7 @@ async def test_none_is_missing(postgresql_database_url: str, pki: Pki, now: Cloc
     async with _whole_master(postgresql_database_url, pki, now) as master, asyncio.timeout(HANG_SECONDS):
         assert master.running.tasks.names == KEPT
         while True:
-            if {one.get_name() for one in asyncio.all_tasks() - before if not _is_of_grpc(one)} == KEPT:
+            if {task.get_name() for task in asyncio.all_tasks() - before if not _is_of_grpc(task)} == KEPT:
                 break  # what is no kept task has ended by itself
             await asyncio.sleep(0.01)
 

@@ -62,7 +62,7 @@ class Attacker:
 
     async def flood(self, method: str, *messages: Message | bytes, at_once: int) -> None:
         """So many calls at a time, one after the other, of these messages in turn."""
-        data = [one if isinstance(one, bytes) else one.SerializeToString() for one in messages]
+        data = [message if isinstance(message, bytes) else message.SerializeToString() for message in messages]
         calls = [
             channel.unary_unary(f"/{method}", request_serializer=bytes, response_deserializer=bytes)
             for channel in self.channels

@@ -80,17 +80,17 @@ class Wallet:
     @classmethod
     def filled(cls, folder: Path) -> tuple[Wallet, Pki]:
         """Everybody's, by an authority whose master's files lie beside them; a stranger has another authority's."""
-        pki, found = Pki(folder / "pki"), cls(folder)
+        pki, wallet = Pki(folder / "pki"), cls(folder)
         for who, uri in CALLERS.items():
-            found._put(who, papers := pki.papers(uri))
+            wallet._put(who, papers := pki.papers(uri))
             if who == "revoked":
                 pki.authority.revoke([papers.issued], now=time.time())
         for site in (*RENEWING, *STORMING, *NEWCOMERS):
-            found._put(f"p{site}", pki.papers(f"projects/{PROJECT}/pbxs/p{site}"))
+            wallet._put(f"p{site}", pki.papers(f"projects/{PROJECT}/pbxs/p{site}"))
         other = Pki(folder / "other", name="test")
-        found._put("stranger", other.papers(CALLERS["anna"], ca=pki.ca))
+        wallet._put("stranger", other.papers(CALLERS["anna"], ca=pki.ca))
         (folder / "ca.crt").write_bytes(pki.ca)
-        return found, pki
+        return wallet, pki
 
     def credentials(self, who: str) -> grpc.ChannelCredentials:
         ca, key, certificate = (self._path(who, kind).read_bytes() for kind in ("ca", "key", "crt"))

@@ -129,9 +129,10 @@ async def costs(
     for role, number in attacks:
         await found.by(role, number, seconds, calls_max=1)
     return [
-        f"| {one.role} | {one.name} | {one.cores * (one.end - one.begin) / max(one.calls, 1) * 1000:.1f} |"
-        f" {one.memory_mib:.0f} | {one.calls} | {one.outcomes} |"
-        for one in found.windows
+        f"| {window.role} | {window.name} |"
+        f" {window.cores * (window.end - window.begin) / max(window.calls, 1) * 1000:.1f} |"
+        f" {window.memory_mib:.0f} | {window.calls} | {window.outcomes} |"
+        for window in found.windows
     ]
 
 
@@ -168,7 +169,7 @@ def peak_mib(pid: int) -> float:
 
 
 def _figure(window: Window, samples: Sequence[Sample]) -> Figure:
-    during = [one for one in samples if window.begin <= one[1] <= window.end]
+    during = [sample for sample in samples if window.begin <= sample[1] <= window.end]
     renewals = sorted(seconds for what, _, seconds, _ in during if what == "renewal")
     others = sorted(seconds for what, _, seconds, _ in during if what == "acquire")
     return Figure(

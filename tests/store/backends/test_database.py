@@ -225,8 +225,8 @@ async def test_however_many_ask_nothing_else_waits_for_them(database: Database) 
         await database.transact(lambda tx: add(tx, "b"))
         assert await database.read(names) == ["a", "b"]
         await asyncio.gather(*(database.read(names) for _ in range(5)))
-        assert not any(one.done() for one in asking)
-    assert [one.exception() for one in asking] == [None] * 30
+        assert not any(task.done() for task in asking)
+    assert [task.exception() for task in asking] == [None] * 30
     assert await database.ask(names) == ["a", "b"]
 
 
@@ -264,7 +264,7 @@ async def test_what_waits_for_its_turn_and_is_given_up_is_neverasked(database: D
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert not any(one.done() for one in asking)
+        assert not any(task.done() for task in asking)
 
 
 async def test_what_is_asked_and_fails_gives_its_connection_back(database: Database) -> None:

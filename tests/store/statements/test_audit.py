@@ -60,7 +60,7 @@ async def chain(database: Database) -> Audit:
 async def test_a_chain_as_it_was_written(chain: Audit) -> None:
     found = await chain.verify("acme")
     assert (found.events, found.end.seq, found.defect) == (EVENTS, EVENTS, None)
-    assert [(one.project, one.events, one.defect) for one in await chain.verify_all()] == [
+    assert [(verified.project, verified.events, verified.defect) for verified in await chain.verify_all()] == [
         ("acme", EVENTS, None), ("other", 1, None),
     ]  # fmt: skip
 
@@ -125,10 +125,10 @@ TAMPERING = [
 @pytest.mark.parametrize(("statement", "kind", "seq"), TAMPERING)
 async def test_tampering_is_found(chain: Audit, database: Database, statement: str, kind: DefectKind, seq: int) -> None:
     await database.transact(lambda tx: tx.rows(statement))
-    found = await chain.verify("acme")
-    assert found.defect is not None, statement
-    assert (found.defect.kind, found.defect.seq) == (kind, seq)
-    assert found.events == max(min(seq, 9) - (kind is not _END), 0) if seq > 0 else found.events == 0
+    verified = await chain.verify("acme")
+    assert verified.defect is not None, statement
+    assert (verified.defect.kind, verified.defect.seq) == (kind, seq)
+    assert verified.events == max(min(seq, 9) - (kind is not _END), 0) if seq > 0 else verified.events == 0
 
 
 async def test_swapped_events_are_found(chain: Audit, database: Database) -> None:
@@ -137,9 +137,9 @@ async def test_swapped_events_are_found(chain: Audit, database: Database) -> Non
             tx.many("UPDATE event SET seq = ?2 WHERE project_id = 1 AND seq = ?1", [(before, after)])
 
     await database.transact(swap)
-    found = (await chain.verify("acme")).defect
-    assert found is not None
-    assert (found.kind, found.seq) == (DefectKind.REORDERED, 3)
+    defect = (await chain.verify("acme")).defect
+    assert defect is not None
+    assert (defect.kind, defect.seq) == (DefectKind.REORDERED, 3)
 
 
 async def test_everything_gone_is_found(chain: Audit, database: Database) -> None:
@@ -148,9 +148,9 @@ async def test_everything_gone_is_found(chain: Audit, database: Database) -> Non
         tx.rows("DELETE FROM audit_head")
 
     await database.transact(wipe)
-    found = await chain.verify("acme")
-    assert found.defect is not None
-    assert (found.defect.kind, found.end) == (DefectKind.END_ALTERED, genesis("acme"))
+    verified = await chain.verify("acme")
+    assert verified.defect is not None
+    assert (verified.defect.kind, verified.end) == (DefectKind.END_ALTERED, genesis("acme"))
 
 
 async def test_nothing_is_written_behind_a_missing_end(any_master: InProcess, database: Database) -> None:
@@ -213,13 +213,15 @@ async def test_several_masters_keep_one_chain(postgresql_database_url: str, cloc
                 await masters[number % 3].wire.apply(project({"PBX-Port12": 1001 + number}, pbxs=sites))
 
         await asyncio.gather(apply(), *(work(number, name) for number, name in enumerate(sites)))
-        answers = [await one.wire.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(project=NAME)) for one in masters]
+        answers = [
+            await master.wire.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(project=NAME)) for master in masters
+        ]
         expected = 1 + 6 + len(sites) * (1 + 10 + 10)
-        assert [(one.events, one.head_seq, one.HasField("defect")) for one in answers] == [
+        assert [(answer.events, answer.head_seq, answer.HasField("defect")) for answer in answers] == [
             (expected, expected, False)
         ] * 3
         listed = await all_events(masters[1].wire)
-        assert [one.seq for one in listed] == list(range(expected, 0, -1))
+        assert [event.seq for event in listed] == list(range(expected, 0, -1))
 
 
 # --- What the events say --------------------------------------------------------------------------------------------
@@ -237,7 +239,7 @@ async def test_who_what_when_why_before_and_after(any_master: InProcess) -> None
     berlin.instance_id = "instance-after"
     await berlin.open("12r1")
     await berlin.close()
-    events = {one.kind: one for one in reversed(await all_events(wire))}
+    events = {event.kind: event for event in reversed(await all_events(wire))}
     applied = events["project.applied"]
     assert (applied.reason, applied.request_id, applied.pbx) == ("ordered by Ms Müller", "apply-1", "")
     assert applied.caller.startswith("cli:anna@desk (")
@@ -250,7 +252,9 @@ async def test_who_what_when_why_before_and_after(any_master: InProcess) -> None
     assert json.loads(closed.details) == {"epoch": 2, "seats": 2, "types": {"port": 2}}
     assert closed.pbx == f"{NAME}/pbxs/berlin"
     assert closed.time.ToMicroseconds() - applied.time.ToMicroseconds() == 123_456
-    assert [(one.seq, one.id, len(one.hash)) for one in await all_events(wire)] == [(n, n, 32) for n in range(5, 0, -1)]
+    assert [(event.seq, event.id, len(event.hash)) for event in await all_events(wire)] == [
+        (n, n, 32) for n in range(5, 0, -1)
+    ]
 
 
 async def test_events_of_a_pbx_that_was_removed(any_master: InProcess) -> None:
@@ -261,7 +265,7 @@ async def test_events_of_a_pbx_that_was_removed(any_master: InProcess) -> None:
     await wire.apply(project({"PBX-Port12": 5}, pbxs={}))
     request = status_pb2.ListEventsRequest(project=NAME, pbx="berlin")
     listed = (await wire.status.ListEvents(request)).events
-    assert [one.kind for one in listed] == ["lease.closed", "lease.opened"]
-    assert {one.pbx for one in listed} == {f"{NAME}/pbxs/berlin"}
+    assert [event.kind for event in listed] == ["lease.closed", "lease.opened"]
+    assert {event.pbx for event in listed} == {f"{NAME}/pbxs/berlin"}
     request.pbx = "nobody"
     assert (await failure(wire.status.ListEvents(request))).reason == "UNKNOWN_PBX"

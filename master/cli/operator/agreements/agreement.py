@@ -105,8 +105,8 @@ def upgrade(
     to: Annotated[int, typer.Option("--to", metavar="VERSION", help="The version that they get.")] = 0,
 ) -> orders.UpgradeVersion | orders.UpgradeTier:
     """Upgrade licenses to a version under their agreement (--to), or one license to a new total (user=40)."""
-    totals = [one for one in names if "=" in one]
-    licenses = [one for one in names if "=" not in one]
+    totals = [name for name in names if "=" in name]
+    licenses = [name for name in names if "=" not in name]
     if to and not totals:
         return orders.UpgradeVersion(licenses=licenses, version=to)
     if to or not totals or len(licenses) != 1:

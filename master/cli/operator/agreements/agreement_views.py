@@ -69,11 +69,13 @@ def list_agreements(
         print_json(answer)
         return
     shown = table("For", "What", "Policy", "State", "Until", "Then", "", note=_DAYS)
-    for one in answer.agreements:
+    for agreement in answer.agreements:
         first = True
-        for cover in one.covers or [agreement_pb2.AgreementCover()]:
-            about = subject_text(one.subject) if first else ""
-            add_row(shown, about, _what(one) if first else "", *_cover_cells(cover), _more(one) if first else "")
+        for cover in agreement.covers or [agreement_pb2.AgreementCover()]:
+            about = subject_text(agreement.subject) if first else ""
+            add_row(
+                shown, about, _what(agreement) if first else "", *_cover_cells(cover), _more(agreement) if first else ""
+            )
             first = False
     stdout_console().print(shown if answer.agreements else "the project has nothing that an agreement could be about")
     for awaited in answer.awaited:
@@ -95,12 +97,21 @@ def list_endings(
         print_json(answer)
         return
     shown = table("Ends", "In days", "For", "What", "Stops", "Goes on", "Renew by", numbers=["In days"], note=_DAYS)
-    for one in answer.endings:
-        style = "bold red" if one.stops else "yellow" if one.reminder_due else ""
-        by = "renews itself" if one.renews_itself else " or ".join(one.renew_by)
-        by = f"order {one.awaited_order} awaits its payment" if one.awaited_order else by
-        ends = visible(one.day, style)
-        add_row(shown, ends, one.days_left, subject_text(one.subject), one.title, one.what_stops, one.what_goes_on, by)
+    for ending in answer.endings:
+        style = "bold red" if ending.stops else "yellow" if ending.reminder_due else ""
+        by = "renews itself" if ending.renews_itself else " or ".join(ending.renew_by)
+        by = f"order {ending.awaited_order} awaits its payment" if ending.awaited_order else by
+        ends = visible(ending.day, style)
+        add_row(
+            shown,
+            ends,
+            ending.days_left,
+            subject_text(ending.subject),
+            ending.title,
+            ending.what_stops,
+            ending.what_goes_on,
+            by,
+        )
     nothing = f"nothing ends from {answer.from_day} to {answer.to_day}"
     stdout_console().print(shown if answer.endings else nothing)
 
@@ -126,17 +137,17 @@ def rights(
         print_json(answer)
         return
     shown = table("For", "What", "State", "In force", "Newest", "Support", "Why", title=f"On {answer.day}")
-    for one in answer.rights:
-        standing = in_words(agreement_pb2.RightStanding.DESCRIPTOR, one.standing)
+    for right in answer.rights:
+        standing = in_words(agreement_pb2.RightStanding.DESCRIPTOR, right.standing)
         add_row(
             shown,
-            subject_text(one.subject),
-            one.title,
-            visible(standing, "" if one.standing == agreement_pb2.RIGHT_STANDING_RUNS else "bold red"),
-            _counts(one.counts),
-            one.newest_release,
-            "yes" if one.supported else "no",
-            one.why + (f" ({', '.join(one.rules)})" if one.rules else ""),
+            subject_text(right.subject),
+            right.title,
+            visible(standing, "" if right.standing == agreement_pb2.RIGHT_STANDING_RUNS else "bold red"),
+            _counts(right.counts),
+            right.newest_release,
+            "yes" if right.supported else "no",
+            right.why + (f" ({', '.join(right.rules)})" if right.rules else ""),
         )
     stdout_console().print(shown if answer.rights else "nothing")
 
@@ -233,7 +244,7 @@ def show_credits(
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show the credits, and what was added and spent."""
-    found: list[agreement_pb2.AgreementEntry] = []
+    entries: list[agreement_pb2.AgreementEntry] = []
     token = ""
     with Connection(server) as connection:
         name = connection.project_name(project)
@@ -242,18 +253,18 @@ def show_credits(
                 project=name, as_of=_as_of(as_of), page_size=1000, page_token=token
             )
             answer = connection.call(connection.agreements.ListEntries, request)
-            found += [one for one in answer.entries if one.kind.startswith("credits_")]
+            entries += [entry for entry in answer.entries if entry.kind.startswith("credits_")]
             token = answer.next_page_token
             if not token:
                 break
     if as_json:
-        print_json(agreement_pb2.ListEntriesResponse(entries=found, balance=answer.balance))
+        print_json(agreement_pb2.ListEntriesResponse(entries=entries, balance=answer.balance))
         return
     shown = table("No", "Written", "Credits", "What", "Rules", "By", numbers=["No", "Credits"])
-    for one in found:
-        rules = " ".join(one.rules)
-        add_row(shown, one.number, moment(one.record_time), _credits(one), _told(one), rules, one.caller)
-    stdout_console().print(shown if found else "no credits were added or spent")
+    for entry in entries:
+        rules = " ".join(entry.rules)
+        add_row(shown, entry.number, moment(entry.record_time), _credits(entry), _told(entry), rules, entry.caller)
+    stdout_console().print(shown if entries else "no credits were added or spent")
     stdout_console().print(visible(f"{answer.balance} credits in the balance", "bold"))
 
 
@@ -273,12 +284,12 @@ def list_seats(
         print_json(answer)
         return
     shown = table("Contract", "User", "Uses")
-    for one in answer.agreements:
-        until = next((cover.end_day for cover in one.covers), "")
-        premier = ", premier support" if one.premier else ""
-        used = f"{len(one.seats)} assigned of {_counts(one.counts)}, until {until}{premier}"
-        add_row(shown, visible(one.subject.id, "bold"), "", used)
-        for seat in one.seats:
+    for agreement in answer.agreements:
+        until = next((cover.end_day for cover in agreement.covers), "")
+        premier = ", premier support" if agreement.premier else ""
+        used = f"{len(agreement.seats)} assigned of {_counts(agreement.counts)}, until {until}{premier}"
+        add_row(shown, visible(agreement.subject.id, "bold"), "", used)
+        for seat in agreement.seats:
             add_row(shown, "", seat.user, " ".join(seat.uses))
     stdout_console().print(shown if answer.agreements else "the project has no contract")
 
@@ -290,9 +301,9 @@ def _endings(connection: Connection, project: str, day: str, days: int) -> agree
 
 def _print_entries(entries: Sequence[agreement_pb2.AgreementEntry]) -> None:
     shown = table("No", "Written", "Day", "For", "What", "Rules", "By", numbers=["No"])
-    for one in entries:
-        about, rules = subject_text(one.subject), " ".join(one.rules)
-        add_row(shown, one.number, moment(one.record_time), one.day, about, _told(one), rules, one.caller)
+    for entry in entries:
+        about, rules = subject_text(entry.subject), " ".join(entry.rules)
+        add_row(shown, entry.number, moment(entry.record_time), entry.day, about, _told(entry), rules, entry.caller)
     stdout_console().print(shown if entries else "nothing was ordered")
 
 

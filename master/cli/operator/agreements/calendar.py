@@ -18,8 +18,8 @@ def as_icalendar(project: str, endings: Iterable[agreement_pb2.Ending], now: dat
     calendar.add("prodid", "-//license-master//agreements//EN")
     calendar.add("version", "2.0")
     calendar.add("x-wr-calname", f"Agreements of {project}")
-    for one in endings:
-        calendar.add_component(_event(project, one, now))
+    for ending in endings:
+        calendar.add_component(_event(project, ending, now))
     text: str = calendar.to_ical().decode()
     return text
 

@@ -77,10 +77,10 @@ def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[...
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for option, (annotation, default) in _OPTIONS.items()
         ]
-        kept = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own[1:]]
+        kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own[1:]]
         parameters = [*kept, *added]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         app.command(name, **shown)(command)
         return command
 
@@ -110,8 +110,8 @@ def subjects(connection: Connection, project: str, named: Sequence[str]) -> list
     Raises:
         CommandFailed: a name is that of several.
     """
-    found = all_agreements(connection, agreement_pb2.ListAgreementsRequest(project=project))
-    known = [one.subject for one in found.agreements]
+    response = all_agreements(connection, agreement_pb2.ListAgreementsRequest(project=project))
+    known = [agreement.subject for agreement in response.agreements]
     return [_subject(name, known) for name in named]
 
 
@@ -147,9 +147,11 @@ def print_refusal(refused: agreement_pb2.AgreementRefusal) -> None:
 def print_lines(lines: Sequence[agreement_pb2.QuoteLine], totals: Sequence[agreement_pb2.Amount]) -> None:
     """What it costs, line by line."""
     shown = table("For", "What", "Number", "Each", "Months", "Amount", "Why", numbers=["Number", "Each", "Amount"])
-    for one in lines:
-        about = one.subject.id or "project"
-        add_row(shown, about, one.what, one.quantity, one.each, one.months, f"{one.amount} {one.unit}", _why(one))
+    for line in lines:
+        about = line.subject.id or "project"
+        add_row(
+            shown, about, line.what, line.quantity, line.each, line.months, f"{line.amount} {line.unit}", _why(line)
+        )
     stdout_console().print(shown)
     for total in totals:
         stdout_console().print(visible(f"total: {total.amount} {total.unit}", "bold"))
@@ -162,18 +164,26 @@ def _why(line: agreement_pb2.QuoteLine) -> str:
 def _field_of(order: Message) -> str:
     kind = order.DESCRIPTOR.full_name
     fields = agreement_order_pb2.AgreementOrder.DESCRIPTOR.fields
-    return next(one.name for one in fields if one.message_type is not None and one.message_type.full_name == kind)
+    return next(
+        field.name for field in fields if field.message_type is not None and field.message_type.full_name == kind
+    )
 
 
 def _subject(named: str, known: Sequence[agreement_order_pb2.AgreementSubject]) -> agreement_order_pb2.AgreementSubject:
     kind, separator, name = named.partition(":")
     if separator and kind in KINDS:
         return agreement_order_pb2.AgreementSubject(kind=KINDS[kind], id=name)
-    found = [one for one in known if one.id == named]
-    if len(found) > 1:
-        ways = " or ".join(f"{subject_text(one).split()[0]}:{named}" for one in found)
+    agreement_subjects = [agreement_subject for agreement_subject in known if agreement_subject.id == named]
+    if len(agreement_subjects) > 1:
+        ways = " or ".join(
+            f"{subject_text(agreement_subject).split()[0]}:{named}" for agreement_subject in agreement_subjects
+        )
         raise CommandFailed(f"{named!r} is the name of several", remedy=f"write {ways}")
-    return found[0] if found else agreement_order_pb2.AgreementSubject(kind=KINDS["license"], id=named)
+    return (
+        agreement_subjects[0]
+        if agreement_subjects
+        else agreement_order_pb2.AgreementSubject(kind=KINDS["license"], id=named)
+    )
 
 
 def _send(

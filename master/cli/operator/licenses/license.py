@@ -112,15 +112,15 @@ def list_licenses(
             license_type=license_type,
             state=license_state(state),
         )
-        found = listed(connection, request, limit)
+        rows = listed(connection, request, limit)
     if as_json:
-        print_json(license_pb2.ListLicensesResponse(licenses=found.rows, next_page_token=found.next_page_token))
-    elif not found.rows:
+        print_json(license_pb2.ListLicensesResponse(licenses=rows.rows, next_page_token=rows.next_page_token))
+    elif not rows.rows:
         stderr_console().print("no licenses match")
     else:
-        stdout_console().print(licenses_view(found.rows))
-        if found.next_page_token:
-            stderr_console().print(f"the first {len(found.rows):,}; --limit 0 shows all")
+        stdout_console().print(licenses_view(rows.rows))
+        if rows.next_page_token:
+            stderr_console().print(f"the first {len(rows.rows):,}; --limit 0 shows all")
 
 
 @app.command("bind")
@@ -253,9 +253,9 @@ def papers(
     folder = folder_for(out)
     with Connection(server) as connection:
         request = license_pb2.ListLicensesRequest(project=connection.project_name(project), device=device)
-        found = listed(connection, request, 0)
+        rows = listed(connection, request, 0)
     files = []
-    for one in found.rows:
+    for one in rows.rows:
         if one.HasField("signed_binding"):
             files.append((binding_file(folder, one.license), one.signed_binding, one))
         elif one.release.HasField("request") and not one.release.certified:

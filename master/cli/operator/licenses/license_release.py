@@ -216,7 +216,7 @@ def _waits(response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner:
     """A dead device's release ends at another operator's desk; nobody waits for that unless he says so."""
     looked_on = sys.stdout.isatty() and not manner.as_json and not asked.dead
     wanted = manner.wait if manner.wait is not None else looked_on
-    return wanted and not manner.dry_run and any(one.moved.state == RELEASING for one in response.results)
+    return wanted and not manner.dry_run and any(result.moved.state == RELEASING for result in response.results)
 
 
 def _wait(connection: Connection, project: str, response: license_pb2.ReleaseLicensesResponse, manner: _Manner) -> bool:
@@ -228,14 +228,14 @@ def _wait(connection: Connection, project: str, response: license_pb2.ReleaseLic
     for result in response.results:
         if (now := ended.get(result.license)) is not None:
             result.moved.CopyFrom(now)
-    return all(one.state != RELEASING for one in ended.values())
+    return all(license.state != RELEASING for license in ended.values())
 
 
 def _confirm(connection: Connection, asked: _Asked, project: str) -> None:
     """Tell what it risks, in seats, and ask."""
     planned = connection.call(connection.licenses.ReleaseLicenses, asked.request(project, dry_run=True))
     console = stderr_console()
-    moved = [one for one in planned.results if one.WhichOneof("outcome") == "moved"]
+    moved = [result for result in planned.results if result.WhichOneof("outcome") == "moved"]
     if not moved:
         return  # all refused: nothing is risked, and the answer says why
     for line in risks(planned.results, dead=asked.dead, force=asked.in_use == license_pb2.IN_USE_FORCE):
@@ -243,7 +243,7 @@ def _confirm(connection: Connection, asked: _Asked, project: str) -> None:
     print_results([], planned.warnings, console=console)
     if not sys.stdin.isatty():
         raise CommandFailed("nothing was changed: this has to be confirmed", remedy="run it again with --yes")
-    if not typer.confirm(f"Go on with {', '.join(one.license for one in moved)}?", err=True):
+    if not typer.confirm(f"Go on with {', '.join(result.license for result in moved)}?", err=True):
         console.print("nothing was changed")
         raise typer.Exit(1)
 
@@ -251,24 +251,25 @@ def _confirm(connection: Connection, asked: _Asked, project: str) -> None:
 def risks(results: Sequence[license_pb2.MoveResult], *, dead: bool, force: bool) -> list[str]:
     """What an operator should know before taking seats away or giving a device up, one sentence each."""
     found = []
-    if any(one.seats_revoked or one.seats_at_risk for one in results):
+    if any(result.seats_revoked or result.seats_at_risk for result in results):
         found.append(f"This means {revoked_text(results)}.")
-    for one in results:
-        release = one.moved.release
+    for result in results:
+        release = result.moved.release
         if release.seats_unreachable and not force:
             until = moment(release.unreachable_end_time)
             found.append(
-                f"{one.license}: {release.seats_unreachable:,} seats of PBXs out of reach count until {until} at most."
+                f"{result.license}: {release.seats_unreachable:,} seats of PBXs out of reach count until {until}"
+                " at most."
             )
-        if one.seats_at_risk:
+        if result.seats_at_risk:
             until = moment(release.unreachable_end_time)
             found.append(
-                f"{one.license}: until {until} at most, up to {one.seats_at_risk:,} more seats may be in use than there"
-                " are licenses."
+                f"{result.license}: until {until} at most, up to {result.seats_at_risk:,} more seats may be in use than"
+                " there are licenses."
             )
-        if dead and one.moved.device:
+        if dead and result.moved.device:
             found.append(
-                f"{one.license}: nobody certifies that {one.moved.device} does not use it. A second operator has to"
-                " approve; then it waits out a cooling-off before it can be bound again."
+                f"{result.license}: nobody certifies that {result.moved.device} does not use it. A second operator"
+                " has to approve; then it waits out a cooling-off before it can be bound again."
             )
     return found or ["Nobody uses these licenses now: no seat is taken away."]

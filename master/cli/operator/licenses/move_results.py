@@ -24,10 +24,17 @@ _STYLES = {FREE: "green", ENDED: "dim", COOLING_OFF: "yellow", BOUND: "", RELEAS
 def licenses_view(licenses: Iterable[license_pb2.LicenseStatus]) -> Table:
     """Licenses and where they stand."""
     shown = table("License", "Type", "Quantity", "State", "Device", "From", "", numbers=["Quantity"])
-    for one in licenses:
-        origin = one.file or one.agreement or "project file"
+    for license in licenses:
+        origin = license.file or license.agreement or "project file"
         add_row(
-            shown, one.license, one.type, one.quantity, state_text(one), one.device, visible(origin, "dim"), note(one)
+            shown,
+            license.license,
+            license.type,
+            license.quantity,
+            state_text(license),
+            license.device,
+            visible(origin, "dim"),
+            note(license),
         )
     return shown
 
@@ -92,23 +99,23 @@ def print_results(
         console: standard output where None.
     """
     console = console or stdout_console()
-    moved = [one.moved for one in results if one.WhichOneof("outcome") == "moved"]
+    moved = [result.moved for result in results if result.WhichOneof("outcome") == "moved"]
     if moved:
         if dry_run:
             console.print("nothing was changed; it would be:")
         console.print(licenses_view(moved))
-    for one in results:
-        if one.seats_revoked:
-            console.print(visible(f"{one.license}: {revoked_text([one])}", "yellow"))
-        if one.WhichOneof("outcome") == "refused":
-            _print_refusal(one, console, go_on)
+    for result in results:
+        if result.seats_revoked:
+            console.print(visible(f"{result.license}: {revoked_text([result])}", "yellow"))
+        if result.WhichOneof("outcome") == "refused":
+            _print_refusal(result, console, go_on)
     for warning in warnings:
         console.print(Text.assemble(("warning: ", "bold yellow"), visible(warning)))
 
 
 def revoked_text(results: Sequence[license_pb2.MoveResult]) -> str:
     """How many seats are taken away, and what that risks."""
-    seats, risk = sum(one.seats_revoked for one in results), sum(one.seats_at_risk for one in results)
+    seats, risk = sum(result.seats_revoked for result in results), sum(result.seats_at_risk for result in results)
     text = f"{seats:,} {'seat' if seats == 1 else 'seats'} taken away from those who hold them"
     if risk:
         text += f"; {risk:,} of PBXs out of reach, no longer counted although they may still be in use"
@@ -117,7 +124,7 @@ def revoked_text(results: Sequence[license_pb2.MoveResult]) -> str:
 
 def end(results: Iterable[license_pb2.MoveResult]) -> None:
     """Exit with 1 where something was refused."""
-    if any(one.WhichOneof("outcome") == "refused" for one in results):
+    if any(result.WhichOneof("outcome") == "refused" for result in results):
         raise typer.Exit(1)
 
 

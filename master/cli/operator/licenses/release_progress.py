@@ -62,11 +62,11 @@ def wait_for_releases(
 
 def _stand(connection: Connection, project: str, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
     found = listed(connection, license_pb2.ListLicensesRequest(project=project)).rows
-    return {one.license: one for one in found if one.license in licenses}
+    return {license.license: license for license in found if license.license in licenses}
 
 
 def _under_way(stand: dict[str, license_pb2.LicenseStatus]) -> list[license_pb2.LicenseStatus]:
-    return [one for one in stand.values() if one.state == RELEASING]
+    return [license for license in stand.values() if license.state == RELEASING]
 
 
 def _view(stand: dict[str, license_pb2.LicenseStatus]) -> RenderableType:
@@ -74,4 +74,4 @@ def _view(stand: dict[str, license_pb2.LicenseStatus]) -> RenderableType:
 
 
 def _line(stand: dict[str, license_pb2.LicenseStatus]) -> str:
-    return "\n".join(f"{one.license}: {note(one)}" for one in _under_way(stand))
+    return "\n".join(f"{license.license}: {note(license)}" for license in _under_way(stand))

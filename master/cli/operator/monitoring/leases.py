@@ -61,11 +61,11 @@ def leases(
             response = connection.call(connection.status.ListLeases, request)
             return response.leases, response.next_page_token
 
-        found = read_pages(fetch, limit)
+        rows = read_pages(fetch, limit)
     if as_json:
-        print_json(status_pb2.ListLeasesResponse(leases=found.rows, next_page_token=found.next_page_token))
+        print_json(status_pb2.ListLeasesResponse(leases=rows.rows, next_page_token=rows.next_page_token))
     else:
-        print_rows(leases_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "leases match")
+        print_rows(leases_view(rows.rows, datetime.now(UTC)), len(rows.rows), rows.next_page_token, "leases match")
 
 
 @app.command("end")
@@ -122,7 +122,7 @@ def _lines(pbx: str, told: lease_pb2.EndLeaseResponse, *, done: bool) -> list[st
     who = f"{short_name(told.carried_by)}, which carries its seats," if told.carried_by else pbx
     found = [f"{came} the lease of {pbx} under epoch {told.epoch}; {told.seats_returned:,} seats {returned}"]
     if told.seats_at_risk:
-        types = ", ".join(f"{one.seats:,} {one.license_type}" for one in told.at_risk)
+        types = ", ".join(f"{holding.seats:,} {holding.license_type}" for holding in told.at_risk)
         found.append(
             f"at risk until {moment(told.risk_end_time)}: {told.seats_at_risk:,} seats ({types}) may stay in use and be"
             " granted to others as well"

@@ -102,11 +102,11 @@ def seats(
             response = connection.call(connection.status.ListSeats, request)
             return response.seats, response.next_page_token
 
-        found = read_pages(fetch, limit)
+        rows = read_pages(fetch, limit)
     if as_json:
-        print_json(status_pb2.ListSeatsResponse(seats=found.rows, next_page_token=found.next_page_token))
+        print_json(status_pb2.ListSeatsResponse(seats=rows.rows, next_page_token=rows.next_page_token))
     else:
-        print_rows(seats_view(found.rows, datetime.now(UTC)), len(found.rows), found.next_page_token, "seats are held")
+        print_rows(seats_view(rows.rows, datetime.now(UTC)), len(rows.rows), rows.next_page_token, "seats are held")
 
 
 def events(
@@ -147,11 +147,11 @@ def events(
             response = connection.call(connection.status.ListEvents, request)
             return response.events, response.next_page_token
 
-        found = read_pages(fetch, limit)
+        rows = read_pages(fetch, limit)
     if as_json:
-        print_json(status_pb2.ListEventsResponse(events=found.rows, next_page_token=found.next_page_token))
+        print_json(status_pb2.ListEventsResponse(events=rows.rows, next_page_token=rows.next_page_token))
     else:
-        print_rows(events_view(found.rows), len(found.rows), found.next_page_token, "events match")
+        print_rows(events_view(rows.rows), len(rows.rows), rows.next_page_token, "events match")
 
 
 def _carried(row: status_pb2.LeaseStatus) -> str:

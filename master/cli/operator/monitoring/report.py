@@ -86,17 +86,17 @@ def _pools(pools: Sequence[report_pb2.PoolHistory], days: int) -> Table:
         "License", "On", "Licenses", "Used", "Peak 7 d", f"Peak {days} d", "Unused", "Runs out",
         title="Pools", numbers=["Licenses", "Used", "Peak 7 d", f"Peak {days} d", "Unused"],
     )  # fmt: skip
-    for one in pools:
+    for pool in pools:
         add_row(
             shown,
-            visible(one.display_name, "bold"),
-            one.device or "free in the balance",
-            one.capacity,
-            one.used,
-            one.peak_seven_days,
-            one.peak,
-            one.unused,
-            _outlook(one),
+            visible(pool.display_name, "bold"),
+            pool.device or "free in the balance",
+            pool.capacity,
+            pool.used,
+            pool.peak_seven_days,
+            pool.peak,
+            pool.unused,
+            _outlook(pool),
         )
     return shown
 
@@ -118,29 +118,54 @@ def _sites(sites: Sequence[report_pb2.SiteHistory], days: int) -> Table:
         "Site", "License", "Peak 7 d", f"Peak {days} d", "On", "Refused", "Denied",
         title="Sites", numbers=["Peak 7 d", f"Peak {days} d", "Refused", "Denied"],
     )  # fmt: skip
-    for one in sites:
-        denied = Text(f"{one.denied:,}", style="bold red" if one.denied else "")
-        when = moment(one.peak_time)
+    for site in sites:
+        denied = Text(f"{site.denied:,}", style="bold red" if site.denied else "")
+        when = moment(site.peak_time)
         add_row(
-            shown, visible(one.site, "bold"), one.display_name, one.peak_seven_days, one.peak, when, one.refused, denied
+            shown,
+            visible(site.site, "bold"),
+            site.display_name,
+            site.peak_seven_days,
+            site.peak,
+            when,
+            site.refused,
+            denied,
         )
     return shown
 
 
 def _silent(silent: Sequence[report_pb2.SilentPbx], now: datetime) -> Table:
     shown = table("Site", "PBX", "Lease", "Last heard of", "Seats", title="Silent", numbers=["Seats"])
-    for one in silent:
-        heard = distance(one.contact_time, now) or "never"
-        add_row(shown, visible(one.site, "bold"), short_name(one.pbx), _state(one), heard, one.seats)
+    for silent_pbx in silent:
+        heard = distance(silent_pbx.contact_time, now) or "never"
+        add_row(
+            shown,
+            visible(silent_pbx.site, "bold"),
+            short_name(silent_pbx.pbx),
+            _state(silent_pbx),
+            heard,
+            silent_pbx.seats,
+        )
     return shown
 
 
 def _denied(denied: Sequence[report_pb2.DeniedHolder]) -> Table:
     shown = table("When", "Site", "PBX", "License", "Holder", "Reason", title="Denied")
-    for one in denied:
-        when, kind = moment(one.refuse_time), in_words(seat_pb2.HolderKind.DESCRIPTOR, one.holder_kind)
-        reason = in_words(seat_pb2.RefusalReason.DESCRIPTOR, one.reason)
-        add_row(shown, when, one.site, short_name(one.pbx), one.license_type, f"{kind} {one.holder}", reason)
+    for denied_holder in denied:
+        when, kind = (
+            moment(denied_holder.refuse_time),
+            in_words(seat_pb2.HolderKind.DESCRIPTOR, denied_holder.holder_kind),
+        )
+        reason = in_words(seat_pb2.RefusalReason.DESCRIPTOR, denied_holder.reason)
+        add_row(
+            shown,
+            when,
+            denied_holder.site,
+            short_name(denied_holder.pbx),
+            denied_holder.license_type,
+            f"{kind} {denied_holder.holder}",
+            reason,
+        )
     return shown
 
 

@@ -74,9 +74,9 @@ def list_webhooks(
         print_json(response)
         return
     shown = table("Webhook", "Target", "Kinds", "Added", "By")
-    for one in response.webhooks:
-        name, kinds = visible(short_name(one.name), "bold"), " ".join(one.kinds) or "all"
-        add_row(shown, name, one.target, kinds, moment(one.add_time), one.added_by)
+    for webhook in response.webhooks:
+        name, kinds = visible(short_name(webhook.name), "bold"), " ".join(webhook.kinds) or "all"
+        add_row(shown, name, webhook.target, kinds, moment(webhook.add_time), webhook.added_by)
     stdout_console().print(shown if response.webhooks else "nobody is told")
 
 
@@ -126,16 +126,25 @@ def dead(
     """Show the messages that could not be told in all attempts."""
     with Connection(server) as connection:
         name = connection.project_name(project)
-        found = connection.call(connection.webhooks.ListDeadMessages, webhook_pb2.ListDeadMessagesRequest(project=name))
+        response = connection.call(
+            connection.webhooks.ListDeadMessages, webhook_pb2.ListDeadMessagesRequest(project=name)
+        )
         if retry:
             again = webhook_pb2.RetryDeadMessagesRequest(project=name)
             retried = connection.call(connection.webhooks.RetryDeadMessages, again).retried
     if as_json:
-        print_json(found)
+        print_json(response)
         return
     shown = table("Made", "Webhook", "Attempts", "What went wrong", "Message", numbers=["Attempts"])
-    for one in found.messages:
-        add_row(shown, moment(one.make_time), short_name(one.webhook), one.attempts, one.problem, one.body)
-    stdout_console().print(shown if found.messages else "nothing is dead")
+    for message in response.messages:
+        add_row(
+            shown,
+            moment(message.make_time),
+            short_name(message.webhook),
+            message.attempts,
+            message.problem,
+            message.body,
+        )
+    stdout_console().print(shown if response.messages else "nothing is dead")
     if retry:
         stdout_console().print(visible(f"{retried:,} are sent again"))

@@ -98,10 +98,10 @@ def refused_view(groups: Iterable[plan_pb2.RefusedSeats]) -> Table:
 def obstacles_view(obstacles: Iterable[plan_pb2.PlanObstacle]) -> Table:
     """What cannot be moved, and how to go on."""
     shown = table("License", "On", "In the way", "What would help")
-    for one in obstacles:
-        refusal = one.refusal
+    for obstacle in obstacles:
+        refusal = obstacle.refusal
         problem = in_words(license_pb2.MoveProblem.DESCRIPTOR, refusal.problem) + f" ({', '.join(refusal.rules)})"
-        add_row(shown, one.license.license, refusal.device, problem, refusal.remedy)
+        add_row(shown, obstacle.license.license, refusal.device, problem, refusal.remedy)
     return shown
 
 

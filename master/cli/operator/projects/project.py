@@ -141,13 +141,13 @@ def list_projects(limit: LimitOption = 0, as_json: JsonOption = False, server: S
             response = connection.call(connection.projects.ListProjects, request)
             return response.names, response.next_page_token
 
-        found = read_pages(fetch, limit)
+        rows = read_pages(fetch, limit)
     if as_json:
-        print_json_object({"names": found.rows, "next_page_token": found.next_page_token})
+        print_json_object({"names": rows.rows, "next_page_token": rows.next_page_token})
         return
-    for name in found.rows:
+    for name in rows.rows:
         stdout_console().print(visible(name.removeprefix("projects/")))
-    if not found.rows:
+    if not rows.rows:
         stderr_console().print("no project yet; apply one with `license-master project apply FILE`")
 
 

@@ -11,12 +11,12 @@ from typing import Any, get_args
 from master.domain.agreements.ledger.orders import Order
 from master.domain.catalog.subjects import Subject
 
-_ORDERS: dict[str, type[Order]] = {one.__name__: one for one in get_args(Order)}
+_ORDERS: dict[str, type[Order]] = {arg.__name__: arg for arg in get_args(Order)}
 
 
 def order_to_plain(order: Order) -> dict[str, Any]:
     """The order as texts, numbers, truths, lists and tables; `kind` names what it is."""
-    return {"kind": type(order).__name__} | {one.name: _plain(getattr(order, one.name)) for one in fields(order)}
+    return {"kind": type(order).__name__} | {field.name: _plain(getattr(order, field.name)) for field in fields(order)}
 
 
 def order_from_plain(data: Mapping[str, Any]) -> Order:
@@ -29,7 +29,9 @@ def order_from_plain(data: Mapping[str, Any]) -> Order:
     if kind is None:
         raise ValueError(f"{data.get('kind')!r} is no kind of order")
     try:
-        return kind(**{one.name: _read(str(one.type), data[one.name]) for one in fields(kind) if one.name in data})
+        return kind(
+            **{field.name: _read(str(field.type), data[field.name]) for field in fields(kind) if field.name in data}
+        )
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"is no {kind.__name__}: {error}") from error
 

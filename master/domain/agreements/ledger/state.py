@@ -47,16 +47,16 @@ class Cover:
     @property
     def ends(self) -> date | None:
         """The first day that no term holds any more; None where there never was one."""
-        return max((one.term.ends for one in self.terms), default=None)
+        return max((term.term.ends for term in self.terms), default=None)
 
     @property
     def begins(self) -> date | None:
         """The first day of its first term."""
-        return min((one.term.begins for one in self.terms), default=None)
+        return min((term.term.begins for term in self.terms), default=None)
 
     def holds_on(self, day: date) -> bool:
         """Whether some term holds on the day."""
-        return any(one.term.holds_on(day) for one in self.terms)
+        return any(term.term.holds_on(day) for term in self.terms)
 
     @property
     def last(self) -> PaidTerm | None:
@@ -66,21 +66,21 @@ class Cover:
     @property
     def purchases(self) -> int:
         """How often it was bought; what was included, and gaps that were paid along, not counted."""
-        return sum(one.how == "bought" for one in self.terms)
+        return sum(term.how == "bought" for term in self.terms)
 
     def end_from(self, day: date) -> date | None:
         """The day on which what holds on `day` ends, terms that follow without a gap included; None: nothing holds."""
         if not self.holds_on(day):
             return None
         end = day
-        while (later := max((one.term.ends for one in self.terms if one.term.holds_on(end)), default=end)) > end:
+        while (later := max((term.term.ends for term in self.terms if term.term.holds_on(end)), default=end)) > end:
             end = later
         return end
 
     def cut(self, day: date) -> Cover:
         """The cover with everything from `day` on taken away (L6, P2)."""
-        kept = (one for one in self.terms if one.term.begins < day)
-        return replace(self, terms=tuple(_cut(one, day) for one in kept))
+        kept = (term for term in self.terms if term.term.begins < day)
+        return replace(self, terms=tuple(_cut(paid_term, day) for paid_term in kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +333,7 @@ def _held(holding: Holding, entry: Entry) -> Holding:
         case EntryKind.SEAT_ASSIGNED:
             return replace(holding, seats=(*holding.seats, AssignedSeat(details["user"], tuple(details["uses"]))))
         case EntryKind.SEAT_UNASSIGNED:
-            return replace(holding, seats=tuple(one for one in holding.seats if one.user != details["user"]))
+            return replace(holding, seats=tuple(seat for seat in holding.seats if seat.user != details["user"]))
         case EntryKind.PREMIER_SET:
             return replace(holding, premier=(*(one for one in holding.premier if one[0] < day), (day, details["on"])))
         case EntryKind.VERSION_SET:
@@ -359,15 +359,15 @@ def _corrected(holding: Holding, entry: Entry) -> Holding:
 
 
 def _moved(terms: tuple[PaidTerm, ...], old: date, new: date) -> tuple[PaidTerm, ...]:
-    moved, found = {old: new}, []
-    for one in terms:
-        if one.anchor == old and one.anchor_months:
-            ends = moved[one.term.ends] = add_months(new, one.anchor_months)
-            begins = moved.get(one.term.begins, one.term.begins)
-            found.append(replace(one, term=Term(min(begins, ends), ends), anchor=new))
+    moved, paid_terms = {old: new}, []
+    for term in terms:
+        if term.anchor == old and term.anchor_months:
+            ends = moved[term.term.ends] = add_months(new, term.anchor_months)
+            begins = moved.get(term.term.begins, term.term.begins)
+            paid_terms.append(replace(term, term=Term(min(begins, ends), ends), anchor=new))
         else:
-            found.append(one)
-    return tuple(found)
+            paid_terms.append(term)
+    return tuple(paid_terms)
 
 
 def _day(text: str | None) -> date | None:

@@ -93,9 +93,9 @@ def _subjects(draft: OrderDraft, order: Extend, offer: Offer) -> tuple[Subject, 
     """What is named, and all that a PBX has of what the offer covers (M4)."""
     named = order.subjects
     if order.pbx:
-        on_pbx = (one for one in draft.snapshot.licenses.values() if one.pbx == order.pbx)
+        on_pbx = (license for license in draft.snapshot.licenses.values() if license.pbx == order.pbx)
         policies = {draft.snapshot.time.policies[key] for key in offer.policies}
-        covered = [one.subject for one in on_pbx if policies <= set(draft.snapshot.policies_of(one.subject))]
+        covered = [facts.subject for facts in on_pbx if policies <= set(draft.snapshot.policies_of(facts.subject))]
         if not covered:
             refuse(
                 AgreementProblem.UNKNOWN_SUBJECT,

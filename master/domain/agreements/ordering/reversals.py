@@ -70,7 +70,9 @@ def _check_kind(draft: OrderDraft, entries: Sequence[Entry]) -> None:
     elif first.kind is EntryKind.ORDERED and first.number in draft.snapshot.state.awaited:
         why, remedy = f"order {first.order} awaits its payment", f"cancel order {first.order} instead"
     elif first.kind is EntryKind.ORDERED:
-        ended = next((one for one in draft.snapshot.state.history if one.details.get("order") == first.number), first)
+        ended = next(
+            (entry for entry in draft.snapshot.state.history if entry.details.get("order") == first.number), first
+        )
         why = f"order {first.order} did nothing but wait, and waits no more"
         remedy = f"reverse order {ended.order}, which ended the waiting"
     elif _is_used_trial(draft, entries):
@@ -81,7 +83,7 @@ def _check_kind(draft: OrderDraft, entries: Sequence[Entry]) -> None:
 
 
 def _is_used_trial(draft: OrderDraft, entries: Sequence[Entry]) -> bool:
-    trials = {one.trial for one in draft.snapshot.time.products.values() if one.trial is not None}
+    trials = {product.trial for product in draft.snapshot.time.products.values() if product.trial is not None}
     return any(entry.details.get("offer") in trials and entry.day < draft.day for entry in entries)
 
 

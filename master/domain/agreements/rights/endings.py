@@ -78,7 +78,7 @@ def renewals_due(snapshot: AgreementSnapshot, day: date) -> tuple[Extend, ...]:
     awaits a payment is not ordered again, nor what was cancelled; nor what had ended when it was switched on.
     """
     due: list[Extend] = []
-    awaited = {one.subject for one in snapshot.state.awaited.values() if one.kind == Extend.__name__}
+    awaited = {order.subject for order in snapshot.state.awaited.values() if order.kind == Extend.__name__}
     for subject in snapshot.subjects():
         holding = snapshot.state.holding(subject)
         renews_by = holding.renews_by
@@ -104,9 +104,9 @@ def _renews(holding: Holding, policy: Policy, ends: date) -> bool:
 def unpaid_renewals(snapshot: AgreementSnapshot) -> tuple[AwaitedOrder, ...]:
     """The automatic renewals that await their payment (P4, P9): somebody has to pay, or they are lost."""
     return tuple(
-        one
-        for one in snapshot.state.awaited.values()
-        if one.kind == Extend.__name__ and one.order["offer"] == snapshot.state.holding(one.subject).renews_by
+        order
+        for order in snapshot.state.awaited.values()
+        if order.kind == Extend.__name__ and order.order["offer"] == snapshot.state.holding(order.subject).renews_by
     )
 
 
@@ -134,10 +134,10 @@ def _endings_of(snapshot: AgreementSnapshot, subject: Subject, policy: Policy) -
             and _renews(holding, policy, day),
             awaited_order=next(
                 (
-                    one.number
-                    for one in snapshot.state.awaited.values()
-                    if (one.kind, one.subject) == (Extend.__name__, subject)
-                    and policy.key in snapshot.time.offers[one.order["offer"]].policies
+                    order.number
+                    for order in snapshot.state.awaited.values()
+                    if (order.kind, order.subject) == (Extend.__name__, subject)
+                    and policy.key in snapshot.time.offers[order.order["offer"]].policies
                 ),
                 0,
             ),
@@ -147,7 +147,7 @@ def _endings_of(snapshot: AgreementSnapshot, subject: Subject, policy: Policy) -
 
 def _ends(cover: Cover) -> tuple[date, ...]:
     """The days on which the cover ends without something that follows at once."""
-    return tuple(sorted({one.term.ends for one in cover.terms if not cover.holds_on(one.term.ends)}))
+    return tuple(sorted({term.term.ends for term in cover.terms if not cover.holds_on(term.term.ends)}))
 
 
 def _said(policy: Policy, counts: Mapping[str, int]) -> tuple[str, str]:

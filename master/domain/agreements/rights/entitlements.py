@@ -63,9 +63,9 @@ class Reconciliation:
 
     @property
     def id(self) -> str:
-        item = self.after or self.before
-        assert item is not None
-        return item.id
+        license = self.after or self.before
+        assert license is not None
+        return license.id
 
     @property
     def takes_seats(self) -> bool:
@@ -75,7 +75,7 @@ class Reconciliation:
 
 def entitled(snapshot: AgreementSnapshot, day: date) -> tuple[Entitled, ...]:
     """What everything that was bought or is tried amounts to on a day, by subject and type."""
-    found: list[Entitled] = []
+    entitleds: list[Entitled] = []
     for subject in snapshot.subjects():
         holding = snapshot.state.holding(subject)
         product = snapshot.product(holding)
@@ -89,7 +89,7 @@ def entitled(snapshot: AgreementSnapshot, day: date) -> tuple[Entitled, ...]:
         for key, quantity in sorted(counts.items()):
             license_type = snapshot.catalog.types.get(key)
             if quantity > 0 and license_type is not None and license_type.metering is not Metering.FREE:
-                found.append(
+                entitleds.append(
                     Entitled(
                         subject=subject,
                         type=license_type,
@@ -100,24 +100,24 @@ def entitled(snapshot: AgreementSnapshot, day: date) -> tuple[Entitled, ...]:
                         ends=until,
                     )
                 )
-    return tuple(found)
+    return tuple(entitleds)
 
 
 def syncing(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Reconciliation, ...]:
     """What has to change so that the estate has what it is entitled to; `now` is UNIX time in seconds."""
     there: defaultdict[tuple[Subject, str], list[License]] = defaultdict(list)
-    for item in estate.licenses:
-        if item.agreed is not None:
-            there[item.agreed.subject, item.type.key].append(item)
-    taken = {item.id for item in estate.licenses}
-    found: list[Reconciliation] = []
+    for license in estate.licenses:
+        if license.agreed is not None:
+            there[license.agreed.subject, license.type.key].append(license)
+    taken = {license.id for license in estate.licenses}
+    reconciliations: list[Reconciliation] = []
     for one in sorted(wanted, key=lambda one: one.name):
         items = _in_force_first(there.pop(one.name, ()), now)
-        found += _settled(estate, one, items[0] if items else None, taken, now)
-        found += (Reconciliation(item, _drained(item, now)) for item in items[1:])
+        reconciliations += _settled(estate, one, items[0] if items else None, taken, now)
+        reconciliations += (Reconciliation(item, _drained(item, now)) for item in items[1:])
     for _, items in sorted(there.items()):
-        found += (Reconciliation(item, _stopped(item, now)) for item in items)
-    return tuple(one for one in found if one.before != one.after)
+        reconciliations += (Reconciliation(item, _stopped(item, now)) for item in items)
+    return tuple(reconciliation for reconciliation in reconciliations if reconciliation.before != reconciliation.after)
 
 
 def is_apart(estate: Estate, item: License) -> bool:

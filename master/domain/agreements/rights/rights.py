@@ -139,7 +139,9 @@ def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product 
         why += f"; newer releases until {upgrades}" if upgrades else "; no newer releases, and what runs goes on"
     counts = counts_of(holding, product, day) if runs and product is not None else {}
     published = [release for release, on in snapshot.releases.items() if runs and on <= day]
-    newest = max((one for one in published if _may_get(snapshot, holding, one, day)), default=None)
+    newest = max(
+        (release_name for release_name in published if _may_get(snapshot, holding, release_name, day)), default=None
+    )
     return Right(
         subject=subject,
         title=product.title if product is not None else str(subject),
@@ -182,7 +184,7 @@ def counts_of(holding: Holding, product: Product, day: date) -> Mapping[str, int
 
 def features_on(holding: Holding, product: Product) -> tuple[str, ...]:
     """The features whose key was given and that the installed release has (Q5)."""
-    return tuple(one for one in holding.features if has_feature(product, one, holding.installed))
+    return tuple(feature for feature in holding.features if has_feature(product, feature, holding.installed))
 
 
 def has_feature(product: Product, feature: str, installed: ReleaseName | None) -> bool:
@@ -214,7 +216,7 @@ def _may_get(snapshot: AgreementSnapshot, holding: Holding, release: ReleaseName
 
 
 def _upgrading(snapshot: AgreementSnapshot, subject: Subject) -> Policy | None:
-    return next((one for one in snapshot.policies_of(subject) if one.grants is Grants.UPGRADES), None)
+    return next((policy for policy in snapshot.policies_of(subject) if policy.grants is Grants.UPGRADES), None)
 
 
 def _upgradable(snapshot: AgreementSnapshot, facts: LicenseFacts, policy: Policy | None, major: int, day: date) -> bool:
