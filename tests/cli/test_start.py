@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 from tests.cli.command import surroundings
 from tests.support.hang import HANG_SECONDS
@@ -39,6 +40,10 @@ def loaded(*arguments: str, **variables: str) -> tuple[str, set[str]]:
         env=surroundings(**variables),
     )
     return done.stdout, set(done.stderr.split())
+
+
+def test_what_is_not_to_be_loaded_is_there() -> None:
+    assert [name for name in sorted(NEVER) if find_spec(name) is None] == []
 
 
 def test_the_version() -> None:
