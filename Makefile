@@ -38,7 +38,8 @@ test: setup ## rules, storage, API, client, commands: the whole proof, on SQLite
 
 test-slow: setup ## stories, faults, chaos, a newcomer's year; inputs by chance, at length, other seeds; bad neighbours
 	TESTS_LONG=1 $(BIN)/python -m pytest -n auto --ignore tests/slow/neighbours \
-		tests/slow tests/rpc/admission/test_every_rpc.py tests/rpc/admission/test_document_fuzz.py tests/invariants
+		tests/slow tests/rpc/admission/test_every_rpc.py tests/rpc/admission/test_document_fuzz.py tests/invariants \
+		tests/slave_client/test_never_too_many.py tests/slave_client/test_restored.py
 	@# With the machine for themselves, as they measure: ten minutes.
 	TESTS_LONG=1 $(BIN)/python -m pytest -n 0 tests/slow/neighbours
 

@@ -12,11 +12,12 @@ from licensemaster.v1 import license_pb2
 from slave_client import HolderKind, NetworkSwitch, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
+from tests.support.truth import LONG
 
 PHONES = 4
 MORE = 2
 """Ports that an operator lends and takes away again."""
-SEEDS = 10
+SEEDS = 40 if LONG else 4
 STEPS = 60
 ACTIONS = [
     *("acquire", "acquire", "acquire", "return", "sync"),
