@@ -1,5 +1,5 @@
 """The only place that changes state: requests are gathered into batches, decided by the core, committed, answered.
 
-`master.py` is what the services call; `service/leases/committer.py` gathers and commits; `service/batch/batch.py` is
-one batch.
+Services call the rooms' verbs (`leases/leases.py`, `projects/projects.py`, `licenses/licenses.py` and so on);
+`leases/committer.py` gathers requests and commits them; `batch/batch.py` is one batch.
 """
