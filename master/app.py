@@ -33,7 +33,8 @@ from master.service_parts import VERSION, learnings_of
 from master.settings import Settings
 from master.signing import Signer
 from master.store.backends.clock import write_nothing
-from master.store.backends.database import StorageError, StorageProblem, open_database
+from master.store.backends.database import StorageError, StorageProblem
+from master.store.backends.opening import open_database
 from master.store.backends.signing_key import signing_key
 from master.store.backends.sqlite import SqliteDatabase
 from master.store.backends.sqlite_file import Use

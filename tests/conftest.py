@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from master.store.backends.database import open_database
+from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url

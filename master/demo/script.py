@@ -32,7 +32,7 @@ from master.auth.identity import SCHEME, identity_of
 from master.auth.keys import key_pem, new_key, pem
 from master.demo.screen import PoolLine, Screen, SiteLine
 from master.launch import MasterProcess, master_process
-from master.store.backends.database import open_database
+from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from master.store.upkeep.integrity import counter_mismatches
 from simulator import SiteEvent, SiteEventKind, SiteSimulator

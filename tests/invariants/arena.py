@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2, project_pb2, status_pb2
 from master.service.monitoring.audit import Audit
-from master.store.backends.database import open_database
+from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.invariants.balance import BOXES, COOLING_OFF_SECONDS
 from tests.invariants.model import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS

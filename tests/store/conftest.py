@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from master.store.backends.database import Database, open_database
+from master.store.backends.database import Database
+from master.store.backends.opening import open_database
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import grpc
 
 from licensemaster.v1 import status_pb2
 from master.service.monitoring.audit import Audit
-from master.store.backends.database import open_database
+from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.masters import PROJECT, Wire
 

@@ -25,9 +25,7 @@ Completer = Callable[[typer.Context, str], list[str]]
 
 def _completer(names: Callable[[Connection, str | None], Iterable[str]]) -> Completer:
     def complete(context: typer.Context, incomplete: str) -> list[str]:
-        from master.cli.connection.connection import (
-            Connection,  # it takes its options from where these names are declared; slow
-        )
+        from master.cli.connection.connection import Connection
 
         with suppress(CommandFailed, OSError), Connection(context.params["server"]) as connection:
             return [name for name in names(connection, context.params.get("project")) if name.startswith(incomplete)]

@@ -1,8 +1,7 @@
 """Options that several commands share, so that each has one name, one default and one sentence of help."""
 
 from contextlib import nullcontext, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from master.cli.connection.completion import (
     complete_type,
 )
 from master.cli.connection.profiles import read_profiles
+from master.cli.connection.tls_options import tls_options
 from master.cli.output.failure import CommandFailed
 from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 
@@ -30,19 +30,6 @@ def _address(value: str) -> str:
         return str(address(setting(value)))
     except BadValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
-    """What a command shows a master, and whom it believes: files in PEM, all three or none for plain text."""
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-
-tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptions())  # noqa: B039  # frozen
-"""What counts for the command that runs; all that speak to a master ask for it."""
 
 
 def typed_way(context: typer.Context) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from master.cli.connection.options import tls_options
+from master.cli.connection.tls_options import tls_options
 from master.cli.output.failure import CommandFailed
 
 if TYPE_CHECKING:

@@ -223,7 +223,7 @@ def _found_right(database_url: str) -> dict[str, int]:
 
 async def _mismatches(database_url: str) -> tuple[list[str], list[str], dict[str, int]]:
     from master.service.monitoring.audit import Audit
-    from master.store.backends.database import open_database
+    from master.store.backends.opening import open_database
     from master.store.upkeep import schema
     from master.store.upkeep.integrity import counter_mismatches
 
@@ -239,7 +239,7 @@ async def _mismatches(database_url: str) -> tuple[list[str], list[str], dict[str
 
 
 async def _has_this_schema(database_url: str) -> None:
-    from master.store.backends.database import open_database
+    from master.store.backends.opening import open_database
     from master.store.upkeep import schema
 
     database = open_database(database_url)

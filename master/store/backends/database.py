@@ -28,9 +28,8 @@ from sqlalchemy import Connection
 from master.store.backends.problems import StorageError, StorageProblem
 from master.store.backends.sqlite_file import Use
 from master.store.backends.stopping import Stop
-from master.store.backends.urls import parse_url
 
-__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "open_database"]
+__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx"]
 T = TypeVar("T")
 Row = Sequence[Any]
 
@@ -133,23 +132,3 @@ class Database(ABC):
         Raises:
             StorageError: somebody has it.
         """
-
-
-def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
-    """The database at a URL: `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may
-    be the one to write to, `postgresql://user@host1:5432,host2:5432/name`.
-
-    A PostgreSQL server that says nothing for `timeout_seconds` is taken for gone.
-
-    Raises:
-        ValueError: the URL names neither.
-    """
-    from master.store.backends.postgres import PostgresDatabase  # both take the verbs from here
-    from master.store.backends.sqlite import SqliteDatabase
-
-    parsed = parse_url(url)
-    return (
-        SqliteDatabase(parsed)
-        if parsed.get_backend_name() == "sqlite"
-        else PostgresDatabase(parsed, timeout_seconds=timeout_seconds)
-    )

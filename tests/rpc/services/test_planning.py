@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from licensemaster.v1 import plan_pb2
-from master.store.backends.database import Tx, open_database
+from master.store.backends.database import Tx
+from master.store.backends.opening import open_database
 from master.store.tables import metadata
 from tests.rpc.failures import failure
 from tests.support.estates import project

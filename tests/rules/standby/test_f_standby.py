@@ -413,7 +413,8 @@ async def _everything(database_url: str) -> dict[str, list[object]]:
     """All tables but the audit."""
     from sqlalchemy import select
 
-    from master.store.backends.database import Tx, open_database
+    from master.store.backends.database import Tx
+    from master.store.backends.opening import open_database
     from master.store.tables import metadata
 
     def look(tx: Tx) -> dict[str, list[object]]:

@@ -30,7 +30,8 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.projects.apply import ApplyProject, apply_project
 from master.service.runtime.names import PbxName
 from master.settings import load_settings
-from master.store.backends.database import Database, Tx, open_database
+from master.store.backends.database import Database, Tx
+from master.store.backends.opening import open_database
 from master.store.backends.rehearsal import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.estates import project

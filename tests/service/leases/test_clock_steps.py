@@ -16,7 +16,7 @@ from master.domain.catalog.words import LeaseState
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import software_in_use
 from master.store.backends.clock import last_signed_end
-from master.store.backends.database import open_database
+from master.store.backends.opening import open_database
 from tests.domain.leases.test_leases import NOW, opening
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import used

@@ -31,7 +31,8 @@ from master.service.runtime.fair_queue import QueueLimits
 from master.service.runtime.lease_clock import lease_times, never_stepped
 from master.service.runtime.names import PbxName, UnknownPbxError
 from master.settings import Settings
-from master.store.backends.database import Database, StorageError, Tx, open_database
+from master.store.backends.database import Database, StorageError, Tx
+from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from master.tasks import Tasks
 from tests.support.estates import project

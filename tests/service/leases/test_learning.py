@@ -16,7 +16,7 @@ from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from master.app import mark_restored
 from master.settings import load_settings
 from master.signing import Signer
-from master.store.backends.database import open_database
+from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.rpc.failures import seen
 from tests.rules.seats.test_refusals import MESSAGES

@@ -8,7 +8,8 @@ import pytest
 
 from licensemaster.v1 import seat_pb2
 from master.domain.monitoring.usage import DAY_SECONDS, PoolPeak, day_of
-from master.store.backends.database import Database, Tx, open_database
+from master.store.backends.database import Database, Tx
+from master.store.backends.opening import open_database
 from master.store.statements import usage as store
 from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master

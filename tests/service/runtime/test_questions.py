@@ -13,7 +13,8 @@ import pytest
 
 from master.auth.limits import CallerLimitError
 from master.service.runtime.questions import QuestionLimits, Questions
-from master.store.backends.database import Database, Tx, open_database
+from master.store.backends.database import Database, Tx
+from master.store.backends.opening import open_database
 from master.store.backends.stopping import GivenUpError
 from tests.store.rows import add, names
 from tests.support.asking import until

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from master.launch import MasterProcess, master_process
-from master.store.backends.database import Database, open_database
+from master.store.backends.database import Database
+from master.store.backends.opening import open_database
 from slave_client import ClientConfig, SlaveClient
 from tests.slow.chaos.books import Books
 from tests.slow.chaos.databases import Store

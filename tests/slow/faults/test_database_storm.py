@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 import grpc
 import psutil
 
-from master.store.backends.database import Database, StorageError, StorageProblem, Tx, open_database
+from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.store.backends.opening import open_database
 from tests.support.cluster import Node, nodes, url_of
 from tests.support.estates import project
 from tests.support.hang import HANG_SECONDS

@@ -14,7 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from master.store.backends.database import Database, StorageError, StorageProblem, Tx, open_database
+from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.store.backends.opening import open_database
 from master.store.backends.postgres import PostgresDatabase
 from master.store.backends.problems import storage_error
 from master.store.backends.urls import parse_url
@@ -98,7 +99,7 @@ def _add_in_two_steps(tx: Tx, *, first: str, second: str) -> None:
 
 _WRITE_AND_DIE = """
 import asyncio, os, signal, sys
-from master.store.backends.database import open_database
+from master.store.backends.opening import open_database
 from tests.store.rows import add
 
 async def main():

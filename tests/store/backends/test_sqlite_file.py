@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from master.cli.main import app
 from master.launch import MasterProcess
-from master.store.backends.database import StorageError, StorageProblem, open_database
+from master.store.backends.database import StorageError, StorageProblem
+from master.store.backends.opening import open_database
 from master.store.backends.sqlite_file import Use
 from master.store.upkeep import schema
 from tests.rpc.failures import failure

@@ -12,7 +12,8 @@ import pytest
 
 from master.app import serve
 from master.settings import load_settings
-from master.store.backends.database import Database, StorageError, StorageProblem, open_database
+from master.store.backends.database import Database, StorageError, StorageProblem
+from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from tests.support.cluster import Node, nodes, url_of
 from tests.support.estates import project

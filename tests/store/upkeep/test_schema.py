@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from master.cli.main import app
 from master.cli.output.failure import CommandFailed
-from master.store.backends.database import Database, StorageError, StorageProblem, Tx, open_database
+from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.store.backends.opening import open_database
 from master.store.backends.sqlite import made_file
 from master.store.backends.urls import parse_url
 from master.store.tables import metadata

@@ -1,0 +1,25 @@
+"""Which database a URL names; only the library of that one is loaded."""
+
+from __future__ import annotations
+
+from master.store.backends.database import Database
+from master.store.backends.urls import parse_url
+
+
+def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
+    """The database at a URL: `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may
+    be the one to write to, `postgresql://user@host1:5432,host2:5432/name`.
+
+    A PostgreSQL server that says nothing for `timeout_seconds` is taken for gone.
+
+    Raises:
+        ValueError: the URL names neither.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        from master.store.backends.sqlite import SqliteDatabase
+
+        return SqliteDatabase(parsed)
+    from master.store.backends.postgres import PostgresDatabase
+
+    return PostgresDatabase(parsed, timeout_seconds=timeout_seconds)
