@@ -16,8 +16,8 @@ from bench import load, peers
 from bench.load import PHONES, SITES, Rate, Sites
 from licensemaster.v1 import lease_pb2
 from master.launch import MasterProcess, master_process
+from tests.support.databases.postgres import Keeping, running_postgres
 from tests.support.masters import upgraded
-from tests.support.postgres import Keeping, running_postgres
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from bench.scenarios import Figure, Plan, Report
 from master.domain.leases.presence import RECONNECT_SECONDS
 from master.launch import master_process
 from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, Want
-from tests.support.estates import project
+from tests.support.databases.postgres import Keeping, running_postgres
 from tests.support.masters import PROJECT, upgraded, wire_to
-from tests.support.postgres import Keeping, running_postgres
-from tests.support.standbys import LICENSES, PAIR
+from tests.support.pbxs.standbys import LICENSES, PAIR
+from tests.support.projects.estates import project
 
 SEATS = 10
 ROUNDS = 20

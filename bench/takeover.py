@@ -12,10 +12,10 @@ from statistics import quantiles
 
 from bench.scenarios import Figure, Plan, Report
 from master.launch import MasterProcess, master_process
-from tests.support.balancer import balancer_before
+from tests.support.databases.postgres import Keeping, running_postgres
 from tests.support.masters import upgraded, wire_to
-from tests.support.postgres import Keeping, running_postgres
-from tests.support.sites import estate, working_sites
+from tests.support.network.balancer import balancer_before
+from tests.support.pbxs.sites import estate, working_sites
 
 
 async def takeover(plan: Plan, report: Report) -> list[Figure]:

@@ -21,11 +21,12 @@ from importlib import resources
 import structlog
 
 from licensemaster.files.texts import read_text
-from master.auth.certificates import Certificates
+from master.auth.certificates.certificates import Certificates
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.catalog_file import read_catalog
-from master.open_files import allow_open_files
 from master.parts import Parts
+from master.process.open_files import allow_open_files
+from master.process.tasks import IfEnded
 from master.service.runtime.database_health import Clocks, started_lease_clock
 from master.service.runtime.lease_clock import lease_times, never_stepped
 from master.service.runtime.watch import WatchHub
@@ -38,9 +39,8 @@ from master.store.backends.opening import open_database
 from master.store.backends.signing_key import signing_key
 from master.store.backends.sqlite import SqliteDatabase
 from master.store.backends.sqlite_file import Use
-from master.store.statements.projects import all_project_names
+from master.store.statements.projects.projects import all_project_names
 from master.store.upkeep import schema
-from master.tasks import IfEnded
 
 _log = structlog.get_logger(__name__)
 _WAIT_SECONDS = 0.5

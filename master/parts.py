@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from master.auth.budgets import Budgets
-from master.auth.limits import Buckets, CallerLimits, Shares
+from master.auth.callers.budgets import Budgets
+from master.auth.callers.limits import Buckets, CallerLimits, Shares
 from master.domain.monitoring.overview import Overview
 from master.metrics import EstateCollector
-from master.open_files import connections_allowed
+from master.process.open_files import connections_allowed
 from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.large_requests import Aside
 from master.rpc.convert.incoming import pbx_name

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 
-from master.auth.certificates import Certificates
+from master.auth.certificates.certificates import Certificates
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.lease_time import LeaseTime
 from master.metrics import Metrics
+from master.process.tasks import Tasks
 from master.rpc.admission.admission import caller_of_call
 from master.rpc.admission.authorizer import identity_of_call
 from master.service.agreements.agreements import Agreements
@@ -39,7 +40,6 @@ from master.settings import Settings
 from master.signing import Signer
 from master.store.backends.database import Database
 from master.store.backends.rehearsal import Rehearsals
-from master.tasks import Tasks
 
 VERSION = metadata.version("license-master")
 _LATE_TIMES, _PATIENCE_TIMES = 2, 3

@@ -19,7 +19,7 @@ from pydantic_settings import (
 from licensemaster.files.texts import read_text
 from licensemaster.values import address, plain, setting
 from licensemaster.values.bounded import OF_SETTINGS, read_toml
-from master.auth.certificate_files import CertificateFiles
+from master.auth.certificates.certificate_files import CertificateFiles
 from master.domain.estate.estate import LeasePace
 from master.domain.monitoring.receiver_addresses import Network
 from master.variables import PREFIX

@@ -19,9 +19,9 @@ import structlog
 
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
+from tests.support.databases.postgres import PostgresServer, running_postgres
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
-from tests.support.postgres import PostgresServer, running_postgres
 
 gc.set_threshold(100_000, 20, 50)  # as a master that serves; everything that tests import would be looked through again
 

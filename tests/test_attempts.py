@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from master.attempts import Attempts, StillLostError
+from master.process.attempts import Attempts, StillLostError
 
 
 class _Lost(Exception):

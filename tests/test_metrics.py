@@ -18,11 +18,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from master.domain.monitoring.overview import Overview
 from master.metrics import SITES_MAX, EstateCollector, Metrics
-from tests.support.estates import project
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import MasterProcess, Wire, master_process, sqlite_url, upgraded, wire_to
-from tests.support.pbx import granted, opened, refused, seat, seats
-from tests.support.prometheus import program, running_prometheus
+from tests.support.network.prometheus import program, running_prometheus
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.support.hang import HANG_SECONDS
 
 _CODE = """
 import resource, sys
-from master.open_files import allow_open_files
+from master.process.open_files import allow_open_files
 soft, hard, streams = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 allow_open_files(streams)

@@ -1,6 +1,6 @@
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seats
+from tests.support.projects.estates import project
 
 
 async def test_a_pbx_leases_seats(any_master: InProcess) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from master.auth.authority import Authority
+from master.auth.authority.authority import Authority
 from master.cli.main import app
 from master.settings import Settings, load_settings
 from tests.cli.command import run

@@ -27,9 +27,9 @@ from rich.text import Text
 from licensemaster.files.writer import Readers, write_file
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
-from master.auth.authority import Authority
-from master.auth.identity import SCHEME, identity_of
-from master.auth.keys import key_pem, new_key, pem
+from master.auth.authority.authority import Authority
+from master.auth.authority.keys import key_pem, new_key, pem
+from master.auth.callers.identity import SCHEME, identity_of
 from master.demo.screen import PoolLine, Screen, SiteLine
 from master.launch import MasterProcess, master_process
 from master.store.backends.opening import open_database

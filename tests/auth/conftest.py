@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.auth.pki import Pki, shown_to
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
+from tests.support.projects.estates import project
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway", "spare": "standby:berlin 12 gateway"}
 

@@ -13,12 +13,12 @@ import grpc
 from cryptography import x509
 
 from licensemaster.tls.channels import open_channel
-from master.auth.authority import Authority
-from master.auth.identity import MASTER, identity_of
-from master.auth.issued import Issued
-from master.auth.keys import key_pem, new_key, pem
-from tests.support.certificates import Made
+from master.auth.authority.authority import Authority
+from master.auth.authority.issued import Issued
+from master.auth.authority.keys import key_pem, new_key, pem
+from master.auth.callers.identity import MASTER, identity_of
 from tests.support.masters import Wire, wire_over
+from tests.support.projects.certificates import Made
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from master.auth.authority import Authority
-from master.auth.identity import identity_of
-from master.auth.issued import AuthorityError
-from master.auth.keys import new_key, signing_request
+from master.auth.authority.authority import Authority
+from master.auth.authority.issued import AuthorityError
+from master.auth.authority.keys import new_key, signing_request
+from master.auth.callers.identity import identity_of
 from tests.auth.pki import Pki
 from tests.cli import command
 from tests.cli.command import Done

@@ -15,11 +15,11 @@ import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
-from master.auth.budgets import BUDGETS, BY_ROLE, Budget, Budgets
-from master.auth.identity import Role
-from master.auth.permissions import TABLE, AccessDeniedError
+from master.auth.callers.budgets import BUDGETS, BY_ROLE, Budget, Budgets
+from master.auth.callers.identity import Role
+from master.auth.callers.permissions import TABLE, AccessDeniedError
 from master.domain.leases.leases import LeaseError
-from master.open_files import connections_allowed
+from master.process.open_files import connections_allowed
 from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError
 from master.service.runtime.names import UnknownPbxError
@@ -27,7 +27,7 @@ from tests.auth.pki import Pki, shown_to
 from tests.auth.test_permissions import METHODS
 from tests.rpc.failures import Seen, failure
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
-from tests.support.pbx import opened
+from tests.support.pbxs.pbx import opened
 
 MEGABYTES_4 = 4_194_304
 ACME = "projects/acme"

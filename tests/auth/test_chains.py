@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from licensemaster.v1 import project_pb2
-from master.auth.authority import Authority
-from master.auth.chains import ChainError, path_of
-from master.auth.identity import identity_of
-from master.auth.keys import key_pem, new_key, pem
+from master.auth.authority.authority import Authority
+from master.auth.authority.keys import key_pem, new_key, pem
+from master.auth.callers.identity import identity_of
+from master.auth.certificates.chains import ChainError, path_of
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
-from tests.support.certificates import Made
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
+from tests.support.projects.certificates import Made
 
 
 def between(issuer: Made, folder: Path, *, path_length: int | None = None) -> Authority:

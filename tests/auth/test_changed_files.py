@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from master.auth.certificate_files import CertificateFilesError
-from master.auth.certificates import Certificates
+from master.auth.certificates.certificate_files import CertificateFilesError
+from master.auth.certificates.certificates import Certificates
 from master.settings import load_settings
 from tests.auth.pki import Papers, Pki
 from tests.support.masters import Clock

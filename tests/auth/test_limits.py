@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable
 import pytest
 
 from licensemaster.v1 import lease_pb2, status_pb2
-from master.auth.limits import CallerLimitError, CallerLimits, Paces, Shares
+from master.auth.callers.limits import CallerLimitError, CallerLimits, Paces, Shares
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
 from tests.support.masters import Clock, in_process_master

@@ -20,8 +20,8 @@ from licensemaster.v1 import (
     status_pb2,
     webhook_pb2,
 )
-from master.auth.identity import Identity, IdentityError, Role, identity_of
-from master.auth.permissions import TABLE, Denial, denial, may_read_metrics, stood_in_for
+from master.auth.callers.identity import Identity, IdentityError, Role, identity_of
+from master.auth.callers.permissions import TABLE, Denial, denial, may_read_metrics, stood_in_for
 from master.rpc.server.reflection import V1
 from master.rpc.server.server import SERVICES
 

@@ -12,15 +12,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from master.auth.authority import Authority
-from master.auth.identity import identity_of
-from master.auth.issued import AuthorityError
-from master.auth.keys import common_name, new_key, signing_request
+from master.auth.authority.authority import Authority
+from master.auth.authority.issued import AuthorityError
+from master.auth.authority.keys import common_name, new_key, signing_request
+from master.auth.callers.identity import identity_of
 from tests.auth.pki import Pki
 from tests.cli import command
 from tests.cli.command import Done
-from tests.support.certificates import Made
 from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.projects.certificates import Made
 
 BERLIN = "projects/acme/pbxs/berlin"
 EXAMPLES = Path(__file__).parents[2] / "examples"

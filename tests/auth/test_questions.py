@@ -17,10 +17,10 @@ from licensemaster.v1 import audit_pb2, plan_pb2, report_pb2, status_pb2
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import seen
 from tests.support.asking import all_asked
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
-from tests.support.pbx import BarePbx, granted, opened, seats
-from tests.support.plans import plan, site
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.plans import plan, site
 
 NAME = "projects/acme"
 _STATUS = status_pb2.GetStatusRequest(project=NAME)

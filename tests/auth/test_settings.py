@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from master.auth.certificate_files import CertificateFilesError
-from master.auth.certificates import Certificates
+from master.auth.certificates.certificate_files import CertificateFilesError
+from master.auth.certificates.certificates import Certificates
 from master.settings import Settings, load_settings
 from tests.auth.pki import Pki
 

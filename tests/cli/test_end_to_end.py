@@ -13,9 +13,9 @@ import pytest
 from licensemaster.v1 import project_pb2
 from master.cli.operator.projects.project_file import read_project_file
 from tests.cli.command import COMMAND, Done, run
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, seat, seats
+from tests.support.pbxs.pbx import granted, opened, seat, seats
+from tests.support.projects.estates import project
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 QUESTION = re.compile(r"^#   license-master (explain .+?) +(granted|refused)\b", re.MULTILINE)

@@ -10,9 +10,9 @@ import pytest
 
 from master.cli.operator.projects.project_toml import project_toml
 from tests.cli.conftest import Cli
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, seats
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
 
 
 async def _busy(master: InProcess) -> None:

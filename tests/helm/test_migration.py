@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.command import Done, run
 from tests.helm.charts import POSTGRESQL, Values, container, pod_templates, variables
-from tests.support.postgres import PostgresServer
+from tests.support.databases.postgres import PostgresServer
 
 
 async def upgraded(values: Values, url: str) -> Done:

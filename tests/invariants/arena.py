@@ -18,9 +18,9 @@ from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.invariants.balance import BOXES, COOLING_OFF_SECONDS
 from tests.invariants.model import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.papers import Vendor
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor
 
 T = TypeVar("T")
 PRINTED = {

@@ -30,7 +30,7 @@ from tests.invariants.balance import Key
 from tests.invariants.changing import Changing
 from tests.invariants.model import PBXS, PRIMARY, STANDBY, Answer, Model, No, Yes
 from tests.support.masters import InProcess
-from tests.support.pbx import seat
+from tests.support.pbxs.pbx import seat
 
 T = TypeVar("T")
 LONG = bool(os.environ.get("TESTS_LONG"))

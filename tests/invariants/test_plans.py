@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from licensemaster.v1 import plan_pb2, project_pb2, seat_pb2, status_pb2
 from tests.domain.catalogs import INNOVAPHONE
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.pbx import BarePbx, seat
-from tests.support.plans import rebind, release, upgrade
+from tests.support.pbxs.pbx import BarePbx, seat
+from tests.support.projects.estates import project
+from tests.support.projects.plans import rebind, release, upgrade
 
 PBXS = {"berlin": "slave 11 gateway", "vm": "slave 11 ipva"}
 NAMES = ("hq", *PBXS)

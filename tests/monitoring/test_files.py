@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.helm.charts import CHART
-from tests.support.prometheus import program
+from tests.support.network.prometheus import program
 
 RULES = CHART / "files" / "rules.yaml"
 DASHBOARD = CHART / "files" / "dashboard.json"

@@ -10,11 +10,11 @@ import pytest
 
 from tests.helm.charts import CHART
 from tests.monitoring.test_files import panels
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.papers import Vendor, bind, imported, item
-from tests.support.pbx import granted, opened, refused, seats
-from tests.support.prometheus import Prometheus, running_prometheus
+from tests.support.network.prometheus import Prometheus, running_prometheus
+from tests.support.pbxs.pbx import granted, opened, refused, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, imported, item
 
 HOURS = 3600
 VARIABLES = {"$project": ".*", "$__range": "1h", "$__rate_interval": "1m"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from tests.helm.charts import CHART
-from tests.support.prometheus import program
+from tests.support.network.prometheus import program
 
 TESTS = [Path(__file__).parent / name for name in ("rules.test.yaml", "trend.test.yaml")]
 

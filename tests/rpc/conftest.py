@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from tests.rpc.failures import everything
-from tests.support.estates import project
+from tests.support.databases.postgres import PostgresServer
 from tests.support.masters import Clock, Wire, in_process_master, sqlite_url, upgraded
-from tests.support.pbx import BarePbx, granted, opened, seats
-from tests.support.postgres import PostgresServer
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.projects.estates import project
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from tests.support.masters import PROJECT, Wire
-from tests.support.pbx import BarePbx, granted, refused
+from tests.support.pbxs.pbx import BarePbx, granted, refused
 
 Action = seat_pb2.RemedyAction
 Kind = seat_pb2.HolderKind

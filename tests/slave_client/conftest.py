@@ -13,8 +13,8 @@ from licensemaster.v1 import project_pb2, status_pb2
 from master.app import running
 from master.settings import load_settings
 from slave_client import ClientConfig
-from tests.support.estates import project
 from tests.support.masters import PROJECT, Clock, wire_to
+from tests.support.projects.estates import project
 
 PORTS = 5
 PBXS = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}

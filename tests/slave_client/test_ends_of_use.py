@@ -15,11 +15,11 @@ from licensemaster.v1 import agreement_pb2, license_pb2
 from slave_client import HolderKind, LossCause, Lost, NoticeKind, SeatChange, SlaveClient, State, Want
 from tests.slave_client.conftest import HeldClock, RestartableMaster
 from tests.slave_client.operating import until
-from tests.support.agreements import NAME, noon, prices_of, wanted
-from tests.support.estates import project
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Wire, wire_to
-from tests.support.papers import bind, listed
+from tests.support.projects.agreements import NAME, noon, prices_of, wanted
+from tests.support.projects.estates import project
+from tests.support.projects.papers import bind, listed
 
 USERS = [Want("user", HolderKind.USER, f"user-{number}") for number in range(3)]
 START, TRIAL_ENDS, MAINTENANCE_ENDS = "2026-01-15", "2026-01-30", "2027-01-15"

@@ -11,10 +11,10 @@ from time import perf_counter
 
 from licensemaster.v1 import lease_pb2, plan_pb2, project_pb2
 from tests.rpc.failures import failure
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import BarePbx, opened, seats
-from tests.support.plans import plan, upgrade
+from tests.support.pbxs.pbx import BarePbx, opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.plans import plan, upgrade
 
 SITES, SEATS, SEATS_AT_ONCE = 10_000, 100_000, 10_000
 

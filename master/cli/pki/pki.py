@@ -30,7 +30,7 @@ from master.cli.pki.pki_options import (
 )
 
 if TYPE_CHECKING:
-    from master.auth.issued import Issued
+    from master.auth.authority.issued import Issued
 
 app = typer.Typer(help="Certificates: a small authority, for those who have none.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def init(
 ) -> None:
     """Make an authority. Keep its folder away from the masters, readable by its owner only, and in a backup."""
     with refusals():
-        from master.auth.authority import Authority
+        from master.auth.authority.authority import Authority
 
         Authority.create(folder, name=name, days=days, now=time.time())
     tell(f"{folder} is an authority: ca.crt is for everybody, ca.key for nobody, revoked.crl for the masters")

@@ -24,8 +24,8 @@ from master.cli.pki.pki_options import (
 from master.variables import PKI_TOKEN
 
 if TYPE_CHECKING:
-    from master.auth.authority import Authority
-    from master.auth.issued import Issued
+    from master.auth.authority.authority import Authority
+    from master.auth.authority.issued import Issued
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write the files.")]
 _HERE = Path()
@@ -50,7 +50,7 @@ def issue(
     """Make a key and a certificate: NAME.crt and NAME.key, and ca.crt beside them."""
     from licensemaster.files.writer import Readers, write_file
     from licensemaster.values.moments import minute_text
-    from master.auth.keys import key_pem, new_key, pem
+    from master.auth.authority.keys import key_pem, new_key, pem
 
     with refusals():
         authority, key, now = open_authority(folder), new_key(), time.time()
@@ -85,7 +85,7 @@ def request(
 ) -> None:
     """On a device: make its key, which stays, and NAME.csr, which goes to the authority."""
     from licensemaster.files.writer import Readers, write_file
-    from master.auth.keys import key_pem, new_key, pem, signing_request
+    from master.auth.authority.keys import key_pem, new_key, pem, signing_request
 
     with refusals():
         subject, key = identity_from(kind, [name], project), new_key()
@@ -110,7 +110,7 @@ def enrol(
 
     from licensemaster.files.writer import Readers, write_file
     from licensemaster.values.moments import minute_text
-    from master.auth.keys import pem
+    from master.auth.authority.keys import pem
 
     with refusals():
         try:
@@ -159,7 +159,7 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
 
     from licensemaster.files.writer import Readers, write_file
     from licensemaster.values.moments import minute_text
-    from master.auth.keys import pem
+    from master.auth.authority.keys import pem
 
     try:
         serial = x509.load_pem_x509_certificate(path.read_bytes()).serial_number
@@ -200,8 +200,8 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
     """Hand out nothing that TLS then does not take; raises CommandFailed."""
     from licensemaster.tls import handshake
     from licensemaster.tls.pem import Pair
-    from master.auth.identity import MASTER
-    from master.auth.keys import pem
+    from master.auth.authority.keys import pem
+    from master.auth.callers.identity import MASTER
 
     shown, believed = issued.certificate, authority.certificate
     pair = Pair(pem(shown), key, pem(believed), [shown], [believed])
@@ -212,7 +212,7 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
 def _hand_out_ca(authority: Authority, out: Path) -> None:
     """The authority's certificate goes along; beside others it stays as it is."""
     from licensemaster.files.writer import Readers, write_file
-    from master.auth.keys import pem
+    from master.auth.authority.keys import pem
 
     if not (out / "ca.crt").exists():
         write_file(out / "ca.crt", pem(authority.certificate), readers=Readers.ALL)

@@ -16,8 +16,8 @@ from master.cli.output.rendering import stderr_console, visible
 from master.variables import PKI
 
 if TYPE_CHECKING:
-    from master.auth.authority import Authority
-    from master.auth.identity import Identity
+    from master.auth.authority.authority import Authority
+    from master.auth.callers.identity import Identity
 
 
 class Kind(StrEnum):
@@ -44,7 +44,7 @@ _NEAR_SECONDS = 365 * 86_400
 def open_authority(folder: Path) -> Authority:
     """The authority of a folder; tells what is wrong with how it is kept."""
     from licensemaster.values.moments import minute_text
-    from master.auth.authority import Authority
+    from master.auth.authority.authority import Authority
 
     authority = Authority.open(folder)
     if authority.key_is_read_by_others:
@@ -64,7 +64,7 @@ def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity
     Raises:
         CommandFailed: nobody.
     """
-    from master.auth.identity import SCHEME, IdentityError, Role, identity_of
+    from master.auth.callers.identity import SCHEME, IdentityError, Role, identity_of
 
     if kind is Kind.SERVER:
         raise CommandFailed("masters are not enrolled; their names are", remedy="license-master pki issue server HOST")
@@ -92,7 +92,7 @@ def tell(text: str) -> None:
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turns what the authority and the file system refuse into a failure of the command."""
-    from master.auth.issued import AuthorityError
+    from master.auth.authority.issued import AuthorityError
 
     try:
         yield

@@ -113,8 +113,8 @@ def serve(
     from master.app import serve as run_master
     from master.domain.catalog.catalog_file import CatalogError
     from master.logs.lines import logging_to_stderr
+    from master.process.tasks import TaskLostError
     from master.store.backends.database import StorageError
-    from master.tasks import TaskLostError
 
     settings = settings_from(
         file,

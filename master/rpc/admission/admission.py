@@ -2,8 +2,8 @@
 
 What a caller costs is bounded before it is looked at. Who calls, whether that certificate is good and whether its role
 may call the method are known before anything of the message is read; then the message must come in time, have no more
-bytes and no more elements than its method and role may bring (`auth/budgets.py`), and only then is it parsed and judged
-by what it names. Leaves to others: what is in the message, and how a failure is told.
+bytes and no more elements than its method and role may bring (`auth/callers/budgets.py`), and only then is it parsed
+and judged by what it names. Leaves to others: what is in the message, and how a failure is told.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import grpc
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
-from master.auth.budgets import KIB, Budget, Budgets
-from master.auth.identity import SCHEME, Identity, Role
-from master.auth.limits import Share
+from master.auth.callers.budgets import KIB, Budget, Budgets
+from master.auth.callers.identity import SCHEME, Identity, Role
+from master.auth.callers.limits import Share
 from master.rpc.admission.authorizer import Authorizer, identity_of_call
 from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.admission.large_requests import Aside

@@ -1,9 +1,10 @@
 """The gate that every call passes where TLS is on: who calls is proven, and may or may not make this call.
 
-Decides nothing itself: `auth/permissions.py` has the table, `auth/certificates.py` reads the certificate. It is looked
-at again with every call, so that one that ended or was revoked is good for nothing on an open connection either, and
-streams that it opened are ended as soon as that is known. Who is turned away is counted, named in the log, and may not
-ask as often as it likes either: by its certificate's key, or by its address where that names nobody.
+Decides nothing itself: `auth/callers/permissions.py` has the table, `auth/certificates/certificates.py` reads the
+certificate. It is looked at again with every call, so that one that ended or was revoked is good for nothing on an open
+connection either, and streams that it opened are ended as soon as that is known. Who is turned away is counted, named
+in the log, and may not ask as often as it likes either: by its certificate's key, or by its address where that names
+nobody.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import grpc
 import structlog
 from cryptography import x509
 
-from master.auth.certificate_files import Read
-from master.auth.certificates import Certificates
-from master.auth.chains import ChainError, path_of
-from master.auth.identity import Identity, IdentityError, Role
-from master.auth.limits import Buckets, CallerLimitError, Share, Shares
-from master.auth.peer_certificate import PeerCertificate, shown
-from master.auth.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
+from master.auth.callers.identity import Identity, IdentityError, Role
+from master.auth.callers.limits import Buckets, CallerLimitError, Share, Shares
+from master.auth.callers.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
+from master.auth.certificates.certificate_files import Read
+from master.auth.certificates.certificates import Certificates
+from master.auth.certificates.chains import ChainError, path_of
+from master.auth.certificates.peer_certificate import PeerCertificate, shown
 from master.domain.leases.leases import LeaseError
 from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 
-from master.auth.budgets import Budgets
-from master.auth.limits import CallerLimitError
+from master.auth.callers.budgets import Budgets
+from master.auth.callers.limits import CallerLimitError
 from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.rpc.admission.admission import Admission, caller_of_call, turn_away

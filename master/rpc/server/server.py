@@ -33,8 +33,8 @@ from licensemaster.v1 import (
     webhook_pb2,
     webhook_pb2_grpc,
 )
-from master.auth.budgets import Budgets
-from master.auth.certificates import Certificates
+from master.auth.callers.budgets import Budgets
+from master.auth.certificates.certificates import Certificates
 from master.metrics import Metrics
 from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.interceptors import CallInterceptor

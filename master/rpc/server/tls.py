@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 
-from master.auth.certificate_files import Read
-from master.auth.certificates import Certificates
+from master.auth.certificates.certificate_files import Read
+from master.auth.certificates.certificates import Certificates
 
 
 def server_credentials(certificates: Certificates, began: Callable[[], None]) -> grpc.ServerCredentials:

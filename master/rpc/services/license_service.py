@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from licensemaster.v1 import document_pb2, license_pb2, license_pb2_grpc
-from master.auth.permissions import check_confined
+from master.auth.callers.permissions import check_confined
 from master.rpc.admission.authorizer import identity_of_call, proven_pbx
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import incoming, signed_documents

@@ -10,7 +10,7 @@ from master.domain.seats.eligibility import EligibilityCache
 from master.service.estates.agreement_ledgers import Ledgers
 from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.store.backends.database import Tx
-from master.store.statements.projects import load_estate, revisions
+from master.store.statements.projects.projects import load_estate, revisions
 
 
 class EstateCache:

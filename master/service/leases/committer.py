@@ -20,6 +20,7 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.presence import Observer
 from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
+from master.process.tasks import Kept, Tasks
 from master.service.batch.batch import run_batch
 from master.service.batch.request_queueing import lane_of, load_of, urgency_of
 from master.service.batch.requests import Answer, Request
@@ -27,7 +28,6 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import FairQueue, QueueLimits
 from master.store.backends.database import Database, StorageError, StorageProblem, Tx
-from master.tasks import Kept, Tasks
 
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""

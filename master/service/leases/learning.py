@@ -25,7 +25,7 @@ from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx
 from master.store.statements import learning as store
 from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
-from master.store.statements.projects import load_estate, lock_for_apply
+from master.store.statements.projects.projects import load_estate, lock_for_apply
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:learning"

@@ -24,7 +24,7 @@ from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
 from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
-from master.store.statements.project_writes import recompute_pools
+from master.store.statements.projects.project_writes import recompute_pools
 from master.store.statements.queries import leases_of_project, pools_used
 from master.store.statements.seats import biggest_holders
 

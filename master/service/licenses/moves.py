@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from licensemaster.api_enums import HolderKind, RemedyAction
-from master.auth.identity import operator_of
+from master.auth.callers.identity import operator_of
 from master.domain.agreements.rights.entitlements import is_apart
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
@@ -28,7 +28,7 @@ from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
 from master.service.projects.apply import warnings_of
 from master.store.backends.database import Tx
-from master.store.statements.projects import device_names
+from master.store.statements.projects.projects import device_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

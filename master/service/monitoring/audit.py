@@ -13,7 +13,7 @@ from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, R
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Transactions, Tx
 from master.store.statements.events import StoredChain, hash_of_event, read_records, stored_chain
-from master.store.statements.projects import all_project_names
+from master.store.statements.projects.projects import all_project_names
 
 _EVENTS_MAX = 500
 _DETAILS_LENGTH_MAX = 1_000_000

@@ -11,7 +11,7 @@ from master.service.estates.estate_cache import EstateCache, read_estate
 from master.store.backends.database import Tx
 from master.store.statements import queries, webhooks
 from master.store.statements.learning import learned
-from master.store.statements.projects import project_names
+from master.store.statements.projects.projects import project_names
 
 _PROJECTS_MAX = 1000
 

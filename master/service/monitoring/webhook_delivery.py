@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from master.attempts import Attempts, StillLostError
 from master.domain.monitoring.alarms import signature, wait_seconds
 from master.domain.monitoring.receiver_addresses import Network, may_be_told
 from master.metrics import Metrics
+from master.process.attempts import Attempts, StillLostError
 from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Database, StorageError, Tx
 from master.store.statements import webhooks as store

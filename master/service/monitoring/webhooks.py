@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from master.auth.identity import operator_of
+from master.auth.callers.identity import operator_of
 from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, body_of
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.monitoring.alarms import News, message_of
@@ -17,7 +17,7 @@ from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Transactions, Tx
 from master.store.statements import webhooks as store
 from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
-from master.store.statements.projects import lock_for_apply
+from master.store.statements.projects.projects import lock_for_apply
 
 WEBHOOKS_MAX = 20
 """In one project."""

@@ -40,10 +40,10 @@ from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
 from master.store.statements import claims as claim_store
-from master.store.statements import projects as store
 from master.store.statements.agreements import last_number
 from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
-from master.store.statements.project_writes import write_project
+from master.store.statements.projects import projects as store
+from master.store.statements.projects.project_writes import write_project
 from master.store.statements.queries import leases_of_project
 from master.store.statements.seats import biggest_holders, who_hold
 

@@ -20,7 +20,8 @@ from master.service.estates.agreement_ledgers import known_now
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.questions import Questions
 from master.store.backends.database import Tx
-from master.store.statements import projects, queries
+from master.store.statements import queries
+from master.store.statements.projects import projects
 from master.store.statements.seats import revoked_seats
 
 _PAGE_SEATS = 5_000

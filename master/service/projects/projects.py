@@ -17,7 +17,7 @@ from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.questions import Questions
 from master.service.runtime.watch import WatchHub
 from master.store.backends.rehearsal import Rehearsals, of_no_pbx
-from master.store.statements import projects
+from master.store.statements.projects import projects
 
 _log = structlog.get_logger(__name__)
 

@@ -19,8 +19,8 @@ from master.store.backends.database import Tx
 from master.store.statements import queries, webhooks
 from master.store.statements.agreements import last_number
 from master.store.statements.events import Event, details_of_request, kind_of_request, stored_chain, write_events
-from master.store.statements.project_removal import delete_project
-from master.store.statements.projects import device_names, lock_for_apply
+from master.store.statements.projects.project_removal import delete_project
+from master.store.statements.projects.projects import device_names, lock_for_apply
 
 _DELETED = "project.deleted"
 

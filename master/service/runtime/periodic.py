@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 
 import structlog
 
+from master.process.tasks import Kept, Tasks
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import StorageError
-from master.tasks import Kept, Tasks
 
 _log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from master.auth.limits import CallerLimitError
+from master.auth.callers.limits import CallerLimitError
 from master.store.backends.database import Database, Tx
 from master.store.backends.stopping import Stop, until_ended
 

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from master.process.tasks import Tasks
 from master.service.runtime.names import PbxName
 from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Database, Tx
-from master.tasks import Tasks
 
 
 class WatchHub:

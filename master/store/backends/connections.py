@@ -30,7 +30,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from master.attempts import Attempts
+from master.process.attempts import Attempts
 from master.store.backends.problems import AllInUseError, StorageError, StorageProblem, storage_error
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from master.attempts import Attempts
+from master.process.attempts import Attempts
 from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, ConnectionWatchdog
 from master.store.backends.database import Database, Row, Tx
 from master.store.backends.problems import AllInUseError, StorageError, UnstorableError, is_of_value, storage_error

@@ -8,8 +8,8 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import NAME, failure
-from tests.support.agreements import wanted
 from tests.support.masters import InProcess, Wire
+from tests.support.projects.agreements import wanted
 
 ORDER = agreement_pb2.PlaceOrderRequest(
     project=NAME, order=wanted(orders.AddCredits(amount="5")), request_id="one", dry_run=False

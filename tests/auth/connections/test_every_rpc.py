@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from licensemaster.v1 import project_pb2
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.fuzzing import Chance, Told, answer, every_rpc, request
-from tests.support.estates import project
 from tests.support.masters import InProcess
+from tests.support.projects.estates import project
 
 ROUNDS = 3
 

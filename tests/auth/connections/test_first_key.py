@@ -13,8 +13,8 @@ from licensemaster.v1 import document_pb2, license_pb2
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
 from tests.support.masters import InProcess, Wire
-from tests.support.papers import Vendor, bind, certify, hand_in, imported, listed, moved, refusal, release
-from tests.support.papers import approve as approve_as
+from tests.support.projects.papers import Vendor, bind, certify, hand_in, imported, listed, moved, refusal, release
+from tests.support.projects.papers import approve as approve_as
 
 BOX = "projects/acme/devices/berlin-box"
 FREE, RELEASING = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_RELEASING

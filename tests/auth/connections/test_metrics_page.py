@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from master.auth.certificates import Certificates
+from master.auth.certificates.certificates import Certificates
 from master.metrics import Metrics
 from master.rpc.server.metrics_page import MetricsPage
 from master.rpc.server.open_connections import ConnectionBounds

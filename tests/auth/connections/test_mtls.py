@@ -15,14 +15,14 @@ from structlog.testing import capture_logs
 
 from licensemaster.files.writer import write_file
 from licensemaster.v1 import lease_pb2, license_pb2, plan_pb2, project_pb2, status_pb2
-from master.auth.identity import identity_of
-from master.auth.keys import key_pem, new_key, pem
+from master.auth.authority.keys import key_pem, new_key, pem
+from master.auth.callers.identity import identity_of
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure, seen
-from tests.support.estates import project
 from tests.support.masters import InProcess, Wire, wire_to
-from tests.support.papers import Vendor, imported
-from tests.support.pbx import BarePbx, granted, opened, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, imported
 
 CODE = grpc.StatusCode
 ACME = "projects/acme"

@@ -12,8 +12,8 @@ from licensemaster.files.writer import write_file
 from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import Papers, Pki
 from tests.support.hang import HANG_SECONDS
-from tests.support.lines import FAIR, Line, Weather, line_to
 from tests.support.masters import InProcess
+from tests.support.network.lines import FAIR, Line, Weather, line_to
 
 BERLIN = "projects/acme/pbxs/berlin"
 

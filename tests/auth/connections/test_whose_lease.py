@@ -16,10 +16,10 @@ from tests.auth.conftest import PBXS
 from tests.auth.connections.test_mtls import denied
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
-from tests.support.estates import project
 from tests.support.masters import InProcess, Wire
-from tests.support.papers import Vendor, bind, enrolled, hand_in, imported, listed, release
-from tests.support.pbx import BarePbx, granted, opened, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, enrolled, hand_in, imported, listed, release
 
 CODE = grpc.StatusCode
 BERLIN = "projects/acme/pbxs/berlin"

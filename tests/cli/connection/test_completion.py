@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.command import run
-from tests.support.estates import project
 from tests.support.masters import InProcess
+from tests.support.projects.estates import project
 
 
 async def _offered(line: str, server: str) -> set[str]:

@@ -18,7 +18,7 @@ from licensemaster.v1 import project_pb2
 from master.cli.connection.connection import caller
 from master.cli.main import app
 from tests.cli.command import run_blocking as run
-from tests.support.ports import free_port
+from tests.support.network.ports import free_port
 
 FILE = 'name = "acme"\n[[licenses]]\nid = "ports"\nquantity = 0\n'
 

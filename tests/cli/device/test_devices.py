@@ -11,9 +11,9 @@ import pytest
 from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey
 from tests.cli.conftest import Cli
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.papers import Vendor, approve, bind, enrolled, imported, listed, release
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, approve, bind, enrolled, imported, listed, release
 
 NAME = "projects/acme/devices/hq-box"
 

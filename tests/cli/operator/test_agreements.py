@@ -10,8 +10,8 @@ import pytest
 from icalendar import Calendar
 
 from tests.cli.command import Done, run
-from tests.support.agreements import Desk
 from tests.support.masters import InProcess
+from tests.support.projects.agreements import Desk
 
 PRICES = Path(__file__).parents[3] / "examples" / "prices"
 Typed = Callable[..., Awaitable[Done]]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Done, run
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, seats
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
 
 Cli = Callable[..., Awaitable[Done]]
 EVENTS = 7

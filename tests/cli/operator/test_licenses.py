@@ -15,10 +15,10 @@ from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.cli.command import COMMAND, PATIENCE_SECONDS, surroundings
 from tests.cli.conftest import Cli
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.papers import Vendor, bind, certify, enrolled, imported, listed, release
-from tests.support.pbx import BarePbx, granted, opened, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, certify, enrolled, imported, listed, release
 
 
 async def stocked(master: InProcess, *, bound: bool = True) -> None:

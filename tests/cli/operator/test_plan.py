@@ -6,9 +6,9 @@ import pytest
 
 from master.cli.operator.projects.project_file import read_project_file
 from tests.cli.test_end_to_end import Cli, cli, example
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, seats
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
 
 __all__ = ["cli"]
 

@@ -7,9 +7,9 @@ import io
 import json
 
 from tests.cli.command import Done, run
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 
 async def _report(master: InProcess, *arguments: str) -> Done:

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from tests.cli.command import Done, run
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, seats
-from tests.support.standbys import LICENSES, PAIR, standing_by
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.pbxs.standbys import LICENSES, PAIR, standing_by
+from tests.support.projects.estates import project
 
 
 async def _standby(master: InProcess, *arguments: str) -> Done:

@@ -7,9 +7,9 @@ import json
 import os
 
 from tests.cli.command import Done, run
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.receiver import receiving
+from tests.support.network.receiver import receiving
+from tests.support.projects.estates import project
 
 
 async def test_a_webhook_from_adding_to_removing(master: InProcess) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, seat_pb2, status_pb2
 from tests.cli.command import COMMAND, Done, run, surroundings
-from tests.support.estates import project
 from tests.support.masters import InProcess, master_process, sqlite_url, wire_to
-from tests.support.pbx import BarePbx, granted, opened, refused, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
+from tests.support.projects.estates import project
 
 GUIDE = Path(__file__).parents[3] / "docs" / "backup.md"
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from licensemaster.tls import handshake
 from licensemaster.tls.pem import CertificateFilesError, NamedFile, Pair, read_pair
-from tests.support.certificates import FOR_CALLERS, FOR_SERVERS, KEYS, Made
+from tests.support.projects.certificates import FOR_CALLERS, FOR_SERVERS, KEYS, Made
 
 _BROKEN = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 _GOOD = {"P-256", "P-384", "RSA 2048"}

@@ -204,13 +204,13 @@ _TLS = "TLS bounds a certificate"
 _SIGNED = "signed by a key of ours, which is looked at before"
 PARSERS: dict[str, dict[str, str]] = {
     "licensemaster/values/bounded.py": {"tomllib.loads": "counted before", "json.loads": "counted before"},
-    "master/auth/authority.py": {
+    "master/auth/authority/authority.py": {
         "json.loads": _OWN,
         "load_pem_private_key": _OWN,
         "x509.load_pem_x509_certificate": _OWN,
         "x509.load_pem_x509_crl": _OWN,
     },
-    "master/auth/certificate_files.py": {
+    "master/auth/certificates/certificate_files.py": {
         "x509.load_pem_x509_certificates": "what `licensemaster.tls.pem` read and wrote anew",
         "x509.load_pem_x509_crl": "at most 4 MiB, each byte looked at once",
     },

@@ -11,9 +11,9 @@ import pytest
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from tests.rpc.conftest import Estate
 from tests.rpc.failures import NAME, everything, failure
-from tests.support.estates import project
 from tests.support.masters import Clock, in_process_master
-from tests.support.pbx import granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BERLIN = f"{NAME}/pbxs/berlin"

@@ -26,12 +26,12 @@ from licensemaster.signing.documents import DocumentError, from_text, to_text
 from licensemaster.v1 import document_pb2, license_pb2
 from master.store.upkeep import schema
 from tests.rpc.failures import NAME, everything, seen
-from tests.support.estates import project
+from tests.support.databases.postgres import PostgresServer
+from tests.support.databases.truth import LONG
 from tests.support.loop import Loop
 from tests.support.masters import PROJECT, sqlite_url
-from tests.support.papers import Vendor, bind, enrolled, imported, release
-from tests.support.postgres import PostgresServer
-from tests.support.truth import LONG
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, enrolled, imported, release
 
 pytestmark = pytest.mark.timeout(3600)
 FUZZ = settings(max_examples=3000 if LONG else 100, deadline=None, suppress_health_check=list(HealthCheck))

@@ -11,15 +11,15 @@ import grpc
 import pytest
 
 from master import service
-from master.attempts import StillLostError
-from master.auth.limits import CallerLimitError
-from master.auth.permissions import AccessDeniedError, Denial
+from master.auth.callers.limits import CallerLimitError
+from master.auth.callers.permissions import AccessDeniedError, Denial
 from master.domain.agreements.ledger.price_file import PriceFileError
 from master.domain.catalog.catalog import UnknownLicenseNameError
 from master.domain.estate.project import ProjectInvalidError, Violation
 from master.domain.leases.ending import NoLeaseToEndError
 from master.domain.leases.leases import LeaseError, LeaseProblem
 from master.domain.planning.changes import PlanInvalidError
+from master.process.attempts import StillLostError
 from master.rpc import errors
 from master.rpc.errors import (
     DOCUMENT_CODES,

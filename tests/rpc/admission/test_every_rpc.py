@@ -22,10 +22,10 @@ from licensemaster.v1 import lease_pb2, project_pb2, status_pb2
 from master.store.upkeep import schema
 from tests.rpc.failures import NAME
 from tests.rpc.fuzzing import Chance, Told, answer, every_rpc, request
-from tests.support.estates import project
+from tests.support.databases.postgres import PostgresServer
 from tests.support.loop import Loop
 from tests.support.masters import sqlite_url
-from tests.support.postgres import PostgresServer
+from tests.support.projects.estates import project
 
 LONG = bool(os.environ.get("TESTS_LONG"))
 ROUNDS = 400 if LONG else 20

@@ -8,9 +8,9 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from tests.rpc.failures import NAME
-from tests.support.estates import project
 from tests.support.masters import Clock, in_process_master
-from tests.support.pbx import granted, opened, seat
+from tests.support.pbxs.pbx import granted, opened, seat
+from tests.support.projects.estates import project
 
 JURGEN = "Jürgen Müller"
 SPELLINGS = [

@@ -21,7 +21,6 @@ from grpc_reflection.v1alpha import reflection_pb2
 from licensemaster.v1 import lease_pb2
 from master.rpc.server.server import SERVICES
 from tests.rpc.failures import failure, seen
-from tests.support.estates import project
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import (
     Clock,
@@ -34,7 +33,8 @@ from tests.support.masters import (
     upgraded,
     wire_to,
 )
-from tests.support.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.projects.estates import project
 
 
 @asynccontextmanager

@@ -16,8 +16,8 @@ from master.domain.agreements.ledger.problems import AgreementProblem
 from master.rpc.convert.agreement_orders import ORDERS
 from tests.domain.agreements.test_fifth_vendor import CATALOG
 from tests.rpc.failures import failure
-from tests.support.agreements import NAME, SSA_PRICES, Desk, Problem, license_, noon, prices_of, wanted
 from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.projects.agreements import NAME, SSA_PRICES, Desk, Problem, license_, noon, prices_of, wanted
 
 EXTEND = orders.Extend(subjects=license_("ports"), offer="ssa", months=12)
 LICENSES = license_pb2.ListLicensesRequest(project=NAME)

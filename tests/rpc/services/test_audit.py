@@ -8,7 +8,7 @@ import pytest
 from licensemaster.v1 import audit_pb2, project_pb2, status_pb2
 from tests.rpc.conftest import Estate
 from tests.rpc.failures import NAME, failure
-from tests.support.estates import project
+from tests.support.projects.estates import project
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from licensemaster.v1 import license_pb2, status_pb2
 from tests.rules.asking import grant_all
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.papers import NAME, Vendor, bind, enrolled, imported, listed, release
-from tests.support.pbx import opened, seats
+from tests.support.pbxs.pbx import opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import NAME, Vendor, bind, enrolled, imported, listed, release
 
 
 async def test_a_dry_run_signs_nothing(master: InProcess, tmp_path: Path) -> None:

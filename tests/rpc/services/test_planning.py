@@ -13,10 +13,10 @@ from master.store.backends.database import Tx
 from master.store.backends.opening import open_database
 from master.store.tables import metadata
 from tests.rpc.failures import failure
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, seats
-from tests.support.plans import central, plan, pool, rebind, release, site, upgrade
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.plans import central, plan, pool, rebind, release, site, upgrade
 
 Request = plan_pb2.PlanChangesRequest
 

@@ -10,9 +10,9 @@ import pytest
 from licensemaster.v1 import report_pb2, seat_pb2, status_pb2
 from master.domain.monitoring.usage import DAY_SECONDS
 from tests.rpc.failures import NAME, failure
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.projects.estates import project
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 MINUTES = 60

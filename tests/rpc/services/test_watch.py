@@ -6,9 +6,9 @@ import grpc
 
 from licensemaster.v1 import lease_pb2
 from tests.rpc.failures import failure
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
-from tests.support.pbx import BarePbx, opened
+from tests.support.pbxs.pbx import BarePbx, opened
+from tests.support.projects.estates import project
 
 FENCED, CLOSED, EXPIRED = (
     lease_pb2.NOTICE_KIND_FENCED,

@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, plan_pb2, seat_pb2
 from tests.rules.asking import Reason, give_back, grant, refuse, used
-from tests.support.agreements import Desk, contract, noon, prices_of
 from tests.support.masters import InProcess
-from tests.support.papers import bind, cancel, enrolled, hand_in, listed, refusal, release
-from tests.support.pbx import BarePbx, granted, opened, seat, seats
-from tests.support.plans import NOT_POSSIBLE, OK, day, plan, rebind, refusals
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.projects.agreements import Desk, contract, noon, prices_of
+from tests.support.projects.papers import bind, cancel, enrolled, hand_in, listed, refusal, release
+from tests.support.projects.plans import NOT_POSSIBLE, OK, day, plan, rebind, refusals
 
 ISYM = ("isym-1-instance", "isym-1-user")
 START = "2026-01-15"

@@ -7,11 +7,11 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import plan_pb2
 from tests.rules.asking import Reason, grant, refuse
-from tests.support.agreements import SSA_PRICES, Desk, Problem, license_
 from tests.support.masters import InProcess
-from tests.support.pbx import opened, seat
-from tests.support.plans import plan
-from tests.support.plans import upgrade as upgraded_to
+from tests.support.pbxs.pbx import opened, seat
+from tests.support.projects.agreements import SSA_PRICES, Desk, Problem, license_
+from tests.support.projects.plans import plan
+from tests.support.projects.plans import upgrade as upgraded_to
 
 
 def extend(*licenses: str, months: int = 12) -> orders.Extend:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from licensemaster.v1 import agreement_order_pb2 as orders
-from tests.support.agreements import Desk, Problem, device, prices_of
 from tests.support.masters import InProcess
+from tests.support.projects.agreements import Desk, Problem, device, prices_of
 
 
 async def desk(master: InProcess) -> Desk:

@@ -9,9 +9,9 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, seat_pb2
 from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant, refuse
-from tests.support.agreements import NAME, Desk, Problem, license_, prices_of
 from tests.support.masters import InProcess
-from tests.support.pbx import opened, seat
+from tests.support.pbxs.pbx import opened, seat
+from tests.support.projects.agreements import NAME, Desk, Problem, license_, prices_of
 
 RUNS, STOPPED = agreement_pb2.RIGHT_STANDING_RUNS, agreement_pb2.RIGHT_STANDING_STOPPED
 NOT_YET = agreement_pb2.RIGHT_STANDING_NOT_YET

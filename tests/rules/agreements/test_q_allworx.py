@@ -10,8 +10,8 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from tests.rpc.failures import failure
-from tests.support.agreements import NAME, Desk, Problem, device, noon, prices_of
 from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.projects.agreements import NAME, Desk, Problem, device, noon, prices_of
 
 RUNS = agreement_pb2.RIGHT_STANDING_RUNS
 DELIVERED, LAPSED = "2026-01-10", "2026-06-01"

@@ -6,8 +6,8 @@ import pytest
 
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
-from tests.support.agreements import Desk, Problem, contract, prices_of
 from tests.support.masters import InProcess
+from tests.support.projects.agreements import Desk, Problem, contract, prices_of
 
 RENEW = orders.Extend(subjects=contract("C"), offer="yearly")
 

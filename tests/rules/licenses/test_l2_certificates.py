@@ -16,10 +16,12 @@ from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, lease_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
-from tests.support.estates import project
+from tests.support.databases.truth import LONG
 from tests.support.loop import Loop
 from tests.support.masters import InProcess, Wire
-from tests.support.papers import (
+from tests.support.pbxs.pbx import opened
+from tests.support.projects.estates import project
+from tests.support.projects.papers import (
     Vendor,
     approve,
     bind,
@@ -33,8 +35,6 @@ from tests.support.papers import (
     refusal,
     release,
 )
-from tests.support.pbx import opened
-from tests.support.truth import LONG
 
 CERTIFICATE = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND

@@ -10,11 +10,22 @@ import pytest
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
 from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, promised, refuse, used
-from tests.support.estates import project
+from tests.support.databases.truth import mismatches
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.papers import Vendor, bind, cancel, certify, enrolled, imported, listed, moved, refusal, release
-from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
-from tests.support.truth import mismatches
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import (
+    Vendor,
+    bind,
+    cancel,
+    certify,
+    enrolled,
+    imported,
+    listed,
+    moved,
+    refusal,
+    release,
+)
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 RELEASING = license_pb2.LICENSE_STATE_RELEASING

@@ -8,10 +8,10 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
 from tests.rules.asking import Reason, grant_all, refuse, used
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.papers import Vendor, bind, enrolled, imported, release
-from tests.support.pbx import BarePbx, opened, seat
+from tests.support.pbxs.pbx import BarePbx, opened, seat
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, enrolled, imported, release
 
 
 async def _revoked(pbx: BarePbx) -> set[tuple[str, str]]:

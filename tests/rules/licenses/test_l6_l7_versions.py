@@ -8,10 +8,10 @@ import pytest
 
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import agreement_order_pb2 as orders
-from tests.support.agreements import SSA_PRICES, Desk, Problem, license_, noon
 from tests.support.masters import InProcess
-from tests.support.papers import bind, certify, enrolled, imported, item, listed, moved, release
-from tests.support.pbx import opened
+from tests.support.pbxs.pbx import opened
+from tests.support.projects.agreements import SSA_PRICES, Desk, Problem, license_, noon
+from tests.support.projects.papers import bind, certify, enrolled, imported, item, listed, moved, release
 
 
 async def desk(master: InProcess, folder: Path, *, agreement: str = "") -> tuple[Desk, DeviceKey]:

@@ -8,9 +8,9 @@ import pytest
 from licensemaster.v1 import project_pb2
 from tests.domain.catalog.test_catalog_names import OTHER_SPELLINGS, PRINTED
 from tests.rules.asking import CHANNEL, INTERFACE, Action, Reason, grant, held, refuse, status, used
-from tests.support.estates import project
 from tests.support.masters import PROJECT, InProcess
-from tests.support.pbx import opened, seat
+from tests.support.pbxs.pbx import opened, seat
+from tests.support.projects.estates import project
 
 RIVAL = "voicemail_user"  # cannot be in one project file with the other model (I3)
 NAMES = [printed for printed, meaning in PRINTED.items() if meaning[0] != RIVAL]

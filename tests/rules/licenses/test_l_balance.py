@@ -10,9 +10,10 @@ from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import license_pb2, project_pb2
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import GROUP, Action, Reason, grant, grant_all, refuse, used
-from tests.support.estates import project
 from tests.support.masters import InProcess, Wire
-from tests.support.papers import (
+from tests.support.pbxs.pbx import opened, seat, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import (
     Vendor,
     bind,
     certify,
@@ -24,7 +25,6 @@ from tests.support.papers import (
     refusal,
     release,
 )
-from tests.support.pbx import opened, seat, seats
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 YEAR = 31_536_000

@@ -9,11 +9,11 @@ import pytest
 from licensemaster.v1 import license_pb2, status_pb2
 from master.metrics import EstateCollector
 from tests.rules.asking import status
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.papers import Vendor, bind, enrolled, imported, moved, release
-from tests.support.pbx import granted, opened, refused, seats
-from tests.support.standbys import LICENSES, PAIR, standing_by
+from tests.support.pbxs.pbx import granted, opened, refused, seats
+from tests.support.pbxs.standbys import LICENSES, PAIR, standing_by
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, enrolled, imported, moved, release
 
 PARTS = ("used", "promised", "leaving", "withheld", "free")
 

@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from tests.rpc.failures import failure
-from tests.support.agreements import SSA_PRICES, Desk, Problem, contract, device, license_, prices_of
 from tests.support.masters import InProcess
-from tests.support.papers import listed
+from tests.support.projects.agreements import SSA_PRICES, Desk, Problem, contract, device, license_, prices_of
+from tests.support.projects.papers import listed
 
 
 def reverse(placed: agreement_pb2.PlacedOrder) -> orders.Reverse:

@@ -6,10 +6,10 @@ import pytest
 
 from licensemaster.v1 import license_pb2, plan_pb2
 from tests.rules.asking import licenses, status, used, without
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seat, seats
-from tests.support.plans import (
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
+from tests.support.projects.plans import (
     NOT_POSSIBLE,
     OK,
     WARNED,

@@ -20,9 +20,9 @@ from tests.rules.asking import (
     with_more,
     without,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 TWO_SLAVES = {"berlin": "slave 12 gateway", "madrid": "slave 12 gateway"}
 

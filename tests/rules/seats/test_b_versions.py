@@ -24,10 +24,10 @@ from tests.rules.asking import (
     used,
     without,
 )
-from tests.support.estates import project
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import InProcess, Wire
-from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 MIX = {"PBX-Port10": 100, "PBX-Port12": 100}
 

@@ -20,9 +20,9 @@ from tests.rules.asking import (
     used,
     with_more,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seat
+from tests.support.pbxs.pbx import granted, opened, refused, seat
+from tests.support.projects.estates import project
 
 PBXS = {"berlin": "slave 12 gateway IP3011", "small": "slave 12 gateway IP411", "smaller": "slave 12 gateway IP311"}
 TYPES = [("relay_bri", "Relay BRIs", INTERFACE), ("relay_pri", "Relay PRIs", INTERFACE)]

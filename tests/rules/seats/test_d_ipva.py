@@ -18,9 +18,9 @@ from tests.rules.asking import (
     used,
     with_more,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 VIRTUAL = {"hq": "master 12 ipva", "cloud": "slave 12 ipva", "berlin": "slave 12 gateway"}
 

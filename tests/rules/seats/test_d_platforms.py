@@ -9,14 +9,14 @@ import pytest
 from licensemaster.v1 import license_pb2, project_pb2
 from tests.rpc.failures import failure
 from tests.rules.asking import GROUP, Reason, give_back, grant, grant_all, held, refuse, used, with_more
-from tests.support.estates import project
+from tests.support.databases.truth import mismatches
 from tests.support.masters import InProcess
-from tests.support.papers import Vendor, bind, imported, moved
-from tests.support.papers import refusal as refusal_of
-from tests.support.pbx import granted, opened, seat, seats
-from tests.support.plans import plan, rebind
-from tests.support.standbys import standing_by
-from tests.support.truth import mismatches
+from tests.support.pbxs.pbx import granted, opened, seat, seats
+from tests.support.pbxs.standbys import standing_by
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, imported, moved
+from tests.support.projects.papers import refusal as refusal_of
+from tests.support.projects.plans import plan, rebind
 
 VIRTUAL = {"hq": "master 12 ipva", "cloud": "slave 12 ipva", "berlin": "slave 12 gateway"}
 

@@ -26,9 +26,9 @@ from tests.rules.asking import (
     used,
     with_more,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import USER, granted, opened, refused, seat
+from tests.support.pbxs.pbx import USER, granted, opened, refused, seat
+from tests.support.projects.estates import project
 
 
 @pytest.mark.rule("E1")

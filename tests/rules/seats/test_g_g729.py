@@ -12,9 +12,9 @@ from tests.rules.asking import (
     numbers,
     refuse,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import opened, seat
+from tests.support.pbxs.pbx import opened, seat
+from tests.support.projects.estates import project
 
 
 @pytest.mark.rule("G1")

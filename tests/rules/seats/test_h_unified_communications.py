@@ -26,9 +26,9 @@ from tests.rules.asking import (
     used,
     with_more,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 PARTS = {
     "mypbx": "PBX-myPBX12",

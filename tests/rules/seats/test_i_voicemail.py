@@ -20,9 +20,9 @@ from tests.rules.asking import (
     with_more,
     without,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess, Wire
-from tests.support.pbx import opened, seat, seats
+from tests.support.pbxs.pbx import opened, seat, seats
+from tests.support.projects.estates import project
 
 OLD = {"PBX-Port12": 300, "PBX-Voicemail12": 1, "PBX-Voicemail12%1": 249, "PBX-Voicemail12%250": 50}
 VOICEMAIL = seat("voicemail", "hq", kind=PBX)

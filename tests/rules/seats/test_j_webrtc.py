@@ -19,9 +19,9 @@ from tests.rules.asking import (
     refuse,
     with_more,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, refused, seat
+from tests.support.pbxs.pbx import granted, opened, refused, seat
+from tests.support.projects.estates import project
 
 LICENSED = {"PBX-Port12": 5, "PBX-myPBX12": 5, "PBX UC12": 1, "PBX-WebRTC12": 2}
 

@@ -29,9 +29,9 @@ from tests.rules.asking import (
     used,
     with_more,
 )
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import USER, BarePbx, granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import USER, BarePbx, granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 RECORDING = {"PBX-Recording12": 1, "PBX-Recording12 User": 1, "PBX-Reporting12": 10, "PBX-Port12": 10}
 BASIC = seat("recording_basic", "recorder", kind=PBX)

@@ -11,9 +11,9 @@ import pytest
 
 from licensemaster.v1 import seat_pb2
 from tests.rules.asking import CHANNEL, LOGIN, PBX, QUEUE, Reason, ask, grant_all, keep, refuse
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
 
 TEXT = (Path(__file__).parents[3] / "docs" / "refusals.md").read_text(encoding="utf-8")
 MESSAGES = {

@@ -14,12 +14,12 @@ from master.domain.leases.presence import RECONNECT_SECONDS
 from master.service.runtime.names import PbxName
 from tests.rpc.failures import failure
 from tests.rules.asking import used
-from tests.support.estates import project
-from tests.support.lines import Line, Way, Weather
+from tests.support.databases.truth import all_events, held_by_pbx, mismatches
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, wire_to
-from tests.support.pbx import BarePbx, granted, opened, seats
-from tests.support.standbys import LICENSES, PAIR, BareStandby, standing_by
-from tests.support.truth import all_events, held_by_pbx, mismatches
+from tests.support.network.lines import Line, Way, Weather
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, standing_by
+from tests.support.projects.estates import project
 
 TTL, RENEW, SETTLE = 180, 60, 3
 

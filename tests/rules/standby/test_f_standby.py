@@ -10,12 +10,12 @@ import pytest
 from licensemaster.v1 import lease_pb2, license_pb2, standby_pb2, status_pb2
 from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant_all, holdings, licenses, refuse, used, without
-from tests.support.estates import project
+from tests.support.databases.truth import all_events, held_by_pbx, mismatches
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, wire_to
-from tests.support.papers import Vendor, bind, enrolled, imported, release
-from tests.support.pbx import BarePbx, granted, opened, refused, seat, seats
-from tests.support.standbys import LICENSES, PAIR, BareStandby, by_kind, checked, standing_by
-from tests.support.truth import all_events, held_by_pbx, mismatches
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, by_kind, checked, standing_by
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, enrolled, imported, release
 
 TTL, GRACE, ALLOWANCE = 60, 600, 5
 

@@ -10,9 +10,9 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, webhook_pb2
 from master.metrics import EstateCollector
-from tests.support.agreements import NAME, SSA_PRICES, Desk, license_, noon, prices_of
 from tests.support.masters import InProcess
-from tests.support.receiver import Receiver, receiving
+from tests.support.network.receiver import Receiver, receiving
+from tests.support.projects.agreements import NAME, SSA_PRICES, Desk, license_, noon, prices_of
 
 
 @pytest.fixture

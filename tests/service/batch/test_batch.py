@@ -34,7 +34,7 @@ from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.backends.rehearsal import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
-from tests.support.estates import project
+from tests.support.projects.estates import project
 
 BERLIN = PbxName("acme", "berlin")
 

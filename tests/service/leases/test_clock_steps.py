@@ -30,12 +30,12 @@ from tests.service.leases.test_learning import (
     restored,
     status_of,
 )
-from tests.support.estates import project
+from tests.support.databases.restoring import BackUp, backing_up
+from tests.support.databases.truth import mismatches
 from tests.support.masters import PROJECT, Clock, InProcess
-from tests.support.pbx import BarePbx, granted, opened, refused, seats
-from tests.support.restoring import BackUp, backing_up
-from tests.support.standbys import LICENSES, PAIR, BareStandby, checked, standing_by
-from tests.support.truth import mismatches
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
+from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, checked, standing_by
+from tests.support.projects.estates import project
 
 HOUR = 3600.0
 LONG = TTL + GRACE + ALLOWANCE + 1

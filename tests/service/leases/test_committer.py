@@ -14,6 +14,7 @@ from master.domain.catalog.versions import Version
 from master.domain.leases.leases import LeaseError
 from master.domain.seats.seats import Granted, SeatKey, Want
 from master.metrics import Metrics
+from master.process.tasks import Tasks
 from master.service.batch.requests import (
     AcquireSeats,
     CloseLease,
@@ -34,10 +35,9 @@ from master.settings import Settings
 from master.store.backends.database import Database, StorageError, Tx
 from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
-from master.tasks import Tasks
-from tests.support.estates import project
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master
+from tests.support.projects.estates import project
 
 NAMES = ("berlin", "paris", "rome")
 

@@ -11,12 +11,12 @@ import pytest
 from licensemaster.v1 import audit_pb2, lease_pb2, license_pb2, project_pb2, status_pb2
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import used
-from tests.support.estates import project
+from tests.support.databases.truth import all_events, mismatches
 from tests.support.masters import PROJECT, InProcess, Wire
-from tests.support.papers import Vendor, bind, enrolled, imported, moved, release
-from tests.support.pbx import BarePbx, granted, opened, seats
-from tests.support.standbys import LICENSES, PAIR, standing_by
-from tests.support.truth import all_events, mismatches
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.pbxs.standbys import LICENSES, PAIR, standing_by
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, enrolled, imported, moved, release
 
 TTL, GRACE = 60, 600
 

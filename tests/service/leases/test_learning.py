@@ -20,12 +20,12 @@ from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.rpc.failures import seen
 from tests.rules.seats.test_refusals import MESSAGES
-from tests.support.estates import project
+from tests.support.databases.restoring import BackUp, backing_up
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
-from tests.support.papers import Vendor, bind, certify, enrolled, imported, listed, moved, release
-from tests.support.pbx import BarePbx, granted, opened, refused, seats
-from tests.support.restoring import BackUp, backing_up
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, certify, enrolled, imported, listed, moved, release
 
 TTL, GRACE, ALLOWANCE = 60, 600, 5
 MOMENT = r"[0-9]{4}-[0-9-]+ [0-9:]+"

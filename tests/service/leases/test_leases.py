@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from tests.rpc.failures import NAME, failure
-from tests.support.estates import project
+from tests.support.databases.truth import all_events, held_by_pbx, mismatches, used
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.pbx import BarePbx, granted, opened, seat, seats
-from tests.support.truth import all_events, held_by_pbx, mismatches, used
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.projects.estates import project
 
 ALLOWANCE = 5
 

@@ -22,11 +22,11 @@ from master.store.tables import metadata
 from tests.auth.test_permissions import METHODS
 from tests.rpc.failures import NAME, failure
 from tests.rpc.services.test_planning import everything_stored
-from tests.support.estates import project
 from tests.support.masters import PROJECT, InProcess, Wire
-from tests.support.papers import Vendor, bind, imported
-from tests.support.pbx import granted, opened, seats
-from tests.support.standbys import PAIR, standing_by
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.pbxs.standbys import PAIR, standing_by
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, imported
 
 BERLIN, SPARE = f"{NAME}/pbxs/berlin", f"{NAME}/pbxs/spare"
 _LICENSES: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 20}

@@ -11,9 +11,9 @@ from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey, DeviceKeyError, DocumentError
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
-from tests.support.estates import project
 from tests.support.masters import InProcess, Wire
-from tests.support.papers import Vendor, bind, certify, enrolled, imported, moved, release
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, certify, enrolled, imported, moved, release
 
 ENROLLMENT = document_pb2.DOCUMENT_KIND_ENROLLMENT
 HQ = f"{NAME}/devices/hq-box"

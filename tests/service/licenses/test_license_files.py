@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
-from tests.support.estates import project
+from tests.support.databases.truth import LONG
 from tests.support.loop import Loop
 from tests.support.masters import PROJECT, InProcess, Wire
-from tests.support.papers import Vendor, bind, imported, item, listed, moment, trust
-from tests.support.truth import LONG
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, imported, item, listed, moment, trust
 
 FILE, KEY = document_pb2.DOCUMENT_KIND_LICENSE_FILE, document_pb2.DOCUMENT_KIND_VENDOR_KEY
 PORTS = {"ports": ("PBX-Port12", 10)}

@@ -14,21 +14,11 @@ from licensemaster.v1 import license_pb2, project_pb2, status_pb2
 from master.domain.licenses.move_problems import MoveProblem
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import grant_all, used
-from tests.support.estates import project
+from tests.support.databases.truth import all_events, mismatches
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
-from tests.support.papers import (
-    Vendor,
-    bind,
-    enrolled,
-    hand_in,
-    imported,
-    item,
-    listed,
-    moved,
-    release,
-)
-from tests.support.pbx import opened, seats
-from tests.support.truth import all_events, mismatches
+from tests.support.pbxs.pbx import opened, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, bind, enrolled, hand_in, imported, item, listed, moved, release
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 RELEASING = license_pb2.LICENSE_STATE_RELEASING

@@ -12,9 +12,9 @@ from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.cli import command
 from tests.rpc.failures import everything, failure
-from tests.support.estates import project
 from tests.support.masters import InProcess, Wire
-from tests.support.papers import NAME, Vendor, trust
+from tests.support.projects.estates import project
+from tests.support.projects.papers import NAME, Vendor, trust
 
 NOBODYS = bytes(32)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from licensemaster.v1 import status_pb2
 from tests.rules.asking import status
-from tests.support.estates import project
 from tests.support.masters import InProcess
-from tests.support.pbx import granted, opened, seats
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
 
 
 async def ports(master: InProcess) -> status_pb2.Pool:

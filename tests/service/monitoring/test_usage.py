@@ -11,10 +11,10 @@ from master.domain.monitoring.usage import DAY_SECONDS, PoolPeak, day_of
 from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.statements import usage as store
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.papers import Vendor, imported
-from tests.support.pbx import granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.estates import project
+from tests.support.projects.papers import Vendor, imported
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 MINUTES = 60

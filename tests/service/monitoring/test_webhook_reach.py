@@ -14,9 +14,9 @@ import pytest
 from licensemaster.v1 import webhook_pb2
 from master.service.monitoring import webhooks
 from tests.rpc.failures import NAME, failure
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.receiver import receiving
+from tests.support.network.receiver import receiving
+from tests.support.projects.estates import project
 
 
 async def _named(

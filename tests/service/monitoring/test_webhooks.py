@@ -20,10 +20,10 @@ from master.domain.monitoring.alarms import ATTEMPTS_MAX, CALM_SECONDS
 from master.domain.monitoring.overview import FIRST_CONTACT_SECONDS
 from tests.auth.pki import Pki
 from tests.rpc.failures import NAME, failure
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.pbx import BarePbx, granted, opened, seats
-from tests.support.receiver import Receiver, receiving
+from tests.support.network.receiver import Receiver, receiving
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
+from tests.support.projects.estates import project
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from master.auth.limits import CallerLimitError
+from master.auth.callers.limits import CallerLimitError
 from master.service.runtime.questions import QuestionLimits, Questions
 from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database

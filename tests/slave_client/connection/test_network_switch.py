@@ -6,7 +6,7 @@ import pytest
 
 from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import RestartableMaster, client_config
-from tests.support.lines import FAIR, Way, Weather, line_to
+from tests.support.network.lines import FAIR, Way, Weather, line_to
 
 ANNA = Want("port", HolderKind.USER, "anna")
 

@@ -27,8 +27,8 @@ from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import wire_to
-from tests.support.papers import NAME, enrolled
-from tests.support.relay import Relay, relay_to
+from tests.support.network.relay import Relay, relay_to
+from tests.support.projects.papers import NAME, enrolled
 
 MORE = 2
 PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS + MORE)]

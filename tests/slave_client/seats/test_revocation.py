@@ -31,7 +31,7 @@ from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, cli
 from tests.slave_client.operating import Operator, operator_of, until
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import master_process
-from tests.support.relay import Relay, relay_to
+from tests.support.network.relay import Relay, relay_to
 
 MORE = 3
 OLD = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS)]

@@ -30,12 +30,12 @@ from slave_client import (
 )
 from slave_client.standby.standby_leases import verify_standby_lease
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.estates import project
+from tests.support.databases.truth import all_events, used
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, wire_to
-from tests.support.pbx import opened, seats
-from tests.support.standbys import LICENSES, PAIR, checked, standing_by
-from tests.support.truth import all_events, used
+from tests.support.pbxs.pbx import opened, seats
+from tests.support.pbxs.standbys import LICENSES, PAIR, checked, standing_by
+from tests.support.projects.estates import project
 
 BERLIN, SPARE = f"projects/{PROJECT}/pbxs/berlin", f"projects/{PROJECT}/pbxs/spare"
 PHONES = tuple(Want("port", HolderKind.USER, f"phone-{number}") for number in range(6))

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from master.store.upkeep import schema
-from tests.slow.chaos.databases import own_server
 from tests.slow.chaos.meddling import NoCompilerError, library
 from tests.slow.chaos.play import Ground, Outcome, play
 from tests.slow.chaos.stories import STORIES, Story
+from tests.slow.chaos.world.databases import own_server
 from tests.support.masters import sqlite_url
 
 _OUTPUT = Path("build/chaos.json")

@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Protocol
 
 from slave_client import State
-from tests.slow.chaos.world import ALLOWANCE_SECONDS, LOOK_SECONDS, World
-from tests.support.lines import FAIR, Weather
+from tests.slow.chaos.world.world import ALLOWANCE_SECONDS, LOOK_SECONDS, World
+from tests.support.network.lines import FAIR, Weather
 
 _SLACK_SECONDS = 10.0
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from tests.slow.chaos.databases import Server, Store, file_store
 from tests.slow.chaos.faults import During
 from tests.slow.chaos.stories import Story
-from tests.slow.chaos.world import World, world
+from tests.slow.chaos.world.databases import Server, Store, file_store
+from tests.slow.chaos.world.world import World, world
 
 RECOVERY_SECONDS_MAX = 60.0
 SETTLING_SECONDS_MAX = 40.0

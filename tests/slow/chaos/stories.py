@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tests.slow.chaos import faults as f
 from tests.slow.chaos.faults import During
-from tests.slow.chaos.world import Lease
-from tests.support.lines import Way, Weather
+from tests.slow.chaos.world.world import Lease
+from tests.support.network.lines import Way, Weather
 
 BOTH = ("sqlite", "postgresql")
 FILE = ("sqlite",)

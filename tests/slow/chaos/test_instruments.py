@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.slow.chaos.meddling import Meddling, NoCompilerError, library, meddling
-from tests.support.lines import FAIR, Line, Way, Weather, line_to
+from tests.support.network.lines import FAIR, Line, Way, Weather, line_to
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow.chaos.databases import Server, own_server
 from tests.slow.chaos.meddling import NoCompilerError, library
 from tests.slow.chaos.play import Ground, play
 from tests.slow.chaos.stories import STORIES
+from tests.slow.chaos.world.databases import Server, own_server
 
 _SEED = 4
 

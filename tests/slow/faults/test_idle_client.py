@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import HeldClock, client_config
-from tests.support.estates import project
-from tests.support.frames import Frame, frames_to
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess
+from tests.support.network.frames import Frame, frames_to
+from tests.support.projects.estates import project
 
 _PINGS = 40
 """As many as in ten minutes of an idle client's life."""

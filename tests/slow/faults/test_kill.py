@@ -15,11 +15,11 @@ from functools import partial
 import grpc
 import pytest
 
-from tests.slow.faults.storm import Ledger, Storm, retry_what_is_unsure, until_gone
-from tests.support.estates import project
+from tests.slow.faults.databases.storm import Ledger, Storm, retry_what_is_unsure, until_gone
+from tests.support.databases.truth import LONG, held_by_pbx, mismatches, used
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
-from tests.support.pbx import opened
-from tests.support.truth import LONG, held_by_pbx, mismatches, used
+from tests.support.pbxs.pbx import opened
+from tests.support.projects.estates import project
 
 KILLS = 60 if LONG else 6
 RACES = 20 if LONG else 1

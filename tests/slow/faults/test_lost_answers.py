@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, status_pb2
-from tests.support.estates import project
+from tests.support.databases.truth import all_events, held_by_pbx, mismatches, reason_of, used
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
-from tests.support.pbx import granted, opened, seat, seats
-from tests.support.truth import all_events, held_by_pbx, mismatches, reason_of, used
+from tests.support.pbxs.pbx import granted, opened, seat, seats
+from tests.support.projects.estates import project
 
 PAUSES = 12
 

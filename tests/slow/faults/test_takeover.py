@@ -13,13 +13,13 @@ import pytest
 from master.launch import MasterProcess, master_process
 from slave_client import BlockingSlaveClient, Granted, HolderKind, SlaveClient, Source, State, Want
 from tests.slave_client.conftest import client_config
-from tests.support.balancer import balancer_before
-from tests.support.cluster import nodes, url_of
-from tests.support.estates import project
+from tests.support.databases.cluster import nodes, url_of
+from tests.support.databases.truth import held_by_pbx, mismatches
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, Wire, in_process_master, upgraded, wire_to
-from tests.support.sites import Site, estate, working_sites
-from tests.support.truth import held_by_pbx, mismatches
+from tests.support.network.balancer import balancer_before
+from tests.support.pbxs.sites import Site, estate, working_sites
+from tests.support.projects.estates import project
 
 
 def port(holder: str) -> Want:

@@ -12,8 +12,8 @@ from licensemaster.files.writer import write_file
 from tests.slow.neighbours.attacks import ATTACKS
 from tests.slow.neighbours.estate import Wallet
 from tests.slow.neighbours.measuring import beset, beset_master, costs, line, machine, peak_mib
+from tests.support.databases.postgres import running_postgres
 from tests.support.masters import sqlite_url, upgraded
-from tests.support.postgres import running_postgres
 
 
 async def _run(chosen: argparse.Namespace) -> None:

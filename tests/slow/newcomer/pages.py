@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cli.command import surroundings
 from tests.support.hang import HANG_SECONDS
-from tests.support.ports import free_port
+from tests.support.network.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = HANG_SECONDS

@@ -19,11 +19,11 @@ import grpc
 import pytest
 
 from tests.rpc.failures import everything, failure, seen
-from tests.support.estates import project
+from tests.support.databases.truth import mismatches, used
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
-from tests.support.pbx import BarePbx, granted, opened, seat, seats
-from tests.support.truth import mismatches, used
+from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.projects.estates import project
 
 
 async def test_a_locked_file(master: InProcess, sqlite_database_url: str) -> None:

@@ -25,9 +25,9 @@ from master.store.backends.sqlite_file import Use
 from master.store.upkeep import schema
 from tests.rpc.failures import failure
 from tests.store import later
-from tests.support.estates import project
 from tests.support.masters import Clock, InProcess, in_process_master, wire_to
-from tests.support.pbx import granted, opened, seats
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -15,10 +15,10 @@ from master.service.monitoring.audit import Audit, AuditBrokenError
 from master.store.backends.database import Database, Tx
 from master.store.statements.events import Event, write_events
 from tests.rpc.failures import NAME, failure
-from tests.support.estates import project
+from tests.support.databases.truth import all_events
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
-from tests.support.pbx import granted, opened, seat, seats
-from tests.support.truth import all_events
+from tests.support.pbxs.pbx import granted, opened, seat, seats
+from tests.support.projects.estates import project
 
 EVENTS = 8
 

@@ -15,12 +15,12 @@ from master.settings import load_settings
 from master.store.backends.database import Database, StorageError, StorageProblem
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
-from tests.support.cluster import Node, nodes, url_of
-from tests.support.estates import project
+from tests.support.databases.cluster import Node, nodes, url_of
+from tests.support.databases.pgbouncer import pgbouncer
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master, upgraded
-from tests.support.pbx import granted, opened, seats
-from tests.support.pgbouncer import pgbouncer
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
 
 REFUSED, SILENT = StorageProblem.STORAGE_REFUSED, StorageProblem.STORAGE_UNAVAILABLE
 

@@ -14,9 +14,9 @@ from master.store.backends.database import Database, StorageError, StorageProble
 from master.store.upkeep import schema
 from tests.rpc.failures import NAME
 from tests.store import later
-from tests.support.estates import project
 from tests.support.masters import Clock, in_process_master
-from tests.support.pbx import granted, opened, seats
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.estates import project
 
 
 @pytest.fixture

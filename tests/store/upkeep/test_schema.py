@@ -24,8 +24,8 @@ from master.store.tables import metadata
 from master.store.upkeep import schema
 from tests.cli.command import run
 from tests.store import later
+from tests.support.databases.postgres import PostgresServer
 from tests.support.masters import Clock, in_process_master, sqlite_url
-from tests.support.postgres import PostgresServer
 
 
 async def test_the_chain_makes_the_tables(database: Database) -> None:

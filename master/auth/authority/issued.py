@@ -1,0 +1,98 @@
+"""Certificates that an authority issues: what they say, and what goes into them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from licensemaster.values import token_hash
+from master.auth.callers.identity import MASTER, Identity
+from master.auth.certificates.peer_certificate import identity_in, serial_text
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+
+class AuthorityError(ValueError):
+    """The authority does not do that; says why and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate that was issued."""
+
+    certificate: x509.Certificate
+    subject: Identity
+    server_names: Sequence[str]
+    """For a master's certificate: what callers may call it by."""
+    begins_at: float
+    ends_at: float
+    revoked: bool
+
+    @property
+    def serial(self) -> str:
+        """As commands take and print it."""
+        return serial_text(self.certificate.serial_number)
+
+    @property
+    def public_key(self) -> bytes:
+        """Whose private key goes with it: the same for a certificate and what it was renewed to."""
+        key = self.certificate.public_key()
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def name(self) -> str:
+        return self.subject.resource if self.subject is not MASTER else ", ".join(self.server_names)
+
+
+def issued_of(certificate: x509.Certificate, revoked: Collection[int]) -> Issued:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    return Issued(
+        certificate,
+        identity_in(certificate.extensions),
+        hosts,
+        certificate.not_valid_before_utc.timestamp(),
+        certificate.not_valid_after_utc.timestamp(),
+        certificate.serial_number in revoked,
+    )
+
+
+def host_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name))
+    except ValueError:
+        pass
+    labels = name.removeprefix("*.").split(".")
+    if len(name) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(label) for label in labels):
+        inter = "" if name.isascii() else "; an international name is written in ASCII, as xn--..."
+        raise AuthorityError(f"{name[:80]!r} is neither a host name nor an address{inter}")
+    return x509.DNSName(name)
+
+
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def serial_of_token(token: str) -> int:
+    """The serial number of the certificate that a token is for: a positive one of 20 bytes at most, never 0."""
+    return int.from_bytes(bytes.fromhex(token_hash(token))[:20]) >> 1 or 1

@@ -1,0 +1,153 @@
+"""What one call may bring: one table beside that of who may call what. A method that is not in it may bring nothing.
+
+Decides by method and role, before a message is parsed: how many bytes it may have, and how many elements (fields and
+entries at any depth; an empty one is two bytes on the wire and a hundred in memory). Leaves to others: how many calls
+there may be (`limits.py`), and what may stand in a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from master.auth.callers.identity import Role
+from master.auth.callers.permissions import TABLE
+
+KIB: Final = 1024
+_BESIDE_SEATS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that the message of one call may have."""
+
+    bytes_max: int
+    elements_max: int
+    entries_max: Mapping[str, int] = field(default_factory=dict)
+    """By the path of a repeated field, e.g. "project.sites", how many entries it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatBudget:
+    """The same for a message with seats: as long as messages may be, and elements for as many seats as a call takes."""
+
+
+_NAMES: Final = Budget(32 * KIB, 200)
+"""A few names, a reason, a page token."""
+_LEASE: Final = Budget(64 * KIB, 1_000)
+"""Who renews, and a receipt for each standby lease."""
+_PROOF: Final = Budget(256 * KIB, 4_000)
+"""A signed lease, and what is in use, for a thousand license types."""
+_LICENSES: Final = Budget(256 * KIB, 2_000)
+"""A thousand licenses by name."""
+_FILE: Final = Budget(1024 * KIB, 200)
+"""A vendor's signed file of licenses; its content is one element."""
+_DOCUMENT: Final = Budget(64 * KIB, 200)
+"""Any other signed document."""
+_ORDER: Final = Budget(512 * KIB, 4_000)
+"""An order for a thousand licenses, and a price file."""
+_PLAN: Final = Budget(512 * KIB, 20_000)
+"""A hundred changes, each with the licenses or the seats that it is about."""
+_PROJECT: Final = Budget(
+    256 * 1024 * KIB,
+    300_000,
+    MappingProxyType(
+        {"project.sites": 12_000, "project.devices": 12_000, "project.pbxs": 12_000, "project.licenses": 20_000}
+    ),
+)
+"""Ten thousand sites, each with its PBX, its device and a few licenses; as long as messages may be."""
+_QUESTION: Final = Budget(4 * KIB, 20)
+_SEATS: Final = SeatBudget()
+
+_LEASES: Final = "licensemaster.v1.LeaseService"
+_LICENSING: Final = "licensemaster.v1.LicenseService"
+_AGREEMENTS: Final = "licensemaster.v1.AgreementService"
+
+BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
+    {
+        f"{_LEASES}/OpenLease": _PROOF,
+        f"{_LEASES}/TakeOverLease": _PROOF,
+        f"{_LEASES}/RenewLease": _LEASE,
+        f"{_LEASES}/CloseLease": _NAMES,
+        f"{_LEASES}/EndLease": _NAMES,
+        f"{_LEASES}/AcquireSeats": _SEATS,
+        f"{_LEASES}/ReturnSeats": _SEATS,
+        f"{_LEASES}/SyncSeats": _SEATS,
+        f"{_LEASES}/WatchLease": _NAMES,
+        f"{_LICENSING}/ImportLicenses": _FILE,
+        f"{_LICENSING}/ListLicenses": _NAMES,
+        f"{_LICENSING}/BindLicenses": _LICENSES,
+        f"{_LICENSING}/ReleaseLicenses": _LICENSES,
+        f"{_LICENSING}/CancelReleases": _LICENSES,
+        f"{_LICENSING}/ApproveReleases": _LICENSES,
+        f"{_LICENSING}/SubmitCertificate": _DOCUMENT,
+        f"{_LICENSING}/TrustVendorKey": _DOCUMENT,
+        f"{_LICENSING}/DistrustVendorKey": _NAMES,
+        f"{_LICENSING}/ListVendorKeys": _NAMES,
+        f"{_LICENSING}/CreateEnrollment": _NAMES,
+        f"{_LICENSING}/EnrollDevice": _DOCUMENT,
+        f"{_LICENSING}/ListDevices": _NAMES,
+        "licensemaster.v1.ProjectService/ApplyProject": _PROJECT,
+        "licensemaster.v1.ProjectService/DeleteProject": _NAMES,
+        "licensemaster.v1.ProjectService/GetProject": _NAMES,
+        "licensemaster.v1.ProjectService/ListProjects": _NAMES,
+        "licensemaster.v1.ProjectService/EndLearning": _NAMES,
+        "licensemaster.v1.StandbyService/CheckStandby": _NAMES,
+        "licensemaster.v1.StandbyService/DrillStandby": _NAMES,
+        "licensemaster.v1.StatusService/GetStatus": _NAMES,
+        "licensemaster.v1.StatusService/ListSeats": _NAMES,
+        "licensemaster.v1.StatusService/ListLeases": _NAMES,
+        "licensemaster.v1.StatusService/ExplainSeats": _SEATS,
+        "licensemaster.v1.StatusService/ListEvents": _NAMES,
+        "licensemaster.v1.AuditService/ExportEvents": _NAMES,
+        "licensemaster.v1.AuditService/VerifyAudit": _NAMES,
+        "licensemaster.v1.PlanService/PlanChanges": _PLAN,
+        "licensemaster.v1.ReportService/GetUsageReport": _NAMES,
+        "licensemaster.v1.WebhookService/AddWebhook": _NAMES,
+        "licensemaster.v1.WebhookService/ListWebhooks": _NAMES,
+        "licensemaster.v1.WebhookService/RemoveWebhook": _NAMES,
+        "licensemaster.v1.WebhookService/TestWebhook": _NAMES,
+        "licensemaster.v1.WebhookService/ListDeadMessages": _NAMES,
+        "licensemaster.v1.WebhookService/RetryDeadMessages": _NAMES,
+        f"{_AGREEMENTS}/PlaceOrder": _ORDER,
+        f"{_AGREEMENTS}/QuoteOrder": _ORDER,
+        f"{_AGREEMENTS}/ListAgreements": _NAMES,
+        f"{_AGREEMENTS}/ListEntries": _NAMES,
+        f"{_AGREEMENTS}/CheckUpgrade": _NAMES,
+        f"{_AGREEMENTS}/ListEndings": _NAMES,
+        f"{_AGREEMENTS}/GetRights": _NAMES,
+        "grpc.health.v1.Health/Check": _QUESTION,
+        "grpc.health.v1.Health/List": _QUESTION,
+        "grpc.health.v1.Health/Watch": _QUESTION,
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _QUESTION,
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _QUESTION,
+    }
+)
+BY_ROLE: Final[Mapping[tuple[str, Role], Budget]] = MappingProxyType(
+    {
+        (f"{_LICENSING}/SubmitCertificate", Role.PBX): Budget(32 * KIB, 200),
+        (f"{_LICENSING}/EnrollDevice", Role.PBX): Budget(32 * KIB, 200),
+    }
+)
+"""Where a role has less than others: a PBX brings documents of its own device, about one license or one key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The table as this master's settings complete it."""
+
+    message_bytes_max: int
+    seats_per_call_max: int
+
+    def of(self, method: str, role: Role | None) -> Budget:
+        """What a call of a role may bring; of anybody where None proves who calls. Nothing where the table says no."""
+        budget = BUDGETS.get(method)
+        if budget is None or (role is not None and role not in TABLE[method].roles):
+            return Budget(0, 0)
+        if role is not None:
+            budget = BY_ROLE.get((method, role), budget)
+        if isinstance(budget, SeatBudget):
+            return Budget(self.message_bytes_max, self.seats_per_call_max + _BESIDE_SEATS)
+        return replace(budget, bytes_max=min(budget.bytes_max, self.message_bytes_max))

@@ -1,0 +1,67 @@
+"""What a certificate says: who it is for, which one it is, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from master.auth.callers.identity import MASTER, SCHEME, Identity, IdentityError, identity_of
+from master.auth.certificates.revoked_keys import key_hash
+
+CertificateId = tuple[bytes, int]
+"""The issuer's name (DER) and the serial number, which is one issuer's own: together they name one certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """What a caller's certificate says."""
+
+    identity: Identity
+    id: CertificateId
+    ends_at: float
+    """UNIX seconds."""
+    key: bytes
+    """The hash of its public key (`revoked_keys.key_hash`)."""
+    signers: tuple[tuple[CertificateId, bytes], ...] = ()
+    """Those of the authorities that stand behind it, the nearest first, each with its key."""
+
+    @property
+    def serial(self) -> str:
+        """As `license-master pki` takes and prints it."""
+        return serial_text(self.id[1])
+
+
+def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = ()) -> PeerCertificate:
+    """What it says; `signers` are the authorities behind it.
+
+    Raises:
+        IdentityError: it names several, or somebody whose name cannot be.
+    """
+    path = (certificate, *signers)
+    identity = identity_in(certificate.extensions)
+    ends_at = min(one.not_valid_after_utc.timestamp() for one in path)
+    (own, key), *others = (((one.issuer.public_bytes(), one.serial_number), key_hash(one)) for one in path)
+    return PeerCertificate(identity, own, ends_at, key, tuple(others))
+
+
+def identity_in(extensions: x509.Extensions) -> Identity:
+    """Who a certificate, or a request for one, is for; a master where it names nobody.
+
+    Raises:
+        IdentityError: it names several, or somebody whose name cannot be.
+    """
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return MASTER
+    uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(SCHEME)]
+    if len(uris) > 1:
+        raise IdentityError(f"one certificate names {len(uris)}: {', '.join(uris)[:300]}; it must name one")
+    return identity_of(uris[0]) if uris else MASTER
+
+
+def serial_text(serial: int) -> str:
+    """A serial number as commands take and print it."""
+    return f"{serial:040x}"

@@ -1,0 +1,143 @@
+"""Projects written as a whole: only what differs, and the pools that their licenses add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import func, insert, select, update
+
+from master.domain.catalog.catalog import Catalog
+from master.domain.estate.project import LicenseSpec, PaceSpec, ProjectSpec
+from master.store import tables as t
+from master.store.backends.database import Tx
+from master.store.statements.claims import forget_pbxs
+from master.store.statements.projects.projects import Standing
+
+
+def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: Standing | None, *, now: float) -> int:
+    """Make the tables equal to a spec that was found right; the new revision. Only what differs is written."""
+    revision = known.revision + 1 if known else 1
+    values = {
+        "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
+        "applied_at": now, "time_zone": spec.time_zone or None, "deleted_at": None, **_pace_values(spec.lease),
+    }  # fmt: skip
+    if known is None:
+        result = tx.connection.execute(insert(t.project).values(epoch_floor=0, **values).returning(t.project.c.id))
+        project_id = int(result.scalar_one())
+    else:
+        project_id = known.id
+        tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
+    remove_pbxs(tx, project_id, keep={pbx.name for pbx in spec.pbxs})
+    _merge(tx, "site", project_id, "name", {site.name: {"display_name": site.display_name} for site in spec.sites})
+    devices = {device.name: {"platform": device.platform, "model": device.model} for device in spec.devices}
+    unused = _merge(tx, "device", project_id, "name", devices, remove=False)
+    rows = tx.rows("SELECT name, id FROM device WHERE project_id = ?1", project_id)
+    device_ids: dict[str, int] = {row[0]: row[1] for row in rows}
+    pbxs = {
+        pbx.name: {
+            "site": pbx.site,
+            "device_id": device_ids[pbx.device],
+            "role": int(pbx.role),
+            "software_version": pbx.software_version,
+            "standby_for": pbx.standby_for,
+            **_pace_values(pbx.lease),
+        }
+        for pbx in spec.pbxs
+    }
+    _merge(tx, "pbx", project_id, "name", pbxs)
+    licenses = {license.id: _license_values(license, catalog, device_ids) for license in spec.licenses}
+    _merge(tx, "license", project_id, "id", licenses, only=" AND file IS NULL")
+    recompute_pools(tx, project_id)
+    _remove(tx, "device", project_id, "name", unused)
+    return revision
+
+
+def recompute_pools(tx: Tx, project_id: int) -> None:
+    """Make the pools what the bound licenses add up to (A1, B4). They keep their ids; one without licenses goes."""
+    bound = (t.license_.c.project_id == project_id) & t.license_.c.device_id.is_not(None)
+    total = select(t.license_.c.device_id, t.license_.c.type, func.sum(t.license_.c.quantity)).where(bound)
+    rows = tx.connection.execute(total.group_by(t.license_.c.device_id, t.license_.c.type))
+    wanted = {(int(row[0]), str(row[1])): int(row[2]) for row in rows}
+    tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
+    existing = {
+        (row[0], row[1]): (row[2], row[3])
+        for row in tx.rows("SELECT device_id, type, id, capacity FROM pool WHERE project_id = ?1", project_id)
+    }
+    if gone := [(pool_id,) for name, (pool_id, _) in existing.items() if name not in wanted]:
+        tx.many("DELETE FROM pool_usage WHERE pool_id = ?1", gone)
+        tx.many("DELETE FROM pool WHERE id = ?1", gone)
+    grown = [
+        (pool_id, wanted[name])
+        for name, (pool_id, capacity) in existing.items()
+        if wanted.get(name, capacity) != capacity
+    ]
+    if grown:
+        tx.many("UPDATE pool SET capacity = ?2 WHERE id = ?1", grown)
+    if fresh := [(project_id, *name, capacity) for name, capacity in wanted.items() if name not in existing]:
+        tx.many("INSERT INTO pool (project_id, device_id, type, capacity, used) VALUES (?1, ?2, ?3, ?4, 0)", fresh)
+
+
+def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
+    """Remove PBXs and their leases; one that comes back under the same name starts above their epochs."""
+    rows = tx.rows("SELECT id, name FROM pbx WHERE project_id = ?1", project_id)
+    gone = [row[0] for row in rows if row[1] not in keep]
+    if not gone:
+        return
+    highest = tx.rows("SELECT MAX(epoch) FROM lease WHERE pbx_id IN {?1:int}", gone)[0][0]
+    if highest is not None:
+        tx.rows("UPDATE project SET epoch_floor = ?2 WHERE id = ?1 AND epoch_floor < ?2", project_id, highest)
+    tx.rows("DELETE FROM revocation WHERE pbx_id IN {?1:int}", gone)
+    forget_pbxs(tx, gone)
+    tx.rows("DELETE FROM lease WHERE pbx_id IN {?1:int}", gone)
+    tx.rows("DELETE FROM pbx WHERE id IN {?1:int}", gone)
+
+
+def _merge(
+    tx: Tx,
+    table: str,
+    project_id: int,
+    key: str,
+    wanted: Mapping[str, Mapping[str, object]],
+    *,
+    only: str = "",
+    remove: bool = True,
+) -> list[str]:
+    """Make a project's rows of a table equal to those wanted, by name, so that ids stay; only what differs is written.
+
+    `only` restricts which rows are meant. The names that are not wanted; their rows stay unless told to `remove` them.
+    """
+    columns = list(next(iter(wanted.values()), {}))
+    rows = tx.rows(f"SELECT {', '.join([key, *columns])} FROM {table} WHERE project_id = ?1{only}", project_id)
+    there = {row[0]: tuple(row[1:]) for row in rows}
+    gone = [name for name in there if name not in wanted]
+    if remove:
+        _remove(tx, table, project_id, key, gone)
+    values = {name: tuple(one.values()) for name, one in wanted.items()}
+    if changed := [(project_id, name, *one) for name, one in values.items() if there.get(name, one) != one]:
+        sets = ", ".join(f"{column} = ?{at}" for at, column in enumerate(columns, start=3))
+        tx.many(f"UPDATE {table} SET {sets} WHERE project_id = ?1 AND {key} = ?2", changed)
+    if fresh := [(project_id, name, *one) for name, one in values.items() if name not in there]:
+        marks = ", ".join(f"?{at}" for at in range(1, len(columns) + 3))
+        tx.many(f"INSERT INTO {table} ({', '.join(['project_id', key, *columns])}) VALUES ({marks})", fresh)
+    return gone
+
+
+def _remove(tx: Tx, table: str, project_id: int, key: str, names: Sequence[str]) -> None:
+    if names:
+        tx.rows(f"DELETE FROM {table} WHERE project_id = ?1 AND {key} IN {{?2:text}}", project_id, list(names))
+
+
+def _license_values(item: LicenseSpec, catalog: Catalog, device_ids: Mapping[str, int]) -> dict[str, object]:
+    name = catalog.read_name(item.type)
+    return {
+        "type": name.type.key, "version": name.version, "tier": name.tier, "quantity": item.quantity,
+        "device_id": device_ids[item.device] if item.device else None,
+    }  # fmt: skip
+
+
+def _pace_values(pace: PaceSpec) -> dict[str, int | None]:
+    return {
+        "ttl_seconds": pace.ttl_seconds,
+        "grace_seconds": pace.grace_seconds,
+        "renew_every_seconds": pace.renew_every_seconds,
+    }

@@ -1,0 +1,1 @@
+"""What stories happen to: databases, masters, sites and the people beside them."""

@@ -1,0 +1,1 @@
+"""Faults of the database, of its disk and of who serves it."""

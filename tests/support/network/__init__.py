@@ -1,0 +1,1 @@
+"""What lies between two parties: lines, relays, balancers, receivers, ports."""

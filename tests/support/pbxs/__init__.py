@@ -1,0 +1,1 @@
+"""PBXs as bare calls, alone and in numbers."""

@@ -1,0 +1,1 @@
+"""What tests put into an estate: projects, papers, agreements, plans, certificates."""
