@@ -94,7 +94,7 @@ class Parts(ServiceParts):
         return AgreementUseTask(self.agreements, interval_seconds=self.settings.release_interval_seconds)
 
     @cached_property
-    def looks(self) -> ChangePoller:
+    def change_poller(self) -> ChangePoller:
         """Notices what other masters did."""
         return ChangePoller(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds)
 
@@ -104,7 +104,7 @@ class Parts(ServiceParts):
         return UsageTask(
             database=self.questions,
             estates=self.estates,
-            book=self.refused,
+            denials=self.refused,
             lease_time=self.lease_time,
             interval_seconds=self.settings.usage_interval_seconds,
             denied_after_seconds=self.settings.denied_after_seconds,
@@ -113,7 +113,7 @@ class Parts(ServiceParts):
         )
 
     @cached_property
-    def telling(self) -> WebhookDelivery:
+    def webhook_delivery(self) -> WebhookDelivery:
         """Tells webhooks what they are to be told."""
         return WebhookDelivery(
             database=self.database,
@@ -130,32 +130,32 @@ class Parts(ServiceParts):
             database=self.questions,
             estates=self.estates,
             lease_time=self.lease_time,
-            tell=self.telling.run_once,
+            tell=self.webhook_delivery.run_once,
             interval_seconds=self.settings.webhook_interval_seconds,
         )
 
     @property
-    def rounds(self) -> tuple[PeriodicTask, ...]:
+    def periodic_tasks(self) -> tuple[PeriodicTask, ...]:
         """All of these, in the order in which they start."""
-        gate = () if self.gate is None else (self.gate,)
+        authorizer = () if self.authorizer is None else (self.authorizer,)
         return (
             self.expiry,
-            self.lines,
+            self.stream_recorder,
             self.learning,
             self.releases,
             self.renewals,
             self.uses,
-            self.looks,
+            self.change_poller,
             self.usage,
-            self.telling,
+            self.webhook_delivery,
             self.alarms,
-            *gate,
+            *authorizer,
         )
 
     # --- Services ---------------------------------------------------------------------------------------------------
 
     @cached_property
-    def gate(self) -> Authorizer | None:
+    def authorizer(self) -> Authorizer | None:
         """Lets calls in; None in plain text."""
         if self.certificates is None:
             return None
@@ -234,7 +234,7 @@ class Parts(ServiceParts):
                 connections_max=connections_allowed(),
             ),
             keepalive=Keepalive(settings.keepalive_seconds, settings.keepalive_timeout_seconds),
-            gate=self.gate,
+            authorizer=self.authorizer,
         )
 
     @cached_property

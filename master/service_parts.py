@@ -101,7 +101,7 @@ class ServiceParts:
     async def _serves(self, serving: bool) -> None:
         """Say that the database answers again, or no more."""
         if serving:
-            self.lines.serves_again()
+            self.stream_recorder.serves_again()
 
     @cached_property
     def lease_time(self) -> Callable[[], LeaseTime]:
@@ -153,7 +153,7 @@ class ServiceParts:
             limits,
             self.metrics,
             doubt=self.database_health.doubt,
-            observer=lambda: self.lines.observer,
+            observer=lambda: self.stream_recorder.observer,
         )
 
     @cached_property
@@ -171,7 +171,7 @@ class ServiceParts:
             metrics=self.metrics,
             refused=self.refused,
             learnings=self.learnings,
-            lines=self.lines,
+            stream_recorder=self.stream_recorder,
         )
 
     @cached_property
@@ -191,7 +191,7 @@ class ServiceParts:
         return Status(questions=self.questions, estates=self.estates, lease_time=self.lease_time)
 
     @cached_property
-    def lines(self) -> StreamRecorder:
+    def stream_recorder(self) -> StreamRecorder:
         """What is seen of PBXs that have a standby."""
         return StreamRecorder(
             database=self.database,

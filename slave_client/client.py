@@ -92,16 +92,16 @@ class SlaveClient:
             tell=self._callbacks.seat,
         )
         self._kept = KeptState(parts, takeover=takeover)
-        self._keepsake = self._kept.state_writer
-        self._shelf = StandbyLeases(
+        self._state_writer = self._kept.state_writer
+        self._standby_leases = StandbyLeases(
             standby=config.pbx,
             state_dir=self._kept.state_dir,
             clock=self._clock,
             board=self._board,
             trusted_keys=self._kept.trusted_keys,
         )
-        self._desk = SeatManager(
-            parts, state_writer=self._keepsake, check_connection=self._check_connection, look_again=self.look_again
+        self._seat_manager = SeatManager(
+            parts, state_writer=self._state_writer, check_connection=self._check_connection, look_again=self.look_again
         )
         self._certifier = Certifier(device_dir=config.device_dir, masters=self._masters, board=self._board)
         self._keeper: LeaseKeeper | None = None
@@ -136,7 +136,7 @@ class SlaveClient:
         except BaseException:
             self._kept.leave()
             raise
-        listener = Listener(self._parts, revoker=self._desk.revoker, certifier=self._certifier)
+        listener = Listener(self._parts, revoker=self._seat_manager.revoker, certifier=self._certifier)
         self._keeper = LeaseKeeper(
             self._parts,
             opener=(
@@ -144,8 +144,8 @@ class SlaveClient:
                 if self._takeover is None
                 else self._takeover.opener(self._parts, instance_id=self._kept.instance_id)
             ),
-            shelf=self._shelf if self._takeover is None else NoStandbyLeases(),
-            desk=self._desk,
+            standby_leases=self._standby_leases if self._takeover is None else NoStandbyLeases(),
+            seat_manager=self._seat_manager,
             on_notices=listener.on_notices,
             memory=memory,
             trusted_keys=self._kept.trusted_keys,
@@ -164,7 +164,7 @@ class SlaveClient:
         returned = 0
         try:
             if not self._client_state.state.is_final:
-                returned = await self._desk.close_lease()
+                returned = await self._seat_manager.close_lease()
         except MasterError as failure:
             self._board.raise_own(NoticeKind.SEATS_NOT_TOLD, f"the lease was closed without the master: {failure}")
         self._client_state.happened(Event.CLOSED, "the PBX closed its lease")
@@ -175,7 +175,7 @@ class SlaveClient:
         """Leave without closing: a restart that finds the state directory carries on with the lease and its seats."""
         await self._background.cancel()
         if not self._client_state.state.is_final:
-            await self._keepsake.save_now()
+            await self._state_writer.save_now()
         self._client_state.happened(Event.STOPPED, "the PBX stopped the client and keeps its lease")
         await self._leave()
 
@@ -183,7 +183,7 @@ class SlaveClient:
         """Leave as a killed process would: nothing is told, nothing more is written. For simulations and tests."""
         for carrying in self._carrying.values():
             await carrying.crash()
-        self._keepsake.abandon()
+        self._state_writer.abandon()
         await self.stop()
 
     # Seats.
@@ -194,22 +194,22 @@ class SlaveClient:
         Takes `give_up_after_seconds` at most, and no time at all for a seat that is held already. Offline, a seat that
         was returned since and is reassignable may be granted; everything else is refused with OFFLINE.
         """
-        return (await self._desk.acquire_many((want,)))[0]
+        return (await self._seat_manager.acquire_many((want,)))[0]
 
     async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
         """Acquire seats, each granted or refused by itself; returns one outcome per want, in order."""
-        return await self._desk.acquire_many(wants)
+        return await self._seat_manager.acquire_many(wants)
 
     async def return_seat(self, want: Want) -> ReturnOutcome:
         """Return one seat; safe to repeat. Refused only where other seats depend on it (rule H5).
 
         Where the master does not answer, the seat is given up at once all the same, and it is told later.
         """
-        return (await self._desk.return_many((want,)))[0]
+        return (await self._seat_manager.return_many((want,)))[0]
 
     async def return_seats(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
         """Return seats; returns one outcome per seat, in order."""
-        return await self._desk.return_many(wants)
+        return await self._seat_manager.return_many(wants)
 
     async def sync(self, wants: Sequence[Want]) -> Synced:
         """Make what this PBX holds equal to the whole set it wants, in one step.
@@ -217,7 +217,7 @@ class SlaveClient:
         For a PBX that starts and knows what is configured and registered. Offline, what cannot be had is asked for when
         the master is reached again, and `on_seat` hears the answer. Raises ValueError where a seat is wanted twice.
         """
-        synced = await self._desk.sync(wants)
+        synced = await self._seat_manager.sync(wants)
         self._board.clear_own(NoticeKind.SEATS_FROM_BEFORE)
         return synced
 
@@ -269,10 +269,15 @@ class SlaveClient:
             if not before.state.is_final:
                 return before
             await before.stop()  # its folder is needed
-        await self._shelf.load(primary)
+        await self._standby_leases.load(primary)
         await self._client_state.judged.wait()  # it takes a lease of its own, or that no master answers
         takeover = Takeover(
-            standby=self._config, primary=primary, reason=reason, force=force, own=self._client_state, shelf=self._shelf
+            standby=self._config,
+            primary=primary,
+            reason=reason,
+            force=force,
+            own=self._client_state,
+            standby_leases=self._standby_leases,
         )
         client = SlaveClient(
             takeover.config(self._kept.trusted_keys()),
@@ -351,9 +356,9 @@ class SlaveClient:
         if self._takeover is not None:
             self._takeover.entered(new, now=self._clock.now(), epoch=self._client_state.epoch or 0)
         if new in (State.EXPIRED, State.FENCED):
-            self._keepsake.changed_for_good()
+            self._state_writer.changed_for_good()
         elif not new.is_final:
-            self._keepsake.changed()
+            self._state_writer.changed()
         self._callbacks.state(old, new, why)
         if event is Event.LEASE_UNKNOWN:
             self.look_again()
@@ -374,7 +379,7 @@ class SlaveClient:
                 await self._takeover.finish()
             await self._masters.close()
             await self._certifier.stop()
-            await self._desk.stop()
-            await self._keepsake.stop()
+            await self._seat_manager.stop()
+            await self._state_writer.stop()
         finally:
             self._kept.leave()

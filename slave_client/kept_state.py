@@ -31,7 +31,7 @@ class KeptState:
 
     def __init__(self, parts: ClientParts, *, takeover: Takeover | None) -> None:
         self._config, self._clock = config, clock = parts.config, parts.clock
-        self._standing, self._book, self._board = parts.client_state, parts.local_seats, parts.board
+        self._client_state, self._local_seats, self._board = parts.client_state, parts.local_seats, parts.board
         self._takeover = takeover
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self.state_dir = StateDir(config.state_dir) if config.state_dir else None
@@ -89,14 +89,14 @@ class KeptState:
 
     def proof(self) -> lease_pb2.LeaseProof | None:
         """Return what shows a master that was restored the signed lease, and the seats in use; None without a lease."""
-        verified = self._standing.verified
-        return None if verified is None else proof_of(verified, self._book.in_use())
+        verified = self._client_state.verified
+        return None if verified is None else proof_of(verified, self._local_seats.in_use())
 
     async def age(self) -> None:
         """While offline, note on disk now and then how much of the lease is used up, whatever the wall clock says."""
-        while not self._standing.state.is_final:
+        while not self._client_state.state.is_final:
             await self._clock.sleep(_AGING_SECONDS)
-            if self._standing.state is State.OFFLINE:
+            if self._client_state.state is State.OFFLINE:
                 self.state_writer.changed()
 
     def leave(self) -> None:
@@ -108,8 +108,8 @@ class KeptState:
         document_and_end = self._takeover.find_document() if self._takeover is not None else None
         if document_and_end is not None:
             lease, end = document_and_end
-            self._book.allow(lease.seats)
-            self._standing.hold(lease.verified, end=end)
+            self._local_seats.allow(lease.seats)
+            self._client_state.hold(lease.verified, end=end)
 
     def _rely_on(self, kept: KeptLease) -> None:
         wall = self._clock.wall()
@@ -121,20 +121,20 @@ class KeptState:
                 f"the clock reads less than before the restart; of the kept lease {remaining:.0f} s remain at most"
             )
             self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
-        self._book.restore(held=kept.held, idle=kept.idle)
-        self._standing.hold(kept.verified, end=self._clock.now() + remaining)
+        self._local_seats.restore(held=kept.held, idle=kept.idle)
+        self._client_state.hold(kept.verified, end=self._clock.now() + remaining)
 
     def _snapshot(self) -> KeptLease | None:
-        standing = self._standing
+        client_state = self._client_state
         by_document = self._takeover is not None and self._takeover.document is not None
-        if standing.verified is None or (by_document and standing.epoch is None):
+        if client_state.verified is None or (by_document and client_state.epoch is None):
             return None
         return KeptLease(
-            verified=standing.verified,
-            remaining_seconds=standing.remaining_seconds(),
+            verified=client_state.verified,
+            remaining_seconds=client_state.remaining_seconds(),
             saved_wall=self._clock.wall(),
-            held=self._book.held,
-            idle=self._book.idle,
+            held=self._local_seats.held,
+            idle=self._local_seats.idle,
         )
 
     def _tell_problem(self, problem: OSError | None) -> None:

@@ -112,7 +112,7 @@ class Explainer:
         self._standing: dict[str, str] = {}
 
     @property
-    def standing(self) -> str | None:
+    def current(self) -> str | None:
         """Why no connection comes about, for all addresses; None where they do."""
         return "; ".join(f"{address}: {said}" for address, said in sorted(self._standing.items())) or None
 

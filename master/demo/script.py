@@ -79,7 +79,7 @@ class Demo:
         started = time.monotonic()
         tls = await asyncio.to_thread(self._certificates)
         async with master_process(url, **_SETTINGS, **tls) as process:
-            channel = open_channel(process.address, self._papers("operator").credentials())
+            channel = open_channel(process.address, self._tls_files("operator").credentials())
             watcher = asyncio.create_task(self._watch_pools(status_pb2_grpc.StatusServiceStub(channel)))
             try:
                 with self._screen:
@@ -110,7 +110,7 @@ class Demo:
         files = {"certificate": "server.crt", "key": "server.key", "ca": "ca.crt", "revocations": "revoked.crl"}
         return {f"tls_{setting}_file": folder / file for setting, file in files.items()}
 
-    def _papers(self, name: str) -> TlsFiles:
+    def _tls_files(self, name: str) -> TlsFiles:
         folder = self._folder / "pki"
         return TlsFiles(ca=folder / "ca.crt", certificate=folder / f"{name}.crt", key=folder / f"{name}.key")
 
@@ -141,7 +141,7 @@ class Demo:
                 pbx=f"projects/{self._project.name}/pbxs/{name}",
                 software_version="12r1",
                 state_dir=self._folder / name,
-                tls=self._papers(name),
+                tls=self._tls_files(name),
                 call_timeout_seconds=1,
                 give_up_after_seconds=1,
                 backoff_max_seconds=1,

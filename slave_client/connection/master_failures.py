@@ -86,7 +86,7 @@ class MasterError(Exception):
 
     def __init__(
         self,
-        trouble: FailureKind,
+        kind: FailureKind,
         message: str,
         *,
         reason: str = "",
@@ -95,7 +95,7 @@ class MasterError(Exception):
         outcome: Outcome = Outcome.GIVEN_UP,
     ) -> None:
         super().__init__(message)
-        self.trouble = trouble
+        self.kind = kind
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
         self.address = address
@@ -106,7 +106,7 @@ class MasterError(Exception):
     @property
     def is_local(self) -> bool:
         """True where another master may do better at this moment."""
-        return self.trouble is FailureKind.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
+        return self.kind is FailureKind.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
 
 
 def error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterError:
@@ -115,9 +115,9 @@ def error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterE
         return MasterError(FailureKind.UNREACHABLE, "the connection was closed", address=address)
     trailers = {key: value for key, value in failure.trailing_metadata() or () if isinstance(value, str)}
     reason = trailers.get("error-reason", "")
-    trouble = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), FailureKind.UNREACHABLE)
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(failure.code(), FailureKind.UNREACHABLE)
     return MasterError(
-        trouble,
+        kind,
         failure.details() or failure.code().name,
         reason=reason,
         retry_after_seconds=_retry_after_seconds(trailers.get("retry-after-ms", "")),

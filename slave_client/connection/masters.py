@@ -208,8 +208,8 @@ class Masters:
         error = error_of(failure, address)
         if isinstance(failure, aio.AioRpcError) and failure.code() is grpc.StatusCode.UNAVAILABLE and not error.reason:
             if said := await self._explainer.explain(str(error), address):
-                error = MasterError(error.trouble, said, address=address)
-            self._tell(NoticeKind.NO_TLS, self._explainer.standing)
+                error = MasterError(error.kind, said, address=address)
+            self._tell(NoticeKind.NO_TLS, self._explainer.current)
         if self._certificates is not None:
             await self._reconnect_if_renewed(self._certificates)
         if self._shown == shown or not error.reason.startswith("CERTIFICATE_"):
@@ -298,7 +298,7 @@ class Masters:
         else:
             self._answers += 1
             if self._explainer.answered(address):
-                self._tell(NoticeKind.NO_TLS, self._explainer.standing)
+                self._tell(NoticeKind.NO_TLS, self._explainer.current)
             return response
         finally:
             self._network.arrived(ticket)

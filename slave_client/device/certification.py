@@ -1,4 +1,4 @@
-"""Certifies releases for the PBX's own device as soon as the master asks (rule L2), so that nobody carries papers.
+"""Certifies releases for the PBX's own device as soon as the master asks (rule L2): nobody has to carry documents.
 
 Decides: each request is certified once, and handed in until the master has it; what failed is tried again when the
 master repeats its request. A request that is not genuine, or not this device's, is not signed and a notice says so.
@@ -47,11 +47,11 @@ class Certifier:
         """Note the release requests that stand now, and begin to certify those that were not certified yet."""
         if self._device_dir is None:
             return
-        standing = {request.SerializeToString(deterministic=True): request for request in requests}
-        self._handed_in &= standing.keys()
-        self._problems = {name: problem for name, problem in self._problems.items() if name in standing}
-        settled = self._handed_in | {self._under_way}
-        self._waiting = {name: request for name, request in standing.items() if name not in settled}
+        asked = {request.SerializeToString(deterministic=True): request for request in requests}
+        self._handed_in &= asked.keys()
+        self._problems = {name: problem for name, problem in self._problems.items() if name in asked}
+        done = self._handed_in | {self._under_way}
+        self._waiting = {name: request for name, request in asked.items() if name not in done}
         if self._working is None:
             if self._waiting:
                 self._working = asyncio.create_task(self._work(self._device_dir))
@@ -85,7 +85,7 @@ class Certifier:
         except MasterError as failure:
             if failure.reason == _REPLAYED:
                 self._handed_in.add(name)  # an earlier answer was lost, or somebody else was faster
-            elif failure.trouble in (FailureKind.DENIED, FailureKind.REJECTED):
+            elif failure.kind in (FailureKind.DENIED, FailureKind.REJECTED):
                 self._problems[name] = f"{self._masters.address} does not take the certificate: {failure}"
         else:
             self._handed_in.add(name)

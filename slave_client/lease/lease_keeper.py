@@ -86,23 +86,23 @@ class LeaseKeeper:
         parts: ClientParts,
         *,
         opener: Opener,
-        shelf: StandbyLeaseStore,
-        desk: SeatManager,
+        standby_leases: StandbyLeaseStore,
+        seat_manager: SeatManager,
         on_notices: NoticeHandler,
         memory: Memory,
         trusted_keys: Callable[[], tuple[bytes, ...]],
         on_lease: Callable[[VerifiedLease], Awaitable[None]],
     ) -> None:
         self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
-        self._standing, self._masters, self._board = parts.client_state, parts.masters, parts.board
+        self._client_state, self._masters, self._board = parts.client_state, parts.masters, parts.board
         self._opener = opener
-        self._shelf = shelf
-        self._desk = desk
+        self._standby_leases = standby_leases
+        self._seat_manager = seat_manager
         self._on_notices = on_notices
         self._trusted_keys = trusted_keys
         self._on_lease = on_lease
         self._opening: _Opening | None = None
-        self._settled_epoch: int | None = None
+        self._reconciled_epoch: int | None = None
         self._memory = memory
         self._seats_held = 0
         self._failures = 0
@@ -113,13 +113,13 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Keep the lease until the state is final."""
         try:
-            while not self._standing.state.is_final:
+            while not self._client_state.state.is_final:
                 self._urgent.clear()
                 pause = await self._round()
                 over, self._round_over = self._round_over, asyncio.Event()
                 over.set()
-                if self._standing.state is State.CONNECTED:
-                    self._desk.reconcile_later()
+                if self._client_state.state is State.CONNECTED:
+                    self._seat_manager.reconcile_later()
                 await self._rest(pause)
         finally:
             self._round_over.set()
@@ -135,14 +135,14 @@ class LeaseKeeper:
 
     async def run_out(self) -> None:
         """Notice the signed end when it comes, until the state is final."""
-        while not self._standing.state.is_final:
-            await self._clock.sleep(min(max(self._standing.remaining_seconds(), 0.01), 3600.0))
-            if self._standing.verified is None:
-                await self._standing.wait_for(frozenset({State.CONNECTED, State.OFFLINE, *_FINAL}))
+        while not self._client_state.state.is_final:
+            await self._clock.sleep(min(max(self._client_state.remaining_seconds(), 0.01), 3600.0))
+            if self._client_state.verified is None:
+                await self._client_state.wait_for(frozenset({State.CONNECTED, State.OFFLINE, *_FINAL}))
 
     async def _rest(self, pause: float) -> None:
         """Wait for the next round; cut short by `hurry`, but not so short that a thousand sites come at once."""
-        if self._standing.state.is_final or pause <= 0:
+        if self._client_state.state.is_final or pause <= 0:
             return
         resting = asyncio.ensure_future(self._clock.sleep(pause))
         hurried = asyncio.ensure_future(self._urgent.wait())
@@ -161,15 +161,17 @@ class LeaseKeeper:
             try:
                 pause = await self._attempt()
             except Exception as unexpected:
-                trouble = _trouble_of(unexpected)
-                failure = trouble
-                if trouble.trouble in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
+                master_error = _error_of(unexpected)
+                failure = master_error
+                if master_error.kind in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
                     self._failures += 1
                     return 0.0 if self._failures == 1 else self._backoff.pause_seconds(self._failures)
-                if trouble.trouble is FailureKind.TOO_SOON:  # a master answers, so nothing is used before it grants it
-                    self._standing.judged.set()
-                    return trouble.retry_after_seconds
-                self._masters.move_on(trouble.address)
+                if (
+                    master_error.kind is FailureKind.TOO_SOON
+                ):  # a master answers, so nothing is used before it grants it
+                    self._client_state.judged.set()
+                    return master_error.retry_after_seconds
+                self._masters.move_on(master_error.address)
             else:
                 self._failures = 0
                 self._last_heard = self._clock.now()
@@ -179,20 +181,20 @@ class LeaseKeeper:
 
     async def _attempt(self) -> float:
         """Open or renew at the present address, reconcile the seats, and return the pause before the next renewal."""
-        if self._standing.epoch is None:
+        if self._client_state.epoch is None:
             pause = await self._open()
         else:
             pause = await self._renew()
-        state, epoch = self._standing.state, self._standing.epoch
+        state, epoch = self._client_state.state, self._client_state.epoch
         if epoch is None:
             return 0.0  # it ended while it was being renewed; the next round opens a new one
         if state is not State.CONNECTED:
-            await self._settle(epoch)
-        if self._standing.epoch == epoch:
-            opened, self._settled_epoch = self._settled_epoch != epoch, epoch
+            await self._reconcile(epoch)
+        if self._client_state.epoch == epoch:
+            opened, self._reconciled_epoch = self._reconciled_epoch != epoch, epoch
             self._memory = Memory.INTACT
             event = Event.OPENED if opened else Event.RENEWED
-            self._standing.happened(event, f"the master at {self._masters.address} answers")
+            self._client_state.happened(event, f"the master at {self._masters.address} answers")
         return pause
 
     async def _open(self) -> float:
@@ -206,43 +208,43 @@ class LeaseKeeper:
         try:
             response = await self._opener.open(opening.request_id)
         except MasterError as failure:
-            if failure.trouble is FailureKind.FENCED:  # a takeover: somebody else has the seats
-                self._standing.happened(Event.FENCED, str(failure))
+            if failure.kind is FailureKind.FENCED:  # a takeover: somebody else has the seats
+                self._client_state.happened(Event.FENCED, str(failure))
             raise
         # A retry may be answered with the lease of the first attempt, so that is where its time starts.
         await self._adopt(response.lease, sent=opening.first_sent)
         self._opening = None
-        self._standing.epoch = response.lease.epoch
+        self._client_state.epoch = response.lease.epoch
         self._on_notices(response.lease.epoch, response.notices)
         self._seats_held = response.seats_held
-        await self._shelf.receive(response.offers, sent=opening.first_sent)
+        await self._standby_leases.receive(response.offers, sent=opening.first_sent)
         return response.lease.renew_after_seconds if fresh else 0.0
 
     async def _renew(self) -> float:
-        epoch = self._standing.epoch
+        epoch = self._client_state.epoch
         assert epoch is not None
         sent = self._clock.now()
         try:
             request = lease_pb2.RenewLeaseRequest(
-                pbx=self._config.pbx, epoch=epoch, standby_receipts=self._shelf.receipts()
+                pbx=self._config.pbx, epoch=epoch, standby_receipts=self._standby_leases.receipts()
             )
-            if self._standing.verified is not None:
-                request.end_time.FromNanoseconds(round(self._standing.verified.end_time * 1e9))
+            if self._client_state.verified is not None:
+                request.end_time.FromNanoseconds(round(self._client_state.verified.end_time * 1e9))
             response = await self._masters.renew_lease(request)
         except MasterError as failure:
-            self._lease_trouble(failure, epoch)
+            self._lease_failed(failure, epoch)
             raise
-        if self._standing.epoch == epoch:  # otherwise it ended meanwhile, and the next round opens a new one
+        if self._client_state.epoch == epoch:  # otherwise it ended meanwhile, and the next round opens a new one
             await self._adopt(response.lease, sent=sent)
             self._on_notices(epoch, response.notices)
-            await self._shelf.receive(response.standby_leases, sent=sent)
+            await self._standby_leases.receive(response.standby_leases, sent=sent)
         return max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
 
-    async def _settle(self, epoch: int) -> None:
+    async def _reconcile(self, epoch: int) -> None:
         try:
-            await self._desk.reconcile(occasion=self._occasion(epoch))
+            await self._seat_manager.reconcile(occasion=self._occasion(epoch))
         except MasterError as failure:
-            self._lease_trouble(failure, epoch)
+            self._lease_failed(failure, epoch)
             raise
 
     async def _adopt(self, lease: lease_pb2.Lease, *, sent: float) -> None:
@@ -259,49 +261,51 @@ class LeaseKeeper:
             raise MasterError(FailureKind.DENIED, str(failure), reason=_NOT_TRUSTED) from failure
         self._board.clear_own(NoticeKind.LEASE_NOT_TRUSTED)
         self._board.clear_own(NoticeKind.MASTER_REFUSES)
-        self._standing.hold(verified, end=sent + verified.duration_seconds)
+        self._client_state.hold(verified, end=sent + verified.duration_seconds)
         await self._on_lease(verified)
 
     def _occasion(self, epoch: int) -> Occasion:
         """Tell how much of the books must be compared before the client counts as connected."""
-        if self._settled_epoch == epoch or not (self._seats_held or self._desk.remembers_seats):
+        if self._reconciled_epoch == epoch or not (self._seats_held or self._seat_manager.remembers_seats):
             return Occasion.RENEWED
         if self._opener.claims_first:
             return Occasion.TAKEN_OVER
-        if self._memory is Memory.BLANK and not self._desk.remembers_seats:
+        if self._memory is Memory.BLANK and not self._seat_manager.remembers_seats:
             held = f"the master still counts {self._seats_held} seats from before for this PBX"
             self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, f"{held}; call sync() to reconcile them")
             return Occasion.RENEWED
         return Occasion.OPENED
 
-    def _lease_trouble(self, failure: MasterError, epoch: int) -> None:
-        if self._standing.epoch != epoch:
+    def _lease_failed(self, failure: MasterError, epoch: int) -> None:
+        if self._client_state.epoch != epoch:
             return
-        if event := LEASE_EVENTS.get(failure.trouble):
+        if event := LEASE_EVENTS.get(failure.kind):
             if event is Event.LEASE_ENDED:
-                self._standing.epoch = None
-            self._standing.happened(event, str(failure))
+                self._client_state.epoch = None
+            self._client_state.happened(event, str(failure))
 
     def _nobody_answers(self, failure: MasterError) -> float:
         """Judge a round in which no address did its part; return the pause before the next one, in seconds."""
         self._failures += 1
-        if failure.trouble in (FailureKind.DENIED, FailureKind.REJECTED) and failure.reason != _NOT_TRUSTED:
+        if failure.kind in (FailureKind.DENIED, FailureKind.REJECTED) and failure.reason != _NOT_TRUSTED:
             self._board.raise_own(NoticeKind.MASTER_REFUSES, f"{self._masters.address}: {failure}")
-        if not (failure.trouble is FailureKind.BUSY and self._may_be_patient()):
-            resumed = self._standing.state is State.STARTING and self._standing.verified is not None
-            self._standing.happened(Event.RESUMED if resumed else Event.MASTER_LOST, str(failure))
-            self._standing.judged.set()
+        if not (failure.kind is FailureKind.BUSY and self._may_wait()):
+            resumed = self._client_state.state is State.STARTING and self._client_state.verified is not None
+            self._client_state.happened(Event.RESUMED if resumed else Event.MASTER_LOST, str(failure))
+            self._client_state.judged.set()
         return self._backoff.pause_seconds(self._failures, failure.retry_after_seconds)
 
-    def _may_be_patient(self) -> bool:
+    def _may_wait(self) -> bool:
         """Tell whether an overloaded master changes nothing yet: within the lease's ttl, or where there is none."""
-        verified = self._standing.verified
+        verified = self._client_state.verified
         if verified is None:
             return True
-        return self._standing.state is State.CONNECTED and self._clock.now() - self._last_heard < verified.ttl_seconds
+        return (
+            self._client_state.state is State.CONNECTED and self._clock.now() - self._last_heard < verified.ttl_seconds
+        )
 
 
-def _trouble_of(failure: Exception) -> MasterError:
+def _error_of(failure: Exception) -> MasterError:
     """Treat a mistake of this client's, or an answer that makes no sense, like a master that does not answer."""
     if isinstance(failure, MasterError):
         return failure

@@ -34,21 +34,21 @@ class LeaseWatcher:
 
     def __init__(self, parts: ClientParts, *, on_notices: NoticeHandler, hurry: Callable[[], None]) -> None:
         self._pbx, self._clock, self._backoff = parts.config.pbx, parts.clock, parts.backoff
-        self._standing, self._masters = parts.client_state, parts.masters
+        self._client_state, self._masters = parts.client_state, parts.masters
         self._on_notices = on_notices
         self._hurry = hurry
 
     async def run(self) -> None:
         """Watch whenever connected, until the state is final or the master has no such stream."""
         failures = 0
-        while not (await self._standing.wait_for(_CONNECTED_OR_FINAL)).is_final:
+        while not (await self._client_state.wait_for(_CONNECTED_OR_FINAL)).is_final:
             try:
                 if await self._watch():
                     failures = 0
             except MasterError as failure:
-                if failure.trouble is FailureKind.DENIED:
+                if failure.kind is FailureKind.DENIED:
                     return  # no such stream for us; renewals bring the same notices, only later
-                if failure.trouble is not FailureKind.BUSY and self._standing.state is State.CONNECTED:
+                if failure.kind is not FailureKind.BUSY and self._client_state.state is State.CONNECTED:
                     self._hurry()
                 asked_seconds = failure.retry_after_seconds
             else:
@@ -58,14 +58,14 @@ class LeaseWatcher:
 
     async def _watch(self) -> bool:
         """Listen until the stream ends; tell whether any message came. Raises MasterError."""
-        epoch = self._standing.epoch
+        epoch = self._client_state.epoch
         if epoch is None:
             return False
         heard = False
         async for response in self._masters.watch_lease(lease_pb2.WatchLeaseRequest(pbx=self._pbx, epoch=epoch)):
             heard = True
             self._on_notices(epoch, response.notices)
-            if self._standing.epoch != epoch:
+            if self._client_state.epoch != epoch:
                 break
         return heard
 
@@ -74,20 +74,20 @@ class Listener:
     """Acts on what the master says holds now, whether a renewal or the stream brings it."""
 
     def __init__(self, parts: ClientParts, *, revoker: Revoker, certifier: Certifier) -> None:
-        self._standing, self._masters, self._board = parts.client_state, parts.masters, parts.board
+        self._client_state, self._masters, self._board = parts.client_state, parts.masters, parts.board
         self._revoker = revoker
         self._certifier = certifier
 
     def on_notices(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
         """Act on the notices of the lease with that epoch; do nothing where it is not the present one."""
-        if self._standing.epoch != epoch:
+        if self._client_state.epoch != epoch:
             return
         was_draining = any(notice.kind is NoticeKind.DRAINING for notice in self._board.current)
         told = notices_from_proto(notices)
         self._board.from_master(told)
         for notice in told:
             if event := _EVENTS.get(notice.kind):
-                self._standing.happened(event, notice.message or notice.kind.value)
+                self._client_state.happened(event, notice.message or notice.kind.value)
             elif notice.kind is NoticeKind.DRAINING and not was_draining:
                 self._masters.move_on()
             elif notice.kind is NoticeKind.SEATS_REVOKED:

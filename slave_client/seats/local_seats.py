@@ -46,7 +46,7 @@ class LocalSeats:
     def __init__(self) -> None:
         self._held: dict[SeatKey, Held] = {}
         self._idle: dict[SeatKey, Held] = {}
-        self._unsettled: dict[SeatKey, Want] = {}
+        self._uncertain: dict[SeatKey, Want] = {}
         self._missed: dict[SeatKey, Want] = {}
         self._allowance: dict[str, int] | None = None
 
@@ -62,10 +62,10 @@ class LocalSeats:
         return tuple(self._idle.values())
 
     @property
-    def needs_settling(self) -> bool:
+    def needs_reconciling(self) -> bool:
         """True where the master's books may differ from this one."""
         return bool(
-            self._idle or self._unsettled or self._missed or any(held.passed_on for held in self._held.values())
+            self._idle or self._uncertain or self._missed or any(held.passed_on for held in self._held.values())
         )
 
     def holds(self, key: SeatKey) -> bool:
@@ -114,29 +114,29 @@ class LocalSeats:
         """Enter what the master granted."""
         key = grant.want.key
         self._held[key] = _held_of(grant)
-        for elsewhere in (self._idle, self._unsettled, self._missed):
+        for elsewhere in (self._idle, self._uncertain, self._missed):
             elsewhere.pop(key, None)
 
     def asked_in_vain(self, wants: Iterable[Want]) -> None:
         """Note seats whose acquiring was not answered: the master may count them."""
         for want in wants:
             if want.key not in self._held:
-                self._unsettled[want.key] = want
+                self._uncertain[want.key] = want
 
     def give_up(self, want: Want) -> Held | None:
         """Stop using a seat before the master is asked to take it back; returns what it was."""
         key = want.key
         self._missed.pop(key, None)
-        self._unsettled[key] = want
+        self._uncertain[key] = want
         return self._held.pop(key, None)
 
     def taken_back(self, want: Want) -> None:
         """Note that the master took a seat back."""
-        self._unsettled.pop(want.key, None)
+        self._uncertain.pop(want.key, None)
 
     def stays(self, held: Held) -> None:
         """Note that the master refused to take a seat back (rule H5)."""
-        self._unsettled.pop(held.want.key, None)
+        self._uncertain.pop(held.want.key, None)
         self._held[held.want.key] = held
 
     # What the master takes away.
@@ -152,7 +152,7 @@ class LocalSeats:
             del self._held[held.want.key]
         for held in idle:
             del self._idle[held.counted_as]
-        self._unsettled.update({held.counted_as: Want(*held.counted_as) for held in (*lost, *idle)})
+        self._uncertain.update({held.counted_as: Want(*held.counted_as) for held in (*lost, *idle)})
         return tuple(lost)
 
     def beside(self, keys: Collection[SeatKey]) -> tuple[Want, ...]:
@@ -212,12 +212,12 @@ class LocalSeats:
         """Return what the master may count for this site beyond a wanted set."""
         wanted = {want.key for want in wants}
         counted = {held.counted_as: Want(*held.counted_as) for held in (*self._held.values(), *self._idle.values())}
-        counted.update(self._unsettled)
+        counted.update(self._uncertain)
         return tuple(want for key, want in counted.items() if key not in wanted)
 
     # Settling the whole set.
 
-    def begin_settling(self, wants: Sequence[Want]) -> Reconciliation:
+    def begin_reconciling(self, wants: Sequence[Want]) -> Reconciliation:
         """Give up, before the master is asked, every right that its answer may take away.
 
         Until `settled`, only those seats count as held whose claim stands either way: wanted, and counted under their
@@ -231,23 +231,23 @@ class LocalSeats:
         in_doubt = [held for key, held in self._held.items() if key in wanted and held.passed_on]
         for held in (*dropped, *in_doubt):
             del self._held[held.want.key]
-            self._unsettled[held.want.key] = held.want
+            self._uncertain[held.want.key] = held.want
         for held in self._idle.values():
-            self._unsettled[held.counted_as] = Want(*held.counted_as)
+            self._uncertain[held.counted_as] = Want(*held.counted_as)
         self._idle.clear()
         self._missed = {key: want for key, want in wanted.items() if key not in self._held}
         return Reconciliation(
             wants=tuple(wants), dropped=tuple(held.want for held in dropped), in_doubt=tuple(in_doubt)
         )
 
-    def settled(
-        self, settlement: Reconciliation, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
+    def reconciled(
+        self, reconciliation: Reconciliation, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
     ) -> Reconciled:
         """Enter the master's answer: from now on its books and this one agree."""
-        known = {*self._held, *(held.want.key for held in settlement.in_doubt)}
+        known = {*self._held, *(held.want.key for held in reconciliation.in_doubt)}
         gained: list[Granted] = []
         refused: list[Refused] = []
-        self._unsettled.clear()
+        self._uncertain.clear()
         self._missed.clear()
         for outcome in outcomes:
             if isinstance(outcome, Refused):
@@ -282,7 +282,7 @@ class LocalSeats:
         self._missed.update({want.key: want for want in lost})
         self._held.clear()
         self._idle.clear()
-        self._unsettled.clear()
+        self._uncertain.clear()
         return lost
 
     def forget_all(self) -> None:

@@ -29,7 +29,7 @@ class Reconciler:
 
     def __init__(self, parts: ClientParts, *, state_writer: StateWriter, seats_max: int = SYNC_SEATS_MAX) -> None:
         self._pbx, self._tell = parts.config.pbx, parts.tell
-        self._book, self._standing, self._masters = parts.local_seats, parts.client_state, parts.masters
+        self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._state_writer = state_writer
         self._seats_max = seats_max
 
@@ -38,27 +38,27 @@ class Reconciler:
 
         `ask` gets the epoch and makes the attempt, once or several times.
         """
-        epoch = self._standing.epoch
+        epoch = self._client_state.epoch
         if epoch is None:
             raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were settled")
-        surplus = self._book.surplus(wants)
-        settlement = self._book.begin_settling(wants)
+        surplus = self._local_seats.surplus(wants)
+        reconciliation = self._local_seats.begin_reconciling(wants)
         await self._state_writer.save_now()
         try:
             response = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
-            if self._standing.epoch != epoch:
+            if self._client_state.epoch != epoch:
                 raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were settled")
         except BaseException:
-            self._not_settled(settlement)
+            self._not_reconciled(reconciliation)
             raise
-        return self._settled(settlement, response)
+        return self._reconciled(reconciliation, response)
 
     async def claim(self) -> None:
         """Have the master enter the seats that this site used by number, and leave what else it counts alone.
 
         Where one is refused the whole set is settled, which makes room for it. Raises MasterError.
         """
-        epoch, wants = self._standing.epoch, self._book.wanted()
+        epoch, wants = self._client_state.epoch, self._local_seats.wanted()
         if epoch is None:
             raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were claimed")
         refused: list[Refused] = []
@@ -68,12 +68,12 @@ class Reconciler:
                 pbx=self._pbx, epoch=epoch, seats=[seat_from_want(want) for want in part]
             )
             results = (await self._masters.acquire_seats(request)).results
-            if self._standing.epoch != epoch:
+            if self._client_state.epoch != epoch:
                 raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were claimed")
-            refused += self._book.claimed(outcome_from_result(*pair) for pair in zip(part, results, strict=True))
+            refused += self._local_seats.claimed(outcome_from_result(*pair) for pair in zip(part, results, strict=True))
         self._state_writer.changed()
         if refused:
-            await self.reconcile(self._book.wanted(), once)
+            await self.reconcile(self._local_seats.wanted(), once)
 
     async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
         seats = [seat_from_want(want) for want in wants]
@@ -98,15 +98,16 @@ class Reconciler:
             whole.results.extend((await self._masters.acquire_seats(acquiring)).results)
         return whole
 
-    def _settled(self, settlement: Reconciliation, response: lease_pb2.SyncSeatsResponse) -> Synced:
+    def _reconciled(self, reconciliation: Reconciliation, response: lease_pb2.SyncSeatsResponse) -> Synced:
         outcomes = tuple(
-            outcome_from_result(want, result) for want, result in zip(settlement.wants, response.results, strict=True)
+            outcome_from_result(want, result)
+            for want, result in zip(reconciliation.wants, response.results, strict=True)
         )
         kept = tuple(_kept(response.kept))
-        dropped = {want.key: want for want in settlement.dropped}
+        dropped = {want.key: want for want in reconciliation.dropped}
         stay = [_kept_grant(dropped.get(refused.want.key, refused.want)) for refused in kept]
-        settled = self._book.settled(settlement, outcomes, kept=stay)
-        changes: list[SeatChange] = [*settled.gained, *settled.refused]
+        reconciled = self._local_seats.reconciled(reconciliation, outcomes, kept=stay)
+        changes: list[SeatChange] = [*reconciled.gained, *reconciled.refused]
         kept_keys = {refused.want.key for refused in kept}
         changes += [Returned(want=want, held=True) for key, want in dropped.items() if key not in kept_keys]
         for change in changes:
@@ -114,10 +115,10 @@ class Reconciler:
         self._state_writer.changed()
         return Synced(outcomes=outcomes, seats_returned=response.seats_returned, kept=kept)
 
-    def _not_settled(self, settlement: Reconciliation) -> None:
-        for want in settlement.dropped:
+    def _not_reconciled(self, reconciliation: Reconciliation) -> None:
+        for want in reconciliation.dropped:
             self._tell(Returned(want=want, held=True, source=Source.LOCAL))
-        for held in settlement.in_doubt:
+        for held in reconciliation.in_doubt:
             message = "it was passed on while offline, and the line broke before the master agreed"
             self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
 

@@ -103,7 +103,7 @@ class RequestBatcher(Generic[Item, Result]):
             entry = self._waiting.popleft()
             key = self._key(entry.item)
             if entry.answer.cancelled():
-                self._settle(entry)
+                self._no_longer_pending(entry)
                 continue
             (later if key in keys else batch).append(entry)
             keys.add(key)
@@ -118,19 +118,19 @@ class RequestBatcher(Generic[Item, Result]):
                 raise RuntimeError(f"{len(batch)} items were sent, {len(results)} results came back")
         except Exception as failure:
             for entry in batch:
-                self._settle(entry)
+                self._no_longer_pending(entry)
                 if not entry.answer.done():
                     entry.answer.set_exception(failure)
             return
         for entry in batch:
-            self._settle(entry)
+            self._no_longer_pending(entry)
         for entry, result in zip(batch, results, strict=True):
             if entry.answer.done():
                 self._orphaned(entry.item, result)
             else:
                 entry.answer.set_result(result)
 
-    def _settle(self, entry: _Entry[Item, Result]) -> None:
+    def _no_longer_pending(self, entry: _Entry[Item, Result]) -> None:
         """Note that an entry is neither waiting nor under way any more."""
         key = self._key(entry.item)
         self._pending[key] -= 1

@@ -27,16 +27,16 @@ class Retry:
 
     def __init__(self, parts: ClientParts, *, check_connection: Callable[[], Awaitable[None]]) -> None:
         self._give_up_after_seconds = parts.config.give_up_after_seconds
-        self._masters, self._standing = parts.masters, parts.client_state
+        self._masters, self._client_state = parts.masters, parts.client_state
         self._clock, self._backoff = parts.clock, parts.backoff
         self._check_connection = check_connection
 
     async def judged(self) -> None:
         """Wait for the first attempt to get a lease, so that nobody is refused a moment too early."""
-        if not self._standing.judged.is_set():
+        if not self._client_state.judged.is_set():
             try:
                 async with asyncio.timeout(self._give_up_after_seconds):
-                    await self._standing.judged.wait()
+                    await self._client_state.judged.wait()
             except TimeoutError:
                 return
 
@@ -49,13 +49,13 @@ class Retry:
                 return await attempt()
             except MasterError as failure:
                 failures += 1
-                if self._standing.epoch != epoch:
+                if self._client_state.epoch != epoch:
                     raise MasterError(FailureKind.LEASE_ENDED, "the lease ended meanwhile") from failure
-                if event := LEASE_EVENTS.get(failure.trouble):
-                    self._standing.happened(event, str(failure))
+                if event := LEASE_EVENTS.get(failure.kind):
+                    self._client_state.happened(event, str(failure))
                 if failure.is_local:
                     self._masters.move_on(failure.address)
-                if failure.trouble is FailureKind.UNREACHABLE and self._standing.state is State.CONNECTED:
+                if failure.kind is FailureKind.UNREACHABLE and self._client_state.state is State.CONNECTED:
                     await self._check_connection()
                 others_left = failure.is_local and failures < self._masters.count
                 pause = self._backoff.pause_seconds(failures, 0.0 if others_left else failure.retry_after_seconds)
@@ -65,7 +65,7 @@ class Retry:
 
     def _worth_repeating(self, failure: MasterError, deadline: float) -> bool:
         return (
-            failure.trouble in (FailureKind.UNREACHABLE, FailureKind.BUSY)
-            and self._standing.state is State.CONNECTED
+            failure.kind in (FailureKind.UNREACHABLE, FailureKind.BUSY)
+            and self._client_state.state is State.CONNECTED
             and self._clock.now() < deadline
         )

@@ -43,7 +43,7 @@ class Revoker:
         look_again: Callable[[], None],
     ) -> None:
         self._config, self._tell = parts.config, parts.tell
-        self._book, self._standing, self._masters = parts.local_seats, parts.client_state, parts.masters
+        self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._state_writer = state_writer
         self._retry = retry
         self._turn = turn
@@ -89,10 +89,10 @@ class Revoker:
         """Lose seats and give them back; raises MasterError where the master may not have heard."""
         unknown = self._lose(named)
         await self._state_writer.save_now()
-        epoch = self._standing.epoch
-        if epoch is None or self._standing.state is not State.CONNECTED:
+        epoch = self._client_state.epoch
+        if epoch is None or self._client_state.state is not State.CONNECTED:
             return  # what lies idle is settled first
-        if suspects := self._book.beside(unknown):
+        if suspects := self._local_seats.beside(unknown):
             elsewhere = await self._asked_again(epoch, suspects)
             self._lose(elsewhere)
             await self._state_writer.save_now()
@@ -104,7 +104,7 @@ class Revoker:
 
     def _lose(self, named: dict[SeatKey, str]) -> Collection[SeatKey]:
         """Stop using seats; returns the names under which the book has none in use."""
-        lost = self._book.taken_away(named)
+        lost = self._local_seats.taken_away(named)
         for held in lost:
             self._tell(Lost(want=held.want, cause=LossCause.REVOKED, message=named[held.counted_as]))
         return named.keys() - {held.counted_as for held in lost}
@@ -120,8 +120,8 @@ class Revoker:
             outcome = outcome_from_result(want, result)
             if isinstance(outcome, Refused):
                 gone[want.key] = outcome.message
-            elif self._standing.epoch == epoch:
-                self._book.granted(outcome)
+            elif self._client_state.epoch == epoch:
+                self._local_seats.granted(outcome)
         return gone
 
     async def _return(self, epoch: int, wants: Sequence[Want]) -> None:
@@ -132,5 +132,5 @@ class Revoker:
         response = await self._retry.repeat(epoch, lambda: self._masters.return_seats(request))
         outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
         for outcome in outcomes:
-            if not isinstance(outcome, Refused) and self._standing.epoch == epoch:
-                self._book.taken_back(outcome.want)
+            if not isinstance(outcome, Refused) and self._client_state.epoch == epoch:
+                self._local_seats.taken_back(outcome.want)

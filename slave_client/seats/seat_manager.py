@@ -79,17 +79,17 @@ class SeatManager:
         look_again: Callable[[], None],
     ) -> None:
         self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
-        self._book, self._standing, self._masters = parts.local_seats, parts.client_state, parts.masters
+        self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._tell, self._state_writer = parts.tell, state_writer
         self._retry = Retry(parts, check_connection=check_connection)
-        self._settler = Reconciler(parts, state_writer=state_writer)
+        self._reconciler = Reconciler(parts, state_writer=state_writer)
         self._offline = OfflineAnswers(local_seats=parts.local_seats, client_state=parts.client_state)
         self._turn = asyncio.Lock()
         self.revoker = Revoker(
             parts, state_writer=state_writer, retry=self._retry, turn=self._turn, look_again=look_again
         )
-        self._settling: asyncio.Task[None] | None = None
-        self._joiner = RequestBatcher[Operation, Outcome | Returned](
+        self._reconciling: asyncio.Task[None] | None = None
+        self._batcher = RequestBatcher[Operation, Outcome | Returned](
             self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
 
@@ -100,7 +100,7 @@ class SeatManager:
         operations = [Operation(Action.ACQUIRE, want) for want in wants]
         answers: list[Outcome | None] = [self._known(want) for want in wants]
         asked = [index for index, answer in enumerate(answers) if answer is None]
-        results = await self._joiner.submit_many([operations[index] for index in asked])
+        results = await self._batcher.submit_many([operations[index] for index in asked])
         for index, result in zip(asked, results, strict=True):
             assert not isinstance(result, Returned)
             answers[index] = result
@@ -108,7 +108,7 @@ class SeatManager:
 
     async def return_many(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
         """Return one outcome per seat, in order."""
-        results = await self._joiner.submit_many([Operation(Action.RETURN, want) for want in wants])
+        results = await self._batcher.submit_many([Operation(Action.RETURN, want) for want in wants])
         outcomes: list[ReturnOutcome] = []
         for result in results:
             assert not isinstance(result, Granted)
@@ -124,36 +124,36 @@ class SeatManager:
             raise ValueError("the same seat is wanted twice")
         await self._retry.judged()
         async with self._turn:
-            if self._standing.state is State.CONNECTED:
+            if self._client_state.state is State.CONNECTED:
                 return await self._sync_online(wants)
             return self._sync_offline(wants)
 
     @property
     def remembers_seats(self) -> bool:
         """True where this site knows of seats that it held or wants."""
-        return bool(self._book.wanted() or self._book.needs_settling)
+        return bool(self._local_seats.wanted() or self._local_seats.needs_reconciling)
 
     async def reconcile(self, *, occasion: Occasion) -> None:
         """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
         async with self._turn:
             self.revoker.lose()
             if occasion is Occasion.TAKEN_OVER:
-                await self._settler.claim()
-            elif occasion is Occasion.OPENED or self._book.needs_settling:
-                await self._settle(self._book.wanted(), once)
+                await self._reconciler.claim()
+            elif occasion is Occasion.OPENED or self._local_seats.needs_reconciling:
+                await self._reconcile(self._local_seats.wanted(), once)
 
     def reconcile_later(self) -> None:
         """Settle by and by what lost answers left open, while connected."""
-        if self._book.needs_settling and self._settling is None:
-            self._settling = asyncio.create_task(self._settle_quietly())
+        if self._local_seats.needs_reconciling and self._reconciling is None:
+            self._reconciling = asyncio.create_task(self._reconcile_quietly())
 
     async def close_lease(self) -> int:
         """Close the lease and return how many seats went back. Raises MasterError where no master could be told."""
-        await self._joiner.drained()
+        await self._batcher.drained()
         async with self._turn:
-            epoch, self._standing.verified = self._standing.epoch, None
-            held = self._book.held
-            self._book.forget_all()
+            epoch, self._client_state.verified = self._client_state.epoch, None
+            held = self._local_seats.held
+            self._local_seats.forget_all()
             for seat in held:
                 self._tell(Returned(want=seat.want, held=True))
             await self._state_writer.save_now()
@@ -164,7 +164,7 @@ class SeatManager:
                 try:
                     return (await self._masters.close_lease(request)).seats_returned
                 except MasterError as failure:
-                    if failure.trouble in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
+                    if failure.kind in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
                         return 0
                     if attempt > self._masters.count:
                         raise
@@ -174,23 +174,23 @@ class SeatManager:
 
     async def stop(self) -> None:
         """Answer what is still waiting (from the book, as the state is final by now), and stop."""
-        if self._settling is not None:
-            self._settling.cancel()
+        if self._reconciling is not None:
+            self._reconciling.cancel()
         self.revoker.stop()
-        await self._joiner.drained()
+        await self._batcher.drained()
 
     # Joined calls.
 
     def _known(self, want: Want) -> Granted | None:
         """Return the grant where the master need not be asked, because the seat is held just as wanted."""
-        if self._standing.state in (State.CONNECTED, State.OFFLINE):
-            return None if self._joiner.is_pending(want.key) else self._book.already(want)
+        if self._client_state.state in (State.CONNECTED, State.OFFLINE):
+            return None if self._batcher.is_pending(want.key) else self._local_seats.already(want)
         return None
 
     async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
         await self._retry.judged()
         async with self._turn:
-            if self._standing.state is not State.CONNECTED:
+            if self._client_state.state is not State.CONNECTED:
                 results = [self._answered_offline(operation) for operation in operations]
             else:
                 results = await self._online(operations)
@@ -210,7 +210,7 @@ class SeatManager:
         return [next(acquires) if operation.action is Action.ACQUIRE else next(returns) for operation in operations]
 
     async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
-        epoch = self._standing.epoch
+        epoch = self._client_state.epoch
         if not wants or epoch is None:
             return [self._offline.acquire(want) for want in wants]
         request = lease_pb2.AcquireSeatsRequest(
@@ -219,32 +219,32 @@ class SeatManager:
         try:
             response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
         except MasterError as failure:
-            if failure.trouble is FailureKind.REJECTED and len(wants) > 1:
+            if failure.kind is FailureKind.REJECTED and len(wants) > 1:
                 return [outcome for half in _halves(wants) for outcome in await self._acquire(half)]
             return self._not_acquired(wants, failure, epoch)
-        if self._standing.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
+        if self._client_state.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
             return [self._offline.acquire(want) for want in wants]
         outcomes = [outcome_from_result(want, result) for want, result in zip(wants, response.results, strict=True)]
         for outcome in outcomes:
             if isinstance(outcome, Granted):
-                self._book.granted(outcome)
+                self._local_seats.granted(outcome)
         self.revoker.refused(outcomes)
         return outcomes
 
     def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
-        if failure.trouble is not FailureKind.REJECTED and self._standing.epoch == epoch:
-            self._book.asked_in_vain(wants)  # an earlier attempt may have been heard
-            if self._standing.state is State.CONNECTED:
+        if failure.kind is not FailureKind.REJECTED and self._client_state.epoch == epoch:
+            self._local_seats.asked_in_vain(wants)  # an earlier attempt may have been heard
+            if self._client_state.state is State.CONNECTED:
                 self.reconcile_later()
-        if failure.trouble in (FailureKind.REJECTED, FailureKind.DENIED):
+        if failure.kind in (FailureKind.REJECTED, FailureKind.DENIED):
             return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
         return [self._offline.acquire(want, str(failure)) for want in wants]
 
     async def _return(self, wants: Sequence[Want]) -> Sequence[ReturnOutcome]:
-        epoch = self._standing.epoch
+        epoch = self._client_state.epoch
         if not wants or epoch is None:
             return [self._offline.give_back(want) for want in wants]
-        given_up = [self._book.give_up(want) for want in wants]
+        given_up = [self._local_seats.give_up(want) for want in wants]
         if any(given_up):
             await self._state_writer.save_now()
         request = lease_pb2.ReturnSeatsRequest(
@@ -253,31 +253,31 @@ class SeatManager:
         try:
             response = await self._retry.repeat(epoch, lambda: self._masters.return_seats(request))
         except MasterError as failure:
-            if failure.trouble is FailureKind.REJECTED:
+            if failure.kind is FailureKind.REJECTED:
                 self._take_up_again(given_up)
                 if len(wants) > 1:
                     return [outcome for half in _halves(wants) for outcome in await self._return(half)]
                 return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
-            if self._standing.state is State.CONNECTED:
+            if self._client_state.state is State.CONNECTED:
                 self.reconcile_later()
             return [
                 Returned(want=want, held=held is not None, source=Source.LOCAL)
                 for want, held in zip(wants, given_up, strict=True)
             ]
         outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
-        if self._standing.epoch == epoch:
+        if self._client_state.epoch == epoch:
             for outcome, held in zip(outcomes, given_up, strict=True):
                 if isinstance(outcome, Refused) and held is not None:
-                    self._book.stays(held)
+                    self._local_seats.stays(held)
                 else:
-                    self._book.taken_back(outcome.want)
+                    self._local_seats.taken_back(outcome.want)
         return outcomes
 
     def _take_up_again(self, given_up: Iterable[Held | None]) -> None:
         """Undo giving up where the master surely did nothing: it calls the request malformed each time."""
         for held in given_up:
             if held is not None:
-                self._book.stays(held)
+                self._local_seats.stays(held)
 
     def _answered_offline(self, operation: Operation) -> Outcome | Returned:
         if operation.action is Action.ACQUIRE:
@@ -289,52 +289,54 @@ class SeatManager:
     def _orphaned(self, operation: Operation, result: Outcome | Returned) -> None:
         """Give a seat back that was granted to a caller who is gone."""
         key = operation.want.key
-        unclaimed = not self._joiner.is_pending(key) and self._book.holds(key)
+        unclaimed = not self._batcher.is_pending(key) and self._local_seats.holds(key)
         if isinstance(result, Granted) and not result.already_held and unclaimed:
             task = asyncio.ensure_future(self.return_many((operation.want,)))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     # Whole sets.
 
-    async def _settle(self, wants: Sequence[Want], ask: Ask) -> Synced:
-        synced = await self._settler.reconcile(wants, ask)
+    async def _reconcile(self, wants: Sequence[Want], ask: Ask) -> Synced:
+        synced = await self._reconciler.reconcile(wants, ask)
         self.revoker.refused(synced.outcomes)
         return synced
 
     async def _sync_online(self, wants: Sequence[Want]) -> Synced:
         try:
-            return await self._settle(wants, self._retry.repeat)
+            return await self._reconcile(wants, self._retry.repeat)
         except MasterError as failure:
-            if self._standing.state is State.CONNECTED:
+            if self._client_state.state is State.CONNECTED:
                 self.reconcile_later()
             return Synced(
-                outcomes=tuple(self._book.already(want) or self._offline.acquire(want, str(failure)) for want in wants),
+                outcomes=tuple(
+                    self._local_seats.already(want) or self._offline.acquire(want, str(failure)) for want in wants
+                ),
                 seats_returned=0,
             )
 
     def _sync_offline(self, wants: Sequence[Want]) -> Synced:
         wanted = {want.key for want in wants}
-        unwanted = [held.want for held in self._book.held if held.want.key not in wanted]
+        unwanted = [held.want for held in self._local_seats.held if held.want.key not in wanted]
         for want in unwanted:
             self._tell(self._offline.give_back(want))
         outcomes = tuple(self._offline.acquire(want) for want in wants)
-        if not self._standing.state.is_final:
-            self._book.still_wanted(wants)
+        if not self._client_state.state.is_final:
+            self._local_seats.still_wanted(wants)
         self._state_writer.changed()
         for outcome in outcomes:
             if not (isinstance(outcome, Granted) and outcome.already_held):
                 self._tell(outcome)
         return Synced(outcomes=outcomes, seats_returned=len(unwanted))
 
-    async def _settle_quietly(self) -> None:
+    async def _reconcile_quietly(self) -> None:
         try:
             async with self._turn:
-                if self._standing.state is State.CONNECTED and self._book.needs_settling:
-                    await self._settle(self._book.wanted(), self._retry.repeat)
+                if self._client_state.state is State.CONNECTED and self._local_seats.needs_reconciling:
+                    await self._reconcile(self._local_seats.wanted(), self._retry.repeat)
         except MasterError:
             pass  # the book remembers; the next settlement takes it up
         finally:
-            self._settling = None
+            self._reconciling = None
 
 
 def _key_of(operation: Operation) -> object:

@@ -61,14 +61,14 @@ class Takeover:
         reason: str,
         force: bool,
         own: ClientState,
-        shelf: StandbyLeases,
+        standby_leases: StandbyLeases,
     ) -> None:
         self._standby = standby
         self._primary = primary
         self._reason = reason
         self._force = force
         self._own = own
-        self._shelf = shelf
+        self._standby_leases = standby_leases
         self._carried_since: float | None = None
         self._epoch = 0
         self._discarding = Background()
@@ -84,7 +84,7 @@ class Takeover:
 
     def find_document(self) -> tuple[StandbyLease, float] | None:
         """Return the standby lease to go by from now on, and its end by the steady clock; None without one."""
-        document_and_end = self._shelf.find(self._primary)
+        document_and_end = self._standby_leases.find(self._primary)
         if document_and_end is not None:
             self.document = document_and_end[0]
         return document_and_end
@@ -130,9 +130,9 @@ class Takeover:
             if state is State.CONNECTED:
                 self._epoch = epoch
             else:
-                self._shelf.released(self._primary, self._epoch)
+                self._standby_leases.released(self._primary, self._epoch)
             self._carried_since = self.document = None
-            self._discarding.run(self._shelf.discard(self._primary))
+            self._discarding.run(self._standby_leases.discard(self._primary))
 
     async def finish(self) -> None:
         """Wait until the standby lease that has done its duty is off the disk."""

@@ -23,9 +23,9 @@ def pki(tmp_path: Path) -> Pki:
 @pytest.fixture
 async def secured(sqlite_database_url: str, pki: Pki) -> AsyncIterator[InProcess]:
     """A master that asks for certificates; its own connection is that of the operator anna."""
-    settings = pki.serve(pki.server_papers())
+    settings = pki.serve(pki.server_key())
     clock = Clock(time.time())
-    anna = pki.papers("operators/anna").credentials
+    anna = pki.certified_key("operators/anna").credentials
     async with (
         in_process_master(sqlite_database_url, clock, metrics_listen="127.0.0.1:0", **settings) as master,
         shown_to(f"127.0.0.1:{master.running.port}", anna) as wire,
@@ -37,5 +37,5 @@ async def secured(sqlite_database_url: str, pki: Pki) -> AsyncIterator[InProcess
 @pytest.fixture
 async def berlin(secured: InProcess, pki: Pki) -> AsyncIterator[Wire]:
     """The connection of the PBX berlin."""
-    async with shown_to(secured.wire.address, pki.papers("projects/acme/pbxs/berlin").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key("projects/acme/pbxs/berlin").credentials) as wire:
         yield wire

@@ -22,7 +22,7 @@ from tests.support.projects.certificates import Made
 
 
 @dataclass(frozen=True, slots=True)
-class Papers:
+class CertifiedKey:
     """A certificate, its key, and the authority that its holder trusts."""
 
     issued: Issued
@@ -46,37 +46,37 @@ class Pki:
     def ca(self) -> bytes:
         return (self.folder / "ca.crt").read_bytes()
 
-    def papers(self, uri: str, *, days: float = 30, now: float | None = None, ca: bytes = b"") -> Papers:
+    def certified_key(self, uri: str, *, days: float = 30, now: float | None = None, ca: bytes = b"") -> CertifiedKey:
         """What somebody shows; `uri` without its scheme."""
         key = new_key()
         now = time.time() if now is None else now
         issued = self.authority.issue(identity_of(f"license-master://{uri}"), key.public_key(), days=days, now=now)
-        return Papers(issued, pem(issued.certificate), key_pem(key), ca or self.ca)
+        return CertifiedKey(issued, pem(issued.certificate), key_pem(key), ca or self.ca)
 
-    def server_papers(self, *, days: float = 30) -> Papers:
+    def server_key(self, *, days: float = 30) -> CertifiedKey:
         key = new_key()
         names = ["localhost", "127.0.0.1"]
         issued = self.authority.issue_server(names, key.public_key(), days=days, now=time.time())
-        return Papers(issued, pem(issued.certificate), key_pem(key), self.ca)
+        return CertifiedKey(issued, pem(issued.certificate), key_pem(key), self.ca)
 
-    def for_clients_only(self) -> Papers:
+    def for_clients_only(self) -> CertifiedKey:
         """What a foreign authority gives: nobody's URI, and not good for servers."""
         key = new_key()
         names = [x509.DNSName("localhost")]
         issued = self.authority._issue("x", names, key.public_key(), serves=False, days=30, now=time.time())
-        return Papers(issued, pem(issued.certificate), key_pem(key), self.ca)
+        return CertifiedKey(issued, pem(issued.certificate), key_pem(key), self.ca)
 
-    def foreign(self, **what: Any) -> Papers:
-        """A master's papers as other tools make them with this authority: any key, any days."""
+    def foreign(self, **what: Any) -> CertifiedKey:
+        """A master's certificate as other tools make them with this authority: any key, any days."""
         made = Made.by(Made(self.authority.certificate, self.authority._key), **what)
         begins, ends = made.certificate.not_valid_before_utc, made.certificate.not_valid_after_utc
         issued = Issued(made.certificate, MASTER, ["localhost"], begins.timestamp(), ends.timestamp(), revoked=False)
-        return Papers(issued, made.pem, made.key, self.ca)
+        return CertifiedKey(issued, made.pem, made.key, self.ca)
 
-    def serve(self, papers: Papers) -> dict[str, Any]:
+    def serve(self, certified_key: CertifiedKey) -> dict[str, Any]:
         """The settings of a master with this certificate; written anew, its files are what the master reads next."""
-        (self.folder / "server.key").write_bytes(papers.key)
-        (self.folder / "server.crt").write_bytes(papers.certificate)
+        (self.folder / "server.key").write_bytes(certified_key.key)
+        (self.folder / "server.crt").write_bytes(certified_key.certificate)
         return {
             "tls_certificate_file": self.folder / "server.crt",
             "tls_key_file": self.folder / "server.key",

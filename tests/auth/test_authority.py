@@ -28,7 +28,7 @@ async def run(folder: Path, *arguments: str | Path) -> Done:
 
 
 def test_many_revocations_at_once_are_all_kept(pki: Pki) -> None:
-    issued = [pki.papers(f"operators/o{at}").issued for at in range(16)]
+    issued = [pki.certified_key(f"operators/o{at}").issued for at in range(16)]
 
     def revoke(at: int) -> None:
         Authority.open(pki.folder).revoke([issued[at]], now=time.time())
@@ -88,9 +88,9 @@ def test_an_older_file_of_tokens_opens_no_used_one(pki: Pki, left: str) -> None:
 
 
 async def test_who_lost_a_key_lost_what_it_was_renewed_to(pki: Pki) -> None:
-    first = pki.papers(BERLIN).issued
+    first = pki.certified_key(BERLIN).issued
     second = pki.authority.renew(first, now=time.time() + 60)
-    other = pki.papers(BERLIN).issued
+    other = pki.certified_key(BERLIN).issued
     done = await run(pki.folder, "revoke", first.serial)
     assert f"{second.serial} of {BERLIN} is revoked, as it has the same key" in done.err
     states = {issued.serial: issued.revoked for issued in pki.authority.issued()}
@@ -107,15 +107,15 @@ async def test_who_lost_a_key_lost_what_it_was_renewed_to(pki: Pki) -> None:
 )
 async def test_a_part_of_a_name_is_enough_where_it_is_nobody_elses(pki: Pki, name: str, says: str) -> None:
     for one in ("operators/anna", "operators/otto", "viewers/otto"):
-        pki.papers(one)
-    pki.server_papers()
+        pki.certified_key(one)
+    pki.server_key()
     done = await run(pki.folder, "revoke", name)
     assert says in done.err
     assert sum(issued.revoked for issued in pki.authority.issued()) == ("is revoked" in says)
 
 
 async def test_damage_is_named_and_keeps_nobody_from_revoking(pki: Pki) -> None:
-    anna = pki.papers("operators/anna").issued
+    anna = pki.certified_key("operators/anna").issued
     (pki.folder / "issued" / "junk.crt").write_bytes(b"junk")
     done = await run(pki.folder, "revoke", "operators/anna")
     assert (done.code, "junk.crt is no certificate of this authority" in done.err) == (0, True)
@@ -183,14 +183,14 @@ async def test_no_certificate_is_good_without_its_key(pki: Pki, tmp_path: Path) 
 
 async def test_one_bad_file_keeps_no_other_from_being_renewed(pki: Pki, tmp_path: Path) -> None:
     good, bad, missing = tmp_path / "good.crt", tmp_path / "bad.crt", tmp_path / "missing.crt"
-    papers = pki.papers(BERLIN)
-    good.write_bytes(papers.certificate)
+    certified_key = pki.certified_key(BERLIN)
+    good.write_bytes(certified_key.certificate)
     bad.write_bytes(b"junk")
     done = await run(pki.folder, "renew", bad, missing, good, "--left", "1")
     assert (done.code, "2 of 3 could not be renewed" in done.err) == (1, True)
     assert f"{bad}: is no certificate in PEM" in done.err
     assert f"{missing}: No such file" in done.err
-    assert x509.load_pem_x509_certificate(good.read_bytes()) != papers.issued.certificate
+    assert x509.load_pem_x509_certificate(good.read_bytes()) != certified_key.issued.certificate
 
 
 async def test_many_tokens_at_once_or_none(pki: Pki, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def raw(wire: Wire, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, byte
 async def test_who_brings_too_much_is_told_which_field_and_how_much_it_may_be(
     secured: InProcess, pki: Pki, who: str, method: str, data: bytes, field: str, told: str
 ) -> None:
-    async with shown_to(secured.wire.address, pki.papers(who).credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key(who).credentials) as wire:
         seen = await failure(raw(wire, method)(data))
     assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
     assert told in seen.fields[field]
@@ -219,12 +219,12 @@ def silent_call(wire: Wire, method: str) -> Awaitable[object]:
 
 async def test_who_may_not_call_is_told_so_before_anything_is_read(secured: InProcess, pki: Pki) -> None:
     address = secured.wire.address
-    revoked = pki.papers(f"{ACME}/pbxs/berlin")
+    revoked = pki.certified_key(f"{ACME}/pbxs/berlin")
     pki.authority.revoke([revoked.issued], now=time.time())
     async with shown_to(address, revoked.credentials) as wire:  # a new connection has the files read again
         assert (await failure(silent_call(wire, ACQUIRE))).reason == "CERTIFICATE_REVOKED"
         assert (await failure(silent_call(wire, "licensemaster.v1.LeaseService/None"))).reason == "CERTIFICATE_REVOKED"
-    async with shown_to(address, pki.papers("metrics/p").credentials) as wire:
+    async with shown_to(address, pki.certified_key("metrics/p").credentials) as wire:
         assert (await failure(silent_call(wire, ACQUIRE))).reason == "ROLE_FORBIDDEN"
         assert (await failure(silent_call(wire, "a.b/C"))).code is grpc.StatusCode.UNIMPLEMENTED
 
@@ -232,10 +232,10 @@ async def test_who_may_not_call_is_told_so_before_anything_is_read(secured: InPr
 async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
     sqlite_database_url: str, pki: Pki
 ) -> None:
-    settings = {**pki.serve(pki.server_papers()), "message_timeout_seconds": 0.5, "caller_calls_max": 5}
+    settings = {**pki.serve(pki.server_key()), "message_timeout_seconds": 0.5, "caller_calls_max": 5}
     async with (
         in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master,
-        shown_to(f"127.0.0.1:{master.running.port}", pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire,
+        shown_to(f"127.0.0.1:{master.running.port}", pki.certified_key(f"{ACME}/pbxs/berlin").credentials) as wire,
     ):
         seens = await asyncio.gather(*(failure(silent_call(wire, RENEW)) for _ in range(9)))
         assert sorted(seen.reason for seen in seens) == ["CALLER_LIMIT"] * 4 + ["MESSAGE_LATE"] * 5
@@ -247,12 +247,12 @@ async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
 async def test_who_connects_and_proves_nothing_is_gone_soon_and_keeps_nobody_out(
     sqlite_database_url: str, pki: Pki
 ) -> None:
-    settings = {**pki.serve(pki.server_papers()), "handshake_timeout_seconds": 0.5}
+    settings = {**pki.serve(pki.server_key()), "handshake_timeout_seconds": 0.5}
     request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
     async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
         port = master.running.port
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
-        async with shown_to(f"127.0.0.1:{port}", pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire:
+        async with shown_to(f"127.0.0.1:{port}", pki.certified_key(f"{ACME}/pbxs/berlin").credentials) as wire:
             assert (await failure(wire.leases.RenewLease(request))).reason == "UNKNOWN_PBX"
         for reader, writer in silent:
             await reader.read()  # to its end
@@ -266,8 +266,8 @@ async def test_connections_are_bounded_by_the_files_that_others_need(monkeypatch
 
 
 async def test_who_is_refused_may_not_ask_as_often_as_it_likes(sqlite_database_url: str, pki: Pki) -> None:
-    settings = {**pki.serve(pki.server_papers()), "refused_calls_per_second": 0.1}
-    stolen, renewed = pki.papers(f"{ACME}/pbxs/berlin"), pki.papers(f"{ACME}/pbxs/berlin")
+    settings = {**pki.serve(pki.server_key()), "refused_calls_per_second": 0.1}
+    stolen, renewed = pki.certified_key(f"{ACME}/pbxs/berlin"), pki.certified_key(f"{ACME}/pbxs/berlin")
     pki.authority.revoke([stolen.issued], now=time.time())
     request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
 
@@ -286,11 +286,11 @@ async def test_who_is_refused_may_not_ask_as_often_as_it_likes(sqlite_database_u
 
 
 async def test_who_asks_too_much_hears_so_late_and_holds_up_nobody(sqlite_database_url: str, pki: Pki) -> None:
-    settings = {**pki.serve(pki.server_papers()), "caller_calls_per_second": 1}
+    settings = {**pki.serve(pki.server_key()), "caller_calls_per_second": 1}
     request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
     async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
         address = f"127.0.0.1:{master.running.port}"
-        mad, sane = pki.papers(f"{ACME}/pbxs/berlin"), pki.papers(f"{ACME}/pbxs/paris")
+        mad, sane = pki.certified_key(f"{ACME}/pbxs/berlin"), pki.certified_key(f"{ACME}/pbxs/paris")
         async with shown_to(address, mad.credentials) as wire, shown_to(address, sane.credentials) as other:
             calls = [asyncio.ensure_future(failure(wire.leases.RenewLease(request))) for _ in range(30)]
             await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
@@ -347,7 +347,7 @@ async def test_nothing_of_a_refused_request_stays(
     secured: InProcess, pki: Pki, who: str, data: bytes, reason: str
 ) -> None:
     """The collector is off: what it would have to find is what would stay."""
-    async with shown_to(secured.wire.address, pki.papers(who).credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key(who).credentials) as wire:
         call = raw(wire, ACQUIRE)
         assert (await failure(call(data))).reason == reason  # whatever is made once is made
         with _no_collector():

@@ -78,7 +78,7 @@ async def test_who_stands_behind_is_revoked_with_all_below(
     serves = below.issue_server(["localhost", "127.0.0.1"], server.public_key(), days=30, now=time.time())
     ca = root.pem
     certificate, credentials = of_anna(below, ca)
-    settings = pki.serve(pki.server_papers())
+    settings = pki.serve(pki.server_key())
     (pki.folder / "server.key").write_bytes(key_pem(server))
     (pki.folder / "server.crt").write_bytes(pem(serves.certificate) + pem(below.certificate))
     (pki.folder / "ca.crt").write_bytes(ca)
@@ -101,8 +101,8 @@ async def test_who_stands_behind_is_revoked_with_all_below(
             (tmp_path / "between" / "revoked.crl").read_bytes() * (listed_by == "the root")
             + made.public_bytes(Encoding.PEM)
         )
-        assert master.running.gate is not None
-        await master.running.gate.run_once()
+        assert master.running.authorizer is not None
+        await master.running.authorizer.run_once()
         assert (await failure(asks(wire))).reason == "CERTIFICATE_REVOKED"
 
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from master.auth.certificates.certificate_files import CertificateFilesError
 from master.auth.certificates.certificates import Certificates
 from master.settings import load_settings
-from tests.auth.pki import Papers, Pki
+from tests.auth.pki import CertifiedKey, Pki
 from tests.support.masters import Clock
 
 BERLIN = "projects/acme/pbxs/berlin"
@@ -25,17 +25,17 @@ _OF_OTHER_TOOLS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def _read(pki: Pki, papers: Papers, clock: Clock) -> Certificates:
-    files = load_settings(None, **pki.serve(papers)).certificate_files
+def _read(pki: Pki, certified_key: CertifiedKey, clock: Clock) -> Certificates:
+    files = load_settings(None, **pki.serve(certified_key)).certificate_files
     assert files is not None
     return Certificates(files, clock)
 
 
 def test_a_revocation_that_could_not_be_read_is_applied_when_it_can(pki: Pki) -> None:
     clock, crl = Clock(time.time()), pki.folder / "revoked.crl"
-    certificates = _read(pki, pki.server_papers(), clock)
-    papers = pki.papers(BERLIN)
-    pki.authority.revoke([papers.issued], now=clock.now)
+    certificates = _read(pki, pki.server_key(), clock)
+    certified_key = pki.certified_key(BERLIN)
+    pki.authority.revoke([certified_key.issued], now=clock.now)
     whole, moment = crl.read_bytes(), crl.stat().st_mtime_ns
     crl.write_bytes(bytes(len(whole)))
     os.utime(crl, ns=(moment, moment))
@@ -47,24 +47,24 @@ def test_a_revocation_that_could_not_be_read_is_applied_when_it_can(pki: Pki) ->
     assert (logs[1]["left_out"], "revoked.crl" in (certificates.problem or "")) == (59, True)
     crl.write_bytes(whole)  # as when its permissions are mended: the same place, size and time
     os.utime(crl, ns=(moment, moment))
-    assert [serial for _, serial in certificates.look().revoked] == [papers.issued.certificate.serial_number]
+    assert [serial for _, serial in certificates.look().revoked] == [certified_key.issued.certificate.serial_number]
     assert certificates.problem is None
 
 
 def test_a_revocation_is_its_issuers_own(pki: Pki) -> None:
-    certificates = _read(pki, pki.server_papers(), Clock(time.time()))
-    papers = pki.papers(BERLIN)
-    pki.authority.revoke([papers.issued], now=time.time())
-    issuer = papers.issued.certificate.issuer.public_bytes()
-    assert certificates.look().revoked == {(issuer, papers.issued.certificate.serial_number)}
+    certificates = _read(pki, pki.server_key(), Clock(time.time()))
+    certified_key = pki.certified_key(BERLIN)
+    pki.authority.revoke([certified_key.issued], now=time.time())
+    issuer = certified_key.issued.certificate.issuer.public_bytes()
+    assert certificates.look().revoked == {(issuer, certified_key.issued.certificate.serial_number)}
 
 
 def test_an_overdue_list_counts_and_is_told(pki: Pki) -> None:
     clock = Clock(time.time())
-    papers = pki.papers(BERLIN)
-    pki.authority.revoke([papers.issued], now=clock.now - 20 * 365 * 86_400)
+    certified_key = pki.certified_key(BERLIN)
+    pki.authority.revoke([certified_key.issued], now=clock.now - 20 * 365 * 86_400)
     with capture_logs() as logs:
-        read = _read(pki, pki.server_papers(), clock).current
+        read = _read(pki, pki.server_key(), clock).current
     assert read.revocations_due is not None
     assert read.revocations_due < clock.now
     assert read.revoked
@@ -73,21 +73,21 @@ def test_an_overdue_list_counts_and_is_told(pki: Pki) -> None:
 
 def test_at_the_start_it_says_whether_revocations_are_in_force(pki: Pki) -> None:
     with capture_logs() as logs:
-        _read(pki, pki.server_papers(), Clock(time.time()))
+        _read(pki, pki.server_key(), Clock(time.time()))
     assert logs[0]["revocations"] == "in force: 0 revoked"
 
 
 @pytest.mark.parametrize("who", [*_OF_OTHER_TOOLS, "a PBX", "somebody else's EKU", "an ended one"])
 def test_a_certificate_that_cannot_serve_is_refused_at_the_start_and_later(pki: Pki, who: str) -> None:
-    clock, good = Clock(time.time()), pki.server_papers()
+    clock, good = Clock(time.time()), pki.server_key()
     certificates = _read(pki, good, clock)
     if who in _OF_OTHER_TOOLS:
         what, says = _OF_OTHER_TOOLS[who]
         bad = pki.foreign(**what)
     elif who == "a PBX":
-        bad, says = pki.papers(BERLIN), f"is the certificate of license-master://{BERLIN}"
+        bad, says = pki.certified_key(BERLIN), f"is the certificate of license-master://{BERLIN}"
     elif who == "an ended one":
-        bad, says = pki.server_papers(days=1), "ended "
+        bad, says = pki.server_key(days=1), "ended "
         clock.advance(2 * 86_400)
     else:
         bad, says = pki.for_clients_only(), "not good for servers"
@@ -99,14 +99,14 @@ def test_a_certificate_that_cannot_serve_is_refused_at_the_start_and_later(pki: 
 
 def test_what_a_ca_file_says_besides_is_no_concern(pki: Pki) -> None:
     (pki.folder / "ca.crt").write_bytes("# Behörde\n".encode() + pki.ca)
-    assert _read(pki, pki.server_papers(), Clock(time.time())).current.ca.startswith(b"-----BEGIN CERTIFICATE")
+    assert _read(pki, pki.server_key(), Clock(time.time())).current.ca.startswith(b"-----BEGIN CERTIFICATE")
 
 
 def test_a_renewal_of_no_use_keeps_no_revocation_from_taking_effect(pki: Pki) -> None:
-    certificates = _read(pki, pki.server_papers(), Clock(time.time()))
-    papers = pki.papers(BERLIN)
+    certificates = _read(pki, pki.server_key(), Clock(time.time()))
+    certified_key = pki.certified_key(BERLIN)
     pki.serve(pki.foreign(key="Ed25519"))
-    pki.authority.revoke([papers.issued], now=time.time())
+    pki.authority.revoke([certified_key.issued], now=time.time())
     read = certificates.look()
-    assert [serial for _, serial in read.revoked] == [papers.issued.certificate.serial_number]
+    assert [serial for _, serial in read.revoked] == [certified_key.issued.certificate.serial_number]
     assert "Ed25519" in (certificates.problem or "")

@@ -103,7 +103,7 @@ async def _first(stream: AsyncIterable[object]) -> None:
 
 
 async def test_a_mad_caller_is_told_when_to_come_back_and_others_are_served(sqlite_database_url: str, pki: Pki) -> None:
-    settings = pki.serve(pki.server_papers())
+    settings = pki.serve(pki.server_key())
     clock = Clock(time.time())
     request = status_pb2.GetStatusRequest(project="projects/acme")
     async with in_process_master(
@@ -111,9 +111,9 @@ async def test_a_mad_caller_is_told_when_to_come_back_and_others_are_served(sqli
     ) as master:
         address = f"127.0.0.1:{master.running.port}"
         async with (
-            shown_to(address, pki.papers("viewers/mad").credentials) as mad,
-            shown_to(address, pki.papers("viewers/calm").credentials) as calm,
-            shown_to(address, pki.papers("projects/acme/pbxs/berlin").credentials) as berlin,
+            shown_to(address, pki.certified_key("viewers/mad").credentials) as mad,
+            shown_to(address, pki.certified_key("viewers/calm").credentials) as calm,
+            shown_to(address, pki.certified_key("projects/acme/pbxs/berlin").credentials) as berlin,
         ):
             told = [await failure(mad.status.GetStatus(request)) for _ in range(10)]
             assert {seen.reason for seen in told} == {"UNKNOWN_PROJECT"}

@@ -87,8 +87,8 @@ async def test_from_nothing_to_a_revoked_operator(
     some = await run("--tls-ca", anna["LICENSE_MASTER_TLS_CA_FILE"], "status", LICENSE_MASTER_SERVER="127.0.0.1:1")
     assert (some.code, "--tls-key, --tls-certificate: not given" in some.err) == (1, True)
     await done(pki_command("revoke", "operators/anna"))
-    assert master.running.gate is not None
-    await master.running.gate.run_once()
+    assert master.running.authorizer is not None
+    await master.running.authorizer.run_once()
     refused = await run("project", "list", **anna)
     assert (refused.code, "CERTIFICATE_REVOKED" in refused.err) == (1, True)
     listed = json.loads((await done(pki_command("show", "--json"))).out)["certificates"]
@@ -194,7 +194,7 @@ def test_a_request_that_names_nobody_leaves_it_to_the_token(pki: Pki) -> None:
 
 def test_what_is_revoked_stays_so_and_is_not_renewed(pki: Pki) -> None:
     now = time.time()
-    first, second = pki.papers("operators/a").issued, pki.papers("operators/b").issued
+    first, second = pki.certified_key("operators/a").issued, pki.certified_key("operators/b").issued
     pki.authority.revoke([first], now=now)
     pki.authority.revoke([second], now=now)
     reopened = Authority.open(pki.folder).issued()

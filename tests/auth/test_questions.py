@@ -42,14 +42,14 @@ class Estate:
 @pytest.fixture
 async def estate(database_url: str, pki: Pki) -> AsyncIterator[Estate]:
     async with AsyncExitStack() as stack:
-        settings = pki.serve(pki.server_papers())
+        settings = pki.serve(pki.server_key())
         clock = Clock(time.time())
         master = await stack.enter_async_context(
             in_process_master(database_url, clock, caller_calls_max=1000, metrics_listen="127.0.0.1:0", **settings)
         )
 
         async def shows(uri: str) -> Wire:
-            credentials = pki.papers(uri).credentials
+            credentials = pki.certified_key(uri).credentials
             return await stack.enter_async_context(shown_to(f"127.0.0.1:{master.running.port}", credentials))
 
         anna = await shows("operators/anna")

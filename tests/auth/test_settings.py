@@ -55,11 +55,11 @@ def test_anything_else_is_refused(values: dict[str, object], says: str) -> None:
 def test_files_that_do_not_fit_are_named(
     pki: Pki, tmp_path: Path, file: str, content: bytes | str | None, says: str
 ) -> None:
-    settings = load_settings(None, **pki.serve(pki.server_papers())).certificate_files
+    settings = load_settings(None, **pki.serve(pki.server_key())).certificate_files
     assert settings is not None
     Certificates(settings, time.time)
     if content == "other key":
-        content = pki.server_papers().key
+        content = pki.server_key().key
     elif content == "other crl":
         content = (Pki(tmp_path / "other").folder / "revoked.crl").read_bytes()
     if content is None:

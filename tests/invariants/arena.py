@@ -20,7 +20,7 @@ from tests.invariants.balance import BOXES, COOLING_OFF_SECONDS
 from tests.invariants.model import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor
+from tests.support.projects.signed_documents import Vendor
 
 T = TypeVar("T")
 PRINTED = {

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.invariants.balance import HeldSeat, Key, PoolName
-from tests.invariants.standing import CENTRAL_FROM, SOFTWARE, Standing
+from tests.invariants.model_estate import CENTRAL_FROM, SOFTWARE, ModelEstate
 
 TTL_SECONDS = 60
 GRACE_SECONDS = 60
@@ -68,7 +68,7 @@ class ModelLease:
 
 
 @dataclass
-class Promise:
+class ModelClaim:
     """Seats of PRIMARY that somebody may use beside its lease."""
 
     seats: dict[PoolName, int] = field(default_factory=dict)
@@ -84,28 +84,28 @@ class Promise:
 
 
 @dataclass
-class Papers:
+class StandbyLeaseModel:
     """Standby leases: what the master knows of those that it sent."""
 
     serial: int = 0
     acknowledged: int = 0
     ends_at: float = 0.0
     """Of the newest one sent."""
-    known: Promise = field(default_factory=Promise)
-    offered: Promise = field(default_factory=Promise)
+    known: ModelClaim = field(default_factory=ModelClaim)
+    offered: ModelClaim = field(default_factory=ModelClaim)
 
 
 @dataclass
-class Model(Standing):
+class Model(ModelEstate):
     """All leases and seats of one project."""
 
     leases: dict[str, ModelLease] = field(default_factory=lambda: {pbx: ModelLease() for pbx in PBXS})
     held: dict[str, dict[Key, HeldSeat]] = field(default_factory=lambda: {pbx: {} for pbx in PBXS})
     revoked: dict[str, set[Key]] = field(default_factory=lambda: {pbx: set() for pbx in PBXS})
 
-    fenced: dict[str, Promise] = field(default_factory=dict)
+    fenced: dict[str, ModelClaim] = field(default_factory=dict)
     """By who may not have heard that PRIMARY's lease was taken from it."""
-    papers: Papers = field(default_factory=Papers)
+    standby_leases: StandbyLeaseModel = field(default_factory=StandbyLeaseModel)
     broken_at: float = 0.0
     """When the newest stream of PRIMARY broke, under `broken_epoch`."""
     broken_epoch: int = 0
@@ -115,7 +115,7 @@ class Model(Standing):
         return copy.deepcopy(self)
 
     def used(self) -> dict[PoolName, int]:
-        """What is counted, by pool: seats, and of PRIMARY the highest promise where that is more."""
+        """What is counted, by pool: seats, and of PRIMARY the highest claim where that is more."""
         found = dict.fromkeys(self.capacity(), 0)
         for pbx in PBXS:
             held = self.debited(pbx)
@@ -140,8 +140,8 @@ class Model(Standing):
         """The least that is counted."""
         if pbx != PRIMARY:
             return 0
-        promises = [*self.fenced.values(), self.papers.known, self.papers.offered]
-        return max((promise.seats.get(pool, 0) for promise in promises), default=0)
+        claims = [*self.fenced.values(), self.standby_leases.known, self.standby_leases.offered]
+        return max((claim.seats.get(pool, 0) for claim in claims), default=0)
 
     def declared(self) -> dict[PoolName, int]:
         """What the project file declares, by pool."""
@@ -197,13 +197,13 @@ class Model(Standing):
         promised = lease.ends_at if lease.phase == "open" else 0.0
         if not (lease.phase == "open" and lease.request_id == request_id and lease.user == user):
             if lease.phase == "open" and lease.user != user and now <= lease.ends_at + ALLOWANCE_SECONDS:
-                self.fenced.setdefault(lease.user, Promise()).raise_to(self.debited(pbx), lease.ends_at, lease.epoch)
+                self.fenced.setdefault(lease.user, ModelClaim()).raise_to(self.debited(pbx), lease.ends_at, lease.epoch)
             lease.epoch += 1
             lease.software = software
         lease.phase, lease.request_id, lease.user = "open", request_id, user
         lease.ends_at, lease.renewed_at = max(promised, now + TTL_SECONDS + GRACE_SECONDS), now
         if pbx == STANDBY:
-            self._send_papers(now)
+            self._send_standby_leases(now)
 
     def renew(self, pbx: str, now: float, *, serial: int = 0, discarded: bool = False, released: int = 0) -> None:
         """Extend; the standby says what it has of its standby leases."""
@@ -213,7 +213,7 @@ class Model(Standing):
             self.fenced.pop(lease.user, None)
         if pbx == STANDBY:
             self._take_receipt(serial, discarded=discarded, released=released)
-            self._send_papers(now)
+            self._send_standby_leases(now)
 
     def is_gone(self, now: float, *, serving_since: float) -> bool:
         """Whether a master that has served since then sees that PRIMARY is gone before its lease says so."""
@@ -228,15 +228,16 @@ class Model(Standing):
         counted = sum(max(held.get(pool, 0), self.floor(pbx, pool)) for pool in self.capacity())
         if lease.phase == "none" or (lease.phase != "open" and not counted):
             return None
-        promises = [*self.fenced.values(), self.papers.known, self.papers.offered] if pbx == PRIMARY else []
-        ends = [promise.ends_at for promise in promises if promise.seats]
+        sent = self.standby_leases
+        claims = [*self.fenced.values(), sent.known, sent.offered] if pbx == PRIMARY else []
+        ends = [claim.ends_at for claim in claims if claim.seats]
         ends += [lease.ends_at] if lease.phase == "open" else []
         at_risk = counted if now <= max(ends, default=0.0) else 0
         returned = self.close(pbx)
         if pbx == PRIMARY:
-            self.fenced, self.papers.known, self.papers.offered = {}, Promise(), Promise()
-            self.papers.serial += 1 if self.papers.serial else 0
-            self.papers.acknowledged = 0
+            self.fenced, self.standby_leases.known, self.standby_leases.offered = {}, ModelClaim(), ModelClaim()
+            self.standby_leases.serial += 1 if self.standby_leases.serial else 0
+            self.standby_leases.acknowledged = 0
         return returned, at_risk
 
     def refuses_takeover(self, now: float, *, force: bool, serving_since: float) -> bool:
@@ -248,7 +249,7 @@ class Model(Standing):
         is_connected = is_open and lease.user == PRIMARY and now <= lease.renewed_at + TTL_SECONDS
         if is_connected and not force and not self.is_gone(now, serving_since=serving_since):
             return True
-        promised = any(promise.seats for promise in (self.papers.known, self.papers.offered))
+        promised = any(claim.seats for claim in (self.standby_leases.known, self.standby_leases.offered))
         return not (is_open or self.debited(PRIMARY) or promised)
 
     def standby_is_too_new(self) -> bool:
@@ -256,27 +257,27 @@ class Model(Standing):
         return self.limit(self.installation(PRIMARY)) < SOFTWARE
 
     def _take_receipt(self, serial: int, *, discarded: bool, released: int) -> None:
-        papers, fenced = self.papers, self.fenced.get(STANDBY)
+        sent, fenced = self.standby_leases, self.fenced.get(STANDBY)
         if fenced is not None and fenced.epoch <= released:
             del self.fenced[STANDBY]
-        if serial != papers.serial or not serial or self.leases[PRIMARY].phase == "none":
+        if serial != sent.serial or not serial or self.leases[PRIMARY].phase == "none":
             return
         if discarded:
-            papers.known, papers.offered, papers.acknowledged = Promise(), Promise(), 0
-        elif papers.acknowledged != serial:
-            papers.known, papers.offered, papers.acknowledged = papers.offered, Promise(), serial
+            sent.known, sent.offered, sent.acknowledged = ModelClaim(), ModelClaim(), 0
+        elif sent.acknowledged != serial:
+            sent.known, sent.offered, sent.acknowledged = sent.offered, ModelClaim(), serial
 
-    def _send_papers(self, now: float) -> None:
-        papers, lease = self.papers, self.leases[PRIMARY]
+    def _send_standby_leases(self, now: float) -> None:
+        sent, lease = self.standby_leases, self.leases[PRIMARY]
         is_open = lease.phase == "open" and now <= lease.ends_at
         if lease.phase == "none" or (is_open and lease.user == STANDBY) or self.standby_is_too_new():
             return
         seats = self.debited(PRIMARY) if is_open else {}
-        unheard = papers.serial > papers.acknowledged and now <= papers.ends_at
-        if seats or papers.known.seats or papers.offered.seats or unheard:
-            papers.serial += 1
-            papers.ends_at = self.leases[STANDBY].ends_at
-            papers.offered.raise_to(seats, self.leases[STANDBY].ends_at)
+        unheard = sent.serial > sent.acknowledged and now <= sent.ends_at
+        if seats or sent.known.seats or sent.offered.seats or unheard:
+            sent.serial += 1
+            sent.ends_at = self.leases[STANDBY].ends_at
+            sent.offered.raise_to(seats, self.leases[STANDBY].ends_at)
 
     def close(self, pbx: str) -> int:
         """End; seats that went back."""
@@ -293,11 +294,11 @@ class Model(Standing):
                 lease.phase = "expired"
                 self.held[pbx] = {}
                 self.revoked[pbx] = set()
-        papers = self.papers
-        for promise in (*self.fenced.values(), papers.known, papers.offered):
-            if now > promise.ends_at + ALLOWANCE_SECONDS:
-                promise.seats = {}
-        self.fenced = {holder: promise for holder, promise in self.fenced.items() if promise.seats}
+        sent = self.standby_leases
+        for claim in (*self.fenced.values(), sent.known, sent.offered):
+            if now > claim.ends_at + ALLOWANCE_SECONDS:
+                claim.seats = {}
+        self.fenced = {holder: claim for holder, claim in self.fenced.items() if claim.seats}
 
     # --- Seats ------------------------------------------------------------------------------------------------------
 

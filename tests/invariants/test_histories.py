@@ -171,7 +171,7 @@ class Lending(Changing):
             stream.cancel()
             while len(master.running.hub):  # noqa: ASYNC110  # nothing tells
                 await asyncio.sleep(0.001)
-            await master.running.lines.run_once()
+            await master.running.stream_recorder.run_once()
             return True
 
         if self._under_lease(PRIMARY, broken):
@@ -409,7 +409,7 @@ class Lending(Changing):
             lease_pb2.StandbyLeaseTerms.FromString(signed_standby_lease.terms).serial for signed_standby_lease in signed
         ]
         if serials:
-            assert serials == [self.model.papers.serial]
+            assert serials == [self.model.standby_leases.serial]
             self.receipt.serial, self.receipt.discarded = serials[0], False
 
     def _acquire(self, pbx: str, at: int, keys: list[Key]) -> None:

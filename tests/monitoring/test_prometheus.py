@@ -14,7 +14,7 @@ from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.network.prometheus import Prometheus, running_prometheus
 from tests.support.pbxs.pbx import granted, opened, refused, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, imported, item
+from tests.support.projects.signed_documents import Vendor, bind, imported, item
 
 HOURS = 3600
 VARIABLES = {"$project": ".*", "$__range": "1h", "$__rate_interval": "1m"}

@@ -12,7 +12,7 @@ from slave_client import DeviceKey
 from tests.slave_client.conftest import estate
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Wire, wire_to
-from tests.support.projects.papers import NAME, Vendor, bind, enrolled, imported, listed, release
+from tests.support.projects.signed_documents import NAME, Vendor, bind, enrolled, imported, listed, release
 
 MORE = "more"
 """The license that comes and goes."""

@@ -19,7 +19,7 @@ from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Wire, wire_to
 from tests.support.projects.agreements import NAME, noon, prices_of, wanted
 from tests.support.projects.estates import project
-from tests.support.projects.papers import bind, listed
+from tests.support.projects.signed_documents import bind, listed
 
 USERS = [Want("user", HolderKind.USER, f"user-{number}") for number in range(3)]
 START, TRIAL_ENDS, MAINTENANCE_ENDS = "2026-01-15", "2026-01-30", "2027-01-15"

@@ -159,7 +159,7 @@ def stood_in_for(identity: Identity, method: str, request: object) -> str | None
 
 
 def check_confined(identity: Identity | None, project: str) -> None:
-    """See that somebody may act on a project that only a signed paper names.
+    """See that somebody may act on a project that only a signed document names.
 
     Raises:
         AccessDeniedError: the caller is confined to another.
@@ -167,7 +167,7 @@ def check_confined(identity: Identity | None, project: str) -> None:
     if identity is None or identity.project in (None, project):
         return
     found = Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT
-    raise AccessDeniedError(found, f"{identity.uri} is confined to its project; the paper must be of that one")
+    raise AccessDeniedError(found, f"{identity.uri} is confined to its project; the document must be of that one")
 
 
 def project_in(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What every call passes before it is served: the gate, its message, the size of that, and the gate again.
+"""What every call passes before it is served: its certificate, its message and the size of that, whom it names.
 
 What a caller costs is bounded before it is looked at. Who calls, whether that certificate is good and whether its role
 may call the method are known before anything of the message is read; then the message must come in time, have no more
@@ -48,15 +48,15 @@ class Admission:
         method: str,
         plain: Handler,
         *,
-        gate: Authorizer | None,
+        authorizer: Authorizer | None,
         budgets: Budgets,
         message_seconds: float,
         aside: Aside,
     ) -> None:
-        """`plain` is what would serve the method unguarded. Without a gate, in plain text, everybody may do everything
-        and is called what they call themselves; a message has its size and time there as well."""
+        """`plain` is what would serve the method unguarded. Without an authorizer, in plain text, everybody may do
+        everything and is called what they call themselves; a message has its size and time there as well."""
         self._method = method
-        self._gate = gate
+        self._authorizer = authorizer
         self._message_seconds = message_seconds
         self._aside = aside
         self._answers_by_stream = plain.response_streaming
@@ -76,35 +76,35 @@ class Admission:
             InvalidArgumentError: it brings too much, or what it brings is no request.
             MessageLateError: it brings nothing.
         """
-        if (gate := self._gate) is None:
+        if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
             yield await self._parsed(await self._message(context, None, None), None)
             return
-        peer_certificate = gate.enter(self._method, context)
+        peer_certificate = authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
         async with AsyncExitStack() as served:
-            share = served.enter_context(gate.call(peer_certificate, self._method, context.peer()))
+            share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
             data = await self._message(context, peer_certificate.identity.role, share)
             if len(data) > _LOOP_BYTES:
                 await served.enter_async_context(share.large)
             request = await self._parsed(data, peer_certificate.identity.role)
             del data
-            await gate.judge(peer_certificate, self._method, request, context)
+            await authorizer.judge(peer_certificate, self._method, request, context)
             if self._answers_by_stream:
                 await served.aclose()
-                served.enter_context(gate.stream(peer_certificate, self._method, context.peer()))
+                served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer()))
             yield request
 
     @asynccontextmanager
     async def conversation(self, context: Context) -> AsyncIterator[AsyncIterator[Any]]:
         """A call that asks by a stream as well, while it is served: reflection, whose requests name nobody."""
-        if (gate := self._gate) is None:
+        if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
             yield self._requests(context, None)
             return
-        peer_certificate = gate.enter(self._method, context)
+        peer_certificate = authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
-        with gate.stream(peer_certificate, self._method, context.peer()):
+        with authorizer.stream(peer_certificate, self._method, context.peer()):
             yield self._requests(context, peer_certificate.identity.role)
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
@@ -161,14 +161,14 @@ def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, 
     return path, excess(data, kind, budget.elements_max) if path is None else None
 
 
-def turn_away(gate: Authorizer, method: str, context: Context) -> None:
+def turn_away(authorizer: Authorizer, method: str, context: Context) -> None:
     """A call of a method that there is none of; it costs its caller as any other.
 
     Raises:
         AccessDeniedError, CallerLimitError: as every call's.
         UnknownMethodError: always else.
     """
-    gate.enter(None, context)
+    authorizer.enter(None, context)
     raise UnknownMethodError(f"there is no method {method[:200]!r}")
 
 

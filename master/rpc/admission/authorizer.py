@@ -1,4 +1,4 @@
-"""The gate that every call passes where TLS is on: who calls is proven, and may or may not make this call.
+"""Authorises every call where TLS is on: who calls is proven, and may or may not make this call.
 
 Decides nothing itself: `auth/callers/permissions.py` has the table, `auth/certificates/certificates.py` reads the
 certificate. It is looked at again with every call, so that one that ended or was revoked is good for nothing on an open

@@ -45,11 +45,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Lets in who may call, names the caller, turns errors into statuses, counts and times."""
 
     def __init__(
-        self, metrics: Metrics, gate: Authorizer | None, *, budgets: Budgets, message_seconds: float, aside: Aside
+        self, metrics: Metrics, authorizer: Authorizer | None, *, budgets: Budgets, message_seconds: float, aside: Aside
     ) -> None:
         """A call whose message has not come after `message_seconds` is ended; large ones are looked through `aside`."""
         self._metrics = metrics
-        self._gate = gate
+        self._authorizer = authorizer
         self._budgets = budgets
         self._message_seconds = message_seconds
         self._aside = aside
@@ -69,7 +69,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if rpc_method_handler is None:
             plain = await continuation(handler_call_details)
             if plain is None:
-                return None if self._gate is None else _unknown(method, self._gate, self._held)
+                return None if self._authorizer is None else _unknown(method, self._authorizer, self._held)
             rpc_method_handler = self._handlers[method] = self._wrapped(method, plain)
         return rpc_method_handler
 
@@ -79,7 +79,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         admission = Admission(
             count.method,
             plain,
-            gate=self._gate,
+            authorizer=self._authorizer,
             budgets=self._budgets,
             message_seconds=self._message_seconds,
             aside=self._aside,
@@ -155,10 +155,10 @@ def _stream(serve: Any, count: _Counts, admitted: Any) -> Any:
     return writes if iscoroutinefunction(serve) else yields  # health writes to its context
 
 
-def _unknown(method: str, gate: Authorizer, held: _Held) -> Handler:
+def _unknown(method: str, authorizer: Authorizer, held: _Held) -> Handler:
     async def behaviour(_: object, context: Context) -> None:
         try:
-            turn_away(gate, method, context)
+            turn_away(authorizer, method, context)
         except Exception as error:
             failure = failure_of(error)
             let_go(error)

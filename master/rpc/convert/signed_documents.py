@@ -8,7 +8,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.signing import documents as paper
+from licensemaster.signing import documents as signing
 from licensemaster.v1 import document_pb2, license_pb2, seat_pb2
 from licensemaster.values import BadValueError, public_key, resource
 from master.domain.estate.estate import License
@@ -32,15 +32,15 @@ _LATEST = 253_402_300_799.0
 # --- What comes in ----------------------------------------------------------------------------------------------------
 
 
-def check_kind(document: document_pb2.SignedDocument, kind: paper.Kind) -> None:
+def check_kind(document: document_pb2.SignedDocument, kind: signing.Kind) -> None:
     """See that a document claims to be of a kind.
 
     Raises:
         DocumentRefusedError: it does not.
     """
     try:
-        paper.check_kind(document, kind)
-    except paper.DocumentError as error:
+        signing.check_kind(document, kind)
+    except signing.DocumentError as error:
         raise _refused(error) from error
 
 
@@ -71,7 +71,7 @@ def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> do
             )
             for license in file.licenses
         ],
-        key_id=paper.key_id_of(public_key),
+        key_id=signing.key_id_of(public_key),
         document=_without_strays(document),
         is_said_by=lambda stored: document_pb2.SignedDocument.FromString(stored).payload == document.payload,
     )
@@ -97,10 +97,10 @@ def introduction(
     retire = _seconds("retire_previous_time", said.retire_previous_time)
     return keys.TrustKey(
         project=project,
-        key_id=paper.key_id_of(_public_key("public_key", said.public_key)),
+        key_id=signing.key_id_of(_public_key("public_key", said.public_key)),
         public_key=said.public_key,
         display_name=said.display_name,
-        introduced_by=paper.key_id_of(public_key),
+        introduced_by=signing.key_id_of(public_key),
         retire_previous_at=retire if said.HasField("retire_previous_time") else None,
         caller=caller,
         reason=reason,
@@ -115,7 +115,7 @@ def named_key(project: str, key: license_pb2.NamedVendorKey, *, caller: str, rea
     """
     return keys.TrustKey(
         project=project,
-        key_id=paper.key_id_of(_public_key("key.public_key", key.public_key)),
+        key_id=signing.key_id_of(_public_key("key.public_key", key.public_key)),
         public_key=key.public_key,
         display_name=key.display_name,
         introduced_by="",
@@ -153,8 +153,8 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
     kind = document_pb2.DOCUMENT_KIND_ENROLLMENT
     check_kind(document, kind)
     try:
-        brought = paper.read_payload(document, document_pb2.Enrollment)
-    except paper.DocumentError as error:
+        brought = signing.read_payload(document, document_pb2.Enrollment)
+    except signing.DocumentError as error:
         raise _refused(error) from error
     said = _verified(document, kind, _public_key("public_key", brought.public_key), document_pb2.Enrollment)
     project, device = device_name(said.device)
@@ -162,7 +162,7 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
         project=project,
         device=device,
         token=said.token,
-        key_id=paper.key_id_of(said.public_key),
+        key_id=signing.key_id_of(said.public_key),
         public_key=said.public_key,
     )
 
@@ -194,15 +194,15 @@ def in_use(value: int) -> InUse:
 
 
 def _verified(
-    document: document_pb2.SignedDocument, kind: paper.Kind, public_key: bytes, payload: type[Payload]
+    document: document_pb2.SignedDocument, kind: signing.Kind, public_key: bytes, payload: type[Payload]
 ) -> Payload:
     try:
-        return paper.verified(document, kind=kind, public_key=public_key, payload=payload)
-    except paper.DocumentError as error:
+        return signing.verified(document, kind=kind, public_key=public_key, payload=payload)
+    except signing.DocumentError as error:
         raise _refused(error) from error
 
 
-def _refused(error: paper.DocumentError) -> documents.DocumentRefusedError:
+def _refused(error: signing.DocumentError) -> documents.DocumentRefusedError:
     return documents.DocumentRefusedError(documents.DocumentProblem[error.reason], str(error))
 
 
@@ -313,8 +313,8 @@ class SignedDocuments:
         )
         return self._signed(document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER, answer)
 
-    def _signed(self, kind: paper.Kind, payload: Message) -> document_pb2.SignedDocument:
-        return paper.sign(kind, payload, self._signer.private_key)
+    def _signed(self, kind: signing.Kind, payload: Message) -> document_pb2.SignedDocument:
+        return signing.sign(kind, payload, self._signer.private_key)
 
 
 def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:

@@ -143,14 +143,14 @@ class Server:
         metrics: Metrics,
         bounds: CallBounds,
         keepalive: Keepalive,
-        gate: Authorizer | None,
+        authorizer: Authorizer | None,
     ) -> None:
         self._metrics = metrics
         self._server = grpc.aio.server(
             interceptors=(
                 CallInterceptor(
                     metrics,
-                    gate,
+                    authorizer,
                     budgets=bounds.budgets,
                     message_seconds=bounds.message_seconds,
                     aside=bounds.aside,

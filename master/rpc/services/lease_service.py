@@ -40,7 +40,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     ) -> None:
         self._leases = leases
         self._signer = signer
-        self._papers = SignedDocuments(signer)
+        self._documents = SignedDocuments(signer)
         self._clock = clock
         self._metrics = metrics
         self._aside = aside
@@ -225,7 +225,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             self._metrics.watch_streams.dec()
 
     def _notices(self, name: PbxName, told: Sequence[Notice]) -> list[lease_pb2.Notice]:
-        return outgoing.notice_messages(told, lambda item: self._papers.release_request(name.project, item))
+        return outgoing.notice_messages(told, lambda item: self._documents.release_request(name.project, item))
 
     def _offers(self, granted: ask.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
         offers = []

@@ -30,7 +30,7 @@ _LICENSES_MAX = 1000
 class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     def __init__(self, licenses: Licenses, *, signer: Signer, clock: Callable[[], float]) -> None:
         self._licenses = licenses
-        self._papers = signed_documents.SignedDocuments(signer)
+        self._documents = signed_documents.SignedDocuments(signer)
         self._clock = clock
 
     # --- Licenses ---------------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         return license_pb2.ImportLicensesResponse(
             file=imported.file,
             already_imported=imported.already_imported,
-            licenses=[self._papers.license_status(project, view) for view in views],
+            licenses=[self._documents.license_status(project, view) for view in views],
         )
 
     async def ListLicenses(
@@ -67,7 +67,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         )
         after = incoming.text("page_token", request.page_token, required=False)
         _, views = await self._licenses.list_licenses(which, after=after, limit=size)
-        statuses = [self._papers.license_status(which.project, view) for view in views]
+        statuses = [self._documents.license_status(which.project, view) for view in views]
         return license_pb2.ListLicensesResponse(
             licenses=[status for status in statuses if not request.state or status.state == request.state],
             next_page_token=views[-1].item.id if len(views) == size else "",
@@ -115,20 +115,20 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def SubmitCertificate(
         self, request: license_pb2.SubmitCertificateRequest, context: Context
     ) -> license_pb2.SubmitCertificateResponse:
-        paper = request.certificate
-        signed_documents.check_kind(paper, document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE)
-        known = await self._licenses.devices_with_key(paper.key_id) if paper.key_id.isprintable() else []
+        document = request.certificate
+        signed_documents.check_kind(document, document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE)
+        known = await self._licenses.devices_with_key(document.key_id) if document.key_id.isprintable() else []
         keys = sorted({key for _, _, key in known})
         if not keys:
-            raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"no device enrolled key {paper.key_id[:80]!r}")
-        certificate = replace(signed_documents.certificate(paper, keys[0]), handed_in_by=proven_pbx())
+            raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"no device enrolled key {document.key_id[:80]!r}")
+        certificate = replace(signed_documents.certificate(document, keys[0]), handed_in_by=proven_pbx())
         check_confined(identity_of_call.get(), certificate.project)
         license = await self._licenses.certify(certificate, caller=caller_of_call.get())
         view = (await self._licenses.view(certificate.project, [license]))[0]
         bound = license.device is not None and license.release is None
         return license_pb2.SubmitCertificateResponse(
-            license=self._papers.license_status(certificate.project, view),
-            binding=self._papers.binding(certificate.project, license) if bound else None,
+            license=self._documents.license_status(certificate.project, view),
+            binding=self._documents.binding(certificate.project, license) if bound else None,
         )
 
     async def _move(self, request: Move) -> tuple[list[license_pb2.MoveResult], Sequence[str]]:
@@ -137,7 +137,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         views = {view.item.id: view for view in await self._licenses.view(request.project, moved)}
         signed = not request.dry_run  # what did not happen is not certified to anybody
         results = [
-            self._papers.move_result(
+            self._documents.move_result(
                 request.project, result, views.get(result.item.id) if result.item else None, signed=signed
             )
             for result in answer.results
@@ -204,7 +204,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         enrollment = replace(signed_documents.enrollment(request.enrollment), handed_in_by=proven_pbx())
         check_confined(identity_of_call.get(), enrollment.project)
         await self._licenses.enroll(enrollment, caller=caller_of_call.get())
-        return license_pb2.EnrollDeviceResponse(answer=self._papers.enrollment_answer(enrollment))
+        return license_pb2.EnrollDeviceResponse(answer=self._documents.enrollment_answer(enrollment))
 
     async def ListDevices(
         self, request: license_pb2.ListDevicesRequest, context: Context

@@ -390,7 +390,7 @@ def _opening(resolved: ResolvedRequest, request: OpenLease | TakeOverLease) -> O
 
 def _name_top_holders(tx: Tx, loaded: LoadedBatch, answers: Sequence[object]) -> None:
     """Into refusals for want of licenses, who has most of them: only known once all is written."""
-    books = {
+    eligibilities_by_pbx = {
         resolved.pbx.id: resolved.eligibilities
         for resolved in loaded.resolved_requests
         if isinstance(resolved, ResolvedRequest)
@@ -398,4 +398,4 @@ def _name_top_holders(tx: Tx, loaded: LoadedBatch, answers: Sequence[object]) ->
     named: dict[int, tuple[TopHolder, ...]] = {}
     for answer in answers:
         if isinstance(answer, SeatsAcquired | SeatsSynced) and answer.tally.refused:
-            name_top_holders(tx, answer.outcomes, books, named)
+            name_top_holders(tx, answer.outcomes, eligibilities_by_pbx, named)

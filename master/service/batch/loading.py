@@ -91,22 +91,22 @@ def is_to_prove(resolved: ResolvedRequest, lease: Lease | None, time: LeaseTime)
 def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease], time: LeaseTime) -> Prefetch:
     needs = Prefetch()
     for resolved in resolved_requests:
-        book, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
-        if pbx.id in book.estate.revoked_from:
+        eligibilities, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
+        if pbx.id in eligibilities.estate.revoked_from:
             needs.revoked.add(pbx.id)
         match resolved.request:
             case AcquireSeats(wants=wants):
-                need_for_wants(needs, book, pbx, wants)
+                need_for_wants(needs, eligibilities, pbx, wants)
             case ReturnSeats(keys=keys):
-                need_for_returns(needs, book, pbx, keys)
+                need_for_returns(needs, eligibilities, pbx, keys)
             case SyncSeats():
                 needs.whole_pbxs.add(pbx.id)
                 # what stays may have to be debited, whatever is wanted
-                need_for_types(needs, book, pbx, book.estate.catalog.types)
+                need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
             case CloseLease() | EndLease():
                 needs.whole_pbxs.add(pbx.id)
             case OpenLease(proof=Proof()) if is_to_prove(resolved, lease, time):
-                need_for_types(needs, book, pbx, book.estate.catalog.types)
+                need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
                 needs.proving.add(pbx.id)
             case OpenLease() | TakeOverLease() if lease is not None and is_reclaimable(lease, time):
                 needs.whole_pbxs.add(pbx.id)  # expiry may be faster

@@ -14,30 +14,30 @@ from master.store.statements.projects.projects import load_estate, revisions
 
 
 class EstateCache:
-    """Terms books by project name, loaded again when a project's revision has moved."""
+    """Estates by project name, with what is certain in them; read again when a project's revision has changed."""
 
     def __init__(self, catalogs: Mapping[str, Catalog], default_pace: LeasePace) -> None:
         self.catalogs = catalogs
         self._default_pace = default_pace
         self.ledgers = Ledgers()
-        self._books: dict[str, EligibilityCache] = {}
+        self._by_project: dict[str, EligibilityCache] = {}
 
     def apart(self) -> EstateCache:
         """The same for a dry run: what is read on a copy that is thrown away is not kept here."""
         other = EstateCache(self.catalogs, self._default_pace)
         other.ledgers = self.ledgers.apart()
-        other._books = dict(self._books)
+        other._by_project = dict(self._by_project)
         return other
 
     def current(self, tx: Tx, names: Collection[str]) -> dict[str, EligibilityCache]:
-        """The books of some projects; projects that do not exist are left out."""
+        """The estates of some projects at their present revision; projects that do not exist are left out."""
         projects: dict[str, EligibilityCache] = {}
         for name, revision in revisions(tx, names).items():
-            eligibilities = self._books.get(name)
+            eligibilities = self._by_project.get(name)
             if eligibilities is None or eligibilities.estate.revision != revision:
                 estate = load_estate(tx, name, self.catalogs, self._default_pace)
                 assert estate is not None
-                eligibilities = self._books[name] = EligibilityCache(estate)
+                eligibilities = self._by_project[name] = EligibilityCache(estate)
             projects[name] = eligibilities
         return projects
 

@@ -76,19 +76,19 @@ def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: Lea
         UnknownPbxError: there is no such PBX.
         NoPairError: it stands in for nobody.
     """
-    book, standby = estates.find(tx, name)
-    primary = primary_of(book.estate, standby)
+    eligibilities, standby = estates.find(tx, name)
+    primary = primary_of(eligibilities.estate, standby)
     if primary is None:
         raise NoPairError(name)
-    pair = read_standby_pair(tx, book.estate, standby, time)
+    pair = read_standby_pair(tx, eligibilities.estate, standby, time)
     assert pair is not None
 
-    drilled = _Drill(tx, estates, time, book.estate, pair, caller)
+    drilled = _Drill(tx, estates, time, eligibilities.estate, pair, caller)
     try:
         drilled.all()
     except _Failed as failure:
         drilled.steps.append(DrillStep(drilled.doing, False, str(failure)))
-    return DrillReport(pair, tuple(drilled.steps), book.estate.project_id)
+    return DrillReport(pair, tuple(drilled.steps), eligibilities.estate.project_id)
 
 
 def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:

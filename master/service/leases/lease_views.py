@@ -74,28 +74,28 @@ def explain(
     Raises:
         UnknownPbxError: there is no such PBX.
     """
-    book, pbx = estates.find(tx, name)
-    view = read_lease_views(tx, book.estate, [pbx], time)[0]
+    eligibilities, pbx = estates.find(tx, name)
+    view = read_lease_views(tx, eligibilities.estate, [pbx], time)[0]
     runs = software or (view.lease.software if view.lease else pbx.software)
-    wants = canonical(wants, book)
+    wants = canonical(wants, eligibilities)
     needs = Prefetch()
-    need_for_wants(needs, book, pbx, wants)
-    needs.revoked |= {pbx.id} & book.estate.revoked_from
-    catalog = book.estate.catalog
+    need_for_wants(needs, eligibilities, pbx, wants)
+    needs.revoked |= {pbx.id} & eligibilities.estate.revoked_from
+    catalog = eligibilities.estate.catalog
     claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
     ledger = fill_working_set(tx, needs, catalog.pbx_wide_types, claims=claims)
-    carrier = carrier_of(book.estate, view.lease)
-    decider = Decider(book, ledger, pbx, runs, time, carrier=carrier)
+    carrier = carrier_of(eligibilities.estate, view.lease)
+    decider = Decider(eligibilities, ledger, pbx, runs, time, carrier=carrier)
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
     remedies = Remedies(tx, ledger, time, effort=Effort.of_an_explanation())
-    outcomes = remedies.acquiring(Asker(book, pbx, runs, carrier), wants, outcomes)
-    name_top_holders(tx, outcomes, {pbx.id: book}, {})
-    lines = [_software_line(book.estate, pbx, runs)]
+    outcomes = remedies.acquiring(Asker(eligibilities, pbx, runs, carrier), wants, outcomes)
+    name_top_holders(tx, outcomes, {pbx.id: eligibilities}, {})
+    lines = [_software_line(eligibilities.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
-        eligibility = book.of(pbx, runs, key, kind, carrier=carrier)
+        eligibility = eligibilities.of(pbx, runs, key, kind, carrier=carrier)
         if isinstance(eligibility, Eligibility):
-            lines += _source_lines(book.estate, eligibility, counted, time)
+            lines += _source_lines(eligibilities.estate, eligibility, counted, time)
     return Explained(outcomes, view, tuple(lines))
 
 

@@ -87,7 +87,7 @@ class Leases:
         metrics: Metrics,
         refused: DenialBuffer,
         learnings: Learnings,
-        lines: StreamRecorder,
+        stream_recorder: StreamRecorder,
     ) -> None:
         self._database = database
         self._questions = questions
@@ -100,7 +100,7 @@ class Leases:
         self._metrics = metrics
         self._refused = refused
         self._learnings = learnings
-        self._lines = lines
+        self._stream_recorder = stream_recorder
 
     def renew_after_seconds(self, pbx: Pbx) -> float:
         """When a PBX should renew next."""
@@ -184,16 +184,16 @@ class Leases:
         Raises:
             LeaseError, UnknownPbxError: there is nothing to watch.
         """
-        line: StreamSeen | None = None
+        stream_seen: StreamSeen | None = None
         try:
             async with aclosing(self._watched(name, epoch, watcher)) as stream:
                 async for told, is_shown in stream:
-                    if line is None and is_shown:
-                        line = self._lines.opened(name, epoch)
+                    if stream_seen is None and is_shown:
+                        stream_seen = self._stream_recorder.opened(name, epoch)
                     yield told
         except (asyncio.CancelledError, GeneratorExit):  # nobody is there to be told; all else is this master's doing
-            if line is not None and not self._hub.draining:
-                self._lines.lost(line)
+            if stream_seen is not None and not self._hub.draining:
+                self._stream_recorder.lost(stream_seen)
             raise
 
     async def _watched(
@@ -220,14 +220,14 @@ class Leases:
         time = self._lease_time()
 
         def look(tx: Tx) -> tuple[tuple[Notice, ...], bool]:
-            book, pbx = self._estates.find(tx, name)
+            eligibilities, pbx = self._estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if first or lease is None:
-                watcher_id = caller_id(book.estate, watcher) if watcher is not None else None
+                watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
                 lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
-            revoked = revoked_seats(tx, sorted({pbx.id} & book.estate.revoked_from)).get(pbx.id, ())
-            told = notices(book.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
-            return told, _shows_its_user(book.estate, lease)
+            revoked = revoked_seats(tx, sorted({pbx.id} & eligibilities.estate.revoked_from)).get(pbx.id, ())
+            told = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
+            return told, _shows_its_user(eligibilities.estate, lease)
 
         return await self._database.read(look)
 

@@ -41,7 +41,7 @@ class DocumentRefusedError(Exception):
 
 
 def check_own_device(estate: Estate, proven: PbxName | None, device: str) -> None:
-    """See that a PBX, where one proved to call, hands in papers of the device that it runs on.
+    """See that a PBX, where one proved to call, hands in documents of the device that it runs on.
 
     Raises:
         DocumentRefusedError: it is of another.
@@ -51,7 +51,7 @@ def check_own_device(estate: Estate, proven: PbxName | None, device: str) -> Non
     pbx_id = estate.pbx_ids.get(proven.pbx) if proven.project == estate.name else None
     if pbx_id is None or estate.pbxs[pbx_id].device.name != device:
         raise DocumentRefusedError(
-            DocumentProblem.OTHER_DEVICE, f"{proven} hands in papers of the device that it runs on, not of {device}"
+            DocumentProblem.OTHER_DEVICE, f"{proven} hands in documents of the device that it runs on, not of {device}"
         )
 
 

@@ -56,7 +56,7 @@ class AlarmTask(PeriodicTask):
 
     async def _note(self, estate: Overview, now: float) -> None:
         """Begin and end alarms, and note for each who is to be told; nothing is written where nothing changed."""
-        known = await self._database.read(lambda tx: store.standing(tx, estate.project_id))
+        known = await self._database.read(lambda tx: store.alarm_states(tx, estate.project_id))
         news = _news(tuple(alarms(estate, now)), known, now)
         if not news:
             return

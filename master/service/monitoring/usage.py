@@ -34,7 +34,7 @@ class UsageTask(PeriodicTask):
         *,
         database: Transactions,
         estates: EstateCache,
-        book: DenialBuffer,
+        denials: DenialBuffer,
         lease_time: Callable[[], LeaseTime],
         interval_seconds: float,
         denied_after_seconds: float,
@@ -44,7 +44,7 @@ class UsageTask(PeriodicTask):
         super().__init__(interval_seconds=interval_seconds)
         self._database = database
         self._estates = estates
-        self._book = book
+        self._denials = denials
         self._lease_time = lease_time
         self._denied_after_seconds = denied_after_seconds
         self._days_max = days_max
@@ -70,9 +70,9 @@ class UsageTask(PeriodicTask):
         estates = await self._database.read(lambda tx: read_overviews(tx, self._estates, time))
         await self._write_peaks(estates, time.now)
         await self._write_refusals(estates, time.now)
-        if self._book.untold:
-            _log.warning("too many holders were refused to note them all", untold=self._book.untold)
-            self._book.untold = 0
+        if self._denials.untold:
+            _log.warning("too many holders were refused to note them all", untold=self._denials.untold)
+            self._denials.untold = 0
 
     async def _write_peaks(self, estates: Sequence[Overview], now: float) -> None:
         if (today := day_of(now)) != self._today:
@@ -98,7 +98,7 @@ class UsageTask(PeriodicTask):
         return known is None or one.peak > known[0] or one.unused < known[1]
 
     async def _write_refusals(self, estates: Sequence[Overview], now: float) -> None:
-        page = self._book.turn_page(now)
+        page = self._denials.turn_page(now)
         ids = {estate.project: estate.project_id for estate in estates}
         try:
             if page.holders:
@@ -116,7 +116,7 @@ class UsageTask(PeriodicTask):
 
             await self._database.transact(judge)
         except BaseException:
-            self._book.turn_back(page)
+            self._denials.turn_back(page)
             raise
 
 

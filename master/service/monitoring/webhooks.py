@@ -111,7 +111,7 @@ class Webhooks:
             new = store.Webhook(0, project_id, request.name, request.url, secret, kinds, request.caller, now)
             store.add_webhook(tx, new)
             added = self._named(tx, request.project, project_id, request.name)
-            for one in store.standing(tx, project_id):
+            for one in store.alarm_states(tx, project_id):
                 if added.wants(one.kind):
                     store.tell(tx, [added.id], message_of(request.project, one, News.BEGAN, now), now)
             details = {"name": added.name, "target": added.target, "kinds": kinds.split()}

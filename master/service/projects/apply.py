@@ -73,7 +73,7 @@ class ApplyProject:
 class _Before:
     """A project as an apply finds it."""
 
-    standing: store.Standing | None
+    row: store.ProjectRow | None
     """None where there is no such project."""
     stored: store.StoredProject | None = None
     """None where it was deleted, as `known`."""
@@ -135,18 +135,18 @@ async def apply_project(
 
 def _judge(tx: Tx, spec: ProjectSpec, estates: EstateCache, time: LeaseTime) -> _Judged:
     """Apply a project to a copy of what it was; it is right by itself."""
-    catalog, standing = estates.catalogs[spec.catalog], store.standing(tx, spec.name)
-    before = _Before(standing=standing)
-    if standing is not None and not standing.is_deleted:
+    catalog, row = estates.catalogs[spec.catalog], store.project_row(tx, spec.name)
+    before = _Before(row=row)
+    if row is not None and not row.is_deleted:
         stored = store.load_project(tx, spec.name, estates.catalogs)
-        before = _Before(standing=standing, stored=stored, known=_estate(tx, spec.name, estates))
+        before = _Before(row=row, stored=stored, known=_estate(tx, spec.name, estates))
     _refuse(_standing_violations(tx, before, spec, catalog, time))
     _refuse(list(tier_violations(spec, catalog, before.imported)))
     found = tuple(changes(before.stored.spec if before.stored is not None else None, spec))
     if not found:
-        assert standing is not None
-        return _Judged(before=before, applied=Applied((), standing.revision, ()))
-    revision = write_project(tx, spec, catalog, standing, now=time.now)
+        assert row is not None
+        return _Judged(before=before, applied=Applied((), row.revision, ()))
+    revision = write_project(tx, spec, catalog, row, now=time.now)
     after = _estate(tx, spec.name, estates)
     moved = tuple(pbx.id for _, pbx in elsewhere(before.known, after)) if before.known is not None else ()
     warnings = _settled(tx, before.known, after, spec, time)
@@ -165,17 +165,17 @@ def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: EstateCache,
     store.lock_for_apply(tx, spec.name)
     if (told := _told_before(tx, request)) is not None:
         return told
-    standing = store.standing(tx, spec.name)
-    if standing != before.standing:
+    row = store.project_row(tx, spec.name)
+    if row != before.row:
         raise _ProjectMovedError
     _refuse(_standing_violations(tx, before, spec, catalog, time))
-    revision = write_project(tx, spec, catalog, standing, now=time.now)
+    revision = write_project(tx, spec, catalog, row, now=time.now)
     applied = replace(judged.applied, revision=revision)
     if who_hold(tx, judged.moved):
         assert before.known is not None
         warnings = _settled(tx, before.known, _estate(tx, spec.name, estates), spec, time)
         applied = replace(applied, warnings=warnings)
-    written = standing or store.standing(tx, spec.name)
+    written = row or store.project_row(tx, spec.name)
     assert written is not None
     event = Event(
         at=time.now,
@@ -197,15 +197,15 @@ def _told_before(tx: Tx, request: ApplyProject) -> Applied | None:
     Raises:
         RequestIdTakenError: the request id was used for something else, or before the project was deleted.
     """
-    standing = store.standing(tx, request.spec.name)
-    if standing is None:
+    row = store.project_row(tx, request.spec.name)
+    if row is None:
         return None
-    used_for = kind_of_request(tx, project_id=standing.id, request_id=request.request_id)
-    if used_for is not None and standing.is_deleted:
+    used_for = kind_of_request(tx, project_id=row.id, request_id=request.request_id)
+    if used_for is not None and row.is_deleted:
         raise RequestIdTakenError(request.request_id, "the project of that name that was deleted")
     if used_for not in (None, _APPLIED):
         raise RequestIdTakenError(request.request_id, used_for)
-    details = details_of_request(tx, project_id=standing.id, request_id=request.request_id)
+    details = details_of_request(tx, project_id=row.id, request_id=request.request_id)
     return _answered_before(details) if details is not None else None
 
 
@@ -231,16 +231,16 @@ def _standing_violations(
     tx: Tx, before: _Before, spec: ProjectSpec, catalog: Catalog, time: LeaseTime
 ) -> list[Violation]:
     """What the project may not become from what it is, and from what PBXs do now."""
-    standing, known, stored = before.standing, before.known, before.stored
-    if standing is None:
+    row, known, stored = before.row, before.known, before.stored
+    if row is None:
         return []
     if known is None or stored is None:  # it comes back, and carries its audit and its ledger on
-        return _ledger_violations(tx, standing.id, standing.catalog, spec)
+        return _ledger_violations(tx, row.id, row.catalog, spec)
     running = software_in_use(leases_of_project(tx, known.project_id), time)
     found = standing_violations(known, spec, catalog, running)
     if known.learns(time.ends_by):
         found = found or _unlearned_violations(known, stored, spec, catalog, before.imported)
-    found = found or _ledger_violations(tx, standing.id, standing.catalog, spec)
+    found = found or _ledger_violations(tx, row.id, row.catalog, spec)
     return found or _in_use_violations(tx, known, stored, spec, catalog, before.imported)
 
 

@@ -74,10 +74,10 @@ def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: L
     told = details_of_request(tx, project_id=chain.project_id, request_id=request.request_id)
     if told is not None:
         return Deleted(**json.loads(told))
-    book = estates.current(tx, [request.name]).get(request.name)
-    if book is None:
+    eligibilities = estates.current(tx, [request.name]).get(request.name)
+    if eligibilities is None:
         raise UnknownProjectError(request.name)
-    estate = book.estate
+    estate = eligibilities.estate
     leases, counted = queries.leases_of_project(tx, estate.project_id), queries.counted_by_pbx(tx, estate.project_id)
     if found := list(in_the_way(estate, leases, counted, time)):
         raise ProjectInUseError(request.name, found)

@@ -119,7 +119,7 @@ class Connections:
         finally:
             self._free.release()
 
-    def patience(self, raw: Raw) -> ConnectionWatchdog:
+    def watchdog(self, raw: Raw) -> ConnectionWatchdog:
         """To be kept while a connection is used."""
         return ConnectionWatchdog(raw, self._timeout_seconds)
 

@@ -47,9 +47,9 @@ _WAIT_MAX_SECONDS = 2.0
 
 
 class _PostgresTx(Tx):
-    def __init__(self, connection: Connection, patience: ConnectionWatchdog, stop: Stop, *, read_only: bool) -> None:
+    def __init__(self, connection: Connection, watchdog: ConnectionWatchdog, stop: Stop, *, read_only: bool) -> None:
         super().__init__(connection, stop)
-        self._watchdog = patience
+        self._watchdog = watchdog
         self._read_only = read_only
         self._adapted: Any = connection.connection.dbapi_connection
 
@@ -85,10 +85,10 @@ class _PostgresTx(Tx):
 class _AskedTx(_PostgresTx):
     """Its work runs in a thread: what it computes keeps nobody waiting. Its statements run where all others do."""
 
-    def __init__(self, connection: AsyncConnection, patience: ConnectionWatchdog, stop: Stop) -> None:
+    def __init__(self, connection: AsyncConnection, watchdog: ConnectionWatchdog, stop: Stop) -> None:
         plain = connection.sync_connection
         assert plain is not None
-        super().__init__(plain, patience, stop, read_only=True)
+        super().__init__(plain, watchdog, stop, read_only=True)
         self._asynchronous = connection
         self._loop = asyncio.get_running_loop()
 
@@ -183,24 +183,24 @@ class PostgresDatabase(Database):
     async def _asked(self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop) -> T:
         raw = (await connection.get_raw_connection()).driver_connection
         assert raw is not None
-        patience = self._connections.patience(raw)
+        watchdog = self._connections.watchdog(raw)
         try:
             with _failures_of(raw):
-                tx = _AskedTx(connection, patience, stop)
+                tx = _AskedTx(connection, watchdog, stop)
                 return await asyncio.to_thread(_transaction, tx, self._connections.begin_to_read, work)
         finally:
-            patience.stop()
+            watchdog.stop()
 
     def _transaction(self, plain: Connection, work: Callable[[Tx], T], *, read_only: bool) -> T:
         raw = plain.connection.driver_connection
         assert raw is not None
         begin = self._connections.begin_to_read if read_only else self._connections.begin_to_change(raw)
-        patience = self._connections.patience(raw)
+        watchdog = self._connections.watchdog(raw)
         try:
             with _failures_of(raw):
-                return _transaction(_PostgresTx(plain, patience, Stop(), read_only=read_only), begin, work)
+                return _transaction(_PostgresTx(plain, watchdog, Stop(), read_only=read_only), begin, work)
         finally:
-            patience.stop()
+            watchdog.stop()
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def remove_webhook(tx: Tx, gone: Webhook) -> None:
     )
 
 
-def standing(tx: Tx, project_id: int) -> list[AlarmState]:
+def alarm_states(tx: Tx, project_id: int) -> list[AlarmState]:
     """Alarms that have begun and not ended."""
     rows = tx.rows("SELECT kind, subject, message, began_at, gone_at FROM alarm WHERE project_id = ?1", project_id)
     return [AlarmState(*row) for row in rows]

@@ -24,7 +24,7 @@ async def test_operators_order_and_the_ledger_says_who_it_was(secured: InProcess
 
 
 async def test_viewers_ask_and_do_not_order(secured: InProcess, pki: Pki) -> None:
-    async with shown_to(secured.wire.address, pki.papers("viewers/wall").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key("viewers/wall").credentials) as wire:
         stub = wire.agreements
         await stub.QuoteOrder(agreement_pb2.QuoteOrderRequest(project=NAME, order=ORDER.order, prices=PRICES))
         await stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME))

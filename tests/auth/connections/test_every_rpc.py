@@ -23,14 +23,14 @@ ROUNDS = 3
 async def test_whatever_anybody_sends_is_answered(
     secured: InProcess, pki: Pki, who: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    papers = pki.papers("viewers/mallory" if who == "revoked" else who)
+    certified_key = pki.certified_key("viewers/mallory" if who == "revoked" else who)
     if who == "revoked":
-        pki.authority.revoke([papers.issued], now=time.time())
-        assert secured.running.gate is not None
-        await secured.running.gate.run_once()
+        pki.authority.revoke([certified_key.issued], now=time.time())
+        assert secured.running.authorizer is not None
+        await secured.running.authorizer.run_once()
     chance = Chance(7, {"ApplyProjectRequest": project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 5}))})
     told = Told()
-    async with shown_to(secured.wire.address, papers.credentials) as wire:
+    async with shown_to(secured.wire.address, certified_key.credentials) as wire:
         with capture_logs() as lines:
             for _ in range(ROUNDS):
                 for rpc in every_rpc():

@@ -13,8 +13,18 @@ from licensemaster.v1 import document_pb2, license_pb2
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
 from tests.support.masters import InProcess, Wire
-from tests.support.projects.papers import Vendor, bind, certify, hand_in, imported, listed, moved, refusal, release
-from tests.support.projects.papers import approve as approve_as
+from tests.support.projects.signed_documents import (
+    Vendor,
+    bind,
+    certify,
+    hand_in,
+    imported,
+    listed,
+    moved,
+    refusal,
+    release,
+)
+from tests.support.projects.signed_documents import approve as approve_as
 
 BOX = "projects/acme/devices/berlin-box"
 FREE, RELEASING = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_RELEASING
@@ -24,7 +34,7 @@ WEEK = 604_800
 
 @asynccontextmanager
 async def by(secured: InProcess, pki: Pki, uri: str) -> AsyncIterator[Wire]:
-    async with shown_to(secured.wire.address, pki.papers(uri).credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key(uri).credentials) as wire:
         yield wire
 
 

@@ -22,16 +22,16 @@ from master.metrics import Metrics
 from master.rpc.server.metrics_page import MetricsPage
 from master.rpc.server.open_connections import ConnectionBounds
 from master.settings import load_settings
-from tests.auth.pki import Papers, Pki
+from tests.auth.pki import CertifiedKey, Pki
 from tests.support.asking import all_asked
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, InProcess
 
 
-async def _scrape(master: InProcess, papers: Papers | None, pki: Pki, folder: Path) -> tuple[int, str]:
+async def _scrape(master: InProcess, certified_key: CertifiedKey | None, pki: Pki, folder: Path) -> tuple[int, str]:
     context = ssl.create_default_context(cafile=str(pki.folder / "ca.crt"))
-    if papers is not None:
-        (folder / "pair.pem").write_bytes(papers.key + papers.certificate)
+    if certified_key is not None:
+        (folder / "pair.pem").write_bytes(certified_key.key + certified_key.certificate)
         context.load_cert_chain(folder / "pair.pem")
 
     def get() -> tuple[int, str]:
@@ -48,31 +48,31 @@ async def _scrape(master: InProcess, papers: Papers | None, pki: Pki, folder: Pa
 
 @pytest.mark.parametrize("who", ["metrics/prometheus", "operators/anna", "viewers/wall"])
 async def test_who_may_read_it(secured: InProcess, pki: Pki, tmp_path: Path, who: str) -> None:
-    code, page = await _scrape(secured, pki.papers(who), pki, tmp_path)
+    code, page = await _scrape(secured, pki.certified_key(who), pki, tmp_path)
     assert (code, "license_master_up 1.0" in page) == (200, True)
 
 
 @pytest.mark.parametrize("who", ["projects/acme/pbxs/berlin", "projects/acme/operators/otto", "vendors/v"])
 async def test_who_may_not(secured: InProcess, pki: Pki, tmp_path: Path, who: str) -> None:
-    assert await _scrape(secured, pki.papers(who), pki, tmp_path) == (
+    assert await _scrape(secured, pki.certified_key(who), pki, tmp_path) == (
         403,
         "this certificate may not read the metrics\n",
     )
-    _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
+    _, page = await _scrape(secured, pki.certified_key("metrics/p"), pki, tmp_path)
     assert 'license_master_calls_denied_total{reason="METRICS_PAGE"} 1.0' in page
 
 
 async def test_who_may_not_is_named_in_the_log(secured: InProcess, pki: Pki, tmp_path: Path) -> None:
     with capture_logs() as logs:
-        await _scrape(secured, pki.papers("vendors/v"), pki, tmp_path)
+        await _scrape(secured, pki.certified_key("vendors/v"), pki, tmp_path)
     [line] = [line for line in logs if line["event"] == "a caller was turned away"]
     assert (line["reason"], line["caller"], line["peer"]) == ("METRICS_PAGE", "license-master://vendors/v", "127.0.0.1")
 
 
 async def test_a_revoked_certificate_reads_nothing(secured: InProcess, pki: Pki, tmp_path: Path) -> None:
-    papers = pki.papers("metrics/prometheus")
-    pki.authority.revoke([papers.issued], now=time.time())
-    assert (await _scrape(secured, papers, pki, tmp_path))[0] == 403
+    certified_key = pki.certified_key("metrics/prometheus")
+    pki.authority.revoke([certified_key.issued], now=time.time())
+    assert (await _scrape(secured, certified_key, pki, tmp_path))[0] == 403
 
 
 def _closed(connection: socket.socket) -> None:
@@ -101,7 +101,7 @@ async def test_who_connects_and_says_nothing_is_nobody_turned_away(
             for _ in range(3):
                 with suppress(TimeoutError):  # gRPC says something itself, or waits
                     await asyncio.to_thread(check, port)
-        _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
+        _, page = await _scrape(secured, pki.certified_key("metrics/p"), pki, tmp_path)
     denied = {line for line in page.splitlines() if line.startswith("license_master_calls_denied_total{")}
     assert {line.rpartition(" ")[2] for line in denied} == {"0.0"}
     assert not [line for line in logs if line["event"] == "a caller was turned away"]
@@ -110,7 +110,7 @@ async def test_who_connects_and_says_nothing_is_nobody_turned_away(
 async def test_without_a_certificate_there_is_no_page(secured: InProcess, pki: Pki, tmp_path: Path) -> None:
     with pytest.raises((urllib.error.URLError, ssl.SSLError, ConnectionError)):
         await _scrape(secured, None, pki, tmp_path)
-    _, page = await _scrape(secured, pki.papers("metrics/p"), pki, tmp_path)
+    _, page = await _scrape(secured, pki.certified_key("metrics/p"), pki, tmp_path)
     assert 'license_master_calls_denied_total{reason="HANDSHAKE"} 1.0' in page
 
 
@@ -118,7 +118,7 @@ async def test_without_a_certificate_there_is_no_page(secured: InProcess, pki: P
 async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(pki: Pki, tmp_path: Path, secure: bool) -> None:
     """Connections that say a little now and then: as many as may be have a thread, no longer than they may."""
     metrics, clock = Metrics(), Clock(time.time())
-    files = load_settings(None, **pki.serve(pki.server_papers())).certificate_files
+    files = load_settings(None, **pki.serve(pki.server_key())).certificate_files
     certificates = Certificates(files, clock) if secure and files else None
     bounds = ConnectionBounds(connections_max=5, address_connections_max=3, seconds_max=10)
     page = MetricsPage("127.0.0.1:0", metrics, certificates=certificates, clock=clock, bounds=bounds, steady=clock)
@@ -166,12 +166,12 @@ def _denied(metrics: Metrics, reason: str) -> float:
 async def test_scrapes_that_have_no_turn_in_time_say_that_the_database_is_there(
     secured: InProcess, pki: Pki, tmp_path: Path
 ) -> None:
-    papers = pki.papers("metrics/prometheus")
+    certified_key = pki.certified_key("metrics/prometheus")
     async with all_asked(secured.running.database):
-        pages = await asyncio.gather(*(_scrape(secured, papers, pki, tmp_path) for _ in range(4)))
+        pages = await asyncio.gather(*(_scrape(secured, certified_key, pki, tmp_path) for _ in range(4)))
         assert all(code == 200 and "license_master_up 1.0" in page for code, page in pages)
         assert not any("license_master_pool_capacity{" in page for _, page in pages)
         asking = [task for task in asyncio.all_tasks() if "Status.overviews" in repr(task)]
         assert len(asking) == 1, "they wait for one answer"
-    _, page = await _scrape(secured, papers, pki, tmp_path)
+    _, page = await _scrape(secured, certified_key, pki, tmp_path)
     assert "license_master_pool_capacity{" in page

@@ -22,7 +22,7 @@ from tests.rpc.failures import failure, seen
 from tests.support.masters import InProcess, Wire, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, imported
+from tests.support.projects.signed_documents import Vendor, imported
 
 CODE = grpc.StatusCode
 ACME = "projects/acme"
@@ -67,8 +67,8 @@ async def test_who_has_no_certificate_of_ours_gets_no_connection(
     else:
         credentials = {
             "nothing": grpc.ssl_channel_credentials(pki.ca),
-            "a foreign certificate": other.papers("operators/anna", ca=pki.ca).credentials,
-            "an expired one": pki.papers("operators/anna", now=long_ago).credentials,
+            "a foreign certificate": other.certified_key("operators/anna", ca=pki.ca).credentials,
+            "an expired one": pki.certified_key("operators/anna", now=long_ago).credentials,
         }[shows]
         async with shown_to(secured.wire.address, credentials) as wire:
             found = await failure(wire.status.GetStatus(request))
@@ -79,7 +79,7 @@ async def test_who_has_no_certificate_of_ours_gets_no_connection(
 
 
 async def test_a_pbx_does_not_take_another_pbx_for_a_master(secured: InProcess, pki: Pki) -> None:
-    impostor = pki.papers(f"{ACME}/pbxs/paris")
+    impostor = pki.certified_key(f"{ACME}/pbxs/paris")
 
     async def never(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         raise AssertionError("somebody trusted it")
@@ -91,13 +91,13 @@ async def test_a_pbx_does_not_take_another_pbx_for_a_master(secured: InProcess, 
         "127.0.0.1:0", grpc.ssl_server_credentials([(impostor.key, impostor.certificate)], impostor.ca)
     )
     await server.start()
-    async with shown_to(f"localhost:{port}", pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire:
+    async with shown_to(f"localhost:{port}", pki.certified_key(f"{ACME}/pbxs/berlin").credentials) as wire:
         assert (await failure(opened(wire, "berlin"))).code is CODE.UNAVAILABLE
     await server.stop(0)
 
 
 async def test_a_viewer_that_tries_to_write(secured: InProcess, pki: Pki) -> None:
-    async with shown_to(secured.wire.address, pki.papers("viewers/wall").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key("viewers/wall").credentials) as wire:
         await wire.status.GetStatus(status_pb2.GetStatusRequest(project=ACME))
         found = await failure(wire.apply(project({"PBX-Port12": 500})))
         release = license_pb2.ReleaseLicensesRequest(project=ACME, licenses=["license-1"], request_id="1")
@@ -109,22 +109,22 @@ async def test_a_viewer_that_tries_to_write(secured: InProcess, pki: Pki) -> Non
 
 
 async def test_who_is_turned_away_is_named_in_the_log_as_often_as_it_can_bear(secured: InProcess, pki: Pki) -> None:
-    papers = pki.papers(f"{ACME}/pbxs/paris")
+    certified_key = pki.certified_key(f"{ACME}/pbxs/paris")
     with capture_logs() as logs:
-        async with shown_to(secured.wire.address, papers.credentials) as wire:
+        async with shown_to(secured.wire.address, certified_key.credentials) as wire:
             for _ in range(25):
                 await failure(BarePbx(wire, "berlin").renew())
             secured.clock.advance(60)
             await failure(BarePbx(wire, "berlin").renew())
     lines = [line for line in logs if line["event"] == "a caller was turned away"]
     assert (len(lines), lines[-1]["left_out"]) == (21, 5)
-    assert (lines[0]["caller"], lines[0]["serial"]) == (papers.issued.subject.uri, papers.issued.serial)
+    assert (lines[0]["caller"], lines[0]["serial"]) == (certified_key.issued.subject.uri, certified_key.issued.serial)
     assert (lines[0]["reason"], lines[0]["method"].rpartition("/")[2]) == ("NOT_YOUR_PBX", "RenewLease")
     assert lines[0]["peer"].startswith("ipv4:127.0.0.1:")
 
 
 async def test_a_pbx_acts_for_no_other_and_learns_nothing_of_others(secured: InProcess, berlin: Wire, pki: Pki) -> None:
-    async with shown_to(secured.wire.address, pki.papers(f"{ACME}/pbxs/paris").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key(f"{ACME}/pbxs/paris").credentials) as wire:
         paris = await opened(wire, "paris")
         granted(await paris.acquire(*seats("port", 1)))
     forged = BarePbx(berlin, "paris")
@@ -156,8 +156,8 @@ async def test_a_standby_acts_for_the_pbx_it_stands_in_for_and_no_other_does(
 ) -> None:
     granted(await (await opened(berlin, "berlin")).acquire(*seats("port", 2)))
     async with (
-        shown_to(secured.wire.address, pki.papers(f"{ACME}/pbxs/spare").credentials) as spare,
-        shown_to(secured.wire.address, pki.papers(f"{ACME}/pbxs/paris").credentials) as paris,
+        shown_to(secured.wire.address, pki.certified_key(f"{ACME}/pbxs/spare").credentials) as spare,
+        shown_to(secured.wire.address, pki.certified_key(f"{ACME}/pbxs/paris").credentials) as paris,
     ):
         own = await opened(spare, "spare")
         taken = await spare.leases.TakeOverLease(
@@ -178,22 +178,22 @@ async def test_a_standby_acts_for_the_pbx_it_stands_in_for_and_no_other_does(
 
 
 async def test_a_revoked_certificate_is_good_for_nothing_at_once(secured: InProcess, pki: Pki) -> None:
-    papers = pki.papers(f"{ACME}/pbxs/berlin")
-    async with shown_to(secured.wire.address, papers.credentials) as wire:
+    certified_key = pki.certified_key(f"{ACME}/pbxs/berlin")
+    async with shown_to(secured.wire.address, certified_key.credentials) as wire:
         pbx = await opened(wire, "berlin")
         stream = wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=pbx.name, epoch=pbx.epoch))
         await _is_watched(secured)
-        pki.authority.revoke([papers.issued], now=time.time())
-        assert secured.running.gate is not None
-        await secured.running.gate.run_once()
+        pki.authority.revoke([certified_key.issued], now=time.time())
+        assert secured.running.authorizer is not None
+        await secured.running.authorizer.run_once()
         ended = await failure(_read_to_its_end(stream))
         assert (ended.code, ended.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_REVOKED")
         found = await failure(pbx.renew())
     assert (found.code, found.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_REVOKED")
     assert denied(secured, "CERTIFICATE_REVOKED") == 2
-    async with shown_to(secured.wire.address, papers.credentials) as wire:
+    async with shown_to(secured.wire.address, certified_key.credentials) as wire:
         assert (await failure(opened(wire, "berlin"))).reason == "CERTIFICATE_REVOKED"
-    async with shown_to(secured.wire.address, pki.papers(f"{ACME}/pbxs/berlin").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key(f"{ACME}/pbxs/berlin").credentials) as wire:
         await opened(wire, "berlin")
 
 
@@ -226,7 +226,7 @@ async def _is_watched(master: InProcess) -> None:
 
 
 async def test_a_certificate_that_ends_on_an_open_connection(secured: InProcess, pki: Pki) -> None:
-    async with shown_to(secured.wire.address, pki.papers(f"{ACME}/pbxs/berlin", days=1).credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key(f"{ACME}/pbxs/berlin", days=1).credentials) as wire:
         pbx = await opened(wire, "berlin")
         secured.clock.advance(86_400 + 60)
         found = await failure(pbx.renew())
@@ -238,20 +238,20 @@ async def test_a_new_certificate_serves_without_a_restart_and_a_broken_one_does_
     secured: InProcess, pki: Pki
 ) -> None:
     ends = _counter(secured, "license_master_certificate_end_timestamp_seconds")
-    pki.serve(pki.server_papers(days=90))
-    async with shown_to(secured.wire.address, pki.papers("operators/anna").credentials) as wire:
+    pki.serve(pki.server_key(days=90))
+    async with shown_to(secured.wire.address, pki.certified_key("operators/anna").credentials) as wire:
         await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
     newer = _counter(secured, "license_master_certificate_end_timestamp_seconds")
     assert newer - ends == pytest.approx(60 * 86_400, abs=60)
     write_file(pki.folder / "server.crt", b"half a certifi")
-    async with shown_to(secured.wire.address, pki.papers("operators/anna").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key("operators/anna").credentials) as wire:
         await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
     assert _counter(secured, "license_master_certificate_end_timestamp_seconds") == newer
     assert _counter(secured, "license_master_certificate_files_usable") == 0
     pki.serve(pki.foreign(key="Ed25519"))  # gRPC reads it, and can then speak to nobody
     secured.clock.advance(61)  # the log says it once a minute
     with capture_logs() as logs:
-        async with shown_to(secured.wire.address, pki.papers("operators/anna").credentials) as wire:
+        async with shown_to(secured.wire.address, pki.certified_key("operators/anna").credentials) as wire:
             await wire.projects.ListProjects(project_pb2.ListProjectsRequest())
     assert _counter(secured, "license_master_certificate_files_usable") == 0
     assert "its key is Ed25519" in str([line.get("reason") for line in logs])
@@ -261,7 +261,7 @@ async def test_somebody_confined_to_a_project_sees_no_other(secured: InProcess, 
     foreign = project({"PBX-Port12": 5})
     foreign.name = "globex"
     await secured.wire.apply(foreign)
-    async with shown_to(secured.wire.address, pki.papers(f"{ACME}/operators/otto").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key(f"{ACME}/operators/otto").credentials) as wire:
         listed = await wire.projects.ListProjects(project_pb2.ListProjectsRequest(page_size=1))
         assert list(listed.names) == [ACME]
         following = project_pb2.ListProjectsRequest(page_size=1, page_token=listed.next_page_token or "acme")
@@ -278,7 +278,7 @@ async def test_somebody_confined_to_a_project_sees_no_other(secured: InProcess, 
 
 
 async def test_a_name_that_is_only_claimed_counts_for_nothing(secured: InProcess, pki: Pki) -> None:
-    async with shown_to(secured.wire.address, pki.papers("operators/otto").credentials) as wire:
+    async with shown_to(secured.wire.address, pki.certified_key("operators/otto").credentials) as wire:
         request = project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 6}), request_id="1")
         await wire.projects.ApplyProject(request, metadata=(("caller", "license-master://operators/anna"),))
     [event, *_] = (await secured.wire.status.ListEvents(status_pb2.ListEventsRequest(project=ACME))).events
@@ -307,13 +307,13 @@ async def test_the_second_operator_is_another_person(secured: InProcess, pki: Pk
         [("operators/anna", same), (f"{ACME}/operators/anna", same), ("operators/otto", 0)]
     ):
         approve = license_pb2.ApproveReleasesRequest(project=ACME, licenses=["l-1"], request_id=f"a-{number}")
-        async with shown_to(secured.wire.address, pki.papers(who).credentials) as wire:
+        async with shown_to(secured.wire.address, pki.certified_key(who).credentials) as wire:
             [result] = (await wire.licenses.ApproveReleases(approve)).results
         assert result.refused.problem == problem, who
 
 
 async def test_a_masters_own_certificate_asks_for_health_and_nothing_else(secured: InProcess, pki: Pki) -> None:
-    async with shown_to(secured.wire.address, pki.server_papers().credentials) as wire:
+    async with shown_to(secured.wire.address, pki.server_key().credentials) as wire:
         health: Any = health_pb2_grpc.HealthStub(wire.channel)  # its stubs name no methods
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -323,8 +323,8 @@ async def test_a_masters_own_certificate_asks_for_health_and_nothing_else(secure
 
 async def test_an_unknown_pbx_with_a_good_certificate_leaves_a_line_and_no_flood(secured: InProcess, pki: Pki) -> None:
     """Its site is offline for good, and only the master knows why."""
-    papers = pki.papers("projects/acme/pbxs/mistyped")
-    async with shown_to(secured.wire.address, papers.credentials) as wire:
+    certified_key = pki.certified_key("projects/acme/pbxs/mistyped")
+    async with shown_to(secured.wire.address, certified_key.credentials) as wire:
         with capture_logs() as logs:
             for _ in range(30):
                 assert (await failure(opened(wire, "mistyped"))).reason == "UNKNOWN_PBX"

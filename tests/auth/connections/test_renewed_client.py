@@ -10,7 +10,7 @@ import pytest
 
 from licensemaster.files.writer import write_file
 from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
-from tests.auth.pki import Papers, Pki
+from tests.auth.pki import CertifiedKey, Pki
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import InProcess
 from tests.support.network.lines import FAIR, Line, Weather, line_to
@@ -18,9 +18,10 @@ from tests.support.network.lines import FAIR, Line, Weather, line_to
 BERLIN = "projects/acme/pbxs/berlin"
 
 
-def put(folder: Path, papers: Papers) -> TlsFiles:
+def put(folder: Path, certified_key: CertifiedKey) -> TlsFiles:
     folder.mkdir(exist_ok=True)
-    for name, data in (("ca.crt", papers.ca), ("pbx.crt", papers.certificate), ("pbx.key", papers.key)):
+    files = {"ca.crt": certified_key.ca, "pbx.crt": certified_key.certificate, "pbx.key": certified_key.key}
+    for name, data in files.items():
         write_file(folder / name, data)
     return TlsFiles(ca=folder / "ca.crt", certificate=folder / "pbx.crt", key=folder / "pbx.key")
 
@@ -28,7 +29,7 @@ def put(folder: Path, papers: Papers) -> TlsFiles:
 async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
     secured: InProcess, pki: Pki, tmp_path: Path
 ) -> None:
-    first = pki.papers(BERLIN)
+    first = pki.certified_key(BERLIN)
     tls = put(tmp_path / "pbx", first)
     config = ClientConfig(
         addresses=(secured.wire.address,), pbx=BERLIN, software_version="12", tls=tls, backoff_max_seconds=0.2
@@ -36,10 +37,10 @@ async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
     client = SlaveClient(config)
     await client.start()
     await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
-    put(tmp_path / "pbx", pki.papers(BERLIN))
+    put(tmp_path / "pbx", pki.certified_key(BERLIN))
     pki.authority.revoke([first.issued], now=time.time())
-    assert secured.running.gate is not None
-    await secured.running.gate.run_once()
+    assert secured.running.authorizer is not None
+    await secured.running.authorizer.run_once()
     client.look_again()
     await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
     outcome = await client.acquire(Want("port", HolderKind.USER, "anna"))
@@ -48,21 +49,21 @@ async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
 
 
 def test_files_and_credentials_are_not_both_given(pki: Pki, tmp_path: Path) -> None:
-    papers = pki.papers(BERLIN)
+    certified_key = pki.certified_key(BERLIN)
     with pytest.raises(ValueError, match="give one"):
         ClientConfig(
             addresses=("a:1",),
             pbx=BERLIN,
             software_version="12",
-            tls=put(tmp_path / "pbx", papers),
-            credentials=papers.credentials,
+            tls=put(tmp_path / "pbx", certified_key),
+            credentials=certified_key.credentials,
         )
 
 
 async def test_a_renewal_that_is_of_no_use_is_told_and_the_old_one_goes_on(
     secured: InProcess, pki: Pki, tmp_path: Path
 ) -> None:
-    tls = put(tmp_path / "pbx", pki.papers(BERLIN))
+    tls = put(tmp_path / "pbx", pki.certified_key(BERLIN))
     told: asyncio.Queue[Notice] = asyncio.Queue()
     async with asyncio.timeout(HANG_SECONDS), line_to(secured.wire.address) as line:
         config = ClientConfig(
@@ -75,7 +76,7 @@ async def test_a_renewal_that_is_of_no_use_is_told_and_the_old_one_goes_on(
             notice = await told.get()
             assert (notice.kind, "its key is secp521r1" in notice.message) == (NoticeKind.CERTIFICATE_UNUSABLE, True)
             assert (await client.acquire(Want("port", HolderKind.USER, "anna"))).granted
-            put(tmp_path / "pbx", pki.papers(BERLIN))
+            put(tmp_path / "pbx", pki.certified_key(BERLIN))
             await _broken(line, client)
             assert not client.notices
 

@@ -19,7 +19,7 @@ from tests.rpc.failures import failure
 from tests.support.masters import InProcess, Wire
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, enrolled, hand_in, imported, listed, release
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, hand_in, imported, listed, release
 
 CODE = grpc.StatusCode
 BERLIN = "projects/acme/pbxs/berlin"
@@ -50,7 +50,7 @@ async def wires(secured: InProcess, pki: Pki) -> AsyncIterator[Mapping[str, Wire
     await secured.wire.apply(foreign)
     async with AsyncExitStack() as stack:
         yield {
-            name: await stack.enter_async_context(shown_to(secured.wire.address, pki.papers(uri).credentials))
+            name: await stack.enter_async_context(shown_to(secured.wire.address, pki.certified_key(uri).credentials))
             for name, uri in CALLERS.items()
         }
 
@@ -182,7 +182,7 @@ async def events(secured: InProcess) -> list[str]:
 
 
 @pytest.mark.rule("L2")
-async def test_a_devices_papers_are_handed_in_by_its_own_pbx_or_an_operator(
+async def test_a_devices_documents_are_handed_in_by_its_own_pbx_or_an_operator(
     secured: InProcess, wires: Mapping[str, Wire], tmp_path: Path
 ) -> None:
     expected = {

@@ -13,7 +13,7 @@ from licensemaster.signing.device_key import DeviceKey
 from tests.cli.conftest import Cli
 from tests.support.masters import InProcess
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, approve, bind, enrolled, imported, listed, release
+from tests.support.projects.signed_documents import Vendor, approve, bind, enrolled, imported, listed, release
 
 NAME = "projects/acme/devices/hq-box"
 
@@ -75,10 +75,10 @@ async def test_a_device_without_a_line(today: Cli, today_master: InProcess, tmp_
     assert stat.S_IMODE((stick / "e.json").stat().st_mode) == 0o600, "the token is in it"
     assert (await today("device", "admit", stick / "e.json", "--answer-out", stick / "a.json")).code == 0
     assert (await today("device", "answer", "--folder", folder, stick / "a.json")).out == f"{NAME} is enrolled\n"
-    await today("license", "papers", "--out", stick)
+    await today("license", "documents", "--out", stick)
     assert (await today("device", "accept", "--folder", folder, stick / "ports-hq-box.binding.json")).code == 0
     await release(today_master.wire, "ports-hq-box")
-    await today("license", "papers", "--out", stick)
+    await today("license", "documents", "--out", stick)
     request = stick / "ports-hq-box.release-request.json"
     for out in (stick / "c.json", stick):
         assert (await today("device", "certify", "--folder", folder, request, "--out", out)).code == 0
@@ -90,20 +90,20 @@ async def test_a_device_without_a_line(today: Cli, today_master: InProcess, tmp_
 async def test_what_a_device_will_not_do(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
     await stocked(today_master, "hq-box", "berlin-box")
     await enrolled(today_master.wire, tmp_path, "hq-box")
-    papers, folder = tmp_path / "papers", tmp_path / "hq-box"
+    carried, folder = tmp_path / "carried", tmp_path / "hq-box"
     await enrolled(today_master.wire, tmp_path, "berlin-box")
     await release(today_master.wire, "ports-berlin-box")
-    await today("license", "papers", "--out", papers)
-    foreign = papers / "ports-berlin-box.release-request.json"
-    own = papers / "ports-hq-box.binding.json"
+    await today("license", "documents", "--out", carried)
+    foreign = carried / "ports-berlin-box.release-request.json"
+    own = carried / "ports-hq-box.binding.json"
     DeviceKey.create(tmp_path / "fresh", device=NAME)
-    forged = papers / "forged.json"
+    forged = carried / "forged.json"
     document = documents.from_text(own.read_text())
     document.signature = bytes(64)
     forged.write_text(documents.to_text(document))
     for arguments, said in (
         (("create", "--folder", folder, "--name", NAME), "a device keeps its key"),
-        (("certify", "--folder", folder, foreign, "--out", papers), "this concerns projects/acme/devices/berlin-box"),
+        (("certify", "--folder", folder, foreign, "--out", carried), "this concerns projects/acme/devices/berlin-box"),
         (("accept", "--folder", folder, forged), f"{forged}: the signature is not that of key"),
         (("accept", "--folder", folder, foreign), "this is a release request, not a binding"),
         (("accept", "--folder", folder, tmp_path / "missing"), "missing: No such file or directory"),
@@ -111,14 +111,14 @@ async def test_what_a_device_will_not_do(today: Cli, today_master: InProcess, tm
         (("show", "--folder", tmp_path / "nowhere"), "create the device's key first"),
         (("answer", "--folder", folder, own), "this is a binding, not an enrollment answer"),
         (("enroll", "--folder", tmp_path / "fresh", "--token", "wrong"), "DOCUMENT_TOKEN_INVALID"),
-        (("admit", own, "--answer-out", papers / "a.json"), "this is a binding, not an enrollment"),
+        (("admit", own, "--answer-out", carried / "a.json"), "this is a binding, not an enrollment"),
         (("token", "nowhere"), "`license-master device list` lists them"),
         (("token", "hq-box"), "DEVICE_HOLDS_LICENSES"),
     ):
         done = await today("device", *arguments)
         assert done.code == 1, arguments
         assert said in done.err, arguments
-    assert not (papers / "a.json").exists()
+    assert not (carried / "a.json").exists()
 
 
 @pytest.mark.parametrize("name", ["hq-box", "projects/acme/hq-box", "projects//devices/hq-box", "projects/a/pbxs/hq"])

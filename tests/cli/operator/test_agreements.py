@@ -11,7 +11,7 @@ from icalendar import Calendar
 
 from tests.cli.command import Done, run
 from tests.support.masters import InProcess
-from tests.support.projects.agreements import Desk
+from tests.support.projects.agreements import AgreementOrders
 
 PRICES = Path(__file__).parents[3] / "examples" / "prices"
 Typed = Callable[..., Awaitable[Done]]
@@ -52,7 +52,7 @@ async def ordered(call: Awaitable[Done]) -> int:
 
 @pytest.mark.rule("P1", "P2", "P6", "P9")
 async def test_isymphony_14_and_14_days_then_bought_then_40_users_and_a_queue(master: InProcess, type_: Typed) -> None:
-    await Desk(master).opened("2026-01-15", catalog="isymphony")
+    await AgreementOrders(master).opened("2026-01-15", catalog="isymphony")
     trial = "agreement trial crm --product isymphony --major 3 --key T1 user=20"
     await done(type_(trial), "Trial key: 2026-01-15 to 2026-01-30")
     await done(type_("agreement trial crm --key T2"), "2026-01-30 to 2026-02-13")
@@ -75,7 +75,7 @@ async def test_isymphony_14_and_14_days_then_bought_then_40_users_and_a_queue(ma
 
 @pytest.mark.rule("P3", "P4", "P5")
 async def test_isymphony_perpetual_and_renewed(master: InProcess, type_: Typed) -> None:
-    at = await Desk(master).opened("2026-01-15", catalog="isymphony")
+    at = await AgreementOrders(master).opened("2026-01-15", catalog="isymphony")
     number = await ordered(type_("agreement buy isymphony crm user=20 --major 3 --prices", PRICES / "isymphony.toml"))
     await done(type_(f"agreement confirm {number} --key K1"))
     await done(type_("agreement publish 3.1 --on 2025-06-01"))
@@ -95,7 +95,7 @@ async def test_isymphony_perpetual_and_renewed(master: InProcess, type_: Typed) 
 
 @pytest.mark.rule("Q1", "Q2", "Q4", "Q7")
 async def test_allworx_installed_in_2010_upgraded_in_2013(master: InProcess, type_: Typed) -> None:
-    at = await Desk(master).opened("2010-05-01", catalog="allworx")
+    at = await AgreementOrders(master).opened("2010-05-01", catalog="allworx")
     await done(type_("device register S --product server --delivered 2010-05-01 --serial S-1 --release 7.0"))
     at.on("2013-09-01")
     await refused(type_("device check-upgrade S 7.4"), "leapfrog (Q2)", "install 7.1, then buy a maintenance key")
@@ -114,7 +114,7 @@ async def test_allworx_installed_in_2010_upgraded_in_2013(master: InProcess, typ
 
 @pytest.mark.rule("R1", "R2", "R3", "R4", "R5")
 async def test_distribution_engine_six_months_left_in_the_year(master: InProcess, type_: Typed) -> None:
-    at = await Desk(master).opened("2026-01-01", catalog="distribution_engine")
+    at = await AgreementOrders(master).opened("2026-01-01", catalog="distribution_engine")
     prices = PRICES / "distribution-engine.toml"
     await refused(type_("agreement buy seats team seat=4"), "below minimum (R3)", "order 5 or more")
     await done(type_("agreement buy seats team seat=10 --prices", prices), "total: 5400.00 USD")
@@ -134,7 +134,7 @@ async def test_distribution_engine_six_months_left_in_the_year(master: InProcess
 
 @pytest.mark.rule("M2", "M6", "L6", "N2")
 async def test_innovaphone_credits_a_lapse_a_conversion_a_warranty(master: InProcess, type_: Typed) -> None:
-    at = await Desk(master).opened("2026-01-10")
+    at = await AgreementOrders(master).opened("2026-01-10")
     await at.licensed("ports", "PBX-Port12", 10)
     await at.licensed("spare", "PBX-Port12", 10, bound=False)
     prices = ("--prices", PRICES / "innovaphone.toml")
@@ -174,7 +174,7 @@ async def test_innovaphone_credits_a_lapse_a_conversion_a_warranty(master: InPro
 
 @pytest.mark.rule("M5")
 async def test_a_calendar_of_what_ends_with_its_reminders(master: InProcess, type_: Typed) -> None:
-    await Desk(master).opened("2026-01-15", catalog="isymphony")
+    await AgreementOrders(master).opened("2026-01-15", catalog="isymphony")
     await done(type_("agreement trial crm --product isymphony --major 3 --key T1 user=20"))
     number = await ordered(type_("agreement buy isymphony wall user=20 --major 3 --prices", PRICES / "isymphony.toml"))
     await done(type_(f"agreement confirm {number} --key K1"))
@@ -195,7 +195,7 @@ async def test_a_calendar_of_what_ends_with_its_reminders(master: InProcess, typ
 
 
 async def test_what_is_typed_wrong(master: InProcess, type_: Typed, tmp_path: Path) -> None:
-    at = await Desk(master).opened("2026-01-10")
+    at = await AgreementOrders(master).opened("2026-01-10")
     await at.licensed("ports", "PBX-Port12", 10)
     for words, said in (
         ("agreement upgrade ports", "say either to which version"),

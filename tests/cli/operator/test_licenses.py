@@ -18,7 +18,7 @@ from tests.cli.conftest import Cli
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, certify, enrolled, imported, listed, release
+from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, listed, release
 
 
 async def stocked(master: InProcess, *, bound: bool = True) -> None:
@@ -111,14 +111,14 @@ async def test_altered_files_and_documents_of_another_kind_change_nothing(
     shown = await today("vendor", "show", file, "--trusted")
     assert shown.code == 1
     assert "not verified" in shown.out
-    papers = tmp_path / "papers"
-    assert (await today("license", "papers", "--out", papers)).out == f"{papers}/ports.binding.json  for hq-box\n"
-    other = await today("license", "import", papers / "ports.binding.json")
+    carried = tmp_path / "carried"
+    assert (await today("license", "documents", "--out", carried)).out == f"{carried}/ports.binding.json  for hq-box\n"
+    other = await today("license", "import", carried / "ports.binding.json")
     assert "this is a binding, not a license file" in other.err
     assert "vendor show" in other.err
     assert (
         "this is a binding, not a security certificate"
-        in (await today("license", "certify", papers / "ports.binding.json")).err
+        in (await today("license", "certify", carried / "ports.binding.json")).err
     )
     assert list(await listed(today_master.wire)) == ["ports"]
 
@@ -341,14 +341,14 @@ async def test_two_operators_bury_a_device(today: Cli, today_master: InProcess) 
 async def test_certificates_are_handed_in(today: Cli, today_master: InProcess, tmp_path: Path) -> None:
     key = await stocked_with_key(today_master, tmp_path)
     await release(today_master.wire, "ports", to_device="berlin-box")
-    papers = tmp_path / "papers"
-    assert (await today("license", "papers", "--device", "hq-box", "--out", papers)).code == 0
-    request = documents.from_text((papers / "ports.release-request.json").read_text())
+    carried = tmp_path / "carried"
+    assert (await today("license", "documents", "--device", "hq-box", "--out", carried)).code == 0
+    request = documents.from_text((carried / "ports.release-request.json").read_text())
     certificate = tmp_path / "certificate.json"
     certificate.write_text(documents.to_text(key.certify(request)))
-    done = await today("license", "certify", certificate, "--binding-out", papers)
+    done = await today("license", "certify", certificate, "--binding-out", carried)
     assert done.out == "ports: certified; on berlin-box\n"
-    assert (papers / "ports.binding.json").exists()
+    assert (carried / "ports.binding.json").exists()
     await today("license", "certify", certificate)
     after = (await listed(today_master.wire))["ports"]
     assert (after.device, after.binding) == ("berlin-box", 2)

@@ -8,7 +8,7 @@ from master.domain.agreements.ledger.orders import Order
 from master.domain.agreements.ledger.price_file import HEAD_KEYS, SECTIONS, read_prices
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ordering.decide_order import _DECIDED_BY
-from tests.domain.agreements.paper import DISTRIBUTION_ENGINE
+from tests.domain.agreements.ledger_in_memory import DISTRIBUTION_ENGINE
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "agreements.md").read_text(encoding="utf-8")

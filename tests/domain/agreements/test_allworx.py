@@ -20,7 +20,7 @@ from master.domain.agreements.rights.upgrade_gate import GateAnswer, phone_firmw
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.catalog_file import read_catalog
 from master.domain.catalog.releases import ReleaseName
-from tests.domain.agreements.paper import ALLWORX, Paper, device, prices
+from tests.domain.agreements.ledger_in_memory import ALLWORX, LedgerInMemory, device, prices
 
 PRICES = prices(
     ALLWORX,
@@ -39,8 +39,8 @@ DELIVERED = date(2026, 1, 10)
 S = device("S")
 
 
-def server(release: str = "7.0", delivered: date = DELIVERED, catalog: Catalog = ALLWORX) -> Paper:
-    made = Paper(catalog, PRICES)
+def server(release: str = "7.0", delivered: date = DELIVERED, catalog: Catalog = ALLWORX) -> LedgerInMemory:
+    made = LedgerInMemory(catalog, PRICES)
     made.do(
         RegisterDevice(device="S", product="server", delivered_on=delivered, release=release, serial="serial-S"),
         delivered,
@@ -52,7 +52,7 @@ def buy(offer: str, key: str = "M-1") -> Extend:
     return Extend(subjects=(S,), offer=offer, key=key)
 
 
-def ask(made: Paper, start: str, to: str, day: date) -> GateAnswer:
+def ask(made: LedgerInMemory, start: str, to: str, day: date) -> GateAnswer:
     return upgrade_gate(
         made.snapshot, S, from_release=ReleaseName.parse(start), to_release=ReleaseName.parse(to), day=day
     )
@@ -90,11 +90,11 @@ def test_q2_may_server_s_go_from_7_0_to_7_4_no_and_the_path_that_works() -> None
 
 
 def test_a_server_that_nobody_knows_is_refused() -> None:
-    answer = ask(Paper(ALLWORX), "7.1", "7.4", LAPSED)
+    answer = ask(LedgerInMemory(ALLWORX), "7.1", "7.4", LAPSED)
     assert answer.refusal is not None
     assert answer.refusal.problem is AgreementProblem.UNKNOWN_SUBJECT
     without = RegisterDevice(device="S", product="server", delivered_on=DELIVERED, serial="serial-S")
-    assert Paper(ALLWORX).refused(without, LAPSED).field == "release"
+    assert LedgerInMemory(ALLWORX).refused(without, LAPSED).field == "release"
 
 
 def test_q3_twelve_months_of_warranty_and_three_of_maintenance() -> None:

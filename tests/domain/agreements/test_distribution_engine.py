@@ -16,7 +16,7 @@ from master.domain.agreements.ledger.orders import (
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.rights.endings import reminders
 from master.domain.agreements.rights.rights import RightStatus, right_of
-from tests.domain.agreements.paper import DISTRIBUTION_ENGINE, Paper, contract, prices
+from tests.domain.agreements.ledger_in_memory import DISTRIBUTION_ENGINE, LedgerInMemory, contract, prices
 
 PRICES = prices(DISTRIBUTION_ENGINE, '[seat_months]\nseat = "45.00"\n[premier]\nseats = "20"\n')
 DAY = date(2026, 1, 1)
@@ -25,8 +25,8 @@ C = contract("C")
 RENEW = Extend(subjects=(C,), offer="yearly")
 
 
-def bought(seats: int = 10, *, premier: bool = False) -> Paper:
-    made = Paper(DISTRIBUTION_ENGINE, PRICES)
+def bought(seats: int = 10, *, premier: bool = False) -> LedgerInMemory:
+    made = LedgerInMemory(DISTRIBUTION_ENGINE, PRICES)
     made.do(Buy(id="C", product="seats", counts={"seat": seats}, premier=premier), DAY)
     return made
 
@@ -66,7 +66,7 @@ def test_r2_no_seat_is_assigned_once_the_year_is_over() -> None:
 
 
 def test_r3_five_at_least_and_by_the_year() -> None:
-    made = Paper(DISTRIBUTION_ENGINE, PRICES)
+    made = LedgerInMemory(DISTRIBUTION_ENGINE, PRICES)
     few = made.refused(Buy(id="C", product="seats", counts={"seat": 4}), DAY)
     assert (few.problem, few.rules, few.remedy) == (AgreementProblem.BELOW_MINIMUM, ("R3",), "order 5 or more")
     made.do(Buy(id="C", product="seats", counts={"seat": 5}), DAY)
@@ -106,7 +106,7 @@ def test_r4_the_years_end_stops_the_seats_after_notice() -> None:
 
 
 def test_r5_premier_support_is_a_percentage_of_the_whole() -> None:
-    made = Paper(DISTRIBUTION_ENGINE, PRICES)
+    made = LedgerInMemory(DISTRIBUTION_ENGINE, PRICES)
     quote = made.quote(Buy(id="C", product="seats", counts={"seat": 10}, premier=True), DAY)
     assert [line.amount for line in quote.lines] == [Decimal("5400.00"), Decimal("1080.00")]
     assert quote.lines[1].rules == ("R5",)

@@ -21,14 +21,14 @@ from master.domain.catalog.subjects import Subject
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.license_release import InUse
 from master.domain.licenses import balance, moves
-from tests.domain.agreements.paper import ISYMPHONY, ZONE, Paper
+from tests.domain.agreements.ledger_in_memory import ISYMPHONY, ZONE, LedgerInMemory
 from tests.domain.agreements.test_histories import DAYS_ON, FIRST, LEDGERS, ORDERS, isymphony, step
 from tests.domain.estate.test_estate import HQ, estate
 
 VENDORS = ("allworx", "distribution_engine", "isymphony")
 
 
-def settled(found: Estate, made: Paper, day: date) -> Estate:
+def settled(found: Estate, made: LedgerInMemory, day: date) -> Estate:
     """The estate as it is after syncing; doing it again must change nothing."""
     wanted, now = entitled(made.snapshot, day), noon(day)
     steps = syncing(found, wanted, now)

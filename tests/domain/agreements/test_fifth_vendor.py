@@ -25,7 +25,7 @@ from master.domain.agreements.rights.rights import RightStatus, right_of
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
 from master.domain.catalog.catalog_file import read_catalog
 from master.domain.catalog.releases import ReleaseName
-from tests.domain.agreements.paper import Paper, device, license, prices, what_may_run
+from tests.domain.agreements.ledger_in_memory import LedgerInMemory, device, license, prices, what_may_run
 
 CATALOG = """
 [catalog]
@@ -127,7 +127,7 @@ ONE = license("desk")
 
 
 def test_its_consoles() -> None:
-    made = Paper(BEACON, PRICES)
+    made = LedgerInMemory(BEACON, PRICES)
     made.do(StartTrial(license="desk", product="consoles", counts={"console": 12}, key="E"), DAY)
     assert right_of(made.snapshot, ONE, DAY).until == date(2026, 3, 3)
     few = made.refused(Buy(id="desk", product="consoles", counts={"console": 11}), DAY)
@@ -148,7 +148,7 @@ def test_its_consoles() -> None:
 
 
 def test_more_consoles_within_the_year() -> None:
-    made = Paper(BEACON, PRICES)
+    made = LedgerInMemory(BEACON, PRICES)
     made.do(Buy(id="desk", product="consoles", counts={"console": 12}), DAY)
     made.do(ConfirmPayment(order=1, key="K1"), DAY)
     added = made.do(AddSeats(contract="desk", counts={"console": 1}), date(2026, 7, 31))
@@ -158,7 +158,7 @@ def test_more_consoles_within_the_year() -> None:
 
 
 def test_its_hubs() -> None:
-    made = Paper(BEACON, PRICES)
+    made = LedgerInMemory(BEACON, PRICES)
     made.do(RegisterDevice(device="hub", product="hub", delivered_on=DAY, release="3", serial="serial-hub"), DAY)
     assert right_of(made.snapshot, device("hub"), DAY).warranty_until == date(2028, 1, 31)
     after = date(2026, 8, 1)

@@ -55,12 +55,12 @@ from master.domain.catalog.policies import Grants
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.words import Metering
-from tests.domain.agreements.paper import (
+from tests.domain.agreements.ledger_in_memory import (
     ALLWORX,
     DISTRIBUTION_ENGINE,
     INNOVAPHONE,
     ISYMPHONY,
-    Paper,
+    LedgerInMemory,
     contract,
     device,
     known_on,
@@ -77,7 +77,7 @@ USERS = st.sampled_from("abcdefg")
 DAYS_ON = st.integers(0, 400)
 
 
-def innovaphone() -> Paper:
+def innovaphone() -> LedgerInMemory:
     values = '[values]\nport = "100"\nstandby = "33"\n[offers.warranty_on_purchase]\n12 = "1"\n'
     licenses = (
         owned("a", "port", first_bound_on=FIRST),
@@ -85,22 +85,22 @@ def innovaphone() -> Paper:
         owned("c", "port", first_bound_on=FIRST, agreement_ends_on=date(2025, 2, 28)),
         owned("d", "uc"),
     )
-    return Paper(INNOVAPHONE, prices(INNOVAPHONE, values), {one.id: one for one in licenses})
+    return LedgerInMemory(INNOVAPHONE, prices(INNOVAPHONE, values), {one.id: one for one in licenses})
 
 
-def isymphony() -> Paper:
+def isymphony() -> LedgerInMemory:
     text = '[tiers.user]\n20 = "100"\n40 = "180"\n[tiers.queue]\n1 = "50"\n[offers.renewal]\n12 = "40"\n'
-    return Paper(ISYMPHONY, prices(ISYMPHONY, text))
+    return LedgerInMemory(ISYMPHONY, prices(ISYMPHONY, text))
 
 
-def allworx() -> Paper:
+def allworx() -> LedgerInMemory:
     text = '[offers.extended_warranty]\n60 = "300"\n[offers.bundle]\n60 = "700"\n[offers.anytime]\n12 = "250"\n'
-    return Paper(ALLWORX, prices(ALLWORX, text))
+    return LedgerInMemory(ALLWORX, prices(ALLWORX, text))
 
 
-def distribution_engine() -> Paper:
+def distribution_engine() -> LedgerInMemory:
     text = '[seat_months]\nseat = "45.45"\n[premier]\nseats = "20"\n'
-    return Paper(DISTRIBUTION_ENGINE, prices(DISTRIBUTION_ENGINE, text))
+    return LedgerInMemory(DISTRIBUTION_ENGINE, prices(DISTRIBUTION_ENGINE, text))
 
 
 REVERSALS = st.builds(Reverse, order=st.integers(-1, 30))  # 0 and below: counted from the last entry
@@ -226,7 +226,7 @@ LEDGERS = {
 Step = tuple[int, Order]
 
 
-def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
+def step(made: LedgerInMemory, order: Order, day: date) -> Decision | AgreementRefusal:
     """One order: decided, checked against what was before, written."""
     before, known = made.snapshot, known_on(made.entries, day - timedelta(days=1))
     if isinstance(order, ConfirmPayment) and order.order == -1:
@@ -253,7 +253,9 @@ def step(made: Paper, order: Order, day: date) -> Decision | AgreementRefusal:
     return answer
 
 
-def check_cover(made: Paper, ended: date | None, subject: Subject, policy_key: str, order: Order, day: date) -> None:
+def check_cover(
+    made: LedgerInMemory, ended: date | None, subject: Subject, policy_key: str, order: Order, day: date
+) -> None:
     policy, cover = made.catalog.time.policies[policy_key], made.snapshot.cover(subject, policy_key)
     is_void = isinstance(order, ConvertVersion | Reverse | CorrectDevice) or policy_key == "trial"
     if ended is not None and not is_void:
@@ -274,7 +276,7 @@ def check_cover(made: Paper, ended: date | None, subject: Subject, policy_key: s
         assert one.anchor_months == 0 or one.term.ends == add_months(one.anchor, one.anchor_months)
 
 
-def check_sums(made: Paper) -> None:
+def check_sums(made: LedgerInMemory) -> None:
     amounts = [
         Decimal(entry.details["amount"]) * (1 if entry.kind is EntryKind.CREDITS_ADDED else -1)
         for entry in made.entries
@@ -284,7 +286,7 @@ def check_sums(made: Paper) -> None:
     assert made.snapshot.state.balance == sum(amounts, Decimal(0)) >= 0
 
 
-def check_seats(made: Paper, day: date) -> None:
+def check_seats(made: LedgerInMemory, day: date) -> None:
     for right in what_may_run(made.snapshot, day):
         holding = made.snapshot.state.holding(right.subject)
         licensed = sum(holding.counts_on(day).values())
@@ -308,7 +310,7 @@ def test_whatever_is_ordered_the_rules_hold(vendor: str, data: st.DataObject) ->
     check_lapses(made, day)
 
 
-def check_views(made: Paper, day: date) -> None:
+def check_views(made: LedgerInMemory, day: date) -> None:
     """However the same right is asked for, the answer is one: rights, may-run, the gate, leasing, endings, quotes."""
     book = made.snapshot
     lent: dict[Subject, dict[str, int]] = {}
@@ -353,7 +355,7 @@ def check_views(made: Paper, day: date) -> None:
         assert not is_meant or waits or (ending.subject in due) is ((ending.day - day).days <= 7)
 
 
-def check_lapses(made: Paper, day: date) -> None:
+def check_lapses(made: LedgerInMemory, day: date) -> None:
     """P5, Q7: the end of an agreement takes nothing away; only what grants the use does, and was told before."""
     ahead = endings(made.snapshot, from_day=day + timedelta(days=1), to_day=day + timedelta(days=5000))
     for ending in ahead:

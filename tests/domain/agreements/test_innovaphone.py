@@ -18,7 +18,7 @@ from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.rights.endings import endings, reminders
 from master.domain.agreements.rights.rights import right_of
 from master.domain.catalog.dates import Term
-from tests.domain.agreements.paper import INNOVAPHONE, Paper, device, license, owned, prices
+from tests.domain.agreements.ledger_in_memory import INNOVAPHONE, LedgerInMemory, device, license, owned, prices
 
 PRICES = prices(
     INNOVAPHONE,
@@ -38,7 +38,7 @@ softwarephone = "40"
 BOUND = date(2024, 1, 1)
 
 
-def paper(credits: str = "100000") -> Paper:
+def ledger(credits: str = "100000") -> LedgerInMemory:
     licenses = (
         owned("ports", "port"),
         owned("tier", "port", tier=500),
@@ -50,7 +50,7 @@ def paper(credits: str = "100000") -> Paper:
         owned("free", "port", is_free=True),
         owned("imported", "port", agreement_ends_on=date(2025, 1, 1)),
     )
-    made = Paper(INNOVAPHONE, PRICES, {one.id: one for one in licenses})
+    made = LedgerInMemory(INNOVAPHONE, PRICES, {one.id: one for one in licenses})
     made.do(PublishRelease(release="12r1", day=date(2023, 3, 1)), BOUND)
     made.do(PublishRelease(release="13r1", day=date(2024, 6, 1)), BOUND)
     made.do(PublishRelease(release="14r1", day=date(2025, 6, 1)), BOUND)
@@ -64,7 +64,7 @@ def ssa(*ids: str, months: int = 12) -> Extend:
 
 
 def test_m1_versions_released_within_the_agreement_are_free_and_others_are_not() -> None:
-    made = paper()
+    made = ledger()
     made.do(ssa("ports"), BOUND)
     early = made.refused(UpgradeVersion(licenses=("ports",), version=13), date(2024, 5, 31))
     assert early.problem is AgreementProblem.UNKNOWN_RELEASE
@@ -81,7 +81,7 @@ def test_m1_versions_released_within_the_agreement_are_free_and_others_are_not()
 
 
 def test_m1_what_was_released_before_the_agreement_is_not_free() -> None:
-    made = paper()
+    made = ledger()
     made.licenses = {"late": owned("late", "port", first_bound_on=date(2024, 7, 1))}
     made.do(ssa("late"), date(2024, 7, 1))
     refusal = made.refused(UpgradeVersion(licenses=("late",), version=13), date(2024, 8, 1))
@@ -90,14 +90,14 @@ def test_m1_what_was_released_before_the_agreement_is_not_free() -> None:
 
 def test_m1_a_feature_that_is_licensed_separately_is_not_included() -> None:
     """An upgrade changes the version and nothing else: a license without an agreement of its own stays as it is."""
-    made = paper()
+    made = ledger()
     made.do(ssa("ports"), BOUND)
     refusal = made.refused(UpgradeVersion(licenses=("ports", "uc"), version=13), date(2024, 8, 1))
     assert (refusal.problem, refusal.subject) == (AgreementProblem.NOT_IN_FORCE, license("uc"))
 
 
 def test_m2_credits_are_bought_at_any_time_and_never_run_below_zero() -> None:
-    made = paper(credits="0")
+    made = ledger(credits="0")
     refusal = made.refused(ssa("ports"), BOUND)
     assert (refusal.problem, refusal.rules) == (AgreementProblem.CREDITS_SHORT, ("M2",))
     assert "add 150 credits" in refusal.remedy
@@ -114,18 +114,18 @@ def test_m2_credits_are_bought_at_any_time_and_never_run_below_zero() -> None:
 
 @pytest.mark.parametrize("amount", ["0", "NaN", "Infinity", "0.0000001", "1e13"])
 def test_m2_an_amount_that_is_none(amount: str) -> None:
-    refusal = paper().refused(AddCredits(amount=Decimal(amount)), BOUND)
+    refusal = ledger().refused(AddCredits(amount=Decimal(amount)), BOUND)
     assert (refusal.problem, refusal.field) == (AgreementProblem.MALFORMED, "amount")
 
 
 def test_m2_without_a_price_file_nobody_knows_how_many_credits() -> None:
-    made = paper()
+    made = ledger()
     made.prices = None
     assert made.refused(ssa("ports"), BOUND).problem is AgreementProblem.PRICE_MISSING
 
 
 def test_m3_the_first_binding_decides() -> None:
-    made = paper()
+    made = ledger()
     made.do(ssa("ports"), date(2024, 4, 1))
     cover = made.snapshot.state.holding(license("ports")).cover("ssa")
     assert [(term.term, term.how) for term in cover.terms] == [
@@ -137,7 +137,7 @@ def test_m3_the_first_binding_decides() -> None:
 
 
 def test_m4_any_period_at_15_percent_a_year() -> None:
-    made = paper()
+    made = ledger()
     year = made.quote(ssa("ports"), BOUND)
     assert year.totals == {"credits": Decimal("150")}  # 10 x 100 x 15 %
     assert "15 % of the value a year" in year.lines[0].why
@@ -149,12 +149,12 @@ def test_m4_any_period_at_15_percent_a_year() -> None:
 
 
 def test_m4_it_is_not_compulsory() -> None:
-    right = right_of(paper().snapshot, license("ports"), date(2030, 1, 1))
+    right = right_of(ledger().snapshot, license("ports"), date(2030, 1, 1))
     assert (right.standing.value, right.until, right.version) == ("runs", None, 12)
 
 
 def test_m5_a_reminder_comes_before_the_end() -> None:
-    made = paper()
+    made = ledger()
     made.do(ssa("ports"), BOUND)
     ends = date(2025, 1, 1)
     assert reminders(made.snapshot, date(2024, 11, 1)) == ()  # 61 days before
@@ -178,12 +178,12 @@ def test_m5_a_reminder_comes_before_the_end() -> None:
 
 
 def test_m6_also_where_there_never_was_an_agreement() -> None:
-    late = paper().quote(ssa("ports"), date(2026, 1, 1))
+    late = ledger().quote(ssa("ports"), date(2026, 1, 1))
     assert late.totals == {"credits": Decimal(2 * 2 * 150 + 150)}
 
 
 def test_m8_only_what_is_covered() -> None:
-    made = paper()
+    made = ledger()
     refusal = made.refused(ssa("ports", "soft8"), BOUND)
     assert (refusal.problem, refusal.rules, refusal.subject) == (
         AgreementProblem.NOT_COVERED, ("M8",), license("soft8")
@@ -197,7 +197,7 @@ def test_m8_only_what_is_covered() -> None:
 
 
 def test_m4_not_for_ever() -> None:
-    made = paper(credits="1000000")
+    made = ledger(credits="1000000")
     for _ in range(9):
         made.do(ssa("ports", months=1200), BOUND)
     refusal = made.refused(ssa("ports", months=1200), BOUND)
@@ -205,7 +205,7 @@ def test_m4_not_for_ever() -> None:
 
 
 def test_all_or_none() -> None:
-    made = paper()
+    made = ledger()
     before = list(made.entries)
     made.refused(ssa("ports", "new"), BOUND)
     assert made.entries == before
@@ -215,7 +215,7 @@ def test_all_or_none() -> None:
 
 
 def test_l6_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charged() -> None:
-    made = paper()
+    made = ledger()
     made.do(ssa("free", months=36), BOUND)
     day = date(2024, 9, 1)
     decision = made.do(ConvertVersion(licenses=("free",), version=13, offer="ssa"), day)
@@ -227,12 +227,12 @@ def test_l6_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charge
 
 def test_l6_only_an_offer_that_says_so_pays_for_a_conversion() -> None:
     order = ConvertVersion(licenses=("free",), version=13, offer="warranty_later")
-    refusal = paper().refused(order, date(2024, 9, 1))
+    refusal = ledger().refused(order, date(2024, 9, 1))
     assert (refusal.problem, refusal.remedy) == (AgreementProblem.UNKNOWN_OFFER, "choose ssa")
 
 
 def test_l6_bound_licenses_are_not_converted_and_rebinding_keeps_the_agreement() -> None:
-    made = paper()
+    made = ledger()
     made.do(ssa("ports"), BOUND)
     refusal = made.refused(ConvertVersion(licenses=("ports",), version=13, offer="ssa"), date(2024, 9, 1))
     assert (refusal.problem, refusal.rules) == (AgreementProblem.NOT_FREE, ("L6",))
@@ -243,7 +243,7 @@ def test_l6_bound_licenses_are_not_converted_and_rebinding_keeps_the_agreement()
 
 
 def test_l6_i3_i4_a_conversion_changes_the_version_only() -> None:
-    made = paper()
+    made = ledger()
     made.licenses = {"mail": owned("mail", "voicemail_user", is_free=True)}
     made.do(PublishRelease(release="9", day=date(2010, 1, 1)), BOUND)
     refusal = made.refused(ConvertVersion(licenses=("mail",), version=9, offer="ssa"), BOUND)
@@ -251,7 +251,7 @@ def test_l6_i3_i4_a_conversion_changes_the_version_only() -> None:
 
 
 def test_l7_what_the_vendors_file_said_counts_and_is_carried_over() -> None:
-    made = paper()
+    made = ledger()
     assert made.snapshot.cover(license("imported"), "ssa").ends == date(2025, 1, 1)
     made.do(UpgradeVersion(licenses=("imported",), version=13), date(2024, 7, 1))
     decision = made.do(ssa("imported"), date(2024, 12, 1))
@@ -264,7 +264,7 @@ def test_l7_what_the_vendors_file_said_counts_and_is_carried_over() -> None:
 
 
 def test_publishing_twice_is_safe_and_days_do_not_change() -> None:
-    made = paper()
+    made = ledger()
     again = made.do(PublishRelease(release="V13r1", day=date(2024, 6, 1)), BOUND)
     assert (again.drafts, len(again.notes)) == ((), 1)
     assert (
@@ -276,8 +276,8 @@ def test_publishing_twice_is_safe_and_days_do_not_change() -> None:
 BOUGHT = date(2026, 1, 31)
 
 
-def box() -> Paper:
-    made = paper()
+def box() -> LedgerInMemory:
+    made = ledger()
     made.do(RegisterDevice(device="hq", product="device", delivered_on=BOUGHT, serial="0090331"), BOUGHT)
     return made
 

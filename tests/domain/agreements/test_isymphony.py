@@ -23,7 +23,7 @@ from master.domain.agreements.rights.endings import endings, reminders
 from master.domain.agreements.rights.rights import RightStatus, may_run, right_of
 from master.domain.catalog.dates import Term
 from master.domain.catalog.releases import ReleaseName
-from tests.domain.agreements.paper import ISYMPHONY, Paper, license, prices
+from tests.domain.agreements.ledger_in_memory import ISYMPHONY, LedgerInMemory, license, prices
 
 PRICES = prices(
     ISYMPHONY,
@@ -50,7 +50,7 @@ def buy(**counts: int) -> Buy:
     return Buy(id="L1", product="isymphony", counts=counts or {"user": 20}, major=3)
 
 
-class Keys(Paper):
+class Keys(LedgerInMemory):
     """A ledger that pays."""
 
     def paid(self, order: Order, day: date, *, ordered: date | None = None) -> Decision:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from master.domain.agreements.ledger.price_file import PriceFileError, read_prices
 from master.domain.agreements.ledger.pricing import ExactLine, PriceList, rounded, rounded_lines, totals
 from master.domain.catalog.policies import Unit
-from tests.domain.agreements.paper import catalog
+from tests.domain.agreements.ledger_in_memory import catalog
 
 MISTAKES = sorted((Path(__file__).parents[2] / "fixtures" / "prices").glob("*.toml"))
 

@@ -13,10 +13,10 @@ from master.domain.agreements.ledger.state import fold
 from master.domain.agreements.rights.endings import endings
 from master.domain.agreements.rights.rights import Right, right_of
 from master.domain.catalog.dates import add_days
-from tests.domain.agreements.paper import (
+from tests.domain.agreements.ledger_in_memory import (
     DISTRIBUTION_ENGINE,
     INNOVAPHONE,
-    Paper,
+    LedgerInMemory,
     contract,
     known_on,
     license,
@@ -29,14 +29,14 @@ DAY = date(2026, 1, 1)
 MARCH = date(2027, 3, 1)
 
 
-def seats() -> Paper:
-    made = Paper(DISTRIBUTION_ENGINE, prices(DISTRIBUTION_ENGINE, '[seat_months]\nseat = "45"\n'))
+def seats() -> LedgerInMemory:
+    made = LedgerInMemory(DISTRIBUTION_ENGINE, prices(DISTRIBUTION_ENGINE, '[seat_months]\nseat = "45"\n'))
     made.do(Buy(id="C", product="seats", counts={"seat": 10}), DAY)
     made.do(Extend(subjects=(contract("C"),), offer="yearly"), date(2026, 12, 1))
     return made
 
 
-def as_known(made: Paper, known: date, day: date) -> tuple[Right, ...]:
+def as_known(made: LedgerInMemory, known: date, day: date) -> tuple[Right, ...]:
     return what_may_run(AgreementSnapshot(catalog=made.catalog, state=fold(known_on(made.entries, known))), day)
 
 
@@ -61,7 +61,7 @@ def test_before_it_was_there_nothing_ran() -> None:
 
 def test_what_ends_in_the_next_90_days_and_what_will_stop_working() -> None:
     licenses = {"ports": owned("ports", "port"), "old": owned("old", "port", agreement_ends_on=date(2026, 3, 1))}
-    made = Paper(INNOVAPHONE, prices(INNOVAPHONE, '[values]\nport = "100"\n'), licenses)
+    made = LedgerInMemory(INNOVAPHONE, prices(INNOVAPHONE, '[values]\nport = "100"\n'), licenses)
     made.do(AddCredits(amount=Decimal(10_000)), DAY)
     made.do(Extend(subjects=(license("ports"),), offer="ssa", months=1), DAY)
     ahead = endings(made.snapshot, from_day=DAY, to_day=add_days(DAY, 90))
@@ -76,7 +76,8 @@ def test_what_ends_in_the_next_90_days_and_what_will_stop_working() -> None:
 
 
 def test_the_newest_version_that_a_license_can_have() -> None:
-    made = Paper(INNOVAPHONE, prices(INNOVAPHONE, '[values]\nport = "100"\n'), {"ports": owned("ports", "port")})
+    ports = {"ports": owned("ports", "port")}
+    made = LedgerInMemory(INNOVAPHONE, prices(INNOVAPHONE, '[values]\nport = "100"\n'), ports)
     for release, day in (("12r2", date(2024, 2, 1)), ("13r1", date(2024, 6, 1)), ("14r1", date(2026, 6, 1))):
         made.do(PublishRelease(release=release, day=day), DAY)
     assert str(right_of(made.snapshot, license("ports"), DAY).newest) == "12r2"

@@ -31,7 +31,7 @@ from tests.support.databases.truth import LONG
 from tests.support.loop import Loop
 from tests.support.masters import PROJECT, sqlite_url
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, enrolled, imported, release
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, release
 
 pytestmark = pytest.mark.timeout(3600)
 FUZZ = settings(max_examples=3000 if LONG else 100, deadline=None, suppress_health_check=list(HealthCheck))

@@ -17,16 +17,25 @@ from master.rpc.convert.agreement_orders import ORDERS
 from tests.domain.agreements.test_fifth_vendor import CATALOG
 from tests.rpc.failures import failure
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.projects.agreements import NAME, SSA_PRICES, Desk, Problem, license_, noon, prices_of, wanted
+from tests.support.projects.agreements import (
+    NAME,
+    SSA_PRICES,
+    AgreementOrders,
+    Problem,
+    license_,
+    noon,
+    prices_of,
+    wanted,
+)
 
 EXTEND = orders.Extend(subjects=license_("ports"), offer="ssa", months=12)
 LICENSES = license_pb2.ListLicensesRequest(project=NAME)
 TEN = orders.AddCredits(amount="10")
 
 
-async def desk(master: InProcess, *, credits: str = "1000", time_zone: str = "") -> Desk:
+async def opened_project(master: InProcess, *, credits: str = "1000", time_zone: str = "") -> AgreementOrders:
     """Ten ports of V12, bound on 10 January 2026."""
-    at = await Desk(master, SSA_PRICES).opened("2026-01-10", time_zone=time_zone)
+    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-10", time_zone=time_zone)
     await at.licensed("ports", "PBX-Port12", 10)
     await at.place(orders.AddCredits(amount=credits))
     return at
@@ -52,7 +61,7 @@ def test_problems_on_the_wire_are_those_of_the_core() -> None:
 
 
 async def test_a_retry_is_answered_alike_and_orders_nothing(any_master: InProcess) -> None:
-    at = await desk(any_master)
+    at = await opened_project(any_master)
     first = await at.answer(EXTEND, request_id="once")
     before = await at.ledger()
     again = await at.answer(EXTEND, request_id="once")
@@ -66,7 +75,7 @@ async def test_a_retry_is_answered_alike_and_orders_nothing(any_master: InProces
 
 
 async def test_a_refused_order_can_be_tried_again_under_its_id(any_master: InProcess) -> None:
-    at = await desk(any_master, credits="100")
+    at = await opened_project(any_master, credits="100")
     refused = await at.answer(EXTEND, request_id="later")
     assert refused.refused.problem == Problem.AGREEMENT_PROBLEM_CREDITS_SHORT
     await at.place(orders.AddCredits(amount="50"))
@@ -74,7 +83,7 @@ async def test_a_refused_order_can_be_tried_again_under_its_id(any_master: InPro
 
 
 async def test_a_dry_run_writes_nothing(any_master: InProcess) -> None:
-    at = await desk(any_master)
+    at = await opened_project(any_master)
     before = await at.ledger()
     dry = await at.place(EXTEND, dry_run=True)
     assert await at.ledger() == before
@@ -86,7 +95,7 @@ async def test_a_dry_run_writes_nothing(any_master: InProcess) -> None:
 
 
 async def test_an_order_is_one_event_with_what_it_was(any_master: InProcess) -> None:
-    at = await desk(any_master)
+    at = await opened_project(any_master)
     request = agreement_pb2.PlaceOrderRequest(project=NAME, order=wanted(TEN), request_id="why", reason="order 4711")
     await at.agreements.PlaceOrder(request, metadata=(("caller", "anna"),))
     events = await at.master.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=1))
@@ -103,7 +112,7 @@ async def test_an_order_is_one_event_with_what_it_was(any_master: InProcess) -> 
 
 @pytest.mark.rule("M1", "L7")
 async def test_past_days_answer_as_it_was_then(any_master: InProcess) -> None:
-    at = await desk(any_master)
+    at = await opened_project(any_master)
     at.on("2026-03-01")
     await at.place(EXTEND)
     await at.place(orders.PublishRelease(release="13", day="2026-02-01"))
@@ -125,7 +134,7 @@ async def test_past_days_answer_as_it_was_then(any_master: InProcess) -> None:
 
 
 async def test_days_are_those_of_the_projects_time_zone(any_master: InProcess) -> None:
-    at = await desk(any_master, time_zone="Asia/Tokyo")
+    at = await opened_project(any_master, time_zone="Asia/Tokyo")
     at.master.clock.now = datetime(2026, 1, 31, 15, 30, tzinfo=UTC).timestamp()  # 1 February, half past midnight
     await at.place(TEN)
     assert (await at.ledger()).entries[-1].day == "2026-02-01"
@@ -135,13 +144,13 @@ async def test_days_are_those_of_the_projects_time_zone(any_master: InProcess) -
 
 
 async def test_a_time_zone_that_is_none_is_refused(any_master: InProcess) -> None:
-    at = await desk(any_master)
+    at = await opened_project(any_master)
     seen = await failure(at.opened("2026-01-10", time_zone="Europe/Atlantis"))
     assert seen.fields == {"time_zone": "'Europe/Atlantis' is no time zone; write it like Europe/Berlin or UTC"}
 
 
 async def test_a_project_with_a_ledger_keeps_its_catalog(any_master: InProcess) -> None:
-    at = await Desk(any_master).opened("2026-01-15", catalog="isymphony")
+    at = await AgreementOrders(any_master).opened("2026-01-15", catalog="isymphony")
     await at.opened("2026-01-15", catalog="allworx")  # nothing was ordered yet
     await at.place(
         orders.RegisterDevice(device="S", product="server", delivered_on="2026-01-10", release="7.1", serial="serial-S")
@@ -152,7 +161,7 @@ async def test_a_project_with_a_ledger_keeps_its_catalog(any_master: InProcess) 
 
 
 async def test_an_upgrade_is_seen_by_leasing_at_once_and_in_the_list(any_master: InProcess) -> None:
-    at = await desk(any_master)
+    at = await opened_project(any_master)
     await at.place(EXTEND)
     await at.place(orders.PublishRelease(release="13", day="2026-01-10"))
     await at.place(orders.UpgradeVersion(licenses=["ports"], version=13))
@@ -164,7 +173,7 @@ async def test_an_upgrade_is_seen_by_leasing_at_once_and_in_the_list(any_master:
 
 
 async def test_the_ledger_a_page_at_a_time(any_master: InProcess) -> None:
-    at = await desk(any_master)
+    at = await opened_project(any_master)
     for _ in range(4):
         await at.place(TEN)
     await at.place(EXTEND)
@@ -183,7 +192,7 @@ async def test_the_ledger_a_page_at_a_time(any_master: InProcess) -> None:
 
 
 async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
-    at = await Desk(any_master, SSA_PRICES).opened("2026-01-10")
+    at = await AgreementOrders(any_master, SSA_PRICES).opened("2026-01-10")
     for license_id in ("b", "a", "c"):
         await at.licensed(license_id, "PBX-Port12", 1)
     long = "y" * 200
@@ -231,7 +240,7 @@ async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
     ],
 )
 async def test_a_malformed_order_names_its_field(master: InProcess, order: orders.AgreementOrder, field: str) -> None:
-    at = await desk(master)
+    at = await opened_project(master)
     before = await at.ledger()
     seen = await failure(
         at.agreements.PlaceOrder(agreement_pb2.PlaceOrderRequest(project=NAME, order=order, request_id="r"))
@@ -249,7 +258,7 @@ async def test_a_malformed_order_names_its_field(master: InProcess, order: order
     ],
 )
 async def test_a_wrong_price_file_names_its_place(master: InProcess, text: str, said: str) -> None:
-    at = await desk(master)
+    at = await opened_project(master)
     before = await at.ledger()
     seen = await failure(at.answer(EXTEND, prices=text))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PRICE_FILE_INVALID")
@@ -258,7 +267,7 @@ async def test_a_wrong_price_file_names_its_place(master: InProcess, text: str, 
 
 
 async def test_questions_that_are_malformed(master: InProcess) -> None:
-    at = await desk(master)
+    at = await opened_project(master)
     stub = at.agreements
     for call, field in (
         (stub.ListAgreements(agreement_pb2.ListAgreementsRequest(project=NAME, day="today")), "day"),
@@ -282,7 +291,7 @@ async def test_questions_that_are_malformed(master: InProcess) -> None:
 
 
 async def test_the_calendar_has_an_end(master: InProcess) -> None:
-    at = await desk(master)
+    at = await opened_project(master)
     assert list(await at.endings("9999-12-01", 36_600)) == []
 
 
@@ -294,7 +303,7 @@ async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, cloc
     file.write_text(CATALOG)
     async with in_process_master(sqlite_database_url, clock, catalog_files=(file,)) as master:
         prices = '[prices]\ncatalog = "beacon"\ncurrency = "CHF"\n[seat_months]\nconsole = "10"\n'
-        at = await Desk(master, prices).opened("2026-01-01", catalog="beacon")
+        at = await AgreementOrders(master, prices).opened("2026-01-01", catalog="beacon")
         consoles = {"console": 12}
         await at.place(orders.StartTrial(license="wall", product="consoles", counts=consoles, key="T"))
         assert (await at.right("wall")).until_day == "2026-02-01"
@@ -325,7 +334,7 @@ async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(postgresq
         in_process_master(postgresql_database_url, clock) as one,
         in_process_master(postgresql_database_url, clock) as other,
     ):
-        at, too = await desk(one, credits="450"), Desk(other, SSA_PRICES)
+        at, too = await opened_project(one, credits="450"), AgreementOrders(other, SSA_PRICES)
         months = [orders.Extend(subjects=license_("ports"), offer="ssa", months=12)] * 6
         answers = await asyncio.gather(
             *(desk_.answer(order) for order, desk_ in zip(months, (at, too) * 3, strict=True))
@@ -346,7 +355,7 @@ async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(postgresql_d
         in_process_master(postgresql_database_url, ahead) as one,
         in_process_master(postgresql_database_url, behind) as other,
     ):
-        at, too = await desk(one, credits="1"), Desk(other)
+        at, too = await opened_project(one, credits="1"), AgreementOrders(other)
         behind.now = ahead.now - 30
         await too.place(TEN)
         for moment, balance in ((-31, "0"), (-1, "0"), (1, "11")):
@@ -361,7 +370,7 @@ async def test_two_masters_order_a_renewal_once(postgresql_database_url: str) ->
         in_process_master(postgresql_database_url, clock) as one,
         in_process_master(postgresql_database_url, clock) as other,
     ):
-        at = await Desk(one, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
+        at = await AgreementOrders(one, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
         await at.place(orders.Buy(id="L1", product="isymphony", counts={"user": 20}, major=3))
         await at.place(orders.ConfirmPayment(order=1, key="K1"))
         await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))

@@ -9,7 +9,7 @@ from tests.rules.asking import grant_all
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import NAME, Vendor, bind, enrolled, imported, listed, release
+from tests.support.projects.signed_documents import NAME, Vendor, bind, enrolled, imported, listed, release
 
 
 async def test_a_dry_run_signs_nothing(master: InProcess, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, plan_pb2, se
 from tests.rules.asking import Reason, give_back, grant, refuse, used
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
-from tests.support.projects.agreements import Desk, contract, noon, prices_of
-from tests.support.projects.papers import bind, cancel, enrolled, hand_in, listed, refusal, release
+from tests.support.projects.agreements import AgreementOrders, contract, noon, prices_of
 from tests.support.projects.plans import NOT_POSSIBLE, OK, day, plan, rebind, refusals
+from tests.support.projects.signed_documents import bind, cancel, enrolled, hand_in, listed, refusal, release
 
 ISYM = ("isym-1-instance", "isym-1-user")
 START = "2026-01-15"
@@ -29,7 +29,7 @@ def buy(**counts: int) -> orders.Buy:
     return orders.Buy(id="isym-1", product="isymphony", counts=counts or {"user": 20}, major=3)
 
 
-class Site(Desk):
+class Site(AgreementOrders):
     """A project whose licenses come from its agreements."""
 
     async def paid(self, order: Message, key: str) -> agreement_pb2.PlacedOrder:

@@ -11,7 +11,7 @@ from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant, refuse
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened, seat
-from tests.support.projects.agreements import NAME, Desk, Problem, license_, prices_of
+from tests.support.projects.agreements import NAME, AgreementOrders, Problem, license_, prices_of
 
 RUNS, STOPPED = agreement_pb2.RIGHT_STANDING_RUNS, agreement_pb2.RIGHT_STANDING_STOPPED
 NOT_YET = agreement_pb2.RIGHT_STANDING_NOT_YET
@@ -30,7 +30,7 @@ def totals(**counts: int) -> orders.UpgradeTier:
     return orders.UpgradeTier(license="L1", counts=counts)
 
 
-class Shop(Desk):
+class Shop(AgreementOrders):
     """Where orders are paid."""
 
     async def paid(self, order: Message, key: str) -> agreement_pb2.PlacedOrder:
@@ -262,6 +262,6 @@ async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: I
     assert [key.key for key in (await at.agreement("L1")).keys] == ["K1", "K2"]
 
 
-async def _may_run(at: Desk, release: str, day: str) -> agreement_pb2.CheckUpgradeResponse:
+async def _may_run(at: AgreementOrders, release: str, day: str) -> agreement_pb2.CheckUpgradeResponse:
     request = agreement_pb2.CheckUpgradeRequest(server=f"{NAME}/licenses/L1", to_release=release, day=day)
     return await at.agreements.CheckUpgrade(request)

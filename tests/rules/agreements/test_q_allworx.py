@@ -11,7 +11,7 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from tests.rpc.failures import failure
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.projects.agreements import NAME, Desk, Problem, device, noon, prices_of
+from tests.support.projects.agreements import NAME, AgreementOrders, Problem, device, noon, prices_of
 
 RUNS = agreement_pb2.RIGHT_STANDING_RUNS
 DELIVERED, LAPSED = "2026-01-10", "2026-06-01"
@@ -25,9 +25,9 @@ def install(release: str) -> orders.InstallRelease:
     return orders.InstallRelease(device="S", release=release)
 
 
-async def server(master: InProcess, release: str = "7.1", delivered: str = DELIVERED) -> Desk:
+async def server(master: InProcess, release: str = "7.1", delivered: str = DELIVERED) -> AgreementOrders:
     """A server that was delivered on that day, which is today."""
-    at = await Desk(master, prices_of("allworx")).opened(delivered, catalog="allworx")
+    at = await AgreementOrders(master, prices_of("allworx")).opened(delivered, catalog="allworx")
     await at.place(
         orders.RegisterDevice(device="S", product="server", delivered_on=delivered, release=release, serial="serial-S")
     )
@@ -115,7 +115,7 @@ async def test_a_server_is_its_serial_number_whatever_it_is_called(any_master: I
 
 @pytest.mark.rule("Q3", "Q4")
 async def test_what_comes_along_counts_from_shipping_and_windows_from_the_purchase(any_master: InProcess) -> None:
-    at = await Desk(any_master, prices_of("allworx")).opened("2026-03-10", catalog="allworx")
+    at = await AgreementOrders(any_master, prices_of("allworx")).opened("2026-03-10", catalog="allworx")
     shipped = orders.RegisterDevice(
         device="S", product="server", delivered_on="2026-03-10", shipped_on="2026-01-10", release="7.1", serial="S1"
     )
@@ -154,7 +154,7 @@ async def test_a_feature_is_off_where_the_release_does_not_have_it(
     own = tmp_path / "own.toml"
     own.write_text(text.replace('name = "allworx"', 'name = "own"').replace('feature = ""', 'feature = "7.3"'))
     async with in_process_master(sqlite_database_url, clock, catalog_files=(own,)) as master:
-        at = await Desk(master).opened(DELIVERED, catalog="own")
+        at = await AgreementOrders(master).opened(DELIVERED, catalog="own")
         await at.place(
             orders.RegisterDevice(device="S", product="server", delivered_on=DELIVERED, release="7.1", serial="S1")
         )

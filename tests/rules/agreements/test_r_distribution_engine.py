@@ -7,7 +7,7 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from tests.support.masters import InProcess
-from tests.support.projects.agreements import Desk, Problem, contract, prices_of
+from tests.support.projects.agreements import AgreementOrders, Problem, contract, prices_of
 
 RENEW = orders.Extend(subjects=contract("C"), offer="yearly")
 
@@ -24,14 +24,16 @@ def assign(user: str, *uses: str) -> orders.AssignSeat:
     return orders.AssignSeat(contract="C", user=user, uses=uses or ("team_member",))
 
 
-async def bought(master: InProcess, seats: int = 10, *, premier: bool = False) -> Desk:
+async def bought(master: InProcess, seats: int = 10, *, premier: bool = False) -> AgreementOrders:
     """A contract of 2026."""
-    at = await Desk(master, prices_of("distribution_engine")).opened("2026-01-01", catalog="distribution_engine")
+    at = await AgreementOrders(master, prices_of("distribution_engine")).opened(
+        "2026-01-01", catalog="distribution_engine"
+    )
     await at.place(buy(seats, premier=premier))
     return at
 
 
-async def users(at: Desk) -> list[str]:
+async def users(at: AgreementOrders) -> list[str]:
     return [seat.user for seat in (await at.agreement("C")).seats]
 
 
@@ -66,7 +68,9 @@ async def test_assigned_by_name_up_to_the_count_and_reassigned(any_master: InPro
 
 @pytest.mark.rule("R3")
 async def test_five_at_least_and_by_the_year(any_master: InProcess) -> None:
-    at = await Desk(any_master, prices_of("distribution_engine")).opened("2026-01-01", catalog="distribution_engine")
+    at = await AgreementOrders(any_master, prices_of("distribution_engine")).opened(
+        "2026-01-01", catalog="distribution_engine"
+    )
     few = await at.refuse(buy(4))
     assert (few.problem, few.remedy, list(few.rules)) == (
         Problem.AGREEMENT_PROBLEM_BELOW_MINIMUM,

@@ -21,7 +21,7 @@ from tests.support.loop import Loop
 from tests.support.masters import InProcess, Wire
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project
-from tests.support.projects.papers import (
+from tests.support.projects.signed_documents import (
     Vendor,
     approve,
     bind,

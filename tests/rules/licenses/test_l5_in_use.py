@@ -14,7 +14,7 @@ from tests.support.databases.truth import mismatches
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import (
+from tests.support.projects.signed_documents import (
     Vendor,
     bind,
     cancel,

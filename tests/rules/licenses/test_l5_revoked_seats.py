@@ -11,7 +11,7 @@ from tests.rules.asking import Reason, grant_all, refuse, used
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, opened, seat
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, enrolled, imported, release
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, release
 
 
 async def _revoked(pbx: BarePbx) -> set[tuple[str, str]]:

@@ -10,13 +10,13 @@ from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import agreement_order_pb2 as orders
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened
-from tests.support.projects.agreements import SSA_PRICES, Desk, Problem, license_, noon
-from tests.support.projects.papers import bind, certify, enrolled, imported, item, listed, moved, release
+from tests.support.projects.agreements import SSA_PRICES, AgreementOrders, Problem, license_, noon
+from tests.support.projects.signed_documents import bind, certify, enrolled, imported, item, listed, moved, release
 
 
-async def desk(master: InProcess, folder: Path, *, agreement: str = "") -> tuple[Desk, DeviceKey]:
+async def opened_project(master: InProcess, folder: Path, *, agreement: str = "") -> tuple[AgreementOrders, DeviceKey]:
     """Ten ports of V12, bound on 10 January 2026; V13 came on 1 May."""
-    at = await Desk(master, SSA_PRICES).opened("2026-01-10")
+    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-10")
     key = await enrolled(master.wire, folder, "hq-box")
     await at.licensed("ports", "PBX-Port12", 10, agreement=agreement)
     await at.place(orders.AddCredits(amount="1000"))
@@ -36,7 +36,7 @@ def extend(months: int = 12) -> orders.Extend:
 async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charged(
     any_master: InProcess, tmp_path: Path
 ) -> None:
-    at, key = await desk(any_master, tmp_path)
+    at, key = await opened_project(any_master, tmp_path)
     await at.place(extend(36))  # until 2029
     at.on("2026-09-01")
     bound = await at.refuse(convert())
@@ -57,7 +57,7 @@ async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_cha
 async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(
     any_master: InProcess, tmp_path: Path
 ) -> None:
-    at, key = await desk(any_master, tmp_path)
+    at, key = await opened_project(any_master, tmp_path)
     await at.place(extend())
     at.on("2026-06-01")
     asked = moved(await release(at.master.wire, "ports", to_device="berlin-box")).release.request
@@ -71,7 +71,7 @@ async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(
 
 @pytest.mark.rule("L7", "M3")
 async def test_what_the_vendors_file_said_counts_and_is_carried_on(any_master: InProcess, tmp_path: Path) -> None:
-    at, _ = await desk(any_master, tmp_path, agreement="2027-01-10")
+    at, _ = await opened_project(any_master, tmp_path, agreement="2027-01-10")
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
     await at.place(extend())
     assert await at.cover("ports", "ssa") == (True, "2028-01-10")
@@ -83,7 +83,7 @@ async def test_what_the_vendors_file_said_counts_and_is_carried_on(any_master: I
 
 @pytest.mark.rule("L7")
 async def test_a_license_of_the_project_file_has_no_first_binding(any_master: InProcess, tmp_path: Path) -> None:
-    at, _ = await desk(any_master, tmp_path)
+    at, _ = await opened_project(any_master, tmp_path)
     await at.declared("declared", "PBX-Port12", 1)
     for order in (
         orders.Extend(subjects=license_("declared"), offer="ssa", months=12),
@@ -97,7 +97,7 @@ async def test_a_license_of_the_project_file_has_no_first_binding(any_master: In
 
 @pytest.mark.rule("L6", "M1")
 async def test_a_released_license_keeps_its_agreement_in_the_balance(any_master: InProcess, tmp_path: Path) -> None:
-    at, key = await desk(any_master, tmp_path)
+    at, key = await opened_project(any_master, tmp_path)
     await at.place(extend())
     asked = moved(await release(at.master.wire, "ports")).release.request
     await certify(at.master.wire, key, asked)
@@ -114,7 +114,7 @@ async def test_a_conversion_ends_what_the_agreement_before_it_gave_whichever_way
     any_master: InProcess, way: str
 ) -> None:
     """V14 was published under the agreement before; after the conversion to V13 it is not free, either way."""
-    at = await Desk(any_master, SSA_PRICES).opened("2026-01-10")
+    at = await AgreementOrders(any_master, SSA_PRICES).opened("2026-01-10")
     await at.licensed("old", "PBX-Port12", 10, agreement="2028-01-10", bound=False)
     for version in ("13", "14"):
         await at.place(orders.PublishRelease(release=version, day="2026-05-01"))

@@ -13,7 +13,7 @@ from tests.rules.asking import GROUP, Action, Reason, grant, grant_all, refuse, 
 from tests.support.masters import InProcess, Wire
 from tests.support.pbxs.pbx import opened, seat, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import (
+from tests.support.projects.signed_documents import (
     Vendor,
     bind,
     certify,

@@ -13,7 +13,7 @@ from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, refused, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, standing_by
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, enrolled, imported, moved, release
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, moved, release
 
 PARTS = ("used", "promised", "leaving", "withheld", "free")
 

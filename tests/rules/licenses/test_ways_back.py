@@ -9,15 +9,23 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from tests.rpc.failures import failure
 from tests.support.masters import InProcess
-from tests.support.projects.agreements import SSA_PRICES, Desk, Problem, contract, device, license_, prices_of
-from tests.support.projects.papers import listed
+from tests.support.projects.agreements import (
+    SSA_PRICES,
+    AgreementOrders,
+    Problem,
+    contract,
+    device,
+    license_,
+    prices_of,
+)
+from tests.support.projects.signed_documents import listed
 
 
 def reverse(placed: agreement_pb2.PlacedOrder) -> orders.Reverse:
     return orders.Reverse(order=placed.entries[-1].number)
 
 
-async def rights(at: Desk) -> tuple[str, str]:
+async def rights(at: AgreementOrders) -> tuple[str, str]:
     """Everything that is known: what there is, and what may run."""
     return str(await at.all()), str(await at.agreements.GetRights(agreement_pb2.GetRightsRequest(project=PROJECT)))
 
@@ -89,9 +97,9 @@ SEEN_LATER = {"licenses paid", "an exception", "a publication", "a corrected pub
 """What changes no right of today."""
 
 
-async def desk(master: InProcess, catalog: str) -> Desk:
+async def opened_project(master: InProcess, catalog: str) -> AgreementOrders:
     """Something of each vendor to order about."""
-    at = await Desk(master, SSA_PRICES if catalog == "innovaphone" else prices_of(catalog)).opened(
+    at = await AgreementOrders(master, SSA_PRICES if catalog == "innovaphone" else prices_of(catalog)).opened(
         "2026-01-10", catalog=catalog
     )
     if catalog == "innovaphone":
@@ -114,7 +122,7 @@ async def desk(master: InProcess, catalog: str) -> Desk:
 @pytest.mark.parametrize("case", CASES)
 async def test_after_a_reversal_everything_is_as_before_and_can_be_ordered_again(master: InProcess, case: str) -> None:
     catalog, before, order = CASES[case]
-    at = await desk(master, catalog)
+    at = await opened_project(master, catalog)
     for message in before:
         await at.place(message)
     known = await rights(at)
@@ -144,7 +152,7 @@ def test_every_order_has_a_way_back_or_says_that_it_has_none() -> None:
 
 
 async def test_what_cannot_be_reversed_says_why_and_what_to_do(master: InProcess) -> None:
-    at = await desk(master, "innovaphone")
+    at = await opened_project(master, "innovaphone")
     bought = (await at.ledger()).entries[0].number
     extended = await at.place(SSA)
     later = await at.place(SSA)
@@ -169,7 +177,7 @@ async def test_what_cannot_be_reversed_says_why_and_what_to_do(master: InProcess
 
 @pytest.mark.rule("P1", "P2")
 async def test_a_trial_that_was_used_has_no_way_back_and_a_purchase_gives_it_back(master: InProcess) -> None:
-    at = await desk(master, "isymphony")
+    at = await opened_project(master, "isymphony")
     trial = await at.place(
         orders.StartTrial(license="crm", product="isymphony", counts={"user": 20}, key="T1", major=3)
     )
@@ -191,7 +199,7 @@ async def test_a_trial_that_was_used_has_no_way_back_and_a_purchase_gives_it_bac
 
 @pytest.mark.rule("R2")
 async def test_seats_that_are_assigned_keep_what_they_are_counted_in(master: InProcess) -> None:
-    at = await desk(master, "distribution_engine")
+    at = await opened_project(master, "distribution_engine")
     added = await at.place(orders.AddSeats(contract="C", counts={"seat": 1}))
     for user in "bcdef":
         await at.place(orders.AssignSeat(contract="C", user=user, uses=["views"]))

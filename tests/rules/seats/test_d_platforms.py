@@ -14,9 +14,9 @@ from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seat, seats
 from tests.support.pbxs.standbys import standing_by
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, imported, moved
-from tests.support.projects.papers import refusal as refusal_of
 from tests.support.projects.plans import plan, rebind
+from tests.support.projects.signed_documents import Vendor, bind, imported, moved
+from tests.support.projects.signed_documents import refusal as refusal_of
 
 VIRTUAL = {"hq": "master 12 ipva", "cloud": "slave 12 ipva", "berlin": "slave 12 gateway"}
 

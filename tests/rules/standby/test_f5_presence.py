@@ -42,12 +42,12 @@ async def _line(master: InProcess, berlin: BarePbx) -> AsyncIterator[None]:
     async with wire_to(master.wire.address) as wire:
         request = lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch)
         await anext(aiter(wire.leases.WatchLease(request)))
-        await master.running.lines.run_once()
+        await master.running.stream_recorder.run_once()
         yield
         open_streams = len(master.running.hub)
     while len(master.running.hub) == open_streams:  # noqa: ASYNC110  # nothing tells
         await asyncio.sleep(0.01)
-    await master.running.lines.run_once()
+    await master.running.stream_recorder.run_once()
 
 
 async def _active(spare: BareStandby) -> standby_pb2.StandbyProblem:
@@ -93,7 +93,7 @@ async def _watches_again(master: InProcess, berlin: BarePbx) -> object:
     """The stream, which lasts as long as somebody has it."""
     stream = master.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
     await stream.read()
-    await master.running.lines.run_once()
+    await master.running.stream_recorder.run_once()
     return stream
 
 
@@ -160,7 +160,7 @@ async def test_a_master_that_drains_is_no_evidence(sqlite_database_url: str, clo
         berlin, spare = await _pair(master)
         stream = master.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
         await stream.read()
-        await master.running.lines.run_once()
+        await master.running.stream_recorder.run_once()
     async with in_process_master(sqlite_database_url, clock) as master:
         spare.wire = master.wire
         clock.advance(RECONNECT_SECONDS)
@@ -175,12 +175,12 @@ async def test_a_standby_cannot_make_evidence(master: InProcess) -> None:
         async with aclosing(master.running.leases.watch_lease(name, berlin.epoch, watcher=watcher)) as stream:
             with pytest.raises(LeaseError):
                 await anext(stream)
-        await master.running.lines.run_once()
+        await master.running.stream_recorder.run_once()
         master.clock.advance(SETTLE)
         assert "no master has seen a stream of it" in (await _active(spare)).message
     async with aclosing(master.running.leases.watch_lease(name, berlin.epoch, watcher=name)) as stream:
         await anext(stream)
-    await master.running.lines.run_once()
+    await master.running.stream_recorder.run_once()
     master.clock.advance(SETTLE)
     await spare.take_over()
 
@@ -213,7 +213,7 @@ async def test_a_line_that_no_longer_answers_is_found_out(sqlite_database_url: s
             line.weather = Weather(silent=Way.BOTH)
             while len(master.running.hub):  # noqa: ASYNC110  # nothing tells
                 await asyncio.sleep(0.01)
-            await master.running.lines.run_once()
+            await master.running.stream_recorder.run_once()
             clock.advance(SETTLE)
             await spare.take_over()
         await line.stop()

@@ -15,7 +15,7 @@ from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, 
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, by_kind, checked, standing_by
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, enrolled, imported, release
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, release
 
 TTL, GRACE, ALLOWANCE = 60, 600, 5
 

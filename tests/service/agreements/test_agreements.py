@@ -12,7 +12,7 @@ from licensemaster.v1 import agreement_pb2, webhook_pb2
 from master.metrics import EstateCollector
 from tests.support.masters import InProcess
 from tests.support.network.receiver import Receiver, receiving
-from tests.support.projects.agreements import NAME, SSA_PRICES, Desk, license_, noon, prices_of
+from tests.support.projects.agreements import NAME, SSA_PRICES, AgreementOrders, license_, noon, prices_of
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, s
     """Kind, subject and state of what is told from the last time on."""
     receiver.got.clear()
     await master.running.alarms.run_once()
-    await master.running.telling.run_once()
-    await master.running.telling.settled()
+    await master.running.webhook_delivery.run_once()
+    await master.running.webhook_delivery.settled()
     return [(got.said["kind"], got.said["subject"], got.said["state"]) for got in receiver.got]
 
 
-async def _listen(at: Desk, receiver: Receiver) -> None:
+async def _listen(at: AgreementOrders, receiver: Receiver) -> None:
     request = webhook_pb2.AddWebhookRequest(
         name=f"{NAME}/webhooks/pager",
         url=receiver.url,
@@ -42,7 +42,7 @@ async def _listen(at: Desk, receiver: Receiver) -> None:
 
 @pytest.mark.rule("P1", "M5")
 async def test_a_trials_end_is_told_before_it_stops_anything(any_master: InProcess, receiver: Receiver) -> None:
-    at = await Desk(any_master).opened("2026-01-15", catalog="isymphony")
+    at = await AgreementOrders(any_master).opened("2026-01-15", catalog="isymphony")
     await at.place(orders.StartTrial(license="crm", product="isymphony", counts={"user": 20}, key="T1", major=3))
     await _listen(at, receiver)
     at.on("2026-01-22")
@@ -63,7 +63,7 @@ async def test_a_trials_end_is_told_before_it_stops_anything(any_master: InProce
 async def test_a_service_agreement_from_the_ledger_is_told_like_one_from_a_file(
     any_master: InProcess, receiver: Receiver
 ) -> None:
-    at = await Desk(any_master, SSA_PRICES).opened("2026-01-10")
+    at = await AgreementOrders(any_master, SSA_PRICES).opened("2026-01-10")
     await at.licensed("ports", "PBX-Port12", 10)
     await at.place(orders.AddCredits(amount="1000"))
     await _listen(at, receiver)
@@ -83,7 +83,7 @@ async def test_a_service_agreement_from_the_ledger_is_told_like_one_from_a_file(
 
 
 async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
-    at = await Desk(any_master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
+    at = await AgreementOrders(any_master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
     for license_id, key in (("crm", "T1"), ("wall", "T2")):
         await at.place(
             orders.StartTrial(license=license_id, product="isymphony", counts={"user": 20}, key=key, major=3)
@@ -111,7 +111,7 @@ async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
 @pytest.mark.parametrize("time_zone", ["Asia/Tokyo", "America/New_York", "UTC"])
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "1970-01-01"])
 async def test_any_day_of_the_calendar_can_be_asked_about(master: InProcess, day: str, time_zone: str) -> None:
-    at = await Desk(master, SSA_PRICES).opened("2026-01-10", time_zone=time_zone)
+    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-10", time_zone=time_zone)
     await at.licensed("ports", "PBX-Port12", 10, agreement="2027-01-10")
     await at.place(orders.AddCredits(amount="1000"))
     await at.all(day)
@@ -128,7 +128,7 @@ async def test_what_a_vendors_file_says_is_told_whether_or_not_it_was_bound(
     master: InProcess, receiver: Receiver, bound: bool
 ) -> None:
     """Nothing was ordered: the reminder comes all the same, and an agreement that ended hides none that ends."""
-    at = await Desk(master).opened("2026-01-10")
+    at = await AgreementOrders(master).opened("2026-01-10")
     await at.licensed("old", "PBX-Port12", 1, agreement="2026-01-12", bound=bound)
     await at.licensed("ports", "PBX-Port12", 10, agreement="2027-01-10", bound=bound)
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
@@ -141,7 +141,7 @@ async def test_what_a_vendors_file_says_is_told_whether_or_not_it_was_bound(
 
 @pytest.mark.rule("P4")
 async def test_an_automatic_renewal_that_awaits_its_payment_is_told(master: InProcess, receiver: Receiver) -> None:
-    at = await Desk(master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
+    at = await AgreementOrders(master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
     number = (await at.place(orders.Buy(id="crm", product="isymphony", counts={"user": 20}, major=3))).entries[0].number
     await at.place(orders.ConfirmPayment(order=number, key="K1"))
     await at.place(orders.SetAutoRenewal(license="crm", offer="renewal", on=True))

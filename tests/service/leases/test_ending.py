@@ -16,7 +16,7 @@ from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, standing_by
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, enrolled, imported, moved, release
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, moved, release
 
 TTL, GRACE = 60, 600
 

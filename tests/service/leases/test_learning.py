@@ -25,7 +25,7 @@ from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, certify, enrolled, imported, listed, moved, release
+from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, listed, moved, release
 
 TTL, GRACE, ALLOWANCE = 60, 600, 5
 MOMENT = r"[0-9]{4}-[0-9-]+ [0-9:]+"

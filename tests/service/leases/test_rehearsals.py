@@ -26,7 +26,7 @@ from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.pbxs.standbys import PAIR, standing_by
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, imported
+from tests.support.projects.signed_documents import Vendor, bind, imported
 
 BERLIN, SPARE = f"{NAME}/pbxs/berlin", f"{NAME}/pbxs/spare"
 _LICENSES: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 20}

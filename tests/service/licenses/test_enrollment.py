@@ -13,7 +13,7 @@ from licensemaster.v1 import document_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
 from tests.support.masters import InProcess, Wire
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, certify, enrolled, imported, moved, release
+from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, moved, release
 
 ENROLLMENT = document_pb2.DOCUMENT_KIND_ENROLLMENT
 HQ = f"{NAME}/devices/hq-box"

@@ -17,7 +17,7 @@ from tests.support.databases.truth import LONG
 from tests.support.loop import Loop
 from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, imported, item, listed, moment, trust
+from tests.support.projects.signed_documents import Vendor, bind, imported, item, listed, moment, trust
 
 FILE, KEY = document_pb2.DOCUMENT_KIND_LICENSE_FILE, document_pb2.DOCUMENT_KIND_VENDOR_KEY
 PORTS = {"ports": ("PBX-Port12", 10)}

@@ -18,7 +18,17 @@ from tests.support.databases.truth import all_events, mismatches
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
 from tests.support.pbxs.pbx import opened, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, enrolled, hand_in, imported, item, listed, moved, release
+from tests.support.projects.signed_documents import (
+    Vendor,
+    bind,
+    enrolled,
+    hand_in,
+    imported,
+    item,
+    listed,
+    moved,
+    release,
+)
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 RELEASING = license_pb2.LICENSE_STATE_RELEASING

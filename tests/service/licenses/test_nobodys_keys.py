@@ -14,7 +14,7 @@ from tests.cli import command
 from tests.rpc.failures import everything, failure
 from tests.support.masters import InProcess, Wire
 from tests.support.projects.estates import project
-from tests.support.projects.papers import NAME, Vendor, trust
+from tests.support.projects.signed_documents import NAME, Vendor, trust
 
 NOBODYS = bytes(32)
 
@@ -34,10 +34,10 @@ async def _introduced(wire: Wire, vendor: Vendor) -> Any:
 
 async def _enrolled(wire: Wire, vendor: Vendor) -> Any:
     said = document_pb2.Enrollment(device=f"{NAME}/devices/hq-box", token="t", public_key=NOBODYS)
-    paper = document_pb2.SignedDocument(
+    document = document_pb2.SignedDocument(
         kind=document_pb2.DOCUMENT_KIND_ENROLLMENT, payload=said.SerializeToString(), signature=bytes(64)
     )
-    return await wire.licenses.EnrollDevice(license_pb2.EnrollDeviceRequest(enrollment=paper))
+    return await wire.licenses.EnrollDevice(license_pb2.EnrollDeviceRequest(enrollment=document))
 
 
 @pytest.mark.rule("L2")

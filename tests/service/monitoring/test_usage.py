@@ -14,7 +14,7 @@ from master.store.statements import usage as store
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, imported
+from tests.support.projects.signed_documents import Vendor, imported
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 MINUTES = 60

@@ -46,8 +46,8 @@ async def _add(
 async def _look(master: InProcess, *, seconds: float = 0) -> None:
     master.clock.advance(seconds)
     await master.running.alarms.run_once()
-    await master.running.telling.run_once()
-    await master.running.telling.settled()
+    await master.running.webhook_delivery.run_once()
+    await master.running.webhook_delivery.settled()
 
 
 async def _short(master: InProcess, *, ttl_seconds: int = 86_400) -> BarePbx:
@@ -166,7 +166,7 @@ async def test_a_master_that_died_while_telling_does_not_swallow_it(database_url
     async with receiving() as receiver, in_process_master(database_url, clock) as master:
         await _short(master)
         await _add(master, receiver.url)
-        telling = master.running.telling
+        telling = master.running.webhook_delivery
         reconcile, telling._settle = telling._settle, lambda tx, one, problem: None  # type: ignore[method-assign]
         await _look(master)
         telling._settle = reconcile  # type: ignore[method-assign]
@@ -276,7 +276,7 @@ async def test_a_receiver_that_does_not_answer_keeps_nobody_waiting(any_master: 
         assert receiver.kinds == [("pool.used_up", "began"), ("site.silent", "began")]
         assert stuck.kinds == [("pool.used_up", "began")] * 3
         stuck.answers.set()
-        await running.telling.settled()
+        await running.webhook_delivery.settled()
         assert stuck.kinds == [("pool.used_up", "began")] * 3 + [("site.silent", "began")] * 3
 
 
@@ -350,7 +350,7 @@ async def test_a_receiver_with_a_certificate_of_ones_own_authority(
     sqlite_database_url: str, clock: Clock, tmp_path: Path
 ) -> None:
     pki = Pki(tmp_path / "pki")
-    pki.serve(pki.server_papers())
+    pki.serve(pki.server_key())
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tmp_path / "pki" / "server.crt", tmp_path / "pki" / "server.key")
     test = webhook_pb2.TestWebhookRequest(name=f"{NAME}/webhooks/pager")

@@ -28,7 +28,7 @@ from tests.slave_client.operating import Operator, operator_of, until
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.network.relay import Relay, relay_to
-from tests.support.projects.papers import NAME, enrolled
+from tests.support.projects.signed_documents import NAME, enrolled
 
 MORE = 2
 PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS + MORE)]

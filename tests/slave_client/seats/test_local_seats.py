@@ -60,7 +60,7 @@ def test_what_is_taken_away_goes_by_the_name_that_the_master_counts_it_under() -
 def test_what_is_taken_away_and_not_there_changes_nothing() -> None:
     local_seats = _local_seats(_grant(_want("alice")), _grant(_want("alice", "fax")), _grant(_want("bob")))
     assert local_seats.taken_away({_want("alice", "uc").key}) == ()
-    assert not local_seats.needs_settling
+    assert not local_seats.needs_reconciling
     assert set(local_seats.beside({_want("alice", "uc").key})) == {_want("alice"), _want("alice", "fax")}
 
 
@@ -78,7 +78,7 @@ def test_offline_an_idle_floating_seat_is_passed_on_once() -> None:
     assert granted.source is Source.LOCAL
     assert local_seats.acquire_offline(_want("carol")) is None
     assert local_seats.acquire_offline(_want("alice")) is None
-    assert local_seats.needs_settling
+    assert local_seats.needs_reconciling
 
 
 def test_offline_a_passed_on_seat_can_come_back() -> None:
@@ -87,7 +87,7 @@ def test_offline_a_passed_on_seat_can_come_back() -> None:
         local_seats.return_offline(local_seats.held[0].want)
         assert local_seats.acquire_offline(_want(holder)) is not None
     assert not local_seats.held[0].passed_on
-    assert not local_seats.needs_settling
+    assert not local_seats.needs_reconciling
 
 
 def test_offline_a_fixed_seat_goes_back_to_its_own_holder_only() -> None:
@@ -117,7 +117,7 @@ def test_a_seat_that_was_given_up_is_no_offline_right() -> None:
     assert local_seats.give_up(_want("alice")) is not None  # asked of the master; the answer is lost
     assert local_seats.acquire_offline(_want("alice")) is None
     assert local_seats.acquire_offline(_want("bob")) is None
-    assert local_seats.needs_settling
+    assert local_seats.needs_reconciling
 
 
 def test_a_return_that_is_refused_leaves_the_seat() -> None:
@@ -126,14 +126,14 @@ def test_a_return_that_is_refused_leaves_the_seat() -> None:
     assert held is not None
     local_seats.stays(held)
     assert local_seats.holds(_want("alice", "mypbx").key)
-    assert not local_seats.needs_settling
+    assert not local_seats.needs_reconciling
 
 
 def test_an_acquire_whose_answer_was_lost_is_settled_later() -> None:
     local_seats = _local_seats()
     local_seats.asked_in_vain([_want("alice")])
     assert not local_seats.holds(_want("alice").key)
-    assert local_seats.needs_settling
+    assert local_seats.needs_reconciling
     assert local_seats.wanted() == ()
 
 
@@ -142,32 +142,32 @@ def test_settling_gives_up_first_what_the_answer_may_take_away() -> None:
     local_seats.return_offline(_want("alice"))
     local_seats.acquire_offline(_want("dave"))
     local_seats.return_offline(_want("bob"))
-    settlement = local_seats.begin_settling([_want("carol"), _want("dave")])
+    reconciliation = local_seats.begin_reconciling([_want("carol"), _want("dave")])
     assert [held.want.holder for held in local_seats.held] == ["carol"]
     assert local_seats.idle == ()
-    assert [held.want.holder for held in settlement.in_doubt] == ["dave"]
+    assert [held.want.holder for held in reconciliation.in_doubt] == ["dave"]
     refused = Refused(want=_want("dave"), reason=Reason.VERSION_LIMIT, message="too new")
-    settled = local_seats.settled(settlement, [_grant(_want("carol")), refused])
+    settled = local_seats.reconciled(reconciliation, [_grant(_want("carol")), refused])
     assert settled.refused == (refused,)
     assert [held.want.holder for held in local_seats.held] == ["carol"]
-    assert not local_seats.needs_settling
+    assert not local_seats.needs_reconciling
 
 
 def test_settling_confirms_a_seat_that_was_passed_on() -> None:
     local_seats = _local_seats(_grant(_want("alice")))
     local_seats.return_offline(_want("alice"))
     local_seats.acquire_offline(_want("bob"))
-    settlement = local_seats.begin_settling(local_seats.wanted())
-    settled = local_seats.settled(settlement, [_grant(_want("bob"))])
+    reconciliation = local_seats.begin_reconciling(local_seats.wanted())
+    settled = local_seats.reconciled(reconciliation, [_grant(_want("bob"))])
     assert settled.gained == ()
     assert not local_seats.held[0].passed_on
 
 
 def test_a_seat_that_had_to_stay_is_held_again() -> None:
     local_seats = _local_seats(_grant(_want("alice", "mypbx")))
-    settlement = local_seats.begin_settling([])
-    assert settlement.dropped == (_want("alice", "mypbx"),)
-    local_seats.settled(settlement, [], kept=[_grant(_want("alice", "mypbx"))])
+    reconciliation = local_seats.begin_reconciling([])
+    assert reconciliation.dropped == (_want("alice", "mypbx"),)
+    local_seats.reconciled(reconciliation, [], kept=[_grant(_want("alice", "mypbx"))])
     assert local_seats.holds(_want("alice", "mypbx").key)
 
 
@@ -179,7 +179,7 @@ def test_lost_seats_stay_wanted_until_they_are_returned() -> None:
     assert local_seats.wanted() == (_want("bob"),)
     local_seats.forget_all()
     assert local_seats.wanted() == ()
-    assert not local_seats.needs_settling
+    assert not local_seats.needs_reconciling
 
 
 class SiteAndMaster(RuleBasedStateMachine):
@@ -246,24 +246,24 @@ class SiteAndMaster(RuleBasedStateMachine):
     @precondition(lambda self: self.offline)
     @rule(limited=st.booleans(), arrived=answers, answered=answers)
     def line_is_back(self, limited: bool, arrived: bool, answered: bool) -> None:
-        settlement = self.local_seats.begin_settling(self.local_seats.wanted())
+        reconciliation = self.local_seats.begin_reconciling(self.local_seats.wanted())
         self.check()
         if not arrived and not answered:
             return
-        wanted = {want.holder for want in settlement.wants}
+        wanted = {want.holder for want in reconciliation.wants}
         had = set(self.counted)
         self.counted &= wanted
         outcomes = [
             Refused(want=want, reason=Reason.VERSION_LIMIT, message="limited")
             if limited and want.holder not in had
             else self.master_acquires(want.holder)
-            for want in settlement.wants
+            for want in reconciliation.wants
         ]
         if answered:
-            self.local_seats.settled(settlement, outcomes)
+            self.local_seats.reconciled(reconciliation, outcomes)
             self.offline = False
             assert {held.want.holder for held in self.local_seats.held} == self.counted
-            assert not self.local_seats.needs_settling
+            assert not self.local_seats.needs_reconciling
 
     @rule()
     def restart(self) -> None:

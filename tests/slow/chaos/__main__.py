@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same faults; 1")
     parser.add_argument("--json", action="store_true", help="the figures on standard output instead of the table")
     chosen = parser.parse_args()
-    logging.getLogger("slave_client").setLevel(logging.CRITICAL)  # what goes wrong is told by the books
+    logging.getLogger("slave_client").setLevel(logging.CRITICAL)  # what goes wrong is told by the records
     if unknown := set(chosen.stories) - STORIES.keys():
         parser.error(f"no such story: {', '.join(sorted(unknown))}")
     try:
@@ -101,7 +101,7 @@ def _written(outcomes: list[Outcome], *, seconds: float) -> dict[str, object]:
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table("story", "database", "rounds", "faults", "calls", "granted", "looks", "broken")
+    table = Table("story", "database", "rounds", "faults", "calls", "granted", "checks", "broken")
     for name in ("recovery p50", "recovery max", "syncing max", "answer max", "silence max"):
         table.add_column(f"{name}, s", justify="right")
     for outcome in outcomes:
@@ -115,7 +115,7 @@ def _table(outcomes: list[Outcome]) -> Table:
             outcome.faults.total(),
             outcome.calls.total(),
             outcome.seats["granted by master"],
-            outcome.looks,
+            outcome.checks,
         )
         broken = f"[red]{len(outcome.violations)}[/]" if outcome.violations else "0"
         table.add_row(

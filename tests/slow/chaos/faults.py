@@ -169,9 +169,9 @@ class SilentSite:
         assert world.silent is not None
         site, since = world.silent
         latest = world.lease.seconds + ALLOWANCE_SECONDS + LOOK_SECONDS + _SLACK_SECONDS
-        while (there := await world.books.compare(world.reading)) is None or there.get(site.name):
+        while (there := await world.records.compare(world.reading)) is None or there.get(site.name):
             if monotonic() - since > latest:
-                world.books.violated(
+                world.records.violated(
                     f"a lease is stretched: {site.name} has its seats {latest:.1f} s after its last word"
                 )
                 break
@@ -201,9 +201,9 @@ class TwoCopies:
         try:
             await world.fenced.wait_for_state(State.FENCED, timeout_seconds=_SLACK_SECONDS + world.lease.ttl_seconds)
         except TimeoutError:
-            world.books.violated(f"fencing: the older copy is {world.fenced.state.value}, not fenced")
+            world.records.violated(f"fencing: the older copy is {world.fenced.state.value}, not fenced")
         if world.fenced.held:
-            world.books.violated("fencing: the older copy still uses seats")
+            world.records.violated("fencing: the older copy still uses seats")
         await world.fenced.stop()
 
 

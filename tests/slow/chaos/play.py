@@ -1,4 +1,4 @@
-"""Plays a story: load, faults, an end to them, recovery, and the books compared; again until the time is up.
+"""Plays a story: load, faults, an end to them, recovery, and the records compared; again until the time is up.
 
 Decides: when it looks, how long recovery may take (I4), and what is counted. Never raises for what a story finds: that
 stands in its outcome.
@@ -20,7 +20,7 @@ from tests.slow.chaos.world.databases import Server, Store, file_store
 from tests.slow.chaos.world.world import World, world
 
 RECOVERY_SECONDS_MAX = 60.0
-SETTLING_SECONDS_MAX = 40.0
+RECONCILING_SECONDS_MAX = 40.0
 _LOOK_SECONDS = 0.2
 
 
@@ -48,13 +48,13 @@ class Outcome:
     answers: Counter[str] = field(default_factory=Counter)
     seats: Counter[str] = field(default_factory=Counter)
     """What sites were told of their seats."""
-    looks: int = 0
+    checks: int = 0
     """How often the database was compared with what the sites were told."""
     in_use_max: int = 0
     recovery_seconds: list[float] = field(default_factory=list)
     """From the end of the last fault to a master's answer, for each site and round."""
     settling_seconds: list[float] = field(default_factory=list)
-    """From rest to books that are the same, for each round."""
+    """From rest to records that are the same, for each round."""
     freed_seconds: list[float] = field(default_factory=list)
     """For sites that were cut off until their leases ended: from then on to their seats being free."""
     answer_seconds_max: float = 0
@@ -72,19 +72,19 @@ async def play(story: Story, ground: Ground, folder: Path, *, database: str, see
     async with _store(ground, folder, database, seed=name) as store:
         masters = min(story.masters, store.masters_max)
         async with world(store, folder, masters=masters, lease=story.lease, seed=name, pause_seconds=0.05) as estate:
-            while not estate.books.violations and (not outcome.rounds or monotonic() - began < seconds):
+            while not estate.records.violations and (not outcome.rounds or monotonic() - began < seconds):
                 await _round(story, estate, outcome)
                 outcome.rounds += 1
             await _closed(estate)
         outcome.log = "".join(master.log for master in estate.masters)
     outcome.seconds = monotonic() - began
     outcome.freed_seconds = estate.freed_seconds
-    books, tally = estate.books, estate.tally
+    records, tally = estate.records, estate.tally
     outcome.faults, outcome.calls, outcome.answers = estate.done, tally.calls, tally.answers
-    outcome.seats, outcome.looks, outcome.in_use_max = books.happened, books.looks, books.in_use_max
+    outcome.seats, outcome.checks, outcome.in_use_max = records.happened, records.checks, records.in_use_max
     outcome.answer_seconds_max = tally.answer_seconds_max
     outcome.silence_seconds_max = tally.silence_seconds_max
-    outcome.violations = books.violations
+    outcome.violations = records.violations
     return outcome
 
 
@@ -119,7 +119,7 @@ async def _round(story: Story, estate: World, outcome: Outcome) -> None:
     for dashboard in estate.dashboards:
         await dashboard.rest()
     outcome.settling_seconds.append(await _settled(estate))
-    await estate.books.verify_audit(estate.reading)
+    await estate.records.verify_audit(estate.reading)
 
 
 async def _happen(one: During, estate: World) -> None:
@@ -132,8 +132,8 @@ async def _happen(one: During, estate: World) -> None:
 
 async def _look(estate: World) -> None:
     while True:
-        estate.books.look()
-        await estate.books.compare(estate.reading)
+        estate.records.check()
+        await estate.records.compare(estate.reading)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -145,22 +145,24 @@ async def _recovered(estate: World) -> list[float]:
     for site, answer in zip(estate.sites, answers, strict=True):
         if answer in missing:
             why = site.client.report()
-            estate.books.violated(f"I4: {site.name} has no answer for {RECOVERY_SECONDS_MAX} s: {why.state} {why.why}")
+            estate.records.violated(
+                f"I4: {site.name} has no answer for {RECOVERY_SECONDS_MAX} s: {why.state} {why.why}"
+            )
     return [answer.result() - ended for answer in done]
 
 
 async def _settled(estate: World) -> float:
-    """At rest the sites' books and the database's come to be the same."""
+    """At rest the sites' records and the database's come to be the same."""
     began = monotonic()
     differences = ["the database does not answer"]
-    while differences and monotonic() - began < SETTLING_SECONDS_MAX:
-        there = await estate.books.compare(estate.reading)
+    while differences and monotonic() - began < RECONCILING_SECONDS_MAX:
+        there = await estate.records.compare(estate.reading)
         if there is not None:
-            differences = estate.books.differences(there)
+            differences = estate.records.differences(there)
         if differences:
             await asyncio.sleep(0.05)
     for difference in differences:
-        estate.books.violated(f"I4: not settled after {SETTLING_SECONDS_MAX} s: {difference}")
+        estate.records.violated(f"I4: not reconciled after {RECONCILING_SECONDS_MAX} s: {difference}")
     return monotonic() - began
 
 
@@ -169,6 +171,6 @@ async def _closed(estate: World) -> None:
     await estate.sleeper.stop()
     for site in estate.sites:
         await site.close()
-    there = await estate.books.compare(estate.reading)
-    if there and not estate.books.violations:
-        estate.books.violated(f"I3: every site has left, and seats stay: {there}")
+    there = await estate.records.compare(estate.reading)
+    if there and not estate.records.violations:
+        estate.records.violated(f"I3: every site has left, and seats stay: {there}")

@@ -41,5 +41,5 @@ async def test_nothing_is_lost_and_everything_comes_back(
     outcome = await play(STORIES[name], ground, folder, database=database, seed=_SEED, seconds=0)
     assert outcome.violations == [], outcome.log[-5000:]
     assert outcome.faults.total() > 0
-    assert outcome.looks > 0
+    assert outcome.checks > 0
     assert outcome.seats["granted by master"] > 0

@@ -45,10 +45,10 @@ def pki(tmp_path: Path) -> Pki:
 @asynccontextmanager
 async def _whole_master(database_url: str, pki: Pki, clock: Clock) -> AsyncIterator[InProcess]:
     """A master with everything that one can have."""
-    settings = pki.serve(pki.server_papers()) | {"metrics_listen": "127.0.0.1:0"}
+    settings = pki.serve(pki.server_key()) | {"metrics_listen": "127.0.0.1:0"}
     async with (
         in_process_master(database_url, clock, **settings) as master,
-        shown_to(f"127.0.0.1:{master.running.port}", pki.papers("operators/anna").credentials) as wire,
+        shown_to(f"127.0.0.1:{master.running.port}", pki.certified_key("operators/anna").credentials) as wire,
     ):
         yield InProcess(wire, master.running, clock)
 
@@ -107,8 +107,8 @@ async def test_each_is_started_again(
                 await asyncio.sleep(0.01)
             assert _value(master, "license_master_task_failures_total", name) >= 1, name
             assert _value(master, "license_master_task_up", name) == 1, name
-        papers = pki.papers("projects/acme/pbxs/berlin")
-        async with shown_to(master.wire.address, papers.credentials) as wire:
+        certified_key = pki.certified_key("projects/acme/pbxs/berlin")
+        async with shown_to(master.wire.address, certified_key.credentials) as wire:
             berlin = await opened(wire, "berlin")
             granted(await berlin.acquire(seat("port", "anna")))
         assert await asyncio.to_thread(_listens, master.running.metrics_port)

@@ -427,7 +427,7 @@ async def _handshakes(attacker: Attacker) -> Rage:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One of them: what it is called, whose papers it shows, and what it does."""
+    """One of them: what it is called, whose certificate it shows, and what it does."""
 
     name: str
     who: str

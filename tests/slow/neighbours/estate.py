@@ -1,4 +1,4 @@
-"""The estate that bad neighbours live in: one project of many sites, and papers for whoever calls in its name."""
+"""The estate that bad neighbours live in: one project of many sites, and certificates for whoever calls in its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 
 from licensemaster.v1 import project_pb2
-from tests.auth.pki import Papers, Pki
+from tests.auth.pki import CertifiedKey, Pki
 
 PROJECT, ELSEWHERE = "acme", "globex"
 SITES = 1_000
@@ -73,7 +73,7 @@ def large_project(name: str, sites: int) -> project_pb2.Project:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """A folder with everybody's papers, for processes of their own."""
+    """A folder with everybody's certificates, for processes of their own."""
 
     folder: Path
 
@@ -82,13 +82,13 @@ class Wallet:
         """Everybody's, by an authority whose master's files lie beside them; a stranger has another authority's."""
         pki, wallet = Pki(folder / "pki"), cls(folder)
         for who, uri in CALLERS.items():
-            wallet._put(who, papers := pki.papers(uri))
+            wallet._put(who, certified_key := pki.certified_key(uri))
             if who == "revoked":
-                pki.authority.revoke([papers.issued], now=time.time())
+                pki.authority.revoke([certified_key.issued], now=time.time())
         for site in (*RENEWING, *STORMING, *NEWCOMERS):
-            wallet._put(f"p{site}", pki.papers(f"projects/{PROJECT}/pbxs/p{site}"))
+            wallet._put(f"p{site}", pki.certified_key(f"projects/{PROJECT}/pbxs/p{site}"))
         other = Pki(folder / "other", name="test")
-        wallet._put("stranger", other.papers(CALLERS["anna"], ca=pki.ca))
+        wallet._put("stranger", other.certified_key(CALLERS["anna"], ca=pki.ca))
         (folder / "ca.crt").write_bytes(pki.ca)
         return wallet, pki
 
@@ -104,8 +104,8 @@ class Wallet:
     def ca(self) -> Path:
         return self._path("", "ca")
 
-    def _put(self, who: str, papers: Papers) -> None:
-        parts: Iterable[tuple[str, bytes]] = (("crt", papers.certificate), ("key", papers.key))
+    def _put(self, who: str, certified_key: CertifiedKey) -> None:
+        parts: Iterable[tuple[str, bytes]] = (("crt", certified_key.certificate), ("key", certified_key.key))
         for kind, data in parts:
             self._path(who, kind).write_bytes(data)
 

@@ -68,7 +68,7 @@ class Figure:
 @asynccontextmanager
 async def beset_master(url: str, wallet: Wallet, pki: Pki, *, niceness: int = 0) -> AsyncIterator[MasterProcess]:
     """A master with the estate, over TLS, with so much of the cores."""
-    settings = {**pki.serve(pki.server_papers()), "webhook_networks": "127.0.0.0/8"}
+    settings = {**pki.serve(pki.server_key()), "webhook_networks": "127.0.0.0/8"}
     async with master_process(url, **settings) as process:
         set_share(process.pid, niceness)
         async with shown_to(process.address, wallet.credentials("anna")) as wire:

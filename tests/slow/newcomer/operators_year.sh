@@ -150,14 +150,14 @@ license-master device admit e.json --answer-out a.json
 license-master device answer --folder ship a.json
 license-master vendor issue --key innovaphone.key --project acme --out ship.json --license afloat=PBX-Port12:3
 license-master license import ship.json
-mkdir papers
-license-master license bind afloat --to ship-box --binding-out papers
-license-master device accept --folder ship papers/afloat.binding.json
-license-master license papers --device ship-box --out again
-license-master license release afloat --request-out papers --no-wait
-license-master device certify --folder ship papers/afloat.release-request.json --out c.json
+mkdir carried
+license-master license bind afloat --to ship-box --binding-out carried
+license-master device accept --folder ship carried/afloat.binding.json
+license-master license documents --device ship-box --out again
+license-master license release afloat --request-out carried --no-wait
+license-master device certify --folder ship carried/afloat.release-request.json --out c.json
 license-master license certify c.json
-refused license-master device accept --folder ship papers/afloat.binding.json
+refused license-master device accept --folder ship carried/afloat.binding.json
 
 ## A new vendor key
 license-master vendor keygen --out next.key

@@ -15,7 +15,7 @@ from licensemaster.v1 import agreement_pb2, project_pb2
 from master.rpc.convert.agreement_orders import ORDERS
 from tests.support.masters import PROJECT, InProcess
 from tests.support.projects.estates import project
-from tests.support.projects.papers import Vendor, bind, imported, item, moved
+from tests.support.projects.signed_documents import Vendor, bind, imported, item, moved
 
 NAME = f"projects/{PROJECT}"
 Problem = agreement_pb2.AgreementProblem
@@ -71,7 +71,7 @@ def contract(*names: str) -> list[orders.AgreementSubject]:
     return [orders.AgreementSubject(kind=CONTRACT, id=name) for name in names]
 
 
-class Desk:
+class AgreementOrders:
     """Where somebody orders, asks and waits for days to come."""
 
     def __init__(self, master: InProcess, prices: str = "") -> None:
@@ -88,7 +88,7 @@ class Desk:
         time_zone: str = "",
         software: str = "12",
         platform: str = "",
-    ) -> Desk:
+    ) -> AgreementOrders:
         """The project is there, on its first day."""
         self.on(day)
         platform = platform or _PLATFORMS.get(catalog, "server")

@@ -241,8 +241,8 @@ def certify(
         print_json_object({"certificates": [json_object(answer) for answer in answers]})
 
 
-@app.command("papers")
-def papers(
+@app.command("documents")
+def documents(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.", show_default=False)],
     device: OfDeviceOption = "",
     as_json: JsonOption = False,
@@ -264,7 +264,7 @@ def papers(
         write_document(file, document)
     if as_json:
         print_json_object(
-            {"papers": [{"file": str(file), "license": one.license, "device": one.device} for file, _, one in files]}
+            {"documents": [{"file": str(file), "license": one.license, "device": one.device} for file, _, one in files]}
         )
         return
     for file, _, one in files:

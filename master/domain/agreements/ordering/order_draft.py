@@ -46,7 +46,7 @@ def refuse(
 
 @dataclass(slots=True, kw_only=True)
 class OrderDraft:
-    """The order's scratch paper."""
+    """The order while it is decided: what it would write, cost and note."""
 
     snapshot: AgreementSnapshot
     day: date

@@ -11,10 +11,10 @@ from master.domain.estate.project import LicenseSpec, PaceSpec, ProjectSpec
 from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.claims import forget_pbxs
-from master.store.statements.projects.projects import Standing
+from master.store.statements.projects.projects import ProjectRow
 
 
-def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: Standing | None, *, now: float) -> int:
+def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow | None, *, now: float) -> int:
     """Make the tables equal to a spec that was found right; the new revision. Only what differs is written."""
     revision = known.revision + 1 if known else 1
     values = {

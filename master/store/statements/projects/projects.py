@@ -64,7 +64,7 @@ def all_project_names(tx: Tx, *, with_deleted: bool = False) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ProjectRow:
     """Which project has a name, at which revision; one that was deleted may come back under it."""
 
     id: int
@@ -73,10 +73,10 @@ class Standing:
     is_deleted: bool
 
 
-def standing(tx: Tx, name: str) -> Standing | None:
+def project_row(tx: Tx, name: str) -> ProjectRow | None:
     """How a project stands; None where there never was one of that name."""
     rows = tx.rows("SELECT id, revision, catalog, deleted_at FROM project WHERE name = ?1", name)
-    return Standing(rows[0][0], rows[0][1], rows[0][2], rows[0][3] is not None) if rows else None
+    return ProjectRow(rows[0][0], rows[0][1], rows[0][2], rows[0][3] is not None) if rows else None
 
 
 def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:

@@ -4,7 +4,7 @@ The life of the license: free, bound to the license master's device, from there 
 back into the balance; each release revokes the seats in the way and waits for the device's certificate.
 
 Decides: what to do next, by how the license stands, and what must never be: free without a certificate, or bound in two
-places. Leaves to others: whether seats are in use that nobody has a license for (`books`).
+places. Leaves to others: whether seats are in use that nobody has a license for (`records`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import grpc
 
 from licensemaster.v1 import license_pb2
 from slave_client import DeviceKey
-from tests.slow.chaos.books import Books
+from tests.slow.chaos.seat_records import SeatRecords
 from tests.slow.chaos.world.sites import ASKING_SECONDS_MAX, Tally
 from tests.support.masters import Wire
-from tests.support.projects.papers import NAME, Vendor, enrolled, imported, listed
+from tests.support.projects.signed_documents import NAME, Vendor, enrolled, imported, listed
 
 LENT = "lent"
 QUANTITY = 6
@@ -32,13 +32,15 @@ HOME, DEPOT = "hq-box", "depot-box"
 class Lender:
     """Moves one license between two devices and the balance."""
 
-    def __init__(self, wires: list[Wire], keys: dict[str, DeviceKey], *, seed: object, books: Books, tally: Tally):
+    def __init__(
+        self, wires: list[Wire], keys: dict[str, DeviceKey], *, seed: object, records: SeatRecords, tally: Tally
+    ):
         self._wires = wires
         self._keys = keys
         self._chance = random.Random(f"{seed} lender")
-        self._books = books
+        self._records = records
         self._tally = tally
-        self._ports = books.licensed
+        self._ports = records.licensed
         self._certified: set[bytes] = set()
         """Requests for a certificate that a device has answered."""
         self._asked = b""
@@ -86,16 +88,16 @@ class Lender:
         """A license leaves a device only after that device has certified; and then nobody uses it there."""
         is_leaving = license_.state == license_pb2.LICENSE_STATE_RELEASING
         if self._asked and not is_leaving and self._asked not in self._certified:
-            self._books.violated(f"moves: {LENT} left its device without a certificate")
+            self._records.violated(f"moves: {LENT} left its device without a certificate")
         self._asked = license_.release.request.payload if is_leaving else b""
         if license_.state != license_pb2.LICENSE_STATE_FREE:
             self._is_unsure = False
         elif not self._is_unsure:
-            self._books.licensed = self._ports
-            self._books.look()
+            self._records.licensed = self._ports
+            self._records.check()
 
     async def _bind(self, wire: Wire, device: str) -> None:
-        self._books.licensed = self._ports + QUANTITY  # from the moment on at which it may be bound
+        self._records.licensed = self._ports + QUANTITY  # from the moment on at which it may be bound
         request = license_pb2.BindLicensesRequest(project=NAME, licenses=[LENT], device=device, request_id=str(uuid4()))
         self._is_unsure = True
         (result,) = (await wire.licenses.BindLicenses(request, timeout=ASKING_SECONDS_MAX)).results
@@ -124,8 +126,8 @@ class Lender:
         self._tally.calls["certify"] += 1
 
 
-async def lender_of(wires: list[Wire], folder: Path, *, seed: object, books: Books, tally: Tally) -> Lender:
+async def lender_of(wires: list[Wire], folder: Path, *, seed: object, records: SeatRecords, tally: Tally) -> Lender:
     """An operator with a vendor's license in the balance, and both devices' keys; the estate must have both devices."""
     await imported(wires[0], Vendor(), {LENT: ("PBX-Port12", QUANTITY)}, now=time.time())
     keys = {device: await enrolled(wires[0], folder, device) for device in (HOME, DEPOT)}
-    return Lender(wires, keys, seed=seed, books=books, tally=tally)
+    return Lender(wires, keys, seed=seed, records=records, tally=tally)

@@ -1,7 +1,7 @@
 """The load: sites whose phones come and go, over real slave clients, and people who ask how things stand.
 
 Decides: who does what next, by a seed, and how long each answer took (I5: none takes longer than it may).
-Leaves to others: what is wrong meanwhile (`faults`), and whether what they were told is true (`books`).
+Leaves to others: what is wrong meanwhile (`faults`), and whether what they were told is true (`records`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from slave_client import (
     Source,
     Want,
 )
-from tests.slow.chaos.books import Books
+from tests.slow.chaos.seat_records import SeatRecords
 from tests.support.masters import PROJECT, Wire
 
 CALL_TIMEOUT_SECONDS = 1.0
@@ -56,11 +56,18 @@ class Site:
     """One PBX and its phones."""
 
     def __init__(
-        self, config: ClientConfig, *, phones: int, seed: object, books: Books, tally: Tally, pause_seconds: float
+        self,
+        config: ClientConfig,
+        *,
+        phones: int,
+        seed: object,
+        records: SeatRecords,
+        tally: Tally,
+        pause_seconds: float,
     ) -> None:
         self.config = config
         self.name = config.pbx.rpartition("/")[2]
-        self.books = books
+        self.records = records
         self.tally = tally
         self._pause_seconds = pause_seconds
         self._chance = random.Random(f"{seed} {self.name}")
@@ -73,12 +80,12 @@ class Site:
     async def start(self) -> None:
         """Switch the PBX on."""
         await self.client.start()
-        self.books.open_page(self.name, self.client)
+        self.records.follow(self.name, self.client)
 
     async def crash(self) -> None:
         """Kill the PBX: nobody is told, nothing more is written."""
         await self.rest()
-        self.books.close_page(self.client)
+        self.records.forget(self.client)
         await self.client.crash()
 
     async def restart(self) -> None:
@@ -91,7 +98,7 @@ class Site:
         """Let another installation of this PBX take its place; returns the client of the older one, which goes on."""
         await self.rest()
         older, folder = self.client, self.config.state_dir
-        self.books.close_page(older)
+        self.records.forget(older)
         assert folder is not None
         self.config = replace(self.config, state_dir=folder.with_name(f"{folder.name}-again"))
         self.client = self._new_client()
@@ -103,7 +110,7 @@ class Site:
     async def close(self) -> None:
         """Switch it off for good; its seats go back."""
         await self.rest()
-        self.books.close_page(self.client)
+        self.records.forget(self.client)
         await self.client.close()
 
     def live(self) -> None:
@@ -142,11 +149,11 @@ class Site:
         kind = self._chance.choices(("acquire", "return", "sync"), weights=(11, 8, 1))[0]
         if kind == "return" and used:
             some = self._chance.sample(used, min(len(used), self._chance.randint(1, 3)))
-            self.books.gives_up(self.client, some)
+            self.records.gives_up(self.client, some)
             await self._timed("return", self.client.return_seats(some))
         elif kind == "sync":
             some = self._chance.sample(self._wants, len(self._wants) // 2)
-            self.books.gives_up(self.client, [want for want in used if want not in some])
+            self.records.gives_up(self.client, [want for want in used if want not in some])
             await self._timed("sync", self._synced(some))
         elif free:
             some = self._chance.sample(free, min(len(free), self._chance.randint(1, 3)))
@@ -163,7 +170,7 @@ class Site:
         took = ended - began
         self.tally.answer_seconds_max = max(self.tally.answer_seconds_max, took)
         if took > ANSWER_SECONDS_MAX + _SLACK_SECONDS:
-            self.books.violated(f"I5: {self.name}: {call} took {took:.1f} s")
+            self.records.violated(f"I5: {self.name}: {call} took {took:.1f} s")
         for outcome in outcomes:
             self.tally.answers[_kind_of(outcome)] += 1
         if call != "sync" and any(_source_of(outcome) is Source.MASTER for outcome in outcomes):
@@ -177,12 +184,12 @@ class Site:
 
     def _new_client(self) -> SlaveClient:
         def changed(_: Want, change: SeatChange) -> None:
-            self.books.seat_changed(client, change)
+            self.records.seat_changed(client, change)
 
         client = SlaveClient(
             self.config,
             on_seat=changed,
-            on_state=lambda *_: self.books.look(),
+            on_state=lambda *_: self.records.check(),
             chance=random.Random(self._chance.random()),
         )
         return client
@@ -191,9 +198,9 @@ class Site:
 class Dashboard:
     """Somebody who asks one master how things stand, again and again, over bare calls."""
 
-    def __init__(self, wire: Wire, *, books: Books, tally: Tally, pause_seconds: float) -> None:
+    def __init__(self, wire: Wire, *, records: SeatRecords, tally: Tally, pause_seconds: float) -> None:
         self._wire = wire
-        self._books = books
+        self._records = records
         self._tally = tally
         self._pause_seconds = pause_seconds
         self._asking: asyncio.Task[None] | None = None
@@ -226,9 +233,9 @@ class Dashboard:
             reason = str(dict(failure.trailing_metadata() or ()).get("error-reason", ""))
             self._tally.answers[f"status: {failure.code().name} {reason}".strip()] += 1
             if reason not in _REASONS if reason else failure.code() not in _WITHOUT_A_MASTER:
-                self._books.violated(f"I5: {failure.code().name} {reason}: {failure.details()}")
+                self._records.violated(f"I5: {failure.code().name} {reason}: {failure.details()}")
         if (took := monotonic() - began) > ASKING_SECONDS_MAX + _SLACK_SECONDS:
-            self._books.violated(f"I5: a question took {took:.1f} s")
+            self._records.violated(f"I5: a question took {took:.1f} s")
 
 
 def _kind_of(outcome: Outcome | ReturnOutcome) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from slave_client import BlockingSlaveClient, CallKind, ClientConfig, HolderKind, Want
-from tests.slow.chaos.books import Books
+from tests.slow.chaos.seat_records import SeatRecords
 
 _PHONES = 6
 _PAUSE_SECONDS = 0.005
@@ -26,9 +26,9 @@ _PAUSE_SECONDS = 0.005
 class Sleeper:
     """The process, as the story sees it."""
 
-    def __init__(self, config: ClientConfig, *, books: Books) -> None:
+    def __init__(self, config: ClientConfig, *, records: SeatRecords) -> None:
         self._config = config
-        self._books = books
+        self._records = records
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._has_seats = asyncio.Event()
@@ -91,7 +91,7 @@ class Sleeper:
             begin, end, count = json.loads(line)
             if count:
                 self._has_seats.set()
-                self._books.used_elsewhere(count, begin=begin, end=end)
+                self._records.used_elsewhere(count, begin=begin, end=end)
 
 
 def main() -> None:

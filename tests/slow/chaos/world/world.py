@@ -19,7 +19,7 @@ from master.launch import MasterProcess, master_process
 from master.store.backends.database import Database
 from master.store.backends.opening import open_database
 from slave_client import ClientConfig, SlaveClient
-from tests.slow.chaos.books import Books
+from tests.slow.chaos.seat_records import SeatRecords
 from tests.slow.chaos.world.databases import Store
 from tests.slow.chaos.world.lender import DEPOT, Lender, lender_of
 from tests.slow.chaos.world.sites import CALL_TIMEOUT_SECONDS, GIVE_UP_AFTER_SECONDS, Dashboard, Site, Tally
@@ -62,7 +62,7 @@ class World:
     """By site and number of master."""
     lender: Lender
     dashboards: list[Dashboard]
-    books: Books
+    records: SeatRecords
     tally: Tally
     lease: Lease
     folder: Path
@@ -97,7 +97,7 @@ async def world(
     store: Store, folder: Path, *, masters: int, lease: Lease, seed: object, pause_seconds: float
 ) -> AsyncIterator[World]:
     """A whole estate in fair weather, its sites connected and silent."""
-    books, tally = Books(licensed=PORTS), Tally()
+    records, tally = SeatRecords(licensed=PORTS), Tally()
     settings: dict[str, object] = {
         "clock_allowance_seconds": ALLOWANCE_SECONDS,
         "expiry_interval_seconds": LOOK_SECONDS,
@@ -130,13 +130,13 @@ async def world(
         for number, name in enumerate(NAMES):
             mine = [lines[name, (number + at) % masters].address for at in range(masters)]
             config = client_config(name, mine, folder)
-            site = Site(config, phones=PHONES, seed=seed, books=books, tally=tally, pause_seconds=pause_seconds)
+            site = Site(config, phones=PHONES, seed=seed, records=records, tally=tally, pause_seconds=pause_seconds)
             await site.start()
             stack.push_async_callback(site.crash)
             sites.append(site)
         reading = open_database(store.url)
         stack.push_async_callback(reading.close)
-        sleeper = Sleeper(client_config(SLEEPER, [process.address for process in running], folder), books=books)
+        sleeper = Sleeper(client_config(SLEEPER, [process.address for process in running], folder), records=records)
         stack.push_async_callback(sleeper.stop)
         yield World(
             reading=reading,
@@ -145,9 +145,9 @@ async def world(
             masters=running,
             sites=sites,
             lines=lines,
-            lender=await lender_of(wires, folder / "devices", seed=seed, books=books, tally=tally),
-            dashboards=[Dashboard(wire, books=books, tally=tally, pause_seconds=0.1) for wire in wires],
-            books=books,
+            lender=await lender_of(wires, folder / "devices", seed=seed, records=records, tally=tally),
+            dashboards=[Dashboard(wire, records=records, tally=tally, pause_seconds=0.1) for wire in wires],
+            records=records,
             tally=tally,
             lease=lease,
             folder=folder,

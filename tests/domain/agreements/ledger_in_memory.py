@@ -1,4 +1,4 @@
-"""A ledger on paper for tests of the deciding core: orders are decided and, where allowed, written down and folded."""
+"""A ledger in memory for tests of the deciding core: orders are decided and, where allowed, written down and folded."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -79,7 +79,7 @@ def owned(id: str, type: str, **more: object) -> LicenseFacts:
 
 
 @dataclass
-class Paper:
+class LedgerInMemory:
     """A project's ledger."""
 
     catalog: Catalog

@@ -18,7 +18,7 @@ SOFTWARE = 12
 
 
 @dataclass
-class Standing(Balance):
+class ModelEstate(Balance):
     """Versions, platforms and places."""
 
     platforms: dict[str, str] = field(default_factory=lambda: dict(PLATFORMS))

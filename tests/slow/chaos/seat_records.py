@@ -6,7 +6,7 @@
 - I3: the counters agree with the seats, no pool is overdrawn, each is worth the licenses bound to its device, none of
   them twice; the audit chain verifies.
 
-Decides: whether one of them is broken. Leaves to others: what happens to the sites, and when to look.
+Decides: whether one of them is broken. Leaves to others: what happens to the sites, and when to check.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VIOLATIONS_MAX = 20
 
 
 @dataclass(slots=True)
-class _Page:
+class _ClientRecord:
     """One client."""
 
     pbx: str
@@ -46,57 +46,57 @@ class _Page:
         return {held.want.key for held in self.client.held} if self.is_in_use else set()
 
 
-class Books:
-    """The books of all sites of one estate; everything happens on one event loop, so each look is one moment."""
+class SeatRecords:
+    """The records of all sites of one estate; everything happens on one event loop, so each check is one moment."""
 
     def __init__(self, *, licensed: int) -> None:
         self.licensed = licensed
         """The most seats that may be in use now; changes with licenses that move."""
         self.violations: list[str] = []
         self.in_use_max = 0
-        self.looks = 0
+        self.checks = 0
         """How often the database was compared."""
         self.happened: Counter[str] = Counter()
-        self._pages: dict[int, _Page] = {}
+        self._client_records: dict[int, _ClientRecord] = {}
         self._number = 0
         self._totals: deque[tuple[float, int]] = deque(maxlen=100_000)
 
-    def open_page(self, pbx: str, client: SlaveClient) -> None:
+    def follow(self, pbx: str, client: SlaveClient) -> None:
         """Follow a client; what it kept from before its start counts as acknowledged."""
-        page = self._pages[id(client)] = _Page(pbx, client)
+        record = self._client_records[id(client)] = _ClientRecord(pbx, client)
         for held in client.held:
-            page.granted[held.want.key] = self._next()
+            record.granted[held.want.key] = self._next()
 
-    def close_page(self, client: SlaveClient) -> None:
+    def forget(self, client: SlaveClient) -> None:
         """A client is gone."""
-        self._pages.pop(id(client), None)
+        self._client_records.pop(id(client), None)
 
     def gives_up(self, client: SlaveClient, wants: Iterable[Want]) -> None:
         """A site is about to return seats: from now on they may go at any moment."""
-        page = self._pages[id(client)]
+        record = self._client_records[id(client)]
         for want in wants:
-            page.granted.pop(want.key, None)
+            record.granted.pop(want.key, None)
         self._note_total()
 
     def seat_changed(self, client: SlaveClient, change: SeatChange) -> None:
         """A site was told something."""
-        if (page := self._pages.get(id(client))) is None:
+        if (record := self._client_records.get(id(client))) is None:
             return
-        page.granted.pop(change.want.key, None)
+        record.granted.pop(change.want.key, None)
         kind = type(change).__name__.lower()
         if isinstance(change, Granted):
-            page.granted[change.want.key] = self._next()
+            record.granted[change.want.key] = self._next()
             kind = f"granted by {change.source.value}"
         elif isinstance(change, Lost):
             kind = f"lost: {change.cause.value}"
         self.happened[kind] += 1
-        self.look()
+        self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """I1, at this moment."""
         by_pbx: dict[str, set[SeatKey]] = {}
-        for page in self._pages.values():
-            by_pbx.setdefault(page.pbx, set()).update(page.in_use)
+        for record in self._client_records.values():
+            by_pbx.setdefault(record.pbx, set()).update(record.in_use)
         total = sum(map(len, by_pbx.values()))
         self.in_use_max = max(self.in_use_max, total)
         self._note_total()
@@ -108,28 +108,30 @@ class Books:
         """I1, for a process that used so many seats at some moment between `begin` and `end`."""
         before = [total for at, total in self._totals if at <= begin][-1:]
         least = min([*before, *(total for at, total in self._totals if begin < at <= end)], default=0)
-        self.happened["looks of a process that sleeps"] += 1
+        self.happened["checks of a process that sleeps"] += 1
         if count + least > self.licensed:
             self.violated(f"I1: a PBX that slept used {count} seats while others used {least} of {self.licensed}")
 
     async def compare(self, database: Database) -> dict[str, set[SeatKey]] | None:
         """I2 and the counters of I3, as far as the database answers; what stands in it, by PBX."""
-        before = {(id_, key): number for id_, page in self._pages.items() for key, number in self._reliable(page)}
+        before = {
+            (id_, key): number for id_, record in self._client_records.items() for key, number in self._reliable(record)
+        }
         try:
             there, wrong = await database.read(lambda tx: (_seats(tx), counter_mismatches(tx) + _bound_twice(tx)))
         except StorageError:
             return None
-        self.looks += 1
+        self.checks += 1
         for one in wrong:
             self.violated(f"I3: {one}")
         for (id_, key), number in before.items():
-            page = self._pages.get(id_)
-            if page is None or dict(self._reliable(page)).get(key) != number:
+            record = self._client_records.get(id_)
+            if record is None or dict(self._reliable(record)).get(key) != number:
                 continue
-            counted = {held.want.key: held.counted_as for held in page.client.held}
-            if not {key, counted[key]} & there.get(page.pbx, set()):
-                left = page.client.report().remaining_seconds
-                self.violated(f"I2: {page.pbx} lost {key.holder}, its signed lease runs for {left:.1f} s more")
+            counted = {held.want.key: held.counted_as for held in record.client.held}
+            if not {key, counted[key]} & there.get(record.pbx, set()):
+                left = record.client.report().remaining_seconds
+                self.violated(f"I2: {record.pbx} lost {key.holder}, its signed lease runs for {left:.1f} s more")
         return there
 
     async def verify_audit(self, database: Database) -> None:
@@ -139,15 +141,17 @@ class Books:
                 self.violated(f"I3: {walked.project}: {walked.defect.message}")
 
     def differences(self, there: dict[str, set[SeatKey]]) -> list[str]:
-        """Where the sites' books and the database's are not the same."""
+        """Where the sites' records and the database's are not the same."""
         found = []
-        for page in self._pages.values():
-            mine, theirs = page.in_use, there.get(page.pbx, set())
-            if page.client.state is State.FENCED:
+        for record in self._client_records.values():
+            mine, theirs = record.in_use, there.get(record.pbx, set())
+            if record.client.state is State.FENCED:
                 continue
-            if page.client.state is not State.CONNECTED or mine != theirs:
+            if record.client.state is not State.CONNECTED or mine != theirs:
                 names = sorted(key.holder for key in mine ^ theirs)
-                found.append(f"{page.pbx} is {page.client.state.value}, differs in {names}: {page.client.report().why}")
+                found.append(
+                    f"{record.pbx} is {record.client.state.value}, differs in {names}: {record.client.report().why}"
+                )
         return found
 
     def violated(self, text: str) -> None:
@@ -157,13 +161,13 @@ class Books:
 
     def _note_total(self) -> None:
         """Seats in use that nobody is giving up: those may be somebody else's at any moment."""
-        self._totals.append((monotonic(), sum(len(self._reliable(page)) for page in self._pages.values())))
+        self._totals.append((monotonic(), sum(len(self._reliable(record)) for record in self._client_records.values())))
 
-    def _reliable(self, page: _Page) -> list[tuple[SeatKey, int]]:
-        if not page.is_in_use:
+    def _reliable(self, record: _ClientRecord) -> list[tuple[SeatKey, int]]:
+        if not record.is_in_use:
             return []
-        in_use = page.in_use
-        return [(key, number) for key, number in page.granted.items() if key in in_use]
+        in_use = record.in_use
+        return [(key, number) for key, number in record.granted.items() if key in in_use]
 
     def _next(self) -> int:
         self._number += 1
