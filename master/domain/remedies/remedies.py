@@ -10,7 +10,7 @@ Left to `remedy_words.py`: how steps are worded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -28,7 +28,8 @@ _WAYS_MAX = 3
 
 _REMEMBERED_MAX = 4_000
 _TRIAL_COSTS = 10
-"""What it takes to copy, in seats decided."""
+"""What it takes to copy, in seats decided; one more for so many licenses of the project:"""
+_LICENSES_COPIED = 40
 
 _TURNS_MUCH = frozenset(
     {
@@ -59,6 +60,8 @@ class Effort:
     """What finding remedies may take, and what is left of it: as many seats decided, with their copies."""
 
     left: int
+    check: Callable[[], None] | None = None
+    """Asked before each trial whether anybody waits for it still; raises where nobody does."""
 
     @classmethod
     def of_a_batch(cls) -> Effort:
@@ -66,9 +69,19 @@ class Effort:
         return cls(4_000)
 
     @classmethod
-    def of_an_explanation(cls) -> Effort:
+    def of_an_explanation(cls, check: Callable[[], None] | None = None) -> Effort:
         """What an operator who asks can wait for: about a second."""
-        return cls(50_000)
+        return cls(50_000, check)
+
+    def spend(self, cost: int) -> None:
+        """Begin a trial; the last one may take more than is left.
+
+        Raises:
+            GivenUpError: nobody waits for it any more.
+        """
+        if self.check is not None:
+            self.check()
+        self.left -= cost
 
 
 def with_remedies(
@@ -209,13 +222,15 @@ class _Search:
 
     def _tried(self, steps: Steps) -> Trial:
         asked = len(self.case.wants) + len(self.case.returns) + sum(len(step.seats) for step in steps)
-        self.effort.left -= _TRIAL_COSTS + asked
+        self.effort.spend(_TRIAL_COSTS + asked + len(self.case.estate.licenses) // _LICENSES_COPIED)
         return tried(self.case, steps)
 
     def _without_needless(self, steps: Steps) -> Steps:
         """The first step and those that it takes beside it: what turns much may have made an earlier one needless."""
         if len(steps) > 2 and any(step.action in _TURNS_MUCH for step in steps):
             for step in steps[1:]:
+                if self.effort.left <= 0:
+                    break
                 fewer = tuple(one for one in steps if one is not step)
                 if not self._tried(fewer).refused:
                     steps = fewer

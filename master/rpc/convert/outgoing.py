@@ -136,8 +136,7 @@ def _seat_key(key: Key) -> seat_pb2.Seat:
 def held_seat(estate: Estate, seat: Seat) -> status_pb2.HeldSeat:
     """A seat with who holds it and what it costs."""
     pbx = estate.pbxs[seat.pbx_id]
-    devices = {pool_id: device_id for (device_id, _), pool_id in estate.pool_ids.items()}
-    device = estate.installations[devices[seat.pool_id]].device.name if seat.pool_id is not None else ""
+    device = estate.pool_devices[seat.pool_id].name if seat.pool_id is not None else ""
     return status_pb2.HeldSeat(
         pbx=str(PbxName(estate.name, pbx.name)),
         site=pbx.site,

@@ -13,15 +13,18 @@ from master.domain.seats.refusals import MOST_NAMED, Refusal, Remedy, SeatRef, S
 from master.domain.seats.seats import Granted
 from master.rpc.convert.times import timestamp
 
-NAMED_TO_EXPLAIN = 1000
-"""How many licenses or seats an explanation lists; a call may have as many refusals, so each of those lists fewer."""
+NAMED_TO_EXPLAIN = 1_000
+"""How many licenses or seats each list of an explanation has at most."""
+_NAMED_IN_ALL = 20_000
+"""Where many seats are refused at once their lists share so many, so that no answer grows without bound."""
 BASIS = {basis: seat_pb2.Basis.ValueType(basis.value) for basis in Basis}
 _REMEDY = {action: seat_pb2.RemedyAction.Value(f"REMEDY_ACTION_{action.name}") for action in RemedyAction}
 
 
 def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> list[seat_pb2.SeatResult]:
-    """One per outcome; the same one is converted once. `named` is how many licenses or seats each list has."""
+    """One per outcome; the same one is converted once. `named` is how many licenses or seats each list has at most."""
     known: dict[int, seat_pb2.SeatResult] = {}
+    messages = RefusalMessages.of_many(outcomes, named)
     results = []
     for outcome in outcomes:
         result = known.get(id(outcome))
@@ -29,15 +32,16 @@ def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> lis
             if isinstance(outcome, Granted):
                 result = _granted(outcome)
             else:
-                result = seat_pb2.SeatResult(refused=refusal(outcome, named=named))
+                result = seat_pb2.SeatResult(refused=messages.of(outcome))
             known[id(outcome)] = result
         results.append(result)
     return results
 
 
 def return_results(outcomes: Sequence[ReturnOutcome]) -> list[lease_pb2.ReturnResult]:
+    messages = RefusalMessages.of_many(outcomes)
     return [
-        lease_pb2.ReturnResult(refused=refusal(outcome))
+        lease_pb2.ReturnResult(refused=messages.of(outcome))
         if isinstance(outcome, Refusal)
         else lease_pb2.ReturnResult(returned=outcome.was_held)
         for outcome in outcomes
@@ -56,32 +60,52 @@ def _granted(granted: Granted) -> seat_pb2.SeatResult:
     return seat_pb2.SeatResult(granted=grant)
 
 
-def refusal(refused: Refusal, *, named: int = MOST_NAMED) -> seat_pb2.Refusal:
-    message = seat_pb2.Refusal(
-        reason=seat_pb2.RefusalReason.ValueType(refused.reason.value),
-        rules=refused.rules,
-        message=refused.message,
-        license_type=refused.license_type,
-        device=refused.device,
-        capacity=refused.capacity,
-        in_use=refused.in_use,
-        wanted=refused.wanted,
-        top_holders=[
-            seat_pb2.TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refused.top_holders
-        ],
-        licenses=license_refs(refused.licenses[:named]),
-        licenses_total=len(refused.licenses),
-        seats=_seats(refused.seats[:named]),
-        seats_total=len(refused.seats),
-    )
-    if refused.remedy is not None:
-        message.remedy.CopyFrom(remedy_message(refused.remedy, named=named))
-    return message
+class RefusalMessages:
+    """The refusals of one answer; what many of them share is converted once."""
+
+    def __init__(self, named: int) -> None:
+        """`named` is how many licenses or seats each list has."""
+        self._named = named
+        self._remedies: dict[int, seat_pb2.Remedy] = {}
+        """By identity: a remedy for ten thousand seats names them all, and is not compared ten thousand times."""
+
+    @classmethod
+    def of_many(cls, outcomes: Sequence[object], most: int = MOST_NAMED) -> RefusalMessages:
+        """With lists that are the shorter the more of these are refused."""
+        refused = sum(isinstance(outcome, Refusal) for outcome in outcomes)
+        return cls(max(1, min(most, _NAMED_IN_ALL // max(refused, 1))))
+
+    def of(self, refused: Refusal) -> seat_pb2.Refusal:
+        message = seat_pb2.Refusal(
+            reason=seat_pb2.RefusalReason.ValueType(refused.reason.value),
+            rules=refused.rules,
+            message=refused.message,
+            license_type=refused.license_type,
+            device=refused.device,
+            capacity=refused.capacity,
+            in_use=refused.in_use,
+            wanted=refused.wanted,
+            top_holders=[
+                seat_pb2.TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats)
+                for holder in refused.top_holders
+            ],
+            licenses=license_refs(refused.licenses[: self._named]),
+            licenses_total=len(refused.licenses),
+            seats=_seats(refused.seats[: self._named]),
+            seats_total=len(refused.seats),
+        )
+        if refused.remedy is not None:
+            message.remedy.CopyFrom(self._remedy(refused.remedy))
+        return message
+
+    def _remedy(self, remedy: Remedy) -> seat_pb2.Remedy:
+        message = self._remedies.get(id(remedy))
+        if message is None:
+            message = self._remedies[id(remedy)] = _remedy(remedy, named=self._named)
+        return message
 
 
-@lru_cache(maxsize=256)
-def remedy_message(remedy: Remedy, *, named: int = MOST_NAMED) -> seat_pb2.Remedy:
-    """Ways to a grant, each list of names as long as `named`; not to be changed, as others are answered the same."""
+def _remedy(remedy: Remedy, *, named: int) -> seat_pb2.Remedy:
     return seat_pb2.Remedy(
         action=_REMEDY[remedy.main.action],
         license_type=remedy.main.license_type,

@@ -196,17 +196,19 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 wants=asked.items,
             )
         )
-        return await self._aside.run(
-            count + len(synced.kept),
-            lambda: lease_pb2.SyncSeatsResponse(
+
+        def answer() -> lease_pb2.SyncSeatsResponse:
+            messages = refusals.RefusalMessages.of_many([refused for _, refused in synced.kept])
+            return lease_pb2.SyncSeatsResponse(
                 results=refusals.seat_results(asked.in_order(synced.outcomes)),
                 seats_returned=synced.seats_returned,
                 kept=[
-                    lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=refusals.refusal(refused))
+                    lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=messages.of(refused))
                     for seat, refused in synced.kept
                 ],
-            ),
-        )
+            )
+
+        return await self._aside.run(count + len(synced.kept), answer)
 
     async def WatchLease(
         self, request: lease_pb2.WatchLeaseRequest, context: Context

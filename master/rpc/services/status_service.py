@@ -42,9 +42,12 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         )
         estate, seats = await self._status.list_seats(which, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
-        return status_pb2.ListSeatsResponse(
-            seats=[outgoing.held_seat(estate, seat) for seat in seats],
-            next_page_token=json.dumps([last.pbx_id, last.holder, last.type, int(last.kind)]) if last else "",
+        return await self._aside.run(
+            len(seats),
+            lambda: status_pb2.ListSeatsResponse(
+                seats=[outgoing.held_seat(estate, seat) for seat in seats],
+                next_page_token=json.dumps([last.pbx_id, last.holder, last.type, int(last.kind)]) if last else "",
+            ),
         )
 
     async def ListLeases(
@@ -55,9 +58,12 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         after = _filter("page_token", request.page_token)
         _, views = await self._status.list_leases(project, after=after, limit=size)
         wanted = [view for view in views if not request.state or outgoing.lease_state(view.state) == request.state]
-        return status_pb2.ListLeasesResponse(
-            leases=[outgoing.lease_status(project, view) for view in wanted],
-            next_page_token=views[-1].pbx.name if len(views) == size else "",
+        return await self._aside.run(
+            len(wanted),
+            lambda: status_pb2.ListLeasesResponse(
+                leases=[outgoing.lease_status(project, view) for view in wanted],
+                next_page_token=views[-1].pbx.name if len(views) == size else "",
+            ),
         )
 
     async def ExplainSeats(
@@ -91,9 +97,12 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         )
         before = _event_place(request.page_token)
         events = await self._status.list_events(project, which, before=before, limit=size)
-        return status_pb2.ListEventsResponse(
-            events=[outgoing.event_message(project, event) for event in events],
-            next_page_token=str(events[-1].seq) if len(events) == size else "",
+        return await self._aside.run(
+            len(events),
+            lambda: status_pb2.ListEventsResponse(
+                events=[outgoing.event_message(project, event) for event in events],
+                next_page_token=str(events[-1].seq) if len(events) == size else "",
+            ),
         )
 
 

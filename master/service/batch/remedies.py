@@ -1,4 +1,4 @@
-"""What would help, put into the refusals of a batch or of a question, from what was read for it.
+"""What would help, put into the refusals of a batch, from what was read for it.
 
 Reads, without a lock, only the pools that a remedy may turn on and the request did not; each once.
 """
@@ -36,11 +36,11 @@ class Asker:
 class Remedies:
     """The remedies of one batch."""
 
-    def __init__(self, tx: Tx, working_set: SeatWorkingSet, time: LeaseTime, *, effort: Effort | None = None) -> None:
+    def __init__(self, tx: Tx, working_set: SeatWorkingSet, time: LeaseTime) -> None:
         self._tx = tx
         self._working_set = working_set
         self._time = time
-        self._effort = effort or Effort.of_a_batch()
+        self._effort = Effort.of_a_batch()
         self._pools: dict[int, PoolScore] = {}
 
     def acquiring(

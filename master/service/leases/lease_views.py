@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from master.domain.catalog.versions import Version
@@ -12,20 +12,20 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease
 from master.domain.leases.notices import Notice, notices
 from master.domain.leases.standby import carrier_of
-from master.domain.remedies.remedies import Effort
+from master.domain.remedies.remedies import Effort, with_remedies
+from master.domain.remedies.trial import Case, pools_of
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import Eligibility
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.pools import parts
 from master.domain.seats.seats import Want
 from master.service.batch.prefetch import Prefetch, canonical, fill_working_set, name_top_holders, need_for_wants
-from master.service.batch.remedies import Asker, Remedies
 from master.service.batch.standby_pairs import carried_by
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements.claims import claims_of
-from master.store.statements.seats import holdings, read_leases, revoked_seats
+from master.store.statements.seats import holdings, read_leases, read_pools, revoked_seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,19 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
     return views
 
 
-def explain(
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """What acquiring would answer, before it is known what would help."""
+
+    case: Case
+    outcomes: list[Outcome]
+    lease: LeaseView
+    reasoning: tuple[str, ...]
+
+
+def read_explanation(
     tx: Tx, estates: EstateCache, name: PbxName, wants: Sequence[Want], *, software: Version | None, time: LeaseTime
-) -> Explained:
+) -> Undecided:
     """Decide on a copy, with the same code, and say where the PBX would draw from.
 
     Raises:
@@ -88,15 +98,32 @@ def explain(
     decider = Decider(eligibilities, ledger, pbx, runs, time, carrier=carrier)
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
-    remedies = Remedies(tx, ledger, time, effort=Effort.of_an_explanation())
-    outcomes = remedies.acquiring(Asker(eligibilities, pbx, runs, carrier), wants, outcomes)
+    pools = {**read_pools(tx, set(pools_of(eligibilities.estate, pbx)) - ledger.pools.keys()), **ledger.pools}
     name_top_holders(tx, outcomes, {pbx.id: eligibilities}, {})
     lines = [_software_line(eligibilities.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
         eligibility = eligibilities.of(pbx, runs, key, kind, carrier=carrier)
         if isinstance(eligibility, Eligibility):
             lines += _source_lines(eligibilities.estate, eligibility, counted, time)
-    return Explained(outcomes, view, tuple(lines))
+    case = Case(
+        eligibilities=eligibilities,
+        working_set=ledger,
+        read_pools=lambda: pools,
+        pbx=pbx,
+        software=runs,
+        time=time,
+        wants=tuple(wants),
+        carrier=carrier,
+    )
+    return Undecided(case, outcomes, view, tuple(lines))
+
+
+def explained(undecided: Undecided, check: Callable[[], None]) -> Explained:
+    """The same with what would help. It takes up to a second of CPU, so it is for a thread, and for no transaction: a
+    server ends one that is idle for longer, as it would be on a busy machine."""
+    case = undecided.case
+    outcomes = with_remedies(undecided.outcomes, case, Effort.of_an_explanation(check), wants=case.wants)
+    return Explained(outcomes, undecided.lease, undecided.reasoning)
 
 
 def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:

@@ -109,6 +109,7 @@ class Status:
     async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> lease_views.Explained:
         """What acquiring would answer now, and why."""
         time = self._lease_time()
-        return await self._questions.read(
-            lambda tx: lease_views.explain(tx, self._estates, name, wants, software=software, time=time)
+        return await self._questions.work_out(
+            lambda tx: lease_views.read_explanation(tx, self._estates, name, wants, software=software, time=time),
+            lease_views.explained,
         )

@@ -1,9 +1,10 @@
 """What people and their programs ask of the database, beside what leases need: bounded, and by turns.
 
 Decides: how many questions one caller, and all together, may have under way, and who is served next. A caller's own are
-answered one after the other, so that of many callers each has its turn whatever another one asks; of plans one is
-worked out at a time, and of changes two are made. Who asks too much is told when to come back, at the first question of
-a call or not at all: what was begun is ended. What the master does by itself has its turn without being counted.
+answered one after the other, so that of many callers each has its turn whatever another one asks; of plans and
+explanations one is worked out at a time, and of changes two are made. Who asks too much is told when to come back, at
+the first question of a call or not at all: what was begun is ended. What the master does by itself has its turn without
+being counted.
 """
 
 from __future__ import annotations

@@ -58,11 +58,13 @@ class Site:
             pool = self.working_set.pools.setdefault(pool_id, PoolScore(0, 0))
             pool.capacity = self.estate.installations[device_id].capacity.get(key, 0)
 
-    def acquire(self, pbx: str, *wants: Want, software: str = "", now: float = 0.0) -> list[Outcome]:
+    def acquire(
+        self, pbx: str, *wants: Want, software: str = "", now: float = 0.0, effort: Effort | None = None
+    ) -> list[Outcome]:
         """Grant or refuse, with remedies."""
         decider, case = self._decider(pbx, software, now)
         outcomes = decider.acquire(wants)
-        return with_remedies(outcomes, case, Effort.of_an_explanation(), wants=wants)
+        return with_remedies(outcomes, case, effort or Effort.of_an_explanation(), wants=wants)
 
     def give_back(self, pbx: str, *keys: SeatKey) -> list[ReturnOutcome]:
         """Return or refuse, with remedies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain.estate.estate import Learning
 from master.domain.estate.license_release import InUse, Release
+from master.domain.remedies.remedies import Effort
 from master.domain.remedies.remedy_words import step_in_words
-from master.domain.seats.refusals import RefusalReason, Step
-from master.domain.seats.seats import Granted, SeatKey
+from master.domain.seats.refusals import Refusal, RefusalReason, Step
+from master.domain.seats.seats import Granted, SeatKey, Want
+from master.store.backends.stopping import GivenUpError
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedies.remedying import Site, want, ways
 
@@ -27,7 +30,7 @@ def site(licenses: dict[str, int | tuple[int, str]], software: str = "12") -> Si
     return Site(licenses, {name: said.replace(" 12 ", f" {software} ") for name, said in PBXS.items()})
 
 
-def ports(number: int) -> list[object]:
+def ports(number: int) -> list[Want]:
     return [want("port", f"user-{at}") for at in range(number)]
 
 
@@ -183,3 +186,43 @@ def test_after_learning_licenses_may_be_short_as_well() -> None:
     assert refusal.reason is RefusalReason.LEARNING
     assert refusal.remedy is not None
     assert [step.action for step in refusal.remedy.ways[0].steps] == [RemedyAction.WAIT, RemedyAction.ADD_LICENSES]
+
+
+# --- What finding them may take -------------------------------------------------------------------------------------
+
+
+def _actions(outcomes: Sequence[object]) -> set[RemedyAction]:
+    return {one.remedy.main.action for one in outcomes if isinstance(one, Refusal) and one.remedy is not None}
+
+
+def test_ten_thousand_seats_are_explained_with_an_effort_that_is_bounded() -> None:
+    at = site({"PBX-Port12": 20, "PBX-myPBX12": 20, "PBX-Video12": 20_000})
+    wants = [want("video", f"user-{number}", user=f"user-{number}") for number in range(10_000)]
+    effort = Effort.of_an_explanation()
+    outcomes = at.acquire("hq", *wants, effort=effort)
+    assert effort.left > -Effort.of_an_explanation().left  # the trial that was under way when it ran out
+    assert _actions(outcomes) == {RemedyAction.ACQUIRE_FIRST}
+
+
+def test_in_a_large_project_a_refusal_is_answered_by_fewer_trials() -> None:
+    small, large = Effort.of_a_batch(), Effort.of_a_batch()
+    for effort, licenses in ((small, 1), (large, 4_000)):
+        at = site({f"PBX-Port{' ' * number}12": 1 for number in range(licenses)})
+        outcomes = at.acquire("berlin", *ports(licenses + 1), effort=effort)
+        assert _actions(outcomes) == {RemedyAction.ADD_LICENSES}
+    assert large.left < small.left
+
+
+def test_who_gives_up_ends_the_search_with_the_next_trial() -> None:
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise GivenUpError
+
+    at = site({"PBX-Port10": 20, "PBX-myPBX12": 20})
+    with pytest.raises(GivenUpError):
+        at.acquire("hq", *ports(30), effort=Effort.of_an_explanation(check))
+    assert asked == 2
