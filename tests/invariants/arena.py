@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from licensemaster.signing import documents
@@ -17,10 +15,15 @@ from master.service.monitoring.audit import Audit
 from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.invariants.balance import BOXES, COOLING_OFF_SECONDS
-from tests.invariants.model import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
+from tests.invariants.model_values import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    import grpc
 
 T = TypeVar("T")
 PRINTED = {

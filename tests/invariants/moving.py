@@ -5,8 +5,7 @@ Every answer must be the model's, and after every step a license is where the mo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -18,8 +17,13 @@ from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.invariants.arena import PRINTED, Arena, reason_of
 from tests.invariants.balance import BOXES, Key, ModelLicense, ModelRelease
-from tests.invariants.model import TTL_SECONDS, Model
-from tests.support.masters import InProcess
+from tests.invariants.model_values import TTL_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.invariants.model import Model
+    from tests.support.masters import InProcess
 
 T = TypeVar("T")
 CERTIFICATE = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import permutations
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -18,19 +17,20 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
-from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
-from tests.invariants.arena import Arena, all_seats, reason_of
-from tests.invariants.balance import Key
-from tests.invariants.changing import Changing
-from tests.invariants.model import PBXS, PRIMARY, STANDBY, Answer, Model, No, Yes
-from tests.support.masters import InProcess
-from tests.support.pbxs.pbx import seat
+from licensemaster.v1 import lease_pb2, status_pb2
+from tests.invariants.arena import Arena, reason_of
+from tests.invariants.calling import Calling, answer_of, awaited, expected, seats_of
+from tests.invariants.model_values import PBXS, PRIMARY, STANDBY, Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from tests.invariants.balance import Key
 
 T = TypeVar("T")
 LONG = bool(os.environ.get("TESTS_LONG"))
@@ -46,30 +46,8 @@ wanted = ports | anything
 masters = st.integers(0, 1)
 
 
-def _seats(keys: Sequence[Key]) -> list[seat_pb2.Seat]:
-    return [seat(license_type, holder) for license_type, holder in keys]
-
-
-def _answer(result: seat_pb2.SeatResult) -> Answer:
-    if result.WhichOneof("outcome") == "refused":
-        assert result.refused.message
-        assert result.refused.remedy.text
-        return No()
-    grant = result.granted
-    return Yes(already_held=grant.already_held, device=grant.device, included_in=grant.included_in)
-
-
-class Lending(Changing):
+class Lending(Calling):
     """PBXs that do anything in any order, while operators move licenses."""
-
-    def __init__(self, arena: Arena) -> None:
-        super().__init__()
-        self.arena = arena
-        self.message = arena.new_project()
-        self.project = self.message.name
-        self.model = Model(now=arena.clock.now)
-        self.last: Callable[[], None] | None = None
-        self.receipt = lease_pb2.StandbyLeaseReceipt(primary=self._name(PRIMARY))
 
     # --- Leases -----------------------------------------------------------------------------------------------------
 
@@ -217,7 +195,7 @@ class Lending(Changing):
         epoch = self._epoch(pbx) + step
         reason = self.model.refusal_of_call(pbx, epoch, self.arena.clock.now)
         assert reason in ("LEASE_FENCED", "LEASE_CARRIED", "LEASE_NOT_OPEN")
-        name, seats = self._name(pbx), _seats(keys)
+        name, seats = self._name(pbx), seats_of(keys)
         stub = self._leases(at)
         calls: tuple[Callable[[], Awaitable[object]], ...] = (
             lambda: stub.RenewLease(lease_pb2.RenewLeaseRequest(pbx=name, epoch=epoch)),
@@ -244,10 +222,10 @@ class Lending(Changing):
     @rule(pbx=pbxs, at=masters, keys=wanted | st.just([]))
     def sync(self, pbx: str, at: int, keys: list[Key]) -> None:
         def call() -> None:
-            request = lease_pb2.SyncSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+            request = lease_pb2.SyncSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
             response = self._under_lease(pbx, lambda: self._leases(at).SyncSeats(request))
             if response is not None:
-                answers = [_answer(result) for result in response.results]
+                answers = [answer_of(result) for result in response.results]
                 kept = {(kept_seat.seat.license_type, kept_seat.seat.holder) for kept_seat in response.kept}
                 self._settle(pbx, keys, (answers, response.seats_returned, kept))
 
@@ -261,11 +239,11 @@ class Lending(Changing):
         async def race() -> list[list[Answer]]:
             calls = [
                 self._leases(at).AcquireSeats(
-                    lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+                    lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
                 )
                 for at, pbx in enumerate(able)
             ]
-            return [[_answer(result) for result in (await call).results] for call in calls]
+            return [[answer_of(result) for result in (await call).results] for call in calls]
 
         told = dict(zip(able, self.arena.run(race()), strict=True))
         for order in permutations(able):
@@ -285,7 +263,7 @@ class Lending(Changing):
     def ask_for_more_than_is_free(self, pbx: str, at: int) -> None:
         """What a view says is free is what a PBX that may draw on it is granted, exactly."""
         request = status_pb2.ExplainSeatsRequest(
-            pbx=self._name(pbx), seats=_seats([("port", f"fresh-{number}") for number in range(40)])
+            pbx=self._name(pbx), seats=seats_of([("port", f"fresh-{number}") for number in range(40)])
         )
 
         def call() -> None:
@@ -327,10 +305,10 @@ class Lending(Changing):
     @rule(pbx=pbxs, at=masters, keys=wanted)
     def crash_with_a_call_under_way(self, pbx: str, at: int, keys: list[Key]) -> None:
         """Whether it was committed is open until it is asked again; asked again, it is answered as if once."""
-        request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
+        request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
 
         async def crash() -> bool:
-            task = asyncio.ensure_future(_awaited(lambda: self._leases(at).AcquireSeats(request)))
+            task = asyncio.ensure_future(awaited(lambda: self._leases(at).AcquireSeats(request)))
             await asyncio.sleep(0)
             await self.arena.restart(at % len(self.arena.masters))
             return not isinstance((await asyncio.gather(task, return_exceptions=True))[0], BaseException)
@@ -344,161 +322,10 @@ class Lending(Changing):
         else:
             assert not answered
         held = self._listed()
-        assert held == _expected(self.model) or (not answered and held == _expected(before))
-        if held != _expected(self.model):
+        assert held == expected(self.model) or (not answered and held == expected(before))
+        if held != expected(self.model):
             self.model = before
         self._acquire(pbx, at, keys)
-
-    # --- What must always hold --------------------------------------------------------------------------------------
-
-    @invariant()
-    def model_and_master_agree(self) -> None:
-        assert self._listed() == _expected(self.model)
-
-    @invariant()
-    def no_pool_is_overdrawn_and_counters_are_right(self) -> None:
-        pools = self._pools()
-        assert {name: pool.used + pool.promised for name, pool in pools.items()} == self.model.used()
-        assert {name: pool.used for name, pool in pools.items()} == self.model.seats()
-        assert {name: pool.capacity for name, pool in pools.items()} == self.model.capacity()
-        assert all(
-            pool.used + pool.promised + pool.leaving + pool.withheld + pool.free == pool.capacity
-            and min(pool.used, pool.promised, pool.leaving, pool.withheld, pool.free) >= 0
-            for pool in pools.values()
-        )
-        assert self.arena.run(self.arena.mismatches(self.project)) == []
-
-    @invariant()
-    def port_and_ipva_go_together(self) -> None:
-        assert all(self.model.is_settled(pbx) for pbx in PBXS)  # and the master agrees with the model
-
-    def teardown(self) -> None:
-        """Leave nothing to the next history; on the way everything comes home."""
-        self.arena.clock.advance(1000)
-        self.arena.run(self._master(0).running.expiry.run_once())
-        assert self._listed() == set()
-        assert self.arena.run(self.arena.mismatches(self.project)) == []
-
-    # --- The wire ---------------------------------------------------------------------------------------------------
-
-    def _do(self, call: Callable[[], None]) -> None:
-        self.last = call
-        call()
-
-    def _open(self, pbx: str, request_id: str, at: int, software: int = 12) -> None:
-        def call() -> None:
-            request = lease_pb2.OpenLeaseRequest(
-                pbx=self._name(pbx),
-                instance_id=f"instance-{pbx}",
-                request_id=request_id,
-                software_version=str(software),
-            )
-            response = self._call(lambda: self._leases(at).OpenLease(request))
-            self.model.open(pbx, request_id, self.arena.clock.now, software=software)
-            assert response.lease.epoch == self.model.leases[pbx].epoch
-            assert response.seats_held == sum(self._debited(pbx).values())
-            if pbx == STANDBY:
-                self._keep(response.standby_leases)
-
-        self._do(call)
-
-    def _keep(self, offers: Sequence[lease_pb2.StandbyLeaseOffer]) -> None:
-        """The standby has it on its disk, and it says what the model says."""
-        signed = [offer.signed for offer in offers if offer.HasField("signed")]
-        serials = [
-            lease_pb2.StandbyLeaseTerms.FromString(signed_standby_lease.terms).serial for signed_standby_lease in signed
-        ]
-        if serials:
-            assert serials == [self.model.standby_leases.serial]
-            self.receipt.serial, self.receipt.discarded = serials[0], False
-
-    def _acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
-        request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
-        response = self._under_lease(pbx, lambda: self._leases(at).AcquireSeats(request))
-        if response is not None:
-            assert [_answer(result) for result in response.results] == self.model.acquire(pbx, keys)
-
-    def _give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
-        request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=_seats(keys))
-        response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
-        if response is not None:
-            told = [None if result.HasField("refused") else result.returned for result in response.results]
-            assert told == self.model.give_back(pbx, keys)
-
-    def _advance(self, seconds: int) -> None:
-        self.arena.clock.advance(seconds)
-        self.model.now = self.arena.clock.now
-
-    def _settle(self, pbx: str, keys: list[Key], told: tuple[list[Answer], int, set[Key]]) -> None:
-        """The master may try unwanted seats in any order; one of them must explain its answer."""
-        tried = []
-        unwanted = self.model.unwanted(pbx, keys)
-        whole = [key for key in unwanted if key[0] == "uc"]
-        for order in permutations(whole):
-            model = self.model.copy()
-            tried.append(model.sync(pbx, keys, [key for key in unwanted if key not in whole] + list(order)))
-            if tried[-1] == told and _expected(model) == self._listed():
-                self.model = model
-                return
-        raise AssertionError(f"the master answered {told}; possible were {tried[:3]}")
-
-    def _under_lease(self, pbx: str, call: Callable[[], Awaitable[T]]) -> T | None:
-        reason = self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now)
-        if not reason:
-            return self._call(call)
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            self._call(call)
-        assert reason_of(failed.value) == reason
-        return None
-
-    def _call(self, call: Callable[[], Awaitable[T]]) -> T:
-        return self.arena.run(_awaited(call))
-
-    def _master(self, at: int) -> InProcess:
-        return self.arena.masters[at % len(self.arena.masters)]
-
-    def _leases(self, at: int) -> lease_pb2_grpc.LeaseServiceAsyncStub:
-        return self._master(at).wire.leases
-
-    def _name(self, pbx: str) -> str:
-        return f"projects/{self.project}/pbxs/{pbx}"
-
-    def _epoch(self, pbx: str) -> int:
-        return self.model.leases[pbx].epoch
-
-    def _pools(self) -> dict[tuple[str, str], status_pb2.Pool]:
-        request = status_pb2.GetStatusRequest(project=f"projects/{self.project}")
-        status = self._call(lambda: self._master(1).wire.status.GetStatus(request))
-        return {(pool.device, pool.license_type): pool for pool in status.pools}
-
-    def _debited(self, pbx: str) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for (license_type, _), held in self.model.held[pbx].items():
-            if held.pool is not None:
-                found[license_type] = found.get(license_type, 0) + 1
-        return found
-
-    def _listed(self) -> set[tuple[str, str, str, str, str]]:
-        listed = self.arena.run(all_seats(self._master(0), self.project))
-        found = {
-            (one.pbx.rpartition("/")[2], one.seat.license_type, one.seat.holder, one.device, one.included_in)
-            for one in listed
-        }
-        assert len(found) == len(listed)
-        return found
-
-
-async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
-    """A stub's call has to be made on the loop that waits for it."""
-    return await call()
-
-
-def _expected(model: Model) -> set[tuple[str, str, str, str, str]]:
-    return {
-        (pbx, license_type, holder, held.pool[0] if held.pool else "", held.parent)
-        for pbx, seats in model.held.items()
-        for (license_type, holder), held in seats.items()
-    }
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ a seat. Left to `shortages.py`: why nothing is free. Left to `explanations.py`: 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from licensemaster.api_enums import Basis, HolderKind
 from master.domain.catalog.catalog import LicenseType
@@ -30,7 +29,7 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats import explanations
 from master.domain.seats.call_totals import with_totals
 from master.domain.seats.eligibility import Eligibility, EligibilityCache, Source, application_refused
-from master.domain.seats.outcomes import Outcome, ReturnOutcome, Synced
+from master.domain.seats.outcomes import CompanionDecisions, Outcome, ReturnOutcome, Synced
 from master.domain.seats.pools import grantable
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.requirements import Requirements
@@ -41,19 +40,6 @@ from master.domain.seats.shortages import Shortages
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)
 _WAS_NOT_HELD = Returned(was_held=False)
-
-
-@dataclass(frozen=True, slots=True)
-class CompanionDecisions:
-    """What became of the companions of a PBX's seats (D1)."""
-
-    seats: int
-    """Seats of types that have companions somewhere."""
-    before: int
-    """Companions that they had."""
-    after: int
-    refused: tuple[Refusal, ...]
-    """One for each companion that is missing now."""
 
 
 class Decider:

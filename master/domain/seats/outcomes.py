@@ -19,3 +19,16 @@ class Synced:
     returned: list[SeatKey]
     kept: list[tuple[Seat, Refusal]]
     """Seats that were not wanted but had to stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionDecisions:
+    """What became of the companions of a PBX's seats (D1)."""
+
+    seats: int
+    """Seats of types that have companions somewhere."""
+    before: int
+    """Companions that they had."""
+    after: int
+    refused: tuple[Refusal, ...]
+    """One for each companion that is missing now."""

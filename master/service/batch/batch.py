@@ -21,7 +21,6 @@ from master.domain.leases.leases import (
     Lease,
     LeaseError,
     LeaseProblem,
-    Opening,
     Phase,
     ended,
     is_reclaimable,
@@ -64,7 +63,7 @@ from master.service.batch.requests import (
     TakeOverRefused,
     UnderLease,
 )
-from master.service.batch.resolved_request import ResolvedRequest
+from master.service.batch.resolved_request import ResolvedRequest, opening_of
 from master.service.batch.standby_claims import TwoClaims
 from master.service.batch.standby_pairs import carried_by
 from master.service.estates.estate_cache import EstateCache
@@ -153,7 +152,7 @@ class Batch:
         proving = proof is not None and is_to_prove(resolved, before, self._time)
         if before is not None and before.phase is Phase.EXPIRED:
             self._seats.reclaim_all(resolved, before)  # what expiry has not come to yet
-        opening = _opening(resolved, request)
+        opening = opening_of(resolved, request)
         if proof is not None and proving:
             opening = replace(opening, shown=(proof.epoch, proof.ends_at))
         lease = opened(before, opening, self._time)
@@ -205,7 +204,7 @@ class Batch:
         if before is not None and before.carrier is not None and before.user_id == standby.id:
             since = min(since, before.carrier.since)  # it restarted
         carrier = Carrier(standby.id, since, before.primary_heard_at if before is not None else 0.0)
-        opening = replace(_opening(resolved, request), carrier=carrier)
+        opening = replace(opening_of(resolved, request), carrier=carrier)
         evidence: AbsenceEvidence | None = None
         if before is None or not is_retry(before, opening):
             seen = self._presence(estate, before)
@@ -375,17 +374,6 @@ class Batch:
             return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told)
         offer = self._standby_claims.offer(estate, resolved.pbx, lease, self._leases.get(primary.id))
         return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told, (offer,) if offer is not None else ())
-
-
-def _opening(resolved: ResolvedRequest, request: OpenLease | TakeOverLease) -> Opening:
-    return Opening(
-        pbx_id=resolved.pbx.id,
-        instance_id=request.instance_id,
-        request_id=request.request_id,
-        software=request.software,
-        pace=resolved.pbx.pace,
-        first_epoch=resolved.eligibilities.estate.epoch_floor + 1,
-    )
 
 
 def _name_top_holders(tx: Tx, loaded: LoadedBatch, answers: Sequence[object]) -> None:

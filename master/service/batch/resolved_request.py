@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from master.domain.estate.estate import Estate, Pbx
+from master.domain.leases.leases import Opening
 from master.domain.seats.eligibility import EligibilityCache
 from master.service.batch.prefetch import canonical
 from master.service.batch.requests import (
@@ -40,6 +41,18 @@ class ResolvedRequest:
         if not isinstance(self.request, UnderLease) or self.request.proven is None:
             return None
         return caller_id(self.eligibilities.estate, self.request.proven)
+
+
+def opening_of(resolved: ResolvedRequest, request: OpenLease | TakeOverLease) -> Opening:
+    """The lease that a PBX or its standby asks for, at the pace of its PBX."""
+    return Opening(
+        pbx_id=resolved.pbx.id,
+        instance_id=request.instance_id,
+        request_id=request.request_id,
+        software=request.software,
+        pace=resolved.pbx.pace,
+        first_epoch=resolved.eligibilities.estate.epoch_floor + 1,
+    )
 
 
 def resolve(

@@ -18,8 +18,9 @@ from master.domain.estate.project import ProjectInvalidError, ProjectSpec, Viola
 from master.domain.leases.leases import Lease
 from master.domain.leases.standby import carrier_of
 from master.domain.remedies.remedy_words import step_in_words
-from master.domain.seats.decide_seats import CompanionDecisions, Decider
+from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
+from master.domain.seats.outcomes import CompanionDecisions
 from master.domain.seats.refusals import RefusalReason, Step
 from master.service.batch.prefetch import Prefetch, fill_working_set, need_for_types
 from master.store.backends.database import Tx

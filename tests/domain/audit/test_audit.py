@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,87 +12,29 @@ from hypothesis import strategies as st
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, event_hash, genesis
 from master.domain.audit.export import (
     Checkpoint,
-    ExportVerdict,
     Header,
-    checkpoint_line,
     continues,
     event_line,
-    header_line,
     read_line,
-    verify_export,
 )
 from master.signing import Signer, has_signed
-
-SIGNER = Signer("one", bytes(range(32)))
-OTHER = Signer("other", bytes(range(1, 33)))
-TIME_US = 1_800_000_000_123_456
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-contents = st.lists(
-    st.builds(
-        Record,
-        seq=st.just(0),
-        time_us=st.integers(-(2**53), 2**53),
-        kind=texts,
-        pbx=texts,
-        caller=texts,
-        request_id=texts,
-        reason=texts,
-        details=texts,
-    ),
-    max_size=6,
+from tests.domain.audit.exports import (
+    FIVE,
+    LINES,
+    SIGNER,
+    TIME_US,
+    chained,
+    contents,
+    defect,
+    exported,
+    looked_at,
+    some,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def chained(contents: Sequence[Record], *, project: str = "acme", start: ChainEnd | None = None) -> list[Record]:
-    """Events with their numbers and hashes."""
-    end = start or genesis(project)
-    records = []
-    for content in contents:
-        record = content._replace(seq=end.seq + 1)
-        record = record._replace(hash=event_hash(end.hash, project, record))
-        end = ChainEnd(record.seq, record.hash)
-        records.append(record)
-    return records
-
-
-def some(count: int) -> list[Record]:
-    """Events as they might be."""
-    return [
-        Record(
-            0, TIME_US + n, "seats.acquired", "berlin", "test", f"request-{n}", "because", f'{{"port":["phone-{n}"]}}'
-        )
-        for n in range(count)
-    ]
-
-
-def exported(
-    records: Sequence[Record],
-    *,
-    project: str = "acme",
-    start: ChainEnd | None = None,
-    end: ChainEnd | None = None,
-    signer: Signer = SIGNER,
-) -> list[bytes]:
-    """The lines of an export of events that are chained already."""
-    start = start or genesis(project)
-    end = end or (ChainEnd(records[-1].seq, records[-1].hash) if records else start)
-    unsigned = Checkpoint(project, end, TIME_US, signer.public_key)
-    signed = Checkpoint(project, end, TIME_US, signer.public_key, signer.sign(unsigned.message))
-    lines = [header_line(Header(project, start.seq + 1, start.hash))]
-    lines += [event_line(record) for record in records]
-    lines.append(checkpoint_line(signed))
-    return [f"{line}\n".encode() for line in lines]
-
-
-def looked_at(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> ExportVerdict:
-    return verify_export(lines, signed=has_signed, project=project, key=key)
-
-
-def defect(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> Defect:
-    found = looked_at(lines, project=project, key=key).defect
-    assert found is not None
-    return found
+OTHER = Signer("other", bytes(range(1, 33)))
 
 
 def changed(line: bytes, **fields: object) -> bytes:
@@ -103,8 +44,6 @@ def changed(line: bytes, **fields: object) -> bytes:
     return f"{json.dumps(known | fields, ensure_ascii=False, separators=(',', ':'))}\n".encode()
 
 
-FIVE = chained(some(5))
-LINES = exported(FIVE)
 PART = exported(FIVE[2:], start=ChainEnd(2, FIVE[1].hash))
 
 
@@ -297,104 +236,6 @@ def test_a_lease_signature_is_no_checkpoint() -> None:
     terms = b"\x0a\x19projects/acme/pbxs/berlin"
     edited = [*LINES[:-1], changed(LINES[-1], signature=SIGNER.sign(terms).hex())]
     assert defect(edited).kind is DefectKind.FORGED
-
-
-# --- The file as a whole --------------------------------------------------------------------------------------------
-
-
-def test_a_file_cut_off_anywhere() -> None:
-    whole = b"".join(LINES)
-    for length in range(len(whole)):
-        found = defect(_split(whole[:length]))
-        assert found.kind in (DefectKind.CUT_OFF, DefectKind.MALFORMED)
-
-
-@pytest.mark.parametrize(
-    ("lines", "kind"),
-    [
-        ([], DefectKind.CUT_OFF),
-        ([b"\n"], DefectKind.MALFORMED),
-        ([b"\x00\xff\n"], DefectKind.MALFORMED),
-        ([b"[]\n"], DefectKind.MALFORMED),
-        ([b"[" * 100_000 + b"\n"], DefectKind.MALFORMED),
-        ([b"9" * 10_000 + b"\n"], DefectKind.MALFORMED),
-        (LINES[1:], DefectKind.REMOVED),
-        (LINES[:1], DefectKind.CUT_OFF),
-        ([LINES[0], LINES[0], *LINES[1:]], DefectKind.MALFORMED),
-        ([*LINES, LINES[-1]], DefectKind.MALFORMED),
-        ([*LINES, b"\n"], DefectKind.MALFORMED),
-        ([line.replace(b"\n", b"\r\n") for line in LINES], DefectKind.MALFORMED),
-        ([LINES[0], LINES[1].replace(b'":', b'": '), *LINES[2:]], DefectKind.MALFORMED),
-        ([LINES[0], LINES[1].replace(b'{"record', b'{"seq":1,"record'), *LINES[2:]], DefectKind.MALFORMED),
-        ([LINES[0], LINES[1].replace(b'"seq":1', b'"seq":true'), *LINES[2:]], DefectKind.MALFORMED),
-        ([LINES[0], LINES[1].replace(b'"seq":1', b'"seq":1.0'), *LINES[2:]], DefectKind.MALFORMED),
-        ([LINES[0], LINES[1].replace(b'"berlin"', b'"\\ud800"'), *LINES[2:]], DefectKind.MALFORMED),
-    ],
-)
-def test_what_is_no_export(lines: list[bytes], kind: DefectKind) -> None:
-    assert defect(lines).kind is kind
-
-
-def test_the_first_defect_is_told_whatever_comes_after() -> None:
-    found = defect([*LINES[:2], *LINES[3:4], b"garbage\n"])
-    assert (found.kind, found.seq) == (DefectKind.REMOVED, 2)
-
-
-@given(contents, st.data())
-def test_any_single_byte_changed_is_found(found: list[Record], data: st.DataObject) -> None:
-    whole = bytearray(b"".join(exported(chained(found))))
-    at = data.draw(st.integers(0, len(whole) - 1))
-    whole[at] = data.draw(st.integers(0, 255).filter(lambda value: value != whole[at]))
-    assert defect(_split(bytes(whole))).message
-
-
-@given(contents, st.data())
-def test_any_bytes_removed_or_put_in_are_found(found: list[Record], data: st.DataObject) -> None:
-    whole = b"".join(exported(chained(found)))
-    first = data.draw(st.integers(0, len(whole)))
-    last = data.draw(st.integers(first, len(whole)))
-    put_in = data.draw(st.binary(max_size=8))
-    edited = whole[:first] + put_in + whole[last:]
-    verdict = looked_at(_split(edited))
-    assert (verdict.defect is None) is (edited == whole)
-
-
-@given(contents.filter(len), st.data())
-def test_any_order_but_the_right_one_is_found(found: list[Record], data: st.DataObject) -> None:
-    lines = exported(chained(found))
-    mixed = data.draw(st.lists(st.sampled_from(lines), max_size=len(lines) + 2))
-    assert (looked_at(mixed).defect is None) is (mixed == lines)
-
-
-@given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(LINES), st.text(max_size=30).map(str.encode))))
-def test_whatever_is_read_ends_in_a_verdict(pieces: list[bytes]) -> None:
-    verdict = looked_at(_split(b"".join(pieces)))
-    assert verdict.defect is None or verdict.defect.message
-
-
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-_FIELDS = sorted({field for line in LINES for field in json.loads(line)})
-
-
-@given(st.sampled_from(LINES), st.dictionaries(st.sampled_from(_FIELDS), _json, max_size=4))
-def test_lines_with_any_fields_are_read_or_refused(line: bytes, fields: dict[str, object]) -> None:
-    fuzzed = f"{json.dumps(json.loads(line) | fields, ensure_ascii=True, separators=(',', ':'))}\n".encode()
-    export_verdict = looked_at([fuzzed, *LINES[1:]])
-    assert export_verdict.defect is None or export_verdict.defect.message
-    export_verdict = looked_at([LINES[0], fuzzed, *LINES[2:]])
-    assert export_verdict.defect is None or export_verdict.defect.message
-    with suppress(ValueError):  # nothing else
-        assert isinstance(read_line(fuzzed), Header | Record | Checkpoint)
-
-
-def _split(whole: bytes) -> list[bytes]:
-    """As a file is read: only newlines end a line."""
-    lines = whole.split(b"\n")
-    return [line + b"\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
 
 
 # --- An older export ------------------------------------------------------------------------------------------------

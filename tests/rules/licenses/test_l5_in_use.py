@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from licensemaster.signing.device_key import DeviceKey
-from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
-from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, promised, refuse, used
+from licensemaster.v1 import lease_pb2, license_pb2
+from tests.rules.asking import Reason, grant_all, held, promised, refuse, used
+from tests.rules.licenses.used_licenses import (
+    ALLOWANCE,
+    BOUND,
+    DRAIN,
+    FORCE,
+    FREE,
+    GRACE,
+    LEAVING,
+    PBXS,
+    REVOKE,
+    REVOKED,
+    TTL,
+    estate_of,
+    names,
+    released,
+    seats_told,
+)
 from tests.support.databases.truth import mismatches
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
     Vendor,
@@ -27,48 +42,17 @@ from tests.support.projects.signed_documents import (
     release,
 )
 
-FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
+if TYPE_CHECKING:
+    from pathlib import Path
+
 RELEASING = license_pb2.LICENSE_STATE_RELEASING
-DRAIN, REVOKE, FORCE = license_pb2.IN_USE_DRAIN, license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE
-REVOKED, LEAVING = lease_pb2.NOTICE_KIND_SEATS_REVOKED, lease_pb2.NOTICE_KIND_LICENSES_LEAVING
-TTL, GRACE, ALLOWANCE = 60, 60, 5
-PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway", "vm": "slave 12 ipva"}
 Stream = lease_pb2.WatchLeaseResponse
-Licenses = dict[str, tuple[str, int]]
-
-
-async def _estate(
-    master: InProcess, folder: Path, licenses: Licenses, declared: dict[str, int | tuple[int, str]] | None = None
-) -> DeviceKey:
-    """Imported licenses on the master's device, beside declared ones; its key."""
-    await master.wire.apply(project(declared or {}, pbxs=PBXS, ttl_seconds=TTL, grace_seconds=GRACE))
-    await imported(master.wire, Vendor(), licenses, now=master.clock.now)
-    key = await enrolled(master.wire, folder, "hq-box")
-    for result in await bind(master.wire, "hq-box", *licenses):
-        assert result.HasField("moved")
-    return key
-
-
-async def _told(pbx: BarePbx) -> list[seat_pb2.Seat]:
-    """The seats that a PBX has to give back, as its renewal tells."""
-    notices = (await pbx.renew()).notices
-    return [one for notice in notices if notice.kind == REVOKED for one in notice.seats]
-
-
-def _names(found: Sequence[seat_pb2.Seat]) -> set[tuple[str, str]]:
-    return {(one.license_type, one.holder) for one in found}
-
-
-async def _released(master: InProcess, license_id: str = "ports") -> license_pb2.LicenseStatus:
-    """What a look round makes of a release."""
-    await master.running.releases.run_once()
-    return (await listed(master.wire))[license_id]
 
 
 @pytest.mark.rule("L5")
 async def test_refused_with_who_holds_it(any_master: InProcess, tmp_path: Path) -> None:
     wire = any_master.wire
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 4))
     await grant_all(paris, *seats("port", 2))
@@ -91,7 +75,7 @@ async def test_refused_with_who_holds_it(any_master: InProcess, tmp_path: Path) 
 @pytest.mark.rule("L5")
 async def test_several_together_are_judged_together(any_master: InProcess, tmp_path: Path) -> None:
     wire = any_master.wire
-    await _estate(any_master, tmp_path, {"a": ("PBX-Port12", 5), "b": ("PBX-Port12", 5)}, {"PBX-Port12": 5})
+    await estate_of(any_master, tmp_path, {"a": ("PBX-Port12", 5), "b": ("PBX-Port12", 5)}, {"PBX-Port12": 5})
     await grant_all(await opened(wire, "berlin"), *seats("port", 8))
     first, second = await release(wire, "a", "b")
     assert first.HasField("moved")
@@ -104,7 +88,7 @@ async def test_a_release_that_waits_for_its_certificate_grants_nothing_new(
 ) -> None:
     """What was enough when it was asked for stays enough."""
     wire = any_master.wire
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     asked = moved(await release(wire, "ports"))
@@ -118,7 +102,7 @@ async def test_a_release_that_waits_for_its_certificate_grants_nothing_new(
 @pytest.mark.rule("L5")
 async def test_draining_takes_nothing_away_and_ends_by_itself(any_master: InProcess, tmp_path: Path) -> None:
     wire = any_master.wire
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     asked = moved(await release(wire, "ports", in_use=DRAIN))
@@ -130,24 +114,24 @@ async def test_draining_takes_nothing_away_and_ends_by_itself(any_master: InProc
     waiting = (await certify(wire, key, asked.release.request)).license
     assert (waiting.state, waiting.release.certified, waiting.release.seats_to_go) == (RELEASING, True, 3)
     await berlin.give_back(*seats("port", 2))
-    assert (await _released(any_master)).release.seats_to_go == 1
+    assert (await released(any_master)).release.seats_to_go == 1
     await berlin.close()
-    assert (await _released(any_master)).state == FREE
+    assert (await released(any_master)).state == FREE
     assert await used(wire, "port") == (0, 0)
 
 
 @pytest.mark.rule("L5")
 async def test_giving_a_release_up_grants_again(any_master: InProcess, tmp_path: Path) -> None:
     wire = any_master.wire
-    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     (result,) = await release(wire, "ports", in_use=REVOKE)
     assert result.seats_revoked == 3
-    taken = await _told(berlin)
+    taken = await seats_told(berlin)
     assert len(taken) == 3
     assert moved(await cancel(wire, "ports")).state == BOUND
-    assert _names(await _told(berlin)) == _names(taken)  # what was revoked stays revoked
+    assert names(await seats_told(berlin)) == names(taken)  # what was revoked stays revoked
     assert (await refuse(berlin, taken[0])).reason == Reason.REFUSAL_REASON_REVOKED
     await grant_all(berlin, *seats("port", 7, prefix="new"))
     await berlin.give_back(*taken)
@@ -157,7 +141,7 @@ async def test_giving_a_release_up_grants_again(any_master: InProcess, tmp_path:
 @pytest.mark.rule("L5")
 async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess, tmp_path: Path) -> None:
     wire, clock = any_master.wire, any_master.clock
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 4, prefix="old"))
     clock.advance(1)
@@ -171,9 +155,9 @@ async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess
     told = await stream.read()
     assert isinstance(told, Stream)
     (notice,) = [one for one in told.notices if one.kind == REVOKED]
-    assert _names(notice.seats) == {("port", "newest-0"), ("port", "newest-1")}
+    assert names(notice.seats) == {("port", "newest-0"), ("port", "newest-1")}
     stream.cancel()
-    (third,) = await _told(paris)
+    (third,) = await seats_told(paris)
     assert third.holder.startswith("newer")
     assert await used(wire, "port") == (8, 15)  # counted until they are given back
     assert await promised(berlin) == {"port": 6}
@@ -181,8 +165,8 @@ async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess
     await certify(wire, key, result.moved.release.request)
     await berlin.give_back(*notice.seats)
     await paris.sync(*[one for one in seats("port", 2, prefix="newer") if one.holder != third.holder])
-    assert await _told(berlin) == await _told(paris) == []
-    assert (await _released(any_master)).state == FREE
+    assert await seats_told(berlin) == await seats_told(paris) == []
+    assert (await released(any_master)).state == FREE
     assert await used(wire, "port") == (5, 5)
 
 
@@ -190,7 +174,7 @@ async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess
 async def test_connected_pbxs_give_way_first(any_master: InProcess, tmp_path: Path) -> None:
     """Although what the silent one holds is newer: it could not be told."""
     wire, clock = any_master.wire, any_master.clock
-    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 3)}, {"PBX-Port12": 3})
+    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 3)}, {"PBX-Port12": 3})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 2))
     clock.advance(1)
@@ -200,13 +184,13 @@ async def test_connected_pbxs_give_way_first(any_master: InProcess, tmp_path: Pa
     clock.advance(1)  # paris is overdue
     (result,) = await release(wire, "ports", in_use=REVOKE)
     assert result.seats_revoked == 2
-    assert len(await _told(berlin)) == 2
+    assert len(await seats_told(berlin)) == 2
 
 
 @pytest.mark.rule("L5")
 async def test_a_silent_site_counts_until_its_signed_lease_ends(any_master: InProcess, tmp_path: Path) -> None:
     wire, clock = any_master.wire, any_master.clock
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 4))
     ends = clock.now + TTL + GRACE
@@ -217,20 +201,20 @@ async def test_a_silent_site_counts_until_its_signed_lease_ends(any_master: InPr
     await certify(wire, key, result.moved.release.request)
     clock.now = ends + ALLOWANCE
     await any_master.running.expiry.run_once()
-    assert (await _released(any_master)).state == RELEASING
+    assert (await released(any_master)).state == RELEASING
     assert await used(wire, "port") == (4, 10)
     clock.advance(0.01)
     await any_master.running.expiry.run_once()
-    assert (await _released(any_master)).state == FREE
+    assert (await released(any_master)).state == FREE
     assert await used(wire, "port") == (0, 0)
     await berlin.open()
-    assert await _told(berlin) == []  # that lease is over, and with it what was taken from it
+    assert await seats_told(berlin) == []  # that lease is over, and with it what was taken from it
 
 
 @pytest.mark.rule("L5")
 async def test_a_silent_site_that_comes_back_is_told(any_master: InProcess, tmp_path: Path) -> None:
     wire, clock = any_master.wire, any_master.clock
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 2))
     clock.advance(TTL + 1)
@@ -241,16 +225,16 @@ async def test_a_silent_site_that_comes_back_is_told(any_master: InProcess, tmp_
     assert len(notice.seats) == 2
     synced = await berlin.sync(*seats("port", 2))
     assert {one.reason for one in refused(synced.results)} == {Reason.REFUSAL_REASON_REVOKED}
-    assert (await _released(any_master)).state == RELEASING
+    assert (await released(any_master)).state == RELEASING
     synced = await berlin.sync()
     assert synced.seats_returned == 2
-    assert (await _released(any_master)).state == FREE
+    assert (await released(any_master)).state == FREE
 
 
 @pytest.mark.rule("L5")
 async def test_force_stops_counting_silent_sites_and_tells_the_risk(any_master: InProcess, tmp_path: Path) -> None:
     wire, clock = any_master.wire, any_master.clock
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 2})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 2})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 4))
     await grant_all(paris, *seats("port", 3))
@@ -259,23 +243,23 @@ async def test_force_stops_counting_silent_sites_and_tells_the_risk(any_master: 
     (result,) = await release(wire, "ports", in_use=FORCE)
     assert (result.seats_revoked, result.seats_at_risk) == (5, 2)  # three of paris, which is told; two of berlin
     assert await used(wire, "port") == (5, 12)
-    taken = await _told(paris)
+    taken = await seats_told(paris)
     assert len(taken) == 3
     await paris.give_back(*taken)
     assert (await certify(wire, key, result.moved.release.request)).license.state == FREE
     assert await used(wire, "port") == (2, 2)
-    over = await _told(berlin)  # it is back before its lease ended: it hears what it lost
+    over = await seats_told(berlin)  # it is back before its lease ended: it hears what it lost
     assert len(over) == 2
     assert (await refuse(berlin, over[0])).reason == Reason.REFUSAL_REASON_REVOKED
     await berlin.give_back(*over)
-    assert await _told(berlin) == []
+    assert await seats_told(berlin) == []
     assert (await refuse(berlin, over[0])).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
 
 
 @pytest.mark.rule("L5", "D1")
 async def test_what_goes_along_is_at_risk_too(any_master: InProcess, tmp_path: Path) -> None:
     wire, clock = any_master.wire, any_master.clock
-    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-IPVA12": (5, "vm-box")})
+    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-IPVA12": (5, "vm-box")})
     vm = await opened(wire, "vm")
     await grant_all(vm, *seats("port", 3))
     clock.advance(TTL + 1)
@@ -289,7 +273,7 @@ async def test_what_goes_along_is_at_risk_too(any_master: InProcess, tmp_path: P
 @pytest.mark.rule("L5")
 async def test_a_release_is_stepped_up(any_master: InProcess, tmp_path: Path) -> None:
     wire, clock = any_master.wire, any_master.clock
-    key = await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
     await grant_all(await opened(wire, "berlin"), *seats("port", 4))
     first = moved(await release(wire, "ports", in_use=DRAIN))
     again = moved(await release(wire, "ports"))  # less is no step back
@@ -310,7 +294,7 @@ async def test_a_release_is_stepped_up(any_master: InProcess, tmp_path: Path) ->
 @pytest.mark.rule("L5")
 async def test_another_release_of_it_is_refused(any_master: InProcess, tmp_path: Path) -> None:
     wire = any_master.wire
-    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
     before = moved(await release(wire, "ports"))
     for other in (
         await release(wire, "ports", to_device="berlin-box"),
@@ -319,77 +303,6 @@ async def test_another_release_of_it_is_refused(any_master: InProcess, tmp_path:
         assert refusal(other).problem == license_pb2.MOVE_PROBLEM_RELEASE_UNDER_WAY
     assert (await listed(wire))["ports"] == before
     assert refusal(await bind(wire, "hq-box", "ports")).problem == license_pb2.MOVE_PROBLEM_ALREADY_THERE
-
-
-@pytest.mark.rule("L5", "H2", "H3", "H4")
-async def test_a_revoked_whole_takes_its_parts_along(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
-    key = await _estate(any_master, tmp_path, {"ucs": ("PBX UC12", 3)})
-    berlin = await opened(wire, "berlin")
-    await grant_all(berlin, *(seat(kind, "anna") for kind in ("uc", "mypbx", "video")))
-    (result,) = await release(wire, "ucs", in_use=REVOKE)
-    assert result.seats_revoked == 1
-    taken = await _told(berlin)
-    assert _names(taken) == {("uc", "anna"), ("mypbx", "anna"), ("video", "anna")}
-    await certify(wire, key, result.moved.release.request)
-    await berlin.give_back(*taken)
-    assert (await _released(any_master, "ucs")).state == FREE
-    assert await holdings(wire) == []
-
-
-@pytest.mark.rule("L5", "H4", "H5")
-async def test_a_revoked_mypbx_takes_video_along(any_master: InProcess, tmp_path: Path) -> None:
-    """The PBX may not keep Video alone; what it must not return yet stays revoked."""
-    wire = any_master.wire
-    key = await _estate(any_master, tmp_path, {"mypbxs": ("PBX-myPBX12", 3)}, {"PBX Video12": 3})
-    berlin = await opened(wire, "berlin")
-    mypbx, video = seat("mypbx", "anna"), seat("video", "anna")
-    await grant_all(berlin, mypbx, video)
-    (result,) = await release(wire, "mypbxs", in_use=REVOKE)
-    await certify(wire, key, result.moved.release.request)
-    assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
-
-    (kept,) = await berlin.give_back(mypbx)
-    assert kept.HasField("refused")  # H5: Video needs it
-    assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
-    synced = await berlin.sync(video)
-    assert [kept_seat.seat.license_type for kept_seat in synced.kept] == ["mypbx"]
-    assert _names(await _told(berlin)) == {("mypbx", "anna"), ("video", "anna")}
-    assert (await refuse(berlin, mypbx)).reason == Reason.REFUSAL_REASON_REVOKED
-
-    await berlin.give_back(mypbx, video)
-    assert await _told(berlin) == []
-    assert (await _released(any_master, "mypbxs")).state == FREE
-    assert await used(wire, "video") == (0, 3)
-
-
-@pytest.mark.rule("L5", "K2")
-async def test_a_revoked_recorder_takes_its_users_along(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
-    key = await _estate(any_master, tmp_path, {"basic": ("PBX-Recording12", 1)}, {"PBX-Reporting12": 5})
-    hq = await opened(wire, "hq")
-    line = seat("reporting", "trunk-1", kind=seat_pb2.HOLDER_KIND_TRUNK)
-    await grant_all(hq, seat("recording_basic", "recorder", kind=PBX), seat("reporting", "anna"), line)
-    await grant_all(hq, seat("recording_user", "anna", line="trunk-1"))
-    (result,) = await release(wire, "basic", in_use=REVOKE)
-    taken = await _told(hq)
-    assert _names(taken) == {("recording_basic", "recorder"), ("recording_user", "anna")}
-    await certify(wire, key, result.moved.release.request)
-    await hq.give_back(*taken)
-    assert (await _released(any_master, "basic")).state == FREE
-    assert await held(wire, hq) == {("reporting", "anna"), ("reporting", "trunk-1")}
-
-
-@pytest.mark.rule("L5", "J2")
-async def test_a_revoked_port_leaves_the_channel_that_is_in_use(any_master: InProcess, tmp_path: Path) -> None:
-    """What a floating seat needed is asked when it is acquired, not afterwards."""
-    wire = any_master.wire
-    await _estate(any_master, tmp_path, {"ports": ("PBX-Port12", 1)}, {"PBX-WebRTC12": 1, "PBX-myPBX12": 1})
-    berlin = await opened(wire, "berlin")
-    await grant_all(berlin, seat("port", "anna"), seat("mypbx", "anna"))
-    await grant_all(berlin, seat("webrtc", "call-1", kind=CHANNEL, user="anna"))
-    await release(wire, "ports", in_use=REVOKE)
-    assert _names(await _told(berlin)) == {("port", "anna")}
 
 
 @pytest.mark.rule("L5")
@@ -405,10 +318,10 @@ async def test_seats_of_a_local_site(any_master: InProcess, tmp_path: Path) -> N
     await grant_all(paris, *seats("port", 5))
     (result,) = await release(wire, "berlins", in_use=REVOKE, to_device="hq-box")
     assert result.seats_revoked == 3
-    assert await _told(paris) == []
+    assert await seats_told(paris) == []
     await certify(wire, key, result.moved.release.request)
-    await berlin.give_back(*await _told(berlin))
-    assert (await _released(any_master, "berlins")).device == "hq-box"
+    await berlin.give_back(*await seats_told(berlin))
+    assert (await released(any_master, "berlins")).device == "hq-box"
     assert await used(wire, "port") == (5, 8)
     await grant_all(berlin, *seats("port", 3))  # A5: it draws on the pool now
 
@@ -420,7 +333,7 @@ async def test_several_masters(postgresql_database_url: str, clock: Clock, tmp_p
         in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as one,
         in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as other,
     ):
-        key = await _estate(one, tmp_path, {"ports": ("PBX-Port12", 4)})
+        key = await estate_of(one, tmp_path, {"ports": ("PBX-Port12", 4)})
         berlin = await opened(other.wire, "berlin")
         await grant_all(berlin, *seats("port", 4))
         stream = other.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -30,11 +30,15 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.projects.apply import ApplyProject, apply_project
 from master.service.runtime.names import PbxName
 from master.settings import load_settings
-from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.backends.rehearsal import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.projects.estates import project
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from master.store.backends.database import Database, Tx
 
 BERLIN = PbxName("acme", "berlin")
 

@@ -5,7 +5,7 @@ Each test moves time on by the length of the step alone; what may end, ends when
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -20,30 +20,18 @@ from master.store.backends.opening import open_database
 from tests.domain.leases.test_leases import NOW, opening
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import used
-from tests.service.leases.test_learning import (
-    ALLOWANCE,
-    GRACE,
-    LEARNING,
-    TTL,
-    an_older_backup,
-    events,
-    restored,
-    status_of,
-)
-from tests.support.databases.restoring import BackUp, backing_up
+from tests.service.leases.restored import ALLOWANCE, GRACE, LEARNING, TTL, an_older_backup, events, restored, status_of
 from tests.support.databases.truth import mismatches
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, checked, standing_by
 from tests.support.projects.estates import project
 
+if TYPE_CHECKING:
+    from tests.support.databases.restoring import BackUp
+
 HOUR = 3600.0
 LONG = TTL + GRACE + ALLOWANCE + 1
-
-
-@pytest.fixture
-def back_up(tmp_path: Path, request: pytest.FixtureRequest) -> BackUp:
-    return backing_up(tmp_path, lambda: request.getfixturevalue("postgres"))
 
 
 async def _berlin(master: InProcess, ports: int = 6) -> BarePbx:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -38,6 +38,9 @@ from master.store.upkeep.integrity import counter_mismatches
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master
 from tests.support.projects.estates import project
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 NAMES = ("berlin", "paris", "rome")
 

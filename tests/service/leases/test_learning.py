@@ -5,141 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
-from master.app import mark_restored
-from master.settings import load_settings
-from master.signing import Signer
-from master.store.backends.opening import open_database
-from master.store.upkeep.integrity import counter_mismatches
 from tests.rpc.failures import seen
 from tests.rules.seats.test_refusals import MESSAGES
-from tests.support.databases.restoring import BackUp, backing_up
+from tests.service.leases.restored import (
+    ALLOWANCE,
+    ESTATE,
+    GRACE,
+    LEARNING,
+    TTL,
+    Site,
+    an_older_backup,
+    events,
+    pool_of_100,
+    restored,
+    right,
+    serving,
+    status_of,
+    used,
+)
 from tests.support.hang import HANG_SECONDS
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
-from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
+from tests.support.masters import PROJECT, Clock
+from tests.support.pbxs.pbx import granted, opened, refused, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, listed, moved, release
 
-TTL, GRACE, ALLOWANCE = 60, 600, 5
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.databases.restoring import BackUp
+
 MOMENT = r"[0-9]{4}-[0-9-]+ [0-9:]+"
-LEARNING = seat_pb2.REFUSAL_REASON_LEARNING
-ESTATE = {"berlin": "slave 12 gateway", "bonn": "slave 12 gateway", "ulm": "slave 12 gateway"}
-
-
-class Site(BarePbx):
-    """A PBX that keeps its signed lease, as the client does."""
-
-    def __init__(self, master: InProcess, name: str) -> None:
-        super().__init__(master.wire, name)
-        self.signed: lease_pb2.SignedLease | None = None
-        self.held = 0
-
-    async def start(self, ports: int) -> Site:
-        """Open a lease, acquire ports and have them signed."""
-        self.signed = (await self.open()).lease.signed
-        return await self.use(ports)
-
-    async def use(self, ports: int) -> Site:
-        """Use so many ports, and have them signed."""
-        granted((await self.sync(*seats("port", ports))).results)
-        self.held = ports
-        self.signed = (await self.renew()).lease.signed
-        return self
-
-    def proof(self, in_use: int | None = None) -> lease_pb2.LeaseProof:
-        """What it has to show."""
-        holding = lease_pb2.Holding(license_type="PBX-Port", seats=self.held if in_use is None else in_use)
-        return lease_pb2.LeaseProof(signed=self.signed, in_use=[holding])
-
-    async def return_to(self, master: InProcess, proof: lease_pb2.LeaseProof | None = None) -> None:
-        """Open the lease anew at another master, and show what there is."""
-        self.wire = master.wire
-        response = await self.wire.leases.OpenLease(
-            lease_pb2.OpenLeaseRequest(
-                pbx=self.name,
-                instance_id=self.instance_id,
-                request_id=f"again-{self.epoch}",
-                software_version="12",
-                proof=self.proof() if proof is None else proof,
-            )
-        )
-        assert response.lease.epoch > self.epoch
-        self.epoch, self.signed = response.lease.epoch, response.lease.signed
-
-
-@pytest.fixture
-def back_up(tmp_path: Path, request: pytest.FixtureRequest) -> BackUp:
-    return backing_up(tmp_path, lambda: request.getfixturevalue("postgres"))
-
-
-@asynccontextmanager
-async def serving(url: str, clock: Clock) -> AsyncIterator[InProcess]:
-    async with in_process_master(url, clock, clock_allowance_seconds=ALLOWANCE) as master:
-        yield master
-
-
-@asynccontextmanager
-async def restored(url: str, clock: Clock, *, said: bool = True) -> AsyncIterator[InProcess]:
-    """A master over a restored database; `said`: whether the operator says so."""
-    if said:
-        settings = load_settings(None, database_url=url, plaintext=True, clock_allowance_seconds=ALLOWANCE)
-        await mark_restored(settings, caller="operator anna", clock=clock)
-    async with serving(url, clock) as master:
-        yield master
-
-
-async def right(url: str) -> None:
-    """The counters agree with the seats."""
-    database = open_database(url)
-    try:
-        assert await database.read(counter_mismatches) == []
-    finally:
-        await database.close()
-
-
-async def status_of(master: InProcess) -> status_pb2.GetStatusResponse:
-    return await master.wire.status.GetStatus(status_pb2.GetStatusRequest(project=f"projects/{PROJECT}"))
-
-
-async def used(master: InProcess) -> int:
-    return (await status_of(master)).pools[0].used
-
-
-async def events(master: InProcess, kind: str) -> list[status_pb2.Event]:
-    request = status_pb2.ListEventsRequest(project=f"projects/{PROJECT}", kind=kind)
-    return list((await master.wire.status.ListEvents(request)).events)
-
-
-async def pool_of_100(master: InProcess, **pbxs: str) -> None:
-    await master.wire.apply(project({"PBX-Port12": 100}, pbxs=pbxs or ESTATE, ttl_seconds=TTL, grace_seconds=GRACE))
-
-
-@asynccontextmanager
-async def an_older_backup(url: str, clock: Clock, back_up: BackUp) -> AsyncIterator[tuple[str, Site, Site, Site]]:
-    """100 ports: berlin 60, bonn 40 in the backup; after it berlin gave 30 up, ulm got 20 and bonn 10 of them."""
-    async with serving(url, clock) as master:
-        await pool_of_100(master)
-        berlin, bonn, ulm = (Site(master, name) for name in ("berlin", "bonn", "ulm"))
-        await berlin.start(60)
-        await bonn.start(40)
-    backup = await back_up(url)
-    clock.advance(30)
-    async with serving(url, clock) as master:
-        for site in (berlin, bonn, ulm):
-            site.wire = master.wire
-        await berlin.use(30)
-        await ulm.start(20)
-        await bonn.use(50)
-        assert await used(master) == 100
-    clock.advance(10)
-    yield backup, berlin, bonn, ulm
 
 
 async def test_sites_go_on_with_what_they_prove_and_nothing_more_is_granted(
@@ -303,100 +204,6 @@ async def test_a_lease_that_lasts_longer_extends_learning(database_url: str, clo
         assert after >= clock.now + 10 * GRACE > before
         assert len(await events(master, "learning.extended")) == 1
         granted((await site.sync(*seats("port", 5))).results)
-
-
-def altered(signed: lease_pb2.SignedLease) -> lease_pb2.SignedLease:
-    terms = lease_pb2.LeaseTerms.FromString(signed.terms)
-    terms.holdings[0].seats = 100
-    return lease_pb2.SignedLease(terms=terms.SerializeToString(), signature=signed.signature, key_id=signed.key_id)
-
-
-def foreign(signed: lease_pb2.SignedLease) -> lease_pb2.SignedLease:
-    """Signed by another master's key, under its own name."""
-    other = Signer(*Signer.fresh())
-    return lease_pb2.SignedLease(terms=signed.terms, signature=other.sign(signed.terms), key_id=other.key_id)
-
-
-def masked(signed: lease_pb2.SignedLease) -> lease_pb2.SignedLease:
-    """Signed by another key, under the name of this master's."""
-    other = Signer(*Signer.fresh())
-    return lease_pb2.SignedLease(terms=signed.terms, signature=other.sign(signed.terms), key_id=signed.key_id)
-
-
-@pytest.mark.parametrize("forge", [altered, masked])
-async def test_a_forged_proof_is_refused(
-    database_url: str, clock: Clock, back_up: BackUp, forge: Callable[..., lease_pb2.SignedLease]
-) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),
-        restored(backup, clock) as master,
-    ):
-        assert berlin.signed is not None
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await berlin.return_to(master, lease_pb2.LeaseProof(signed=forge(berlin.signed)))
-        assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "proof.signed" in str(failed.value.details())
-        assert await events(master, "lease.proven") == []
-
-
-async def test_another_pbxs_proof_is_refused(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, _),
-        restored(backup, clock) as master,
-    ):
-        with pytest.raises(grpc.aio.AioRpcError, match="is the lease of"):
-            await berlin.return_to(master, bonn.proof())
-
-
-async def test_proofs_that_prove_nothing_here(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, _),
-        restored(backup, clock) as master,
-    ):
-        assert berlin.signed is not None
-        holding = lease_pb2.Holding(license_type="port", seats=30)
-        await berlin.return_to(master, lease_pb2.LeaseProof(signed=foreign(berlin.signed), in_use=[holding]))
-        assert refused(await berlin.acquire(*seats("port", 1)))[0].reason == LEARNING
-        clock.advance(TTL + GRACE)  # it has ended, though learning goes on a little
-        await bonn.return_to(master)
-        assert refused(await bonn.acquire(*seats("port", 1)))[0].reason == LEARNING
-        assert await events(master, "lease.proven") == []
-
-
-async def test_a_proof_shown_again_gives_nothing_more(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),
-        restored(backup, clock) as master,
-    ):
-        old = berlin.proof(in_use=30)
-        await berlin.return_to(master, berlin.proof(in_use=3))
-        granted((await berlin.sync(*seats("port", 3))).results)
-        await berlin.return_to(master, old)
-        assert refused(await berlin.acquire(*seats("port", 1, "more")))[0].reason == LEARNING
-        assert await used(master) == 3
-
-
-async def test_proofs_beyond_what_is_installed_are_refused_and_told(
-    database_url: str, clock: Clock, back_up: BackUp
-) -> None:
-    async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-    backup = await back_up(database_url)
-    async with serving(database_url, clock) as master:
-        await master.wire.apply(project({"PBX-Port12": 150}, pbxs=ESTATE, ttl_seconds=TTL, grace_seconds=GRACE))
-        berlin, bonn = await Site(master, "berlin").start(90), await Site(master, "bonn").start(50)
-    async with restored(backup, clock) as master:
-        await berlin.return_to(master)
-        granted((await berlin.sync(*seats("port", 90))).results)
-        await bonn.return_to(master)
-        results = (await bonn.sync(*seats("port", 50))).results
-        assert sum(result.HasField("granted") for result in results) == 10
-        told = (await status_of(master)).learning
-        assert (told.seats_proven, told.seats_unplaced) == (100, 40)
-        page = await master.running.status.overview(PROJECT)
-        assert page.learning is not None
-        assert page.learning.seats_unplaced == 40
-    await right(backup)
 
 
 async def test_an_operator_ends_it_early_and_is_told_the_risk(database_url: str, clock: Clock, back_up: BackUp) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -16,6 +16,9 @@ from tests.support.databases.truth import all_events, held_by_pbx, mismatches, u
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.projects.estates import project
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALLOWANCE = 5
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -15,7 +14,6 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, project_pb2, standby_pb2
 from master.service.leases.drill import drill
 from master.service.runtime.names import PbxName
-from master.store.backends.database import Tx
 from master.store.backends.rehearsal import LEFT_OUT, copy_of, of_every_pbx, of_no_pbx, of_pair, rehearsed
 from master.store.backends.sqlite import SqliteDatabase
 from master.store.tables import metadata
@@ -27,6 +25,11 @@ from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.pbxs.standbys import PAIR, standing_by
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, imported
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from master.store.backends.database import Tx
 
 BERLIN, SPARE = f"{NAME}/pbxs/berlin", f"{NAME}/pbxs/spare"
 _LICENSES: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 20}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
@@ -29,6 +28,10 @@ from tests.support.projects.signed_documents import (
     moved,
     release,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 RELEASING = license_pb2.LICENSE_STATE_RELEASING

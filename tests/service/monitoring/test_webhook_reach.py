@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -17,6 +16,10 @@ from tests.rpc.failures import NAME, failure
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.network.receiver import receiving
 from tests.support.projects.estates import project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 async def _named(
@@ -78,3 +81,15 @@ async def test_tests_that_are_not_answered_hold_no_more_than_their_number(master
         stuck.answers.set()
         assert all(response.taken for response in await asyncio.gather(*first))
         assert (await master.wire.webhooks.TestWebhook(tests[-1])).taken
+
+
+@pytest.mark.parametrize(("content", "problem"), [("no certificate", "holds no certificate"), (None, "cannot be read")])
+async def test_an_authority_that_is_none(
+    sqlite_database_url: str, clock: Clock, tmp_path: Path, content: str | None, problem: str
+) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=f"webhook_ca_file: .*{problem}"):
+        async with in_process_master(sqlite_database_url, clock, webhook_ca_file=file):
+            pass

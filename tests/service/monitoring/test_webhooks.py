@@ -7,8 +7,7 @@ import hashlib
 import hmac
 import json
 import ssl
-from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
@@ -24,6 +23,10 @@ from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.network.receiver import Receiver, receiving
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 
@@ -362,18 +365,6 @@ async def test_a_receiver_with_a_certificate_of_ones_own_authority(
         trusted = {"webhook_ca_file": tmp_path / "pki" / "ca.crt"}
         async with in_process_master(sqlite_database_url, clock, **trusted) as master:
             assert (await master.wire.webhooks.TestWebhook(test)).taken
-
-
-@pytest.mark.parametrize(("content", "problem"), [("no certificate", "holds no certificate"), (None, "cannot be read")])
-async def test_an_authority_that_is_none(
-    sqlite_database_url: str, clock: Clock, tmp_path: Path, content: str | None, problem: str
-) -> None:
-    file = tmp_path / "ca.crt"
-    if content is not None:
-        file.write_text(content)
-    with pytest.raises(ValueError, match=f"webhook_ca_file: .*{problem}"):
-        async with in_process_master(sqlite_database_url, clock, webhook_ca_file=file):
-            pass
 
 
 async def test_a_receiver_that_is_lost_is_tried_by_one_message_at_a_time(master: InProcess) -> None:

@@ -1,0 +1,96 @@
+"""Chains of the audit and their exports, made as a test needs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from master.domain.audit.chain import ChainEnd, Defect, Record, event_hash, genesis
+from master.domain.audit.export import (
+    Checkpoint,
+    ExportVerdict,
+    Header,
+    checkpoint_line,
+    event_line,
+    header_line,
+    verify_export,
+)
+from master.signing import Signer, has_signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIGNER = Signer("one", bytes(range(32)))
+TIME_US = 1_800_000_000_123_456
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+contents = st.lists(
+    st.builds(
+        Record,
+        seq=st.just(0),
+        time_us=st.integers(-(2**53), 2**53),
+        kind=texts,
+        pbx=texts,
+        caller=texts,
+        request_id=texts,
+        reason=texts,
+        details=texts,
+    ),
+    max_size=6,
+)
+
+
+def chained(contents: Sequence[Record], *, project: str = "acme", start: ChainEnd | None = None) -> list[Record]:
+    """Events with their numbers and hashes."""
+    end = start or genesis(project)
+    records = []
+    for content in contents:
+        record = content._replace(seq=end.seq + 1)
+        record = record._replace(hash=event_hash(end.hash, project, record))
+        end = ChainEnd(record.seq, record.hash)
+        records.append(record)
+    return records
+
+
+def some(count: int) -> list[Record]:
+    """Events as they might be."""
+    return [
+        Record(
+            0, TIME_US + n, "seats.acquired", "berlin", "test", f"request-{n}", "because", f'{{"port":["phone-{n}"]}}'
+        )
+        for n in range(count)
+    ]
+
+
+def exported(
+    records: Sequence[Record],
+    *,
+    project: str = "acme",
+    start: ChainEnd | None = None,
+    end: ChainEnd | None = None,
+    signer: Signer = SIGNER,
+) -> list[bytes]:
+    """The lines of an export of events that are chained already."""
+    start = start or genesis(project)
+    end = end or (ChainEnd(records[-1].seq, records[-1].hash) if records else start)
+    unsigned = Checkpoint(project, end, TIME_US, signer.public_key)
+    signed = Checkpoint(project, end, TIME_US, signer.public_key, signer.sign(unsigned.message))
+    lines = [header_line(Header(project, start.seq + 1, start.hash))]
+    lines += [event_line(record) for record in records]
+    lines.append(checkpoint_line(signed))
+    return [f"{line}\n".encode() for line in lines]
+
+
+def looked_at(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> ExportVerdict:
+    return verify_export(lines, signed=has_signed, project=project, key=key)
+
+
+def defect(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> Defect:
+    found = looked_at(lines, project=project, key=key).defect
+    assert found is not None
+    return found
+
+
+FIVE = chained(some(5))
+LINES = exported(FIVE)

@@ -1,0 +1,202 @@
+"""What histories call: the masters of an arena, as the PBXs of one project."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+import pytest
+from hypothesis.stateful import (
+    invariant,
+)
+
+from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
+from tests.invariants.arena import Arena, all_seats, reason_of
+from tests.invariants.changing import Changing
+from tests.invariants.model import Model
+from tests.invariants.model_values import PBXS, PRIMARY, STANDBY, Answer, No, Yes
+from tests.support.pbxs.pbx import seat
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tests.invariants.balance import Key
+    from tests.support.masters import InProcess
+
+T = TypeVar("T")
+
+
+def seats_of(keys: Sequence[Key]) -> list[seat_pb2.Seat]:
+    return [seat(license_type, holder) for license_type, holder in keys]
+
+
+def answer_of(result: seat_pb2.SeatResult) -> Answer:
+    if result.WhichOneof("outcome") == "refused":
+        assert result.refused.message
+        assert result.refused.remedy.text
+        return No()
+    grant = result.granted
+    return Yes(already_held=grant.already_held, device=grant.device, included_in=grant.included_in)
+
+
+class Calling(Changing):
+    """One project of an arena, with the calls that its PBXs make, the model beside it, and what must always hold."""
+
+    def __init__(self, arena: Arena) -> None:
+        super().__init__()
+        self.arena = arena
+        self.message = arena.new_project()
+        self.project = self.message.name
+        self.model = Model(now=arena.clock.now)
+        self.last: Callable[[], None] | None = None
+        self.receipt = lease_pb2.StandbyLeaseReceipt(primary=self._name(PRIMARY))
+
+    def _do(self, call: Callable[[], None]) -> None:
+        self.last = call
+        call()
+
+    def _open(self, pbx: str, request_id: str, at: int, software: int = 12) -> None:
+        def call() -> None:
+            request = lease_pb2.OpenLeaseRequest(
+                pbx=self._name(pbx),
+                instance_id=f"instance-{pbx}",
+                request_id=request_id,
+                software_version=str(software),
+            )
+            response = self._call(lambda: self._leases(at).OpenLease(request))
+            self.model.open(pbx, request_id, self.arena.clock.now, software=software)
+            assert response.lease.epoch == self.model.leases[pbx].epoch
+            assert response.seats_held == sum(self._debited(pbx).values())
+            if pbx == STANDBY:
+                self._keep(response.standby_leases)
+
+        self._do(call)
+
+    def _keep(self, offers: Sequence[lease_pb2.StandbyLeaseOffer]) -> None:
+        """The standby has it on its disk, and it says what the model says."""
+        signed = [offer.signed for offer in offers if offer.HasField("signed")]
+        serials = [
+            lease_pb2.StandbyLeaseTerms.FromString(signed_standby_lease.terms).serial for signed_standby_lease in signed
+        ]
+        if serials:
+            assert serials == [self.model.standby_leases.serial]
+            self.receipt.serial, self.receipt.discarded = serials[0], False
+
+    def _acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
+        request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
+        response = self._under_lease(pbx, lambda: self._leases(at).AcquireSeats(request))
+        if response is not None:
+            assert [answer_of(result) for result in response.results] == self.model.acquire(pbx, keys)
+
+    def _give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
+        request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
+        response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
+        if response is not None:
+            told = [None if result.HasField("refused") else result.returned for result in response.results]
+            assert told == self.model.give_back(pbx, keys)
+
+    def _advance(self, seconds: int) -> None:
+        self.arena.clock.advance(seconds)
+        self.model.now = self.arena.clock.now
+
+    def _settle(self, pbx: str, keys: list[Key], told: tuple[list[Answer], int, set[Key]]) -> None:
+        """The master may try unwanted seats in any order; one of them must explain its answer."""
+        tried = []
+        unwanted = self.model.unwanted(pbx, keys)
+        whole = [key for key in unwanted if key[0] == "uc"]
+        for order in permutations(whole):
+            model = self.model.copy()
+            tried.append(model.sync(pbx, keys, [key for key in unwanted if key not in whole] + list(order)))
+            if tried[-1] == told and expected(model) == self._listed():
+                self.model = model
+                return
+        raise AssertionError(f"the master answered {told}; possible were {tried[:3]}")
+
+    def _under_lease(self, pbx: str, call: Callable[[], Awaitable[T]]) -> T | None:
+        reason = self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now)
+        if not reason:
+            return self._call(call)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            self._call(call)
+        assert reason_of(failed.value) == reason
+        return None
+
+    def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        return self.arena.run(awaited(call))
+
+    def _master(self, at: int) -> InProcess:
+        return self.arena.masters[at % len(self.arena.masters)]
+
+    def _leases(self, at: int) -> lease_pb2_grpc.LeaseServiceAsyncStub:
+        return self._master(at).wire.leases
+
+    def _name(self, pbx: str) -> str:
+        return f"projects/{self.project}/pbxs/{pbx}"
+
+    def _epoch(self, pbx: str) -> int:
+        return self.model.leases[pbx].epoch
+
+    def _pools(self) -> dict[tuple[str, str], status_pb2.Pool]:
+        request = status_pb2.GetStatusRequest(project=f"projects/{self.project}")
+        status = self._call(lambda: self._master(1).wire.status.GetStatus(request))
+        return {(pool.device, pool.license_type): pool for pool in status.pools}
+
+    def _debited(self, pbx: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for (license_type, _), held in self.model.held[pbx].items():
+            if held.pool is not None:
+                found[license_type] = found.get(license_type, 0) + 1
+        return found
+
+    def _listed(self) -> set[tuple[str, str, str, str, str]]:
+        listed = self.arena.run(all_seats(self._master(0), self.project))
+        found = {
+            (one.pbx.rpartition("/")[2], one.seat.license_type, one.seat.holder, one.device, one.included_in)
+            for one in listed
+        }
+        assert len(found) == len(listed)
+        return found
+
+    # --- What must always hold --------------------------------------------------------------------------------------
+
+    @invariant()
+    def model_and_master_agree(self) -> None:
+        assert self._listed() == expected(self.model)
+
+    @invariant()
+    def no_pool_is_overdrawn_and_counters_are_right(self) -> None:
+        pools = self._pools()
+        assert {name: pool.used + pool.promised for name, pool in pools.items()} == self.model.used()
+        assert {name: pool.used for name, pool in pools.items()} == self.model.seats()
+        assert {name: pool.capacity for name, pool in pools.items()} == self.model.capacity()
+        assert all(
+            pool.used + pool.promised + pool.leaving + pool.withheld + pool.free == pool.capacity
+            and min(pool.used, pool.promised, pool.leaving, pool.withheld, pool.free) >= 0
+            for pool in pools.values()
+        )
+        assert self.arena.run(self.arena.mismatches(self.project)) == []
+
+    @invariant()
+    def port_and_ipva_go_together(self) -> None:
+        assert all(self.model.is_settled(pbx) for pbx in PBXS)  # and the master agrees with the model
+
+    def teardown(self) -> None:
+        """Leave nothing to the next history; on the way everything comes home."""
+        self.arena.clock.advance(1000)
+        self.arena.run(self._master(0).running.expiry.run_once())
+        assert self._listed() == set()
+        assert self.arena.run(self.arena.mismatches(self.project)) == []
+
+
+async def awaited(call: Callable[[], Awaitable[T]]) -> T:
+    """A stub's call has to be made on the loop that waits for it."""
+    return await call()
+
+
+def expected(model: Model) -> set[tuple[str, str, str, str, str]]:
+    return {
+        (pbx, license_type, holder, held.pool[0] if held.pool else "", held.parent)
+        for pbx, seats in model.held.items()
+        for (license_type, holder), held in seats.items()
+    }

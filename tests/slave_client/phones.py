@@ -1,0 +1,22 @@
+"""Phones of one site, and their client."""
+
+from __future__ import annotations
+
+from slave_client import (
+    HolderKind,
+    SlaveClient,
+    State,
+    Want,
+)
+from tests.slave_client.conftest import PORTS
+
+
+def port(holder: str) -> Want:
+    return Want("port", HolderKind.USER, holder)
+
+
+PHONES = [port(f"phone-{number}") for number in range(PORTS)]
+
+
+async def connected(client: SlaveClient) -> None:
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)

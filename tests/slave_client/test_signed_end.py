@@ -1,0 +1,154 @@
+"""What a client may use ends when its signed lease does, whatever its clocks and its master do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from slave_client import (
+    CallKind,
+    HolderKind,
+    Lost,
+    NetworkSwitch,
+    NoticeKind,
+    SeatChange,
+    SlaveClient,
+    State,
+    Want,
+)
+from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config, estate
+from tests.slave_client.phones import PHONES, connected, port
+from tests.support.masters import master_process, wire_to
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_at_the_signed_end_seats_are_lost_and_then_acquired_again(master: RestartableMaster) -> None:
+    time, line = HeldClock(master.clock), NetworkSwitch()
+    changes: list[SeatChange] = []
+    client = SlaveClient(master.config(), network=line, clock=time, on_seat=lambda want, change: changes.append(change))
+    await client.start()
+    await connected(client)
+    await client.acquire_many(PHONES[:2])
+    line.cut()
+    client.look_again()
+    await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    time.advance(59)
+    assert (await client.acquire(PHONES[0])).granted
+    time.advance(2)
+    assert client.state is State.EXPIRED
+    assert not client.held
+    assert [change.want for change in changes if isinstance(change, Lost)] == PHONES[:2]
+    assert not client.call_allowed(kind=CallKind.NEW, holder="phone-0")
+    assert client.call_allowed(kind=CallKind.EMERGENCY)
+    await client.return_seat(PHONES[1])
+    line.restore()
+    client.look_again()
+    await connected(client)
+    assert [held.want for held in client.held] == PHONES[:1]
+    assert await master.holders("berlin") == {"phone-0"}
+    await client.stop()
+
+
+async def test_the_clients_end_is_never_later_than_the_masters(master: RestartableMaster) -> None:
+    time = HeldClock(master.clock)
+    client = SlaveClient(master.config(), clock=time)
+    await client.start()
+    await connected(client)
+    report = client.report()
+    assert report.lease_end is not None
+    assert master.clock() + report.remaining_seconds <= report.lease_end.timestamp()
+    await client.stop()
+
+
+@pytest.mark.parametrize("away", [10.0, 59.0, 61.0])
+async def test_after_a_restart_the_signed_end_counts(master: RestartableMaster, tmp_path: Path, away: float) -> None:
+    time, line = HeldClock(master.clock), NetworkSwitch()
+    first = SlaveClient(master.config(state_dir=tmp_path), clock=time)
+    await first.start()
+    await connected(first)
+    await first.acquire(PHONES[0])
+    await first.stop()
+    time.advance(away)
+    line.cut()
+    second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
+    await second.start()
+    reached = await second.wait_for_state(State.OFFLINE, State.EXPIRED, timeout_seconds=20)
+    assert reached is (State.OFFLINE if away < 60 else State.EXPIRED)
+    assert second.report().remaining_seconds == pytest.approx(max(60 - away, 0))
+    assert (await second.acquire(PHONES[0])).granted is (away < 60)
+    await second.stop()
+
+
+async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_path: Path) -> None:
+    time, line = HeldClock(master.clock), NetworkSwitch()
+    first = SlaveClient(master.config(state_dir=tmp_path), clock=time, network=line)
+    await first.start()
+    await connected(first)
+    await first.acquire(PHONES[0])
+    line.cut()
+    first.look_again()
+    await first.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    time.advance(40)
+    await first.stop()
+    master.clock.advance(-1_000_000)
+    second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
+    await second.start()
+    await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    assert second.report().remaining_seconds <= 20
+    assert [notice.kind for notice in second.notices] == [NoticeKind.CLOCK_SET_BACK]
+    await second.stop()
+
+
+async def test_more_seats_than_one_step_takes_are_settled_in_parts(master: RestartableMaster, tmp_path: Path) -> None:
+    await master.apply(estate(more={"PBX-Port12": 10_100}))
+    many = [port(f"p{number}") for number in range(10_010)]
+    first = SlaveClient(master.config(state_dir=tmp_path))
+    await first.start()
+    assert all(outcome.granted for outcome in await first.acquire_many(many))
+    await first.stop()
+    async with SlaveClient(master.config(state_dir=tmp_path)) as second:
+        await connected(second)
+        assert len(second.held) == len(many)
+        synced = await second.sync([*many[5:], port("one-more")])
+        assert synced.seats_returned == 5
+        assert all(outcome.granted for outcome in synced.outcomes)
+        assert len(second.held) == len(many) - 4
+
+
+async def test_a_master_killed_in_the_middle_loses_nothing_that_it_granted(sqlite_database_url: str) -> None:
+    async with master_process(sqlite_database_url, clock_allowance_seconds=0) as process:
+        async with wire_to(process.address) as wire:
+            await wire.apply(estate())
+        async with SlaveClient(client_config(process.address)) as client:
+            await connected(client)
+            under_way = asyncio.gather(*(client.acquire(want) for want in PHONES))
+            await asyncio.sleep(0)
+            await process.kill()
+            granted = {outcome.want for outcome in await under_way if outcome.granted}
+            await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+            assert {held.want for held in client.held} == granted
+            await process.start()
+            await connected(client)
+            assert {held.want for held in client.held} == granted
+            assert all(outcome.granted for outcome in await client.acquire_many(PHONES))
+
+
+async def test_a_pbx_that_slept_past_its_end_uses_nothing_before_it_notices(
+    master: RestartableMaster, tmp_path: Path
+) -> None:
+    time = HeldClock(master.clock)
+    client = SlaveClient(master.config(state_dir=tmp_path), clock=time)
+    await client.start()
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    want = Want("port", HolderKind.USER, "anna")
+    assert (await client.acquire(want)).granted
+    assert client.call_allowed(kind=CallKind.NEW, holder="anna")
+    time.advance(client.report().remaining_seconds)  # nobody else has had a turn since
+    assert not client.call_allowed(kind=CallKind.NEW, holder="anna")
+    assert client.held == ()
+    assert client.call_allowed(kind=CallKind.RUNNING, holder="anna")
+    await client.crash()
