@@ -114,7 +114,7 @@ class Parts(ServiceParts):
 
     @cached_property
     def webhook_delivery(self) -> WebhookDelivery:
-        """Tells webhooks what they are to be told."""
+        """Sends webhooks what they are to be told."""
         return WebhookDelivery(
             database=self.database,
             webhook_sender=self.webhook_sender,

@@ -1,8 +1,9 @@
 """The client that a PBX maker embeds: what it offers, and the one place where its parts are put together.
 
 Decides: what is done on entering a state (seats are lost, files are removed, callbacks are called), and in which order
-a client starts and ends. The parts: `keeper` keeps the lease, `watcher` listens, `desk` acquires and returns, `book`
-and `standing` remember, `kept_state` has what a restart needs.
+a client starts and ends. The parts: `lease_keeper` keeps the lease, `lease_watcher` receives notices,
+`seat_manager` acquires and returns seats, `local_seats` and `client_state` remember, `kept_state` has what a restart
+needs.
 
 EMERGENCY RULE: emergency calls and running calls never depend on this client; see `calls`.
 """
@@ -48,8 +49,8 @@ class SlaveClient:
     """Leases seats from a license master for one PBX.
 
     `on_state(old, new, why)`, `on_seat(want, change)` and `on_notice(notice)` are called on the event loop and must
-    return at once; what they raise is logged and goes no further. `line` lets a simulation cut the line to the masters,
-    `clock` and `chance` let tests hold time and luck.
+    return at once; what they raise is logged and goes no further. `network` lets a simulation cut the network to the
+    masters, `clock` and `chance` let tests control time and random numbers.
 
     Use it as an async context manager: leaving the block stops the client, and its lease and seats stay for the
     restart. Nothing but `close` gives them back: it is for a PBX that goes for good.

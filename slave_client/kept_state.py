@@ -1,7 +1,7 @@
 """What one client keeps over a restart: who it is, its signed lease, and the seats held under it.
 
 Decides: what of the state directory is relied on after a start, which keys a lease may be signed with, and what is
-written. Leaves to others: when it is written (`keepsake`), and the format (`state_dir`).
+written. Leaves to others: when it is written (`state_writer`), and the format (`state_dir`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The signed promise of a lease: is it genuine, is it ours, and how long does it last?
+"""The signed lease: is it genuine, is it ours, and how long does it last?
 
 Decides: whether a lease may be relied on, and how many seconds remain of a kept one after a restart. Pure: keys, bytes
-and times come in as arguments. Leaves to others: keeping it on disk (`state_dir`), acting on its end (`standing`).
+and times come in as arguments. Leaves to others: keeping it on disk (`state_dir`), acting on its end (`client_state`).
 
-How the end is measured: the master's promise lasts from issue_time to end_time by the master's clock. A running client
+How the end is measured: the signed lease lasts from issue_time to end_time by the master's clock. A running client
 counts that span on its own steady clock from before the request was sent, so its end is never later than the master's,
 whatever the two wall clocks read. After a restart there is only the wall clock; see `remaining_after_restart`.
 """
@@ -46,7 +46,7 @@ class VerifiedLease:
 def verify(
     signed: lease_pb2.SignedLease, *, pbx: str, public_key: bytes, trusted_keys: Collection[bytes] = ()
 ) -> VerifiedLease:
-    """Return what a signed lease promises.
+    """Return what a signed lease says.
 
     `public_key` is the key that the lease came with; where `trusted_keys` (raw Ed25519, 32 bytes each) are given it
     must be among them.
@@ -86,7 +86,7 @@ def verify(
 
 
 def proof_of(verified: VerifiedLease, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
-    """Return what shows a master the promise as it was signed, and the seats in use by license type."""
+    """Return what proves a lease to a master: the lease as it was signed, and the seats in use by license type."""
     signed = lease_pb2.SignedLease(terms=verified.terms, signature=verified.signature, key_id=verified.key_id)
     holdings = [lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(in_use.items())]
     return lease_pb2.LeaseProof(signed=signed, in_use=holdings)
@@ -103,11 +103,11 @@ class WallClock(Enum):
 def remaining_after_restart(
     verified: VerifiedLease, *, wall: float, saved_wall: float, saved_remaining_seconds: float
 ) -> tuple[float, WallClock]:
-    """Return how many seconds a kept promise still lasts, and whether the wall clock can be right.
+    """Return how many seconds a kept lease still lasts, and whether the wall clock can be right.
 
     The signed end is the limit by the wall clock. The other limit is what remained when the state was last saved,
     measured then on the steady clock: a wall clock that was set back cannot bring time back that was used up. Never
-    negative, and never more than the promise's whole duration.
+    negative, and never more than the lease's whole duration.
     """
     clock = WallClock.SET_BACK if wall < saved_wall or wall < verified.issue_time else WallClock.PLAUSIBLE
     remaining = min(verified.end_time - wall, saved_remaining_seconds, verified.duration_seconds)

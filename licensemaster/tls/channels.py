@@ -1,8 +1,9 @@
 """Channels to a master: every one is opened here, so that all are set up alike.
 
-Decides: what of gRPC's defaults does not suit a license master, and how often a silent line is asked whether anybody is
-there. A proxy for browsing (`http_proxy`, `grpc_proxy` ... in the environment) does not lead to a master, and a service
-config that DNS offers is not asked for. Leaves to others: credentials, calls, and what a failed one means.
+Decides: what of gRPC's defaults does not suit a license master, and how often a silent connection is asked whether
+anybody is there. A proxy for browsing (`http_proxy`, `grpc_proxy` ... in the environment) does not lead to a master,
+and a service config that DNS offers is not asked for. Leaves to others: credentials, calls, and what a failed one
+means.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ALL: Final[tuple[Option, ...]] = (
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
-    # A line that is half open, or a master that hangs, is found out; gRPC would become rarer after the second ping.
+    # A connection that is half open, or a master that hangs, is found out; after two pings gRPC would ask less often.
     ("grpc.keepalive_time_ms", round(PING_SECONDS * 1000)),
     ("grpc.keepalive_timeout_ms", round(_PING_TIMEOUT_SECONDS * 1000)),
     ("grpc.http2.ping_timeout_ms", round(_PING_TIMEOUT_SECONDS * 1000)),  # by itself gRPC waits a minute for the answer

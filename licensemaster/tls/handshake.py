@@ -26,7 +26,7 @@ from licensemaster.tls.channels import open_blocking_channel
 from licensemaster.tls.pem import Pair
 
 _SECONDS: Final = 10.0
-_STAND_IN: Final = "stand-in.invalid"
+_PEER_NAME: Final = "peer.invalid"
 _VERIFY: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([a-zA-Z ]+)")
 _REASON: Final = re.compile(r"OPENSSL_internal:([A-Z_]+)")
 _USABLE: Final = "P-256, P-384 and RSA of 2048 bits or more are good"
@@ -70,7 +70,7 @@ def calls(pair: Pair) -> str | None:
         _shaken(
             server=_Side(certificate, key, pair.ca + _top(pair)),
             client=_Side(pair.certificate, pair.key, pair.ca + certificate),
-            name=_STAND_IN,
+            name=_PEER_NAME,
         )
     )
 
@@ -162,9 +162,9 @@ def _cause(said: str | None) -> str | None:
 def _stand_in() -> tuple[bytes, bytes]:
     """Make a certificate for one handshake, and its key, both PEM."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _STAND_IN)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _PEER_NAME)])
     built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     built = built.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(_STAND_IN)]), critical=False)
+    built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(_PEER_NAME)]), critical=False)
     certificate = built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
     return certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -30,7 +30,7 @@ class Address(NamedTuple):
 
 
 def address(text: str, *, any_port: bool = False) -> Address:
-    """A HOST:PORT; an IPv6 address stands in brackets.
+    """A HOST:PORT; an IPv6 address is in brackets.
 
     Args:
         text: as it was handed in.

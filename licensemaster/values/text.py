@@ -96,7 +96,7 @@ def free_text(text: str, *, most: int = REASON_MAX) -> str:
 
 
 def is_shown(text: str) -> bool:
-    """Whether every character can stand in a text, so that it can be shown as it is."""
+    """Whether every character may be in a text, so that it can be shown as it is."""
     return text.isprintable() or not _refused(text)
 
 
@@ -133,7 +133,7 @@ def _has_joining_letters(one: str) -> bool:
 
 
 def _refused(text: str) -> str:
-    """The first character that cannot stand in a text; empty where all can."""
+    """The first character that may not be in a text; empty where all may."""
     return next((one for one in text if not one.isprintable() and not _may_stand(one)), "")
 
 

@@ -1,7 +1,7 @@
 """What happens in the demo, act by act, with real processes, sockets and files.
 
 A master on SQLite and three sites of the estate `examples/demo.toml`. Phones come and go, more than there are licenses;
-the master is killed and comes back; a site dies and its seats come home. At the end the books are checked.
+the master is killed and comes back; a site dies and its seats are free again. At the end the counters are checked.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Result:
 
     @property
     def is_right(self) -> bool:
-        """Whether everything that was promised was kept."""
+        """Whether everything ended as it should."""
         return not self.mismatches and all(self.most_used[name] <= self.capacity[name] for name in self.capacity)
 
 
@@ -270,14 +270,14 @@ class Demo:
                 table.add_row(f"most in use of {name}", f"{most} of {result.capacity[name]}")
         table.add_row("phones registered while the master was dead", str(result.kept_while_down))
         table.add_row("seats of the dead site that came home", str(result.returned_home))
-        books = "agree with the seats" if not result.mismatches else "; ".join(result.mismatches)
-        table.add_row("counters", books)
+        found = "agree with the seats" if not result.mismatches else "; ".join(result.mismatches)
+        table.add_row("counters", found)
         table.add_row("took", f"{result.seconds:.0f} s")
         return table
 
 
 async def play(console: Console, project: project_pb2.Project, *, keep: bool) -> bool:
-    """Play the demo, print its summary; whether all went as promised. With `keep`, serve until interrupted.
+    """Play the demo, print its summary; whether all ended as it should. With `keep`, serve until interrupted.
 
     Raises:
         asyncio.CancelledError: it was interrupted; everything it started is gone.

@@ -26,7 +26,7 @@ class ClientState:
         self.why = "not started yet"
         self.verified: VerifiedLease | None = None
         self.epoch: int | None = None
-        """The lease that this run of the client opened; a kept one from an earlier run has a promise alone."""
+        """The lease that this run of the client opened; of one from an earlier run only the signed lease is known."""
         self.judged = asyncio.Event()
         """Cleared while the first attempt to get a lease is under way, so that its result is worth waiting for."""
 
@@ -46,12 +46,12 @@ class ClientState:
         return self.verified is not None and self._clock.now() >= self._end
 
     def hold(self, verified: VerifiedLease, *, end: float) -> None:
-        """Rely on a promise until `end`, in seconds of the steady clock."""
+        """Rely on a signed lease until `end`, in seconds of the steady clock."""
         self.verified = verified
         self._end = end
 
     def drop_lease(self) -> None:
-        """Rely on no promise any more."""
+        """Rely on no signed lease any more."""
         self.verified = None
         self.epoch = None
 
@@ -64,7 +64,7 @@ class ClientState:
         """Change the state as the table of `states` says, and tell `on_enter` and those who wait for it."""
         old, new = self._state, next_state(self._state, event)
         if event is Event.LEASE_UNKNOWN:
-            self.epoch = None  # the promise goes on
+            self.epoch = None  # the signed lease still counts
         if event is Event.LEASE_ENDED and new is State.EXPIRED:
             self.judged.clear()  # the master is there, so a new lease is a moment away
         if new is old:

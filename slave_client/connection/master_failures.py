@@ -22,7 +22,7 @@ class FailureKind(Enum):
     UNREACHABLE = "unreachable"
     """This address does not answer. Whether the call took effect is unknown."""
     BUSY = "busy"
-    """The master is there and asks for patience. Whether the call took effect is unknown."""
+    """The master answers and asks to wait. Whether the call took effect is unknown."""
     FENCED = "fenced"
     """A newer lease was opened for this PBX."""
     LEASE_ENDED = "lease_ended"

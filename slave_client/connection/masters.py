@@ -63,7 +63,7 @@ class Masters:
         self._metadata = (("caller", config.caller_name),)
         self._options = (
             ("grpc.initial_reconnect_backoff_ms", 100),
-            # gRPC lets an attempt to connect take as long as this: a line of long latency needs several round trips.
+            # gRPC lets an attempt to connect take as long as this: a slow network needs several round trips.
             ("grpc.min_reconnect_backoff_ms", round(config.call_timeout_seconds * 1000)),
             ("grpc.max_reconnect_backoff_ms", 1000),
             *config.channel_options,
@@ -125,7 +125,7 @@ class Masters:
         return response
 
     async def sync_seats(self, request: lease_pb2.SyncSeatsRequest) -> lease_pb2.SyncSeatsResponse:
-        """Settle the whole wanted set; raises MasterError."""
+        """Make what is held equal to what is wanted; raises MasterError."""
         response = await self._answer(lambda stub: stub.SyncSeats, request)
         _check_count(len(request.seats), len(response.results))
         return response
@@ -308,12 +308,12 @@ class Masters:
         if self._closed:
             raise MasterError(FailureKind.UNREACHABLE, "the client has left")
         if self._network.is_cut:
-            raise MasterError(FailureKind.UNREACHABLE, "the line is cut")
+            raise MasterError(FailureKind.UNREACHABLE, "the network is cut")
 
     def _raise_if_broken_off(self, address: str) -> None:
         """Tell a call that was broken off underneath from a task that is being cancelled."""
         if not _is_being_cancelled():
-            why = "the line was cut" if self._network.is_cut else "the connection was closed"
+            why = "the network was cut" if self._network.is_cut else "the connection was closed"
             raise MasterError(FailureKind.UNREACHABLE, why, address=address)
 
 

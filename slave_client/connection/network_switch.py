@@ -1,6 +1,6 @@
-"""The line between a PBX and its masters, which a simulation can cut.
+"""The network between a PBX and its masters, which a simulation can cut.
 
-In production it is never cut here: real lines need no help. A simulator, demo or test that wants an outage cuts it:
+In production it is never cut here: real networks need no help. A simulator, demo or test that wants an outage cuts it:
 calls under way end as if the connection broke (their answers are lost, whatever the master did), new ones fail.
 """
 

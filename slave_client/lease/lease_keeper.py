@@ -1,9 +1,10 @@
 """Keeps the lease: opens it, renews it at the master's pace, and finds the master again through several addresses.
 
-Decides: whether a master answers, and with that when the client is connected or offline. One round tries each address
-once, from the last good one on; only a round in which none answers makes the client offline, and the next rounds come
-after a jittered, growing pause. A lease is opened where there is none, and renewed where there is one.
-Leaves to others: what follows from a state (`client`), the seats (`desk`), what the master tells meanwhile (`watcher`).
+Decides: whether a master answers, and with that when the client is connected or offline. One run tries each address
+once, beginning with the last good one; only a run in which none answers makes the client offline, and the next runs
+come after a jittered, growing pause. A lease is opened where there is none, and renewed where there is one.
+Leaves to others: what follows from a state (`client`), the seats (`seat_manager`), what the master reports meanwhile
+(`lease_watcher`).
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class LeaseKeeper:
         try:
             while not self._client_state.state.is_final:
                 self._urgent.clear()
-                pause = await self._round()
+                pause = await self._run_once()
                 over, self._round_over = self._round_over, asyncio.Event()
                 over.set()
                 if self._client_state.state is State.CONNECTED:
@@ -125,7 +126,7 @@ class LeaseKeeper:
             self._round_over.set()
 
     def hurry(self) -> None:
-        """Start the next round soon: there is reason to think that the master is gone, or back."""
+        """Start the next run soon: there is reason to think that the master is gone, or back."""
         self._urgent.set()
 
     async def check_connection(self) -> None:
@@ -141,7 +142,7 @@ class LeaseKeeper:
                 await self._client_state.wait_for(frozenset({State.CONNECTED, State.OFFLINE, *_FINAL}))
 
     async def _rest(self, pause: float) -> None:
-        """Wait for the next round; cut short by `hurry`, but not so short that a thousand sites come at once."""
+        """Wait for the next run; `hurry` shortens it, but not so much that a thousand sites come at once."""
         if self._client_state.state.is_final or pause <= 0:
             return
         resting = asyncio.ensure_future(self._clock.sleep(pause))
@@ -154,8 +155,8 @@ class LeaseKeeper:
         if self._urgent.is_set() and self._failures == 0:
             await self._clock.sleep(min(pause, self._backoff.pause_seconds(1)))
 
-    async def _round(self) -> float:
-        """Try each address once; return the pause before the next round, in seconds."""
+    async def _run_once(self) -> float:
+        """Try each address once; return the pause before the next run, in seconds."""
         failure: MasterError | None = None
         for _ in range(self._masters.count):
             try:
@@ -187,7 +188,7 @@ class LeaseKeeper:
             pause = await self._renew()
         state, epoch = self._client_state.state, self._client_state.epoch
         if epoch is None:
-            return 0.0  # it ended while it was being renewed; the next round opens a new one
+            return 0.0  # it ended while it was being renewed; the next run opens a new one
         if state is not State.CONNECTED:
             await self._reconcile(epoch)
         if self._client_state.epoch == epoch:
@@ -234,7 +235,7 @@ class LeaseKeeper:
         except MasterError as failure:
             self._lease_failed(failure, epoch)
             raise
-        if self._client_state.epoch == epoch:  # otherwise it ended meanwhile, and the next round opens a new one
+        if self._client_state.epoch == epoch:  # otherwise it ended meanwhile, and the next run opens a new one
             await self._adopt(response.lease, sent=sent)
             self._on_notices(epoch, response.notices)
             await self._standby_leases.receive(response.standby_leases, sent=sent)
@@ -265,7 +266,7 @@ class LeaseKeeper:
         await self._on_lease(verified)
 
     def _occasion(self, epoch: int) -> Occasion:
-        """Tell how much of the books must be compared before the client counts as connected."""
+        """Tell how much must be reconciled with the master before the client counts as connected."""
         if self._reconciled_epoch == epoch or not (self._seats_held or self._seat_manager.remembers_seats):
             return Occasion.RENEWED
         if self._opener.claims_first:
@@ -285,7 +286,7 @@ class LeaseKeeper:
             self._client_state.happened(event, str(failure))
 
     def _nobody_answers(self, failure: MasterError) -> float:
-        """Judge a round in which no address did its part; return the pause before the next one, in seconds."""
+        """Note a run in which no address did its part; return the pause before the next run, in seconds."""
         self._failures += 1
         if failure.kind in (FailureKind.DENIED, FailureKind.REJECTED) and failure.reason != _NOT_TRUSTED:
             self._board.raise_own(NoticeKind.MASTER_REFUSES, f"{self._masters.address}: {failure}")

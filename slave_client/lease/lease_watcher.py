@@ -1,8 +1,9 @@
-"""Listens to what the master tells between renewals, and heeds it wherever it comes from.
+"""Receives the master's notices between renewals, and acts on notices wherever they come from.
 
 Decides: what a notice means for the lease: a fenced one is fenced, a carried, closed or expired one is over, a draining
 master is left for the next address. A stream that breaks is a reason to look at once whether the master is gone
-(`keeper`). Leaves to others: giving up what was taken away (`revoking`), certifying releases (`certifying`).
+(`lease_keeper`). Leaves to others: giving up what was taken away (`revocation`), certifying releases
+(`certification`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What this site holds, what it may pass on while offline, and what it still owes the master. Pure book-keeping.
+"""What this site holds, what it may pass on while offline, and what it has still to return to the master.
 
 Decides, with no I/O and no clock:
 - the master counts what the site held until the signed lease ends, and the site uses no more than that. Each seat in
@@ -6,12 +6,12 @@ Decides, with no I/O and no clock:
 - a seat that is returned while offline lies idle. Its own holder may take it back. If it is reassignable (floating,
   debited) another holder may have it, of the same license type, kind and application version: what the master checked
   for the one then holds for the other;
-- a seat about which an answer was lost counts as not held, until the next settlement says;
+- a seat about which an answer was lost counts as not held, until the next reconciliation says;
 - seats lost to an expiry are still wanted, until they are returned;
 - a standby that carries another PBX's seats without a master may use as many of each type as its standby lease says,
   whoever holds them: it knows their number, not their names.
-Leaves to others: asking the master (`desk`), keeping it on disk (`keepsake`), companions such as IPVA beside Port,
-which the master brings along and takes back by itself (rule D1).
+Leaves to others: asking the master (`seat_manager`), keeping it on disk (`state_writer`), companions such as IPVA
+beside Port, which the master brings along and takes back by itself (rule D1).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from slave_client.values.seats import Granted, Held, Refused, SeatKey, Source, W
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """A whole wanted set that is being settled with the master."""
+    """A whole wanted set that is being reconciled with the master."""
 
     wants: tuple[Want, ...]
     dropped: tuple[Want, ...]
@@ -36,7 +36,7 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What a settlement changed at this site."""
+    """What a reconciliation changed at this site."""
 
     gained: tuple[Granted, ...]
     refused: tuple[Refused, ...]
@@ -63,7 +63,7 @@ class LocalSeats:
 
     @property
     def needs_reconciling(self) -> bool:
-        """True where the master's books may differ from this one."""
+        """True where the seats that the master counts may differ from those here."""
         return bool(
             self._idle or self._uncertain or self._missed or any(held.passed_on for held in self._held.values())
         )
@@ -96,7 +96,7 @@ class LocalSeats:
         return seats_in_use
 
     def allow(self, seats: Mapping[str, int]) -> None:
-        """Let that many seats of each license type be acquired offline, whoever holds them. The book must be empty."""
+        """Let that many seats of each license type be acquired offline, whoever holds them. No seat may be held yet."""
         self._allowance = dict(seats)
 
     def allow_no_more(self) -> None:
@@ -104,14 +104,14 @@ class LocalSeats:
         self._allowance = None
 
     def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
-        """Take over what was kept on disk. The book must be empty."""
+        """Take over what was kept on disk. No seat may be held yet."""
         self._held = {entry.want.key: entry for entry in held}
         self._idle = {entry.counted_as: entry for entry in idle}
 
     # With the master.
 
     def granted(self, grant: Granted) -> None:
-        """Enter what the master granted."""
+        """Note what the master granted."""
         key = grant.want.key
         self._held[key] = _held_of(grant)
         for elsewhere in (self._idle, self._uncertain, self._missed):
@@ -205,7 +205,7 @@ class LocalSeats:
         return None
 
     def still_wanted(self, wants: Iterable[Want]) -> None:
-        """Note the whole wanted set while the master cannot be asked; the next settlement asks."""
+        """Note the whole wanted set while the master cannot be asked; the next reconciliation asks."""
         self._missed = {want.key: want for want in wants if want.key not in self._held}
 
     def surplus(self, wants: Iterable[Want]) -> tuple[Want, ...]:
@@ -215,14 +215,14 @@ class LocalSeats:
         counted.update(self._uncertain)
         return tuple(want for key, want in counted.items() if key not in wanted)
 
-    # Settling the whole set.
+    # Reconciling the whole set.
 
     def begin_reconciling(self, wants: Sequence[Want]) -> Reconciliation:
         """Give up, before the master is asked, every right that its answer may take away.
 
-        Until `settled`, only those seats count as held whose claim stands either way: wanted, and counted under their
-        own name. Where the answer is lost it stays so, and the rest stays wanted. Raises ValueError where a seat is
-        wanted twice.
+        Until `reconciled`, only those seats count as held whose claim stands either way: wanted, and counted under
+        their own name. Where the answer is lost it stays so, and the rest stays wanted. Raises ValueError where a seat
+        is wanted twice.
         """
         wanted = {want.key: want for want in wants}
         if len(wanted) != len(wants):
@@ -243,7 +243,7 @@ class LocalSeats:
     def reconciled(
         self, reconciliation: Reconciliation, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
     ) -> Reconciled:
-        """Enter the master's answer: from now on its books and this one agree."""
+        """Note the master's answer: from now on it counts the seats that are held here."""
         known = {*self._held, *(held.want.key for held in reconciliation.in_doubt)}
         gained: list[Granted] = []
         refused: list[Refused] = []
@@ -262,7 +262,7 @@ class LocalSeats:
         return Reconciled(gained=tuple(gained), refused=tuple(refused))
 
     def claimed(self, outcomes: Iterable[Granted | Refused]) -> list[Refused]:
-        """Enter what the master said of seats used by number until now; returns those that it refused."""
+        """Note what the master said of seats used by number until now; returns those that it refused."""
         refused = []
         for outcome in outcomes:
             if isinstance(outcome, Refused):

@@ -1,6 +1,6 @@
 """What a seat is answered without the master: from what this site holds, else with the reason that its state gives.
 
-Decides: the words of a refusal that no master gave. Leaves to others: what may be used while offline (`book`).
+Decides: the words of a refusal that no master gave. Leaves to others: what may be used while offline (`local_seats`).
 """
 
 from __future__ import annotations

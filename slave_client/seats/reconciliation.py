@@ -1,9 +1,9 @@
-"""Settles a whole wanted set with the master, so that its books and this site's agree.
+"""Reconciles a whole wanted set with the master, so that it counts exactly the seats that this site holds.
 
 Decides: what is given up before the master is asked (and is on disk by then), and what an answer, or none, means for
-each seat. Up to 10,000 seats are settled in one step. More cannot be: then what is not wanted is returned first and the
-rest acquired in parts, and another site may be faster in between.
-Leaves to others: when to reconcile, and that nothing else changes the book meanwhile (`desk`).
+each seat. Up to 10,000 seats are reconciled in one step. More cannot be: then what is not wanted is returned first and
+the rest acquired in parts, and another site may be faster in between.
+Leaves to others: when to reconcile, and that nothing else changes the local seats meanwhile (`seat_manager`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Ask = Callable[[int, Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]], Awai
 
 
 class Reconciler:
-    """Settles the seats of one client; `tell` hears each change."""
+    """Reconciles the seats of one client; `tell` is called with each change."""
 
     def __init__(self, parts: ClientParts, *, state_writer: StateWriter, seats_max: int = SYNC_SEATS_MAX) -> None:
         self._pbx, self._tell = parts.config.pbx, parts.tell
@@ -34,20 +34,20 @@ class Reconciler:
         self._seats_max = seats_max
 
     async def reconcile(self, wants: Sequence[Want], ask: Ask) -> Synced:
-        """Settle a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
+        """Reconcile a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
 
         `ask` gets the epoch and makes the attempt, once or several times.
         """
         epoch = self._client_state.epoch
         if epoch is None:
-            raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were settled")
+            raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were reconciled")
         surplus = self._local_seats.surplus(wants)
         reconciliation = self._local_seats.begin_reconciling(wants)
         await self._state_writer.save_now()
         try:
             response = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
             if self._client_state.epoch != epoch:
-                raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were settled")
+                raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were reconciled")
         except BaseException:
             self._not_reconciled(reconciliation)
             raise
@@ -56,7 +56,7 @@ class Reconciler:
     async def claim(self) -> None:
         """Have the master enter the seats that this site used by number, and leave what else it counts alone.
 
-        Where one is refused the whole set is settled, which makes room for it. Raises MasterError.
+        Where one is refused the whole set is reconciled, which makes room for it. Raises MasterError.
         """
         epoch, wants = self._client_state.epoch, self._local_seats.wanted()
         if epoch is None:
@@ -119,7 +119,7 @@ class Reconciler:
         for want in reconciliation.dropped:
             self._tell(Returned(want=want, held=True, source=Source.LOCAL))
         for held in reconciliation.in_doubt:
-            message = "it was passed on while offline, and the line broke before the master agreed"
+            message = "it was passed on while offline, and the connection broke before the master agreed"
             self._tell(Lost(want=held.want, cause=LossCause.IN_DOUBT, message=message))
 
 

@@ -3,7 +3,7 @@
 Decides: a call is repeated while a master is thought to answer and time is left, after the delay that the master asks
 for and a jittered pause. A master that does not answer, or has no database, is left for the next address at once. What
 is said of a lease that was replaced meanwhile concerns nobody.
-Leaves to others: whether a master answers (`check_connection`, which is the `keeper`), and what a final failure means.
+Leaves to others: whether a master answers (`check_connection`, of the `lease_keeper`), and what a final failure means.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Obeys the master where an operator takes seats away (rule L5): stops using them, and gives them back.
+"""Gives up the seats that an operator takes away (rule L5): stops using them, and returns them to the master.
 
 Decides: in which order. A seat that was taken away is lost first, then on disk as given up, and only then does the
 master hear that it is not used any more, for from that moment on it may lend it to somebody else. Running and emergency
-calls go on (`calls`). What the book does not know is given back all the same: the master counts it until it hears.
+calls go on (`calls`). What is not held here is given back all the same: the master counts it until it hears.
 The master names types by their catalog keys and this PBX perhaps by their printed names; a seat that is not found under
 its name is therefore looked for among what else its holder uses, by asking for that again.
 
-One thing at a time changes the book, so all this waits for its turn at the desk. A seat that was being acquired when it
-was taken away is in the book by then and is lost right after. Nothing is remembered here beyond one try: the master
-repeats what it took away until it has it back, and `syncing` gives back what the book knows as given up.
+One thing at a time changes the local seats, so all this waits for its turn. A seat that was being acquired when it
+was taken away is among them by then and is lost right after. Nothing is remembered here beyond one try: the master
+repeats what it took away until it has it back, and `reconciliation` gives back what was given up here.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from slave_client.values.states import State
 class Revoker:
     """Gives up, for one client, what the master took away.
 
-    `turn` is the desk's: who has it may change the book. `look_again` asks for a renewal, which brings what else was
-    taken away. `tell` hears each seat that is lost.
+    `turn` is the seat manager's: who has it may change the local seats. `look_again` asks for a renewal, which brings
+    what else was taken away. `tell` hears each seat that is lost.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Revoker:
                 self.note_revoked((outcome.want.key,), outcome.message)
 
     def lose(self) -> None:
-        """Stop using the seats named so far. The caller has the turn, and writes the book to disk after it."""
+        """Stop using the seats named so far. The caller has the turn, and writes the local seats to disk after it."""
         self._lose(self._named)
 
     def stop(self) -> None:
@@ -91,7 +91,7 @@ class Revoker:
         await self._state_writer.save_now()
         epoch = self._client_state.epoch
         if epoch is None or self._client_state.state is not State.CONNECTED:
-            return  # what lies idle is settled first
+            return  # what lies idle is reconciled first
         if suspects := self._local_seats.beside(unknown):
             elsewhere = await self._asked_again(epoch, suspects)
             self._lose(elsewhere)
@@ -103,7 +103,7 @@ class Revoker:
             self._look_again()
 
     def _lose(self, named: dict[SeatKey, str]) -> Collection[SeatKey]:
-        """Stop using seats; returns the names under which the book has none in use."""
+        """Stop using seats; returns the names under which none is in use here."""
         lost = self._local_seats.taken_away(named)
         for held in lost:
             self._tell(Lost(want=held.want, cause=LossCause.REVOKED, message=named[held.counted_as]))

@@ -1,9 +1,10 @@
-"""The desk where seats are acquired and returned: from the master while it answers, from the book while it does not.
+"""Acquires and returns seats: with the master while it answers, from the local seats while it does not.
 
 Decides: what is asked of whom, in which order, and what an answer that never came means. One thing at a time changes
-the book: joined calls and settlements take turns. What is given up is on disk before the master hears of it.
-Leaves to others: whether the master answers (`keeper`), how long to repeat a call (`patience`), what offline rights
-there are (`book`), how a whole set is settled (`syncing`).
+the local seats: joined calls and reconciliations take turns. A seat that is given up is written to disk before the
+master hears of it.
+Leaves to others: whether the master answers (`lease_keeper`), how long to repeat a call (`retry`), what may be used
+offline (`local_seats`), how a whole set is reconciled (`reconciliation`).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class SeatManager:
     # What callers ask for.
 
     async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Return one outcome per wanted seat, in order. Failures of the line are outcomes, too."""
+        """Acquire seats; one outcome for each wanted seat, in order. Failures of the network are outcomes, too."""
         operations = [Operation(Action.ACQUIRE, want) for want in wants]
         answers: list[Outcome | None] = [self._known(want) for want in wants]
         asked = [index for index, answer in enumerate(answers) if answer is None]
@@ -107,7 +108,7 @@ class SeatManager:
         return [answer for answer in answers if answer is not None]
 
     async def return_many(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
-        """Return one outcome per seat, in order."""
+        """Return seats; one outcome for each, in order."""
         results = await self._batcher.submit_many([Operation(Action.RETURN, want) for want in wants])
         outcomes: list[ReturnOutcome] = []
         for result in results:
@@ -134,7 +135,9 @@ class SeatManager:
         return bool(self._local_seats.wanted() or self._local_seats.needs_reconciling)
 
     async def reconcile(self, *, occasion: Occasion) -> None:
-        """Make the master's books agree with this site's. Called before the state is CONNECTED; raises MasterError."""
+        """Make the seats that the master counts equal to this site's. Called before the state is CONNECTED; raises
+        MasterError.
+        """
         async with self._turn:
             self.revoker.lose()
             if occasion is Occasion.TAKEN_OVER:
@@ -143,7 +146,7 @@ class SeatManager:
                 await self._reconcile(self._local_seats.wanted(), once)
 
     def reconcile_later(self) -> None:
-        """Settle by and by what lost answers left open, while connected."""
+        """Reconcile later, while connected, the seats about which an answer was lost."""
         if self._local_seats.needs_reconciling and self._reconciling is None:
             self._reconciling = asyncio.create_task(self._reconcile_quietly())
 
@@ -173,7 +176,7 @@ class SeatManager:
             return 0
 
     async def stop(self) -> None:
-        """Answer what is still waiting (from the book, as the state is final by now), and stop."""
+        """Answer what still waits (from the local seats, as the state is final by now), and stop."""
         if self._reconciling is not None:
             self._reconciling.cancel()
         self.revoker.stop()
@@ -334,7 +337,7 @@ class SeatManager:
                 if self._client_state.state is State.CONNECTED and self._local_seats.needs_reconciling:
                     await self._reconcile(self._local_seats.wanted(), self._retry.repeat)
         except MasterError:
-            pass  # the book remembers; the next settlement takes it up
+            pass  # the local seats remember; the next reconciliation takes it up
         finally:
             self._reconciling = None
 

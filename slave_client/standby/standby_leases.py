@@ -31,7 +31,7 @@ class StandbyLease:
     """A standby lease whose signature was verified."""
 
     verified: VerifiedLease
-    """Its times, and the bytes that prove them; `promise.pbx` is the PBX that is stood in for."""
+    """Its times, and the bytes that prove them; `verified.pbx` is the PBX that may be taken over for."""
     serial: int
     seats: Mapping[str, int]
     """The number of seats that may be carried, by license type."""
@@ -40,7 +40,7 @@ class StandbyLease:
 def verify_standby_lease(
     signed: lease_pb2.SignedStandbyLease, *, standby: str, primary: str, trusted_keys: Collection[bytes]
 ) -> StandbyLease:
-    """Return what a signed standby lease promises.
+    """Return what a signed standby lease allows.
 
     Raises:
         LeaseVerificationError: none of the keys signed exactly this as a standby lease, or it is unreadable, for
@@ -80,7 +80,7 @@ def verify_standby_lease(
 
 @dataclass(slots=True)
 class _Place:
-    """What a standby has of one PBX that it stands in for."""
+    """What a standby has of one PBX that it may take over for."""
 
     lease: StandbyLease | None = None
     end: float = 0.0

@@ -1,7 +1,8 @@
-"""ClientState in for another PBX: an ordinary client whose lease is that PBX's, opened by taking it over.
+"""Takes over for another PBX: an ordinary client whose lease is that PBX's, opened by taking it over.
 
 Decides: what a takeover asks for and what its refusal means, and when the seats are carried on the strength of a
-standby lease because no master answers. Leaves to others: keeping standby leases (`shelf`), all else about a lease.
+standby lease because no master answers. Leaves to others: keeping standby leases (`standby_leases`), all else about a
+lease.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class TakeoverProblem:
 class TakeoverError(Exception):
     """The seats of another PBX cannot be carried now. `problems` are the master's; empty where none answered.
 
-    `retry_at` says when to ask again, where only that the other PBX may be alive stands in the way; else it is None.
+    `retry_at` says when to ask again, where the only reason is that the other PBX may be alive; else it is None.
     """
 
     def __init__(self, message: str, problems: Sequence[TakeoverProblem] = ()) -> None:
@@ -51,7 +52,7 @@ class TakeoverError(Exception):
 
 
 class Takeover:
-    """How one client comes by the lease of the PBX that it stands in for."""
+    """How one client gets the lease of the PBX that it takes over for."""
 
     def __init__(
         self,
@@ -159,9 +160,9 @@ class Takeover:
             force=self._force and not self._epoch,
         )
         if self.document is not None and self._carried_since is not None:
-            promise, carried = self.document.verified, request.carried_offline
-            carried.signed.terms, carried.signed.signature = promise.terms, promise.signature
-            carried.signed.key_id = promise.key_id
+            verified, carried = self.document.verified, request.carried_offline
+            carried.signed.terms, carried.signed.signature = verified.terms, verified.signature
+            carried.signed.key_id = verified.key_id
             carried.carried_seconds = max(now - self._carried_since, 0.0)
             for key, seats in local_seats.in_use().items():
                 carried.in_use.add(license_type=key, seats=seats)

@@ -3,14 +3,14 @@
 A few files, each written whole: to a temporary name, synced, renamed, and the directory synced.
 - `identity`: the PBX, this installation's instance id, and the master's key as pinned on first use;
 - `lease`: the last signed lease, the seats held under it, and how long it still lasted when this was written;
-- `standby-PBX`: for a standby, the signed standby lease for the PBX that it stands in for.
+- `standby-PBX`: for a standby, the signed standby lease for the PBX that it may take over for.
 
 A file is one header line (format, version, name, SHA-256 of the rest) and JSON, so that an operator can read it.
 
 Decides: whether a file can be relied on. A truncated, altered, foreign or unreadable one raises StateDirError;
 `recover` never raises: it sets such a file aside as `*.corrupt`, says so, and goes on without it, because a PBX must
 start.
-Leaves to others: when to write (`keepsake`), what the seats mean (`book`).
+Leaves to others: when to write (`state_writer`), what the seats mean (`local_seats`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class KeptLease:
 
     verified: VerifiedLease
     remaining_seconds: float
-    """How long the promise still lasted when this was written, by the steady clock."""
+    """How long the signed lease still lasted when this was written, by the steady clock."""
     saved_wall: float
     """When this was written: seconds since 1970 by the PBX's wall clock."""
     held: tuple[Held, ...]

@@ -97,5 +97,5 @@ def _write(state_dir: StateDir, lease: KeptLease | None) -> None:
         state_dir.save_lease(lease)
     except OSError:
         with contextlib.suppress(OSError):
-            state_dir.remove_lease()  # an old file may promise seats that were returned since
+            state_dir.remove_lease()  # an old file may name seats that were returned since
         raise

@@ -56,7 +56,7 @@ class NoticeKind(Enum):
     CLOCK_SET_BACK = "clock_set_back"
     """After a restart the wall clock reads less than when the state was saved."""
     SEATS_FROM_BEFORE = "seats_from_before"
-    """The master still has seats on this PBX that the client does not remember; `sync()` settles them."""
+    """The master still has seats on this PBX that the client does not remember; `sync()` reconciles them."""
     SEATS_NOT_TOLD = "seats_not_told"
     """The client was closed but could not tell the master; the seats go back when the lease ends."""
     CERTIFICATE_UNUSABLE = "certificate_unusable"

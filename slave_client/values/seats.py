@@ -80,7 +80,7 @@ class LossCause(Enum):
     HANDED_BACK = "handed_back"
     """This PBX carried it as a standby; the PBX that it stood in for has its seats back."""
     IN_DOUBT = "in_doubt"
-    """It was passed on while offline, and the line broke while the master was asked to agree."""
+    """It was passed on while offline, and the connection broke while the master was asked to agree."""
     REVOKED = "revoked"
     """It was taken away: its license goes elsewhere (rule L5), or its use ended with an agreement (rules P1, R3)."""
 

@@ -1,7 +1,7 @@
 """The states of a slave client, and what moves it from one to the next, as one table.
 
-Decides: which state follows which event. Leaves to others: noticing the events (`keeper`, `desk`), what is done on
-entering a state (`client`) and who waits for one (`standing`). No I/O, no clock.
+Decides: which state follows which event. Leaves to others: noticing the events (`lease_keeper`, `seat_manager`), what
+is done on entering a state (`client`) and who waits for one (`client_state`). No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Event(Enum):
     """What can happen to a client."""
 
     OPENED = "opened"
-    """The master opened a lease, and the seats are settled with it."""
+    """The master opened a lease, and the seats are reconciled with it."""
     RENEWED = "renewed"
-    """The master renewed the lease, and the seats are settled with it."""
+    """The master renewed the lease, and the seats are reconciled with it."""
     RESUMED = "resumed"
     """The master does not answer after a start, but the kept lease is still in force."""
     MASTER_LOST = "master_lost"
@@ -62,7 +62,7 @@ class Event(Enum):
 
 
 class Ignored(Enum):
-    """Stands in the table where an event changes nothing."""
+    """In the table where an event changes nothing."""
 
     IGNORED = "ignored"
 

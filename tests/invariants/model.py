@@ -1,7 +1,7 @@
 """What the master must answer, worked out the slow and obvious way: dictionaries, no storage, no batches.
 
 Shares no code with the master. Knows the types that its histories use: Port with IPVA, UC with its parts; and one
-standby, `spare`, that stands in for `berlin`. Licenses that move are in `balance.py`.
+standby, `spare`, of `berlin`. Licenses that move are in `balance.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Decides by method and role, before a message is parsed: how many bytes it may have, and how many elements (fields and
 entries at any depth; an empty one is two bytes on the wire and a hundred in memory). Leaves to others: how many calls
-there may be (`limits.py`), and what may stand in a field.
+there may be (`limits.py`), and what may be in a field.
 """
 
 from __future__ import annotations

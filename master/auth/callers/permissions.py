@@ -1,7 +1,7 @@
 """Who may call what: one table, and the verdict on a call. A method that is not in it is nobody's.
 
-Decides by role, by the project a caller is confined to, and, for a PBX, by whose name stands in the request. Leaves to
-others: who the caller is, and which PBX stands in for which, which only the database knows.
+Decides by role, by the project a caller is confined to, and, for a PBX, by the name in the request. Leaves to
+others: who the caller is, and which PBX is the standby of which, which only the database knows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Access:
     """Fields that name a project or something in it: the first must be the calling PBX itself, each must be in its
     project. None where the request names nothing: then the answer holds nothing that is not the caller's own."""
     by_standby: bool = False
-    """Whether a PBX may call it for the one that it is configured to stand in for: the lease it took over (F5)."""
+    """Whether a PBX may call it for the one that it is the standby of: the lease it took over (F5)."""
 
 
 _EVERYBODY: Final = frozenset(Role)

@@ -1,6 +1,6 @@
 """`license-master device create`, `enroll`, `answer`, `accept`, `certify`, `show`: on the device, with its own folder.
 
-The steps that speak to a master have a twin that reads and writes files, for devices without a line.
+The steps that speak to a master have a twin that reads and writes files, for devices without a network.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def enroll(
     request_out: Annotated[
         Path | None,
         typer.Option(
-            "--request-out", metavar="FILE", help="Without a line: write what is to be carried to the operator."
+            "--request-out", metavar="FILE", help="Without a network: write what is to be carried to the operator."
         ),
     ] = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Show the device's key to the master: over the line, or as a file to carry there."""
+    """Show the device's key to the master: over the network, or as a file to carry there."""
     with _device_errors():
         device = _load(folder)
         enrollment = device.enrollment(token)
@@ -123,7 +123,7 @@ def accept(
     ] = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Take the master's statements of what is bound to this device: from files, or over the line."""
+    """Take the master's statements of what is bound to this device: from files, or over the network."""
     with _device_errors():
         device = _load(folder)
     if files:

@@ -23,4 +23,4 @@ def demo(
     except asyncio.CancelledError:
         return
     if not went_right:
-        raise CommandFailed("the demo did not keep its promises; the summary says which")
+        raise CommandFailed("the demo did not end as it should; the summary says how")

@@ -1,4 +1,4 @@
-"""`license-master vendor`: what a vendor does on a desk of its own, without a master. `vendor_keys.py` has the rest."""
+"""`license-master vendor`: what a vendor does on its own machine, without a master. `vendor_keys.py` has the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from master.domain.catalog.catalog import Catalog
     from master.vendor import Item
 
-VENDOR_PANEL = "By a vendor, at a desk of its own"
+VENDOR_PANEL = "By a vendor, on its own machine"
 
 app = typer.Typer(help="Vendors' keys and license files.", no_args_is_help=True)
 

@@ -307,7 +307,7 @@ class Estate:
         return dict(found)
 
     def standbys_of(self, pbx: Pbx) -> tuple[Pbx, ...]:
-        """The PBXs that stand in for one (F1)."""
+        """The PBXs that are standbys of one (F1)."""
         return self._standbys.get(pbx.name, ())
 
     @cached_property

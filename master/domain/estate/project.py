@@ -251,7 +251,7 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
             yield Violation((*at, "software_version"), str(error))
         if pbx.role is PbxRole.STANDBY and not pbx.standby_for:
             yield Violation(
-                (*at, "standby_for"), "a PBX with the role standby has to name the PBX that it stands in for"
+                (*at, "standby_for"), "a PBX with the role standby has to name the PBX that it is the standby of"
             )
         elif pbx.standby_for and (pbx.standby_for not in names or pbx.standby_for == pbx.name):
             yield Violation((*at, "standby_for"), f"{pbx.standby_for!r} is no other PBX of this project")

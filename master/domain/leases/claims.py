@@ -1,8 +1,8 @@
-"""Promises that outlive a lease: seats that may still be in use in a PBX's name by somebody who cannot be asked.
+"""Claims that outlive a lease: seats that may still be in use in a PBX's name by somebody who cannot be asked.
 
 A PBX's seats are counted while its lease runs. When a standby takes that lease over, or holds a signed standby lease,
 somebody else may use them too: the one who was fenced and has not heard of it, or the standby while no master answers.
-Each such promise is a claim on a pool, until its signed end. What is counted of a pool for a PBX is the seats it holds
+Each such use is a claim on a pool, until its signed end. What is counted of a pool for a PBX is the seats it holds
 or its highest claim, whichever is more: returning a seat below a claim frees nothing, acquiring one needs no license.
 
 A claim is never more than what is counted already, so making one never overdraws a pool. Pure arithmetic over the
@@ -59,7 +59,7 @@ def floors(claims: Claims) -> dict[int, int]:
 def raised(
     claims: Claims, kind: ClaimKind, holder_id: int, *, seats: Mapping[int, int], ends_at: float, serial: int
 ) -> Claims:
-    """With one promise more. Where the holder has one of that kind, nobody knows which it goes by: of each pool the
+    """With one claim more. Where the holder has one of that kind, nobody knows which it goes by: of each pool the
     higher number counts, until the later end.
     """
     before = _of(claims, kind, holder_id)

@@ -1,6 +1,6 @@
 """What ending a PBX's lease by an operator's word puts at risk: others are lent its seats while it may still use them.
 
-Pure arithmetic over the lease, what is counted in the PBX's name and the promises beside it (`claims.py`).
+Pure arithmetic over the lease, what is counted in the PBX's name and the claims beside it (`claims.py`).
 """
 
 from __future__ import annotations

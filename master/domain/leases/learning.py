@@ -10,7 +10,7 @@ each type it held. Decided here:
 - how long learning takes (`longest_lease_seconds`): after it every lease signed before has ended.
 
 Time comes in. Signatures are verified by whoever hands a proof in; that nothing else is granted meanwhile is for
-`domain/seats/decide_seats.py`. What of these a PBX holds by name it says when it settles its seats.
+`domain/seats/decide_seats.py`. What of these a PBX holds by name it says when it synchronises its seats.
 """
 
 from __future__ import annotations

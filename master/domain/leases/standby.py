@@ -1,6 +1,6 @@
 """Whether a standby PBX can take over, and what stands in the way: one closed list for checks, takeovers and warnings.
 
-Rules settled here, with no I/O and no clock:
+Rules decided here, with no I/O and no clock:
 
 - F1, F2: all pairs depend on the Standby licenses of the license master: at least as many as of the type they match.
 - F3: the standby's software is within the version limit of the installation that it joins by taking over; price tiers
@@ -124,7 +124,7 @@ def pairs(estate: Estate) -> list[tuple[Pbx, Pbx]]:
 
 
 def primary_of(estate: Estate, pbx: Pbx) -> Pbx | None:
-    """The PBX that this one stands in for."""
+    """The PBX that this one is the standby of."""
     return estate.pbxs[estate.pbx_ids[pbx.standby_for]] if pbx.standby_for is not None else None
 
 
@@ -227,7 +227,7 @@ def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> li
     is_gone = takeover.force or (presence is not None and presence.gone is not None)
     active = heard_since and lease is not None and lease.state(time) is LeaseState.ACTIVE and not is_gone
     if primary_of(estate, standby) is not primary:
-        message = f"{standby.name} does not stand in for {primary.name}; `standby_for` in the project says who does"
+        message = f"{standby.name} is not the standby of {primary.name}; `standby_for` in the project says who is"
         problems.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
     problems += [one for one in pair_problems(estate, standby, primary, takeover.software) if one.kind.blocking]
     own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == takeover.own_epoch

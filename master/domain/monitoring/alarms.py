@@ -1,8 +1,8 @@
 """What an operator would want to be woken for, and how it is told: pure, over an estate at one moment.
 
 An alarm stands as long as its condition is true. It is told when it begins; it ends when the condition has been false
-for `CALM_SECONDS`, so that a pool at its edge wakes nobody twice. Telling is at least once: a receiver knows a message
-that it has by `id`.
+for `CALM_SECONDS`, so that a pool at its edge sends nobody two messages. Messages are sent at least once: a receiver
+knows a message that it has by `id`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decides what a PBX may hold: acquire, return, and reconcile the whole wanted set.
 
-The one place where the license rules meet what is held. It works on a ledger that was filled beforehand and answers
-every seat by itself; what the ledger then holds as changed is what is to be written. Rules settled here:
+The one place where the license rules meet what is held. It works on a working set of seats that was filled beforehand
+and answers every seat by itself; what the working set then holds as changed is to be written. Rules decided here:
 
 - A1, A2, E1, E3: a seat is one unit of a pool, named by (PBX, type, holder); asking again changes nothing.
 - D1, D2: companions are debited with their seat, all or none.
@@ -92,7 +92,7 @@ class Decider:
         return [outcomes[index] for index in range(len(keys))]
 
     def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what the PBX holds equal to what it wants; the ledger must hold all its seats."""
+        """Make what the PBX holds equal to what it wants; the working set must hold all its seats."""
         wanted = {want.key for want in wants}
         self._rename_singles(wants, wanted)
         returned, kept = self._give_back_unwanted(wanted)
@@ -118,7 +118,7 @@ class Decider:
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
         """Return seats together with whatever depends on them (L5); all that went, what was needed last.
 
-        The ledger must hold all seats of the PBX.
+        The working set must hold all seats of the PBX.
         """
         gone: list[SeatKey] = []
         waiting = list(keys)
@@ -134,8 +134,8 @@ class Decider:
     def decide_companions(self) -> CompanionDecisions:
         """D1, D2: give each seat held what the device asks for that its PBX is on by now, and nothing else.
 
-        The ledger must hold all seats of the PBX. Seats are settled oldest first; those that are refused a companion
-        have none then.
+        The working set must hold all seats of the PBX. Seats are decided oldest first; those that are refused a
+        companion have none then.
         """
         seats = [seat for seat in self._working_set.holdings(self._pbx.id) if seat.pool_id is not None]
         seats = [seat for seat in seats if self._catalog.types[seat.type].companions]

@@ -1,7 +1,7 @@
-"""What holds for a PBX and a license type whoever holds seats: everything that can be settled once per estate revision.
+"""What holds for a PBX and a license type whoever holds seats: everything that can be decided once per estate revision.
 
 Deciding a seat splits in two. Most rules look only at the estate: the kind of holder, versions, models, where licenses
-are bound. They are settled here, once, and remembered. What depends on seats held is left to `decide_seats.py`, how a
+are bound. They are decided here, once, and remembered. What depends on seats held is left to `decide_seats.py`, how a
 refusal is worded to `explanations.py`.
 """
 
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What is settled for (PBX, software version, license type, holder kind)."""
+    """What is certain for (PBX, software version, license type, holder kind)."""
 
     type: LicenseType
     pbx: Pbx
@@ -72,7 +72,7 @@ class EligibilityCache:
         name = (pbx.id, host.id, software, type_key, kind)
         found = self._terms.get(name)
         if found is None:
-            found = self._terms[name] = self._settle(pbx, host, software, type_key, kind)
+            found = self._terms[name] = self._decide(pbx, host, software, type_key, kind)
         return found
 
     def companions(
@@ -112,7 +112,7 @@ class EligibilityCache:
                 if pool_id is not None:
                     yield pool_id
 
-    def _settle(self, pbx: Pbx, host: Pbx, software: Version, type_key: str, kind: HolderKind) -> Eligibility | Refusal:
+    def _decide(self, pbx: Pbx, host: Pbx, software: Version, type_key: str, kind: HolderKind) -> Eligibility | Refusal:
         license_type = self.estate.catalog.types.get(type_key)
         if license_type is None:
             return explanations.unknown_license_type(type_key, self.estate.catalog)

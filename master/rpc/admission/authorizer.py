@@ -66,7 +66,7 @@ class Authorizer(PeriodicTask):
         shares: Shares,
         refusals: Buckets,
     ) -> None:
-        """`stands_in` says whether one PBX, by its resource name, is configured to stand in for another."""
+        """`stands_in` says whether one PBX, by its resource name, is the standby of another."""
         super().__init__(interval_seconds=LOOK_SECONDS)
         self._certificates = certificates
         self._clock = clock

@@ -1,6 +1,6 @@
 """Counts what a message is made of while it is still bytes: what parsing it would cost is known before it is parsed.
 
-Reads the wire format and builds nothing. What stands in a message of single plain fields is not counted: however often
+Reads the wire format and builds nothing. What is in a message of single plain fields is not counted: however often
 it is there, it costs no more than its bytes. Leaves to protobuf whether a message is well formed, but for groups, which
 no message of this API has.
 """

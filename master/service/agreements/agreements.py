@@ -175,7 +175,12 @@ class Agreements:
             self._hub.wake_all()
             self._metrics.seats_revoked.inc(settled.seats_revoked)
             licenses = [reconciliation.id for reconciliation in settled.changed]
-            _log.info("licenses settled", project=project, licenses=licenses, seats_revoked=settled.seats_revoked)
+            _log.info(
+                "licenses reconciled with agreements",
+                project=project,
+                licenses=licenses,
+                seats_revoked=settled.seats_revoked,
+            )
         return len(settled.changed)
 
 

@@ -1,4 +1,4 @@
-"""The seats of a batch: acquired, returned, settled, taken back; each change is told to the audit."""
+"""The seats of a batch: acquired, returned, synchronised, taken back; each change becomes an event of the audit."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from master.store.statements.learning import known_seats
 
 @dataclass(frozen=True, slots=True)
 class LoadedBatch:
-    """What was read for a batch; ledger, stand-ins and proofs are what it is decided on."""
+    """What was read for a batch; working set, standby claims and proofs are what it is decided on."""
 
     resolved_requests: Sequence[ResolvedRequest | UnknownPbxError]
     leases: Mapping[int, Lease]

@@ -245,7 +245,7 @@ class CloseLease(UnderLease[LeaseClosed]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndLease(Request[LeaseEnded]):
-    """End a PBX's lease on an operator's word, and every promise in its name; all seats go back at once."""
+    """End a PBX's lease on an operator's word, and every claim in its name; all seats are free at once."""
 
     reason: str
     request_id: str

@@ -1,7 +1,7 @@
 """The claims and standby leases that a batch touches: read once, changed as its requests say, written with it.
 
-Decides when a promise beside the lease begins and ends (rules F2, F3, F5); `domain/leases/claims.py` does the
-arithmetic, the ledger counts. Only PBXs that have a standby, or had one lately, come here.
+Decides when a claim beside the lease begins and ends (rules F2, F3, F5); `domain/leases/claims.py` does the
+arithmetic, the working set counts. Only PBXs that have a standby, or had one lately, come here.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class StandbyClaims:
 
     def offer(self, estate: Estate, standby: Pbx, own: Lease, lease: Lease | None) -> StandbyOffer | None:
         """What a standby may carry while no master answers, promised and counted from now on; None where there is
-        nothing to say. An empty promise replaces one that is no longer needed.
+        nothing to say. An empty standby lease replaces one that is no longer needed.
         """
         primary = primary_of(estate, standby)
         if primary is None or lease is None:
@@ -173,7 +173,7 @@ class StandbyClaims:
         return before - self._counted(pbx_id)
 
     def drop(self, pbx_id: int) -> None:
-        """Let go of all claims in a PBX's name at once; a renewal brings its standbys an empty promise."""
+        """Let go of all claims in a PBX's name at once; a renewal brings its standbys an empty standby lease."""
         if pbx_id not in self._claims:
             return
         self._put(pbx_id, ())

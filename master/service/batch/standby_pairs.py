@@ -39,7 +39,7 @@ def read_standby_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readines
 
 
 def read_standby_pair(tx: Tx, estate: Estate, standby: Pbx, time: LeaseTime) -> Readiness | None:
-    """The pair of one standby, judged; None where it stands in for nobody."""
+    """The pair of one standby, judged; None where it is nobody's standby."""
     return next((pair for pair in read_standby_pairs(tx, estate, time) if pair.standby is standby), None)
 
 

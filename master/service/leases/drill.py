@@ -1,7 +1,7 @@
 """Proves a takeover on a copy of a live pair: the very code that would do it, as it stands at this moment.
 
-Takes over, shows that the primary's own epoch is fenced, renews, settles the very seats, hands back and compares. What
-it leaves is an event that says that it was done, by whom and with what result, and nothing else.
+Takes over, shows that the primary's own epoch is fenced, renews, synchronises the very same seats, hands back and
+compares. What it leaves is an event that says that it was done, by whom and with what result, and nothing else.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from master.store.statements.seats import seats_of_pbxs
 
 
 class NoPairError(LookupError):
-    """A PBX that stands in for nobody cannot be drilled."""
+    """A PBX that is nobody's standby cannot be drilled."""
 
     def __init__(self, name: PbxName) -> None:
-        super().__init__(f"{name} stands in for no PBX; `license-master standby check` lists the pairs")
+        super().__init__(f"{name} is the standby of no PBX; `license-master standby check` lists the pairs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: Lea
 
     Raises:
         UnknownPbxError: there is no such PBX.
-        NoPairError: it stands in for nobody.
+        NoPairError: it is nobody's standby.
     """
     eligibilities, standby = estates.find(tx, name)
     primary = primary_of(eligibilities.estate, standby)
@@ -221,7 +221,7 @@ class _Drill:
     def _settle(self, epoch: int, seats: Sequence[Seat]) -> None:
         wants = [Want(*seat.key, seat.user, seat.line) for seat in seats if not seat.is_companion]
         syncing = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
-        synced = self._answer_to(syncing, or_told="the seats could not be settled")
+        synced = self._answer_to(syncing, or_told="the seats could not be synchronised")
         new = sum(not isinstance(outcome, Refusal) and not outcome.already_held for outcome in synced.outcomes)
         refused = sum(isinstance(outcome, Refusal) for outcome in synced.outcomes)
         if refused or new or synced.seats_returned:

@@ -26,7 +26,7 @@ _CALLER = "master:expiry"
 
 
 class Expiry(PeriodicTask):
-    """Looks round at an interval, or when asked to."""
+    """Ends expired leases at an interval, or when asked to."""
 
     def __init__(
         self,

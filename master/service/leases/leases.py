@@ -251,7 +251,7 @@ class Leases:
         return answer
 
     async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
-        """Settle the whole wanted set."""
+        """Make what is held equal to what is wanted."""
         answer = await self._committer.submit(request)
         self._metrics.seats_returned.inc(answer.seats_returned)
         self._count(request, answer)
@@ -286,7 +286,7 @@ class Leases:
         return await self._questions.read(look)
 
     async def stands_in(self, standby: PbxName, primary: PbxName) -> bool:
-        """Whether one PBX is configured to stand in for another; no, where either does not exist."""
+        """Whether one PBX is the standby of another; no, where either does not exist."""
 
         def look(tx: Tx) -> bool:
             if standby.project != primary.project:
@@ -319,5 +319,5 @@ class Leases:
 
 
 def _shows_its_user(estate: Estate, lease: Lease) -> bool:
-    """Whether it matters that a stream shows the user of a lease to be there: where somebody could stand in for it."""
+    """Whether it matters that a stream shows the user of a lease to be there: where it has a standby."""
     return lease.user_id in estate.pbxs and estate.pbxs[lease.pbx_id].name in estate.stood_in_for

@@ -1,6 +1,6 @@
-"""Notices what is wrong, and notes whom to tell in the same transaction; telling is for `webhook_delivery.py`.
+"""Notices what is wrong, and notes in the same transaction whom to notify; `webhook_delivery.py` sends.
 
-Several masters may look: an alarm begins once. Nobody's telling is waited for, so what begins is noted within an
+Several masters may check: an alarm begins once. Nothing here waits for a receiver, so what begins is noted within an
 interval whatever receivers do.
 """
 
@@ -44,7 +44,7 @@ class AlarmTask(PeriodicTask):
         self._tell = tell
 
     async def run_once(self) -> None:
-        """Once round; nothing but one small query where no webhook is."""
+        """Check once; nothing but one small query where there is no webhook."""
         told = await self._database.read(store.projects_with_webhooks)
         if not told:
             return

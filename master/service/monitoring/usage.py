@@ -27,7 +27,7 @@ _LAST_LOOK_SECONDS = 5.0
 
 
 class UsageTask(PeriodicTask):
-    """Looks round, and once more when it is stopped."""
+    """Adds to the usage history at an interval, and once more when it is stopped."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""Tells webhooks what is to be told, at least once; what that is, `alarms.py` notes.
+"""Sends webhooks their messages, at least once; what is to be sent, `alarms.py` notes.
 
-Each webhook is told by itself, one message after the other in the order in which they are due: one that does not answer
-keeps nobody waiting but itself. A receiver that is lost is tried by one message at a time, whichever webhook's it is,
-and the others wait without that counting as an attempt of theirs. Several masters may tell: a message is taken by one
+Each webhook is served by itself, one message after the other in the order in which they are due: one that does not
+answer delays nobody else. A receiver that is lost is tried by one message at a time, whichever webhook's it is,
+and the others wait without that counting as an attempt of theirs. Several masters may send: a message is taken by one
 of them for a while. What was not taken by its receiver is tried again, ever more rarely, then it is dead: listed, and
 tried again when an operator says so.
 """
@@ -205,7 +205,7 @@ class WebhookDelivery(PeriodicTask):
         except StorageError as error:
             _log.warning("waits", task=type(self).__name__, reason=str(error))
         except Exception:
-            _log.exception("telling failed", task=type(self).__name__)
+            _log.exception("delivery failed", task=type(self).__name__)
 
     async def _tell_next(self, webhook_id: int) -> bool:
         now = self._clock()

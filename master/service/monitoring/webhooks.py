@@ -61,7 +61,7 @@ class AddWebhook:
 
 
 class Webhooks:
-    """Everything about webhooks but the telling."""
+    """Everything about webhooks but the sending."""
 
     def __init__(
         self,

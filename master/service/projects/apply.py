@@ -216,7 +216,7 @@ def _estate(tx: Tx, project: str, estates: EstateCache) -> Estate:
 
 
 def _settled(tx: Tx, before: Estate | None, after: Estate, spec: ProjectSpec, time: LeaseTime) -> tuple[str, ...]:
-    """Settle what PBXs hold on the devices that they stand on now; what an operator should know of the project."""
+    """Reconcile what PBXs hold with the devices that they run on now; what an operator should know of the project."""
     leases = leases_of_project(tx, after.project_id)
     settled = record_platforms(tx, before, after, spec, leases, time) if before is not None else ()
     return (*settled, *warnings_of(after, software_in_use(leases, time)))

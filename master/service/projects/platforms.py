@@ -1,4 +1,5 @@
-"""Settles what PBXs hold when their device becomes another kind of device, or they move to another one (rules D1, D2).
+"""Reconciles what PBXs hold when their device becomes another kind of device, or they move to another one (rules D1,
+D2).
 
 A Port seat on a virtual machine has an IPVA seat beside it, and none elsewhere: both or neither. A project file that
 changes the platform under seats that are held debits or credits the others with it, or is refused with what is missing.
@@ -31,7 +32,7 @@ from master.store.statements.seats import who_hold, write_working_set
 def record_platforms(
     tx: Tx, before: Estate, after: Estate, spec: ProjectSpec, leases: Mapping[int, Lease], time: LeaseTime
 ) -> tuple[str, ...]:
-    """Settle every PBX whose device is not what it was; what an operator should know of it.
+    """Reconcile every PBX whose device is not what it was; what an operator should know of it.
 
     Args:
         tx: the transaction in which the project was written.
@@ -52,12 +53,12 @@ def record_platforms(
             continue
         lease = leases.get(pbx.id)
         runs = lease.software if lease is not None and lease.state(time).is_running else pbx.software
-        settled = _settle(tx, eligibilities, pbx, lease, runs, time)
-        violations += _missing(after, pbx, earlier, settled, spec, runs)
-        if settled.before != settled.after:
+        decided = _settle(tx, eligibilities, pbx, lease, runs, time)
+        violations += _missing(after, pbx, earlier, decided, spec, runs)
+        if decided.before != decided.after:
             told.append(
-                f"{pbx.name} runs on {pbx.device.name} ({pbx.device.platform}) now: {settled.after} companion seats are"
-                f" debited beside its {settled.seats} seats, {settled.before} were before (rule D1)"
+                f"{pbx.name} runs on {pbx.device.name} ({pbx.device.platform}) now: {decided.after} companion seats are"
+                f" debited beside its {decided.seats} seats, {decided.before} were before (rule D1)"
             )
     if violations:
         raise ProjectInvalidError(violations)
@@ -82,18 +83,18 @@ def _settle(
     wide, claims = eligibilities.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
     ledger = fill_working_set(tx, needs, wide, claims=claims)
     decider = Decider(eligibilities, ledger, pbx, software, time, carrier=carrier_of(eligibilities.estate, lease))
-    settled = decider.decide_companions()
-    if not settled.refused:
+    decided = decider.decide_companions()
+    if not decided.refused:
         write_working_set(tx, ledger, now=time.now)
-    return settled
+    return decided
 
 
 def _missing(
-    estate: Estate, pbx: Pbx, earlier: Pbx, settled: CompanionDecisions, spec: ProjectSpec, software: Version
+    estate: Estate, pbx: Pbx, earlier: Pbx, decided: CompanionDecisions, spec: ProjectSpec, software: Version
 ) -> Iterator[Violation]:
-    counted = Counter((one.reason, one.license_type) for one in settled.refused)
+    counted = Counter((one.reason, one.license_type) for one in decided.refused)
     for (reason, key), missing in counted.items():
-        refusal = next(one for one in settled.refused if (one.reason, one.license_type) == (reason, key))
+        refusal = next(one for one in decided.refused if (one.reason, one.license_type) == (reason, key))
         bind = ""
         if reason is RefusalReason.COMPANION_EXHAUSTED:
             step = Step(
@@ -106,7 +107,7 @@ def _missing(
             bind = f"{step_in_words(step, estate.catalog)}, or "
         yield Violation(
             _path(pbx, earlier, spec),
-            f"{pbx.name} holds {settled.seats} seats that need others beside them on {pbx.device.name}"
+            f"{pbx.name} holds {decided.seats} seats that need others beside them on {pbx.device.name}"
             f" ({pbx.device.platform}), and {missing} would have none (rules D1, D2): {refusal.message};"
             f" {bind}have {missing} seats returned first",
         )

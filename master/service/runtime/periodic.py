@@ -1,6 +1,6 @@
-"""Something done again and again until told to stop; a failure costs one round, never the task, and is logged.
+"""A task that runs again and again until it is stopped; a failure costs one run, never the task, and is logged.
 
-While the database is away, it waits: that is logged once, not with every round.
+While the database is away, it waits: that is logged once, not with every run.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class PeriodicTask(ABC):
         """Do it once."""
 
     def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
-        """Begin; `there` is set while the database is there, None leaves it to the round to find out."""
+        """Begin; `there` is set while the database is there, None leaves it to the run to find out."""
         self._there = there if self.needs_database else None
         self._kept = tasks.keep(type(self).__name__, self._run)
 
     async def stop(self) -> None:
-        """End; a round under way is broken off."""
+        """End; a run under way is broken off."""
         if self._kept is not None:
             await self._kept.stop()
 
@@ -51,7 +51,7 @@ class PeriodicTask(ABC):
             await self._rest()
 
     async def _rest(self) -> None:
-        """Until the next round."""
+        """Wait until the next run."""
         await asyncio.sleep(self._interval_seconds)
 
     async def _look_safely(self) -> None:
@@ -65,4 +65,4 @@ class PeriodicTask(ABC):
         except Exception:
             if self._kept is not None:
                 self._kept.count_failure()
-            _log.exception("a round failed", task=type(self).__name__)
+            _log.exception("a run failed", task=type(self).__name__)

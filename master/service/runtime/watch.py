@@ -1,7 +1,7 @@
 """Tells PBXs at once of what concerns them: one watcher per stream, woken when its PBX or project may have changed.
 
-What is told is a state (`domain/leases/notices.py`), worked out anew at each look. A change made by this process wakes
-its watchers at once; where several masters share a database, one made by another is found by looking round at an
+What is told is a state (`domain/leases/notices.py`), computed anew each time. A change made by this process wakes
+its watchers at once; where several masters share a database, one made by another is found by a poll at an
 interval.
 """
 

@@ -1,7 +1,7 @@
 """One database, SQLite or PostgreSQL, behind three verbs: `transact` changes it, `read` looks, `ask` does so
 for others.
 
-What `transact` promises, on both, each with a test in tests/store/backends/test_database.py:
+What `transact` guarantees, on both, each with a test in tests/store/backends/test_database.py:
 
 - The work MUST be applied whole or not at all.
 - When `transact` returns, the work MUST survive the loss of the process.

@@ -122,7 +122,7 @@ def of_no_pbx(tx: Tx, project_id: int) -> list[int]:
 
 
 def of_pair(name: str) -> SeatsOf:
-    """A PBX, and the one that it stands in for."""
+    """a PBX, and the one that it is the standby of."""
 
     def ids(tx: Tx, project_id: int) -> list[int]:
         found = tx.rows(

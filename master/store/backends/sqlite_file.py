@@ -23,7 +23,7 @@ from threading import Lock
 from typing import Final
 
 _COUNT_AT: Final = 60
-"""Where the count stands in the file, as four bytes (https://sqlite.org/fileformat.html)."""
+"""Where the count is in the file, as four bytes (https://sqlite.org/fileformat.html)."""
 _COUNTS: Final = 2**32
 _PATIENCE_SECONDS, _LOOK_SECONDS = 1.0, 0.05
 """Who only looks has it for a moment."""

@@ -1,4 +1,4 @@
-"""Leases, the seats held under them, and what is promised beside them."""
+"""Leases, the seats held under them, and what may be used beside them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ standby_lease = Table(
     Column("reported_serial", BigInteger, nullable=False),
     Column("reported_epoch", BigInteger, nullable=False),
 )
-"""What is known of the signed standby leases of each pair; what they cover stands in claim."""
+"""What is known of the signed standby leases of each pair; what they cover is in claim."""
 
 learning_seat = Table(
     "learning_seat",

@@ -31,7 +31,7 @@ async def test_check_says_what_is_missing_and_ends_with_1(master: InProcess) -> 
     ):
         assert said in done.out
     status = await run("status", "--server", master.wire.address)
-    assert "spare could not stand in for berlin: PBX-Standby is off" in status.out
+    assert "spare could not take over for berlin: PBX-Standby is off" in status.out
 
 
 @pytest.mark.rule("F4", "F5")

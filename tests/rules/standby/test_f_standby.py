@@ -76,7 +76,7 @@ async def test_the_master_or_a_slave_stands_in_and_goes_on_with_its_own_role(
 @pytest.mark.rule("F1")
 async def test_who_stands_in_for_whom_is_checked(master: InProcess) -> None:
     for described, why in {
-        "standby 12 gateway": "a PBX with the role standby has to name the PBX that it stands in for",
+        "standby 12 gateway": "a PBX with the role standby has to name the PBX that it is the standby of",
         "slave:berlin 12 gateway": "'berlin' is no other PBX of this project",
         "slave:rome 12 gateway": "'rome' is no other PBX of this project",
     }.items():
@@ -168,7 +168,7 @@ async def test_only_the_one_configured_and_only_when_there_is_need(any_master: I
     foreign.primary = f"projects/{PROJECT}/pbxs/paris"
     problems = await spare.refused(foreign)
     assert list(problems) == ["NOT_A_PAIR", "PRIMARY_NEVER_SEEN"]
-    assert "`standby_for` in the project says who does" in problems["NOT_A_PAIR"].message
+    assert "`standby_for` in the project says who is" in problems["NOT_A_PAIR"].message
     await berlin.renew()
     assert list(await spare.refused()) == ["PRIMARY_ACTIVE"]
     stale = spare.takeover(force=True)

@@ -142,7 +142,7 @@ refused license-master license approve ports-kiel
 as bob license-master license approve ports-kiel --reason "saw the ashes"
 until license-master license bind ports-kiel --to hanover-box; do sleep 0.5; done
 
-## A site without a line
+## A site without a network
 license-master device token ship-box | head -1 > ship-token
 license-master device create --folder ship --name projects/acme/devices/ship-box
 LICENSE_MASTER_DEVICE_TOKEN=$(cat ship-token) license-master device enroll --folder ship --request-out e.json

@@ -249,7 +249,7 @@ def documents(
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Write what has to be carried to devices without a line: their bindings, and the releases they have to certify."""
+    """Write what is to be carried to devices without a network: bindings, and requests to certify releases."""
     folder = folder_for(out)
     with Connection(server) as connection:
         request = license_pb2.ListLicensesRequest(project=connection.project_name(project), device=device)

@@ -213,7 +213,7 @@ def _print(response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner:
 
 
 def _waits(response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner: _Manner) -> bool:
-    """A dead device's release ends at another operator's desk; nobody waits for that unless he says so."""
+    """Whether to wait: a dead device's release needs another operator's approval, so only who asks for it waits."""
     looked_on = sys.stdout.isatty() and not manner.as_json and not asked.dead
     wanted = manner.wait if manner.wait is not None else looked_on
     return wanted and not manner.dry_run and any(result.moved.state == RELEASING for result in response.results)

@@ -85,7 +85,7 @@ def licenses_line(licenses: standby_pb2.StandbyLicenses) -> Text:
 
 def pairs_view(pairs: Iterable[standby_pb2.StandbyPair], now: datetime) -> Table:
     shown = table(
-        "Standby", "Stands in for", "", "Seats", "Covered offline", "Until", "Standby heard", "Primary heard",
+        "Standby", "Standby for", "", "Seats", "Covered offline", "Until", "Standby heard", "Primary heard",
         numbers=["Seats", "Covered offline"],
     )  # fmt: skip
     for pair in pairs:

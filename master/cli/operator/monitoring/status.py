@@ -159,7 +159,7 @@ def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
             )
         elif not pair.ready:
             why = f": {pair.problems[0]}" if pair.problems else ""
-            text = f"{names}could not stand in for {short_name(pair.primary)}{why}"
+            text = f"{names}could not take over for {short_name(pair.primary)}{why}"
             lines.append(Text.assemble(("● ", "bold red"), visible(text)))
     return lines
 

@@ -1,4 +1,4 @@
-"""Orders as plain data and back: what awaits a payment stands in the ledger as it was wanted (P9)."""
+"""Orders as plain data and back: what awaits a payment is in the ledger as it was wanted (P9)."""
 
 from __future__ import annotations
 

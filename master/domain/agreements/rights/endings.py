@@ -1,6 +1,6 @@
 """What ends, and when to say so: endings, reminders, renewals that are due (rules M5, P1, P4, P5, Q7, R4).
 
-Only finds; telling and ordering is the affair of whoever asks each day. What may run on a day is in `rights.py`.
+Only finds; whoever asks each day reports and orders. What may run on a day is in `rights.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What may run on a day: seats in force, releases, support (rules M1, M7, P1, P3, P5, Q5, Q7, R4).
 
-Answers about one day from one book. For a day in the past hand in the book as it was known then
+Answers about one day from one snapshot. For a day in the past hand in the snapshot as it was known then
 (`state.recorded_before`); for a day ahead it says what follows if nothing more is ordered.
 """
 

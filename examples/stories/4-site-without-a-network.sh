@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A site without a line to the master: every step is a file that somebody carries.
+# A site without a network to the master: every step is a file that somebody carries.
 #
 # The master never sees the device, the device never sees the master; signatures do what a line would (rule L2).
 source "$(dirname "$0")/stage.sh"
