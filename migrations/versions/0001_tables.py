@@ -134,7 +134,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("rules", sa.String(length=255), nullable=False),
         sa.Column("caller", sa.String(length=255), nullable=False),
-        sa.Column("request_id", sa.String(length=128), nullable=False),
         sa.Column("order_number", sa.BigInteger(), nullable=False),
         sa.Column("given_reason", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_agreement_entry_project_id")),
@@ -235,6 +234,17 @@ def upgrade() -> None:
         sa.Column("unused", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_pool_day_project_id")),
         sa.PrimaryKeyConstraint("project_id", "day", "device", "type", name=op.f("pk_pool_day")),
+    )
+    op.create_table(
+        "request_answer",
+        sa.Column("project_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("request_id", sa.String(length=128), nullable=False),
+        sa.Column("kind", sa.String(length=63), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=False),
+        sa.Column("answered_at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_request_answer_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "request_id", name=op.f("pk_request_answer")),
     )
     op.create_table(
         "site",

@@ -18,13 +18,15 @@ from google.protobuf.message import Message
 from licensemaster import values
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from master.domain.agreements.ledger.orders import NEED_A_REASON, Order
+from master.domain.agreements.ledger.problems import AgreementRefusal
 from master.domain.catalog.policies import SubjectKind
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.toml_reader import LIMITS
 from master.rpc.convert import incoming
 from master.rpc.errors import InvalidArgumentError
-from master.service.agreements.ordering import PlaceOrder, PriceText
+from master.service.agreements.ordering import Placed, PlaceOrder, PriceText
+from master.service.runtime.request_answers import RequestKey
 
 NAMED_MAX = 1000
 """Subjects, licenses or counts in one order."""
@@ -48,7 +50,9 @@ _SUBJECTS = {
 }
 
 
-def place_order(request: agreement_pb2.PlaceOrderRequest, caller: str) -> PlaceOrder:
+def place_order(
+    request: agreement_pb2.PlaceOrderRequest, key: RequestKey[Placed | AgreementRefusal], caller: str
+) -> PlaceOrder:
     """An order to be placed.
 
     Raises:
@@ -62,7 +66,7 @@ def place_order(request: agreement_pb2.PlaceOrderRequest, caller: str) -> PlaceO
         order=wanted,
         prices=prices(request.prices) if request.HasField("prices") else None,
         caller=caller,
-        request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+        key=key,
         reason=incoming.reason(request.reason),
         dry_run=request.dry_run,
     )

@@ -19,6 +19,7 @@ from master.rpc.convert.refusals import BASIS, kind_message, license_refs
 from master.rpc.convert.times import timestamp, timestamp_us
 from master.service.batch.requests import LeaseEnded, StandbyOffer
 from master.service.leases.lease_views import LeaseView
+from master.service.projects.apply import Applied
 from master.service.runtime.names import PbxName
 
 
@@ -298,6 +299,13 @@ def change_messages(changes: Sequence[spec.Change]) -> list[project_pb2.Change]:
         )
         for change in changes
     ]
+
+
+def applied(found: Applied) -> project_pb2.ApplyProjectResponse:
+    """What applying a project changed, or would change."""
+    return project_pb2.ApplyProjectResponse(
+        changes=change_messages(found.changes), revision=found.revision, warnings=found.warnings
+    )
 
 
 def event_message(project: str, event: Record) -> status_pb2.Event:

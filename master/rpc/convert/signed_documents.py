@@ -19,7 +19,7 @@ from master.rpc.convert.refusals import ways
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.service.licenses import documents, keys
-from master.service.licenses.licenses import LicenseView
+from master.service.licenses.license_views import LicenseView
 from master.service.licenses.moves import Moved
 from master.signing import Signer
 from master.store.statements.licenses import StoredDevice, VendorKey

@@ -13,6 +13,7 @@ from master.rpc.convert import incoming
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.service.monitoring.webhooks import AddWebhook
+from master.service.runtime.request_answers import RequestKey
 from master.store.statements.webhooks import Delivery, Webhook
 
 _NAME = re.compile(r"projects/([^/]{1,63})/webhooks/([A-Za-z0-9][A-Za-z0-9._-]{0,62})")
@@ -34,7 +35,7 @@ def name_of(text: str) -> tuple[str, str]:
     return incoming.project_name(f"projects/{match[1]}", "name"), match[2]
 
 
-def add_request(request: webhook_pb2.AddWebhookRequest, caller: str) -> AddWebhook:
+def add_request(request: webhook_pb2.AddWebhookRequest, key: RequestKey[Webhook], caller: str) -> AddWebhook:
     """A receiver to be added.
 
     Raises:
@@ -47,7 +48,7 @@ def add_request(request: webhook_pb2.AddWebhookRequest, caller: str) -> AddWebho
         url=_url(request.url),
         kinds=_kinds(request.kinds),
         caller=caller,
-        request_id=incoming.text("request_id", request.request_id),
+        key=key,
         reason=incoming.reason(request.reason),
     )
 

@@ -17,7 +17,9 @@ from master.domain.catalog.subjects import Subject
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import agreement_orders, agreements, incoming
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.services.repeatable import Repeatable
 from master.service.agreements.agreements import Agreements
+from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
 
 if TYPE_CHECKING:
@@ -34,11 +36,17 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     async def PlaceOrder(
         self, request: agreement_pb2.PlaceOrderRequest, context: Context
     ) -> agreement_pb2.PlaceOrderResponse:
-        answer = await self._agreements.place(agreement_orders.place_order(request, caller_of_call.get()))
-        if isinstance(answer, AgreementRefusal):
-            refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
-            return agreement_pb2.PlaceOrderResponse(refused=refused)
-        return agreement_pb2.PlaceOrderResponse(placed=agreements.placed(answer))
+        def answered(answer: Placed | AgreementRefusal) -> agreement_pb2.PlaceOrderResponse:
+            if isinstance(answer, AgreementRefusal):
+                refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
+                return agreement_pb2.PlaceOrderResponse(refused=refused)
+            return agreement_pb2.PlaceOrderResponse(placed=agreements.placed(answer))
+
+        repeatable = Repeatable(request, agreement_pb2.PlaceOrderResponse, answered)
+        key = repeatable.key(required=not request.dry_run)
+        return repeatable.response(
+            await self._agreements.place(agreement_orders.place_order(request, key, caller_of_call.get()))
+        )
 
     async def QuoteOrder(
         self, request: agreement_pb2.QuoteOrderRequest, context: Context

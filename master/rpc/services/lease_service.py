@@ -17,6 +17,7 @@ from master.rpc.admission.large_requests import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.convert.signed_documents import SignedDocuments
 from master.rpc.errors import TooManyStreamsError
+from master.rpc.services.repeatable import Repeatable
 from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
 from master.service.runtime.names import PbxName
@@ -138,13 +139,19 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
 
     async def EndLease(self, request: lease_pb2.EndLeaseRequest, context: Context) -> lease_pb2.EndLeaseResponse:
+        name = incoming.pbx_name(request.pbx)
+
+        def ended(found: ask.LeaseEnded) -> lease_pb2.EndLeaseResponse:
+            return outgoing.lease_ended(name, found)
+
+        repeatable = Repeatable(request, lease_pb2.EndLeaseResponse, ended)
         asked = ask.EndLease(
-            pbx=incoming.pbx_name(request.pbx),
+            pbx=name,
             caller=caller_of_call.get(),
             reason=incoming.given_reason(request.reason),
-            request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+            key=repeatable.key(required=not request.dry_run),
         )
-        return outgoing.lease_ended(asked.pbx, await self._leases.end_lease(asked, dry_run=request.dry_run))
+        return repeatable.response(await self._leases.end_lease(asked, dry_run=request.dry_run))
 
     async def AcquireSeats(
         self, request: lease_pb2.AcquireSeatsRequest, context: Context

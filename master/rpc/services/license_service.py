@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from licensemaster.v1 import document_pb2, license_pb2, license_pb2_grpc
 from master.auth.callers.permissions import check_confined
@@ -15,10 +16,11 @@ from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import incoming, signed_documents
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.services.repeatable import Repeatable
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
 from master.service.licenses.imports import ImportLicenses
 from master.service.licenses.licenses import LicenseQuery, Licenses
-from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelReleases, Move, ReleaseLicenses
+from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelReleases, MovedAll, ReleaseLicenses
 from master.signing import Signer
 
 if TYPE_CHECKING:
@@ -76,12 +78,10 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def BindLicenses(
         self, request: license_pb2.BindLicensesRequest, context: Context
     ) -> license_pb2.BindLicensesResponse:
-        results, warnings = await self._move(
-            BindLicenses(
-                **_move_fields(request, dry_run=request.dry_run), device=incoming.text("device", request.device)
-            )
-        )
-        return license_pb2.BindLicensesResponse(results=results, warnings=warnings)
+        repeatable = self._repeatable(request, license_pb2.BindLicensesResponse, dry_run=request.dry_run)
+        fields = _move_fields(request, repeatable, dry_run=request.dry_run)
+        asked = BindLicenses(**fields, device=incoming.text("device", request.device))
+        return repeatable.response(await self._licenses.move(asked))
 
     async def ReleaseLicenses(
         self, request: license_pb2.ReleaseLicensesRequest, context: Context
@@ -90,27 +90,43 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         if to_device and request.device_dead:
             reason = "what a dead device held has to wait in the balance; bind it after the cooling-off"
             raise InvalidArgumentError("to_device", reason)
-        results, warnings = await self._move(
-            ReleaseLicenses(
-                **_move_fields(request, dry_run=request.dry_run),
-                in_use=signed_documents.in_use(request.in_use),
-                to_device=to_device,
-                device_dead=request.device_dead,
-            )
+        repeatable = self._repeatable(request, license_pb2.ReleaseLicensesResponse, dry_run=request.dry_run)
+        asked = ReleaseLicenses(
+            **_move_fields(request, repeatable, dry_run=request.dry_run),
+            in_use=signed_documents.in_use(request.in_use),
+            to_device=to_device,
+            device_dead=request.device_dead,
         )
-        return license_pb2.ReleaseLicensesResponse(results=results, warnings=warnings)
+        return repeatable.response(await self._licenses.move(asked))
 
     async def CancelReleases(
         self, request: license_pb2.CancelReleasesRequest, context: Context
     ) -> license_pb2.CancelReleasesResponse:
-        results, _ = await self._move(CancelReleases(**_move_fields(request)))
-        return license_pb2.CancelReleasesResponse(results=results)
+        repeatable = self._repeatable(request, license_pb2.CancelReleasesResponse)
+        return repeatable.response(await self._licenses.move(CancelReleases(**_move_fields(request, repeatable))))
 
     async def ApproveReleases(
         self, request: license_pb2.ApproveReleasesRequest, context: Context
     ) -> license_pb2.ApproveReleasesResponse:
-        results, warnings = await self._move(ApproveReleases(**_move_fields(request)))
-        return license_pb2.ApproveReleasesResponse(results=results, warnings=warnings)
+        repeatable = self._repeatable(request, license_pb2.ApproveReleasesResponse)
+        return repeatable.response(await self._licenses.move(ApproveReleases(**_move_fields(request, repeatable))))
+
+    def _repeatable(
+        self, request: MoveRequest, response: type[MoveResponse], *, dry_run: bool = False
+    ) -> Repeatable[MovedAll, MoveResponse]:
+        """What did not happen is not certified to anybody."""
+
+        def moved(answer: MovedAll) -> MoveResponse:
+            project = incoming.project_name(request.project)
+            results = [
+                self._documents.move_result(project, result, answer.views.get(result.license_id), signed=not dry_run)
+                for result in answer.results
+            ]
+            make: Callable[..., MoveResponse] = response
+            warns = "warnings" in response.DESCRIPTOR.fields_by_name
+            return make(results=results, warnings=answer.warnings) if warns else make(results=results)
+
+        return Repeatable(request, response, moved)
 
     async def SubmitCertificate(
         self, request: license_pb2.SubmitCertificateRequest, context: Context
@@ -130,19 +146,6 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
             license=self._documents.license_status(certificate.project, view),
             binding=self._documents.binding(certificate.project, license) if bound else None,
         )
-
-    async def _move(self, request: Move) -> tuple[list[license_pb2.MoveResult], Sequence[str]]:
-        answer = await self._licenses.move(request)
-        moved = [result.item for result in answer.results if result.item is not None]
-        views = {view.item.id: view for view in await self._licenses.view(request.project, moved)}
-        signed = not request.dry_run  # what did not happen is not certified to anybody
-        results = [
-            self._documents.move_result(
-                request.project, result, views.get(result.item.id) if result.item else None, signed=signed
-            )
-            for result in answer.results
-        ]
-        return results, answer.warnings
 
     # --- Vendors' keys ----------------------------------------------------------------------------------------------
 
@@ -221,7 +224,12 @@ MoveRequest = (
 )
 
 
-def _move_fields(request: MoveRequest, *, dry_run: bool = False) -> dict[str, Any]:
+MoveResponse = TypeVar("MoveResponse", bound=Message)
+
+
+def _move_fields(
+    request: MoveRequest, repeatable: Repeatable[MovedAll, Any], *, dry_run: bool = False
+) -> dict[str, Any]:
     """What every move says.
 
     Raises:
@@ -239,6 +247,6 @@ def _move_fields(request: MoveRequest, *, dry_run: bool = False) -> dict[str, An
         "licenses": licenses,
         "caller": caller_of_call.get(),
         "reason": incoming.reason(request.reason),
-        "request_id": incoming.text("request_id", request.request_id, required=not dry_run),
+        "key": repeatable.key(required=not dry_run),
         "dry_run": dry_run,
     }

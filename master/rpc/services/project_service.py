@@ -14,10 +14,11 @@ from master.rpc.admission.large_requests import Aside
 from master.rpc.convert import incoming, outgoing
 from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
-from master.service.leases.learning import Learnings
+from master.rpc.services.repeatable import Repeatable
+from master.service.leases.learning import Ended, Learnings
 from master.service.projects.apply import ApplyProject
 from master.service.projects.projects import Projects
-from master.service.projects.removal import DeleteProject
+from master.service.projects.removal import Deleted, DeleteProject
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,35 +36,32 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         given = request.project
         count = len(given.sites) + len(given.devices) + len(given.pbxs) + len(given.licenses)
         spec = await self._aside.run(count, lambda: incoming.project_spec(given))
+        repeatable = Repeatable(request, project_pb2.ApplyProjectResponse, outgoing.applied)
         applied = await self._projects.apply_project(
             ApplyProject(
                 spec=spec,
                 caller=caller_of_call.get(),
-                request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+                key=repeatable.key(required=not request.dry_run),
                 dry_run=request.dry_run,
                 reason=incoming.reason(request.reason),
             )
         )
-        return await self._aside.run(
-            len(applied.changes),
-            lambda: project_pb2.ApplyProjectResponse(
-                changes=outgoing.change_messages(applied.changes), revision=applied.revision, warnings=applied.warnings
-            ),
-        )
+        return await self._aside.run(count, lambda: repeatable.response(applied))
 
     async def DeleteProject(
         self, request: project_pb2.DeleteProjectRequest, context: Context
     ) -> project_pb2.DeleteProjectResponse:
+        repeatable = Repeatable(request, project_pb2.DeleteProjectResponse, _deleted)
         deleted = await self._projects.delete_project(
             DeleteProject(
                 name=incoming.project_name(request.name, "name"),
                 caller=caller_of_call.get(),
                 reason=incoming.given_reason(request.reason),
-                request_id=incoming.text("request_id", request.request_id, required=not request.dry_run),
+                key=repeatable.key(required=not request.dry_run),
                 dry_run=request.dry_run,
             )
         )
-        return project_pb2.DeleteProjectResponse(**asdict(deleted))
+        return repeatable.response(deleted)
 
     async def GetProject(
         self, request: project_pb2.GetProjectRequest, context: Context
@@ -94,10 +92,14 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         reason = incoming.reason(request.reason)
         if not reason:
             raise InvalidArgumentError("reason", "must say why seats may be lent twice; the audit keeps it")
-        ended = await self._learnings.end(
-            project,
-            reason=reason,
-            request_id=incoming.text("request_id", request.request_id),
-            caller=caller_of_call.get(),
-        )
-        return project_pb2.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)
+        repeatable = Repeatable(request, project_pb2.EndLearningResponse, _ended)
+        ended = await self._learnings.end(project, reason=reason, key=repeatable.key(), caller=caller_of_call.get())
+        return repeatable.response(ended)
+
+
+def _deleted(deleted: Deleted) -> project_pb2.DeleteProjectResponse:
+    return project_pb2.DeleteProjectResponse(**asdict(deleted))
+
+
+def _ended(ended: Ended) -> project_pb2.EndLearningResponse:
+    return project_pb2.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from licensemaster.v1 import webhook_pb2, webhook_pb2_grpc
+from master.auth.callers.identity import operator_of
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import incoming, webhooks
-from master.service.monitoring.webhooks import Webhooks
+from master.rpc.services.repeatable import request_key
+from master.service.monitoring.webhooks import Webhooks, reference
+from master.service.runtime.request_answers import RequestKey
 from master.store.statements.webhooks import DEAD_MAX
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
     async def AddWebhook(
         self, request: webhook_pb2.AddWebhookRequest, context: Context
     ) -> webhook_pb2.AddWebhookResponse:
-        wanted = webhooks.add_request(request, caller_of_call.get())
+        caller = caller_of_call.get()
+        key = request_key(request, reference, by=operator_of(caller))
+        wanted = webhooks.add_request(request, key, caller)
         return webhooks.added(wanted.project, await self._webhooks.add(wanted))
 
     async def ListWebhooks(
@@ -37,9 +42,9 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         self, request: webhook_pb2.RemoveWebhookRequest, context: Context
     ) -> webhook_pb2.RemoveWebhookResponse:
         project, name = webhooks.name_of(request.name)
-        request_id = incoming.text("request_id", request.request_id)
+        key: RequestKey[None] = request_key(request, lambda _: b"")
         reason = incoming.reason(request.reason)
-        await self._webhooks.remove(project, name, caller=caller_of_call.get(), request_id=request_id, reason=reason)
+        await self._webhooks.remove(project, name, caller=caller_of_call.get(), key=key, reason=reason)
         return webhook_pb2.RemoveWebhookResponse()
 
     async def TestWebhook(

@@ -29,6 +29,7 @@ from master.service.agreements.ordering import (
 from master.service.estates.agreement_ledgers import Known, read_known
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.periodic import PeriodicTask
+from master.service.runtime.request_answers import AnsweredBefore
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
@@ -59,7 +60,7 @@ class Agreements:
         self._lease_time = lease_time
         self._metrics = metrics
 
-    async def place(self, request: PlaceOrder) -> Placed | AgreementRefusal:
+    async def place(self, request: PlaceOrder) -> Placed | AgreementRefusal | AnsweredBefore:
         """Carry an order out; PBXs hear of licenses that changed at once.
 
         Raises:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -33,7 +32,7 @@ from master.service.agreements.entitlements import Reconciled, reconcile
 from master.service.estates.agreement_ledgers import known_now
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.licenses.license_changes import LicenseChanges, plain
-from master.service.runtime.errors import RequestIdTakenError
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import agreements as store
 
@@ -64,7 +63,8 @@ class PlaceOrder:
     order: Order
     prices: PriceText | None
     caller: str
-    request_id: str
+    key: RequestKey[Placed | AgreementRefusal]
+    """What is refused changes nothing, and can be asked for again under the same id."""
     reason: str = ""
     dry_run: bool = False
 
@@ -84,7 +84,9 @@ class Placed:
     seats_revoked: int = 0
 
 
-def place_order(tx: Tx, estates: EstateCache, request: PlaceOrder, time: LeaseTime) -> Placed | AgreementRefusal:
+def place_order(
+    tx: Tx, estates: EstateCache, request: PlaceOrder, time: LeaseTime
+) -> Placed | AgreementRefusal | AnsweredBefore:
     """Decide an order and write what it makes of things; the same request again gives the same answer.
 
     Raises:
@@ -93,14 +95,13 @@ def place_order(tx: Tx, estates: EstateCache, request: PlaceOrder, time: LeaseTi
         PriceFileError: the price file has a mistake.
     """
     changes = _Changes(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
-    if (known := changes.answered_before(request.request_id, ORDERED)) is not None:
-        if known["order"] != order_to_plain(request.order):
-            raise RequestIdTakenError(request.request_id, ORDERED)
-        return _answered_before(changes, request.request_id, known)
+    if (before := answered_before(tx, changes.estate.project_id, request.key)) is not None:
+        return before
     prices = request.prices.read(changes.estate.catalog) if request.prices is not None else None
-    answer = _carried_out(changes, request.order, prices, request.request_id)
+    answer = _carried_out(changes, request.order, prices, request.key.request_id)
     if isinstance(answer, AgreementRefusal):
         return answer
+    keep_answer(tx, changes.estate.project_id, request.key, answer, now=time.now)
     changes.write()
     return answer
 
@@ -160,7 +161,7 @@ def _carried_out(
     decision = decide(known.snapshot, order, known.day, prices)
     if isinstance(decision, AgreementRefusal):
         return decision
-    entries = _appended(changes, decision, request_id)
+    entries = _appended(changes, decision)
     changes.state = fold(entries, changes.state)
     after = replace(known.snapshot, state=changes.state)
     changed = _change_licenses(changes, after, (*entries, *_reversed_by(entries, after)))
@@ -178,7 +179,7 @@ def _carried_out(
     return placed
 
 
-def _appended(changes: _Changes, decision: Decision, request_id: str) -> tuple[Entry, ...]:
+def _appended(changes: _Changes, decision: Decision) -> tuple[Entry, ...]:
     """The entries; none is of an earlier moment than the one before it, however the clocks of masters differ."""
     project_id, first = changes.estate.project_id, changes.state.last_number + 1
     at = max(changes.now, store.last_recorded_at(changes.tx, project_id))
@@ -186,7 +187,7 @@ def _appended(changes: _Changes, decision: Decision, request_id: str) -> tuple[E
         draft.recorded(number=number, recorded_at=at, caller=changes.caller, order=first, given_reason=changes.reason)
         for number, draft in enumerate(decision.drafts, start=first)
     )
-    store.append(changes.tx, project_id, entries, request_id=request_id)
+    store.append(changes.tx, project_id, entries)
     return entries
 
 
@@ -250,7 +251,7 @@ def _declared(estate: Estate, order: Order) -> AgreementRefusal | None:
     return None
 
 
-# --- The audit, and retries from it -----------------------------------------------------------------------------------
+# --- The audit --------------------------------------------------------------------------------------------------------
 
 
 def _details(
@@ -283,27 +284,3 @@ def _plain_entry(entry: Entry) -> dict[str, Any]:
 def _plain_line(line: QuoteLine) -> dict[str, Any]:
     numbers = {"each": str(line.each), "amount": str(line.amount)}
     return asdict(line) | numbers | {"months": None if line.months is None else str(line.months)}
-
-
-def _line(stored: dict[str, Any]) -> QuoteLine:
-    return QuoteLine(
-        subject=Subject(**stored["subject"]),
-        what=stored["what"],
-        quantity=stored["quantity"],
-        each=Decimal(stored["each"]),
-        months=None if stored["months"] is None else Fraction(stored["months"]),
-        amount=Decimal(stored["amount"]),
-        unit=stored["unit"],
-        why=stored["why"],
-        rules=tuple(stored["rules"]),
-    )
-
-
-def _answered_before(changes: LicenseChanges, request_id: str, answer: dict[str, Any]) -> Placed:
-    return Placed(
-        entries=tuple(store.entries_of_request(changes.tx, changes.estate.project_id, request_id)),
-        lines=tuple(_line(one) for one in answer["lines"]),
-        balance=Decimal(answer["balance"]),
-        awaits_payment=answer["awaits_payment"],
-        notes=tuple(answer["notes"]),
-    )

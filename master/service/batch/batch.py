@@ -33,7 +33,7 @@ from master.domain.leases.notices import notices
 from master.domain.leases.presence import AbsenceEvidence, Observer, Presence, presence
 from master.domain.leases.standby import Takeover, primary_of, takeover_problems
 from master.domain.seats.refusals import TopHolder
-from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, answered_before, counted, lease_before
+from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted, lease_before
 from master.service.batch.batch_seats import BatchSeats
 from master.service.batch.loading import LoadedBatch, is_to_prove, load
 from master.service.batch.prefetch import name_top_holders
@@ -69,6 +69,7 @@ from master.service.batch.standby_pairs import carried_by
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownPbxError
+from master.service.runtime.request_answers import AnsweredBefore, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import seats as store
 from master.store.statements.events import write_events
@@ -291,10 +292,10 @@ class Batch:
         self._events.add(resolved, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
         return LeaseClosed(len(returned))
 
-    def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded:
-        told = answered_before(self._tx, resolved.eligibilities.estate.project_id, request.request_id)
-        if told is not None:
-            return told
+    def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded | AnsweredBefore:
+        project_id, key = resolved.eligibilities.estate.project_id, request.key
+        if (before := answered_before(self._tx, project_id, key)) is not None:
+            return before
         lease, estate, pbx_id = self._leases.get(resolved.pbx.id), resolved.eligibilities.estate, resolved.pbx.id
         counted_now = self._standby_claims.counted(pbx_id) if lease is not None else {}
         claims = self._standby_claims.claims.get(pbx_id, ())
@@ -312,7 +313,8 @@ class Batch:
             renewed_at=lease.renewed_at,
             carried_by=carried_by(estate, lease),
         )
-        self._events.add(resolved, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=request.request_id)
+        keep_answer(self._tx, project_id, key, answer, now=self._time.now)  # at once: a retry may be in this very batch
+        self._events.add(resolved, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=key.request_id)
         return answer
 
     def acquire(self, resolved: ResolvedRequest, request: AcquireSeats) -> SeatsAcquired:

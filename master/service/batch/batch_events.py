@@ -12,11 +12,9 @@ from master.domain.leases.leases import Lease
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.seats import Seat, SeatKey, Want
-from master.service.batch.requests import LeaseEnded, Tally
+from master.service.batch.requests import Tally
 from master.service.batch.resolved_request import ResolvedRequest
-from master.service.runtime.errors import RequestIdTakenError
-from master.store.backends.database import Tx
-from master.store.statements.events import Event, details_of_request, kind_of_request
+from master.store.statements.events import Event
 
 LEASE_ENDED = "lease.ended"
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -38,7 +36,7 @@ class BatchEvents:
         reason: str = "",
         request_id: str | None = None,
     ) -> None:
-        """Note what a request changed; with its id where a retry is to be answered from it."""
+        """Note what a request changed; with its id where it has one."""
         project_id, text = resolved.eligibilities.estate.project_id, _JSON.encode(details)
         caller = resolved.request.caller
         self.noted.append(Event(self._now, project_id, resolved.pbx.name, kind, caller, request_id, text, reason))
@@ -66,20 +64,6 @@ class BatchEvents:
             returned[key.type].append(key.holder)
         if returned:
             self.add(resolved, "seats.returned", returned)
-
-
-def answered_before(tx: Tx, project_id: int, request_id: str) -> LeaseEnded | None:
-    """What an operator's request to end a lease was answered with, if it was.
-
-    Raises:
-        RequestIdTakenError: the request id was used for something else.
-    """
-    used_for = kind_of_request(tx, project_id=project_id, request_id=request_id)
-    if used_for is None:
-        return None
-    if used_for != LEASE_ENDED:
-        raise RequestIdTakenError(request_id, used_for)
-    return LeaseEnded(**json.loads(details_of_request(tx, project_id=project_id, request_id=request_id) or "{}"))
 
 
 def lease_before(lease: Lease | None) -> dict[str, Any] | None:

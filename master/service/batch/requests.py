@@ -16,6 +16,7 @@ from master.domain.seats.outcomes import Outcome, ReturnOutcome
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.seats import Seat, SeatKey, Want
 from master.service.runtime.names import PbxName
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey
 
 Answer = TypeVar("Answer", covariant=True)
 Found = TypeVar("Found", contravariant=True)
@@ -244,13 +245,13 @@ class CloseLease(UnderLease[LeaseClosed]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndLease(Request[LeaseEnded]):
+class EndLease(Request[LeaseEnded | AnsweredBefore]):
     """End a PBX's lease on an operator's word, and every claim in its name; all seats are free at once."""
 
     reason: str
-    request_id: str
+    key: RequestKey[LeaseEnded]
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseEnded:
+    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseEnded | AnsweredBefore:
         return handlers.end(found, self)
 
 
@@ -309,7 +310,7 @@ class Handlers(Protocol[Found]):
     def take_over(self, found: Found, request: TakeOverLease, /) -> LeaseGranted | TakeOverRefused: ...
     def renew(self, found: Found, request: RenewLease, /) -> LeaseGranted: ...
     def close(self, found: Found, request: CloseLease, /) -> LeaseClosed: ...
-    def end(self, found: Found, request: EndLease, /) -> LeaseEnded: ...
+    def end(self, found: Found, request: EndLease, /) -> LeaseEnded | AnsweredBefore: ...
     def acquire(self, found: Found, request: AcquireSeats, /) -> SeatsAcquired: ...
     def give_back(self, found: Found, request: ReturnSeats, /) -> SeatsReturned: ...
     def sync(self, found: Found, request: SyncSeats, /) -> SeatsSynced: ...

@@ -18,13 +18,13 @@ from master.domain.estate.estate import Estate, Learning, LeasePace
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import first_number, longest_lease_seconds
 from master.service.batch.requests import DatabaseOutdatedError
-from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.periodic import PeriodicTask
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx
 from master.store.statements import learning as store
-from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
+from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import load_estate, lock_for_apply
 
 _log = structlog.get_logger(__name__)
@@ -110,7 +110,7 @@ class Learnings:
         write_events(tx, [_event(time.now, estate, "learning.began", caller, details, why)])
         return until
 
-    async def end(self, project: str, *, reason: str, request_id: str, caller: str) -> Ended:
+    async def end(self, project: str, *, reason: str, key: RequestKey[Ended], caller: str) -> Ended | AnsweredBefore:
         """End it before its time, on an operator's word.
 
         Raises:
@@ -120,22 +120,18 @@ class Learnings:
         """
         time = self._lease_time()
 
-        def work(tx: Tx) -> Ended:
+        def work(tx: Tx) -> Ended | AnsweredBefore:
             estate = self._locked(tx, project)
-            used_for = kind_of_request(tx, project_id=estate.project_id, request_id=request_id)
-            if used_for not in (None, _ENDED):
-                raise RequestIdTakenError(request_id, used_for)
-            before = details_of_request(tx, project_id=estate.project_id, request_id=request_id)
-            if before is not None:
-                told = json.loads(before)
-                return Ended(told["pbxs_silent"], told["seats_at_risk"])
+            if (before := answered_before(tx, estate.project_id, key)) is not None:
+                return before
             if not estate.learns(time.ends_by):
                 raise NotLearningError(project)
-            return self._end(tx, estate, time, early=True, caller=caller, reason=reason, request_id=request_id)
+            return self._end(tx, estate, time, early=True, caller=caller, reason=reason, key=key)
 
         ended = await self._database.transact(work)
-        self._hub.wake_all()
-        _log.warning("learning ended early", project=project, reason=reason, seats_at_risk=ended.seats_at_risk)
+        if isinstance(ended, Ended):
+            self._hub.wake_all()
+            _log.warning("learning ended early", project=project, reason=reason, seats_at_risk=ended.seats_at_risk)
         return ended
 
     async def end_what_is_over(self) -> list[str]:
@@ -166,7 +162,7 @@ class Learnings:
         early: bool,
         caller: str,
         reason: str = "",
-        request_id: str | None = None,
+        key: RequestKey[Ended] | None = None,
     ) -> Ended:
         learned = store.learned(tx, estate.project_id)
         ended = Ended(learned.pbxs_silent, learned.seats_of_silent)
@@ -179,6 +175,9 @@ class Learnings:
             "seats_proven": learned.proven,
             "seats_unplaced": learned.unplaced,
         }
+        if key is not None:
+            keep_answer(tx, estate.project_id, key, ended, now=time.now)
+        request_id = key.request_id if key is not None else None
         write_events(tx, [_event(time.now, estate, _ENDED, caller, details, reason, request_id=request_id)])
         return ended
 

@@ -49,6 +49,7 @@ from master.service.leases.streams import StreamRecorder, StreamSeen
 from master.service.monitoring.denial_buffer import DenialBuffer
 from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.service.runtime.questions import Questions
+from master.service.runtime.request_answers import AnsweredBefore
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx
 from master.store.backends.rehearsal import Rehearsals, of_pair
@@ -149,7 +150,7 @@ class Leases:
         self._hub.wake(request.pbx)
         return answer
 
-    async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded:
+    async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded | AnsweredBefore:
         """End a PBX's lease on an operator's word, or tell what that would come to; whoever had it is told.
 
         Raises:
@@ -159,17 +160,19 @@ class Leases:
         if dry_run:
             return await self._would_end(request)
         answer = await self._committer.submit(request)
+        if isinstance(answer, AnsweredBefore):
+            return answer
         self._metrics.seats_returned.inc(answer.seats_returned)
         self._hub.wake(request.pbx)
         risk = sum(answer.at_risk.values())
         _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
         return answer
 
-    async def _would_end(self, request: EndLease) -> LeaseEnded:
+    async def _would_end(self, request: EndLease) -> LeaseEnded | AnsweredBefore:
         """By the code that would do it, on a copy."""
         time, estates = self._lease_time(), self._estates.apart()
 
-        def work(tx: Tx) -> LeaseEnded:
+        def work(tx: Tx) -> LeaseEnded | AnsweredBefore:
             return answer_to(tx, estates, time, request)
 
         return await self._rehearsals.run(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))

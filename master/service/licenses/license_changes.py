@@ -19,11 +19,10 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, software_in_use
 from master.domain.seats.refusals import MOST_HOLDERS, TopHolder
 from master.service.estates.estate_cache import EstateCache
-from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
-from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
+from master.store.statements.events import Event, write_events
 from master.store.statements.projects.project_writes import recompute_pools
 from master.store.statements.queries import leases_of_project, pools_used
 from master.store.statements.seats import biggest_holders
@@ -96,24 +95,6 @@ class LicenseChanges:
             pbx = self.estate.pbxs[pbx_id]
             top_holders.append(TopHolder(f"projects/{self.estate.name}/pbxs/{pbx.name}", pbx.site, seats))
         return tuple(top_holders)
-
-    def answered_before(self, request_id: str, kind: str) -> dict[str, Any] | None:
-        """What a request was answered with, where this is a retry of it; `kind` is the event that it makes.
-
-        An event of something refused says under `asked` which one it would have been.
-
-        Raises:
-            RequestIdTakenError: the id was used for something else.
-        """
-        used_for = kind_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
-        details = details_of_request(self.tx, project_id=self.estate.project_id, request_id=request_id)
-        if used_for is None or details is None:
-            return None
-        answer: dict[str, Any] = json.loads(details)
-        asked = answer.get("asked", used_for)
-        if asked != kind:
-            raise RequestIdTakenError(request_id, asked)
-        return answer
 
     # --- Changing it ------------------------------------------------------------------------------------------------
 

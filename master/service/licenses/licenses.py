@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
-from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
 from master.metrics import Metrics
@@ -16,32 +15,17 @@ from master.service.licenses import keys
 from master.service.licenses.certificates import certify
 from master.service.licenses.documents import Certificate, Enrollment
 from master.service.licenses.imports import Imported, ImportLicenses, import_licenses
+from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
 from master.service.runtime.periodic import PeriodicTask
+from master.service.runtime.request_answers import AnsweredBefore
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
 from master.store.statements import licenses as store
-from master.store.statements import queries
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:releases"
-
-
-@dataclass(frozen=True, slots=True)
-class LicenseView:
-    """A license, and what its release still waits for."""
-
-    item: License
-    is_cooling_off: bool = False
-    is_over: bool = False
-    """Whether the agreement that brought it lets it be used no longer."""
-    seats_to_go: int = 0
-    seats_unreachable: int = 0
-    unreachable_until: float | None = None
-    """When the last lease behind those seats ends, UNIX seconds."""
-    time_zone: str = "UTC"
-    """In which the days of its agreement are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +72,7 @@ class Licenses:
         time = self._lease_time()
         return await self._database.transact(lambda tx: import_licenses(tx, self._estates, request, time))
 
-    async def move(self, request: Move) -> MovedAll:
+    async def move(self, request: Move) -> MovedAll | AnsweredBefore:
         """Bind, release, cancel or approve; PBXs are told at once.
 
         Raises:
@@ -101,6 +85,8 @@ class Licenses:
                 request.project, lambda tx: move_licenses(tx, apart, request, self._rules, time)
             )
         answer = await self._database.transact(lambda tx: move_licenses(tx, self._estates, request, self._rules, time))
+        if isinstance(answer, AnsweredBefore):
+            return answer
         self._hub.wake_all()
         for result in answer.results:
             if result.revoked.seats or result.revoked.at_risk:
@@ -160,7 +146,7 @@ class Licenses:
                 and key in ("", license.type.key)
                 and which.device in ("", license.device.name if license.device else "")
             ]
-            return estate, _views(tx, estate, licenses[:limit], time)
+            return estate, license_views(tx, estate, licenses[:limit], time)
 
         return await self._database.read(look)
 
@@ -169,7 +155,7 @@ class Licenses:
         time = self._lease_time()
 
         def look(tx: Tx) -> list[LicenseView]:
-            return _views(tx, read_estate(tx, self._estates, project), items, time)
+            return license_views(tx, read_estate(tx, self._estates, project), items, time)
 
         return await self._database.read(look)
 
@@ -245,30 +231,3 @@ class ReleaseTask(PeriodicTask):
     async def run_once(self) -> int:
         """How many were completed."""
         return len(await self._licenses.complete_releases())
-
-
-def _views(tx: Tx, estate: Estate, items: list[License], time: LeaseTime) -> list[LicenseView]:
-    def cooling_off(item: License) -> bool:
-        return item.held_until is not None and time.now < item.held_until
-
-    def view(item: License) -> LicenseView:
-        return LicenseView(item, cooling_off(item), item.use_is_over(time.now), time_zone=estate.time_zone)
-
-    if all(item.release is None for item in items):
-        return [view(item) for item in items]
-    used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
-    leases = queries.leases_of_project(tx, estate.project_id)
-    silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(time) is not LeaseState.ACTIVE}
-    views = []
-    for item in items:
-        if item.release is None or item.device is None:
-            views.append(view(item))
-            continue
-        pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
-        left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
-        to_go = max(used.get(pool_id, 0) - left, 0)
-        away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
-        unreachable = min(sum(away.values()), to_go)
-        until = max(silent[pbx] for pbx in away) if unreachable else None
-        views.append(replace(view(item), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))
-    return views

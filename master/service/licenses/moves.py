@@ -7,26 +7,25 @@ is held stays held, nothing new is granted from it. `domain/licenses/moves.py` j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
-from licensemaster.api_enums import HolderKind, RemedyAction
 from master.auth.callers.identity import operator_of
 from master.domain.agreements.rights.entitlements import is_apart
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.license_release import InUse, Release
 from master.domain.licenses import balance, move_problems, moves
-from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
+from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
-from master.domain.seats.refusals import SeatRef, Step, TopHolder, Way
 from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.license_changes import LicenseChanges, plain
+from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
 from master.service.projects.apply import warnings_of
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements.projects.projects import device_names
 
@@ -39,7 +38,7 @@ class Move:
     licenses: Sequence[str]
     caller: str
     reason: str
-    request_id: str
+    key: RequestKey[MovedAll]
     dry_run: bool = False
 
 
@@ -75,16 +74,17 @@ class Moved:
 
     license_id: str
     item: License | None
-    """As it stands now, where it moved or is about to."""
+    """As it stood then, where it moved or is about to."""
     refused: MoveRefusal | None = None
     revoked: Revoked = NOTHING_REVOKED
 
 
 @dataclass(frozen=True, slots=True)
 class MovedAll:
-    """The answers in request order, the estate they left, and what an operator should know."""
+    """The answers in request order, the licenses that they left, and what an operator should know."""
 
-    estate: Estate
+    views: Mapping[str, LicenseView]
+    """By id, of the licenses that moved or are about to."""
     results: tuple[Moved, ...]
     warnings: tuple[str, ...]
 
@@ -98,7 +98,9 @@ class MoveRules:
     """A new one each time."""
 
 
-def move_licenses(tx: Tx, estates: EstateCache, request: Move, rules: MoveRules, time: LeaseTime) -> MovedAll:
+def move_licenses(
+    tx: Tx, estates: EstateCache, request: Move, rules: MoveRules, time: LeaseTime
+) -> MovedAll | AnsweredBefore:
     """Do what is asked for, each license after those before it.
 
     Raises:
@@ -107,22 +109,26 @@ def move_licenses(tx: Tx, estates: EstateCache, request: Move, rules: MoveRules,
     """
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     step, kind = _STEPS[type(request)]
-    if (known := changes.answered_before(request.request_id, kind)) is not None:
-        return _answered_before(changes, known)
+    if (known := answered_before(tx, changes.estate.project_id, request.key)) is not None:
+        return known
     warned = set(warnings_of(changes.estate, changes.software))
     before = {license_id: changes.find(license_id) for license_id in request.licenses}
     results = tuple(_moved(changes, license_id, request, rules, step) for license_id in request.licenses)
     after = warnings_of(_when_all_is_done(changes.estate), changes.software)
-    answer = MovedAll(changes.estate, results, tuple(one for one in after if one not in warned))
+    warnings = tuple(warning for warning in after if warning not in warned)
     details: dict[str, Any] = {
         "results": [_plain_result(result, before[result.license_id]) for result in results],
-        "warnings": answer.warnings,
+        "warnings": warnings,
     }
     if all(
         result.refused is not None for result in results
     ):  # an event is named for what happened, not for what was asked
         kind, details = _NOTHING_MOVED, {"asked": kind, **details}
-    changes.event(kind, details, request_id=request.request_id or None)
+    changes.event(kind, details, request_id=request.key.request_id or None)
+    moved = [result.item for result in results if result.item is not None]
+    views = {view.item.id: view for view in license_views(tx, changes.estate, moved, time)}
+    answer = MovedAll(views, results, warnings)
+    keep_answer(tx, changes.estate.project_id, request.key, answer, now=time.now)
     changes.write()
     return answer
 
@@ -310,7 +316,7 @@ def _when_all_is_done(estate: Estate) -> Estate:
     return replace(estate, licenses=tuple(licenses))
 
 
-# --- Retries ----------------------------------------------------------------------------------------------------------
+# --- The audit --------------------------------------------------------------------------------------------------------
 
 
 def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
@@ -322,54 +328,6 @@ def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
     if result.revoked != NOTHING_REVOKED:
         found |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
     return found
-
-
-def _answered_before(changes: LicenseChanges, answer: dict[str, Any]) -> MovedAll:
-    """The same outcomes; licenses that moved as they stand by now."""
-    results = tuple(
-        Moved(
-            one["license"],
-            None if "refused" in one else changes.find(one["license"]),
-            _refused_before(changes, one),
-            Revoked(one.get("seats_revoked", 0), one.get("seats_at_risk", 0)),
-        )
-        for one in answer["results"]
-    )
-    return MovedAll(changes.estate, results, tuple(answer["warnings"]))
-
-
-def _refused_before(changes: LicenseChanges, one: dict[str, Any]) -> MoveRefusal | None:
-    if "refused" in one:
-        return _refusal(one["refused"])
-    gone = changes.find(one["license"]) is None  # converted since (L6)
-    return move_problems.unknown_license(changes.estate, one["license"]) if gone else None
-
-
-def _refusal(stored: dict[str, Any]) -> MoveRefusal:
-    return MoveRefusal(
-        problem=MoveProblem(stored["problem"]),
-        rules=tuple(stored["rules"]),
-        message=stored["message"],
-        remedy=stored["remedy"],
-        license=LicenseRef(**stored["license"]) if stored["license"] else None,
-        device=stored["device"],
-        missing=stored["missing"],
-        licenses=tuple(LicenseRef(**one) for one in stored["licenses"]),
-        top_holders=tuple(TopHolder(**one) for one in stored["top_holders"]),
-        ways=tuple(
-            Way(tuple(_step(step) for step in way["steps"]), way["text"]) for way in stored.get("ways", ())
-        ),  # none in what was written before there were ways
-    )
-
-
-def _step(stored: dict[str, Any]) -> Step:
-    kept = {
-        "action": RemedyAction(stored["action"]),
-        "licenses": tuple(LicenseRef(**one) for one in stored["licenses"]),
-        "seats": tuple(SeatRef(**{**one, "kind": HolderKind(one["kind"])}) for one in stored["seats"]),
-        "accepted": tuple(stored["accepted"]),
-    }
-    return Step(**{**stored, **kept})
 
 
 def _values(fields: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from master.auth.callers.identity import operator_of
 from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, body_of
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.monitoring.alarms import News, message_of
 from master.service.monitoring.webhook_delivery import ReceiverLostError, WebhookSender
 from master.service.runtime.errors import RequestIdTakenError
+from master.service.runtime.request_answers import RequestKey, answered_before, keep_answer
 from master.store.backends.database import Transactions, Tx
 from master.store.statements import webhooks as store
-from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
+from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import lock_for_apply
 
 WEBHOOKS_MAX = 20
@@ -56,8 +56,14 @@ class AddWebhook:
     kinds: tuple[AlarmKind, ...]
     """Empty for all."""
     caller: str
-    request_id: str
+    key: RequestKey[store.Webhook]
+    """Of the caller's own, as the answer has a secret; what is kept of it is a `reference`."""
     reason: str
+
+
+def reference(webhook: store.Webhook) -> bytes:
+    """Which webhook it is, without its secret; none that is added later under its name or number has the same."""
+    return json.dumps([webhook.id, webhook.added_at]).encode()
 
 
 class Webhooks:
@@ -97,11 +103,11 @@ class Webhooks:
             project_id = read_estate(tx, self._estates, request.project).project_id
             found = {webhook.name: webhook for webhook in store.webhooks(tx, project_id)}
             kinds = " ".join(kind.value for kind in request.kinds)
-            if self._is_retry(tx, project_id, request.request_id, _ADDED, request.name):
-                known = found.get(request.name)  # None: it was removed since
-                if known is not None and _asked_for_by(known, request, kinds):
+            if (before := answered_before(tx, project_id, request.key)) is not None:
+                known = found.get(request.name)
+                if known is not None and reference(known) == before.answer:
                     return known
-                raise RequestIdTakenError(request.request_id, _ADDED)
+                raise RequestIdTakenError(request.key.request_id, "a webhook that was removed since")
             if request.name in found:
                 raise WebhookExistsError(
                     f"name: there is a webhook {request.name!r}; remove it first or take another name"
@@ -115,7 +121,8 @@ class Webhooks:
                 if added.wants(one.kind):
                     store.tell(tx, [added.id], message_of(request.project, one, News.BEGAN, now), now)
             details = {"name": added.name, "target": added.target, "kinds": kinds.split()}
-            self._note(tx, project_id, _ADDED, details, request.caller, request.request_id, request.reason, now)
+            keep_answer(tx, project_id, request.key, added, now=now)
+            self._note(tx, project_id, _ADDED, details, request.caller, request.key.request_id, request.reason, now)
             return added
 
         return await self._database.transact(work)
@@ -130,7 +137,7 @@ class Webhooks:
             lambda tx: store.webhooks(tx, read_estate(tx, self._estates, project).project_id)
         )
 
-    async def remove(self, project: str, name: str, *, caller: str, request_id: str, reason: str) -> None:
+    async def remove(self, project: str, name: str, *, caller: str, key: RequestKey[None], reason: str) -> None:
         """Remove one, with what it was still to be told.
 
         Raises:
@@ -142,12 +149,13 @@ class Webhooks:
         def work(tx: Tx) -> None:
             lock_for_apply(tx, project)
             project_id = read_estate(tx, self._estates, project).project_id
-            if self._is_retry(tx, project_id, request_id, _REMOVED, name):
+            if answered_before(tx, project_id, key) is not None:
                 return
             gone = self._named(tx, project, project_id, name)
             store.remove_webhook(tx, gone)
             details = {"name": name, "target": gone.target}
-            self._note(tx, project_id, _REMOVED, details, caller, request_id, reason, now)
+            keep_answer(tx, project_id, key, None, now=now)
+            self._note(tx, project_id, _REMOVED, details, caller, key.request_id, reason, now)
 
         await self._database.transact(work)
 
@@ -229,16 +237,6 @@ class Webhooks:
         return found
 
     @staticmethod
-    def _is_retry(tx: Tx, project_id: int, request_id: str, kind: str, name: str) -> bool:
-        used_for = kind_of_request(tx, project_id=project_id, request_id=request_id)
-        if used_for is None:
-            return False
-        details = details_of_request(tx, project_id=project_id, request_id=request_id)
-        if used_for != kind or details is None or json.loads(details)["name"] != name:
-            raise RequestIdTakenError(request_id, used_for)
-        return True
-
-    @staticmethod
     def _note(
         tx: Tx,
         project_id: int,
@@ -250,10 +248,3 @@ class Webhooks:
         now: float,
     ) -> None:
         write_events(tx, [Event(now, project_id, "", kind, caller, request_id, json.dumps(details), reason)])
-
-
-def _asked_for_by(known: store.Webhook, request: AddWebhook, kinds: str) -> bool:
-    """Whether a webhook that is there is the one that a request made."""
-    return (known.url, known.kinds) == (request.url, kinds) and operator_of(known.added_by) == operator_of(
-        request.caller
-    )

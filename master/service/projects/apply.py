@@ -12,7 +12,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.versions import Version
@@ -21,7 +20,6 @@ from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import (
     Change,
-    ChangeAction,
     ProjectInvalidError,
     ProjectSpec,
     Violation,
@@ -37,11 +35,12 @@ from master.domain.seats.refusals import MOST_HOLDERS
 from master.service.estates.estate_cache import EstateCache
 from master.service.projects.platforms import elsewhere, record_platforms
 from master.service.runtime.errors import RequestIdTakenError
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
 from master.store.statements import claims as claim_store
 from master.store.statements.agreements import last_number
-from master.store.statements.events import Event, details_of_request, kind_of_request, write_events
+from master.store.statements.events import Event, write_events
 from master.store.statements.projects import projects as store
 from master.store.statements.projects.project_writes import write_project
 from master.store.statements.queries import leases_of_project
@@ -63,7 +62,7 @@ class Applied:
 class ApplyProject:
     spec: ProjectSpec
     caller: str
-    request_id: str
+    key: RequestKey[Applied]
     dry_run: bool
     reason: str = ""
     """Why, for the audit."""
@@ -105,7 +104,7 @@ class _ProjectMovedError(Exception):
 
 async def apply_project(
     database: Transactions, rehearsals: Rehearsals, request: ApplyProject, estates: EstateCache, time: LeaseTime
-) -> Applied:
+) -> Applied | AnsweredBefore:
     """Apply a project; a dry run changes nothing.
 
     It is judged on a copy. The writer looks again at what PBXs may have done meanwhile, and writes what differs.
@@ -117,8 +116,8 @@ async def apply_project(
     spec, catalogs = request.spec, estates.catalogs
     if found := await asyncio.to_thread(violations, spec, catalogs):
         raise ProjectInvalidError(found)
-    if not request.dry_run and (told := await database.read(lambda tx: _told_before(tx, request))) is not None:
-        return told
+    if not request.dry_run and (before := await database.read(lambda tx: _applied_before(tx, request))) is not None:
+        return before
 
     def moved_pbxs(tx: Tx, project_id: int) -> list[int]:
         return store.pbxs_elsewhere(tx, project_id, spec)
@@ -153,7 +152,9 @@ def _judge(tx: Tx, spec: ProjectSpec, estates: EstateCache, time: LeaseTime) -> 
     return _Judged(before=before, applied=Applied(found, revision, warnings), moved=moved)
 
 
-def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: EstateCache, time: LeaseTime) -> Applied:
+def _write(
+    tx: Tx, request: ApplyProject, judged: _Judged, estates: EstateCache, time: LeaseTime
+) -> Applied | AnsweredBefore:
     """Write a project that was found right, if it is still what it was then.
 
     Raises:
@@ -163,8 +164,8 @@ def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: EstateCache,
     """
     spec, before, catalog = request.spec, judged.before, estates.catalogs[request.spec.catalog]
     store.lock_for_apply(tx, spec.name)
-    if (told := _told_before(tx, request)) is not None:
-        return told
+    if (known := _applied_before(tx, request)) is not None:
+        return known
     row = store.project_row(tx, spec.name)
     if row != before.row:
         raise _ProjectMovedError
@@ -183,15 +184,16 @@ def _write(tx: Tx, request: ApplyProject, judged: _Judged, estates: EstateCache,
         pbx="",
         kind=_APPLIED,
         caller=request.caller,
-        request_id=request.request_id,
+        request_id=request.key.request_id,
         details=_details(applied),
         reason=request.reason,
     )
+    keep_answer(tx, written.id, request.key, applied, now=time.now)
     write_events(tx, [event])
     return applied
 
 
-def _told_before(tx: Tx, request: ApplyProject) -> Applied | None:
+def _applied_before(tx: Tx, request: ApplyProject) -> AnsweredBefore | None:
     """What this request was answered with, where it is a retry.
 
     Raises:
@@ -200,13 +202,10 @@ def _told_before(tx: Tx, request: ApplyProject) -> Applied | None:
     row = store.project_row(tx, request.spec.name)
     if row is None:
         return None
-    used_for = kind_of_request(tx, project_id=row.id, request_id=request.request_id)
-    if used_for is not None and row.is_deleted:
-        raise RequestIdTakenError(request.request_id, "the project of that name that was deleted")
-    if used_for not in (None, _APPLIED):
-        raise RequestIdTakenError(request.request_id, used_for)
-    details = details_of_request(tx, project_id=row.id, request_id=request.request_id)
-    return _answered_before(details) if details is not None else None
+    before = answered_before(tx, row.id, request.key)
+    if before is not None and row.is_deleted:
+        raise RequestIdTakenError(request.key.request_id, "the project of that name that was deleted")
+    return before
 
 
 def _estate(tx: Tx, project: str, estates: EstateCache) -> Estate:
@@ -364,9 +363,3 @@ def _details(applied: Applied) -> str:
     for change in plain["changes"]:
         change["action"] = change["action"].name
     return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
-
-
-def _answered_before(details: str) -> Applied:
-    plain: dict[str, Any] = json.loads(details)
-    listed = tuple(Change(**{**change, "action": ChangeAction[change["action"]]}) for change in plain["changes"])
-    return Applied(listed, plain["revision"], tuple(plain["warnings"]))

@@ -15,6 +15,7 @@ from master.service.projects.planning import plan_changes
 from master.service.projects.removal import Deleted, DeleteProject, remove_project
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.questions import Questions
+from master.service.runtime.request_answers import AnsweredBefore
 from master.service.runtime.watch import WatchHub
 from master.store.backends.rehearsal import Rehearsals, of_no_pbx
 from master.store.statements.projects import projects
@@ -40,20 +41,20 @@ class Projects:
         self._hub = hub
         self._lease_time = lease_time
 
-    async def apply_project(self, request: ApplyProject) -> Applied:
+    async def apply_project(self, request: ApplyProject) -> Applied | AnsweredBefore:
         """Apply a project, or tell what it would change.
 
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
         """
         applied = await apply_project(self._questions, self._rehearsals, request, self._estates, self._lease_time())
-        if applied.changes and not request.dry_run:
+        if isinstance(applied, Applied) and applied.changes and not request.dry_run:
             self._hub.wake_all()
             for warning in applied.warnings:
                 _log.warning("project", project=request.spec.name, warning=warning)
         return applied
 
-    async def delete_project(self, request: DeleteProject) -> Deleted:
+    async def delete_project(self, request: DeleteProject) -> Deleted | AnsweredBefore:
         """Delete a project, or tell what would go with it.
 
         Raises:
@@ -67,8 +68,9 @@ class Projects:
                 request.name, lambda tx: remove_project(tx, request, estates, time), seats_of=of_no_pbx
             )
         deleted = await self._questions.transact(lambda tx: remove_project(tx, request, self._estates, time))
-        self._hub.wake_all()
-        _log.warning("project deleted", project=request.name, reason=request.reason)
+        if isinstance(deleted, Deleted):
+            self._hub.wake_all()
+            _log.warning("project deleted", project=request.name, reason=request.reason)
         return deleted
 
     async def get_project(self, name: str) -> projects.StoredProject:

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.project_removal import in_the_way
 from master.service.estates.estate_cache import EstateCache
-from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownProjectError
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import queries, webhooks
 from master.store.statements.agreements import last_number
-from master.store.statements.events import Event, details_of_request, kind_of_request, stored_chain, write_events
+from master.store.statements.events import Event, stored_chain, write_events
 from master.store.statements.projects.project_removal import delete_project
 from master.store.statements.projects.projects import device_names, lock_for_apply
 
@@ -30,7 +30,7 @@ class DeleteProject:
     name: str
     caller: str
     reason: str
-    request_id: str
+    key: RequestKey[Deleted]
     dry_run: bool
 
 
@@ -56,7 +56,7 @@ class ProjectInUseError(Exception):
         self.found = tuple(found)
 
 
-def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: LeaseTime) -> Deleted:
+def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: LeaseTime) -> Deleted | AnsweredBefore:
     """Delete a project in the transaction given.
 
     Raises:
@@ -68,12 +68,8 @@ def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: L
     chain = stored_chain(tx, request.name)
     if chain is None:
         raise UnknownProjectError(request.name)
-    used_for = kind_of_request(tx, project_id=chain.project_id, request_id=request.request_id)
-    if used_for not in (None, _DELETED):
-        raise RequestIdTakenError(request.request_id, used_for)
-    told = details_of_request(tx, project_id=chain.project_id, request_id=request.request_id)
-    if told is not None:
-        return Deleted(**json.loads(told))
+    if (before := answered_before(tx, chain.project_id, request.key)) is not None:
+        return before
     eligibilities = estates.current(tx, [request.name]).get(request.name)
     if eligibilities is None:
         raise UnknownProjectError(request.name)
@@ -92,7 +88,8 @@ def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: L
     delete_project(tx, estate.project_id, now=time.now)
     details = json.dumps(asdict(deleted), separators=(",", ":"))
     event = Event(
-        time.now, estate.project_id, "", _DELETED, request.caller, request.request_id, details, request.reason
+        time.now, estate.project_id, "", _DELETED, request.caller, request.key.request_id, details, request.reason
     )
+    keep_answer(tx, estate.project_id, request.key, deleted, now=time.now)
     write_events(tx, [event])
     return deleted

@@ -29,7 +29,16 @@ SeatsOf = Callable[[Tx, int], Sequence[int]]
 """By a project's id the ids of its PBXs whose seats the work may look at."""
 
 LEFT_OUT: Final = frozenset(
-    {t.site_day, t.pool_day, t.denial, t.alarm, t.webhook_delivery, t.signing_key, t.database_identity}
+    {
+        t.request_answer,
+        t.site_day,
+        t.pool_day,
+        t.denial,
+        t.alarm,
+        t.webhook_delivery,
+        t.signing_key,
+        t.database_identity,
+    }
 )
 _BLANK: Final[Mapping[Column[Any], Any]] = {
     t.license_file.c.document: b"",

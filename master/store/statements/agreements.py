@@ -32,23 +32,14 @@ def last_number(tx: Tx, project_id: int) -> int:
     return int(rows[0][0] or 0)
 
 
-def entries_of_request(tx: Tx, project_id: int, request_id: str) -> list[Entry]:
-    rows = tx.rows(
-        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND request_id = ?2 ORDER BY number",
-        project_id,
-        request_id,
-    )
-    return [_entry(row) for row in rows]
-
-
-def append(tx: Tx, project_id: int, new: Sequence[Entry], *, request_id: str) -> None:
+def append(tx: Tx, project_id: int, new: Sequence[Entry]) -> None:
     """Write entries behind those that there are; the project must be locked.
 
     A number that is taken breaks the primary key: two masters never write the same one.
     """
     tx.many(
-        f"INSERT INTO agreement_entry (project_id, {_COLUMNS}, request_id)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        f"INSERT INTO agreement_entry (project_id, {_COLUMNS})"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         [
             (
                 project_id,
@@ -65,7 +56,6 @@ def append(tx: Tx, project_id: int, new: Sequence[Entry], *, request_id: str) ->
                 entry.caller,
                 entry.order,
                 entry.given_reason,
-                request_id,
             )
             for entry in new
         ],

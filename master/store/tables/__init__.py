@@ -14,7 +14,15 @@ from master.store.tables.estates import (
     site,
     vendor_key,
 )
-from master.store.tables.history import agreement_entry, audit_head, denial, event, pool_day, site_day
+from master.store.tables.history import (
+    agreement_entry,
+    audit_head,
+    denial,
+    event,
+    pool_day,
+    request_answer,
+    site_day,
+)
 from master.store.tables.leases import (
     claim,
     learning_seat,
@@ -48,6 +56,7 @@ __all__ = [
     "pool_day",
     "pool_usage",
     "project",
+    "request_answer",
     "revocation",
     "seat",
     "signing_key",

@@ -53,6 +53,21 @@ audit_head = Table(
 )
 """Where each project's chain ends; locked and moved on last in a transaction."""
 
+request_answer = Table(
+    "request_answer",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True, autoincrement=False),
+    Column("request_id", String(128), primary_key=True),
+    Column("kind", String(63), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("answered_at", Float(53), nullable=False),
+)
+"""What requests with an id were answered with, written in the transaction that carried them out: a retry gets the same.
+
+The fingerprint tells a retry from another request under the same id. Kept for a time; the audit names the id for good.
+"""
+
 site_day = Table(
     "site_day",
     metadata,
@@ -114,7 +129,6 @@ agreement_entry = Table(
     Column("reason", Text, nullable=False),
     Column("rules", String(255), nullable=False),
     Column("caller", String(255), nullable=False),
-    Column("request_id", String(128), nullable=False),
     Column("order_number", BigInteger, nullable=False),
     Column("given_reason", Text, nullable=False),
 )

@@ -27,8 +27,9 @@ from master.service.batch.requests import (
     SeatsReclaimed,
 )
 from master.service.estates.estate_cache import EstateCache
-from master.service.projects.apply import ApplyProject, apply_project
+from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.runtime.names import PbxName
+from master.service.runtime.request_answers import RequestKey
 from master.settings import load_settings
 from master.store.backends.opening import open_database
 from master.store.backends.rehearsal import Rehearsals
@@ -82,7 +83,8 @@ async def batches(sqlite_database_url: str) -> AsyncIterator[Batches]:
     catalogs = load_catalogs(settings)
     database = open_database(sqlite_database_url)
     spec = project_spec(project({"PBX-Port12": 10}, ttl_seconds=60, grace_seconds=0))
-    applied = ApplyProject(spec=spec, caller="test", request_id="apply", dry_run=False)
+    key: RequestKey[Applied] = RequestKey(kind="ApplyProject", request_id="apply", fingerprint="", encode=lambda _: b"")
+    applied = ApplyProject(spec=spec, caller="test", key=key, dry_run=False)
     estates = EstateCache(catalogs, settings.pace)
     await apply_project(database, Rehearsals(database), applied, estates, _at(0))
     yield Batches(database, estates)

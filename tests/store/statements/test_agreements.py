@@ -40,29 +40,28 @@ async def test_what_is_written_is_read_again(database: Database) -> None:
 
     def write(tx: Tx) -> None:
         tx.connection.execute(text(_PROJECT))
-        store.append(tx, 1, written[:2], request_id="one")
-        store.append(tx, 1, written[2:], request_id="two")
+        store.append(tx, 1, written[:2])
+        store.append(tx, 1, written[2:])
 
     await database.transact(write)
     found = await database.read(
         lambda tx: (
             store.entries(tx, 1),
             store.entries(tx, 1, after=2),
-            store.entries_of_request(tx, 1, "one"),
             store.last_number(tx, 1),
             store.projects_with_entries(tx),
         )
     )
-    assert found == (written, written[2:], written[:2], 3, ["acme"])
+    assert found == (written, written[2:], 3, ["acme"])
     assert await database.read(lambda tx: (store.entries(tx, 2), store.last_number(tx, 2))) == ([], 0)
 
 
 async def test_a_number_is_taken_once(database: Database) -> None:
     def write(tx: Tx) -> None:
         tx.connection.execute(text(_PROJECT))
-        store.append(tx, 1, [entry(1)], request_id="one")
+        store.append(tx, 1, [entry(1)])
 
     await database.transact(write)
     with pytest.raises(Exception, match="agreement_entry"):
-        await database.transact(lambda tx: store.append(tx, 1, [entry(1)], request_id="two"))
+        await database.transact(lambda tx: store.append(tx, 1, [entry(1)]))
     assert len(await database.read(lambda tx: store.entries(tx, 1))) == 1

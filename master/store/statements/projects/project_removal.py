@@ -1,4 +1,5 @@
-"""Removes a project from the tables; what stays is its name, its audit, its agreement ledger and the highest epoch."""
+"""Removes a project from the tables; what stays is its name, its audit, its agreement ledger,
+the highest epoch and, for a time, what requests were answered with."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.projects.project_writes import remove_pbxs
 
-_STAY: Final = frozenset({t.event, t.audit_head, t.agreement_entry})
-"""Chains and ledgers are only ever appended to: a project that comes back under the name carries them on."""
+_STAY: Final = frozenset({t.event, t.audit_head, t.agreement_entry, t.request_answer})
+"""Chains and ledgers are only ever appended to: a project that comes back under the name carries them on. Answers stay
+for their time, so that whoever deleted the project is answered alike."""
 
 
 def delete_project(tx: Tx, project_id: int, *, now: float) -> None:

@@ -1,0 +1,63 @@
+"""Calls with a request id: what a retry is known by, and the response that it gets again, byte by byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from master.rpc.convert import incoming
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey
+
+Found = TypeVar("Found")
+Response = TypeVar("Response", bound=Message)
+
+
+@dataclass(slots=True)
+class Repeatable(Generic[Found, Response]):
+    """A request, and how what came of it becomes its response: once, so that what is sent is what is kept."""
+
+    request: Any
+    """A message with the field `request_id`."""
+    kind: type[Response]
+    convert: Callable[[Found], Response]
+    _kept: tuple[Found, Response] | None = field(default=None, init=False)
+
+    def key(self, *, required: bool = True) -> RequestKey[Found]:
+        """By what it is known again; a dry run needs no id.
+
+        Raises:
+            InvalidArgumentError: its request id is missing, or no text.
+        """
+        return request_key(self.request, self._encoded, required=required)
+
+    def response(self, found: Found | AnsweredBefore) -> Response:
+        """The response to what came of it now or, where it is a retry, before."""
+        if isinstance(found, AnsweredBefore):
+            return self.kind.FromString(found.answer)
+        return self._kept[1] if self._kept is not None and self._kept[0] is found else self.convert(found)
+
+    def _encoded(self, found: Found) -> bytes:
+        response = self.convert(found)
+        self._kept = found, response
+        return response.SerializeToString()
+
+
+def request_key(
+    request: Any, encode: Callable[[Found], bytes], *, required: bool = True, by: str = ""
+) -> RequestKey[Found]:
+    """By what a request is known again; `by` says whose it is, where nobody else may hear the answer.
+
+    Raises:
+        InvalidArgumentError: its request id is missing, or no text.
+    """
+    asked = by.encode() + request.SerializeToString(deterministic=True)
+    return RequestKey(
+        kind=request.DESCRIPTOR.name.removesuffix("Request"),
+        request_id=incoming.text("request_id", request.request_id, required=required),
+        fingerprint=sha256(asked).hexdigest(),
+        encode=encode,
+    )

@@ -1,0 +1,54 @@
+"""Licenses as operators see them: with what their releases still wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from master.domain.catalog.words import LeaseState
+from master.domain.estate.estate import Estate, License
+from master.domain.estate.lease_time import LeaseTime
+from master.store.backends.database import Tx
+from master.store.statements import queries
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseView:
+    """A license, and what its release still waits for."""
+
+    item: License
+    is_cooling_off: bool = False
+    is_over: bool = False
+    """Whether the agreement that brought it lets it be used no longer."""
+    seats_to_go: int = 0
+    seats_unreachable: int = 0
+    unreachable_until: float | None = None
+    """When the last lease behind those seats ends, UNIX seconds."""
+    time_zone: str = "UTC"
+    """In which the days of its agreement are counted."""
+
+
+def license_views(tx: Tx, estate: Estate, items: list[License], time: LeaseTime) -> list[LicenseView]:
+    def cooling_off(item: License) -> bool:
+        return item.held_until is not None and time.now < item.held_until
+
+    def view(item: License) -> LicenseView:
+        return LicenseView(item, cooling_off(item), item.use_is_over(time.now), time_zone=estate.time_zone)
+
+    if all(item.release is None for item in items):
+        return [view(item) for item in items]
+    used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
+    leases = queries.leases_of_project(tx, estate.project_id)
+    silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(time) is not LeaseState.ACTIVE}
+    views = []
+    for item in items:
+        if item.release is None or item.device is None:
+            views.append(view(item))
+            continue
+        pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
+        left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
+        to_go = max(used.get(pool_id, 0) - left, 0)
+        away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
+        unreachable = min(sum(away.values()), to_go)
+        until = max(silent[pbx] for pbx in away) if unreachable else None
+        views.append(replace(view(item), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))
+    return views

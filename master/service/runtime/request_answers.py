@@ -1,0 +1,70 @@
+"""Changes with a request id are carried out once: whoever repeats the request gets the answer of the first time.
+
+Looked up under the lock that the change takes, and kept in its transaction. What the audit says of a change is for
+people; no retry is answered from it. A lease's opening is not here: its retry gets the lease as it stands by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from master.service.runtime.errors import RequestIdTakenError
+from master.store.backends.database import Tx
+from master.store.statements import request_answers as store
+from master.store.statements.events import names_request
+
+Answer = TypeVar("Answer", contravariant=True)
+
+KEPT_SECONDS: Final = 7 * 86_400.0
+"""For how long an answer is kept at least: clients retry within minutes, a script that stopped before a long weekend is
+started again after it. Later the id is refused, as the audit names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKey(Generic[Answer]):
+    """By what a request is known again, and in which form its answer is kept."""
+
+    kind: str
+    """Which call it is, e.g. "BindLicenses"."""
+    request_id: str
+    """Empty for a dry run: nothing is looked up or kept."""
+    fingerprint: str
+    """Of everything that is asked for, 64 hexadecimal digits."""
+    encode: Callable[[Answer], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredBefore:
+    """The request was carried out already; this is what it was answered with."""
+
+    answer: bytes
+
+
+def answered_before(tx: Tx, project_id: int, key: RequestKey[Answer]) -> AnsweredBefore | None:
+    """What this request was answered with, where it is a retry.
+
+    Raises:
+        RequestIdTakenError: the request id was used for another request, or so long ago that its answer is gone.
+    """
+    if not key.request_id:
+        return None
+    stored = store.read_answer(tx, project_id, key.request_id)
+    if stored is None:
+        if names_request(tx, project_id, key.request_id):
+            raise RequestIdTakenError(key.request_id, "a request whose answer is kept no longer")
+        return None
+    if (stored.kind, stored.fingerprint) != (key.kind, key.fingerprint):
+        other = "another request of the same kind" if stored.kind == key.kind else stored.kind
+        raise RequestIdTakenError(key.request_id, other)
+    return AnsweredBefore(stored.answer)
+
+
+def keep_answer(tx: Tx, project_id: int, key: RequestKey[Answer], answer: Answer, *, now: float) -> None:
+    """Keep what a request is answered with; those of its project that were kept long enough go."""
+    if not key.request_id:
+        return
+    store.forget_answers(tx, project_id, answered_before=now - KEPT_SECONDS)
+    stored = store.StoredAnswer(key.kind, key.fingerprint, key.encode(answer))
+    store.write_answer(tx, project_id, key.request_id, stored, answered_at=now)

@@ -1,0 +1,44 @@
+"""What requests with an id were answered with; a project's row, or that of a PBX, is locked by whoever writes one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from master.store.backends.database import Tx
+
+
+class StoredAnswer(NamedTuple):
+    """The answer to one request, and what the request was."""
+
+    kind: str
+    """Which call it was, e.g. "BindLicenses"."""
+    fingerprint: str
+    """The same for a retry, another for any other request."""
+    answer: bytes
+
+
+def read_answer(tx: Tx, project_id: int, request_id: str) -> StoredAnswer | None:
+    """The answer to the request of that id, where it is still kept."""
+    rows = tx.rows(
+        "SELECT kind, fingerprint, answer FROM request_answer WHERE project_id = ?1 AND request_id = ?2",
+        project_id,
+        request_id,
+    )
+    return StoredAnswer(rows[0][0], rows[0][1], bytes(rows[0][2])) if rows else None
+
+
+def write_answer(tx: Tx, project_id: int, request_id: str, stored: StoredAnswer, *, answered_at: float) -> None:
+    """Keep an answer; an id that is taken breaks the primary key: two masters never carry out the same request."""
+    tx.rows(
+        "INSERT INTO request_answer (project_id, request_id, kind, fingerprint, answer, answered_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        project_id,
+        request_id,
+        *stored,
+        answered_at,
+    )
+
+
+def forget_answers(tx: Tx, project_id: int, *, answered_before: float) -> None:
+    """Remove the answers of a project that are older than a moment, UNIX seconds."""
+    tx.rows("DELETE FROM request_answer WHERE project_id = ?1 AND answered_at < ?2", project_id, answered_before)
