@@ -88,7 +88,7 @@ async def test_an_upgrade_that_is_killed_changes_nothing(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "import sys; from pathlib import Path; from master.store import schema;"
+        "import sys; from pathlib import Path; from master.store.upkeep import schema;"
         " schema.shipped = lambda _: Path(sys.argv[1]); schema.upgrade(sys.argv[2])",
         str(killed),
         url,
