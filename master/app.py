@@ -15,15 +15,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 
 import structlog
 
-from licensemaster.files.texts import read_text
 from master.auth.certificates.certificates import Certificates
-from master.domain.catalog.catalog import Catalog
-from master.domain.catalog.catalog_file import read_catalog
+from master.catalogs import load_catalogs
 from master.parts import Parts
 from master.process.open_files import allow_open_files
 from master.process.tasks import IfEnded
@@ -214,24 +210,3 @@ def _collect_garbage_less_often() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-
-
-def load_catalogs(settings: Settings) -> dict[str, Catalog]:
-    """The catalogs that come along and those that the settings name, by name.
-
-    Raises:
-        CatalogError: one has a mistake.
-    """
-    texts = {
-        file.name: file.read_text(encoding="utf-8")
-        for file in resources.files("master.domain.catalog.vendors").iterdir()
-        if file.name.endswith(".toml")
-    }
-    texts |= {str(path): read_text(path) for path in settings.catalog_files}
-    return {catalog.name: catalog for catalog in (_catalog(text, file) for file, text in texts.items())}
-
-
-@lru_cache(maxsize=32)
-def _catalog(text: str, file: str) -> Catalog:
-    """Read once for all masters of a process; a catalog never changes."""
-    return read_catalog(text, file=file)

@@ -56,6 +56,7 @@ def test_the_wheels_hold_all_that_the_commands_need(wheels: dict[str, set[str]])
         "master/examples/demo.toml",
         "master/domain/catalog/vendors/innovaphone.toml",
         "simulator/sites.py",
+        "vendor_tools/commands.py",
     } <= wheels["license_master"]
     assert {
         "slave_client/client.py",

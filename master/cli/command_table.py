@@ -17,35 +17,35 @@ from typer.main import get_command
 from master.cli.connection.master_command import give_every_command_its_way
 
 TABLE: Final = {
-    "serve": "server.serve:serve",
-    "settings": "server.settings:app",
-    "health": "connection.health:health",
-    "db": "server.db:app",
-    "project": "operator.projects.project:app",
-    "plan": "operator.projects.plan:app",
-    "catalog": "server.catalog:app",
-    "status": "operator.monitoring.status:status",
-    "pools": "operator.monitoring.status:pools",
-    "seats": "operator.monitoring.listings:seats",
-    "leases": "operator.monitoring.leases:app",
-    "events": "operator.monitoring.listings:events",
-    "audit": "operator.monitoring.audit:app",
-    "explain": "operator.monitoring.explain:explain",
-    "report": "operator.monitoring.report:report",
-    "standby": "operator.monitoring.standby:app",
-    "license": "operator.licenses.license:app",
-    "device": "device.device:app",
-    "agreement": "operator.agreements.agreement:app",
-    "credits": "operator.agreements.agreement:credits_app",
-    "contract": "operator.agreements.contract:app",
-    "vendor": "vendor.vendor:app",
-    "pki": "pki.pki:app",
-    "webhook": "operator.monitoring.webhook:app",
-    "profile": "connection.profile:app",
-    "docs": "server.docs:docs",
-    "demo": "server.demo:demo",
+    "serve": "master.cli.server.serve:serve",
+    "settings": "master.cli.server.settings:app",
+    "health": "master.cli.connection.health:health",
+    "db": "master.cli.server.db:app",
+    "project": "master.cli.operator.projects.project:app",
+    "plan": "master.cli.operator.projects.plan:app",
+    "catalog": "master.cli.server.catalog:app",
+    "status": "master.cli.operator.monitoring.status:status",
+    "pools": "master.cli.operator.monitoring.status:pools",
+    "seats": "master.cli.operator.monitoring.listings:seats",
+    "leases": "master.cli.operator.monitoring.leases:app",
+    "events": "master.cli.operator.monitoring.listings:events",
+    "audit": "master.cli.operator.monitoring.audit:app",
+    "explain": "master.cli.operator.monitoring.explain:explain",
+    "report": "master.cli.operator.monitoring.report:report",
+    "standby": "master.cli.operator.monitoring.standby:app",
+    "license": "master.cli.operator.licenses.license:app",
+    "device": "master.cli.device.device:app",
+    "agreement": "master.cli.operator.agreements.agreement:app",
+    "credits": "master.cli.operator.agreements.agreement:credits_app",
+    "contract": "master.cli.operator.agreements.contract:app",
+    "vendor": "vendor_tools.commands:app",
+    "pki": "master.cli.pki.pki:app",
+    "webhook": "master.cli.operator.monitoring.webhook:app",
+    "profile": "master.cli.connection.profile:app",
+    "docs": "master.cli.server.docs:docs",
+    "demo": "master.cli.server.demo:demo",
 }
-"""Every command, and where it is below `master.cli`: a function, or a group of commands."""
+"""Every command, and where it is: a function, or a group of commands."""
 
 HELP: Final = {
     "serve": "Serve leases until stopped; SIGTERM lets running calls finish.",
@@ -142,7 +142,7 @@ class _Loaded(MutableMapping[str, Any]):
 
 def _load(name: str, place: str) -> Any:
     module, _, attribute = place.partition(":")
-    found = getattr(import_module(f"master.cli.{module}"), attribute)
+    found = getattr(import_module(module), attribute)
     holder = typer.Typer(callback=lambda: None, add_completion=False)
     if isinstance(found, typer.Typer):
         holder.add_typer(found, name=name)

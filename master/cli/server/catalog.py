@@ -18,7 +18,7 @@ app = typer.Typer(help="License types.", no_args_is_help=True)
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "innovaphone") -> None:
     """The license types of a catalog that comes along."""
-    from master.app import load_catalogs
+    from master.catalogs import load_catalogs
     from master.settings import Settings
 
     catalogs = load_catalogs(Settings())

@@ -32,7 +32,7 @@ MODULES = {"os", "shutil"}
 
 
 def _writes() -> Iterator[tuple[str, str]]:
-    for package in ("master", "licensemaster", "slave_client"):
+    for package in ("master", "licensemaster", "slave_client", "vendor_tools"):
         for path in sorted((ROOT / package).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -15,6 +15,7 @@ import pytest
 import licensemaster
 import master
 import slave_client
+import vendor_tools
 from licensemaster.signing.documents import ELEMENTS_MAX, DocumentError, from_text, read_payload
 from licensemaster.v1 import document_pb2
 from licensemaster.values.bounded import Limits, OverLimitError, check_json, read_json, read_toml
@@ -240,7 +241,7 @@ PARSERS: dict[str, dict[str, str]] = {
         "descriptor_pb2.FileDescriptorSet.FromString": _OWN,
     },
     "master/store/statements/agreements.py": {"json.loads": _OWN},
-    "master/vendor.py": {
+    "vendor_tools/vendor_documents.py": {
         "load_pem_private_key": "at most 1 MiB, one key",
         "load_pem_public_key": "at most 1 MiB, one key",
     },
@@ -285,7 +286,7 @@ def _is_parser(called: str) -> bool:
 
 def _found() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for package in (licensemaster, master, slave_client):
+    for package in (licensemaster, master, slave_client, vendor_tools):
         folder = Path(str(package.__path__[0]))
         for file in folder.rglob("*.py"):
             if not file.stem.endswith(("_pb2", "_pb2_grpc")):

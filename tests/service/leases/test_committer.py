@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from licensemaster.api_enums import HolderKind
-from master.app import load_catalogs
+from master.catalogs import load_catalogs
 from master.domain.catalog.versions import Version
 from master.domain.leases.leases import LeaseError
 from master.domain.seats.seats import Granted, SeatKey, Want

@@ -46,6 +46,6 @@ def test_every_channel_is_opened_in_one_place() -> None:
 def _sources() -> list[Path]:
     return [
         file
-        for folder in ("master", "slave_client", "bench", "examples", "tests")
+        for folder in ("master", "slave_client", "vendor_tools", "bench", "examples", "tests")
         for file in (_ROOT / folder).rglob("*.py")
     ]

@@ -1,4 +1,4 @@
-"""`license-master vendor`: what a vendor does on its own machine, without a master. `vendor_keys.py` has the rest."""
+"""`license-master vendor`: what a vendor does on its own machine. `trust_commands.py` has what operators do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from master.cli.connection.options import JsonOption
 from master.cli.output.document_files import write_document
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import print_json_object, stdout_console, visible, write_out
-from master.cli.vendor import vendor_keys
+from vendor_tools import trust_commands
 
 if TYPE_CHECKING:
     from master.domain.catalog.catalog import Catalog
-    from master.vendor import Item
+    from vendor_tools.vendor_documents import Item
 
 VENDOR_PANEL = "By a vendor, on its own machine"
 
@@ -39,11 +39,11 @@ def keygen(
     as_json: JsonOption = False,
 ) -> None:
     """Make a key pair. The private key stays with the vendor; the .pub file goes to customers."""
-    from master import vendor
+    from vendor_tools import vendor_documents
 
     try:
-        made = vendor.generate(out)
-    except vendor.VendorError as error:
+        made = vendor_documents.generate(out)
+    except vendor_documents.VendorError as error:
         raise CommandFailed(str(error)) from error
     except OSError as error:
         raise CommandFailed(f"cannot write {error.filename or out}: {error.strerror or error}") from error
@@ -89,21 +89,24 @@ def issue(
 ) -> None:
     """Issue licenses: a signed file that one project can import, once."""
     from licensemaster.signing import documents
-    from master import vendor
+    from vendor_tools import vendor_documents
 
     now = datetime.now(UTC).replace(microsecond=0)
     try:
-        items = [*(vendor.read_items(source) if source else ()), *map(vendor.parse_item, licenses or ())]
-        document = vendor.issue(
+        items = [
+            *(vendor_documents.read_items(source) if source else ()),
+            *map(vendor_documents.parse_item, licenses or ()),
+        ]
+        document = vendor_documents.issue(
             items,
             file_id=file_id or f"f-{uuid4().hex[:12]}",
             project=project.removeprefix("projects/"),
             catalog=_catalog(catalog),
             issued=now,
             expires=now + timedelta(days=valid_days),
-            key=vendor.read_private_key(key),
+            key=vendor_documents.read_private_key(key),
         )
-    except vendor.VendorError as error:
+    except vendor_documents.VendorError as error:
         raise _failed("nothing was issued", str(error)) from error
     if out is None:
         write_out(documents.to_text(document))
@@ -134,26 +137,26 @@ def introduce(
     name: Annotated[str, typer.Option("--name", help="What people call the new key.")] = "",
 ) -> None:
     """Introduce the vendor's next key, signed with the one in use, so that no customer has to compare keys again."""
-    from master import vendor
+    from vendor_tools import vendor_documents
 
     try:
-        document = vendor.introduce(
-            vendor.read_public_key(new),
-            signed_with=vendor.read_private_key(key),
+        document = vendor_documents.introduce(
+            vendor_documents.read_public_key(new),
+            signed_with=vendor_documents.read_private_key(key),
             display_name=name,
-            retire_previous=vendor.last_moment(retire_previous.date()) if retire_previous else None,
+            retire_previous=vendor_documents.last_moment(retire_previous.date()) if retire_previous else None,
         )
-    except vendor.VendorError as error:
+    except vendor_documents.VendorError as error:
         raise CommandFailed(str(error)) from error
     write_document(out, document)
     stdout_console().print(visible(f"{out}: for customers, who trust it with `vendor trust --introduction {out}`"))
 
 
-vendor_keys.add_to(app)
+trust_commands.add_to(app)
 
 
 def _catalog(name: str) -> Catalog:
-    from master.app import load_catalogs
+    from master.catalogs import load_catalogs
     from master.domain.catalog.catalog_file import CatalogError
     from master.settings import Settings
 

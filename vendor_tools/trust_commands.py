@@ -241,11 +241,11 @@ def _lines(fields: Mapping[str, Any], indent: str = "") -> Sequence[str]:
 
 
 def _public_key(text: str) -> bytes:
-    from master import vendor
+    from vendor_tools import vendor_documents
 
     try:
-        return vendor.read_public_key(text)
-    except vendor.VendorError as error:
+        return vendor_documents.read_public_key(text)
+    except vendor_documents.VendorError as error:
         raise CommandFailed(str(error)) from error
 
 
