@@ -179,7 +179,7 @@ class Calling(Changing):
 
     @invariant()
     def port_and_ipva_go_together(self) -> None:
-        assert all(self.model.is_settled(pbx) for pbx in PBXS)  # and the master agrees with the model
+        assert all(self.model.is_reconciled(pbx) for pbx in PBXS)  # and the master agrees with the model
 
     def teardown(self) -> None:
         """Leave nothing to the next history; on the way everything comes home."""

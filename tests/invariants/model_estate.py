@@ -83,7 +83,7 @@ class ModelEstate(Balance):
             seats["ipva", holder] = HeldSeat(pool, "port", at=seats["port", holder].at)
         return True
 
-    def is_settled(self, pbx: str) -> bool:
+    def is_reconciled(self, pbx: str) -> bool:
         """D1, D2: each port on a virtual machine has its IPVA seat, and no other seat has one."""
         ports = {holder for kind, holder in self.held[pbx] if kind == "port"}
         beside = {holder for kind, holder in self.held[pbx] if kind == "ipva"}

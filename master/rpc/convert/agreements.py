@@ -25,9 +25,8 @@ from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
 
 _KINDS = {kind.value: agreement_order_pb2.SubjectKind.Value(f"SUBJECT_KIND_{kind.name}") for kind in SubjectKind}
-_STANDINGS = {
-    right_status: agreement_pb2.RightStanding.Value(f"RIGHT_STANDING_{right_status.name}")
-    for right_status in RightStatus
+_STATUSES = {
+    right_status: agreement_pb2.RightStatus.Value(f"RIGHT_STATUS_{right_status.name}") for right_status in RightStatus
 }
 
 
@@ -242,7 +241,7 @@ def right(found: Right) -> agreement_pb2.Right:
     return agreement_pb2.Right(
         subject=subject(found.subject),
         title=found.title,
-        standing=_STANDINGS[found.standing],
+        status=_STATUSES[found.status],
         counts=dict(found.counts),
         until_day=_day(found.until),
         upgrades_until_day=_day(found.upgrades_until),

@@ -16,7 +16,7 @@ from master.domain.catalog.subjects import Subject
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import BY_LEDGER
 from master.metrics import Metrics
-from master.service.agreements.entitlements import is_settled, reconcile_project
+from master.service.agreements.entitlements import is_reconciled, reconcile_project
 from master.service.agreements.ordering import (
     Placed,
     PlaceOrder,
@@ -154,7 +154,7 @@ class Agreements:
         """Take away the licenses whose use has ended (P1, R3); how many licenses changed."""
         time = self._lease_time()
         projects = await self._database.read(lambda tx: projects_with_ended_use(tx, now=time.now))
-        return sum([await self._settle(project, time) for project in projects])
+        return sum([await self._reconcile(project, time) for project in projects])
 
     async def reconcile(self) -> int:
         """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
@@ -162,27 +162,27 @@ class Agreements:
         for project in await self._database.read(store.projects_with_entries):
 
             def look(tx: Tx, project: str = project) -> bool:
-                return is_settled(tx, self._estates, project, time.now)
+                return is_reconciled(tx, self._estates, project, time.now)
 
             if not await self._database.read(look):
-                changed += await self._settle(project, time)
+                changed += await self._reconcile(project, time)
         return changed
 
-    async def _settle(self, project: str, time: LeaseTime) -> int:
-        settled = await self._database.transact(
+    async def _reconcile(self, project: str, time: LeaseTime) -> int:
+        reconciled = await self._database.transact(
             lambda tx: reconcile_project(tx, self._estates, project, caller=BY_LEDGER, time=time)
         )
-        if settled.changed:
+        if reconciled.changed:
             self._hub.wake_all()
-            self._metrics.seats_revoked.inc(settled.seats_revoked)
-            licenses = [reconciliation.id for reconciliation in settled.changed]
+            self._metrics.seats_revoked.inc(reconciled.seats_revoked)
+            licenses = [reconciliation.id for reconciliation in reconciled.changed]
             _log.info(
                 "licenses reconciled with agreements",
                 project=project,
                 licenses=licenses,
-                seats_revoked=settled.seats_revoked,
+                seats_revoked=reconciled.seats_revoked,
             )
-        return len(settled.changed)
+        return len(reconciled.changed)
 
 
 class AgreementUseTask(PeriodicTask):

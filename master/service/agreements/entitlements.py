@@ -21,7 +21,7 @@ from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.revocation import revoke
 from master.store.backends.database import Tx
 
-SETTLED = "agreement.settled"
+RECONCILED = "agreement.reconciled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def reconcile(changes: LicenseChanges, snapshot: AgreementSnapshot, day: date) -
     return Reconciled(reconciliations, revoked)
 
 
-def is_settled(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:
+def is_reconciled(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:
     """Whether nothing has to change; asked before anything is locked."""
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
@@ -70,8 +70,8 @@ def reconcile_project(tx: Tx, estates: EstateCache, project: str, *, caller: str
     """The same in a transaction of its own, for what days bring about."""
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
     known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=time.now)
-    settled = reconcile(changes, known.snapshot, known.day)
-    if settled.changed:
-        changes.event(SETTLED, {"licenses": settled.plain(), "seats_revoked": settled.seats_revoked})
+    reconciled = reconcile(changes, known.snapshot, known.day)
+    if reconciled.changed:
+        changes.event(RECONCILED, {"licenses": reconciled.plain(), "seats_revoked": reconciled.seats_revoked})
     changes.write()
-    return settled
+    return reconciled

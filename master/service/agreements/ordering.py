@@ -165,17 +165,17 @@ def _carried_out(
     changes.state = fold(entries, changes.state)
     after = replace(known.snapshot, state=changes.state)
     changed = _change_licenses(changes, after, (*entries, *_reversed_by(entries, after)))
-    settled = reconcile(changes, after, known.day)
+    reconciled = reconcile(changes, after, known.day)
     placed = Placed(
         entries=entries,
         lines=decision.lines,
         balance=after.state.balance,
         awaits_payment=decision.awaits_payment,
         notes=decision.notes,
-        licenses_changed=bool(changed or settled.changed),
-        seats_revoked=settled.seats_revoked,
+        licenses_changed=bool(changed or reconciled.changed),
+        seats_revoked=reconciled.seats_revoked,
     )
-    changes.event(ORDERED, _details(order, placed, changed, settled), request_id=request_id or None)
+    changes.event(ORDERED, _details(order, placed, changed, reconciled), request_id=request_id or None)
     return placed
 
 
@@ -255,7 +255,7 @@ def _declared(estate: Estate, order: Order) -> AgreementRefusal | None:
 
 
 def _details(
-    order: Order, placed: Placed, changed: dict[str, tuple[License, License]], settled: Reconciled
+    order: Order, placed: Placed, changed: dict[str, tuple[License, License]], reconciled: Reconciled
 ) -> dict[str, Any]:
     return {
         "order": order_to_plain(order),
@@ -265,7 +265,7 @@ def _details(
         "awaits_payment": placed.awaits_payment,
         "notes": list(placed.notes),
         "licenses": {key: {"before": plain(one), "after": plain(after)} for key, (one, after) in changed.items()}
-        | dict(settled.plain()),
+        | dict(reconciled.plain()),
     }
 
 

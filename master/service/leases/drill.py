@@ -145,7 +145,7 @@ class _Drill:
         self._answer_to(renewal, or_told="the lease taken over could not be renewed")
         self._done(f"epoch {epoch} is renewed by {self._standby.pbx}")
         self._begin("reconcile")
-        self._settle(epoch, before[0])
+        self._synchronise(epoch, before[0])
         self._begin("return")
         returned = self._open_primary()
         self._done(f"{self._primary.pbx} has its lease back under epoch {returned.lease.epoch}")
@@ -218,7 +218,7 @@ class _Drill:
             raise _Failed(f"{self._primary.pbx} could still use its own epoch {lease.epoch}")
         self._done(f"epoch {lease.epoch} of {self._primary.pbx} is fenced, and told who carries its seats")
 
-    def _settle(self, epoch: int, seats: Sequence[Seat]) -> None:
+    def _synchronise(self, epoch: int, seats: Sequence[Seat]) -> None:
         wants = [Want(*seat.key, seat.user, seat.line) for seat in seats if not seat.is_companion]
         syncing = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
         synced = self._answer_to(syncing, or_told="the seats could not be synchronised")

@@ -184,7 +184,7 @@ class WebhookDelivery(PeriodicTask):
     def _told(self, webhook_id: int, _: asyncio.Task[None]) -> None:
         del self._under_way[webhook_id]
 
-    async def settled(self) -> None:
+    async def idle(self) -> None:
         """Wait until nobody is being told any more."""
         while self._under_way:
             await asyncio.wait(self._under_way.values())
@@ -219,7 +219,7 @@ class WebhookDelivery(PeriodicTask):
             due_at = self._clock() + error.wait_seconds
             await self._database.transact(lambda tx: store.put_off(tx, one.id, due_at=due_at))
             return False
-        await self._database.transact(lambda tx: self._settle(tx, one, problem))
+        await self._database.transact(lambda tx: self._record(tx, one, problem))
         self._metrics.webhook_messages.labels("failed" if problem else "taken").inc()
         if problem:
             _log.warning("webhook failed", webhook=one.webhook.name, attempt=one.attempts + 1, problem=problem)
@@ -239,7 +239,7 @@ class WebhookDelivery(PeriodicTask):
             if not receiver.failing:
                 self._lost.pop(target, None)
 
-    def _settle(self, tx: Tx, one: store.Delivery, problem: str) -> None:
+    def _record(self, tx: Tx, one: store.Delivery, problem: str) -> None:
         if not problem:
             store.delivered(tx, one.id)
             return

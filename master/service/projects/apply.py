@@ -148,7 +148,7 @@ def _judge(tx: Tx, spec: ProjectSpec, estates: EstateCache, time: LeaseTime) -> 
     revision = write_project(tx, spec, catalog, row, now=time.now)
     after = _estate(tx, spec.name, estates)
     moved = tuple(pbx.id for _, pbx in elsewhere(before.known, after)) if before.known is not None else ()
-    warnings = _settled(tx, before.known, after, spec, time)
+    warnings = _platforms_reconciled(tx, before.known, after, spec, time)
     return _Judged(before=before, applied=Applied(found, revision, warnings), moved=moved)
 
 
@@ -174,7 +174,7 @@ def _write(
     applied = replace(judged.applied, revision=revision)
     if who_hold(tx, judged.moved):
         assert before.known is not None
-        warnings = _settled(tx, before.known, _estate(tx, spec.name, estates), spec, time)
+        warnings = _platforms_reconciled(tx, before.known, _estate(tx, spec.name, estates), spec, time)
         applied = replace(applied, warnings=warnings)
     written = row or store.project_row(tx, spec.name)
     assert written is not None
@@ -214,11 +214,13 @@ def _estate(tx: Tx, project: str, estates: EstateCache) -> Estate:
     return estate
 
 
-def _settled(tx: Tx, before: Estate | None, after: Estate, spec: ProjectSpec, time: LeaseTime) -> tuple[str, ...]:
+def _platforms_reconciled(
+    tx: Tx, before: Estate | None, after: Estate, spec: ProjectSpec, time: LeaseTime
+) -> tuple[str, ...]:
     """Reconcile what PBXs hold with the devices that they run on now; what an operator should know of the project."""
     leases = leases_of_project(tx, after.project_id)
-    settled = record_platforms(tx, before, after, spec, leases, time) if before is not None else ()
-    return (*settled, *warnings_of(after, software_in_use(leases, time)))
+    reconciled = record_platforms(tx, before, after, spec, leases, time) if before is not None else ()
+    return (*reconciled, *warnings_of(after, software_in_use(leases, time)))
 
 
 def _refuse(found: list[Violation]) -> None:

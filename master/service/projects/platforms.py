@@ -53,7 +53,7 @@ def record_platforms(
             continue
         lease = leases.get(pbx.id)
         runs = lease.software if lease is not None and lease.state(time).is_running else pbx.software
-        decided = _settle(tx, eligibilities, pbx, lease, runs, time)
+        decided = _reconcile(tx, eligibilities, pbx, lease, runs, time)
         violations += _missing(after, pbx, earlier, decided, spec, runs)
         if decided.before != decided.after:
             told.append(
@@ -75,7 +75,7 @@ def _standing(pbx: Pbx) -> tuple[int, str]:
     return pbx.device.id, pbx.device.platform
 
 
-def _settle(
+def _reconcile(
     tx: Tx, eligibilities: EligibilityCache, pbx: Pbx, lease: Lease | None, software: Version, time: LeaseTime
 ) -> CompanionDecisions:
     needs = Prefetch(whole_pbxs={pbx.id})

@@ -77,8 +77,8 @@ class ChangePoller(PeriodicTask):
         if not len(self._hub):
             return
         found = await self._database.read(_standing)
-        for name, standing in found.items():
-            if self._seen.get(name) != standing:
+        for name, state in found.items():
+            if self._seen.get(name) != state:
                 self._hub.wake(name)
         self._seen = found
 

@@ -56,7 +56,7 @@ def copied(source: Path, target: Path, *, progress: Progress, aside: Path | None
         except sqlite3.Error as error:
             raise BackupError(f"{source} cannot be copied to {target}: {error}") from error
         yield unfinished
-        _settle(unfinished)
+        _flush(unfinished)
         if aside is not None:
             _set_aside(target, aside, successor=unfinished)
         try:
@@ -128,7 +128,7 @@ def _copy(source: Path, unfinished: Path, progress: Progress) -> None:
             )
 
 
-def _settle(file: Path) -> None:
+def _flush(file: Path) -> None:
     """Everything in the one file, and that on disk."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")

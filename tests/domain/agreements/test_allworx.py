@@ -169,7 +169,7 @@ def test_q7_without_maintenance_the_installed_release_keeps_working() -> None:
     made = server("7.4")
     made.do(PublishRelease(release="7.5", day=date(2026, 3, 1)), DELIVERED)
     right = right_of(made.snapshot, S, LAPSED)
-    assert (right.standing, right.until, str(right.newest)) == (RightStatus.RUNS, None, "7.4")
+    assert (right.status, right.until, str(right.newest)) == (RightStatus.RUNS, None, "7.4")
     assert str(right_of(made.snapshot, S, date(2026, 3, 1)).newest) == "7.5"
     ended = endings(made.snapshot, from_day=DELIVERED, to_day=LAPSED)
     assert [(ending.policy, ending.stops) for ending in ended] == [("maintenance", {})]

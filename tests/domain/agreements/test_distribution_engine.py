@@ -94,7 +94,7 @@ def test_r4_seats_are_added_to_a_running_contract_only() -> None:
     refusal = made.refused(AddSeats(contract="C", counts={"seat": 2}), ENDS)
     assert (refusal.problem, refusal.rules) == (AgreementProblem.NOT_IN_FORCE, ("R4",))
     made.do(RENEW, date(2027, 3, 1))
-    assert right_of(made.snapshot, C, date(2027, 2, 1)).standing is RightStatus.STOPPED
+    assert right_of(made.snapshot, C, date(2027, 2, 1)).status is RightStatus.STOPPED
     assert right_of(made.snapshot, C, date(2027, 3, 1)).until == date(2028, 3, 1)
 
 
@@ -102,7 +102,7 @@ def test_r4_the_years_end_stops_the_seats_after_notice() -> None:
     made = bought()
     assert [reminder.due_since_days for reminder in reminders(made.snapshot, date(2026, 12, 20))] == [14]
     over = right_of(made.snapshot, C, ENDS)
-    assert (over.standing, over.counts, over.is_supported) == (RightStatus.STOPPED, {}, False)
+    assert (over.status, over.counts, over.is_supported) == (RightStatus.STOPPED, {}, False)
 
 
 def test_r5_premier_support_is_a_percentage_of_the_whole() -> None:

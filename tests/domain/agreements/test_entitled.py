@@ -28,7 +28,7 @@ from tests.domain.estate.test_estate import HQ, estate
 VENDORS = ("allworx", "distribution_engine", "isymphony")
 
 
-def settled(found: Estate, made: LedgerInMemory, day: date) -> Estate:
+def reconciled(found: Estate, made: LedgerInMemory, day: date) -> Estate:
     """The estate as it is after syncing; doing it again must change nothing."""
     wanted, now = entitled(made.snapshot, day), noon(day)
     steps = syncing(found, wanted, now)
@@ -93,16 +93,16 @@ def test_after_any_history_the_estate_has_what_it_is_entitled_to(vendor: str, da
     found = replace(estate(), catalog=made.catalog, time_zone=ZONE.key)
     for days, order in data.draw(st.lists(st.tuples(DAYS_ON, ORDERS[vendor]), max_size=15)):
         day += timedelta(days=days)
-        found = settled(found, made, day)
+        found = reconciled(found, made, day)
         if data.draw(st.booleans()):
             found = complete_all(found)
         if isinstance(step(made, order, day), Decision):
-            found = settled(found, made, day)
+            found = reconciled(found, made, day)
         if data.draw(st.booleans()):
-            found = settled(bind_all(found, noon(day)), made, day)
+            found = reconciled(bind_all(found, noon(day)), made, day)
     later = day + timedelta(days=data.draw(st.integers(0, 800)))
-    end = complete_all(settled(found, made, later))
-    at_once = settled(replace(found, licenses=()), made, later)
+    end = complete_all(reconciled(found, made, later))
+    at_once = reconciled(replace(found, licenses=()), made, later)
     assert in_force(end, noon(later)) == in_force(at_once, noon(later)), "the way there does not matter"
 
 
@@ -115,11 +115,11 @@ def bought(users: int, days: int) -> tuple[Estate, Estate]:
     """A bound trial of 40 users, before and after a license of so many was bought."""
     made = isymphony()
     made.do(StartTrial(license="x", product="isymphony", counts={"user": 40}, key="T", major=3), FIRST)
-    before = bind_all(settled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST), noon(FIRST))
+    before = bind_all(reconciled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST), noon(FIRST))
     day = FIRST + timedelta(days=days)
     made.do(Buy(id="x", product="isymphony", counts={"user": users}, major=3), day)
     made.do(ConfirmPayment(order=made.snapshot.state.last_number, key="K"), day)
-    return before, settled(before, made, day)
+    return before, reconciled(before, made, day)
 
 
 def users(found: Estate) -> dict[str, License]:
@@ -151,12 +151,12 @@ def test_what_is_too_much_is_split_off_and_drained() -> None:
 def test_what_ended_while_free_says_so_and_comes_back() -> None:
     made = isymphony()
     made.do(StartTrial(license="x", product="isymphony", counts={"user": 20}, key="T", major=3), FIRST)
-    found = settled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST)
+    found = reconciled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST)
     later = FIRST + timedelta(days=30)
-    assert settled(found, made, later) == found
+    assert reconciled(found, made, later) == found
     made.do(Buy(id="x", product="isymphony", counts={"user": 20}, major=3), later)
     made.do(ConfirmPayment(order=made.snapshot.state.last_number, key="K"), later)
-    back = users(settled(found, made, later))["x-user"]
+    back = users(reconciled(found, made, later))["x-user"]
     assert (back.agreed is not None, back.use_is_over(noon(later)), back.version) == (True, False, 3)
 
 

@@ -144,7 +144,7 @@ def test_its_consoles() -> None:
     assert isinstance(made.ask(due, date(2027, 1, 20)), Decision)
     late = made.quote(Extend(subjects=(ONE,), offer="three_years"), date(2027, 4, 30))
     assert [line.amount for line in late.lines] == [Decimal("540.00"), Decimal("4320.00")]  # 3 months at 1.5, 36 at 1
-    assert right_of(made.snapshot, ONE, date(2027, 1, 31)).standing is RightStatus.STOPPED
+    assert right_of(made.snapshot, ONE, date(2027, 1, 31)).status is RightStatus.STOPPED
 
 
 def test_more_consoles_within_the_year() -> None:

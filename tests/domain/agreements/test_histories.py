@@ -291,7 +291,7 @@ def check_seats(made: LedgerInMemory, day: date) -> None:
         holding = made.snapshot.state.holding(right.subject)
         licensed = sum(holding.counts_on(day).values())
         assert len(holding.seats) <= licensed or not holding.seats
-        assert (right.standing is RightStatus.RUNS) or right.counts == {}
+        assert (right.status is RightStatus.RUNS) or right.counts == {}
 
 
 @pytest.mark.parametrize("vendor", sorted(ORDERS))
@@ -318,7 +318,7 @@ def check_views(made: LedgerInMemory, day: date) -> None:
         lent.setdefault(one.subject, {})[one.type.key] = one.quantity
         right = right_of(book, one.subject, day)
         assert one.ends == right.until, "leasing and people are told one end"
-        assert right.standing is RightStatus.RUNS
+        assert right.status is RightStatus.RUNS
         holding = book.state.holding(one.subject)
         for release, published in book.releases.items():
             if one.subject.kind == "license" and published <= day and one.version is not None:
@@ -364,13 +364,13 @@ def check_lapses(made: LedgerInMemory, day: date) -> None:
             right_of(made.snapshot, ending.subject, on) for on in (ending.day - timedelta(days=1), ending.day)
         )
         if policy.grants is Grants.USE:
-            assert eve.standing is RightStatus.RUNS
-            assert after.standing is RightStatus.STOPPED
+            assert eve.status is RightStatus.RUNS
+            assert after.status is RightStatus.STOPPED
             assert ending.stops == eve.counts
         else:
             assert ending.stops == {}
             assert eve.counts == after.counts
-            assert after.standing is RightStatus.RUNS
+            assert after.status is RightStatus.RUNS
         told = reminders(made.snapshot, ending.day - timedelta(days=1))
         assert any(
             (reminder.ending.subject, reminder.ending.policy) == (ending.subject, ending.policy) for reminder in told

@@ -150,7 +150,7 @@ def test_m4_any_period_at_15_percent_a_year() -> None:
 
 def test_m4_it_is_not_compulsory() -> None:
     right = right_of(ledger().snapshot, license("ports"), date(2030, 1, 1))
-    assert (right.standing.value, right.until, right.version) == ("runs", None, 12)
+    assert (right.status.value, right.until, right.version) == ("runs", None, 12)
 
 
 def test_m5_a_reminder_comes_before_the_end() -> None:

@@ -69,7 +69,7 @@ def test_p1_a_second_key_after_the_first_ran_out_still_gives_14_days() -> None:
     made = Keys(ISYMPHONY)
     made.do(trial(), DAY)
     made.do(ExtendTrial(license="L1", key="T2"), date(2026, 3, 1))
-    assert right_of(made.snapshot, ONE, date(2026, 2, 1)).standing is RightStatus.STOPPED
+    assert right_of(made.snapshot, ONE, date(2026, 2, 1)).status is RightStatus.STOPPED
     assert right_of(made.snapshot, ONE, date(2026, 3, 15)).until == date(2026, 3, 16)
 
 
@@ -108,7 +108,7 @@ def test_p2_a_purchase_replaces_the_key_in_place() -> None:
     assert [key.key for key in holding.keys] == ["T1", "K4"]
     assert holding.cover("trial").ends == date(2026, 1, 20), "what is left of the trial lapses"
     right = right_of(made.snapshot, ONE, date(2026, 1, 20))
-    assert (right.standing, right.counts, right.until) == (RightStatus.RUNS, {"instance": 1, "user": 20}, None)
+    assert (right.status, right.counts, right.until) == (RightStatus.RUNS, {"instance": 1, "user": 20}, None)
     assert [ending.policy for ending in endings(made.snapshot, from_day=DAY, to_day=date(2030, 1, 1))] == [
         "maintenance"
     ]
@@ -181,14 +181,14 @@ def test_p9_nothing_is_in_force_before_the_payment_is_confirmed() -> None:
     made = Keys(ISYMPHONY, PRICES)
     made.do(buy(), DAY)
     number = made.entries[-1].number
-    assert right_of(made.snapshot, ONE, DAY).standing is RightStatus.NOT_YET
+    assert right_of(made.snapshot, ONE, DAY).status is RightStatus.NOT_YET
     assert made.refused(ConfirmPayment(order=number + 1, key="K"), DAY).problem is AgreementProblem.UNKNOWN_ORDER
     assert made.refused(ConfirmPayment(order=number, key=""), DAY).problem is AgreementProblem.KEY_MISSING
     second = made.refused(buy(), DAY)
     assert (second.problem, second.rules) == (AgreementProblem.AWAITS_PAYMENT, ("P9",))
     made.do(ConfirmPayment(order=number, key="K1"), date(2026, 2, 1))
-    assert right_of(made.snapshot, ONE, DAY).standing is RightStatus.NOT_YET
-    assert right_of(made.snapshot, ONE, date(2026, 2, 1)).standing is RightStatus.RUNS
+    assert right_of(made.snapshot, ONE, DAY).status is RightStatus.NOT_YET
+    assert right_of(made.snapshot, ONE, date(2026, 2, 1)).status is RightStatus.RUNS
     assert made.refused(ConfirmPayment(order=number, key="K2"), DAY).problem is AgreementProblem.UNKNOWN_ORDER
 
 

@@ -56,7 +56,7 @@ def test_a_past_day_answers_as_it_was_known_then() -> None:
 
 def test_before_it_was_there_nothing_ran() -> None:
     right = right_of(seats().snapshot, contract("C"), date(2025, 12, 31))
-    assert (right.standing.value, right.counts, right.newest) == ("not_yet", {}, None)
+    assert (right.status.value, right.counts, right.newest) == ("not_yet", {}, None)
 
 
 def test_what_ends_in_the_next_90_days_and_what_will_stop_working() -> None:

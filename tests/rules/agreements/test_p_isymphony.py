@@ -13,8 +13,8 @@ from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened, seat
 from tests.support.projects.agreements import NAME, AgreementOrders, Problem, license_, prices_of
 
-RUNS, STOPPED = agreement_pb2.RIGHT_STANDING_RUNS, agreement_pb2.RIGHT_STANDING_STOPPED
-NOT_YET = agreement_pb2.RIGHT_STANDING_NOT_YET
+RUNS, STOPPED = agreement_pb2.RIGHT_STATUS_RUNS, agreement_pb2.RIGHT_STATUS_STOPPED
+NOT_YET = agreement_pb2.RIGHT_STATUS_NOT_YET
 RENEW = orders.Extend(subjects=license_("L1"), offer="renewal")
 
 
@@ -57,13 +57,13 @@ async def test_a_trial_is_14_days_and_14_more_and_no_third_key(any_master: InPro
     await at.place(trial("T1", user=40, queue=1))
     right = await at.right("L1", "2026-01-29")  # 14 x 24 hours are over at noon of that day
     assert right.supported
-    assert (right.standing, right.until_day, dict(right.counts)) == (
+    assert (right.status, right.until_day, dict(right.counts)) == (
         RUNS,
         "2026-01-30",
         {"instance": 1, "user": 40, "queue": 1},
     )
     over = await at.right("L1", "2026-01-30")
-    assert (over.standing, dict(over.counts)) == (STOPPED, {})
+    assert (over.status, dict(over.counts)) == (STOPPED, {})
     assert not (await at.right("L1", "2026-01-30")).supported
     at.on("2026-01-20")
     assert (await at.refuse(orders.ExtendTrial(license="L1", key="T1"))).problem == Problem.AGREEMENT_PROBLEM_KEY_USED
@@ -89,7 +89,7 @@ async def test_a_purchase_replaces_the_key_in_place(any_master: InProcess) -> No
     agreement = await at.agreement("L1")
     assert [key.key for key in agreement.keys] == ["T1", "K1"]
     right = await at.right("L1")
-    assert (right.standing, right.until_day, dict(right.counts)) == (RUNS, "", {"instance": 1, "user": 20})
+    assert (right.status, right.until_day, dict(right.counts)) == (RUNS, "", {"instance": 1, "user": 20})
     assert (await at.refuse(buy())).problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
     assert (await at.right("L1", "2026-01-16")).until_day == "2026-01-30"  # that day answers as it was then
 
@@ -185,7 +185,7 @@ async def test_after_it_ends_only_newer_versions_and_support_stop(any_master: In
     during, after = await at.right("L1", "2027-01-14"), await at.right("L1", "2027-01-15")
     assert dict(during.counts) == dict(after.counts) == {"instance": 1, "user": 20, "queue": 1}
     assert (during.supported, during.upgrades_until_day) == (True, "2027-01-15")
-    assert (after.supported, after.upgrades_until_day, after.standing) == (False, "", RUNS)
+    assert (after.supported, after.upgrades_until_day, after.status) == (False, "", RUNS)
 
 
 @pytest.mark.rule("P6")
@@ -251,7 +251,7 @@ async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: I
     assert refused.problem == Problem.AGREEMENT_PROBLEM_KEY_MISSING
     assert (await at.refuse(buy())).problem == Problem.AGREEMENT_PROBLEM_AWAITS_PAYMENT
     await at.place(orders.ConfirmPayment(order=number, key="K1"))
-    assert (await at.right("L1")).standing == RUNS
+    assert (await at.right("L1")).status == RUNS
     again = await at.refuse(orders.ConfirmPayment(order=number, key="K2"))
     assert (again.problem, list(again.rules)) == (Problem.AGREEMENT_PROBLEM_UNKNOWN_ORDER, ["P9"])
     early = await failure(at.answer(orders.Extend(subjects=license_("L1"), offer="renewal", key="K9")))

@@ -13,7 +13,7 @@ from tests.rpc.failures import failure
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.projects.agreements import NAME, AgreementOrders, Problem, device, noon, prices_of
 
-RUNS = agreement_pb2.RIGHT_STANDING_RUNS
+RUNS = agreement_pb2.RIGHT_STATUS_RUNS
 DELIVERED, LAPSED = "2026-01-10", "2026-06-01"
 
 
@@ -236,7 +236,7 @@ async def test_without_maintenance_it_goes_on_and_single_builds_pass(any_master:
     at = await server(any_master)
     at.on(LAPSED)
     right = await at.right("S")
-    assert (right.standing, right.until_day, right.upgrades_until_day) == (RUNS, "", "")
+    assert (right.status, right.until_day, right.upgrades_until_day) == (RUNS, "", "")
     assert not (await at.gate("S", "7.4.1")).allowed
     await at.place(orders.AllowBuild(device="S", release="7.4.1"))
     answer = await at.gate("S", "7.4.1")

@@ -107,7 +107,7 @@ async def test_seats_are_added_to_a_running_contract_only(any_master: InProcess)
     refused = await at.refuse(add(2))
     assert (refused.problem, refused.remedy) == (Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE, "renew it first")
     right = await at.right("C")
-    assert (right.standing, dict(right.counts)) == (agreement_pb2.RIGHT_STANDING_STOPPED, {})
+    assert (right.status, dict(right.counts)) == (agreement_pb2.RIGHT_STATUS_STOPPED, {})
 
 
 @pytest.mark.rule("R5")

@@ -30,7 +30,7 @@ async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, s
     receiver.got.clear()
     await master.running.alarms.run_once()
     await master.running.webhook_delivery.run_once()
-    await master.running.webhook_delivery.settled()
+    await master.running.webhook_delivery.idle()
     return [(got.said["kind"], got.said["subject"], got.said["state"]) for got in receiver.got]
 
 

@@ -50,7 +50,7 @@ async def _look(master: InProcess, *, seconds: float = 0) -> None:
     master.clock.advance(seconds)
     await master.running.alarms.run_once()
     await master.running.webhook_delivery.run_once()
-    await master.running.webhook_delivery.settled()
+    await master.running.webhook_delivery.idle()
 
 
 async def _short(master: InProcess, *, ttl_seconds: int = 86_400) -> BarePbx:
@@ -169,10 +169,10 @@ async def test_a_master_that_died_while_telling_does_not_swallow_it(database_url
     async with receiving() as receiver, in_process_master(database_url, clock) as master:
         await _short(master)
         await _add(master, receiver.url)
-        telling = master.running.webhook_delivery
-        reconcile, telling._settle = telling._settle, lambda tx, one, problem: None  # type: ignore[method-assign]
+        delivery = master.running.webhook_delivery
+        reconcile, delivery._record = delivery._record, lambda tx, one, problem: None  # type: ignore[method-assign]
         await _look(master)
-        telling._settle = reconcile  # type: ignore[method-assign]
+        delivery._record = reconcile  # type: ignore[method-assign]
         await _look(master)
         assert len(receiver.got) == 1
         await _look(master, seconds=120)
@@ -279,7 +279,7 @@ async def test_a_receiver_that_does_not_answer_keeps_nobody_waiting(any_master: 
         assert receiver.kinds == [("pool.used_up", "began"), ("site.silent", "began")]
         assert stuck.kinds == [("pool.used_up", "began")] * 3
         stuck.answers.set()
-        await running.webhook_delivery.settled()
+        await running.webhook_delivery.idle()
         assert stuck.kinds == [("pool.used_up", "began")] * 3 + [("site.silent", "began")] * 3
 
 

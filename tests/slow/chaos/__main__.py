@@ -107,7 +107,7 @@ def _table(outcomes: list[Outcome]) -> Table:
     for outcome in outcomes:
         recoveries = outcome.recovery_seconds or [float("nan")]
         seconds = (
-            *(median(recoveries), max(recoveries), max(outcome.settling_seconds or [float("nan")])),
+            *(median(recoveries), max(recoveries), max(outcome.reconciling_seconds or [float("nan")])),
             *(outcome.answer_seconds_max, outcome.silence_seconds_max),
         )
         counts = (

@@ -53,7 +53,7 @@ class Outcome:
     in_use_max: int = 0
     recovery_seconds: list[float] = field(default_factory=list)
     """From the end of the last fault to a master's answer, for each site and round."""
-    settling_seconds: list[float] = field(default_factory=list)
+    reconciling_seconds: list[float] = field(default_factory=list)
     """From rest to records that are the same, for each round."""
     freed_seconds: list[float] = field(default_factory=list)
     """For sites that were cut off until their leases ended: from then on to their seats being free."""
@@ -118,7 +118,7 @@ async def _round(story: Story, estate: World, outcome: Outcome) -> None:
     await estate.lender.rest()
     for dashboard in estate.dashboards:
         await dashboard.rest()
-    outcome.settling_seconds.append(await _settled(estate))
+    outcome.reconciling_seconds.append(await _reconciled(estate))
     await estate.records.verify_audit(estate.reading)
 
 
@@ -151,7 +151,7 @@ async def _recovered(estate: World) -> list[float]:
     return [answer.result() - ended for answer in done]
 
 
-async def _settled(estate: World) -> float:
+async def _reconciled(estate: World) -> float:
     """At rest the sites' records and the database's come to be the same."""
     began = monotonic()
     differences = ["the database does not answer"]

@@ -138,12 +138,12 @@ def rights(
         return
     shown = table("For", "What", "State", "In force", "Newest", "Support", "Why", title=f"On {answer.day}")
     for right in answer.rights:
-        standing = in_words(agreement_pb2.RightStanding.DESCRIPTOR, right.standing)
+        status = in_words(agreement_pb2.RightStatus.DESCRIPTOR, right.status)
         add_row(
             shown,
             subject_text(right.subject),
             right.title,
-            visible(standing, "" if right.standing == agreement_pb2.RIGHT_STANDING_RUNS else "bold red"),
+            visible(status, "" if right.status == agreement_pb2.RIGHT_STATUS_RUNS else "bold red"),
             _counts(right.counts),
             right.newest_release,
             "yes" if right.supported else "no",

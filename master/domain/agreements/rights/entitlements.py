@@ -19,7 +19,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
-from master.domain.agreements.rights.rights import RightStatus, counts_of, features_on, standing_of, use_policy
+from master.domain.agreements.rights.rights import RightStatus, counts_of, features_on, status_of, use_policy
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.policies import SubjectKind
@@ -81,8 +81,8 @@ def entitled(snapshot: AgreementSnapshot, day: date) -> tuple[Entitled, ...]:
         product = snapshot.product(holding)
         if product is None:
             continue
-        standing, until, _, _ = standing_of(snapshot, holding, product, day)
-        if standing is not RightStatus.RUNS:
+        status, until, _, _ = status_of(snapshot, holding, product, day)
+        if status is not RightStatus.RUNS:
             continue
         policy = use_policy(snapshot, holding, product) if until is not None else None
         counts = {**counts_of(holding, product, day), **dict.fromkeys(features_on(holding, product), 1)}
@@ -113,7 +113,7 @@ def syncing(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Rec
     reconciliations: list[Reconciliation] = []
     for one in sorted(wanted, key=lambda one: one.name):
         items = _in_force_first(there.pop(one.name, ()), now)
-        reconciliations += _settled(estate, one, items[0] if items else None, taken, now)
+        reconciliations += _reconciled(estate, one, items[0] if items else None, taken, now)
         reconciliations += (Reconciliation(item, _drained(item, now)) for item in items[1:])
     for _, items in sorted(there.items()):
         reconciliations += (Reconciliation(item, _stopped(item, now)) for item in items)
@@ -131,7 +131,7 @@ def is_apart(estate: Estate, item: License) -> bool:
     )
 
 
-def _settled(
+def _reconciled(
     estate: Estate, one: Entitled, item: License | None, taken: set[str], now: float
 ) -> Iterator[Reconciliation]:
     """The license that stands for an entitlement, and what is too much of it."""

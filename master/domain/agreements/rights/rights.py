@@ -37,7 +37,7 @@ class Right:
 
     subject: Subject
     title: str
-    standing: RightStatus
+    status: RightStatus
     counts: Mapping[str, int]
     """Seats in force by license type; none where it does not run."""
     until: date | None
@@ -71,8 +71,8 @@ def may_run(snapshot: AgreementSnapshot, subject: Subject, release: ReleaseName,
     """Whether a license that was bought as a product may run a release on a day; None where it may (P3, P5)."""
     holding = snapshot.state.holding(subject)
     product = snapshot.product(holding)
-    standing, _, why, rules = standing_of(snapshot, holding, product, day)
-    if standing is not RightStatus.RUNS:
+    status, _, why, rules = status_of(snapshot, holding, product, day)
+    if status is not RightStatus.RUNS:
         return _refusal(AgreementProblem.NOT_IN_FORCE, subject, f"{subject}: {why}", "buy or renew it", rules)
     if product is None:
         return None
@@ -114,7 +114,7 @@ def _of_license(snapshot: AgreementSnapshot, facts: LicenseFacts, day: date) -> 
     return Right(
         subject=facts.subject,
         title=str(facts),
-        standing=RightStatus.RUNS,
+        status=RightStatus.RUNS,
         counts={facts.type.key: facts.quantity},
         until=None,
         upgrades_until=until,
@@ -132,9 +132,9 @@ def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product 
     subject = holding.subject
     policy = _upgrading(snapshot, subject)
     repair = next((one for one in snapshot.policies_of(subject) if one.grants is Grants.REPAIR), None)
-    standing, until, why, rules = standing_of(snapshot, holding, product, day)
+    status, until, why, rules = status_of(snapshot, holding, product, day)
     upgrades = snapshot.cover(subject, policy.key).end_from(day) if policy is not None else None
-    runs = standing is RightStatus.RUNS
+    runs = status is RightStatus.RUNS
     if policy is not None and runs:
         why += f"; newer releases until {upgrades}" if upgrades else "; no newer releases, and what runs goes on"
     counts = counts_of(holding, product, day) if runs and product is not None else {}
@@ -145,7 +145,7 @@ def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product 
     return Right(
         subject=subject,
         title=product.title if product is not None else str(subject),
-        standing=standing,
+        status=status,
         counts=counts,
         until=until,
         upgrades_until=upgrades,
@@ -159,7 +159,7 @@ def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product 
     )
 
 
-def standing_of(
+def status_of(
     snapshot: AgreementSnapshot, holding: Holding, product: Product | None, day: date
 ) -> tuple[RightStatus, date | None, str, tuple[str, ...]]:
     """Whether what a holding is may be used, until when, and why."""
@@ -195,8 +195,8 @@ def has_feature(product: Product, feature: str, installed: ReleaseName | None) -
 
 def has_premier(snapshot: AgreementSnapshot, holding: Holding, day: date) -> bool:
     """Whether something has premier support on a day: it ends with what it is for (R5)."""
-    standing, _, _, _ = standing_of(snapshot, holding, snapshot.product(holding), day)
-    return standing is RightStatus.RUNS and holding.premier_on(day)
+    status, _, _, _ = status_of(snapshot, holding, snapshot.product(holding), day)
+    return status is RightStatus.RUNS and holding.premier_on(day)
 
 
 def use_policy(snapshot: AgreementSnapshot, holding: Holding, product: Product) -> Policy | None:
