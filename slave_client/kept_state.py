@@ -55,7 +55,7 @@ class KeptState:
         return (self._identity.pinned_key,) if self._identity.pinned_key else ()
 
     async def resume(self) -> Memory:
-        """Rely on what the state directory has, as far as it can be relied on; tell whether the seats are known.
+        """Load what can be relied on from the state directory; tell whether the seats are known.
 
         Raises FolderInUseError: somebody else uses the directory, or that of which it is a copy.
         """

@@ -45,7 +45,9 @@ class Masters:
         *,
         tell: Callable[[NoticeKind, str | None], None] = lambda _, __: None,
     ) -> None:
-        """`tell` hears what is wrong with certificates, this side's or a master's, and None when it is right again."""
+        """`tell` is called with what is wrong with certificates, this side's or a master's, and None when it is right
+        again.
+        """
         self._config = config
         self._network = network
         self._channels: dict[int, aio.Channel] = {}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class NetworkSwitch:
-    """Whole or cut; tells those who use it when it is cut."""
+    """Whole or cut; when it is cut, calls under way are broken off."""
 
     def __init__(self) -> None:
         self._whole = True

@@ -25,4 +25,4 @@ class ClientParts:
     client_state: ClientState
     masters: Masters
     tell: Callable[[SeatChange], None]
-    """Hears what became of each seat."""
+    """Is called with what became of each seat."""

@@ -1,4 +1,4 @@
-"""Tells the PBX what happens, and keeps what the PBX's own code does wrong away from the client.
+"""Calls the PBX's callbacks, and keeps what the PBX's own code does wrong away from the client.
 
 Decides: nothing but the order: log first, then the callback. What a callback raises is logged and goes no further.
 """
@@ -39,7 +39,7 @@ class Callbacks:
             self._call(self._on_state, old, new, why)
 
     def seat(self, change: SeatChange) -> None:
-        """Tell the PBX what became of a seat."""
+        """Call `on_seat` with what became of a seat."""
         if self._on_seat is not None:
             self._call(self._on_seat, change.want, change)
 

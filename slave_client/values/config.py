@@ -1,4 +1,6 @@
-"""What a PBX maker tells the client, checked in one place. Nothing in this package reads the environment."""
+"""The configuration that a PBX maker gives the client, checked in one place. Nothing in this package reads the
+environment.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a PBX should know now, told in renewals and over its stream.
+"""What a PBX should know now, sent with renewals and over its stream.
 
 States, not events: the same facts always give the same notices, so none can be missed.
 """

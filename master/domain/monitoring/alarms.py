@@ -1,4 +1,4 @@
-"""What an operator would want to be woken for, and how it is told: pure, over an estate at one moment.
+"""What an operator would want to be woken for, and its message: pure, over an estate at one moment.
 
 An alarm stands as long as its condition is true. It is told when it begins; it ends when the condition has been false
 for `CALM_SECONDS`, so that a pool at its edge sends nobody two messages. Messages are sent at least once: a receiver

@@ -131,7 +131,7 @@ class Overview:
     learning: LearningView | None = None
     """Set while the master learns what is out."""
     dead_messages: Mapping[str, int] = field(default_factory=dict)
-    """Messages that could not be told in all attempts, by webhook."""
+    """Messages that could not be delivered in all attempts, by webhook."""
     endings: tuple[TermEnding, ...] = ()
     """What ends of agreements, the earliest first."""
     unpaid_renewals: tuple[UnpaidRenewal, ...] = ()

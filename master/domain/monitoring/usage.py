@@ -1,4 +1,4 @@
-"""Usage by the day: what one look at an estate adds to its history, and when a pool runs out at its trend.
+"""Usage by the day: what one reading of an estate adds to its history, and when a pool runs out at its trend.
 
 Days are counted from 1970 in UTC. A day's peak is the most seats that a look saw, and for a pool the most that ever
 was, where that happened on the day. Nothing here reads or writes; `service/monitoring/usage.py` looks,
@@ -61,13 +61,13 @@ class PoolPeak:
 
 
 def site_peaks(estate: Overview, now: float) -> Iterator[SitePeak]:
-    """What a look at an estate says of its sites."""
+    """What one reading of an estate says of its sites."""
     for (site, license_type), seats in estate.site_seats.items():
         yield SitePeak(estate.project_id, site, license_type, day_of(now), seats, now)
 
 
 def pool_peaks(estate: Overview, now: float) -> Iterator[PoolPeak]:
-    """What a look at an estate says of its pools and its balance."""
+    """What one reading of an estate says of its pools and its balance."""
     today = day_of(now)
     for pool in estate.pools:
         is_todays = pool.peak_at is not None and day_of(pool.peak_at) == today

@@ -112,7 +112,7 @@ def ask_anew(
     now: float = 0.0,
     go_on: Callable[[], None] = always,
 ) -> Replay:
-    """Ask for every seat again, on a ledger of its own.
+    """Ask for every seat again, on a working set of its own.
 
     Args:
         estate: the project that decides; its pools have ids.

@@ -1,4 +1,4 @@
-"""What would turn a refusal into a grant: found by trying, so that what is told is true.
+"""What would turn a refusal into a grant: found by trying, so that what is said is true.
 
 A search over ways: each reason has steps that may answer it (`answers.py`); they are taken on a copy, the same request
 is decided again (`trial.py`), and what is refused then is answered in turn, until nothing is. So chains come out whole.

@@ -12,7 +12,7 @@ from master.domain.seats.seats import Granted, Want
 
 
 def with_totals(wants: Sequence[Want], outcomes: list[Granted | Refusal]) -> list[Granted | Refusal]:
-    """Refusals for want of licenses tell the numbers of the whole call: one explanation for all of a kind."""
+    """Give refusals for want of licenses the numbers of the whole call: one explanation for all of a kind."""
     short = {
         index: outcome
         for index, outcome in enumerate(outcomes)

@@ -69,12 +69,12 @@ class Decider:
         self._now = time.now
         self._lends = not eligibilities.estate.learns(time.ends_by)
         self._platforms = {one.device.platform for one in (pbx, carrier) if one is not None}
-        self._terms: dict[tuple[str, HolderKind], Eligibility | Refusal] = {}
+        self._eligibility: dict[tuple[str, HolderKind], Eligibility | Refusal] = {}
         self._requirements = Requirements(self._catalog, working_set, pbx)
         self._shortages = Shortages(self._estate, working_set, pbx, lends=self._lends, now=time.now)
 
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Grant or refuse each, in request order; what others need is decided first."""
+        """Grant or refuse each want, in request order; what others need is decided first."""
         rank = self._catalog.rank
         if len({rank.get(key, 0) for key in {want.type for want in wants}}) < 2:
             return with_totals(wants, [self._acquire_one(want) for want in wants])
@@ -84,7 +84,7 @@ class Decider:
         return with_totals(wants, [outcomes[index] for index in range(len(wants))])
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
-        """Return each, in request order; what depends on others is returned first."""
+        """Return each seat, in request order; what depends on others is returned first."""
         rank = self._catalog.rank
         outcomes: dict[int, ReturnOutcome] = {}
         for index in sorted(range(len(keys)), key=lambda at: -rank.get(keys[at].type, 0)):
@@ -182,7 +182,7 @@ class Decider:
         held = self._held.get(want[:3])
         if held is not None and not held.is_companion:
             return self._again(held, want)
-        eligibility = self._terms_of(want)
+        eligibility = self._eligibility_of(want)
         if isinstance(eligibility, Refusal):
             return eligibility
         if eligibility.is_plain:
@@ -207,11 +207,11 @@ class Decider:
             self._include_more(license_type)
         return granted
 
-    def _terms_of(self, want: Want) -> Eligibility | Refusal:
+    def _eligibility_of(self, want: Want) -> Eligibility | Refusal:
         name = want[:2]
-        found = self._terms.get(name)
+        found = self._eligibility.get(name)
         if found is None:
-            found = self._terms[name] = self._eligibilities.of(
+            found = self._eligibility[name] = self._eligibilities.of(
                 self._pbx, self._software, want.type, want.kind, carrier=self._carrier
             )
         return found
@@ -235,7 +235,9 @@ class Decider:
         return _WAS_HELD
 
     def _again(self, held: Seat, want: Want) -> Outcome:
-        """A seat already held is not questioned again (B10), but for what its new user or line must have (J2, K3)."""
+        """Grant a seat that is held already without deciding it again (B10), but for what its new user or line must
+        have (J2, K3).
+        """
         if want.user != held.user or want.line != held.line:
             if refusal := self._requirements.missing(self._catalog.types[held.type], want):
                 return refusal
@@ -369,7 +371,7 @@ class Decider:
         for seat in included:
             self._working_set.remove(seat)
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
-            eligibility = self._terms_of(want)
+            eligibility = self._eligibility_of(want)
             assert isinstance(eligibility, Eligibility)
             parent = self._included_in(eligibility.type, want.subject)  # in what else is held
             outcome = (not parent and eligibility.refused) or self._charge(eligibility, want, parent=parent)

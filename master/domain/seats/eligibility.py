@@ -55,11 +55,11 @@ class Eligibility:
 
 
 class EligibilityCache:
-    """Eligibility of one estate, worked out when first asked for."""
+    """Eligibility in one estate, computed when first asked for."""
 
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
-        self._terms: dict[tuple[int, int, Version, str, HolderKind], Eligibility | Refusal] = {}
+        self._by_name: dict[tuple[int, int, Version, str, HolderKind], Eligibility | Refusal] = {}
         self._pools: dict[tuple[int, str], frozenset[int]] = {}
         self.remedies: dict[object, Remedy] = {}
         """Those that `domain/remedies/remedies.py` found before, where they hold for anybody who is refused alike."""
@@ -67,12 +67,14 @@ class EligibilityCache:
     def of(
         self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind, *, carrier: Pbx | None = None
     ) -> Eligibility | Refusal:
-        """The terms; a refusal where the catalog has no such type. `carrier` is the standby that carries its seats."""
+        """The eligibility; a refusal where the catalog has no such type. `carrier` is the standby that carries its
+        seats.
+        """
         host = carrier or pbx
         name = (pbx.id, host.id, software, type_key, kind)
-        found = self._terms.get(name)
+        found = self._by_name.get(name)
         if found is None:
-            found = self._terms[name] = self._decide(pbx, host, software, type_key, kind)
+            found = self._by_name[name] = self._decide(pbx, host, software, type_key, kind)
         return found
 
     def companions(

@@ -38,7 +38,7 @@ class PoolParts:
 
     @property
     def counted(self) -> int:
-        """Held or promised."""
+        """Seats that are counted: held or promised."""
         return self.used + self.promised
 
     @property

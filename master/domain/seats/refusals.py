@@ -57,12 +57,12 @@ TOO_FEW = frozenset(
 
 
 def counted(number: int, what: str) -> str:
-    """So many of something, in the plural but for one."""
+    """A count with its noun, in the plural but for one."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def some(names: Sequence[object]) -> str:
-    """The first of them as a list; says how many are left out."""
+    """The first names of a list as text; says how many are left out."""
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return ", ".join(str(name) for name in names[:MOST_NAMED]) + more
 

@@ -11,7 +11,7 @@ from master.domain.seats.seats import Seat, SeatKey, Want
 
 
 class Requirements:
-    """Judges what one PBX holds; sees every change of the ledger at once."""
+    """Judges what one PBX holds; sees every change of the working set at once."""
 
     def __init__(self, catalog: Catalog, working_set: SeatWorkingSet, pbx: Pbx) -> None:
         self._catalog = catalog
@@ -30,7 +30,9 @@ class Requirements:
         return None
 
     def _satisfied(self, needed: Requirement, *, user: str, line: str, going: bool) -> bool:
-        """Whether it is held; `going`: be it a seat that was taken away, which nothing new may lean on (L5)."""
+        """Whether a requirement is held; `going`: be it a seat that was taken away, which nothing new may lean on
+        (L5).
+        """
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
             return any(self.count(one.key, going=going) for one in types)

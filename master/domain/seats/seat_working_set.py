@@ -68,14 +68,14 @@ class SeatWorkingSet:
         self._pbx_wide = pbx_wide
 
     def load(self, seats: Iterable[Seat]) -> None:
-        """Take in seats as the database has them."""
+        """Add seats as the database has them."""
         for seat in seats:
             of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
             of_pbx.by_key[key] = seat
             self._index(of_pbx, key, seat)
 
     def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> SeatWorkingSet:
-        """A ledger to try something on: what was read of one PBX, and the pools given."""
+        """A copy to try something on: what was read of one PBX, and the pools given."""
         copy = SeatWorkingSet(pbx_wide=self._pbx_wide)
         copy.pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in pools.items()}
         read = self.seats[pbx_id]
@@ -92,7 +92,7 @@ class SeatWorkingSet:
         self.seats[pbx_id].shares = shares
 
     def set_floors(self, pbx_id: int, floors: Mapping[int, int]) -> None:
-        """The claims in a PBX's name have changed."""
+        """Replace the claims in a PBX's name, by pool id."""
         shares = self.seats[pbx_id].shares
         assert shares is not None, f"PBX {pbx_id} was read without its shares"
         for pool_id in shares.keys() | floors.keys():
@@ -124,7 +124,7 @@ class SeatWorkingSet:
         return [of_pbx.by_key[key] for key in sorted(of_pbx.by_user[user])] if user in of_pbx.by_user else []
 
     def add(self, seat: Seat) -> None:
-        """A PBX holds a seat from now on; its pool is debited."""
+        """Add a seat to its PBX; its pool is debited."""
         of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
         if seat.pool_id is not None:
             if of_pbx.shares is not None:
@@ -142,7 +142,7 @@ class SeatWorkingSet:
             of_pbx.added[key] = seat
 
     def remove(self, seat: Seat) -> None:
-        """A PBX no longer holds a seat; its pool is credited."""
+        """Remove a seat from its PBX; its pool is credited."""
         of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
         if seat.pool_id is not None:
             if of_pbx.shares is not None:
@@ -195,7 +195,7 @@ class SeatWorkingSet:
         return changes
 
     def _move(self, shares: dict[int, Share], pool_id: int, change: int) -> None:
-        """A seat comes or goes where the higher of seats and claims is counted."""
+        """Count a seat that comes or goes where the higher of seats and claims is counted."""
         share = shares.setdefault(pool_id, Share(0, 0, 0))
         before = share.counted
         share.seats += change

@@ -41,7 +41,7 @@ _CALLER = "master:renewals"
 
 
 class Agreements:
-    """Everything that is done with agreements."""
+    """Orders, quotes, ledgers and automatic renewals of all projects."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Agreements:
         self._metrics = metrics
 
     async def place(self, request: PlaceOrder) -> Placed | AgreementRefusal | AnsweredBefore:
-        """Carry an order out; PBXs hear of licenses that changed at once.
+        """Carry an order out; PBXs whose licenses changed are notified at once.
 
         Raises:
             UnknownProjectError, RequestIdTakenError, PriceFileError: nothing was changed.
@@ -87,7 +87,7 @@ class Agreements:
         return await self._database.read(lambda tx: quote_order(tx, self._estates, project, order, prices, now))
 
     async def known(self, project: str, *, day: date | None = None, as_of: float | None = None) -> Known:
-        """What is known of a project, to be asked about a day (today where None), by what was known `as_of`.
+        """Return what is known of a project on a day (today where None), by what was known `as_of`.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -193,7 +193,7 @@ class AgreementUseTask(PeriodicTask):
         self._agreements = agreements
 
     async def run_once(self) -> int:
-        """How many licenses changed."""
+        """Take away what has ended; how many licenses changed."""
         return await self._agreements.end_uses()
 
 
@@ -205,7 +205,7 @@ class AutoRenewalTask(PeriodicTask):
         self._agreements = agreements
 
     async def run_once(self) -> int:
-        """How many were ordered."""
+        """Order what is due today; how many renewals were ordered."""
         ordered = await self._agreements.renew()
         await self._agreements.reconcile()
         return ordered

@@ -26,13 +26,13 @@ RECONCILED = "agreement.reconciled"
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What became of the licenses."""
+    """How many licenses a reconciliation changed, and how."""
 
     changed: tuple[Reconciliation, ...] = ()
     seats_revoked: int = 0
 
     def plain(self) -> Mapping[str, Any]:
-        """As the audit keeps it, by license id."""
+        """The changes as the audit keeps them, by license id."""
         return {
             reconciliation.id: {
                 name: plain(item)
@@ -60,14 +60,14 @@ def reconcile(changes: LicenseChanges, snapshot: AgreementSnapshot, day: date) -
 
 
 def is_reconciled(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:
-    """Whether nothing has to change; asked before anything is locked."""
+    """Whether the licenses are what the ledger entitles to; read without locks."""
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     return not syncing(known.estate, entitled(known.snapshot, known.day), now)
 
 
 def reconcile_project(tx: Tx, estates: EstateCache, project: str, *, caller: str, time: LeaseTime) -> Reconciled:
-    """The same in a transaction of its own, for what days bring about."""
+    """Reconcile one project in a transaction of its own, for what changes with the days."""
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
     known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=time.now)
     reconciled = reconcile(changes, known.snapshot, known.day)

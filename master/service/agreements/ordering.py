@@ -47,7 +47,7 @@ class PriceText:
     text: str
 
     def read(self, catalog: Catalog) -> PriceList:
-        """The prices.
+        """Read the prices of the text.
 
         Raises:
             PriceFileError: it has a mistake, or is for another catalog.
@@ -57,7 +57,7 @@ class PriceText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOrder:
-    """An order of somebody's."""
+    """An order to be carried out, and who sent it."""
 
     project: str
     order: Order
@@ -87,7 +87,7 @@ class Placed:
 def place_order(
     tx: Tx, estates: EstateCache, request: PlaceOrder, time: LeaseTime
 ) -> Placed | AgreementRefusal | AnsweredBefore:
-    """Decide an order and write what it makes of things; the same request again gives the same answer.
+    """Decide an order and write its entries and licenses; the same request again gives the same answer.
 
     Raises:
         UnknownProjectError: there is no such project.
@@ -180,7 +180,9 @@ def _carried_out(
 
 
 def _appended(changes: _Changes, decision: Decision) -> tuple[Entry, ...]:
-    """The entries; none is of an earlier moment than the one before it, however the clocks of masters differ."""
+    """Append entries to the ledger; none is of an earlier moment than the one before it, however the clocks of masters
+    differ.
+    """
     project_id, first = changes.estate.project_id, changes.state.last_number + 1
     at = max(changes.now, store.last_recorded_at(changes.tx, project_id))
     entries = tuple(
@@ -194,7 +196,7 @@ def _appended(changes: _Changes, decision: Decision) -> tuple[Entry, ...]:
 def _change_licenses(
     changes: LicenseChanges, snapshot: AgreementSnapshot, entries: Sequence[Entry]
 ) -> dict[str, tuple[License, License]]:
-    """Licenses of the estate get the version and the end of agreement that the ledger gives them."""
+    """Give licenses of the estate the version and the end of agreement that the ledger gives them."""
     changed: dict[str, tuple[License, License]] = {}
     zone = ZoneInfo(changes.estate.time_zone)
     versions: dict[Subject, int] = {}

@@ -88,7 +88,7 @@ def run_batch(
     *,
     observer: Observer | None = None,
 ) -> list[object]:
-    """Decide and write all; each request's own answer, or the exception that concerns it alone.
+    """Decide and write all requests; returns each one's answer, or the exception that concerns it alone.
 
     `observer` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
     """
@@ -196,7 +196,7 @@ class Batch:
         raise DatabaseOutdatedError(estate.name, why, until=proof.ends_at, is_news=news is not None, learning=running)
 
     def take_over(self, resolved: ResolvedRequest, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
-        """F5: the standby goes on under a new epoch of the lease, and the seats stay where they are."""
+        """Give the lease to the standby under a new epoch; the seats stay where they are (F5)."""
         estate, primary, before = resolved.eligibilities.estate, resolved.pbx, self._leases.get(resolved.pbx.id)
         standby = next(iter(resolved.also), None)
         if standby is None:
@@ -252,7 +252,7 @@ class Batch:
         return self._granted(resolved, lease)
 
     def _presence(self, estate: Estate, lease: Lease | None) -> Presence | None:
-        """What masters see of whoever has a lease that counts as connected."""
+        """What masters see of the user of a lease that counts as connected."""
         if lease is None or self._observer is None or lease.state(self._time) is not LeaseState.ACTIVE:
             return None
         renew_every_seconds = estate.pbxs[lease.pbx_id].pace.renew_every_seconds
@@ -379,7 +379,7 @@ class Batch:
 
 
 def _name_top_holders(tx: Tx, loaded: LoadedBatch, answers: Sequence[object]) -> None:
-    """Into refusals for want of licenses, who has most of them: only known once all is written."""
+    """Put the biggest holders into refusals for want of licenses; they are known only once all is written."""
     eligibilities_by_pbx = {
         resolved.pbx.id: resolved.eligibilities
         for resolved in loaded.resolved_requests

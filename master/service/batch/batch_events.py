@@ -36,13 +36,13 @@ class BatchEvents:
         reason: str = "",
         request_id: str | None = None,
     ) -> None:
-        """Note what a request changed; with its id where it has one."""
+        """Note an event of what a request changed; with the request's id where it has one."""
         project_id, text = resolved.eligibilities.estate.project_id, _JSON.encode(details)
         caller = resolved.request.caller
         self.noted.append(Event(self._now, project_id, resolved.pbx.name, kind, caller, request_id, text, reason))
 
     def acquired(self, resolved: ResolvedRequest, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
-        """Note the seats that are held from now on; what acquiring came to, for the metrics."""
+        """Note an event of the seats that are held from now on; returns the counts for the metrics."""
         acquired: defaultdict[str, list[str]] = defaultdict(list)
         debited: defaultdict[str, int] = defaultdict(int)
         refused: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -58,7 +58,7 @@ class BatchEvents:
         return Tally(debited, refused, resolved.pbx.site, wants)
 
     def returned(self, resolved: ResolvedRequest, keys: Sequence[SeatKey]) -> None:
-        """Note the seats that went back."""
+        """Note an event of the seats that went back."""
         returned: defaultdict[str, list[str]] = defaultdict(list)
         for key in keys:
             returned[key.type].append(key.holder)
@@ -67,7 +67,7 @@ class BatchEvents:
 
 
 def lease_before(lease: Lease | None) -> dict[str, Any] | None:
-    """What an opening replaces, for the audit."""
+    """The lease that an opening replaces, as the audit keeps it."""
     if lease is None:
         return None
     return {

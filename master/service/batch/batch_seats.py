@@ -79,8 +79,8 @@ class BatchSeats:
 
 
 def _asker(resolved: ResolvedRequest, lease: Lease, time: LeaseTime) -> Asker:
-    """Judged by the software that its PBX runs: what it held goes on above the version limit too (B10), also where it
-    has to be entered anew because the master learns, and then nothing else is granted anyway."""
+    """Who asks, judged by the software that the PBX runs: what it held goes on above the version limit too (B10), also
+    where it has to be entered anew because the master learns, and then nothing else is granted anyway."""
     estate, software = resolved.eligibilities.estate, lease.software
     limit = estate.installation_of(resolved.pbx).limit
     if limit is not None and software.major > limit and estate.learns(time.ends_by):

@@ -54,7 +54,7 @@ class LoadedBatch:
 
 
 def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
-    """Read all that some requests need."""
+    """Read, under lock, everything that some requests need."""
     found = resolve(tx, estates, requests)
     resolved_requests = [resolved for resolved in found if isinstance(resolved, ResolvedRequest)]
     also = {pbx.id for resolved in resolved_requests for pbx in resolved.also}
@@ -116,7 +116,7 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
 
 
 def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease]) -> set[int]:
-    """PBXs in whose names there are claims, or may be after this batch; they are few."""
+    """The ids of PBXs in whose names there are claims, or may be after this batch; they are few."""
     found = set()
     for resolved in resolved_requests:
         lease = leases.get(resolved.pbx.id)

@@ -47,7 +47,7 @@ def canonical(seats: Sequence[Named], eligibilities: EligibilityCache) -> Sequen
 
 
 def need_for_wants(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, wants: Sequence[Want]) -> None:
-    """Note what acquiring some seats needs to know."""
+    """Note what must be read to acquire some seats."""
     pbx_id, note = pbx.id, needs.holders.add
     for want in wants:
         note((pbx_id, want.holder))
@@ -59,7 +59,7 @@ def need_for_wants(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, w
 
 
 def need_for_returns(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, keys: Sequence[SeatKey]) -> None:
-    """Note what returning some seats needs to know."""
+    """Note what must be read to return some seats."""
     required_by = eligibilities.estate.catalog.required_by
     for key in keys:
         needs.holders.add((pbx.id, key.holder))
@@ -69,7 +69,7 @@ def need_for_returns(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx,
 
 
 def need_for_types(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, types: Iterable[str]) -> None:
-    """Note what seats of some types need to know, whoever holds them."""
+    """Note what must be read to decide on seats of some types, whoever holds them."""
     wide = eligibilities.estate.catalog.read_pbx_wide
     for key in types:
         needs.types.update((pbx.id, other) for other in wide.get(key, ()))

@@ -29,7 +29,7 @@ class Proofs:
     def take(
         self, resolved: ResolvedRequest, lease: Lease, proof: Proof, standby_claims: StandbyClaims
     ) -> dict[str, Any]:
-        """Count what a PBX has proven under its new lease; what to tell the audit."""
+        """Count what a PBX has proven under its new lease; returns the details for the audit."""
         estate, pbx = resolved.eligibilities.estate, resolved.pbx
         assert estate.learning is not None
         types = estate.catalog.types

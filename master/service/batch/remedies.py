@@ -49,7 +49,7 @@ class Remedies:
         wants: Sequence[Want],
         outcomes: list[Outcome],
     ) -> list[Outcome]:
-        """The outcomes of acquiring some seats, right after it."""
+        """Add remedies to the outcomes of acquiring some seats."""
         if not _any_refused(outcomes):
             return outcomes
         return with_remedies(outcomes, self._case(asker), self._effort, wants=wants)
@@ -60,7 +60,7 @@ class Remedies:
         keys: Sequence[SeatKey],
         outcomes: list[ReturnOutcome],
     ) -> list[ReturnOutcome]:
-        """The outcomes of returning some seats, right after it."""
+        """Add remedies to the outcomes of returning some seats."""
         if not _any_refused(outcomes):
             return outcomes
         return with_remedies(outcomes, self._case(asker), self._effort, returns=keys)
@@ -71,7 +71,7 @@ class Remedies:
         wants: Sequence[Want],
         synced: Synced,
     ) -> Synced:
-        """The outcomes of syncing a whole wanted set, right after it."""
+        """Add remedies to the outcomes of synchronising a whole wanted set."""
         keys = [seat.key for seat, _ in synced.kept]
         refused = [refusal for _, refusal in synced.kept]
         kept = self.returning(asker, keys, list(refused))

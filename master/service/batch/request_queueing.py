@@ -36,7 +36,7 @@ def load_of(request: Request[object]) -> Load:
 
 
 def urgency_of(request: Request[object]) -> Urgency:
-    """What comes first: leases, then seats that are given back."""
+    """How urgent a request is: leases first, then seats that are given back."""
     match request:
         case AcquireSeats() | SyncSeats():
             return Urgency.ACQUIRE
@@ -47,8 +47,9 @@ def urgency_of(request: Request[object]) -> Urgency:
 
 
 def lane_of(request: Request[object]) -> Hashable:
-    """Whose turn it takes. What a PBX opens, acquires, returns and closes is done in the order in which it asked; a
-    renewal waits for none of that, and neither does what others ask about the PBX, a standby for its primary too."""
+    """The lane that a request waits in. What a PBX opens, acquires, returns and closes is done in the order in which
+    it asked; a renewal waits for none of that, and neither does what others ask about the PBX, a standby for its
+    primary too."""
     match request:
         case OpenLease():
             return request.pbx, request.pbx

@@ -59,7 +59,7 @@ class StandbyOffer:
 
 @dataclass(frozen=True, slots=True)
 class LeaseGranted:
-    """A lease as it now stands."""
+    """The answer to an opening or a renewal: the lease as it is now."""
 
     lease: Lease
     pbx: Pbx
@@ -72,14 +72,14 @@ class LeaseGranted:
 
 @dataclass(frozen=True, slots=True)
 class TakeOverRefused:
-    """Everything that stands in the way; nothing was changed."""
+    """The answer to a takeover that is not possible: every problem; nothing was changed."""
 
     problems: tuple[StandbyProblem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimsEnded:
-    """By how much less is counted."""
+    """How many seats are no longer counted."""
 
     freed: int
 
@@ -91,7 +91,7 @@ class LeaseClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseEnded:
-    """What an operator's word came to."""
+    """The answer to an operator who ended a lease: the seats returned, and those at risk."""
 
     epoch: int
     seats_returned: int
@@ -123,7 +123,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class SeatsAcquired:
-    """One outcome per want."""
+    """The answer to `AcquireSeats`: one outcome for each want."""
 
     outcomes: list[Outcome]
     tally: Tally
@@ -131,14 +131,14 @@ class SeatsAcquired:
 
 @dataclass(frozen=True, slots=True)
 class SeatsReturned:
-    """One outcome per seat."""
+    """The answer to `ReturnSeats`: one outcome for each seat."""
 
     outcomes: list[ReturnOutcome]
 
 
 @dataclass(frozen=True, slots=True)
 class SeatsSynced:
-    """One outcome per want, and what became of the rest."""
+    """The answer to `SyncSeats`: one outcome for each want, and what became of all other seats."""
 
     outcomes: list[Outcome]
     tally: Tally
@@ -156,19 +156,19 @@ class SeatsReclaimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[Answer]):
-    """What is asked for in a PBX's name; answered with an `Answer`."""
+    """A request in a PBX's name; it is answered with an `Answer`."""
 
     pbx: PbxName
     caller: str
 
     def answered_by(self, handlers: Handlers[Found], found: Found) -> Answer:
-        """Have it answered, once its PBX is found."""
+        """Call the handler of this kind of request, once its PBX is found."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderLease(Request[Answer]):
-    """What is asked for under an epoch."""
+    """A request under the lease with an epoch."""
 
     proven: PbxName | None
     """The PBX that proved to ask; None in plain text, where nobody proves a name."""

@@ -80,7 +80,7 @@ def resolve(
 
 
 def caller_id(estate: Estate, proven: PbxName) -> int:
-    """A PBX that proved who it is; 0, which is no PBX, where the project has none of that name."""
+    """The id of a PBX that proved who it is; 0, which is no PBX, where the project has none of that name."""
     return estate.pbx_ids.get(proven.pbx, 0) if proven.project == estate.name else 0
 
 

@@ -36,7 +36,7 @@ class TwoClaims:
     """Seats in use at most beyond the licenses installed, by license type."""
 
     def details(self) -> dict[str, Any]:
-        """As the audit keeps it."""
+        """The details as the audit keeps them."""
         return {
             "primary": self.primary.name,
             "standby": self.standby.name,
@@ -92,13 +92,15 @@ class StandbyClaims:
     # --- Leases that pass from one to another -------------------------------------------------------------------------
 
     def handed_over(self, before: Lease, after: Lease) -> None:
-        """The lease passed between a PBX and its standby: whoever had it may not have heard, until its signed end."""
+        """Claim the seats for whoever had the lease: it may use them until its signed end, as it may not know of the
+        change.
+        """
         was_running = before.phase is Phase.OPEN and self._time.reclaimed_by <= before.ends_at
         if was_running and before.user_id != after.user_id:
             self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch)
 
     def heard(self, lease: Lease) -> None:
-        """Whoever has the lease now called under its epoch, so it uses nothing under an older one."""
+        """End the claims that a call under the present epoch disproves: its caller uses nothing under an older one."""
         if lease.pbx_id in self._claims:
             self._put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
 
@@ -109,13 +111,13 @@ class StandbyClaims:
         return self._working_set.pools[pool_id].free
 
     def prove(self, lease: Lease, seats: Mapping[int, int], *, ends_at: float, serial: int) -> None:
-        """A PBX has shown what it may use, by pool id: counted for it, and for nobody else, until then."""
+        """Count what a PBX has shown that it may use, by pool id: counted for it, and for nobody else, until then."""
         self._raise(ClaimKind.PROVEN, lease.pbx_id, lease.pbx_id, ends_at, serial, seats)
 
     # --- Standby leases -----------------------------------------------------------------------------------------------
 
     def receive(self, standby: Pbx, primary: Pbx, receipt: Receipt) -> None:
-        """What a standby says of the standby leases that it has; late words of older ones change nothing."""
+        """Take a standby's receipt for the standby leases that it has; late receipts of older ones change nothing."""
         if primary.id not in self._claims:
             return
         claims = self._claims[primary.id]
@@ -132,7 +134,7 @@ class StandbyClaims:
         self._put(primary.id, claims)
 
     def offer(self, estate: Estate, standby: Pbx, own: Lease, lease: Lease | None) -> StandbyOffer | None:
-        """What a standby may carry while no master answers, promised and counted from now on; None where there is
+        """Offer what a standby may carry while no master answers, counted from now on; None where there is
         nothing to say. An empty standby lease replaces one that is no longer needed.
         """
         primary = primary_of(estate, standby)
@@ -167,13 +169,13 @@ class StandbyClaims:
         )
 
     def end(self, pbx_id: int) -> int:
-        """Let go of claims that are past their end; by how much less is counted."""
+        """End claims that are past their end; returns how many seats are no longer counted."""
         before = self._counted(pbx_id)
         self._put(pbx_id, rules.in_force(self._claims[pbx_id], self._time))
         return before - self._counted(pbx_id)
 
     def drop(self, pbx_id: int) -> None:
-        """Let go of all claims in a PBX's name at once; a renewal brings its standbys an empty standby lease."""
+        """End all claims in a PBX's name at once; a renewal brings its standbys an empty standby lease."""
         if pbx_id not in self._claims:
             return
         self._put(pbx_id, ())
@@ -292,7 +294,7 @@ class StandbyClaims:
 
     @staticmethod
     def by_type(estate: Estate, seats: Mapping[int, int]) -> dict[str, int]:
-        """The same by license type."""
+        """Seats by license type instead of pool id."""
         type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
         found: dict[str, int] = {}
         for pool_id, count in seats.items():

@@ -46,14 +46,14 @@ class Known:
 
 
 class Ledgers:
-    """What the ledgers say, as last folded; told stale by the number of their latest entry."""
+    """The states of ledgers as last folded; folded again where there are newer entries."""
 
     def __init__(self) -> None:
         self._states: dict[int, State] = {}
         self._endings: dict[int, tuple[tuple[int, int, date], tuple[TermEnding, ...]]] = {}
 
     def apart(self) -> Ledgers:
-        """The same for a dry run, whose entries are not kept here."""
+        """A copy for a dry run, whose entries are not kept here."""
         other = Ledgers()
         other._states = dict(self._states)
         return other
@@ -65,7 +65,7 @@ class Ledgers:
         return state
 
     def state_under_lock(self, tx: Tx, project_id: int) -> State:
-        """The same, in one that may write: it is not kept, as what was written may yet be undone."""
+        """The state of a project's ledger in a transaction that may write: it is not kept, as it may yet be undone."""
         return self._state(tx, project_id)
 
     def endings(self, tx: Tx, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
@@ -100,7 +100,7 @@ class Ledgers:
 
 
 def known_now(estate: Estate, state: State, *, now: float) -> Known:
-    """What is known today."""
+    """Read what is known of a project today."""
     zone = ZoneInfo(estate.time_zone)
     today = day_of(now, zone)
     return Known(estate=estate, snapshot=_snapshot(estate, state, zone), today=today, day=today)

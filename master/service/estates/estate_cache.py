@@ -1,4 +1,4 @@
-"""The estates as last read, told stale by their revision; every batch asks anew under lock."""
+"""The estates as last read; every batch compares revisions under lock, and reads again what has changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EstateCache:
         self._by_project: dict[str, EligibilityCache] = {}
 
     def apart(self) -> EstateCache:
-        """The same for a dry run: what is read on a copy that is thrown away is not kept here."""
+        """A copy for a dry run: what is read there is not kept here."""
         other = EstateCache(self.catalogs, self._default_pace)
         other.ledgers = self.ledgers.apart()
         other._by_project = dict(self._by_project)
@@ -47,7 +47,7 @@ class EstateCache:
         return self._default_pace
 
     def find(self, tx: Tx, name: PbxName) -> tuple[EligibilityCache, Pbx]:
-        """A PBX and its project.
+        """Find a PBX and its project by name.
 
         Raises:
             UnknownPbxError: there is no such project or PBX.
@@ -59,7 +59,7 @@ class EstateCache:
 
 
 def read_estate(tx: Tx, estates: EstateCache, project: str) -> Estate:
-    """A project as it stands.
+    """Read a project as it is now.
 
     Raises:
         UnknownProjectError: there is none.

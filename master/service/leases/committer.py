@@ -35,7 +35,7 @@ _LINES_MAX, _LINES_SECONDS = 10, 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitLimits:
-    """How much is gathered, and for how long."""
+    """How many requests a batch may have, and how long a batch is held back, in seconds."""
 
     queue: QueueLimits
     batch_seats_max: int
@@ -103,7 +103,7 @@ class Committer:
 
     @property
     def seats_waiting(self) -> int:
-        """How many seats they are about."""
+        """How many seats the waiting requests are about."""
         return self._queue.seats
 
     def start(self, tasks: Tasks) -> None:
@@ -158,7 +158,7 @@ class Committer:
                 await self._commit(batch)
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        """Answer a batch, whatever happens; then tell of it."""
+        """Commit a batch and answer each request, whatever happens; then count and log."""
         started = perf_counter()
         requests = [waiting.request for waiting in batch]
         unknown = StorageError(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")

@@ -70,7 +70,7 @@ class _Failed(Exception):
 
 
 def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: LeaseTime) -> DrillReport:
-    """Do it all, on a copy.
+    """Take over, synchronise and hand back on a copy; returns the report of each step.
 
     Raises:
         UnknownPbxError: there is no such PBX.
@@ -92,7 +92,7 @@ def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: Lea
 
 
 def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
-    """What a drill leaves."""
+    """The event that records a drill."""
     details = {
         "standby": report.pair.standby.name,
         "primary": report.pair.primary.name,

@@ -41,7 +41,7 @@ class NotLearningError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What ending it early risks."""
+    """The seats at risk where learning is ended early."""
 
     pbxs_silent: int
     seats_at_risk: int
@@ -67,7 +67,7 @@ class Learnings:
         self._hub = hub
 
     async def begin(self, project: str, why: str, *, caller: str) -> float:
-        """Learn from now on, whatever was learned already; until when.
+        """Begin learning, whatever was learned already; returns until when, in UNIX seconds.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -111,7 +111,7 @@ class Learnings:
         return until
 
     async def end(self, project: str, *, reason: str, key: RequestKey[Ended], caller: str) -> Ended | AnsweredBefore:
-        """End it before its time, on an operator's word.
+        """End a project's learning before its time, on an operator's request.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -135,7 +135,7 @@ class Learnings:
         return ended
 
     async def end_what_is_over(self) -> list[str]:
-        """End what has lasted long enough; the projects."""
+        """End the learning that has lasted long enough; returns the projects."""
         time = self._lease_time()
         ended = []
         for project in await self._database.read(lambda tx: store.learned_long_enough(tx, time.ends_by)):
@@ -190,7 +190,7 @@ class Learnings:
 
 
 class LearningTask(PeriodicTask):
-    """Ends what is over, at an interval."""
+    """Ends learning that is over, at an interval."""
 
     def __init__(self, learnings: Learnings, *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds)

@@ -73,7 +73,7 @@ class LicenseChanges:
 
     @property
     def connected(self) -> frozenset[int]:
-        """PBXs that can be told something now."""
+        """The ids of PBXs that can be notified now."""
         return frozenset(pbx for pbx, lease in self.leases.items() if lease.state(self.time) is LeaseState.ACTIVE)
 
     def pool_id(self, item: License) -> int | None:
@@ -86,7 +86,7 @@ class LicenseChanges:
         return pools_used(self.tx, self.estate.project_id).get(pool_id, 0) if pool_id is not None else 0
 
     def holders(self, item: License) -> tuple[TopHolder, ...]:
-        """Who uses that pool most."""
+        """The biggest holders of the pool that a license belongs to."""
         pool_id = self.pool_id(item)
         if pool_id is None:
             return ()
@@ -99,27 +99,27 @@ class LicenseChanges:
     # --- Changing it ------------------------------------------------------------------------------------------------
 
     def put(self, item: License) -> None:
-        """A license as it is from now on, or a new one."""
+        """Replace a license by its new state, or add one."""
         others = tuple(license for license in self.estate.licenses if license.id != item.id)
         self.estate = replace(self.estate, licenses=tuple(sorted((*others, item), key=lambda one: one.id)))
 
     def remove(self, license_id: str) -> None:
-        """A license leaves the project."""
+        """Remove a license from the project."""
         left = tuple(license for license in self.estate.licenses if license.id != license_id)
         self.estate = replace(self.estate, licenses=left)
 
     def mark_changed(self) -> None:
-        """PBXs have to hear of something, although no license changed."""
+        """Have the project's PBXs notified, although no license changed."""
         self._estate_changed = True
 
     def event(self, kind: str, details: Mapping[str, Any], *, request_id: str | None = None, pbx: str = "") -> None:
-        """Note what happened, to a PBX where its name is given; written with `write`."""
+        """Note an event, of a PBX where its name is given; `write` writes it."""
         text = json.dumps(details, ensure_ascii=False)
         event = Event(self.now, self.estate.project_id, pbx, kind, self.caller, request_id, text, self.reason)
         self._events.append(event)
 
     def write(self) -> None:
-        """Write what the steps made of it: licenses, pools, a new revision, events."""
+        """Write all changes: licenses, pools, a new revision, events."""
         after = {license.id: license for license in self.estate.licenses}
         changed = [license for license in self.estate.licenses if self._before.get(license.id) != license]
         gone = sorted(self._before.keys() - after.keys())

@@ -38,7 +38,7 @@ class LicenseQuery:
 
 
 class Licenses:
-    """Everything that is done with licenses and the keys behind them."""
+    """Imports, moves and lists licenses, and the keys of vendors and devices."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Licenses:
         return await self._database.transact(lambda tx: import_licenses(tx, self._estates, request, time))
 
     async def move(self, request: Move) -> MovedAll | AnsweredBefore:
-        """Bind, release, cancel or approve; PBXs are told at once.
+        """Bind, release, cancel or approve; PBXs are notified at once.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -103,7 +103,7 @@ class Licenses:
         return answer
 
     async def certify(self, certificate: Certificate, *, caller: str) -> License:
-        """Take a device's certificate.
+        """Check a device's security certificate and complete the release that it allows.
 
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
@@ -116,7 +116,7 @@ class Licenses:
         return license
 
     async def complete_releases(self) -> list[License]:
-        """Complete what nothing stands in the way of any more."""
+        """Complete the releases that nothing blocks any more; returns their licenses."""
         done: list[License] = []
         time = self._lease_time()
         for project in await self._database.read(store.projects_with_releases_to_complete):
@@ -133,7 +133,7 @@ class Licenses:
     # --- Questions --------------------------------------------------------------------------------------------------
 
     async def list_licenses(self, which: LicenseQuery, *, after: str, limit: int) -> tuple[Estate, list[LicenseView]]:
-        """Licenses by id, from behind `after` on."""
+        """List licenses in the order of their ids, beginning after `after`."""
         time = self._lease_time()
 
         def look(tx: Tx) -> tuple[Estate, list[LicenseView]]:
@@ -151,7 +151,7 @@ class Licenses:
         return await self._database.read(look)
 
     async def view(self, project: str, items: list[License]) -> list[LicenseView]:
-        """Licenses with what their releases still wait for."""
+        """Add to licenses what their releases still wait for."""
         time = self._lease_time()
 
         def look(tx: Tx) -> list[LicenseView]:
@@ -202,7 +202,7 @@ class Licenses:
         )
 
     async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
-        """A one-time token for a device, and until when it can be used."""
+        """Make a one-time token for a device; returns it and its end, in UNIX seconds."""
         time, token = self._lease_time(), self._token()
         request = keys.OpenEnrollment(
             project=project,
@@ -229,5 +229,5 @@ class ReleaseTask(PeriodicTask):
         self._licenses = licenses
 
     async def run_once(self) -> int:
-        """How many were completed."""
+        """Complete what can be completed; how many releases."""
         return len(await self._licenses.complete_releases())

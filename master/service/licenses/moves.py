@@ -60,12 +60,12 @@ class ReleaseLicenses(Move):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelReleases(Move):
-    """Give releases up."""
+    """Cancel releases that are under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveReleases(Move):
-    """Agree that devices are dead."""
+    """Approve releases from devices that were declared dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class MovedAll:
 
 @dataclass(frozen=True, slots=True)
 class MoveRules:
-    """What the settings say of moves."""
+    """The settings that moves go by."""
 
     cooling_off_seconds: float
     nonce: Callable[[], bytes]
@@ -101,7 +101,7 @@ class MoveRules:
 def move_licenses(
     tx: Tx, estates: EstateCache, request: Move, rules: MoveRules, time: LeaseTime
 ) -> MovedAll | AnsweredBefore:
-    """Do what is asked for, each license after those before it.
+    """Move licenses one after the other, each judged after those before it.
 
     Raises:
         UnknownProjectError: there is no such project.

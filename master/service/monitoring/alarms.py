@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 class AlarmTask(PeriodicTask):
-    """Looks for what began and what ended."""
+    """Finds alarms that began and ended, at an interval."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class AlarmTask(PeriodicTask):
         tell: Callable[[], Awaitable[None]],
         interval_seconds: float,
     ) -> None:
-        """`tell` begins to tell what is due, and does not wait for it."""
+        """`tell` begins to send what is due, and does not wait for it."""
         super().__init__(interval_seconds=interval_seconds)
         self._database = database
         self._estates = estates
@@ -55,7 +55,9 @@ class AlarmTask(PeriodicTask):
         await self._tell()
 
     async def _note(self, estate: Overview, now: float) -> None:
-        """Begin and end alarms, and note for each who is to be told; nothing is written where nothing changed."""
+        """Begin and end alarms, and note for each which webhooks get a message; nothing is written where nothing
+        changed.
+        """
         known = await self._database.read(lambda tx: store.alarm_states(tx, estate.project_id))
         news = _news(tuple(alarms(estate, now)), known, now)
         if not news:
@@ -110,7 +112,7 @@ def _news(found: Sequence[Alarm], known: Sequence[store.AlarmState], now: float)
 
 
 def message_of(project: str, one: store.AlarmState, what: News, now: float) -> str:
-    """What webhooks are told of it."""
+    """The message that webhooks get of an alarm."""
     return body_of(
         project=project,
         kind=one.kind,

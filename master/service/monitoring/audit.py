@@ -33,7 +33,7 @@ class AuditBrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a walk along a chain came to."""
+    """What verifying a chain found."""
 
     project: str
     events: int
@@ -54,7 +54,7 @@ class Export:
 
 
 class Audit:
-    """The chains of a database."""
+    """Verifies and exports the audit chains of a database."""
 
     def __init__(self, database: Transactions) -> None:
         self._database = database

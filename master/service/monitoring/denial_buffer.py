@@ -56,7 +56,7 @@ class DenialBuffer:
         """Holders that were not noted because too many were; their refusals are counted all the same."""
 
     def note(self, pbx: PbxName, tally: Tally, outcomes: Sequence[Outcome], *, now: float) -> None:
-        """Take down an answer that has been given."""
+        """Note the holders that an answer refused or granted."""
         if not tally.refused and pbx not in self._open:
             return
         held = self._open[pbx]
@@ -81,7 +81,9 @@ class DenialBuffer:
         self._page.holders.append(refused)
 
     def turn_page(self, now: float) -> DenialPage:
-        """What happened since the last time; holders whose time is up are let go, they are judged by the database."""
+        """Return what happened since the last call; holders whose time is up are let go, they are judged by the
+        database.
+        """
         page, self._page = self._page, DenialPage()
         due = now - self._judged_after_seconds
         for pbx in list(self._open):

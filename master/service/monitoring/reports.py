@@ -20,7 +20,7 @@ DENIED_MAX = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
-    """What some days came to."""
+    """The usage of some days."""
 
     project: str
     made_at: float

@@ -56,7 +56,7 @@ class UsageTask(PeriodicTask):
         """Peaks and unused licenses of today that have been written."""
 
     async def stop(self) -> None:
-        """End, after a last look: what is in memory is written."""
+        """End, after a last run that writes what is in memory."""
         await super().stop()
         try:
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
@@ -65,7 +65,7 @@ class UsageTask(PeriodicTask):
             _log.warning("the last refusals are missing from the usage history")
 
     async def run_once(self) -> None:
-        """Bring the history up to date."""
+        """Add what has happened since the last run to the usage history."""
         time = self._lease_time()
         estates = await self._database.read(lambda tx: read_overviews(tx, self._estates, time))
         await self._write_peaks(estates, time.now)

@@ -49,11 +49,11 @@ _NOWHERE = (
     "the receiver's address is unknown, or it is neither public nor in a network of `webhook_networks`, which whoever"
     " runs the master sets"
 )
-"""One answer for all of these: it tells nobody what names and addresses there are inside."""
+"""One answer for all of these: it shows nobody what names and addresses there are inside."""
 
 
 class _AddressRefusedError(OSError):
-    """Nothing was sent: it may not be told there."""
+    """Nothing was sent: messages may not go to that address."""
 
 
 class WebhookSender:
@@ -151,7 +151,7 @@ def _trusting(ca_file: Path) -> ssl.SSLContext:
 
 
 class WebhookDelivery(PeriodicTask):
-    """Sees to it that every webhook with something due is being told; waits for none of them."""
+    """Has every webhook with due messages served by a task of its own; waits for none of them."""
 
     def __init__(
         self,
@@ -170,10 +170,10 @@ class WebhookDelivery(PeriodicTask):
         self._lost: dict[str, Attempts] = {}
         """Receivers that did not answer, by scheme and address."""
         self._under_way: dict[int, asyncio.Task[None]] = {}
-        """What tells a webhook now, by its id."""
+        """The tasks that send, by webhook id."""
 
     async def run_once(self) -> None:
-        """Begin to tell every webhook that something is due for and that is not being told already."""
+        """Begin to send to every webhook that has due messages and is not being served already."""
         due = await self._database.read(lambda tx: store.webhooks_due(tx, now=self._clock()))
         for webhook_id in due:
             if webhook_id not in self._under_way and len(self._under_way) < _WEBHOOKS_AT_ONCE_MAX:
@@ -185,12 +185,12 @@ class WebhookDelivery(PeriodicTask):
         del self._under_way[webhook_id]
 
     async def idle(self) -> None:
-        """Wait until nobody is being told any more."""
+        """Wait until nothing is being sent any more."""
         while self._under_way:
             await asyncio.wait(self._under_way.values())
 
     async def stop(self) -> None:
-        """End; messages under way are broken off and told again by whoever looks next."""
+        """End; messages under way are broken off and sent again by the next run, at any master."""
         await super().stop()
         tasks = list(self._under_way.values())
         for task in tasks:
@@ -198,7 +198,7 @@ class WebhookDelivery(PeriodicTask):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _tell_all(self, webhook_id: int) -> None:
-        """Tell one webhook what is due, until nothing is, or it did not take something: then others have their turn."""
+        """Send one webhook its due messages, until none is left or it did not take one: then others have their turn."""
         try:
             while await self._tell_next(webhook_id):
                 pass
@@ -226,7 +226,9 @@ class WebhookDelivery(PeriodicTask):
         return not problem
 
     async def _attempt(self, one: store.Delivery) -> str:
-        """What went wrong, empty where nothing did. Raises StillLostError: it is not the time to try."""
+        """Send one message; returns what went wrong, empty where nothing did. Raises StillLostError: it is not the
+        time to try.
+        """
         target = one.webhook.target
         new = Attempts(wait_max_seconds=_RECEIVER_WAIT_MAX_SECONDS, now=self._clock)
         receiver = self._lost.setdefault(target, new)

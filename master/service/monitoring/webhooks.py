@@ -1,4 +1,4 @@
-"""Webhooks as operators know them: added, listed, removed, tested; and what could not be told."""
+"""Webhooks as operators know them: added, listed, removed, tested; and messages that could not be delivered."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class UnknownWebhookError(LookupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddWebhook:
-    """Have a receiver told."""
+    """A request to add a webhook."""
 
     project: str
     name: str
@@ -87,7 +87,8 @@ class Webhooks:
         """Webhooks that are being tested, by id, and whose project's."""
 
     async def add(self, request: AddWebhook) -> store.Webhook:
-        """Add one, with a fresh secret, and tell it what stands; the same request again gives the same answer.
+        """Add a webhook with a new secret, and send it the alarms that hold now; the same request again gives the same
+        answer.
 
         The same is one by the same caller with the same URL and kinds: nobody else is told the secret.
 
@@ -138,7 +139,7 @@ class Webhooks:
         )
 
     async def remove(self, project: str, name: str, *, caller: str, key: RequestKey[None], reason: str) -> None:
-        """Remove one, with what it was still to be told.
+        """Remove a webhook, with the messages that it has not had yet.
 
         Raises:
             UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
@@ -209,7 +210,7 @@ class Webhooks:
             del self._tested[webhook.id]
 
     async def dead(self, project: str, *, limit: int) -> Sequence[store.Delivery]:
-        """What could not be told, the latest first.
+        """List the messages that could not be delivered, the latest first.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -219,7 +220,7 @@ class Webhooks:
         )
 
     async def retry_dead(self, project: str) -> int:
-        """Have what is dead told again; how many messages.
+        """Have undeliverable messages sent again; returns how many.
 
         Raises:
             UnknownProjectError: there is no such project.

@@ -194,7 +194,7 @@ def _write(
 
 
 def _applied_before(tx: Tx, request: ApplyProject) -> AnsweredBefore | None:
-    """What this request was answered with, where it is a retry.
+    """The answer that this request had before, where it is a retry.
 
     Raises:
         RequestIdTakenError: the request id was used for something else, or before the project was deleted.

@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Projects:
-    """What operators describe their estates with."""
+    """Applies, plans, lists and deletes projects."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Projects:
         self._lease_time = lease_time
 
     async def apply_project(self, request: ApplyProject) -> Applied | AnsweredBefore:
-        """Apply a project, or tell what it would change.
+        """Apply a project; a dry run returns what would change.
 
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
@@ -55,7 +55,7 @@ class Projects:
         return applied
 
     async def delete_project(self, request: DeleteProject) -> Deleted | AnsweredBefore:
-        """Delete a project, or tell what would go with it.
+        """Delete a project; a dry run returns what would be deleted.
 
         Raises:
             reading.UnknownProjectError: there is none.

@@ -1,4 +1,4 @@
-"""A project is deleted, or it is told what stands in the way.
+"""Deletes a project, or refuses with what blocks it.
 
 Its audit stays, and ends with who deleted it and why; so does its agreement ledger. A project that is applied under the
 name later carries both on, under epochs above all that were ever signed.
@@ -36,7 +36,7 @@ class DeleteProject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """What went with it, and what stays."""
+    """What was deleted with a project, and what is kept."""
 
     pbxs: int
     devices: int
@@ -49,7 +49,7 @@ class Deleted:
 
 
 class ProjectInUseError(Exception):
-    """Something stands in the way; nothing was changed."""
+    """The project is in use, by what the error names; nothing was changed."""
 
     def __init__(self, project: str, found: Sequence[tuple[str, str]]) -> None:
         super().__init__(f"{project} cannot be deleted while anything of it is leased or bound ({len(found)} found)")

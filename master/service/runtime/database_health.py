@@ -41,7 +41,7 @@ class Clocks:
 
 
 async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
-    """The time that leases go by, from now on.
+    """Read the database's clock and start the clock that leases go by.
 
     Raises:
         StorageError: the database does not answer.
@@ -58,7 +58,7 @@ async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
 
 
 class DatabaseHealth(PeriodicTask):
-    """Looks at an interval, and at once when somebody doubts that the database answers.
+    """Checks at an interval whether the database answers, and at once when somebody doubts it.
 
     `tell` is awaited with whether this master can serve, each time that this changes; it can at first. `lease_clock` is
     None where somebody else says what time it is.
@@ -101,7 +101,7 @@ class DatabaseHealth(PeriodicTask):
         self._doubted.set()
 
     async def run_once(self) -> None:
-        """Ask once, and tell what changed."""
+        """Ask the database once; report a change to `tell`, the log and the metrics."""
         asks_for_commit = self._doubted.is_set()
         try:
             reading = await self._ask(asks_for_commit)
@@ -160,7 +160,7 @@ class DatabaseHealth(PeriodicTask):
             self._show(None)
 
     async def _tell_if_new(self) -> None:
-        """Whoever does not take what is told keeps nobody from looking on: it is told again the next time."""
+        """Call `tell` if there is news; where that fails, checking goes on, and it is called again the next time."""
         serving = self._lost_at is None
         if serving is not self._told:
             async with asyncio.timeout(_TELL_SECONDS):

@@ -1,4 +1,4 @@
-"""Who is served next where many wait, and who is told to come back: arithmetic only.
+"""Who is served next where many wait, and who has to come back later: arithmetic only.
 
 Every item waits in a lane, in the order of its arrival; lanes take turns by what they cost, in seats (start-time fair
 queueing: a lane's next turn comes after what it was served so far, so that one who asks for much waits for the others,
@@ -26,7 +26,7 @@ _SPARE = 1024
 
 
 class Urgency(IntEnum):
-    """What comes first."""
+    """In which order requests are served."""
 
     LEASE = 0
     """Leases are opened, renewed, closed, taken over."""
@@ -46,7 +46,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How much may wait in all. A single item is let in whatever it costs."""
+    """How many items, seats and bytes may wait in all. A single item is let in whatever it costs."""
 
     length_max: int
     seats_max: int
@@ -116,7 +116,7 @@ class FairQueue(Generic[T]):
         return self._total.seats
 
     def put(self, item: T, *, lane: Hashable, urgency: Urgency, load: Load) -> list[T]:
-        """Have an item wait behind those of its lane; what there is no room for any more, maybe itself."""
+        """Append an item to its lane; returns the items for which there is no room any more, perhaps itself."""
         self._arrived += 1
         entry = self._waiting[item] = _Waiting(item, lane, urgency, self._arrived, load)
         found = self._lanes.setdefault(lane, _Lane())
@@ -132,8 +132,8 @@ class FairQueue(Generic[T]):
         return gone
 
     def take(self, seats_max: int, *, large: float = math.inf) -> list[T]:
-        """What is served next, in the order of arrival: the first item of each urgency, and others while they fit. One
-        of more than `large` seats is served with others only where it has let others go ahead."""
+        """Take the items that are served next, in the order of arrival: the first item of each urgency, and others
+        while they fit. One of more than `large` seats is served with others only where it has let others go ahead."""
         taken: list[_Waiting[T]] = []
         begun: set[Urgency] = set()
         still = list(Urgency)
@@ -158,7 +158,7 @@ class FairQueue(Generic[T]):
         return [entry.item for entry in sorted(taken, key=lambda entry: entry.number)]
 
     def discard(self, item: T) -> None:
-        """Let an item go that waits no more, if it is still there."""
+        """Remove an item whose caller waits no more, if it is still there."""
         entry = self._waiting.pop(item, None)
         if entry is None:
             return
@@ -173,7 +173,7 @@ class FairQueue(Generic[T]):
             self._take_turn(lane.first)
 
     def rest(self) -> None:
-        """Nobody waits and nobody is served: who was served before counts no more."""
+        """Forget who was served before; called when nobody waits and nobody is served."""
         if not self._waiting:
             self._served.clear()
             self._turns = {urgency: [] for urgency in Urgency}

@@ -32,7 +32,7 @@ _OTHERS_NOTICE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the database's clock showed at some moment between two looks at the steady clock."""
+    """What the database's clock showed at some moment between two readings of the steady clock."""
 
     seconds: float
     """By the database's clock: UNIX seconds."""
@@ -93,7 +93,7 @@ class LeaseClock:
         return sum(step.seconds for step in self._steps if now < step.over_at)
 
     def take(self, reading: Reading) -> Correction:
-        """Go by a new reading from now on, as far as it is certain: it tells between which two moments the clock is."""
+        """Use a new reading from now on, as far as it is certain: it shows between which two moments the clock is."""
         now = self._at(reading.answered)
         self._base, self._since, self._owed = now, reading.answered, 0.0
         lead = now - reading.likely

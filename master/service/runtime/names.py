@@ -16,7 +16,7 @@ class PbxName:
     pbx: str
 
     def __str__(self) -> str:
-        """As the API writes it."""
+        """The resource name as the API writes it."""
         return f"projects/{self.project}/pbxs/{self.pbx}"
 
 

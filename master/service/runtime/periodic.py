@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PeriodicTask(ABC):
-    """Calls `look` at an interval, first at once; where it needs the database, not while that is away."""
+    """Calls `run_once` at an interval, first at once; where it needs the database, not while that is away."""
 
     needs_database = True
 
@@ -31,7 +31,7 @@ class PeriodicTask(ABC):
 
     @abstractmethod
     async def run_once(self) -> object:
-        """Do it once."""
+        """Do the work once."""
 
     def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
         """Begin; `there` is set while the database is there, None leaves it to the run to find out."""

@@ -62,7 +62,7 @@ class Questions:
         return self._under_way
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        """Ask; see `Database.ask`.
+        """Read for a question of a caller; see `Database.ask`.
 
         Raises:
             CallerLimitError: the caller, or all callers, ask too much at a time.
@@ -72,7 +72,7 @@ class Questions:
             return await self._read(asker, work)
 
     async def work_out(self, look: Callable[[Tx], Seen], compute: Callable[[Seen, Callable[[], None]], T]) -> T:
-        """Ask, and make something of it in a thread; what `compute` is given, it is to call now and then, and raises
+        """Read, and compute the answer in a thread; what `compute` is given, it is to call now and then, and raises
         where nobody waits for it any more.
 
         Raises:
@@ -84,7 +84,7 @@ class Questions:
             return await until_ended(asyncio.ensure_future(asyncio.to_thread(compute, seen, stop.check)), stop)
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        """Change something by a caller's word, behind what leases are waiting for; see `Database.transact`."""
+        """Change something for a caller, after what leases wait for; see `Database.transact`."""
         if not self._caller():
             return await self._database.transact(work)
         async with self._place(bounded=False) as asker, asker.changes, self._changing:

@@ -1,4 +1,4 @@
-"""Tells PBXs at once of what concerns them: one watcher per stream, woken when its PBX or project may have changed.
+"""Notifies PBXs at once of what concerns them: one watcher per stream, woken when its PBX or project may have changed.
 
 What is told is a state (`domain/leases/notices.py`), computed anew each time. A change made by this process wakes
 its watchers at once; where several masters share a database, one made by another is found by a poll at an
@@ -42,18 +42,18 @@ class WatchHub:
                 del self._watchers[name]
 
     def wake(self, name: PbxName) -> None:
-        """A PBX's lease changed."""
+        """Wake the watchers of a PBX, because its lease changed."""
         for event in self._watchers.get(name, ()):
             event.set()
 
     def wake_all(self) -> None:
-        """Anything may have changed."""
+        """Wake all watchers, because anything may have changed."""
         for events in self._watchers.values():
             for event in events:
                 event.set()
 
     def drain(self) -> None:
-        """This process is about to stop."""
+        """Wake all watchers with the notice that this process is about to stop."""
         self.draining = True
         self.wake_all()
 
@@ -73,7 +73,7 @@ class ChangePoller(PeriodicTask):
             super().start(tasks, there)
 
     async def run_once(self) -> None:
-        """Wake the watchers of every PBX whose lease or project is no longer what it was at the last look."""
+        """Wake the watchers of every PBX whose lease or project has changed since the last run."""
         if not len(self._hub):
             return
         found = await self._database.read(_standing)

@@ -38,7 +38,7 @@ def refuse(
     subject: Subject = PROJECT,
     field: str = "",
 ) -> NoReturn:
-    """Give the order up; nothing of it is written."""
+    """Refuse the order; nothing of it is written."""
     raise RefusedError(
         AgreementRefusal(problem=problem, message=message, remedy=remedy, rules=rules, subject=subject, field=field)
     )
@@ -70,7 +70,7 @@ class OrderDraft:
         policy: str = "",
         day: date | None = None,
     ) -> None:
-        """Something is to be written down, for the day of the order where no other is given."""
+        """Note an entry to be written, for the day of the order where no other is given."""
         self.drafts.append(
             Draft(
                 kind=kind,
@@ -103,7 +103,7 @@ class OrderDraft:
         offer: str,
         reason: str,
     ) -> None:
-        """A term begins; `months` from the anchor on, 0 where it is counted in days."""
+        """Add a term; `months` from the anchor on, 0 where it is counted in days."""
         self.write(
             EntryKind.TERM_ADDED,
             subject,
@@ -142,7 +142,7 @@ class OrderDraft:
         months: Fraction | None = None,
         factor: Fraction = Fraction(1),
     ) -> None:
-        """Something costs something; without a price (None) where money is paid elsewhere and nobody asks how much."""
+        """Charge a price; without one (None) where money is paid elsewhere and nobody asks how much."""
         if each is not None:
             self.lines.append(
                 ExactLine(
