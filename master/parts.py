@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from master.auth.callers.authorization import Authorization
 from master.auth.callers.budgets import Budgets
 from master.auth.callers.limits import Buckets, CallerLimits, Shares
 from master.domain.monitoring.overview import Overview
@@ -174,7 +175,7 @@ class Parts(ServiceParts):
             self.certificates,
             clock=self.clocks.wall,
             metrics=self.metrics,
-            stands_in=self._stands_in,
+            authorization=self.authorization,
             shares=Shares(share, time.monotonic),
             refusals=Buckets(
                 per_second=settings.refused_calls_per_second,
@@ -183,6 +184,11 @@ class Parts(ServiceParts):
                 what="calls a second of a certificate that is refused",
             ),
         )
+
+    @cached_property
+    def authorization(self) -> Authorization:
+        """Who may call what."""
+        return Authorization(self._stands_in)
 
     async def _stands_in(self, standby: str, primary: str) -> bool:
         return await self.leases.stands_in(pbx_name(standby), pbx_name(primary))

@@ -1,16 +1,16 @@
 """Authorises every call where TLS is on: who calls is proven, and may or may not make this call.
 
-Decides nothing itself: `auth/callers/permissions.py` has the table, `auth/certificates/certificates.py` reads the
-certificate. It is looked at again with every call, so that one that ended or was revoked is good for nothing on an open
-connection either, and streams that it opened are ended as soon as that is known. Who is turned away is counted, named
-in the log, and may not ask as often as it likes either: by its certificate's key, or by its address where that names
-nobody.
+Decides nothing itself: `auth/callers/authorization.py` says who may call what, `certificates/certificates.py` reads
+the certificate. It is looked at again with every call, so that one that ended or was revoked is good for nothing on an
+open connection either, and streams that it opened are ended as soon as that is known. Who is turned away is counted,
+named in the log, and may not ask as often as it likes either: by its certificate's key, or by its address where that
+names nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ import grpc
 import structlog
 from cryptography import x509
 
+from master.auth.callers.authorization import Authorization
 from master.auth.callers.identity import Identity, IdentityError, Role
 from master.auth.callers.limits import Buckets, CallerLimitError, Share, Shares
-from master.auth.callers.permissions import AccessDeniedError, Denial, denial, forbidden, stood_in_for
+from master.auth.callers.permissions import AccessDeniedError, Denial
 from master.auth.certificates.certificate_files import Read
 from master.auth.certificates.certificates import Certificates
 from master.auth.certificates.chains import ChainError, path_of
@@ -62,16 +63,15 @@ class Authorizer(PeriodicTask):
         *,
         clock: Callable[[], float],
         metrics: Metrics,
-        stands_in: Callable[[str, str], Awaitable[bool]],
+        authorization: Authorization,
         shares: Shares,
         refusals: Buckets,
     ) -> None:
-        """`stands_in` says whether one PBX, by its resource name, is the standby of another."""
         super().__init__(interval_seconds=LOOK_SECONDS)
         self._certificates = certificates
         self._clock = clock
         self._metrics = metrics
-        self._stands_in = stands_in
+        self._authorization = authorization
         self._shares = shares
         self._refusals = refusals
         self._known: dict[tuple[bytes, bytes], PeerCertificate] = {}
@@ -105,8 +105,8 @@ class Authorizer(PeriodicTask):
                 self._refusals.take(_address(context) if peer_certificate is None else peer_certificate.key)
                 raise
             self._shares.take_call(peer_certificate.identity.uri)
-            if method is not None and forbidden(peer_certificate.identity, method):
-                raise _denied(Denial.ROLE_FORBIDDEN, peer_certificate.identity, method)
+            if method is not None:
+                self._authorization.check_role(peer_certificate.identity, method)
         except (AccessDeniedError, CallerLimitError) as error:
             self._turned_away(_reason(error), peer_certificate, method, context.peer())
             raise
@@ -119,7 +119,7 @@ class Authorizer(PeriodicTask):
             AccessDeniedError: they are not the caller's to name.
         """
         try:
-            await self._check_call(found.identity, method, request)
+            await self._authorization.authorize(found.identity, method, request)
         except AccessDeniedError as error:
             self._turned_away(_reason(error), found, method, context.peer())
             raise
@@ -208,16 +208,6 @@ class Authorizer(PeriodicTask):
             peer=peer,
         )
 
-    async def _check_call(self, identity: Identity, method: str, request: Any) -> None:
-        found = denial(identity, method, request)
-        if found is None:
-            return
-        if found is Denial.NOT_YOUR_PBX:
-            other = stood_in_for(identity, method, request)
-            if other is not None and await self._stands_in(identity.resource, other):
-                return
-        raise _denied(found, identity, method)
-
     def _shown(self, context: Context) -> PeerCertificate:
         proven = context.auth_context()
         authorities = self._certificates.current.authorities
@@ -252,17 +242,6 @@ def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> 
     except (IdentityError, ValueError) as error:
         told = str(error) if isinstance(error, IdentityError) else "this certificate cannot be read"
         raise AccessDeniedError(Denial.CERTIFICATE_UNREADABLE, told) from error
-
-
-_MESSAGES = {
-    Denial.ROLE_FORBIDDEN: "{caller} may not call {method}",
-    Denial.NOT_YOUR_PBX: "{caller} acts for itself only; the request must name it and no other",
-    Denial.NOT_YOUR_PROJECT: "{caller} is confined to its project; the request must name that one",
-}
-
-
-def _denied(found: Denial, identity: Identity, method: str) -> AccessDeniedError:
-    return AccessDeniedError(found, _MESSAGES[found].format(caller=identity.uri, method=method.rpartition("/")[2]))
 
 
 def _address(context: Context) -> str:
