@@ -1,5 +1,7 @@
 """Signed documents: how they are signed, verified, and written as files.
 
+Everything that is signed with Ed25519 here is signed and verified by this module, in one way (document.proto).
+
 Decides: whether a document is genuine. The signature is checked before the payload is read, and the kind is part of
 what is signed, so that no document passes for one of another kind. Pure: bytes and keys come in as arguments. Leaves
 to others: whose key it is and whether it is trusted, and what the payload means to them.
@@ -11,18 +13,20 @@ import hashlib
 import re
 from typing import Final, TypeAlias, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
+from licensemaster import values
 from licensemaster.files.texts import FileError, decoded
-from licensemaster.signing.signatures import has_signed
-from licensemaster.v1 import document_pb2
+from licensemaster.v1 import document_pb2, lease_pb2
 from licensemaster.values.bounded import Limits, OverLimitError, check_json
 
 PAYLOAD_BYTES_MAX: Final = 1_048_576
 _SMALL_PAYLOAD_BYTES_MAX: Final = 16_384
+_LARGE: Final = (document_pb2.LicenseFile, lease_pb2.LeaseTerms, lease_pb2.StandbyLeaseTerms)
 ELEMENTS_MAX: Final = 20_000
 """Fields and licenses of a payload: an empty license takes two bytes, and fifty times as many once it is read."""
 _FILE: Final = Limits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
@@ -55,7 +59,7 @@ def public_key_of(private_key: Ed25519PrivateKey) -> bytes:
 
 def signed_bytes(kind: Kind, payload: bytes) -> bytes:
     """Return the bytes that the signature of a document is over."""
-    return b"license-master " + document_pb2.DocumentKind.Name(kind).encode() + b"\0" + payload
+    return b"license-master v1 " + document_pb2.DocumentKind.Name(kind).encode() + b"\0" + payload
 
 
 def sign(kind: Kind, payload: Message, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
@@ -73,6 +77,19 @@ def sealed(kind: Kind, payload: bytes, private_key: Ed25519PrivateKey) -> docume
     )
 
 
+def is_signed(kind: Kind, payload: bytes, *, signature: bytes, public_key: bytes) -> bool:
+    """Tell whether a raw public key has signed exactly these bytes as a document of that kind.
+
+    What is no key, or nobody's, has signed nothing.
+    """
+    try:
+        key = Ed25519PublicKey.from_public_bytes(values.public_key(public_key))
+        key.verify(signature, signed_bytes(kind, payload))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 def verified(
     document: document_pb2.SignedDocument, *, kind: Kind, public_key: bytes, payload: type[Payload]
 ) -> Payload:
@@ -82,7 +99,7 @@ def verified(
         DocumentError: WRONG_KIND, BAD_SIGNATURE or UNREADABLE.
     """
     check_kind(document, kind)
-    if not has_signed(public_key, signed_bytes(kind, document.payload), document.signature):
+    if not is_signed(kind, document.payload, signature=document.signature, public_key=public_key):
         raise DocumentError(
             "BAD_SIGNATURE",
             f"the signature is not that of key {key_id_of(public_key)}: the document is forged or altered",
@@ -106,7 +123,7 @@ def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) 
     Raises:
         DocumentError: UNREADABLE.
     """
-    most = PAYLOAD_BYTES_MAX if payload is document_pb2.LicenseFile else _SMALL_PAYLOAD_BYTES_MAX
+    most = PAYLOAD_BYTES_MAX if payload in _LARGE else _SMALL_PAYLOAD_BYTES_MAX
     if len(document.payload) > most:
         raise DocumentError("UNREADABLE", f"the payload is longer than {most:,} bytes")
     if _has_more_elements(document.payload, ELEMENTS_MAX):

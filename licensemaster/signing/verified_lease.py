@@ -1,4 +1,4 @@
-"""The signed lease: is it genuine, is it ours, and how long does it last?
+"""The signed lease or standby lease: is it genuine, is it ours, and how long does it last?
 
 Decides: whether a lease may be relied on, and how many seconds remain of a kept one after a restart. Pure: keys, bytes
 and times come in as arguments. Leaves to others: keeping it on disk (`state_dir`), acting on its end (`client_state`).
@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
-from google.protobuf.message import DecodeError
-
-from licensemaster.signing.signatures import has_signed
-from licensemaster.v1 import lease_pb2
+from licensemaster.signing import documents
+from licensemaster.signing.documents import DocumentError
+from licensemaster.v1 import document_pb2, lease_pb2
 
 _NANOSECONDS = 1_000_000_000
+_Terms = TypeVar("_Terms", lease_pb2.LeaseTerms, lease_pb2.StandbyLeaseTerms)
 
 
 class LeaseVerificationError(Exception):
@@ -28,7 +29,7 @@ class LeaseVerificationError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedLease:
-    """Lease terms whose signature was verified, with the bytes that prove it. Times are seconds since 1970."""
+    """Lease terms whose signature was verified, with the document that proves it. Times are seconds since 1970."""
 
     pbx: str
     epoch: int
@@ -37,14 +38,23 @@ class VerifiedLease:
     duration_seconds: float
     ttl_seconds: int
     grace_seconds: int
-    terms: bytes
-    signature: bytes
-    key_id: str
+    document: document_pb2.SignedDocument
     public_key: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyLease:
+    """A standby lease whose signature was verified."""
+
+    verified: VerifiedLease
+    """Its times, and the document that proves them; `verified.pbx` is the PBX that may be taken over for."""
+    serial: int
+    seats: Mapping[str, int]
+    """The number of seats that may be carried, by license type."""
+
+
 def verify(
-    signed: lease_pb2.SignedLease, *, pbx: str, public_key: bytes, trusted_keys: Collection[bytes] = ()
+    signed: document_pb2.SignedDocument, *, pbx: str, public_key: bytes, trusted_keys: Collection[bytes] = ()
 ) -> VerifiedLease:
     """Return what a signed lease says.
 
@@ -52,44 +62,90 @@ def verify(
     must be among them.
 
     Raises:
-        LeaseVerificationError: the key is not trusted, the signature does not fit the terms, or the terms are
+        LeaseVerificationError: the key is not trusted or did not sign exactly this as a lease, or the terms are
             unreadable, of another PBX or without a duration.
     """
     if trusted_keys and public_key not in trusted_keys:
         raise LeaseVerificationError(
             f"the lease is signed with key {signed.key_id or public_key.hex()[:16]!r}, which this PBX does not trust"
         )
-    if not has_signed(public_key, signed.terms, signed.signature):
-        raise LeaseVerificationError("the lease's signature does not verify")
-    try:
-        terms = lease_pb2.LeaseTerms.FromString(signed.terms)
-        issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
-    except (DecodeError, ValueError) as failure:
-        raise LeaseVerificationError("the lease's terms are unreadable") from failure
+    kind = document_pb2.DOCUMENT_KIND_LEASE
+    _, terms = _genuine(signed, kind, lease_pb2.LeaseTerms, keys=(public_key,), what="the lease")
     if terms.pbx != pbx:
         raise LeaseVerificationError(f"the lease is for {terms.pbx!r}, not for {pbx!r}")
+    return _verified_lease(signed, terms, pbx=pbx, epoch=terms.epoch, public_key=public_key, what="the lease")
+
+
+def verify_standby_lease(
+    signed: document_pb2.SignedDocument, *, standby: str, primary: str, trusted_keys: Collection[bytes]
+) -> StandbyLease:
+    """Return what a signed standby lease allows.
+
+    Raises:
+        LeaseVerificationError: none of the keys signed exactly this as a standby lease, or it is unreadable, for
+            another pair or without a duration.
+    """
+    kind, what = document_pb2.DOCUMENT_KIND_STANDBY_LEASE, "the standby lease"
+    key, terms = _genuine(signed, kind, lease_pb2.StandbyLeaseTerms, keys=trusted_keys, what=what)
+    if (terms.standby, terms.primary) != (standby, primary):
+        raise LeaseVerificationError(f"the standby lease is for {terms.standby!r} in place of {terms.primary!r}")
+    return StandbyLease(
+        verified=_verified_lease(signed, terms, pbx=primary, epoch=terms.primary_epoch, public_key=key, what=what),
+        serial=terms.serial,
+        seats={holding.license_type: holding.seats for holding in terms.holdings},
+    )
+
+
+def _genuine(
+    signed: document_pb2.SignedDocument,
+    kind: documents.Kind,
+    terms: type[_Terms],
+    *,
+    keys: Collection[bytes],
+    what: str,
+) -> tuple[bytes, _Terms]:
+    """Return the one of the keys that signed a document, and its payload."""
+    why: DocumentError | None = None
+    for key in keys:
+        try:
+            return key, documents.verified(signed, kind=kind, public_key=key, payload=terms)
+        except DocumentError as failure:
+            why = failure
+    raise LeaseVerificationError(f"{what} does not verify: {why or 'this PBX trusts no key yet'}") from why
+
+
+def _verified_lease(
+    signed: document_pb2.SignedDocument,
+    terms: lease_pb2.LeaseTerms | lease_pb2.StandbyLeaseTerms,
+    *,
+    pbx: str,
+    epoch: int,
+    public_key: bytes,
+    what: str,
+) -> VerifiedLease:
+    try:
+        issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
+    except ValueError as failure:
+        raise LeaseVerificationError(f"{what} has times that are none") from failure
     if ends <= issued:
-        raise LeaseVerificationError("the lease ends before it begins")
+        raise LeaseVerificationError(f"{what} ends before it begins")
     return VerifiedLease(
-        pbx=terms.pbx,
-        epoch=terms.epoch,
+        pbx=pbx,
+        epoch=epoch,
         issue_time=issued / _NANOSECONDS,
         end_time=ends / _NANOSECONDS,
         duration_seconds=(ends - issued) / _NANOSECONDS,
         ttl_seconds=terms.ttl_seconds,
         grace_seconds=terms.grace_seconds,
-        terms=signed.terms,
-        signature=signed.signature,
-        key_id=signed.key_id,
+        document=signed,
         public_key=public_key,
     )
 
 
 def proof_of(verified: VerifiedLease, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
     """Return what proves a lease to a master: the lease as it was signed, and the seats in use by license type."""
-    signed = lease_pb2.SignedLease(terms=verified.terms, signature=verified.signature, key_id=verified.key_id)
     holdings = [lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(in_use.items())]
-    return lease_pb2.LeaseProof(signed=signed, in_use=holdings)
+    return lease_pb2.LeaseProof(signed=verified.document, in_use=holdings)
 
 
 class WallClock(Enum):

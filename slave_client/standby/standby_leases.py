@@ -1,81 +1,26 @@
 """The standby leases that a standby is given: what it may carry of another PBX while no master answers.
 
-Decides: whether one is genuine and for this pair, how long it lasts, and what the master is told of it. Kept on disk
-before it is acknowledged, one file for each PBX that is stood in for; a newer one replaces it, a refusal removes it.
+Decides: which ones are relied on, how long, and what the master is told of it. Each is kept on disk before it is
+acknowledged, one file for each PBX that is stood in for; a newer one replaces it, a refusal removes it.
 Leaves to others: using one (`standby`), sending receipts (`keeper`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
-from google.protobuf.message import DecodeError
-
-from licensemaster.signing.signatures import has_signed
-from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, remaining_after_restart
+from licensemaster.signing.verified_lease import (
+    LeaseVerificationError,
+    StandbyLease,
+    remaining_after_restart,
+    verify_standby_lease,
+)
 from licensemaster.v1 import lease_pb2
 from slave_client.connection.clocks import Clock
-from slave_client.storage.state_dir import StateDir, StateDirError
+from slave_client.storage.state_dir import StateDir, StateDirError, document_fields, document_of
 from slave_client.values.notices import NoticeBoard, NoticeKind
-
-_SIGNED_AS: Final = b"license-master standby lease v1\n"
-_NANOSECONDS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandbyLease:
-    """A standby lease whose signature was verified."""
-
-    verified: VerifiedLease
-    """Its times, and the bytes that prove them; `verified.pbx` is the PBX that may be taken over for."""
-    serial: int
-    seats: Mapping[str, int]
-    """The number of seats that may be carried, by license type."""
-
-
-def verify_standby_lease(
-    signed: lease_pb2.SignedStandbyLease, *, standby: str, primary: str, trusted_keys: Collection[bytes]
-) -> StandbyLease:
-    """Return what a signed standby lease allows.
-
-    Raises:
-        LeaseVerificationError: none of the keys signed exactly this as a standby lease, or it is unreadable, for
-            another pair or without a duration.
-    """
-    key = next((key for key in trusted_keys if _signed_by(key, signed)), None)
-    if key is None:
-        raise LeaseVerificationError("the standby lease's signature does not verify with a key that this PBX trusts")
-    try:
-        terms = lease_pb2.StandbyLeaseTerms.FromString(signed.terms)
-        issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
-    except (DecodeError, ValueError) as failure:
-        raise LeaseVerificationError("the standby lease's terms are unreadable") from failure
-    if (terms.standby, terms.primary) != (standby, primary):
-        raise LeaseVerificationError(f"the standby lease is for {terms.standby!r} in place of {terms.primary!r}")
-    if ends <= issued:
-        raise LeaseVerificationError("the standby lease ends before it begins")
-    verified = VerifiedLease(
-        pbx=primary,
-        epoch=terms.primary_epoch,
-        issue_time=issued / _NANOSECONDS,
-        end_time=ends / _NANOSECONDS,
-        duration_seconds=(ends - issued) / _NANOSECONDS,
-        ttl_seconds=terms.ttl_seconds,
-        grace_seconds=terms.grace_seconds,
-        terms=signed.terms,
-        signature=signed.signature,
-        key_id=signed.key_id,
-        public_key=key,
-    )
-    return StandbyLease(
-        verified=verified,
-        serial=terms.serial,
-        seats={holding.license_type: holding.seats for holding in terms.holdings},
-    )
 
 
 @dataclass(slots=True)
@@ -116,8 +61,9 @@ class StandbyLeases:
             fields = await asyncio.to_thread(self._state_dir.load_standby_lease, primary)
             if fields is None:
                 return
+            signed = document_of(fields["document"])
             lease = verify_standby_lease(
-                _signed(fields), standby=self._standby, primary=primary, trusted_keys=self._trusted_keys()
+                signed, standby=self._standby, primary=primary, trusted_keys=self._trusted_keys()
             )
             remaining, _ = remaining_after_restart(
                 lease.verified,
@@ -187,12 +133,9 @@ class StandbyLeases:
     async def _save(self, primary: str, lease: StandbyLease) -> None:
         if self._state_dir is None:
             return
-        verified = lease.verified
         fields: dict[str, object] = {
-            "terms": base64.b64encode(verified.terms).decode(),
-            "signature": base64.b64encode(verified.signature).decode(),
-            "key_id": verified.key_id,
-            "remaining_seconds": verified.duration_seconds,
+            "document": document_fields(lease.verified.document),
+            "remaining_seconds": lease.verified.duration_seconds,
             "saved_wall": self._clock.wall(),
         }
         await asyncio.to_thread(self._state_dir.save_standby_lease, primary, fields)
@@ -206,15 +149,3 @@ class NoStandbyLeases:
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
         """Keep nothing."""
-
-
-def _signed_by(key: bytes, signed: lease_pb2.SignedStandbyLease) -> bool:
-    return has_signed(key, _SIGNED_AS + signed.terms, signed.signature)
-
-
-def _signed(fields: Mapping[str, Any]) -> lease_pb2.SignedStandbyLease:
-    return lease_pb2.SignedStandbyLease(
-        terms=base64.b64decode(fields["terms"], validate=True),
-        signature=base64.b64decode(fields["signature"], validate=True),
-        key_id=str(fields["key_id"]),
-    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from licensemaster.api_enums import StandbyProblemKind
+from licensemaster.signing.verified_lease import StandbyLease
 from licensemaster.v1 import lease_pb2, standby_pb2
 from slave_client.connection.background import Background
 from slave_client.connection.client_state import ClientState
@@ -21,7 +22,7 @@ from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.lease.lease_keeper import Opened
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.local_seats import LocalSeats
-from slave_client.standby.standby_leases import StandbyLease, StandbyLeases
+from slave_client.standby.standby_leases import StandbyLeases
 from slave_client.values.config import ClientConfig
 from slave_client.values.states import State
 
@@ -160,9 +161,8 @@ class Takeover:
             force=self._force and not self._epoch,
         )
         if self.document is not None and self._carried_since is not None:
-            verified, carried = self.document.verified, request.carried_offline
-            carried.signed.terms, carried.signed.signature = verified.terms, verified.signature
-            carried.signed.key_id = verified.key_id
+            carried = request.carried_offline
+            carried.signed.CopyFrom(self.document.verified.document)
             carried.carried_seconds = max(now - self._carried_since, 0.0)
             for key, seats in local_seats.in_use().items():
                 carried.in_use.add(license_type=key, seats=seats)

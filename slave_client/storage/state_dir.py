@@ -29,8 +29,10 @@ from typing import Any, Final
 from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.files.folder_lock import FolderLock, NameLock
 from licensemaster.files.writer import write_file
+from licensemaster.signing import documents
+from licensemaster.signing.documents import DocumentError
 from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
-from licensemaster.v1 import lease_pb2
+from licensemaster.v1 import document_pb2
 from licensemaster.values import short_text
 from slave_client.values.seats import Held, SeatKey, Want
 
@@ -268,13 +270,24 @@ def _corrupt(file: Path, problem: str) -> StateDirError:
     )
 
 
+def document_fields(document: document_pb2.SignedDocument) -> object:
+    """Return a signed document as its file has it, for JSON."""
+    return json.loads(documents.to_text(document))
+
+
+def document_of(fields: object) -> document_pb2.SignedDocument:
+    """Return the signed document of such fields, genuine or not; raises ValueError where they are none."""
+    try:
+        return documents.from_text(json.dumps(fields))
+    except DocumentError as failure:
+        raise ValueError(str(failure)) from failure
+
+
 def _fields_of(lease: KeptLease) -> dict[str, object]:
     verified = lease.verified
     return {
         "pbx": verified.pbx,
-        "terms": base64.b64encode(verified.terms).decode(),
-        "signature": base64.b64encode(verified.signature).decode(),
-        "key_id": verified.key_id,
+        "document": document_fields(verified.document),
         "public_key": base64.b64encode(verified.public_key).decode(),
         "remaining_seconds": lease.remaining_seconds,
         "saved_wall": lease.saved_wall,
@@ -284,9 +297,7 @@ def _fields_of(lease: KeptLease) -> dict[str, object]:
 
 
 def _lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes]) -> KeptLease:
-    signed = lease_pb2.SignedLease(
-        terms=_bytes(fields["terms"]), signature=_bytes(fields["signature"]), key_id=_text(fields["key_id"])
-    )
+    signed = document_of(fields["document"])
     verified = verify(signed, pbx=pbx, public_key=_bytes(fields["public_key"]), trusted_keys=trusted_keys)
     held, idle = _seats_of(fields)
     return KeptLease(

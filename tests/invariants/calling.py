@@ -77,7 +77,8 @@ class Calling(Changing):
         """The standby has it on its disk, and it says what the model says."""
         signed = [offer.signed for offer in offers if offer.HasField("signed")]
         serials = [
-            lease_pb2.StandbyLeaseTerms.FromString(signed_standby_lease.terms).serial for signed_standby_lease in signed
+            lease_pb2.StandbyLeaseTerms.FromString(signed_standby_lease.payload).serial
+            for signed_standby_lease in signed
         ]
         if serials:
             assert serials == [self.model.standby_leases.serial]

@@ -74,7 +74,7 @@ class Lending(Calling):
             response = self._under_lease(pbx, lambda: self._leases(at).RenewLease(request))
             if response is not None:
                 self.model.renew(pbx, self.arena.clock.now)
-                terms = lease_pb2.LeaseTerms.FromString(response.lease.signed.terms)
+                terms = lease_pb2.LeaseTerms.FromString(response.lease.signed.payload)
                 assert terms.end_time.ToSeconds() == int(self.model.leases[pbx].ends_at)
                 assert {holding.license_type: holding.seats for holding in terms.holdings} == self._debited(pbx)
 

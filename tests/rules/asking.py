@@ -111,7 +111,7 @@ async def held(wire: Wire, pbx: BarePbx) -> set[tuple[str, str]]:
 
 async def promised(pbx: BarePbx) -> dict[str, int]:
     """What the next renewal signs for: seats debited, by license type."""
-    terms = lease_pb2.LeaseTerms.FromString((await pbx.renew()).lease.signed.terms)
+    terms = lease_pb2.LeaseTerms.FromString((await pbx.renew()).lease.signed.payload)
     return {holding.license_type: holding.seats for holding in terms.holdings}
 
 

@@ -62,7 +62,7 @@ def _server() -> str:
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, address],
         cwd=_ROOT,
-        stdin=subprocess.PIPE,  # which ends with this process, however it ends, and the server with it
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -106,15 +106,12 @@ def _serve(address: str) -> None:
         listener.listen(64)
         selector.register(listener, selectors.EVENT_READ)
         selector.register(wakes, selectors.EVENT_READ)
-        selector.register(0, selectors.EVENT_READ)
         print("ready", flush=True)
         while True:
             for key, _ in selector.select():
                 if key.fileobj is listener:
                     line, _ = listener.accept()
                     running[_fork(line)] = line
-                elif key.fileobj == 0:
-                    return
                 else:
                     wakes.recv(4096)
                     _tell_ended(running)

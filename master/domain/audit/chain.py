@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 _EVENT = "license-master audit event v1"
 _GENESIS = "license-master audit genesis v1"
-_CHECKPOINT = "license-master audit checkpoint v1"
 
 
 class Record(NamedTuple):
@@ -55,12 +54,9 @@ def event_hash(previous: bytes, project: str, record: Record) -> bytes:
     return hashlib.sha256(_packed(_EVENT, previous, project, *record[:-1])).digest()
 
 
-def checkpoint_message(project: str, end: ChainEnd, time_us: int) -> bytes:
-    """What the master signs to say that a project's chain ended there at that time.
-
-    It cannot be mistaken for lease terms, which the same key signs: those begin with the byte 10, this with a digit.
-    """
-    return _packed(_CHECKPOINT, project, end.seq, end.hash, time_us)
+def checkpoint_payload(project: str, end: ChainEnd, time_us: int) -> bytes:
+    """What the master signs, as an audit's checkpoint, to say that a project's chain ended there at that time."""
+    return _packed(project, end.seq, end.hash, time_us)
 
 
 def _packed(*fields: str | int | bytes) -> bytes:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from licensemaster.values.bounded import Limits, read_json
-from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, checkpoint_message, genesis
+from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, checkpoint_payload, genesis
 
-FORMAT = 1
+FORMAT = 2
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """More than any event has: what it tells came in one message."""
 _LINE = Limits(size=LINE_BYTES_MAX, depth=1, items=16)
@@ -48,12 +48,12 @@ class Checkpoint:
     public_key: bytes
     """Ed25519, raw."""
     signature: bytes = b""
-    """Over `message`."""
+    """Over `payload`, as that of an audit's checkpoint."""
 
     @property
-    def message(self) -> bytes:
-        """The bytes that are signed."""
-        return checkpoint_message(self.project, self.end, self.time_us)
+    def payload(self) -> bytes:
+        """What is signed."""
+        return checkpoint_payload(self.project, self.end, self.time_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class ExportVerdict:
 
 
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
-"""Whether a public key has signed a message: (public key, message, signature)."""
+"""Whether a public key has signed a checkpoint: (public key, payload, signature)."""
 
 
 def header_line(header: Header) -> str:
@@ -210,7 +210,7 @@ def _checkpoint_defect(
     if key is not None and checkpoint.public_key != key:
         reason = f"the checkpoint is signed with the key {checkpoint.public_key.hex()}, which is not the one trusted"
         return Defect(DefectKind.UNTRUSTED_KEY, checkpoint.end.seq, reason, line)
-    if not signed(checkpoint.public_key, checkpoint.message, checkpoint.signature):
+    if not signed(checkpoint.public_key, checkpoint.payload, checkpoint.signature):
         reason = "the checkpoint's signature does not fit: it, or what it states, was altered"
         return Defect(DefectKind.FORGED, checkpoint.end.seq, reason, line)
     return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster import values
-from licensemaster.v1 import lease_pb2, project_pb2
+from licensemaster.signing import documents
+from licensemaster.signing.documents import DocumentError, Payload
+from licensemaster.v1 import document_pb2, lease_pb2, project_pb2
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import PbxRole
 from master.domain.estate import project as spec
@@ -23,8 +24,6 @@ _RECEIPTS_MAX = 100
 _TYPES_MAX = 1000
 _SEATS_MAX = 1_000_000_000
 _SECONDS_MAX = 253_402_300_799
-IsGenuine = Callable[[bytes, bytes], bool]
-"""Whether the master's key has signed terms: (terms, signature)."""
 
 
 def pbx_name(text: str, field: str = "pbx") -> PbxName:
@@ -88,7 +87,7 @@ def carried_offline(
     *,
     standby: PbxName,
     primary: PbxName,
-    is_genuine: IsGenuine,
+    public_key: bytes,
     now: float,
 ) -> CarriedOffline:
     """What a standby carried while no master answered, and the standby lease that let it.
@@ -97,12 +96,8 @@ def carried_offline(
         InvalidArgumentError: the standby lease is forged, altered or of another pair, or a number makes no sense.
     """
     field = "carried_offline.signed"
-    if not is_genuine(sent.signed.terms, sent.signed.signature):
-        raise InvalidArgumentError(field, "the signature does not verify; send the standby lease as it was received")
-    try:
-        terms = lease_pb2.StandbyLeaseTerms.FromString(sent.signed.terms)
-    except DecodeError as error:
-        raise InvalidArgumentError(field, "the terms are unreadable") from error
+    kind = document_pb2.DOCUMENT_KIND_STANDBY_LEASE
+    terms = _genuine(field, sent.signed, kind, public_key, lease_pb2.StandbyLeaseTerms)
     if (terms.standby, terms.primary) != (str(standby), str(primary)):
         reason = f"is for {terms.standby} in place of {terms.primary}, not for {standby} in place of {primary}"
         raise InvalidArgumentError(field, reason)
@@ -113,21 +108,16 @@ def carried_offline(
     return CarriedOffline(serial=terms.serial, carried_seconds=min(sent.carried_seconds, age), in_use=in_use)
 
 
-def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, key_id: str, is_genuine: IsGenuine) -> Proof | None:
+def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) -> Proof | None:
     """The last signed lease of a PBX; None where it names another key than the master's, and proves nothing here.
 
     Raises:
         InvalidArgumentError: it is forged, altered or of another PBX, or a number makes no sense.
     """
     field = "proof.signed"
-    if sent.signed.key_id != key_id:
+    if sent.signed.key_id != documents.key_id_of(public_key):
         return None
-    if not is_genuine(sent.signed.terms, sent.signed.signature):
-        raise InvalidArgumentError(field, "the signature does not verify; send the lease as it was received, or none")
-    try:
-        terms = lease_pb2.LeaseTerms.FromString(sent.signed.terms)
-    except DecodeError as error:
-        raise InvalidArgumentError(field, "the terms are unreadable") from error
+    terms = _genuine(field, sent.signed, document_pb2.DOCUMENT_KIND_LEASE, public_key, lease_pb2.LeaseTerms)
     if terms.pbx != str(pbx):
         raise InvalidArgumentError(field, f"is the lease of {terms.pbx}, not of {pbx}")
     return Proof(
@@ -136,6 +126,15 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, key_id: str, is_gen
         seats={holding.license_type: holding.seats for holding in terms.holdings},
         in_use=_in_use("proof.in_use", sent.in_use),
     )
+
+
+def _genuine(
+    field: str, document: document_pb2.SignedDocument, kind: documents.Kind, public_key: bytes, payload: type[Payload]
+) -> Payload:
+    try:
+        return documents.verified(document, kind=kind, public_key=public_key, payload=payload)
+    except DocumentError as error:
+        raise InvalidArgumentError(field, f"does not verify: {error}; send it as it was received") from error
 
 
 def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:

@@ -23,9 +23,11 @@ from master.service.projects.apply import Applied
 from master.service.runtime.names import PbxName
 
 
-def lease_terms(name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[str, int], now: float) -> bytes:
-    """The bytes that are signed."""
-    terms = lease_pb2.LeaseTerms(
+def lease_terms(
+    name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[str, int], now: float
+) -> lease_pb2.LeaseTerms:
+    """What is signed."""
+    return lease_pb2.LeaseTerms(
         pbx=str(name),
         epoch=lease.epoch,
         issue_time=timestamp(now),
@@ -34,12 +36,11 @@ def lease_terms(name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[
         grace_seconds=grace_seconds,
         holdings=[lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(holdings.items())],
     )
-    return terms.SerializeToString(deterministic=True)
 
 
-def standby_lease_terms(offer: StandbyOffer) -> bytes:
-    """The bytes that are signed, behind the words that say what they are."""
-    terms = lease_pb2.StandbyLeaseTerms(
+def standby_lease_terms(offer: StandbyOffer) -> lease_pb2.StandbyLeaseTerms:
+    """What is signed."""
+    return lease_pb2.StandbyLeaseTerms(
         standby=str(offer.standby),
         primary=str(offer.primary),
         primary_epoch=offer.primary_epoch,
@@ -50,7 +51,6 @@ def standby_lease_terms(offer: StandbyOffer) -> bytes:
         grace_seconds=offer.grace_seconds,
         holdings=[lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(offer.holdings.items())],
     )
-    return terms.SerializeToString(deterministic=True)
 
 
 def standby_problems(problems: Sequence[StandbyProblem]) -> list[standby_pb2.StandbyProblem]:

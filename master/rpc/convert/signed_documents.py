@@ -314,7 +314,7 @@ class SignedDocuments:
         return self._signed(document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER, answer)
 
     def _signed(self, kind: signing.Kind, payload: Message) -> document_pb2.SignedDocument:
-        return signing.sign(kind, payload, self._signer.private_key)
+        return self._signer.sign(kind, payload)
 
 
 def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from licensemaster.v1 import lease_pb2, lease_pb2_grpc
+from licensemaster.v1 import document_pb2, lease_pb2, lease_pb2_grpc
 from master.domain.leases.notices import Notice
 from master.metrics import Metrics
 from master.rpc.admission.authorizer import proven_pbx
@@ -53,9 +53,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         name = incoming.pbx_name(request.pbx)
         proof = None
         if request.HasField("proof"):
-            proof = incoming.lease_proof(
-                request.proof, pbx=name, key_id=self._signer.key_id, is_genuine=self._signer.is_genuine_lease
-            )
+            proof = incoming.lease_proof(request.proof, pbx=name, public_key=self._signer.public_key)
         granted = await self._leases.open_lease(
             ask.OpenLease(
                 pbx=name,
@@ -84,7 +82,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 request.carried_offline,
                 standby=standby,
                 primary=primary,
-                is_genuine=self._signer.is_genuine_standby_lease,
+                public_key=self._signer.public_key,
                 now=self._clock(),
             )
         answer = await self._leases.take_over_lease(
@@ -244,9 +242,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 message.problems.extend(outgoing.standby_problems(offer.problems))
             else:
                 terms = outgoing.standby_lease_terms(offer)
-                signature = self._signer.sign_standby_lease(terms)
-                message.signed.terms, message.signed.signature = terms, signature
-                message.signed.key_id = self._signer.key_id
+                message.signed.CopyFrom(self._signer.sign(document_pb2.DOCUMENT_KIND_STANDBY_LEASE, terms))
             offers.append(message)
         return offers
 
@@ -257,7 +253,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         return lease_pb2.Lease(
             pbx=str(name),
             epoch=granted.lease.epoch,
-            signed=lease_pb2.SignedLease(terms=terms, signature=self._signer.sign(terms), key_id=self._signer.key_id),
+            signed=self._signer.sign(document_pb2.DOCUMENT_KIND_LEASE, terms),
             public_key=self._signer.public_key,
             renew_after_seconds=self._leases.renew_after_seconds(granted.pbx),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from master.domain.audit.export import (
     header_line,
     verify_export,
 )
-from master.signing import Signer, has_signed
+from master.signing import Signer, has_signed_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ def exported(
     start = start or genesis(project)
     end = end or (ChainEnd(records[-1].seq, records[-1].hash) if records else start)
     unsigned = Checkpoint(project, end, TIME_US, signer.public_key)
-    signed = Checkpoint(project, end, TIME_US, signer.public_key, signer.sign(unsigned.message))
+    signed = replace(unsigned, signature=signer.sign_checkpoint(unsigned.payload))
     lines = [header_line(Header(project, start.seq + 1, start.hash))]
     lines += [event_line(record) for record in records]
     lines.append(checkpoint_line(signed))
@@ -83,7 +84,7 @@ def exported(
 
 
 def looked_at(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> ExportVerdict:
-    return verify_export(lines, signed=has_signed, project=project, key=key)
+    return verify_export(lines, signed=has_signed_checkpoint, project=project, key=key)
 
 
 def defect(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> Defect:

@@ -6,9 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from licensemaster.signing import documents
+from licensemaster.v1 import document_pb2
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, event_hash, genesis
 from master.domain.audit.export import (
     Checkpoint,
@@ -17,11 +20,10 @@ from master.domain.audit.export import (
     event_line,
     read_line,
 )
-from master.signing import Signer, has_signed
+from master.signing import Signer, has_signed_checkpoint
 from tests.domain.audit.exports import (
     FIVE,
     LINES,
-    SIGNER,
     TIME_US,
     chained,
     contents,
@@ -189,7 +191,7 @@ def test_events_of_another_project() -> None:
 
 @pytest.mark.parametrize("lines", [LINES, PART, exported([])], ids=["whole", "part", "empty"])
 @pytest.mark.parametrize(
-    ("field", "value"), [("format", 2), ("project", "other"), ("first_seq", 2), ("previous_hash", "ab" * 32)]
+    ("field", "value"), [("format", 1), ("project", "other"), ("first_seq", 2), ("previous_hash", "ab" * 32)]
 )
 def test_a_field_of_the_header_altered(lines: list[bytes], field: str, value: object) -> None:
     assert field in json.loads(lines[0])
@@ -228,14 +230,21 @@ def test_a_checkpoint_that_promises_more() -> None:
 
 @pytest.mark.parametrize("key", [b"", b"\xff" * 32])
 def test_keys_that_are_none_have_signed_nothing(key: bytes) -> None:
-    assert not has_signed(key, b"message", bytes(64))
+    assert not has_signed_checkpoint(key, b"message", bytes(64))
 
 
-def test_a_lease_signature_is_no_checkpoint() -> None:
-    """The same key signs both; a lease's terms begin with the tag of their first field."""
-    terms = b"\x0a\x19projects/acme/pbxs/berlin"
-    edited = [*LINES[:-1], changed(LINES[-1], signature=SIGNER.sign(terms).hex())]
-    assert defect(edited).kind is DefectKind.FORGED
+@pytest.mark.parametrize("kind", document_pb2.DocumentKind.keys())
+def test_what_is_signed_as_another_kind_is_no_checkpoint(kind: str) -> None:
+    """The same key signs leases and bindings."""
+    checkpoint = read_line(LINES[-1])
+    assert isinstance(checkpoint, Checkpoint)
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    document = documents.sealed(document_pb2.DocumentKind.Value(kind), checkpoint.payload, key)
+    edited = [*LINES[:-1], changed(LINES[-1], signature=document.signature.hex())]
+    if kind == "DOCUMENT_KIND_AUDIT_CHECKPOINT":
+        assert edited == LINES
+    else:
+        assert defect(edited).kind is DefectKind.FORGED
 
 
 # --- An older export ------------------------------------------------------------------------------------------------

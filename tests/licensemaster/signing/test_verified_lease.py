@@ -31,11 +31,11 @@ def test_a_genuine_lease_is_read() -> None:
 
 def test_altered_terms_are_refused() -> None:
     signed = SIGNER.sign()
-    later = lease_pb2.LeaseTerms.FromString(signed.terms)
+    later = lease_pb2.LeaseTerms.FromString(signed.payload)
     later.end_time.seconds += 1
-    forged = lease_pb2.SignedLease(terms=later.SerializeToString(), signature=signed.signature)
+    signed.payload = later.SerializeToString()
     with pytest.raises(LeaseVerificationError, match="signature"):
-        verify(forged, pbx=PBX, public_key=SIGNER.public_key)
+        verify(signed, pbx=PBX, public_key=SIGNER.public_key)
 
 
 @pytest.mark.parametrize(

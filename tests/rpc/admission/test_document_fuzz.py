@@ -231,7 +231,7 @@ async def _devices(target: Target) -> dict[str, license_pb2.DeviceKey]:
 
 envelopes = st.builds(
     document_pb2.SignedDocument,
-    kind=st.integers(0, 9),
+    kind=st.integers(0, 12),
     payload=st.binary(max_size=30),
     signature=st.binary(max_size=70),
     key_id=short,

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from licensemaster.v1 import lease_pb2, license_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, license_pb2
 from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant_all, holdings, refuse, used
 from tests.rules.standby.pairs import ALLOWANCE, GRACE, TTL, paired
@@ -96,7 +96,7 @@ async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
     granted(await paris.acquire(seat("port", "p1")))
     refused(await paris.acquire(seat("port", "p2")))
     lost = await spare.renew(keep=False)
-    assert lease_pb2.StandbyLeaseTerms.FromString(lost.standby_leases[0].signed.terms).holdings[0].seats == 4
+    assert lease_pb2.StandbyLeaseTerms.FromString(lost.standby_leases[0].signed.payload).holdings[0].seats == 4
     assert await used(wire, "port") == (10, 10), "the smaller one got lost"
     await spare.renew()
     assert spare.covered == {"port": 4}
@@ -205,11 +205,11 @@ async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(any_master: In
     good = spare.takeover(carried_seconds=1)
     bad: list[lease_pb2.TakeOverLeaseRequest] = []
     for tamper in TAMPERINGS.values():
-        terms = lease_pb2.StandbyLeaseTerms.FromString(good.carried_offline.signed.terms)
+        terms = lease_pb2.StandbyLeaseTerms.FromString(good.carried_offline.signed.payload)
         tamper(terms)  # type: ignore[no-untyped-call]
         changed = lease_pb2.TakeOverLeaseRequest()
         changed.CopyFrom(good)
-        changed.carried_offline.signed.terms = terms.SerializeToString(deterministic=True)
+        changed.carried_offline.signed.payload = terms.SerializeToString(deterministic=True)
         bad.append(changed)
     for at in (0, 31, 63):
         changed = lease_pb2.TakeOverLeaseRequest()
@@ -221,8 +221,12 @@ async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(any_master: In
     ordinary = (await spare.renew()).lease.signed  # genuine, but no standby lease
     changed = lease_pb2.TakeOverLeaseRequest()
     changed.CopyFrom(good)
-    changed.carried_offline.signed.terms, changed.carried_offline.signed.signature = ordinary.terms, ordinary.signature
+    changed.carried_offline.signed.CopyFrom(ordinary)
     bad.append(changed)
+    relabelled = lease_pb2.TakeOverLeaseRequest()
+    relabelled.CopyFrom(changed)
+    relabelled.carried_offline.signed.kind = document_pb2.DOCUMENT_KIND_STANDBY_LEASE
+    bad.append(relabelled)
     before = await holdings(wire)
     for request in bad:
         told = await failure(wire.leases.TakeOverLease(request))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from licensemaster.v1 import lease_pb2, seat_pb2, status_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2, status_pb2
 from master.app import mark_restored
 from master.settings import load_settings
 from master.store.backends.opening import open_database
@@ -29,7 +29,7 @@ class Site(BarePbx):
 
     def __init__(self, master: InProcess, name: str) -> None:
         super().__init__(master.wire, name)
-        self.signed: lease_pb2.SignedLease | None = None
+        self.signed: document_pb2.SignedDocument | None = None
         self.held = 0
 
     async def start(self, ports: int) -> Site:

@@ -152,7 +152,7 @@ async def test_the_master_finds_out_by_itself(database_url: str, clock: Clock, b
         if shown_by == "a renewal":
             berlin.wire = master.wire
             assert berlin.signed is not None
-            terms = lease_pb2.LeaseTerms.FromString(berlin.signed.terms)
+            terms = lease_pb2.LeaseTerms.FromString(berlin.signed.payload)
             request = lease_pb2.RenewLeaseRequest(pbx=berlin.name, epoch=berlin.epoch, end_time=terms.end_time)
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await master.wire.leases.RenewLease(request)

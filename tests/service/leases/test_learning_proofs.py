@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from licensemaster.v1 import lease_pb2
-from master.signing import Signer
+from licensemaster.signing import documents
+from licensemaster.v1 import document_pb2, lease_pb2
 from tests.service.leases.restored import (
     ESTATE,
     GRACE,
@@ -34,27 +35,32 @@ if TYPE_CHECKING:
     from tests.support.databases.restoring import BackUp
 
 
-def altered(signed: lease_pb2.SignedLease) -> lease_pb2.SignedLease:
-    terms = lease_pb2.LeaseTerms.FromString(signed.terms)
+def changed(signed: document_pb2.SignedDocument, **fields: bytes) -> document_pb2.SignedDocument:
+    copy = document_pb2.SignedDocument()
+    copy.CopyFrom(signed)
+    copy.MergeFrom(document_pb2.SignedDocument(**fields))  # type: ignore[arg-type]
+    return copy
+
+
+def altered(signed: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
+    terms = lease_pb2.LeaseTerms.FromString(signed.payload)
     terms.holdings[0].seats = 100
-    return lease_pb2.SignedLease(terms=terms.SerializeToString(), signature=signed.signature, key_id=signed.key_id)
+    return changed(signed, payload=terms.SerializeToString())
 
 
-def foreign(signed: lease_pb2.SignedLease) -> lease_pb2.SignedLease:
+def foreign(signed: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
     """Signed by another master's key, under its own name."""
-    other = Signer(*Signer.fresh())
-    return lease_pb2.SignedLease(terms=signed.terms, signature=other.sign(signed.terms), key_id=other.key_id)
+    return documents.sealed(signed.kind, signed.payload, Ed25519PrivateKey.generate())
 
 
-def masked(signed: lease_pb2.SignedLease) -> lease_pb2.SignedLease:
+def masked(signed: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
     """Signed by another key, under the name of this master's."""
-    other = Signer(*Signer.fresh())
-    return lease_pb2.SignedLease(terms=signed.terms, signature=other.sign(signed.terms), key_id=signed.key_id)
+    return changed(signed, signature=foreign(signed).signature)
 
 
 @pytest.mark.parametrize("forge", [altered, masked])
 async def test_a_forged_proof_is_refused(
-    database_url: str, clock: Clock, back_up: BackUp, forge: Callable[..., lease_pb2.SignedLease]
+    database_url: str, clock: Clock, back_up: BackUp, forge: Callable[..., document_pb2.SignedDocument]
 ) -> None:
     async with (
         an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALLOWANCE = 5
+LEASE = b"license-master v1 DOCUMENT_KIND_LEASE\0"
 
 
 def _terms(lease: lease_pb2.Lease) -> lease_pb2.LeaseTerms:
-    """The terms, their signature verified over exactly the bytes that came."""
+    """The terms, their signature verified over exactly the bytes that came, as a PBX maker without this code does."""
     key = Ed25519PublicKey.from_public_bytes(lease.public_key)
-    key.verify(lease.signed.signature, lease.signed.terms)
-    return lease_pb2.LeaseTerms.FromString(lease.signed.terms)
+    key.verify(lease.signed.signature, LEASE + lease.signed.payload)
+    return lease_pb2.LeaseTerms.FromString(lease.signed.payload)
 
 
 async def test_the_signed_terms(any_master: InProcess) -> None:
@@ -48,11 +49,11 @@ async def test_the_signed_terms(any_master: InProcess) -> None:
     assert terms.end_time.ToSeconds() == int(clock.now) + 180 + 1000
     assert {holding.license_type: holding.seats for holding in terms.holdings} == {"port": 3, "ipva": 3}
     assert len(lease.public_key) == 32
-    forged = lease_pb2.LeaseTerms.FromString(lease.signed.terms)
+    forged = lease_pb2.LeaseTerms.FromString(lease.signed.payload)
     forged.holdings[0].seats += 1
     key = Ed25519PublicKey.from_public_bytes(lease.public_key)
     with pytest.raises(InvalidSignature):
-        key.verify(lease.signed.signature, forged.SerializeToString(deterministic=True))
+        key.verify(lease.signed.signature, LEASE + forged.SerializeToString(deterministic=True))
 
 
 async def test_the_key_survives_a_restart(database_url: str, clock: Clock) -> None:

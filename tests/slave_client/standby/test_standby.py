@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from licensemaster.signing.verified_lease import LeaseVerificationError, verify
-from licensemaster.v1 import lease_pb2, project_pb2
+from licensemaster.signing.documents import Kind
+from licensemaster.signing.verified_lease import LeaseVerificationError, verify, verify_standby_lease
+from licensemaster.v1 import document_pb2, lease_pb2, project_pb2
 from master.domain.leases.presence import RECONNECT_SECONDS
 from slave_client import (
     BlockingSlaveClient,
@@ -28,7 +29,6 @@ from slave_client import (
     TakeoverError,
     Want,
 )
-from slave_client.standby.standby_leases import verify_standby_lease
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.databases.truth import all_events, used
 from tests.support.hang import HANG_SECONDS
@@ -224,7 +224,8 @@ async def test_a_standby_lease_survives_a_restart_of_the_standby(pair: Restartab
         await restarted.stop()
     kept = tmp_path / "spare" / "standby-berlin"
     content = kept.read_bytes()
-    for broken in (content[:-20], content.replace(b'"serial', b'"cereal').replace(b"terms", b"turms"), b""):
+    for broken in (content[:-20], content.replace(b'"payload"', b'"peyload"'), b""):
+        assert broken != content
         kept.write_bytes(broken)
         bad = SlaveClient(pair.config("spare", state_dir=tmp_path / "spare"))
         await bad.start()
@@ -284,6 +285,13 @@ async def test_a_primary_that_was_only_cut_off_takes_its_seats_back(pair: Restar
             assert await used(wire) == {"port": 6, "standby": 0}
 
 
+def relabelled(signed: document_pb2.SignedDocument, kind: Kind) -> document_pb2.SignedDocument:
+    copy = document_pb2.SignedDocument()
+    copy.CopyFrom(signed)
+    copy.kind = kind
+    return copy
+
+
 @pytest.mark.rule("F5")
 async def test_neither_kind_of_lease_passes_for_the_other(pair: RestartableMaster) -> None:
     async with wire_to(pair.address) as wire:
@@ -296,13 +304,13 @@ async def test_neither_kind_of_lease_passes_for_the_other(pair: RestartableMaste
     genuine = verify_standby_lease(spare.kept, standby=SPARE, primary=BERLIN, trusted_keys=(key,))
     assert genuine.seats == {"port": 3}
     ordinary = renewed.lease.signed
-    as_standby = lease_pb2.SignedStandbyLease(terms=ordinary.terms, signature=ordinary.signature)
-    with pytest.raises(LeaseVerificationError, match="does not verify"):
-        verify_standby_lease(as_standby, standby=SPARE, primary=BERLIN, trusted_keys=(key,))
-    as_lease = lease_pb2.SignedLease(terms=spare.kept.terms, signature=spare.kept.signature)
-    for pbx in (SPARE, BERLIN):
+    for as_standby in (ordinary, relabelled(ordinary, document_pb2.DOCUMENT_KIND_STANDBY_LEASE)):
         with pytest.raises(LeaseVerificationError, match="does not verify"):
-            verify(as_lease, pbx=pbx, public_key=key)
+            verify_standby_lease(as_standby, standby=SPARE, primary=BERLIN, trusted_keys=(key,))
+    for as_lease in (spare.kept, relabelled(spare.kept, document_pb2.DOCUMENT_KIND_LEASE)):
+        for pbx in (SPARE, BERLIN):
+            with pytest.raises(LeaseVerificationError, match="does not verify"):
+                verify(as_lease, pbx=pbx, public_key=key)
     for standby, primary in ((BERLIN, SPARE), (SPARE, "projects/acme/pbxs/paris")):
         with pytest.raises(LeaseVerificationError, match="is for"):
             verify_standby_lease(spare.kept, standby=standby, primary=primary, trusted_keys=(key,))
@@ -310,8 +318,9 @@ async def test_neither_kind_of_lease_passes_for_the_other(pair: RestartableMaste
         verify_standby_lease(spare.kept, standby=SPARE, primary=BERLIN, trusted_keys=(bytes(32),))
     with pytest.raises(LeaseVerificationError, match="does not verify"):
         verify_standby_lease(spare.kept, standby=SPARE, primary=BERLIN, trusted_keys=())
-    terms = lease_pb2.StandbyLeaseTerms.FromString(spare.kept.terms)
+    terms = lease_pb2.StandbyLeaseTerms.FromString(spare.kept.payload)
     terms.holdings[0].seats = 1000
-    forged = lease_pb2.SignedStandbyLease(terms=terms.SerializeToString(), signature=spare.kept.signature)
+    forged = relabelled(spare.kept, spare.kept.kind)
+    forged.payload = terms.SerializeToString()
     with pytest.raises(LeaseVerificationError, match="does not verify"):
         verify_standby_lease(forged, standby=SPARE, primary=BERLIN, trusted_keys=(key,))

@@ -184,12 +184,20 @@ def test_a_lease_by_another_key_is_set_aside(state_dir: StateDir) -> None:
 
 
 def test_a_lease_whose_signature_does_not_verify_is_set_aside(state_dir: StateDir) -> None:
-    state_dir.save_lease(
-        dataclasses.replace(_kept(), verified=dataclasses.replace(_kept().verified, signature=b"x" * 64))
-    )
+    kept = _kept()
+    kept.verified.document.signature = b"x" * 64
+    state_dir.save_lease(kept)
     recovered = recover(state_dir, pbx=PBX)
     assert recovered.lease is None
-    assert "signature does not verify" in recovered.problems[0]
+    assert "does not verify: the signature is not that of key" in recovered.problems[0]
+
+
+@pytest.mark.parametrize("document", [None, 7, "text", [], {}, {"kind": "DOCUMENT_KIND_NONE"}, {"payload": "?"}])
+def test_a_lease_whose_document_is_none_is_set_aside(state_dir: StateDir, document: object) -> None:
+    _rewrite(state_dir.path / "lease", lambda fields: fields.update(document=document))
+    recovered = recover(state_dir, pbx=PBX)
+    assert recovered.lease is None
+    assert "lease" in recovered.problems[0]
 
 
 def test_a_lease_for_another_pbx_is_set_aside(state_dir: StateDir) -> None:

@@ -64,7 +64,7 @@ async def _apply(wire: Wire) -> None:
 
 
 def _signed_end(renewed: lease_pb2.RenewLeaseResponse) -> float:
-    return lease_pb2.LeaseTerms.FromString(renewed.lease.signed.terms).end_time.ToNanoseconds() / 1e9
+    return lease_pb2.LeaseTerms.FromString(renewed.lease.signed.payload).end_time.ToNanoseconds() / 1e9
 
 
 async def _silent_since(pbx: BarePbx) -> float:

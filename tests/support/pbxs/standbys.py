@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import uuid4
 
-from licensemaster.v1 import lease_pb2, standby_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, standby_pb2
 from tests.support.masters import PROJECT, Wire
 from tests.support.pbxs.pbx import BarePbx
 
@@ -19,7 +19,7 @@ class BareStandby(BarePbx):
     def __init__(self, wire: Wire, name: str = "spare", *, primary: str = "berlin") -> None:
         super().__init__(wire, name)
         self.primary = f"projects/{PROJECT}/pbxs/{primary}"
-        self.kept: lease_pb2.SignedStandbyLease | None = None
+        self.kept: document_pb2.SignedDocument | None = None
         """The standby lease on its disk."""
         self.receipt = lease_pb2.StandbyLeaseReceipt(primary=self.primary)
         self.problems: list[standby_pb2.StandbyProblem] = []
@@ -28,7 +28,7 @@ class BareStandby(BarePbx):
     def terms(self) -> lease_pb2.StandbyLeaseTerms:
         """What it may carry without a master."""
         assert self.kept is not None
-        return lease_pb2.StandbyLeaseTerms.FromString(self.kept.terms)
+        return lease_pb2.StandbyLeaseTerms.FromString(self.kept.payload)
 
     @property
     def covered(self) -> dict[str, int]:
@@ -40,7 +40,7 @@ class BareStandby(BarePbx):
         self.problems = [problem for offer in response.standby_leases for problem in offer.problems]
         for offer in response.standby_leases:
             if offer.HasField("signed"):
-                self.kept = lease_pb2.SignedStandbyLease()
+                self.kept = document_pb2.SignedDocument()
                 self.kept.CopyFrom(offer.signed)
                 self.receipt.serial, self.receipt.discarded = self.terms.serial, False
             else:

@@ -287,10 +287,10 @@ def _checked(key: bytes) -> bytes:
         raise typer.BadParameter(str(error), param_hint="--key") from error
 
 
-def _has_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    from master.signing import has_signed
+def _has_signed(public_key: bytes, payload: bytes, signature: bytes) -> bool:
+    from master.signing import has_signed_checkpoint
 
-    return has_signed(public_key, message, signature)
+    return has_signed_checkpoint(public_key, payload, signature)
 
 
 def _moment(time_us: int) -> str:
