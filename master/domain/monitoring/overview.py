@@ -12,7 +12,7 @@ from master.domain.estate.estate import Estate, Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.leases.standby import Readiness
-from master.domain.seats.pools import PoolParts, parts
+from master.domain.seats.pools import PoolParts, parts, used_by_site
 
 FIRST_CONTACT_SECONDS = 86_400.0
 """How long after its project was applied a PBX may take to come up for the first time."""
@@ -206,8 +206,8 @@ def overview(
     )
     type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
     site_seats: dict[tuple[str, str], int] = {}
-    for (pool_id, pbx_id), seats in usage.items():
-        name = (estate.pbxs[pbx_id].site, type_of[pool_id])
+    for (pool_id, site), seats in used_by_site(estate, usage).items():
+        name = (site, type_of[pool_id])
         site_seats[name] = site_seats.get(name, 0) + seats
     leases = dict.fromkeys(LeaseState, 0)
     for pbx_id in estate.pbxs:

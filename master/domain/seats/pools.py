@@ -6,6 +6,8 @@ reasoning of `explain` show `parts`, which come to the same.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from master.domain.estate.estate import Estate, Installation
@@ -70,6 +72,14 @@ def parts(
         withheld=0 if lends else left,
         free=left if lends else 0,
     )
+
+
+def used_by_site(estate: Estate, usage: Mapping[tuple[int, int], int]) -> dict[tuple[int, str], int]:
+    """Seats by (pool id, site), from seats by (pool id, PBX id)."""
+    seats: Counter[tuple[int, str]] = Counter()
+    for (pool_id, pbx_id), count in usage.items():
+        seats[pool_id, estate.pbxs[pbx_id].site] += count
+    return dict(seats)
 
 
 def _lends(estate: Estate, installation: Installation, license_type: str, time: LeaseTime) -> bool:
