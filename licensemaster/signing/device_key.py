@@ -37,7 +37,7 @@ from licensemaster.v1 import document_pb2
 KEY_FILE: Final = "device.key"
 STATE_FILE: Final = "device.json"
 _DEVICE: Final = re.compile(r"projects/[^/\s]+/devices/[^/\s]+")
-_PATIENCE_SECONDS: Final = 10.0
+_LOCK_WAIT_SECONDS: Final = 10.0
 
 
 class DeviceKeyError(Exception):
@@ -243,7 +243,7 @@ class DeviceKey:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     try:
-        lock = FolderLock.take(folder, patience_seconds=_PATIENCE_SECONDS)
+        lock = FolderLock.take(folder, patience_seconds=_LOCK_WAIT_SECONDS)
     except FolderInUseError as failure:
         raise DeviceKeyError(str(failure)) from failure
     try:

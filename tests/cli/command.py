@@ -10,7 +10,7 @@ from tests.support.command_server import run_forked
 from tests.support.hang import HANG_SECONDS
 
 COMMAND = str(Path(sys.executable).with_name("license-master"))
-PATIENCE_SECONDS = HANG_SECONDS
+LIMIT_SECONDS = HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +35,5 @@ async def run(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variab
 
 def run_blocking(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variables: str) -> Done:
     """The same beside a server that has threads of its own."""
-    code, out, err = run_forked(arguments, surroundings(**variables), stdin=stdin, patience_seconds=PATIENCE_SECONDS)
+    code, out, err = run_forked(arguments, surroundings(**variables), stdin=stdin, patience_seconds=LIMIT_SECONDS)
     return Done(code, out.decode(), err.decode())

@@ -61,7 +61,7 @@ class RestartableMaster:
             await wire.apply(wanted)
 
     async def holders(self, pbx: str) -> set[str]:
-        """Who holds a port at a PBX, by the master's books."""
+        """Who holds a port at a PBX, as the master counts."""
         request = status_pb2.ListSeatsRequest(
             project=f"projects/{PROJECT}", pbx=pbx, license_type="port", page_size=1000
         )

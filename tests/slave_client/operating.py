@@ -71,7 +71,7 @@ class Operator:
         return (await self.license()).state == license_pb2.LICENSE_STATE_FREE
 
     async def holders(self, pbx: str = "berlin") -> set[str]:
-        """Who holds a port at a PBX, by the master's books."""
+        """Who holds a port at a PBX, as the master counts."""
         async with wire_to(self._address) as wire:
             request = status_pb2.ListSeatsRequest(project=f"projects/{PROJECT}", pbx=pbx, license_type="port")
             request.page_size = 1000

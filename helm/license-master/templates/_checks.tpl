@@ -39,7 +39,7 @@
 {{- end }}
 {{- if and (kindIs "bool" $v.podDisruptionBudget.enabled) $v.podDisruptionBudget.enabled }}
 {{- if eq $replicas 1 }}
-* podDisruptionBudget.enabled is true with one master: either no node could be drained, or the budget would promise nothing. Set it to auto, or replicas to 2 or more with PostgreSQL.
+* podDisruptionBudget.enabled is true with one master: either no node could be drained, or the budget would protect nothing. Set it to auto, or replicas to 2 or more with PostgreSQL.
 {{- end }}
 {{- end }}
 {{- if and (gt $replicas 1) (ge (int $v.podDisruptionBudget.maxUnavailable) $replicas) }}

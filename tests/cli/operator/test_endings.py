@@ -10,7 +10,7 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2
 
 from licensemaster.v1 import project_pb2
-from tests.cli.command import COMMAND, PATIENCE_SECONDS, surroundings
+from tests.cli.command import COMMAND, LIMIT_SECONDS, surroundings
 from tests.cli.command import run_blocking as run
 from tests.cli.connection.test_failures import failing, serving
 
@@ -29,7 +29,7 @@ def test_a_full_disk_behind_standard_output_is_an_error_in_words(arguments: list
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=LIMIT_SECONDS,
             check=False,
             env=surroundings(LICENSE_MASTER_SERVER=address),
         )
@@ -46,7 +46,7 @@ def test_nobody_reads_the_output(redirection: str) -> None:
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=LIMIT_SECONDS,
             check=False,
             env=surroundings(LICENSE_MASTER_SERVER=address),
         )

@@ -13,7 +13,7 @@ import pytest
 from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, license_pb2
-from tests.cli.command import COMMAND, PATIENCE_SECONDS, surroundings
+from tests.cli.command import COMMAND, LIMIT_SECONDS, surroundings
 from tests.cli.conftest import Cli
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
@@ -273,7 +273,7 @@ async def test_a_drain_is_watched_to_its_end(today: Cli, today_master: InProcess
         env=surroundings(LICENSE_MASTER_SERVER=today_master.wire.address),
     )  # fmt: skip
     assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await until(process.stdout, "ports: to berlin-box: waits for 4 seats to go and the certificate of hq-box")
         await berlin.give_back(*seats("port", 1))
         await until(process.stdout, "ports: to berlin-box: waits for 3 seats to go and the certificate of hq-box")

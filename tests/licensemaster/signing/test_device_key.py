@@ -331,7 +331,7 @@ def test_what_two_do_with_one_device_is_all_kept(master: Master, folder: Path) -
 def test_a_device_that_another_process_has_is_left_alone(
     master: Master, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device_key, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(device_key, "_LOCK_WAIT_SECONDS", 0.05)
     key = DeviceKey.create(folder, device=DEVICE)
     before = (folder / "device.json").read_bytes()
     with held_by_another(folder) as process, pytest.raises(DeviceKeyError, match=f"in use by process {process.pid}"):

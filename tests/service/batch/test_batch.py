@@ -1,4 +1,4 @@
-"""What requests of one batch leave to each other, in an order that a socket cannot promise."""
+"""What requests of one batch leave to each other, in an order that a socket cannot guarantee."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ async def test_what_a_standby_was_promised_ends_with_it(any_master: InProcess, d
     assert await used(wire, "port") == (0, 10)
     assert (await failure(carried.renew())).reason == "LEASE_CLOSED"
     await spare.renew()
-    assert spare.covered == {}, "the promise on the standby's disk is replaced by an empty one"
+    assert spare.covered == {}, "the standby lease on the standby's disk is replaced by an empty one"
     await spare.renew()
     assert list(await spare.refused()) == ["NOTHING_TO_CARRY"]
     assert await used(wire, "port") == (0, 10)

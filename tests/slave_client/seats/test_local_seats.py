@@ -1,4 +1,4 @@
-"""The book never uses a seat that the master does not count for this site, whatever happens in whatever order."""
+"""Local seats never use a seat that the master does not count for this site, whatever happens in whatever order."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_lost_seats_stay_wanted_until_they_are_returned() -> None:
 
 
 class SiteAndMaster(RuleBasedStateMachine):
-    """A site's book against what one master counts for it, with answers that get lost on the way.
+    """A site's local seats against what one master counts for it, with answers that get lost on the way.
 
     `counted` is the reference model: the holders for whom the master debits a seat of this site.
     """

@@ -103,7 +103,7 @@ def held(client: SlaveClient) -> set[Want]:
 
 
 async def agrees(client: SlaveClient, operator: Operator) -> None:
-    """Wait until the master's books have just what the client uses."""
+    """Wait until the master counts just what the client uses."""
 
     async def do_agree() -> bool:
         return await operator.holders() == {want.holder for want in held(client)}

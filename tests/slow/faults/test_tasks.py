@@ -22,18 +22,22 @@ from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import granted, opened, seat
 from tests.support.projects.estates import project
 
-KEPT = {"committer", "metrics page", "gRPC", "Gate", "Pulse", "LookRound"} | {
-    *(
-        "Expiry",
-        "LearningRound",
-        "ReleaseRound",
-        "RenewalRound",
-        "UseRound",
-        "UsageRound",
-        "TellRound",
-        "AlarmRound",
-        "Lines",
-    )
+KEPT = {
+    "committer",
+    "metrics page",
+    "gRPC",
+    "Authorizer",
+    "DatabaseHealth",
+    "ChangePoller",
+    "Expiry",
+    "LearningTask",
+    "ReleaseTask",
+    "AutoRenewalTask",
+    "AgreementUseTask",
+    "UsageTask",
+    "WebhookDelivery",
+    "AlarmTask",
+    "StreamRecorder",
 }
 
 
@@ -96,7 +100,7 @@ async def test_each_is_started_again(
 ) -> None:
     async with _whole_master(sqlite_database_url, pki, now) as master, asyncio.timeout(HANG_SECONDS):
         await master.wire.apply(project({"PBX-Port12": 50}, pbxs={"berlin": "slave 12 gateway"}))
-        for name in sorted(KEPT - {"gRPC", "LookRound"}):
+        for name in sorted(KEPT - {"gRPC", "ChangePoller"}):
             (task,) = _tasks(name)
             while not task.done():
                 end(task)

@@ -12,7 +12,7 @@ from tests.support.hang import HANG_SECONDS
 from tests.support.network.ports import free_port
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_SECONDS = HANG_SECONDS
+LIMIT_SECONDS = HANG_SECONDS
 
 
 def blocks(page: str, *, below: str) -> str:
@@ -32,7 +32,7 @@ def _refused(line: str) -> str:
 
 
 def play(
-    shell: str, script: str, folder: Path, *, patience_seconds: float = PATIENCE_SECONDS, **variables: str
+    shell: str, script: str, folder: Path, *, patience_seconds: float = LIMIT_SECONDS, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a folder, its master on ports of its own; whatever it left running is ended."""
     server, metrics = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"

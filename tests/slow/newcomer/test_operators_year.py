@@ -20,7 +20,7 @@ from tests.support.hang import HANG_SECONDS
 
 HERE = Path(__file__).parent
 YEAR = HERE / "operators_year.sh"
-PATIENCE_SECONDS = 3 * HANG_SECONDS
+LIMIT_SECONDS = 3 * HANG_SECONDS
 TREE = typer.main.get_command(app)
 
 
@@ -66,7 +66,7 @@ def test_the_year(installed: Path, tmp_path: Path) -> None:
         str(shell),
         YEAR.read_text(encoding="utf-8"),
         tmp_path,
-        patience_seconds=PATIENCE_SECONDS,
+        patience_seconds=LIMIT_SECONDS,
         PATH=f"{installed}:/usr/bin:/bin",
         HERE=str(HERE),
         EXAMPLES=str(examples),

@@ -14,7 +14,7 @@ from tests.support.hang import HANG_SECONDS
 
 STORIES = Path(__file__).parents[3] / "examples" / "stories"
 NAMES = sorted(path.name for path in STORIES.glob("[0-9]*.sh"))
-PATIENCE_SECONDS = HANG_SECONDS
+LIMIT_SECONDS = HANG_SECONDS
 
 
 def play(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def play(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
         env=surroundings(PATH=path, TMPDIR=str(folder)),
         start_new_session=True,
     )
-    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    out, err = process.communicate(timeout=LIMIT_SECONDS)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -1,4 +1,4 @@
-"""What master/store/backends/database.py promises, on both databases."""
+"""What master/store/backends/database.py guarantees, on both databases."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An estate that stories happen to: a database, masters, sites, and a line from each site to each master.
 
-Decides: how they are put together, with little patience and short leases, so that much happens in a short time.
+Decides: how they are put together, with short limits and short leases, so that much happens in a short time.
 Leaves to others: the load (`sites`, `lender`), the faults (`faults`), the order of things (`play`).
 """
 

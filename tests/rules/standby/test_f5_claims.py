@@ -133,7 +133,7 @@ async def test_a_standby_lease_ends_by_itself(any_master: InProcess) -> None:
 async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_lease_ended(
     any_master: InProcess, database_url: str
 ) -> None:
-    """The master was down for longer than Berlin's lease: its seats went back, the standby's promise did not."""
+    """The master was down for longer than Berlin's lease: its seats went back, the standby's claim did not."""
     wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
     _berlin, spare = await paired(any_master, 10)
     clock.advance(GRACE + ALLOWANCE + 1)
