@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 
 from master.domain.seats.seats import Key, Seat
 
+PoolOfType = tuple[str, int | None]
+"""A license type, and the pool that seats of it are debited from; None where another seat includes them."""
+
 
 @dataclass(slots=True)
 class PoolScore:
@@ -53,6 +56,9 @@ class PbxSeats:
     """Only the types that are read PBX-wide."""
     added: dict[Key, Seat] = field(default_factory=dict)
     removed: dict[Key, Seat] = field(default_factory=dict)
+    totals: dict[PoolOfType, int] = field(default_factory=dict)
+    """How many seats it holds, where they were counted instead of read, as all of them are to go."""
+    totals_taken: dict[PoolOfType, int] = field(default_factory=dict)
     revoked: set[Key] = field(default_factory=set)
     """Taken away by an operator, and not given back yet (L5)."""
     shares: dict[int, Share] | None = None
@@ -73,6 +79,10 @@ class SeatWorkingSet:
             of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
             of_pbx.by_key[key] = seat
             self._index(of_pbx, key, seat)
+
+    def load_totals(self, pbx_id: int, totals: Mapping[PoolOfType, int]) -> None:
+        """Take in how many seats a PBX has, none of which was or will be loaded."""
+        self.seats[pbx_id].totals = dict(totals)
 
     def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> SeatWorkingSet:
         """A copy to try something on: what was read of one PBX, and the pools given."""
@@ -157,6 +167,29 @@ class SeatWorkingSet:
         else:
             of_pbx.removed.setdefault(key, seat)
 
+    def take_all(self, pbx_id: int) -> Counter[str]:
+        """A PBX holds nothing of what was loaded or counted any more; how many seats that was, by type."""
+        of_pbx = self.seats[pbx_id]
+        taken = Counter(seat.type for seat in of_pbx.by_key.values())
+        for seat in self.holdings(pbx_id):
+            self.remove(seat)
+        for (license_type, pool_id), count in of_pbx.totals.items():
+            taken[license_type] += count
+            if pool_id is None:
+                continue
+            if of_pbx.shares is not None:
+                self._move(of_pbx.shares, pool_id, -count)
+            else:
+                self._count(pool_id, -count)
+        of_pbx.totals_taken |= of_pbx.totals
+        of_pbx.totals = {}
+        of_pbx.revoked.clear()
+        return taken
+
+    def emptied(self) -> list[int]:
+        """The PBXs all of whose seats are to be deleted, without having been read."""
+        return [pbx_id for pbx_id, of_pbx in self.seats.items() if of_pbx.totals_taken]
+
     def added(self) -> list[Seat]:
         """Seats to be written."""
         return [seat for of_pbx in self.seats.values() for seat in of_pbx.added.values()]
@@ -168,7 +201,8 @@ class SeatWorkingSet:
     def pools_debited(self) -> set[int]:
         """The pools that the seats loaded are debited from."""
         seats = (seat for of_pbx in self.seats.values() for seat in of_pbx.by_key.values())
-        return {seat.pool_id for seat in seats if seat.pool_id is not None}
+        counted = {pool_id for of_pbx in self.seats.values() for _, pool_id in of_pbx.totals if pool_id is not None}
+        return counted | {seat.pool_id for seat in seats if seat.pool_id is not None}
 
     def pool_changes(self) -> dict[tuple[int, int], tuple[int, int]]:
         """By how much each (pool, PBX) changed: in seats, and in what is counted."""
@@ -180,6 +214,9 @@ class SeatWorkingSet:
             for seat in of_pbx.removed.values():
                 if seat.pool_id is not None:
                     seats[seat.pool_id, pbx_id] -= 1
+            for (_, pool_id), count in of_pbx.totals_taken.items():
+                if pool_id is not None:
+                    seats[pool_id, pbx_id] -= count
         changes = {name: (change, change) for name, change in seats.items()}
         for pbx_id, of_pbx in self.seats.items():
             for pool_id, share in (of_pbx.shares or {}).items():
@@ -192,15 +229,17 @@ class SeatWorkingSet:
         of_pbx = self.seats[pbx_id]
         changes = Counter(seat.type for seat in of_pbx.added.values() if seat.pool_id is not None)
         changes.subtract(seat.type for seat in of_pbx.removed.values() if seat.pool_id is not None)
+        for (license_type, pool_id), count in of_pbx.totals_taken.items():
+            changes[license_type] -= count if pool_id is not None else 0
         return changes
 
     def _move(self, shares: dict[int, Share], pool_id: int, change: int) -> None:
-        """Count a seat that comes or goes where the higher of seats and claims is counted."""
+        """Count seats that come or go where the higher of seats and claims is counted."""
         share = shares.setdefault(pool_id, Share(0, 0, 0))
         before = share.counted
         share.seats += change
         if share.counted != before:
-            self._count(pool_id, change)
+            self._count(pool_id, share.counted - before)
 
     def _count(self, pool_id: int, change: int) -> None:
         pool = self.pools[pool_id]

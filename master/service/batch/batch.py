@@ -290,7 +290,7 @@ class Batch:
         returned = self._seats.take_all(resolved.pbx)
         self._put(ended(lease, Phase.CLOSED))
         self._events.add(resolved, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
-        return LeaseClosed(len(returned))
+        return LeaseClosed(returned.total())
 
     def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded | AnsweredBefore:
         project_id, key = resolved.eligibilities.estate.project_id, request.key
@@ -306,7 +306,7 @@ class Batch:
         self._put(ended(lease, Phase.CLOSED))
         answer = LeaseEnded(
             epoch=lease.epoch,
-            seats_returned=len(returned),
+            seats_returned=returned.total(),
             at_risk=self._standby_claims.by_type(estate, risk.seats),
             risk_ends_at=risk.ends_at,
             connected=lease.state(self._time) is LeaseState.ACTIVE,

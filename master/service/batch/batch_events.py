@@ -11,7 +11,7 @@ from licensemaster.api_enums import Basis
 from master.domain.leases.leases import Lease
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seats import Seat, SeatKey, Want
+from master.domain.seats.seats import SeatKey, Want
 from master.service.batch.requests import Tally
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.statements.events import Event
@@ -78,6 +78,6 @@ def lease_before(lease: Lease | None) -> dict[str, Any] | None:
     }
 
 
-def counted(returned: Sequence[Seat]) -> dict[str, Any]:
+def counted(returned: Counter[str]) -> dict[str, Any]:
     """Seats that went back without being named, for the audit: how many, and of which types."""
-    return {"seats": len(returned), "types": Counter(seat.type for seat in returned)}
+    return {"seats": returned.total(), "types": returned}

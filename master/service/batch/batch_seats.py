@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Pbx
 from master.domain.estate.lease_time import LeaseTime
@@ -10,7 +12,6 @@ from master.domain.leases.standby import carrier_of
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import Seat
 from master.service.batch.batch_events import BatchEvents, counted
 from master.service.batch.remedies import Asker, Remedies
 from master.service.batch.requests import (
@@ -62,15 +63,11 @@ class BatchSeats:
         returned = self.take_all(resolved.pbx)
         if returned:
             self._events.add(resolved, "seats.reclaimed", {"epoch": lease.epoch, **counted(returned)})
-        return len(returned)
+        return returned.total()
 
-    def take_all(self, pbx: Pbx) -> list[Seat]:
-        """Take back all that was loaded of a PBX."""
-        held = list(self._working_set.holdings(pbx.id))
-        for seat in held:
-            self._working_set.remove(seat)
-        self._working_set.seats[pbx.id].revoked.clear()
-        return held
+    def take_all(self, pbx: Pbx) -> Counter[str]:
+        """Take back all that was loaded or counted of a PBX; how many seats that was, by type."""
+        return self._working_set.take_all(pbx.id)
 
     def _decider(self, asker: Asker) -> Decider:
         return Decider(

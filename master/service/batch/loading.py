@@ -5,6 +5,7 @@ Project, leases, claims, seats, pools: who else holds one of them waits for no o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -90,6 +91,7 @@ def is_to_prove(resolved: ResolvedRequest, lease: Lease | None, time: LeaseTime)
 
 def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease], time: LeaseTime) -> Prefetch:
     needs = Prefetch()
+    asked = Counter(found.pbx.id for found in resolved_requests if not isinstance(found.request, RenewLease))
     for resolved in resolved_requests:
         eligibilities, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
         if pbx.id in eligibilities.estate.revoked_from:
@@ -104,12 +106,13 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
                 # what stays may have to be debited, whatever is wanted
                 need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
             case CloseLease() | EndLease():
-                needs.whole_pbxs.add(pbx.id)
+                (needs.emptied_pbxs if asked[pbx.id] == 1 else needs.whole_pbxs).add(pbx.id)
             case OpenLease(proof=Proof()) if is_to_prove(resolved, lease, time):
                 need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
                 needs.proving.add(pbx.id)
             case OpenLease() | TakeOverLease() if lease is not None and is_reclaimable(lease, time):
-                needs.whole_pbxs.add(pbx.id)  # expiry may be faster
+                # expiry may be faster
+                (needs.emptied_pbxs if asked[pbx.id] == 1 else needs.whole_pbxs).add(pbx.id)
             case _:
                 pass
     return needs

@@ -31,6 +31,8 @@ class Prefetch:
     on_behalf: set[tuple[int, str]] = field(default_factory=set)
     types: set[tuple[int, str]] = field(default_factory=set)
     whole_pbxs: set[int] = field(default_factory=set)
+    emptied_pbxs: set[int] = field(default_factory=set)
+    """PBXs that give up all they hold and are asked nothing else: their seats need only be counted."""
     pools: set[int] = field(default_factory=set)
     revoked: set[int] = field(default_factory=set)
     """PBXs that may have revoked seats to give back."""
@@ -90,6 +92,8 @@ def fill_working_set(
     working_set.load(store.seats_of_holders(tx, (pair for pair in needs.holders if pair[0] not in needs.whole_pbxs)))
     working_set.load(store.seats_on_behalf(tx, (pair for pair in needs.on_behalf if pair[0] not in needs.whole_pbxs)))
     working_set.load(store.seats_of_types(tx, (pair for pair in needs.types if pair[0] not in needs.whole_pbxs)))
+    for pbx_id, totals in store.seat_totals(tx, sorted(needs.emptied_pbxs)).items():
+        working_set.load_totals(pbx_id, totals)
     for pbx_id, keys in store.revoked_seats(tx, sorted(needs.revoked)).items():
         working_set.seats[pbx_id].revoked = keys
     shared_pools: set[int] = set()

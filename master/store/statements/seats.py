@@ -140,6 +140,19 @@ def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> list[Seat]:
     return seats_of(tx.rows(f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id IN {{?1:int}}", list(pbx_ids)))
 
 
+def seat_totals(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[tuple[str, int | None], int]]:
+    """How many seats PBXs hold, by PBX id, and by type and pool; of those that hold any."""
+    if not pbx_ids:
+        return {}
+    found: dict[int, dict[tuple[str, int | None], int]] = {}
+    statement = (
+        "SELECT pbx_id, type, pool_id, count(*) FROM seat WHERE pbx_id IN {?1:int} GROUP BY pbx_id, type, pool_id"
+    )
+    for pbx_id, license_type, pool_id, seats in tx.rows(statement, list(pbx_ids)):
+        found.setdefault(pbx_id, {})[license_type, pool_id] = seats
+    return found
+
+
 def who_hold(tx: Tx, pbx_ids: Sequence[int]) -> set[int]:
     """Which of some PBXs hold any seat."""
     statement = "SELECT id FROM pbx WHERE id IN {?1:int} AND EXISTS (SELECT 1 FROM seat WHERE seat.pbx_id = pbx.id)"
@@ -177,6 +190,8 @@ def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> Non
             "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
             [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in removed],
         )
+    if emptied := working_set.emptied():
+        tx.many("DELETE FROM seat WHERE pbx_id = ?1", [(pbx_id,) for pbx_id in emptied])
     if added := working_set.added():
         tx.insert("seat", SEAT_COLUMNS, added, differ_in=_HOLDER)
     changes = working_set.pool_changes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,18 +12,21 @@ from licensemaster.api_enums import HolderKind
 from master.catalogs import load_catalogs
 from master.domain.catalog.versions import Version
 from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import LeaseError
 from master.domain.seats.seats import Want
 from master.rpc.convert.incoming import project_spec
 from master.service.batch.batch import run_batch
 from master.service.batch.requests import (
     AcquireSeats,
     CloseLease,
+    LeaseClosed,
     LeaseGranted,
     OpenLease,
     ReclaimSeats,
     RenewLease,
     Request,
     ReturnSeats,
+    SeatsAcquired,
     SeatsReclaimed,
 )
 from master.service.estates.estate_cache import EstateCache
@@ -126,3 +129,38 @@ async def test_how_many_statements_the_hot_path_takes(batches: Batches) -> None:
     await batches.run(100, opening("first"))
     assert await batches.statements(101, acquiring(3)) == 10
     assert await batches.statements(102, RenewLease(pbx=BERLIN, caller="test", proven=None, epoch=1)) == 4
+
+
+async def test_giving_up_ten_seats_takes_as_many_statements_as_giving_up_one(batches: Batches) -> None:
+    taken = []
+    for epoch, count in ((1, 1), (2, 10)):
+        await batches.run(100, opening(f"opened-{epoch}"))
+        await batches.run(101, replace(acquiring(count), epoch=epoch))
+        close = CloseLease(pbx=BERLIN, caller="test", proven=None, epoch=epoch)
+        taken.append(await batches.statements(102, close))
+        assert await batches.database.read(lambda tx: tx.rows("SELECT count(*) FROM seat")) == [(0,)]
+    assert taken[0] == taken[1]
+
+
+async def test_a_renewal_beside_the_end_of_its_lease_tells_what_was_held_until_then(batches: Batches) -> None:
+    await batches.run(100, opening("first"))
+    await batches.run(101, acquiring(4))
+    renewal = RenewLease(pbx=BERLIN, caller="test", proven=None, epoch=1)
+    close = CloseLease(pbx=BERLIN, caller="test", proven=None, epoch=1)
+    before, closed, after = await batches.run(102, renewal, close, renewal)
+    assert isinstance(before, LeaseGranted)
+    assert before.holdings == {"port": 4}
+    assert closed == LeaseClosed(4)
+    assert isinstance(after, LeaseError)
+
+
+async def test_a_lease_opened_after_its_end_finds_all_ports_free(batches: Batches) -> None:
+    await batches.run(100, opening("first"))
+    await batches.run(101, acquiring(10))
+    await batches.run(200, ReclaimSeats(pbx=BERLIN, caller="test", holders_max=1))
+    (granted,) = await batches.run(201, opening("second"))
+    assert isinstance(granted, LeaseGranted)
+    assert granted.holdings == {}
+    (acquired,) = await batches.run(202, replace(acquiring(10), epoch=2))
+    assert isinstance(acquired, SeatsAcquired)
+    assert acquired.tally.debited == {"port": 10}
