@@ -17,13 +17,13 @@ from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOpt
 from master.cli.output.document_files import read_document
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
+from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     json_object,
     moment,
     print_json,
     print_json_object,
-    stderr_console,
     stdout_console,
     table,
     visible,
@@ -118,12 +118,8 @@ def keys(as_json: JsonOption = False, project: ProjectOption = None, server: Ser
     with Connection(server) as connection:
         request = license_pb2.ListVendorKeysRequest(project=connection.project_name(project))
         response = connection.call(connection.licenses.ListVendorKeys, request)
-    if as_json:
-        print_json(response)
-    elif response.keys:
-        stdout_console().print(keys_view(response.keys))
-    else:
-        stderr_console().print("no vendor's key is trusted yet; `license-master vendor trust PUBLIC_KEY` trusts one")
+    empty = "no vendor's key is trusted yet; `license-master vendor trust PUBLIC_KEY` trusts one"
+    print_listing(response, lambda: keys_view(response.keys), as_json=as_json, empty=empty)
 
 
 def show(

@@ -5,10 +5,12 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2_grpc
 
 from licensemaster.tls.channels import open_blocking_channel
@@ -29,12 +31,15 @@ from licensemaster.v1 import (
 from master.cli.connection.rpc_failure import rpc_failure
 from master.cli.connection.tls import pair_to_show
 from master.cli.output.failure import CommandFailed
+from master.cli.output.paging import PagedRequest, join_pages
 
 CALL_SECONDS = 30.0
 PROJECTS_NAMED_MAX = 20
 
 Request = TypeVar("Request", contravariant=True)
 Response = TypeVar("Response", covariant=True)
+Paged = TypeVar("Paged", bound=PagedRequest)
+Listing = TypeVar("Listing", bound=Message)
 
 
 class _Method(Protocol[Request, Response]):
@@ -90,6 +95,10 @@ class Connection:
             return method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise rpc_failure(error, self.server, side=self._side) from error
+
+    def listing(self, method: _Method[Paged, Listing], request: Paged, limit: int = 0) -> Listing:
+        """All pages of a listing, up to `limit` rows, as one answer; raises RpcFailure."""
+        return join_pages(partial(self.call, method), request, limit)
 
     def stream(self, method: _StreamMethod[Request, Response], request: Request) -> Iterator[Response]:
         """One call with many answers, for as long as they come; raises RpcFailure."""

@@ -22,6 +22,7 @@ from master.cli.connection.options import (
 )
 from master.cli.device import device_agreement, device_folder
 from master.cli.output.document_files import read_document, write_document
+from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     distance,
@@ -69,12 +70,7 @@ def list_devices(
     with Connection(server) as connection:
         request = license_pb2.ListDevicesRequest(project=connection.project_name(project))
         response = connection.call(connection.licenses.ListDevices, request)
-    if as_json:
-        print_json(response)
-    elif response.devices:
-        stdout_console().print(devices_view(response.devices))
-    else:
-        stderr_console().print("the project has no devices")
+    print_listing(response, lambda: devices_view(response.devices), as_json=as_json, empty="the project has no devices")
 
 
 @app.command("admit", rich_help_panel=OPERATOR_PANEL)

@@ -16,7 +16,6 @@ from licensemaster.v1 import document_pb2, license_pb2
 from licensemaster.values import BadValueError
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ServerOption
-from master.cli.operator.licenses.license_pages import listed
 from master.cli.output.document_files import certificate_file, folder_for, read_document, write_document
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import (
@@ -235,7 +234,7 @@ def _licenses(device: DeviceKey, server: str) -> list[license_pb2.LicenseStatus]
     project = device.device.partition("/devices/")[0]
     request = license_pb2.ListLicensesRequest(project=project, device=short_name(device.device))
     with Connection(server) as connection:
-        return listed(connection, request).rows
+        return list(connection.listing(connection.licenses.ListLicenses, request).licenses)
 
 
 @contextmanager

@@ -1,29 +1,60 @@
-"""Follows page tokens until there are rows enough."""
+"""Listings: their pages joined into one answer, which is then shown as JSON, as a table, or said to be empty."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
 
-Row = TypeVar("Row")
+from google.protobuf.message import Message
+from rich.console import RenderableType
+
+from master.cli.output.rendering import print_json, stderr_console, stdout_console
 
 PAGE_SIZE_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rows(Generic[Row]):
-    """What was read, and the token of the page after it; empty where that was all."""
+class PagedRequest(Protocol):
+    """What every request for a listing has."""
 
-    rows: list[Row]
-    next_page_token: str
+    page_size: int
+    page_token: str
 
 
-def read_pages(fetch: Callable[[int, str], tuple[Sequence[Row], str]], limit: int) -> Rows[Row]:
-    """Rows up to `limit`, all where it is 0. `fetch` takes a page size and a token, and gives rows and the next one."""
-    rows: list[Row] = []
-    token = ""
+Request = TypeVar("Request", bound=PagedRequest)
+Response = TypeVar("Response", bound=Message)
+
+
+def join_pages(ask: Callable[[Request], Response], request: Request, limit: int = 0) -> Response:
+    """The answer to a listing as if it had one page: rows up to `limit`, all where it is 0.
+
+    Its page token is that of the row after it, empty where that was all. The request is filled in for each page.
+    """
+    answer: Any = None
+    count = 0
     while True:
-        wanted = min(limit - len(rows), PAGE_SIZE_MAX) if limit else PAGE_SIZE_MAX
-        page, token = fetch(wanted, token)
-        rows += page
-        if not token or (limit and len(rows) >= limit):
-            return Rows(rows, token)
+        request.page_size = min(limit - count, PAGE_SIZE_MAX) if limit else PAGE_SIZE_MAX
+        page: Any = ask(request)
+        if answer is None:
+            answer = page
+        else:
+            rows_of(answer).extend(rows_of(page))
+            answer.next_page_token = page.next_page_token
+        count, request.page_token = len(rows_of(answer)), answer.next_page_token
+        if not request.page_token or (limit and count >= limit):
+            return cast(Response, answer)
+
+
+def rows_of(answer: Message) -> Any:
+    """The rows of a listing: its first field that repeats."""
+    field = next(field for field in answer.DESCRIPTOR.fields if field.is_repeated)
+    return getattr(answer, field.name)
+
+
+def print_listing(answer: Message, view: Callable[[], RenderableType], *, as_json: bool, empty: str) -> None:
+    """A listing as JSON, or as `view` shows it, or the sentence `empty`; and whether there are more rows."""
+    if as_json:
+        print_json(answer)
+    elif rows := rows_of(answer):
+        stdout_console().print(view())
+        if getattr(answer, "next_page_token", ""):
+            stderr_console().print(f"the first {len(rows):,}; --limit 0 shows all")
+    else:
+        stderr_console().print(empty)

@@ -26,7 +26,7 @@ from master.cli.operator.monitoring.seat_result_view import result_view
 from master.cli.operator.monitoring.status import ROWS_SHOWN_MAX, status_view
 from master.cli.operator.projects.project import CHANGES_SHOWN_MAX, print_changes
 from master.cli.output.enum_names import in_words, short_names
-from master.cli.output.paging import PAGE_SIZE_MAX, read_pages
+from master.cli.output.paging import PAGE_SIZE_MAX, join_pages
 from master.cli.output.rendering import add_row, day_there, json_object, print_json, table
 from tests.cli.screen import plain_console, rendered, shown
 
@@ -304,20 +304,21 @@ def test_json_is_stable_and_its_numbers_are_numbers(capsys: pytest.CaptureFixtur
     ],
 )
 def test_pages_are_followed_up_to_the_limit(limit: int, expected: int, asked: list[int], token: str) -> None:
-    everything = list(range(2500))
+    everything = [str(number) for number in range(2500)]
     sizes: list[int] = []
 
-    def fetch(page_size: int, page_token: str) -> tuple[list[int], str]:
-        sizes.append(page_size)
-        start = int(page_token or 0)
-        end = start + page_size
-        return everything[start:end], str(end) if end < len(everything) else ""
+    def ask(request: project_pb2.ListProjectsRequest) -> project_pb2.ListProjectsResponse:
+        sizes.append(request.page_size)
+        start = int(request.page_token or 0)
+        end = start + request.page_size
+        following = str(end) if end < len(everything) else ""
+        return project_pb2.ListProjectsResponse(names=everything[start:end], next_page_token=following)
 
-    rows = read_pages(fetch, limit)
-    assert rows.rows == everything[:expected]
+    answer = join_pages(ask, project_pb2.ListProjectsRequest(), limit)
+    assert list(answer.names) == everything[:expected]
     assert sizes == asked
     assert max(sizes) <= PAGE_SIZE_MAX
-    assert rows.next_page_token == token
+    assert answer.next_page_token == token
 
 
 def _narrow(width: int) -> str:

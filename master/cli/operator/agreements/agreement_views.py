@@ -9,19 +9,19 @@ from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
+from rich.table import Table
 
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
-from master.cli.operator.agreements.ordering import all_agreements, print_refusal, subject_text, subjects
+from master.cli.operator.agreements.ordering import print_refusal, subject_text, subjects
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import read_pages
+from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     moment,
     print_json,
-    stderr_console,
     stdout_console,
     table,
     visible,
@@ -64,7 +64,7 @@ def list_agreements(
         request = agreement_pb2.ListAgreementsRequest(
             project=connection.project_name(project), day=day, as_of=_as_of(as_of)
         )
-        answer = all_agreements(connection, request)
+        answer = connection.listing(connection.agreements.ListAgreements, request)
     if as_json:
         print_json(answer)
         return
@@ -126,13 +126,7 @@ def rights(
     """Show what the project may run on a day; for a day ahead, if nothing more is ordered."""
     with Connection(server) as connection:
         request = agreement_pb2.GetRightsRequest(project=connection.project_name(project), day=day, as_of=_as_of(as_of))
-        answer = connection.call(connection.agreements.GetRights, request)
-        found = list(answer.rights)
-        while answer.next_page_token:
-            request.page_token = answer.next_page_token
-            answer = connection.call(connection.agreements.GetRights, request)
-            found += answer.rights
-        answer = agreement_pb2.GetRightsResponse(rights=found, day=answer.day, balance=answer.balance)
+        answer = connection.listing(connection.agreements.GetRights, request)
     if as_json:
         print_json(answer)
         return
@@ -165,32 +159,15 @@ def ledger(
     """Show everything that was ordered or happened, oldest first, and the credits."""
     if names is not None and len(names) > 1:
         raise CommandFailed("name one thing, or none for all of it")
-    balance = ""
     with Connection(server) as connection:
         project_name = connection.project_name(project)
         about = subjects(connection, project_name, names)[0] if names else None
 
-        def fetch(size: int, token: str) -> tuple[Sequence[agreement_pb2.AgreementEntry], str]:
-            nonlocal balance
-            request = agreement_pb2.ListEntriesRequest(
-                project=project_name, as_of=_as_of(as_of), subject=about, page_size=size, page_token=token
-            )
-            answer = connection.call(connection.agreements.ListEntries, request)
-            balance = answer.balance
-            return answer.entries, answer.next_page_token
-
-        found = read_pages(fetch, limit)
-    if as_json:
-        print_json(
-            agreement_pb2.ListEntriesResponse(
-                entries=found.rows, next_page_token=found.next_page_token, balance=balance
-            )
-        )
-        return
-    _print_entries(found.rows)
-    if found.next_page_token:
-        stderr_console().print(f"the first {len(found.rows):,}; --limit 0 shows all")
-    stdout_console().print(visible(f"{balance} credits in the balance"))
+        request = agreement_pb2.ListEntriesRequest(project=project_name, as_of=_as_of(as_of), subject=about)
+        answer = connection.listing(connection.agreements.ListEntries, request, limit)
+    print_listing(answer, lambda: _entries_view(answer.entries), as_json=as_json, empty="nothing was ordered")
+    if not as_json:
+        stdout_console().print(visible(f"{answer.balance} credits in the balance"))
 
 
 def calendar(
@@ -244,19 +221,10 @@ def show_credits(
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show the credits, and what was added and spent."""
-    entries: list[agreement_pb2.AgreementEntry] = []
-    token = ""
     with Connection(server) as connection:
-        name = connection.project_name(project)
-        while True:
-            request = agreement_pb2.ListEntriesRequest(
-                project=name, as_of=_as_of(as_of), page_size=1000, page_token=token
-            )
-            answer = connection.call(connection.agreements.ListEntries, request)
-            entries += [entry for entry in answer.entries if entry.kind.startswith("credits_")]
-            token = answer.next_page_token
-            if not token:
-                break
+        request = agreement_pb2.ListEntriesRequest(project=connection.project_name(project), as_of=_as_of(as_of))
+        answer = connection.listing(connection.agreements.ListEntries, request)
+    entries = [entry for entry in answer.entries if entry.kind.startswith("credits_")]
     if as_json:
         print_json(agreement_pb2.ListEntriesResponse(entries=entries, balance=answer.balance))
         return
@@ -279,7 +247,7 @@ def list_seats(
         request = agreement_pb2.ListAgreementsRequest(
             project=connection.project_name(project), day=day, kind=agreement_order_pb2.SUBJECT_KIND_CONTRACT
         )
-        answer = all_agreements(connection, request)
+        answer = connection.listing(connection.agreements.ListAgreements, request)
     if as_json:
         print_json(answer)
         return
@@ -299,12 +267,12 @@ def _endings(connection: Connection, project: str, day: str, days: int) -> agree
     return connection.call(connection.agreements.ListEndings, request)
 
 
-def _print_entries(entries: Sequence[agreement_pb2.AgreementEntry]) -> None:
+def _entries_view(entries: Sequence[agreement_pb2.AgreementEntry]) -> Table:
     shown = table("No", "Written", "Day", "For", "What", "Rules", "By", numbers=["No"])
     for entry in entries:
         about, rules = subject_text(entry.subject), " ".join(entry.rules)
         add_row(shown, entry.number, moment(entry.record_time), entry.day, about, _told(entry), rules, entry.caller)
-    stdout_console().print(shown if entries else "nothing was ordered")
+    return shown
 
 
 def _told(one: agreement_pb2.AgreementEntry) -> str:

@@ -110,22 +110,10 @@ def subjects(connection: Connection, project: str, named: Sequence[str]) -> list
     Raises:
         CommandFailed: a name is that of several.
     """
-    response = all_agreements(connection, agreement_pb2.ListAgreementsRequest(project=project))
+    request = agreement_pb2.ListAgreementsRequest(project=project)
+    response = connection.listing(connection.agreements.ListAgreements, request)
     known = [agreement.subject for agreement in response.agreements]
     return [_subject(name, known) for name in named]
-
-
-def all_agreements(
-    connection: Connection, request: agreement_pb2.ListAgreementsRequest
-) -> agreement_pb2.ListAgreementsResponse:
-    """All pages as one."""
-    answer = connection.call(connection.agreements.ListAgreements, request)
-    while answer.next_page_token:
-        request.page_token = answer.next_page_token
-        more = connection.call(connection.agreements.ListAgreements, request)
-        answer.agreements.extend(more.agreements)
-        answer.next_page_token = more.next_page_token
-    return answer
 
 
 def subject_text(about: agreement_order_pb2.AgreementSubject) -> str:

@@ -24,10 +24,10 @@ from master.cli.connection.options import (
     ToDeviceOption,
 )
 from master.cli.operator.licenses import license_release
-from master.cli.operator.licenses.license_pages import listed
 from master.cli.operator.licenses.move_results import RELEASING, end, licenses_view, print_results, waits_for
 from master.cli.output.document_files import binding_file, folder_for, read_document, request_file, write_document
 from master.cli.output.failure import CommandFailed
+from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     json_object,
     print_json,
@@ -112,15 +112,8 @@ def list_licenses(
             license_type=license_type,
             state=license_state(state),
         )
-        rows = listed(connection, request, limit)
-    if as_json:
-        print_json(license_pb2.ListLicensesResponse(licenses=rows.rows, next_page_token=rows.next_page_token))
-    elif not rows.rows:
-        stderr_console().print("no licenses match")
-    else:
-        stdout_console().print(licenses_view(rows.rows))
-        if rows.next_page_token:
-            stderr_console().print(f"the first {len(rows.rows):,}; --limit 0 shows all")
+        answer = connection.listing(connection.licenses.ListLicenses, request, limit)
+    print_listing(answer, lambda: licenses_view(answer.licenses), as_json=as_json, empty="no licenses match")
 
 
 @app.command("bind")
@@ -253,9 +246,9 @@ def documents(
     folder = folder_for(out)
     with Connection(server) as connection:
         request = license_pb2.ListLicensesRequest(project=connection.project_name(project), device=device)
-        rows = listed(connection, request, 0)
+        licenses = connection.listing(connection.licenses.ListLicenses, request).licenses
     files = []
-    for one in rows.rows:
+    for one in licenses:
         if one.HasField("signed_binding"):
             files.append((binding_file(folder, one.license), one.signed_binding, one))
         elif one.release.HasField("request") and not one.release.certified:

@@ -10,7 +10,6 @@ from rich.live import Live
 
 from licensemaster.v1 import license_pb2
 from master.cli.connection.connection import Connection
-from master.cli.operator.licenses.license_pages import listed
 from master.cli.operator.licenses.move_results import RELEASING, licenses_view, note
 from master.cli.output.rendering import stderr_console, stdout_console, visible
 
@@ -61,7 +60,8 @@ def wait_for_releases(
 
 
 def _stand(connection: Connection, project: str, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
-    found = listed(connection, license_pb2.ListLicensesRequest(project=project)).rows
+    request = license_pb2.ListLicensesRequest(project=project)
+    found = connection.listing(connection.licenses.ListLicenses, request).licenses
     return {license.license: license for license in found if license.license in licenses}
 
 

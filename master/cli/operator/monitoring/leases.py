@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -22,9 +21,9 @@ from master.cli.connection.options import (
     ServerOption,
     YesOption,
 )
-from master.cli.operator.monitoring.listings import State, lease_state, leases_view, print_rows
+from master.cli.operator.monitoring.listings import State, lease_state, leases_view
 from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import read_pages
+from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     distance,
     moment,
@@ -51,21 +50,14 @@ def leases(
     if context.invoked_subcommand is not None:
         return
     with Connection(server) as connection:
-        name = connection.project_name(project)
-        wanted = lease_state(state) if state else status_pb2.LEASE_STATE_UNSPECIFIED
-
-        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.LeaseStatus], str]:
-            request = status_pb2.ListLeasesRequest(
-                project=name, state=wanted, page_size=page_size, page_token=page_token
-            )
-            response = connection.call(connection.status.ListLeases, request)
-            return response.leases, response.next_page_token
-
-        rows = read_pages(fetch, limit)
-    if as_json:
-        print_json(status_pb2.ListLeasesResponse(leases=rows.rows, next_page_token=rows.next_page_token))
-    else:
-        print_rows(leases_view(rows.rows, datetime.now(UTC)), len(rows.rows), rows.next_page_token, "leases match")
+        request = status_pb2.ListLeasesRequest(
+            project=connection.project_name(project),
+            state=lease_state(state) if state else status_pb2.LEASE_STATE_UNSPECIFIED,
+        )
+        answer = connection.listing(connection.status.ListLeases, request, limit)
+    print_listing(
+        answer, lambda: leases_view(answer.leases, datetime.now(UTC)), as_json=as_json, empty="no leases match"
+    )
 
 
 @app.command("end")

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -28,16 +27,13 @@ from master.cli.connection.options import (
 from master.cli.operator.monitoring.past_moment import SINCE_HELP, past_moment
 from master.cli.operator.monitoring.seat_result_view import basis_text, holder_text
 from master.cli.output.enum_names import in_words
-from master.cli.output.paging import read_pages
+from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     distance,
     joined,
     moment,
-    print_json,
     short_name,
-    stderr_console,
-    stdout_console,
     table,
     visible,
 )
@@ -87,26 +83,13 @@ def seats(
 ) -> None:
     """Show who holds what, one row for each seat."""
     with Connection(server) as connection:
-        name = connection.project_name(project)
-
-        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.HeldSeat], str]:
-            request = status_pb2.ListSeatsRequest(
-                project=name,
-                pbx=pbx,
-                license_type=license_type,
-                site=site,
-                holder=holder,
-                page_size=page_size,
-                page_token=page_token,
-            )
-            response = connection.call(connection.status.ListSeats, request)
-            return response.seats, response.next_page_token
-
-        rows = read_pages(fetch, limit)
-    if as_json:
-        print_json(status_pb2.ListSeatsResponse(seats=rows.rows, next_page_token=rows.next_page_token))
-    else:
-        print_rows(seats_view(rows.rows, datetime.now(UTC)), len(rows.rows), rows.next_page_token, "seats are held")
+        request = status_pb2.ListSeatsRequest(
+            project=connection.project_name(project), pbx=pbx, license_type=license_type, site=site, holder=holder
+        )
+        answer = connection.listing(connection.status.ListSeats, request, limit)
+    print_listing(
+        answer, lambda: seats_view(answer.seats, datetime.now(UTC)), as_json=as_json, empty="no seats are held"
+    )
 
 
 def events(
@@ -131,27 +114,16 @@ def events(
         since_time = Timestamp()
         since_time.FromDatetime(since)
     with Connection(server) as connection:
-        name = connection.project_name(project)
-
-        def fetch(page_size: int, page_token: str) -> tuple[Sequence[status_pb2.Event], str]:
-            request = status_pb2.ListEventsRequest(
-                project=name,
-                pbx=pbx,
-                kind=kind,
-                license=license_id,
-                caller=caller,
-                since_time=since_time,
-                page_size=page_size,
-                page_token=page_token,
-            )
-            response = connection.call(connection.status.ListEvents, request)
-            return response.events, response.next_page_token
-
-        rows = read_pages(fetch, limit)
-    if as_json:
-        print_json(status_pb2.ListEventsResponse(events=rows.rows, next_page_token=rows.next_page_token))
-    else:
-        print_rows(events_view(rows.rows), len(rows.rows), rows.next_page_token, "events match")
+        request = status_pb2.ListEventsRequest(
+            project=connection.project_name(project),
+            pbx=pbx,
+            kind=kind,
+            license=license_id,
+            caller=caller,
+            since_time=since_time,
+        )
+        answer = connection.listing(connection.status.ListEvents, request, limit)
+    print_listing(answer, lambda: events_view(answer.events), as_json=as_json, empty="no events match")
 
 
 def _carried(row: status_pb2.LeaseStatus) -> str:
@@ -245,14 +217,3 @@ def _until(row: status_pb2.LeaseStatus, now: datetime) -> str:
     if not away:
         return ""
     return away.replace("in ", "for ", 1) if running and away.startswith("in ") else f"ended {away}"
-
-
-def print_rows(shown: Table, count: int, next_page_token: str, what: str) -> None:
-    """A page of rows, or that there is none; and that there are more."""
-    console: Console = stdout_console()
-    if not count:
-        stderr_console().print(f"no {what}")
-        return
-    console.print(shown)
-    if next_page_token:
-        stderr_console().print(f"the first {count:,}; --limit 0 shows all")

@@ -26,12 +26,11 @@ from master.cli.connection.rpc_failure import RpcFailure
 from master.cli.operator.projects.project_file import ProjectFile, problems_error, read_project_file
 from master.cli.operator.projects.project_toml import project_toml
 from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import read_pages
+from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     moment,
     print_json,
-    print_json_object,
     stderr_console,
     stdout_console,
     table,
@@ -135,20 +134,10 @@ def show(
 def list_projects(limit: LimitOption = 0, as_json: JsonOption = False, server: ServerOption = DEFAULT_SERVER) -> None:
     """List the master's projects."""
     with Connection(server) as connection:
-
-        def fetch(page_size: int, page_token: str) -> tuple[Sequence[str], str]:
-            request = project_pb2.ListProjectsRequest(page_size=page_size, page_token=page_token)
-            response = connection.call(connection.projects.ListProjects, request)
-            return response.names, response.next_page_token
-
-        rows = read_pages(fetch, limit)
-    if as_json:
-        print_json_object({"names": rows.rows, "next_page_token": rows.next_page_token})
-        return
-    for name in rows.rows:
-        stdout_console().print(visible(name.removeprefix("projects/")))
-    if not rows.rows:
-        stderr_console().print("no project yet; apply one with `license-master project apply FILE`")
+        answer = connection.listing(connection.projects.ListProjects, project_pb2.ListProjectsRequest(), limit)
+    names = "\n".join(name.removeprefix("projects/") for name in answer.names)
+    empty = "no project yet; apply one with `license-master project apply FILE`"
+    print_listing(answer, lambda: visible(names), as_json=as_json, empty=empty)
 
 
 @app.command("example")
