@@ -42,7 +42,7 @@ from master.store.backends.database import Database
 from master.store.backends.rehearsal import Rehearsals
 
 VERSION = metadata.version("license-master")
-_LATE_TIMES, _PATIENCE_TIMES = 2, 3
+_LATE_TIMES, _ANSWER_TIMES = 2, 3
 """After how many times as long as the database may take a commit is doubted, and the database taken for away."""
 
 
@@ -93,7 +93,7 @@ class ServiceParts:
             lease_clock=self.lease_clock,
             metrics=self.metrics,
             interval_seconds=self.settings.database_health_interval_seconds,
-            patience_seconds=self.settings.database_timeout_seconds * _PATIENCE_TIMES,
+            answer_seconds_max=self.settings.database_timeout_seconds * _ANSWER_TIMES,
             clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
             tell=self._serves,
         )

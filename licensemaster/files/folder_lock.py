@@ -43,15 +43,15 @@ class FolderLock:
         self._closing = weakref.finalize(self, os.close, descriptor)
 
     @classmethod
-    def take(cls, folder: Path, *, patience_seconds: float = 0.0) -> Self:
-        """Lock a folder that exists; waits up to `patience_seconds` for a process that has it now.
+    def take(cls, folder: Path, *, wait_seconds: float = 0.0) -> Self:
+        """Lock a folder that exists; waits up to `wait_seconds` for a process that has it now.
 
         Raises:
             FolderInUseError: somebody else has it, or its file system locks nothing.
             OSError: it cannot be opened.
         """
         lock = cls(descriptor := os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        until = time.monotonic() + patience_seconds
+        until = time.monotonic() + wait_seconds
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

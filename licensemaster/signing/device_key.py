@@ -243,7 +243,7 @@ class DeviceKey:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     try:
-        lock = FolderLock.take(folder, patience_seconds=_LOCK_WAIT_SECONDS)
+        lock = FolderLock.take(folder, wait_seconds=_LOCK_WAIT_SECONDS)
     except FolderInUseError as failure:
         raise DeviceKeyError(str(failure)) from failure
     try:

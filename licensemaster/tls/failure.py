@@ -29,7 +29,7 @@ from licensemaster.tls.pem import Pair
 from licensemaster.values import address as parsed
 from licensemaster.values.moments import minute_text
 
-_PATIENCE_SECONDS: Final = 2.0
+_CONNECT_SECONDS_MAX: Final = 2.0
 _MOMENT_SECONDS: Final = 0.5
 _GREETINGS_SECONDS: Final = 30.0
 _VERIFY: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([a-zA-Z ]+)")
@@ -255,7 +255,7 @@ def _open_minded() -> ssl.SSLContext:
 def _secured(address: str, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
     host, port = parsed(address.rpartition("/")[2])
     with (
-        socket.create_connection((host, port), timeout=_PATIENCE_SECONDS) as plain,
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS_MAX) as plain,
         context.wrap_socket(plain, server_hostname=host) as secured,
     ):
         yield secured

@@ -35,5 +35,5 @@ async def run(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variab
 
 def run_blocking(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variables: str) -> Done:
     """The same beside a server that has threads of its own."""
-    code, out, err = run_forked(arguments, surroundings(**variables), stdin=stdin, patience_seconds=LIMIT_SECONDS)
+    code, out, err = run_forked(arguments, surroundings(**variables), stdin=stdin, limit_seconds=LIMIT_SECONDS)
     return Done(code, out.decode(), err.decode())

@@ -30,7 +30,7 @@ _STREAMS = 3
 
 
 def run_forked(
-    arguments: Sequence[str], variables: Mapping[str, str], *, stdin: int, patience_seconds: float
+    arguments: Sequence[str], variables: Mapping[str, str], *, stdin: int, limit_seconds: float
 ) -> tuple[int, bytes, bytes]:
     """A command's exit code, standard output and standard error."""
     umask = os.umask(0o077)
@@ -42,7 +42,7 @@ def run_forked(
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
     ):
-        line.settimeout(patience_seconds)
+        line.settimeout(limit_seconds)
         line.connect(_server())
         streams = nothing.fileno() if stdin == subprocess.DEVNULL else stdin, out.fileno(), err.fileno()
         socket.send_fds(line, [b"\n"], streams)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from licensemaster.v1 import project_pb2
     from master.cli.connection.connection import Connection
 
-PATIENCE_SECONDS = 2.0
+TAB_SECONDS_MAX = 2.0
 """Whoever presses Tab does not wait longer."""
 
 Completer = Callable[[typer.Context, str], list[str]]
@@ -38,14 +38,14 @@ def _project(connection: Connection, project: str | None) -> project_pb2.Project
     from licensemaster.v1 import project_pb2
 
     request = project_pb2.GetProjectRequest(name=connection.project_name(project))
-    return connection.call(connection.projects.GetProject, request, timeout_seconds=PATIENCE_SECONDS).project
+    return connection.call(connection.projects.GetProject, request, timeout_seconds=TAB_SECONDS_MAX).project
 
 
 def _projects(connection: Connection, project: str | None) -> Iterable[str]:
     from licensemaster.v1 import project_pb2
 
     request = project_pb2.ListProjectsRequest()
-    answer = connection.call(connection.projects.ListProjects, request, timeout_seconds=PATIENCE_SECONDS)
+    answer = connection.call(connection.projects.ListProjects, request, timeout_seconds=TAB_SECONDS_MAX)
     return (name.removeprefix("projects/") for name in answer.names)
 
 
@@ -53,7 +53,7 @@ def _licenses(connection: Connection, project: str | None) -> Iterable[str]:
     from licensemaster.v1 import license_pb2
 
     request = license_pb2.ListLicensesRequest(project=connection.project_name(project), page_size=1000)
-    answer = connection.call(connection.licenses.ListLicenses, request, timeout_seconds=PATIENCE_SECONDS)
+    answer = connection.call(connection.licenses.ListLicenses, request, timeout_seconds=TAB_SECONDS_MAX)
     return (license.license for license in answer.licenses)
 
 
@@ -61,7 +61,7 @@ def _types(connection: Connection, project: str | None) -> Iterable[str]:
     from licensemaster.v1 import status_pb2
 
     request = status_pb2.GetStatusRequest(project=connection.project_name(project))
-    answer = connection.call(connection.status.GetStatus, request, timeout_seconds=PATIENCE_SECONDS)
+    answer = connection.call(connection.status.GetStatus, request, timeout_seconds=TAB_SECONDS_MAX)
     return dict.fromkeys(pool.license_type for pool in answer.pools)
 
 

@@ -72,7 +72,7 @@ class DatabaseHealth(PeriodicTask):
         lease_clock: LeaseClock | None,
         metrics: Metrics,
         interval_seconds: float,
-        patience_seconds: float,
+        answer_seconds_max: float,
         clock_offset_max_seconds: float,
         tell: Callable[[bool], Awaitable[None]],
     ) -> None:
@@ -81,7 +81,7 @@ class DatabaseHealth(PeriodicTask):
         self._clocks = clocks
         self._lease_clock = lease_clock
         self._metrics = metrics
-        self._patience_seconds = patience_seconds
+        self._answer_seconds_max = answer_seconds_max
         self._clock_offset_max_seconds = clock_offset_max_seconds
         self._tell = tell
         self.there = asyncio.Event()
@@ -136,11 +136,11 @@ class DatabaseHealth(PeriodicTask):
             return _read(tx, self._clocks)
 
         try:
-            async with asyncio.timeout(self._patience_seconds):  # a disk that hangs says nothing, either
+            async with asyncio.timeout(self._answer_seconds_max):  # a disk that hangs says nothing, either
                 await self._database.verify()
                 return await (self._database.transact if for_commit else self._database.read)(work)
         except TimeoutError as error:
-            why = f"no answer for {self._patience_seconds:g} s"
+            why = f"no answer for {self._answer_seconds_max:g} s"
             raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, why) from error
 
     def _lost(self, error: StorageError) -> None:

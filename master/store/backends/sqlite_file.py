@@ -25,7 +25,7 @@ from typing import Final
 _COUNT_AT: Final = 60
 """Where the count is in the file, as four bytes (https://sqlite.org/fileformat.html)."""
 _COUNTS: Final = 2**32
-_PATIENCE_SECONDS, _LOOK_SECONDS = 1.0, 0.05
+_LOCK_WAIT_SECONDS, _LOOK_SECONDS = 1.0, 0.05
 """Who only looks has it for a moment."""
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
@@ -103,7 +103,7 @@ class SqliteFile:
         with _guard:
             if self._held.is_locked:
                 raise InUseError(f"{self.path} is in use by this process")
-            until = time.monotonic() + _PATIENCE_SECONDS
+            until = time.monotonic() + _LOCK_WAIT_SECONDS
             while not self._has_lock(use):
                 if time.monotonic() > until:
                     raise InUseError(f"{self.path} is in use by {_who(self._identity)}")

@@ -32,7 +32,7 @@ def _refused(line: str) -> str:
 
 
 def play(
-    shell: str, script: str, folder: Path, *, patience_seconds: float = LIMIT_SECONDS, **variables: str
+    shell: str, script: str, folder: Path, *, limit_seconds: float = LIMIT_SECONDS, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a folder, its master on ports of its own; whatever it left running is ended."""
     server, metrics = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
@@ -52,7 +52,7 @@ def play(
         ),
     )
     try:
-        out, err = process.communicate(timeout=patience_seconds)
+        out, err = process.communicate(timeout=limit_seconds)
     finally:
         left_behind = _end_group(process.pid)
     assert not left_behind, "the script left processes behind"

@@ -66,7 +66,7 @@ def test_the_year(installed: Path, tmp_path: Path) -> None:
         str(shell),
         YEAR.read_text(encoding="utf-8"),
         tmp_path,
-        patience_seconds=LIMIT_SECONDS,
+        limit_seconds=LIMIT_SECONDS,
         PATH=f"{installed}:/usr/bin:/bin",
         HERE=str(HERE),
         EXAMPLES=str(examples),
