@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    values,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -38,130 +31,88 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         registry.register(_LostLines())
-        self.build = Gauge(
-            "license_master_build_info", "Version of this master; always 1.", ["version"], registry=registry
+        self.build = gauge("license_master_build_info", "Version of this master; always 1.", ["version"])
+        self.seats_acquired = counter(
+            "license_master_seats_acquired_total", "Seats newly granted, by license type.", ["type"]
         )
-        self.seats_acquired = Counter(
-            "license_master_seats_acquired_total", "Seats newly granted, by license type.", ["type"], registry=registry
+        self.seats_returned = counter("license_master_seats_returned_total", "Seats returned by PBXs.")
+        self.seats_reclaimed = counter(
+            "license_master_seats_reclaimed_total", "Seats taken back from leases that ran out."
         )
-        self.seats_returned = Counter(
-            "license_master_seats_returned_total", "Seats returned by PBXs.", registry=registry
+        self.seats_revoked = counter("license_master_seats_revoked_total", "Seats taken away by operators.")
+        self.refusals = counter(
+            "license_master_refusals_total", "Seats refused, by reason and license type.", ["reason", "type"]
         )
-        self.seats_reclaimed = Counter(
-            "license_master_seats_reclaimed_total", "Seats taken back from leases that ran out.", registry=registry
-        )
-        self.seats_revoked = Counter(
-            "license_master_seats_revoked_total", "Seats taken away by operators.", registry=registry
-        )
-        self.refusals = Counter(
-            "license_master_refusals_total",
-            "Seats refused, by reason and license type.",
-            ["reason", "type"],
-            registry=registry,
-        )
-        self.site_refusals = Counter(
-            "license_master_site_refusals_total", "Seats refused, by site.", ["project", "site"], registry=registry
+        self.site_refusals = counter(
+            "license_master_site_refusals_total", "Seats refused, by site.", ["project", "site"]
         )
         self._refused_sites: set[tuple[str, str]] = set()
-        self.leases_opened = Counter("license_master_leases_opened_total", "Leases opened.", registry=registry)
-        self.leases_renewed = Counter("license_master_leases_renewed_total", "Leases renewed.", registry=registry)
-        self.takeovers = Counter(
-            "license_master_takeovers_total",
-            "Takeovers asked for by standbys, by result.",
-            ["result"],
-            registry=registry,
+        self.leases_opened = counter("license_master_leases_opened_total", "Leases opened.")
+        self.leases_renewed = counter("license_master_leases_renewed_total", "Leases renewed.")
+        self.takeovers = counter(
+            "license_master_takeovers_total", "Takeovers asked for by standbys, by result.", ["result"]
         )
-        self.batch_requests = Histogram(
-            "license_master_batch_requests", "Requests per group commit.", buckets=_COUNTS, registry=registry
+        self.batch_requests = histogram("license_master_batch_requests", "Requests per group commit.", buckets=_COUNTS)
+        self.batch_seconds = histogram(
+            "license_master_batch_seconds", "Time to decide and commit a batch.", buckets=_SECONDS
         )
-        self.batch_seconds = Histogram(
-            "license_master_batch_seconds", "Time to decide and commit a batch.", buckets=_SECONDS, registry=registry
-        )
-        self.task_up = Gauge(
-            "license_master_task_up", "Whether a task of this master runs (0 or 1).", ["task"], registry=registry
-        )
-        self.task_failures = Counter(
+        self.task_up = gauge("license_master_task_up", "Whether a task of this master runs (0 or 1).", ["task"])
+        self.task_failures = counter(
             "license_master_task_failures_total",
             "How often a task of this master ended, or failed in what it does.",
             ["task"],
-            registry=registry,
         )
-        self.queue_length = Gauge("license_master_queue_length", "Requests waiting for a commit.", registry=registry)
-        self.queue_seats = Gauge(
-            "license_master_queue_seats", "Seats that requests waiting for a commit are about.", registry=registry
+        self.queue_length = gauge("license_master_queue_length", "Requests waiting for a commit.")
+        self.queue_seats = gauge("license_master_queue_seats", "Seats that requests waiting for a commit are about.")
+        self.storage_failures = counter(
+            "license_master_storage_failures_total", "Batches the database failed, by problem.", ["problem"]
         )
-        self.storage_failures = Counter(
-            "license_master_storage_failures_total",
-            "Batches the database failed, by problem.",
-            ["problem"],
-            registry=registry,
+        self.storage_problem = gauge(
+            "license_master_storage_problem", "1 for why this master serves nobody, while it does not.", ["problem"]
         )
-        self.storage_problem = Gauge(
-            "license_master_storage_problem",
-            "1 for why this master serves nobody, while it does not.",
-            ["problem"],
-            registry=registry,
-        )
-        self.clock_offset = Gauge(
-            "license_master_clock_offset_seconds", "This machine's clock less the database's.", registry=registry
-        )
-        self.clock_ahead = Gauge(
+        self.clock_offset = gauge("license_master_clock_offset_seconds", "This machine's clock less the database's.")
+        self.clock_ahead = gauge(
             "license_master_clock_ahead_seconds",
             "The time that leases go by less the database's clock: more than a little where that was set back.",
-            registry=registry,
         )
-        self.clock_stepped = Gauge(
+        self.clock_stepped = gauge(
             "license_master_clock_stepped_seconds",
             "How much longer the seats of ended leases wait, because the database's clock was set forward.",
-            registry=registry,
         )
-        self.webhook_messages = Counter(
+        self.webhook_messages = counter(
             "license_master_webhook_messages_total",
             "Messages sent to webhooks, by whether they were taken.",
             ["result"],
-            registry=registry,
         )
-        self.watch_streams = Gauge("license_master_watch_streams", "Open WatchLease streams.", registry=registry)
-        self.calls_denied = Counter(
-            "license_master_calls_denied_total",
-            "Callers turned away for who they are, by reason.",
-            ["reason"],
-            registry=registry,
+        self.watch_streams = gauge("license_master_watch_streams", "Open WatchLease streams.")
+        self.calls_denied = counter(
+            "license_master_calls_denied_total", "Callers turned away for who they are, by reason.", ["reason"]
         )
-        self.tls_handshakes = Counter(
-            "license_master_tls_handshakes_total", "TLS handshakes begun on the gRPC port.", registry=registry
+        self.tls_handshakes = counter("license_master_tls_handshakes_total", "TLS handshakes begun on the gRPC port.")
+        self.certificate_end = gauge(
+            "license_master_certificate_end_timestamp_seconds", "End of this master's own certificate; 0 in plain text."
         )
-        self.certificate_end = Gauge(
-            "license_master_certificate_end_timestamp_seconds",
-            "End of this master's own certificate; 0 in plain text.",
-            registry=registry,
-        )
-        self.certificate_files_usable = Gauge(
+        self.certificate_files_usable = gauge(
             "license_master_certificate_files_usable",
             "Whether the certificate files as they are now are the ones in use (0 or 1); 1 in plain text.",
-            registry=registry,
         )
         self.certificate_files_usable.set(1)
-        self.revocations_due = Gauge(
+        self.revocations_due = gauge(
             "license_master_revocations_due_timestamp_seconds",
             "When a newer list of revoked certificates is due; 0 where none is said to be.",
-            registry=registry,
         )
-        self.rpc_handled = Counter(
+        self.rpc_handled = counter(
             "grpc_server_handled_total",
             "RPCs completed, by service, method and status code.",
             ["grpc_service", "grpc_method", "grpc_code"],
-            registry=registry,
         )
-        self.rpc_seconds = Histogram(
-            "grpc_server_handling_seconds",
-            "Time to answer an RPC.",
-            ["grpc_service", "grpc_method"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.rpc_seconds = histogram(
+            "grpc_server_handling_seconds", "Time to answer an RPC.", ["grpc_service", "grpc_method"], buckets=_SECONDS
         )
 
     def site_refused(self, project: str, site: str, seats: int) -> None:
