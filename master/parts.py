@@ -206,8 +206,8 @@ class Parts(ServiceParts):
     def server(self) -> Server:
         """All services, on one port."""
         settings = self.settings
-        return Server(
-            lease_service=LeaseService(
+        services = [
+            LeaseService(
                 leases=self.leases,
                 signer=self.signer,
                 clock=self.clock,
@@ -216,20 +216,23 @@ class Parts(ServiceParts):
                 seats_per_call_max=settings.seats_per_call_max,
                 streams_max=settings.streams_max,
             ),
-            license_service=LicenseService(self.licenses, signer=self.signer, clock=self.clock),
-            project_service=ProjectService(self.projects, self.learnings, aside=self.aside),
-            standby_service=StandbyService(self.leases),
-            status_service=StatusService(
+            LicenseService(self.licenses, signer=self.signer, clock=self.clock),
+            ProjectService(self.projects, self.learnings, aside=self.aside),
+            StandbyService(self.leases),
+            StatusService(
                 self.status,
                 master_version=VERSION,
                 seats_per_call_max=settings.seats_per_call_max,
                 aside=self.aside,
             ),
-            audit_service=AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
-            plan_service=PlanService(self.projects),
-            report_service=ReportService(Reports(self.questions, self.estates, self.lease_time)),
-            webhook_service=WebhookService(self._webhooks),
-            agreement_service=AgreementService(self.agreements),
+            AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
+            PlanService(self.projects),
+            ReportService(Reports(self.questions, self.estates, self.lease_time)),
+            WebhookService(self._webhooks),
+            AgreementService(self.agreements),
+        ]
+        return Server(
+            services,
             metrics=self.metrics,
             bounds=CallBounds(
                 budgets=Budgets(settings.message_bytes_max, settings.seats_per_call_max),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -56,20 +56,21 @@ _MAIN_LOOP = "_server_main_loop"
 """The task in which gRPC takes calls; gRPC tells of its failure, but not of its being cancelled, and calls hang."""
 _PENDING_MAX = 20_000
 """Calls that may wait for their handler, of all connections."""
+_SERVED: Final[Mapping[type, tuple[Any, Any]]] = {
+    LeaseService: (lease_pb2, lease_pb2_grpc),
+    LicenseService: (license_pb2, license_pb2_grpc),
+    ProjectService: (project_pb2, project_pb2_grpc),
+    StandbyService: (standby_pb2, standby_pb2_grpc),
+    StatusService: (status_pb2, status_pb2_grpc),
+    AuditService: (audit_pb2, audit_pb2_grpc),
+    PlanService: (plan_pb2, plan_pb2_grpc),
+    ReportService: (report_pb2, report_pb2_grpc),
+    WebhookService: (webhook_pb2, webhook_pb2_grpc),
+    AgreementService: (agreement_pb2, agreement_pb2_grpc),
+}
+"""Each service, with the modules that were generated for it."""
 SERVICES = tuple(
-    file.DESCRIPTOR.services_by_name[name].full_name
-    for file, name in (
-        (lease_pb2, "LeaseService"),
-        (license_pb2, "LicenseService"),
-        (project_pb2, "ProjectService"),
-        (standby_pb2, "StandbyService"),
-        (status_pb2, "StatusService"),
-        (audit_pb2, "AuditService"),
-        (plan_pb2, "PlanService"),
-        (report_pb2, "ReportService"),
-        (webhook_pb2, "WebhookService"),
-        (agreement_pb2, "AgreementService"),
-    )
+    messages.DESCRIPTOR.services_by_name[kind.__name__].full_name for kind, (messages, _) in _SERVED.items()
 )
 
 
@@ -129,22 +130,14 @@ class Server:
 
     def __init__(
         self,
+        services: Sequence[object],
         *,
-        lease_service: LeaseService,
-        license_service: LicenseService,
-        project_service: ProjectService,
-        standby_service: StandbyService,
-        status_service: StatusService,
-        audit_service: AuditService,
-        plan_service: PlanService,
-        report_service: ReportService,
-        webhook_service: WebhookService,
-        agreement_service: AgreementService,
         metrics: Metrics,
         bounds: CallBounds,
         keepalive: Keepalive,
         authorizer: Authorizer | None,
     ) -> None:
+        """`services`: one of each kind."""
         self._metrics = metrics
         self._server = grpc.aio.server(
             interceptors=(
@@ -176,16 +169,9 @@ class Server:
                 *_at_most("grpc.max_allowed_incoming_connections", bounds.connections_max),
             ),
         )
-        lease_pb2_grpc.add_LeaseServiceServicer_to_server(lease_service, self._server)
-        license_pb2_grpc.add_LicenseServiceServicer_to_server(license_service, self._server)
-        project_pb2_grpc.add_ProjectServiceServicer_to_server(project_service, self._server)
-        standby_pb2_grpc.add_StandbyServiceServicer_to_server(standby_service, self._server)
-        status_pb2_grpc.add_StatusServiceServicer_to_server(status_service, self._server)
-        audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, self._server)
-        plan_pb2_grpc.add_PlanServiceServicer_to_server(plan_service, self._server)
-        report_pb2_grpc.add_ReportServiceServicer_to_server(report_service, self._server)
-        webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_service, self._server)
-        agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreement_service, self._server)
+        by_kind = {type(service): service for service in services}
+        for kind, (_, generated) in _SERVED.items():
+            getattr(generated, f"add_{kind.__name__}Servicer_to_server")(by_kind[kind], self._server)
         self._serving: set[asyncio.Task[object]] = set()
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
