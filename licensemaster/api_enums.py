@@ -71,7 +71,7 @@ class RemedyAction(IntEnum):
 
 
 class StandbyProblemKind(IntEnum):
-    """What stands in the way of a takeover, or should be known before one; in the order in which problems are told."""
+    """What prevents a takeover, or should be known before one; in the order in which problems are reported."""
 
     NOT_A_PAIR = 1
     LICENSES_SHORT = 2

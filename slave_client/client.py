@@ -42,7 +42,7 @@ from slave_client.values.seats import Held, LossCause, Lost, Outcome, ReturnOutc
 from slave_client.values.states import Event, State
 
 TAKEOVER_WAIT_SECONDS = 30.0
-"""How long a takeover waits for evidence that the other PBX is gone, unless it is told otherwise."""
+"""How long a takeover waits for evidence that the other PBX is gone, unless the call says otherwise."""
 
 
 class SlaveClient:
@@ -159,7 +159,7 @@ class SlaveClient:
     async def close(self) -> int:
         """Close the lease, so that its seats go back, and return how many did.
 
-        Returns 0 where no master could be told; they go back when the lease ends then, and a notice says so.
+        Returns 0 where no master could be reached; they go back when the lease ends then, and a notice says so.
         """
         await self._background.cancel()
         returned = 0
@@ -181,7 +181,7 @@ class SlaveClient:
         await self._leave()
 
     async def crash(self) -> None:
-        """Leave as a killed process would: nothing is told, nothing more is written. For simulations and tests."""
+        """Leave as a killed process would: nobody is notified, nothing more is written. For simulations and tests."""
         for carrying in self._carrying.values():
             await carrying.crash()
         self._state_writer.abandon()
@@ -204,7 +204,7 @@ class SlaveClient:
     async def return_seat(self, want: Want) -> ReturnOutcome:
         """Return one seat; safe to repeat. Refused only where other seats depend on it (rule H5).
 
-        Where the master does not answer, the seat is given up at once all the same, and it is told later.
+        Where the master does not answer, the seat is given up at once all the same, and the master hears of it later.
         """
         return (await self._seat_manager.return_many((want,)))[0]
 
@@ -260,8 +260,8 @@ class SlaveClient:
 
         A PBX that may be alive, by what the master sees, is left alone; for `wait_seconds` it is asked again and again
         whether it is gone by now. A dead one is taken over from within seconds. `force` takes over at once, as for
-        planned work: a PBX that is alive is told; one that is alive and out of reach goes on using its seats as well,
-        until its signed end.
+        planned work: a PBX that is alive is notified; one that is alive and out of reach goes on using its seats as
+        well, until its signed end.
 
         Raises TakeoverError where the master refuses, or where none answers and there is no standby lease in force.
         """
@@ -340,7 +340,9 @@ class SlaveClient:
             return await self._client_state.wait_for(frozenset(states))
 
     def look_again(self) -> None:
-        """Try to reach a master now rather than after the pause: the PBX has reason to think that the line is back."""
+        """Try to reach a master now rather than after the pause: the PBX has reason to think that the network is
+        back.
+        """
         if self._keeper is not None:
             self._keeper.hurry()
 

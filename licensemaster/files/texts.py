@@ -38,7 +38,7 @@ class FileError(Exception):
 
 
 def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
-    """The content of a file, or of a pipe that somebody writes into.
+    """Read the content of a file, or of a pipe that somebody writes into.
 
     Args:
         path: the file.
@@ -66,7 +66,7 @@ def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
 
 
 def read_text(path: Path, *, most: int = BYTES_MAX) -> str:
-    """The text of a file; lines end with a newline alone.
+    """Read the text of a file; lines end with a newline alone.
 
     Raises:
         FileError: as `read_bytes`, and where it is no text.
@@ -75,7 +75,7 @@ def read_text(path: Path, *, most: int = BYTES_MAX) -> str:
 
 
 def decoded(content: bytes, *, source: str) -> str:
-    """The text that a file's bytes are; lines end with a newline alone.
+    """Decode a file's bytes as text; lines end with a newline alone.
 
     Args:
         content: all of it.

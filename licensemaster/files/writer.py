@@ -36,7 +36,7 @@ class Before(Enum):
 def file_written(
     path: Path, *, readers: Readers = Readers.OWNER, before: Before = Before.REPLACED
 ) -> Iterator[BinaryIO]:
-    """Something to write into; it becomes the file when the context ends well, and is gone when it does not.
+    """Open something to write into; it becomes the file when the context ends well, and is gone when it does not.
 
     Raises:
         FileExistsError: there is something of that name, and it is to be kept.
@@ -65,7 +65,7 @@ def file_written(
 def write_file(
     path: Path, content: bytes, *, readers: Readers = Readers.OWNER, before: Before = Before.REPLACED
 ) -> None:
-    """Write all of a file.
+    """Write a whole file.
 
     Raises:
         FileExistsError, OSError: as `file_written`.

@@ -30,7 +30,7 @@ class Address(NamedTuple):
 
 
 def address(text: str, *, any_port: bool = False) -> Address:
-    """A HOST:PORT; an IPv6 address is in brackets.
+    """Return a HOST:PORT as an `Address`; an IPv6 address is in brackets.
 
     Args:
         text: as it was handed in.
@@ -57,7 +57,7 @@ def address(text: str, *, any_port: bool = False) -> Address:
 
 
 def target(text: str) -> str:
-    """What gRPC connects to: a HOST:PORT, or with a scheme of gRPC's (`dns:///HOST:PORT`, `unix:/FILE`).
+    """Return what gRPC connects to: a HOST:PORT, or with a scheme of gRPC's (`dns:///HOST:PORT`, `unix:/FILE`).
 
     Raises:
         BadValueError: says what is missing or wrong.
@@ -76,7 +76,7 @@ def target(text: str) -> str:
 
 
 def url(text: str, *, schemes: Collection[str]) -> str:
-    """A URL with one of these schemes and a host. What is said of it does not show it: it may hold a password.
+    """Check a URL: one of these schemes and a host. What is said of it does not show it: it may hold a password.
 
     Raises:
         BadValueError: says what is missing or wrong.

@@ -1,8 +1,8 @@
-"""Texts in formats that nest, read only after a look at what reading them would cost.
+"""Texts in formats that nest, read only after a check of what reading them would cost.
 
 A parser's cost is not its text's length: a TOML key of 20,000 dots takes gigabytes, and so may lists in lists and empty
 tables. So size, depth and counts are found in one pass first, and what is over a limit is refused before any parser
-sees it. Nothing else here calls `tomllib` or `json` on a text that it did not write itself; a test looks.
+sees it. Nothing else here calls `tomllib` or `json` on a text that it did not write itself; a test checks that.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class OverLimitError(ValueError):
 
 
 def read_toml(text: str, limits: Limits) -> dict[str, Any]:
-    """What a TOML text says.
+    """Read a TOML text within limits.
 
     Raises:
         OverLimitError: it is over a limit; no parser has seen it.
@@ -73,7 +73,7 @@ def read_toml(text: str, limits: Limits) -> dict[str, Any]:
 
 
 def read_json(text: str, limits: Limits) -> Any:
-    """What a JSON text says.
+    """Read a JSON text within limits.
 
     Raises:
         OverLimitError: it is over a limit; no parser has seen it.
@@ -84,7 +84,7 @@ def read_json(text: str, limits: Limits) -> Any:
 
 
 def check_json(text: str, limits: Limits) -> None:
-    """See that a JSON text may be handed to a parser of somebody else's.
+    """Check that a JSON text may be handed to somebody else's parser.
 
     Raises:
         OverLimitError: it is over a limit.

@@ -89,7 +89,7 @@ def key_text(text: str) -> str:
 
 
 def token_hash(text: str) -> str:
-    """What is kept of a one-time token."""
+    """Return the hash that is kept of a one-time token."""
     return hashlib.sha256(key_text(text).encode()).hexdigest()
 
 

@@ -71,7 +71,7 @@ HELP: Final = {
     "contract": "Contracts for yearly seats, and who has them.",
     "vendor": "Vendors' keys and license files.",
     "pki": "Certificates: a small authority, for those who have none.",
-    "webhook": "Who is told what is wrong, by signed HTTP messages.",
+    "webhook": "Receivers of messages about what is wrong, by signed HTTP.",
     "profile": "Names for a master, a project and a certificate, for --profile.",
     "docs": "Show a page of the documentation, or list the pages.",
     "demo": "Play a live estate: a master, three sites, an outage, a dead site. Ends by itself within a minute.",

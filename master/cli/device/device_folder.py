@@ -189,7 +189,7 @@ def certify(
 
 
 def show(folder: FolderOption, as_json: JsonOption = False) -> None:
-    """Show who this device is and what it was told is bound to it."""
+    """Show who this device is, and which licenses it knows to be bound to it."""
     with _device_errors():
         device = _load(folder)
         from licensemaster.signing.documents import key_id_of

@@ -1,4 +1,4 @@
-"""`license-master serve`: one master process, until it is told to stop.
+"""`license-master serve`: one master process, until it is stopped.
 
 What runs a master is imported by the commands that do: the others, which ask one, start four times as fast without.
 """

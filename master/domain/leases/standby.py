@@ -283,7 +283,7 @@ def _in_the_way(kind: StandbyProblemKind, message: str, user: Pbx, presence: Pre
     """Somebody else has the seats: what is seen of it, when to ask again, and what `force` risks."""
     if presence is None:
         return StandbyProblem(kind=kind, message=message, rules=("F5",))
-    forced = f"`force` takes over now: {user.name} is told at once, but out of reach both use the seats until its end"
+    forced = f"`force` takes over now: {user.name} is notified, but out of reach both use the seats until its end"
     told = f"{message} ({presence.seen}); ask again at {told_at(presence.retry_at)}; {forced}"
     return StandbyProblem(kind=kind, message=told, rules=("F5",), retry_at=presence.retry_at)
 

@@ -90,7 +90,7 @@ def added(project: str, webhook: Webhook) -> webhook_pb2.AddWebhookResponse:
 
 
 def dead_message(project: str, one: Delivery) -> webhook_pb2.DeadMessage:
-    """What could not be told."""
+    """Messages that could not be delivered."""
     return webhook_pb2.DeadMessage(
         webhook=f"projects/{project}/webhooks/{one.webhook.name}",
         body=one.body,

@@ -126,7 +126,7 @@ class _Health(health.aio.HealthServicer):
 
 
 class Server:
-    """Serves until told to stop."""
+    """Serves until it is stopped."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What gRPC is told of a master's certificates: a new connection gets the newest ones, open connections stay."""
+"""What gRPC gets of a master's certificates: a new connection gets the newest ones, open connections stay."""
 
 from __future__ import annotations
 

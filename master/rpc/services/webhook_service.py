@@ -1,4 +1,4 @@
-"""WebhookService: who is told what is wrong."""
+"""WebhookService: receivers of messages about what is wrong."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class LeaseEnded:
     risk_ends_at: float | None
     """Until when, UNIX seconds; None where nothing is at risk."""
     connected: bool
-    """Whether whoever had the seats was connected, and so is told at once."""
+    """Whether whoever had the seats was connected, and so is notified at once."""
     renewed_at: float
     """When it was last heard of, UNIX seconds."""
     carried_by: str

@@ -14,7 +14,8 @@ to others: transactions (`database`).
   is found out once, not once for each connection.
 - New connections are made one after the other, and while the last one could not be made, seldom: who asks meanwhile is
   told at once. A server may keep each for a minute that it cannot answer, and takes a limited number.
-- Who waits in vain until one of the connections is free is told just that: it does not mean that the server is away.
+- Who waits in vain until one of the connections is free gets just that answer: it does not mean that the server is
+  away.
 """
 
 from __future__ import annotations

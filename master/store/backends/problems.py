@@ -1,6 +1,6 @@
 """What can be wrong with a database, and which failure of a driver is which.
 
-A server that says no is told from one that says nothing: it says so with a SQLSTATE
+A server that says no is distinguished from one that says nothing: it says so with a SQLSTATE
 (https://www.postgresql.org/docs/current/errcodes-appendix.html). Nobody mends the first by waiting.
 """
 

@@ -1,4 +1,4 @@
-"""The statements of webhooks: who is told, what stands, what is still to be told."""
+"""The statements of webhooks: receivers, alarms that hold now, messages that are still to be sent."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from master.store.backends.database import Tx
 
 DEAD_MAX = 1000
-"""Messages kept for each webhook that could not be told."""
+"""How many undeliverable messages are kept for each webhook."""
 _WEBHOOK = "id, project_id, name, url, secret, kinds, added_by, added_at"
 
 
 class Webhook(NamedTuple):
-    """Where an operator wants to be told."""
+    """A receiver that an operator has added."""
 
     id: int
     project_id: int
@@ -33,7 +33,7 @@ class Webhook(NamedTuple):
         return f"{parts.scheme}://{parts.netloc}"
 
     def wants(self, kind: str) -> bool:
-        """Whether it is told of that kind of alarm."""
+        """Whether it gets that kind of alarm."""
         return not self.kinds or kind in self.kinds.split()
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ class AlarmState(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """Something to be told."""
+    """A message to be sent."""
 
     id: int
     webhook: Webhook
@@ -70,7 +70,7 @@ def webhooks(tx: Tx, project_id: int) -> list[Webhook]:
 
 
 def projects_with_webhooks(tx: Tx) -> set[int]:
-    """Projects where somebody wants to be told."""
+    """Projects that have a webhook."""
     return {row[0] for row in tx.rows("SELECT DISTINCT project_id FROM webhook")}
 
 
@@ -84,7 +84,7 @@ def add_webhook(tx: Tx, new: Webhook) -> None:
 
 
 def remove_webhook(tx: Tx, gone: Webhook) -> None:
-    """Remove one, with what it was still to be told; where nobody is told any more, nothing stands."""
+    """Remove a webhook with its messages; with the last one of a project its alarms go, too."""
     tx.rows("DELETE FROM webhook WHERE id = ?1", gone.id)
     tx.rows(
         "DELETE FROM alarm WHERE project_id = ?1 AND NOT EXISTS (SELECT 1 FROM webhook WHERE project_id = ?1)",
@@ -128,7 +128,7 @@ def end(tx: Tx, project_id: int, one: AlarmState) -> bool:
 
 
 def tell(tx: Tx, webhook_ids: Sequence[int], body: str, now: float) -> None:
-    """Something is to be told; of what could not be told before, the latest `DEAD_MAX` are kept."""
+    """Add a message to be sent; of those that could not be delivered, the latest `DEAD_MAX` are kept."""
     tx.many(
         "INSERT INTO webhook_delivery (webhook_id, body, made_at, attempts, due_at, problem)"
         " VALUES (?1, ?2, ?3, 0, ?3, '')",
@@ -142,7 +142,7 @@ def tell(tx: Tx, webhook_ids: Sequence[int], body: str, now: float) -> None:
 
 
 def webhooks_due(tx: Tx, *, now: float) -> list[int]:
-    """Ids of webhooks that something is to be told now, the one that waits longest first."""
+    """Ids of webhooks that have a message due, the one that waits longest first."""
     rows = tx.rows(
         "SELECT webhook_id FROM webhook_delivery WHERE due_at <= ?1 GROUP BY webhook_id ORDER BY MIN(due_at)", now
     )
@@ -150,7 +150,7 @@ def webhooks_due(tx: Tx, *, now: float) -> list[int]:
 
 
 def take_due(tx: Tx, webhook_id: int, *, now: float, until: float) -> Delivery | None:
-    """What a webhook is to be told next, if anything is due; nobody else takes it before `until`."""
+    """The next message of a webhook, if one is due; nobody else takes it before `until`."""
     rows = tx.rows(
         "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
         " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
@@ -184,7 +184,7 @@ def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, pro
 
 
 def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
-    """What could not be told, the latest first."""
+    """Messages that could not be delivered, the latest first."""
     rows = tx.rows(
         "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
         " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
@@ -196,7 +196,7 @@ def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
 
 
 def dead_counts(tx: Tx, project_id: int) -> dict[str, int]:
-    """How many messages could not be told, by webhook; none is 0."""
+    """How many messages could not be delivered, by webhook; none is 0."""
     rows = tx.rows(
         "SELECT w.name, COUNT(d.id) FROM webhook w LEFT JOIN webhook_delivery d"
         " ON d.webhook_id = w.id AND d.due_at IS NULL WHERE w.project_id = ?1 GROUP BY w.name",

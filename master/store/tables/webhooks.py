@@ -1,4 +1,4 @@
-"""Webhooks, what they are told, and what stands to be told."""
+"""Webhooks, their messages, and the alarms that hold now."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ webhook = Table(
     Column("added_at", Float(53), nullable=False),
     UniqueConstraint("project_id", "name"),
 )
-"""Where operators want to be told; kinds of alarm by name, apart by spaces, all where empty."""
+"""Receivers that operators have added; kinds of alarm by name, apart by spaces, all where empty."""
 
 alarm = Table(
     "alarm",
@@ -56,4 +56,4 @@ webhook_delivery = Table(
     Index("ix_webhook_delivery_webhook_id", "webhook_id"),
     Index("ix_webhook_delivery_due_at", "due_at"),
 )
-"""What is still to be told; dead where due_at is null. Gone once it has been taken."""
+"""Messages still to be sent; dead where due_at is null. Gone once it has been taken."""

@@ -40,4 +40,4 @@ async def test_a_webhook_from_adding_to_removing(master: InProcess) -> None:
     gone = await webhook("test", "pager")
     assert gone.code == 1
     assert "webhook pager is unknown" in gone.err
-    assert (await webhook("list")).out == "nobody is told\n"
+    assert (await webhook("list")).out == "no receivers\n"

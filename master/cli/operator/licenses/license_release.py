@@ -1,7 +1,7 @@
 """`license-master license release` and `rebind`: licenses come off their devices, whoever uses them.
 
 Decides: what is asked first. Taking seats away, leaving some uncounted and giving a device up as dead are tried out by
-a dry run, told in seats and confirmed. Leaves to others: everything else; `release_progress.py` shows the waiting.
+a dry run, shown in seats and confirmed. Leaves to others: everything else; `release_progress.py` shows the waiting.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DrainOption = Annotated[
     bool, typer.Option("--drain", help="Where in use: grant no new seats, wait until enough are returned.")
 ]
 RevokeOption = Annotated[
-    bool, typer.Option("--revoke", help="Where in use: take the newest seats away now; their holders are told.")
+    bool, typer.Option("--revoke", help="Where in use: take the newest seats away now; their holders are notified.")
 ]
 ForceOption = Annotated[
     bool,

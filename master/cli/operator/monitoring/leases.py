@@ -120,7 +120,7 @@ def _lines(pbx: str, told: lease_pb2.EndLeaseResponse, *, done: bool) -> list[st
             " granted to others as well"
         )
     if told.connected:
-        found.append(f"{who} was connected: it is told at once, and may open a new lease")
+        found.append(f"{who} was connected: it is notified at once, and may open a new lease")
     else:
         found.append(f"{who} was last heard of {distance(told.renew_time, datetime.now(UTC))}")
     return found

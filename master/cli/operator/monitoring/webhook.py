@@ -1,4 +1,4 @@
-"""`license-master webhook`: who is told what is wrong."""
+"""`license-master webhook`: receivers of messages about what is wrong."""
 
 import sys
 from typing import Annotated
@@ -22,7 +22,7 @@ from master.cli.output.rendering import (
     visible,
 )
 
-app = typer.Typer(help="Who is told what is wrong, by signed HTTP messages.", no_args_is_help=True)
+app = typer.Typer(help="Receivers of messages about what is wrong, by signed HTTP.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name.", show_default=False)]
 
 
@@ -45,7 +45,7 @@ def add(
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Have a receiver told. Prints the secret that its messages are signed with; it is shown only now."""
+    """Add a receiver. Prints the secret that its messages are signed with; it is shown only now."""
     with Connection(server) as connection:
         request = webhook_pb2.AddWebhookRequest(
             name=f"{connection.project_name(project)}/webhooks/{name}",
@@ -59,14 +59,15 @@ def add(
         print_json(response)
         return
     stdout_console().print(visible(response.secret))
-    stderr_console().print(visible(f"{name} is told at {response.webhook.target}; try it: license-master webhook test"))
+    target = response.webhook.target
+    stderr_console().print(visible(f"{name} gets messages at {target}; try it: license-master webhook test {name}"))
 
 
 @app.command("list")
 def list_webhooks(
     as_json: JsonOption = False, project: ProjectOption = None, server: ServerOption = DEFAULT_SERVER
 ) -> None:
-    """Show who is told of what."""
+    """List the receivers, and which kinds of alarm they get."""
     with Connection(server) as connection:
         request = webhook_pb2.ListWebhooksRequest(project=connection.project_name(project))
         response = connection.call(connection.webhooks.ListWebhooks, request)
@@ -77,7 +78,7 @@ def list_webhooks(
     for webhook in response.webhooks:
         name, kinds = visible(short_name(webhook.name), "bold"), " ".join(webhook.kinds) or "all"
         add_row(shown, name, webhook.target, kinds, moment(webhook.add_time), webhook.added_by)
-    stdout_console().print(shown if response.webhooks else "nobody is told")
+    stdout_console().print(shown if response.webhooks else "no receivers")
 
 
 @app.command()
@@ -92,7 +93,7 @@ def remove(
         full = f"{connection.project_name(project)}/webhooks/{name}"
         request = webhook_pb2.RemoveWebhookRequest(name=full, request_id=str(uuid4()), reason=reason)
         connection.call(connection.webhooks.RemoveWebhook, request)
-    stdout_console().print(visible(f"{name} is told no more"))
+    stdout_console().print(visible(f"{name} gets no more messages"))
 
 
 @app.command("test")
@@ -123,7 +124,7 @@ def dead(
     project: ProjectOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Show the messages that could not be told in all attempts."""
+    """Show the messages that could not be delivered in all attempts."""
     with Connection(server) as connection:
         name = connection.project_name(project)
         response = connection.call(
