@@ -330,6 +330,10 @@ def _no_collector() -> Iterator[None]:
         gc.enable()
 
 
+def _failures_kept() -> int:
+    return sum(isinstance(kept, _FAILURES) and kept.__traceback__ is not None for kept in gc.get_objects())
+
+
 @pytest.mark.parametrize(
     ("who", "data", "reason"),
     [
@@ -354,7 +358,11 @@ async def test_nothing_of_a_refused_request_stays(
             before = tracemalloc.get_traced_memory()[0]
             for _ in range(10):
                 assert (await failure(call(data))).reason == reason
-            grown = tracemalloc.get_traced_memory()[0] - before
-            kept = [one for one in gc.get_objects() if isinstance(one, _FAILURES) and one.__traceback__ is not None]
-            assert len(kept) <= 1  # gRPC is about to finish the last call
+            # gRPC finishes a call after its caller has the answer: on a busy machine some are on their way still
+            for _ in range(1_000):
+                kept, grown = _failures_kept(), tracemalloc.get_traced_memory()[0] - before
+                if kept <= 1 and grown < 2 * len(data) + 500_000:
+                    break
+                await asyncio.sleep(0.05)
+    assert kept <= 1
     assert grown < 2 * len(data) + 500_000  # of ten
