@@ -321,6 +321,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_license_project_id")),
         sa.PrimaryKeyConstraint("project_id", "id", name=op.f("pk_license")),
     )
+    op.create_index("ix_license_device_id", "license", ["device_id"])
     op.create_table(
         "pbx",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -339,6 +340,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pbx")),
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_pbx_project_id_name")),
     )
+    op.create_index("ix_pbx_device_id", "pbx", ["device_id"])
     op.create_table(
         "pool",
         sa.Column("id", sa.Integer(), nullable=False),

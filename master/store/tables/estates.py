@@ -10,6 +10,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     String,
@@ -85,6 +86,7 @@ pbx = Table(
     Column("grace_seconds", Integer),
     Column("renew_every_seconds", Integer),
     UniqueConstraint("project_id", "name"),
+    Index("ix_pbx_device_id", "device_id"),
 )
 
 license_ = Table(
@@ -111,6 +113,7 @@ license_ = Table(
     Column("use_ends_at", Float(53)),
     Column("key_on_word_of", Text),
     CheckConstraint("quantity > 0", name="quantity"),
+    Index("ix_license_device_id", "device_id"),
 )
 """Purchased items; free in the project balance while device_id is null; declared in the project file while file is.
 
