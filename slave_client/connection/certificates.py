@@ -25,7 +25,7 @@ class Certificates:
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
-        self._lock = threading.Lock()  # calls that fail together wait for one look
+        self._lock = threading.Lock()  # calls that fail together wait for one check
         self._read_from: tuple[int, ...] = ()
         self._tried: tuple[tuple[int, ...], float] = (), 0.0
         self._pair: Pair | None = None

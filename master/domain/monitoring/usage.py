@@ -1,6 +1,6 @@
 """Usage by the day: what one reading of an estate adds to its history, and when a pool runs out at its trend.
 
-Days are counted from 1970 in UTC. A day's peak is the most seats that a look saw, and for a pool the most that ever
+Days are counted from 1970 in UTC. A day's peak is the most seats that a run saw, and for a pool the most that ever
 was, where that happened on the day. Nothing here reads or writes; `service/monitoring/usage.py` looks,
 `store/statements/usage.py` keeps.
 

@@ -166,7 +166,7 @@ class Learnings:
     ) -> Ended:
         learned = store.learned(tx, estate.project_id)
         ended = Ended(learned.pbxs_silent, learned.seats_of_silent)
-        # what was proven is nobody's clock's affair: the next look of expiry lets go of it
+        # what was proven is nobody's clock's affair: the next run of expiry frees it
         store.forget_learning(tx, estate.project_id, claims_ended_at=time.reclaimed_by - 1)
         details = {
             "early": early,
