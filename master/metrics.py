@@ -7,7 +7,7 @@ catalog and the code, devices and sites by the project, of which the smallest be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, values
@@ -157,73 +157,74 @@ class EstateCollector(Collector):
         return _families([])
 
 
-def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
+def _families(estates: Sequence[Overview]) -> list[Metric]:
+    families: list[Metric] = []
+
+    def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(name, text, labels=labels)
+        families.append(family)
+        return family
+
     pool = ["project", "device", "type"]
-    capacity = GaugeMetricFamily("license_master_pool_capacity", "Licenses installed.", labels=pool)
-    used = GaugeMetricFamily("license_master_pool_used", "Seats held.", labels=pool)
-    promised = GaugeMetricFamily(
-        "license_master_pool_promised", "Seats promised to a standby, or to a PBX that was cut off.", labels=pool
+    capacity = gauge("license_master_pool_capacity", "Licenses installed.", *pool)
+    used = gauge("license_master_pool_used", "Seats held.", *pool)
+    promised = gauge(
+        "license_master_pool_promised", "Seats promised to a standby, or to a PBX that was cut off.", *pool
     )
-    leaving = GaugeMetricFamily(
-        "license_master_pool_leaving", "Licenses being released that nobody uses any more.", labels=pool
-    )
-    withheld = GaugeMetricFamily(
+    leaving = gauge("license_master_pool_leaving", "Licenses being released that nobody uses any more.", *pool)
+    withheld = gauge(
         "license_master_pool_withheld",
         "Licenses that nobody is granted while a feature is off or the master learns.",
-        labels=pool,
+        *pool,
     )
-    free = GaugeMetricFamily("license_master_pool_free", "Seats that could be granted.", labels=pool)
-    feature = GaugeMetricFamily(
-        "license_master_feature_on", "Whether a feature that must match another type is on (0 or 1).", labels=pool
+    free = gauge("license_master_pool_free", "Seats that could be granted.", *pool)
+    feature = gauge(
+        "license_master_feature_on", "Whether a feature that must match another type is on (0 or 1).", *pool
     )
-    sites = GaugeMetricFamily("license_master_site_seats", "Seats debited.", labels=["project", "site", "type"])
-    leases = GaugeMetricFamily("license_master_leases", "PBXs by state of their lease.", labels=["project", "state"])
-    limit = GaugeMetricFamily(
-        "license_master_version_limit", "Highest software version of an installation.", labels=["project", "device"]
-    )
-    above = GaugeMetricFamily(
-        "license_master_pbxs_above_version_limit", "PBXs that run more than that.", labels=["project", "device"]
-    )
+    sites = gauge("license_master_site_seats", "Seats debited.", "project", "site", "type")
+    leases = gauge("license_master_leases", "PBXs by state of their lease.", "project", "state")
+    limit = gauge("license_master_version_limit", "Highest software version of an installation.", "project", "device")
+    above = gauge("license_master_pbxs_above_version_limit", "PBXs that run more than that.", "project", "device")
     pair = ["project", "standby", "primary"]
-    ready = GaugeMetricFamily(
-        "license_master_standby_ready", "Whether a standby could take over now (0 or 1).", labels=pair
-    )
-    carrying = GaugeMetricFamily("license_master_standby_carrying", "Whether it has taken over (0 or 1).", labels=pair)
-    lease_end = GaugeMetricFamily(
+    ready = gauge("license_master_standby_ready", "Whether a standby could take over now (0 or 1).", *pair)
+    carrying = gauge("license_master_standby_carrying", "Whether it has taken over (0 or 1).", *pair)
+    lease_end = gauge(
         "license_master_standby_lease_end_timestamp_seconds",
         "End of the signed standby lease that the standby has.",
-        labels=pair,
+        *pair,
     )
-    conflict = GaugeMetricFamily(
+    conflict = gauge(
         "license_master_standby_two_claims_timestamp_seconds",
         "When both were last found to have used the seats at the same time.",
-        labels=pair,
+        *pair,
     )
-    silent = GaugeMetricFamily(
+    silent = gauge(
         "license_master_site_silent_since_timestamp_seconds",
         "When the silent PBXs of a site were last heard of.",
-        labels=["project", "site"],
+        "project",
+        "site",
     )
-    agreement_end = GaugeMetricFamily(
-        "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", labels=pool
+    agreement_end = gauge(
+        "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", *pool
     )
-    learning_end = GaugeMetricFamily(
+    learning_end = gauge(
         "license_master_learning_end_timestamp_seconds",
         "Until when nothing is granted but what was proven, after a restore.",
-        labels=["project"],
+        "project",
     )
-    unplaced = GaugeMetricFamily(
-        "license_master_learning_unplaced_seats", "Seats proven without a license to debit.", labels=["project"]
-    )
-    dead = GaugeMetricFamily(
+    unplaced = gauge("license_master_learning_unplaced_seats", "Seats proven without a license to debit.", "project")
+    dead = gauge(
         "license_master_webhook_dead_messages",
         "Messages that a webhook did not take in all attempts.",
-        labels=["project", "webhook"],
+        "project",
+        "webhook",
     )
-    term_end = GaugeMetricFamily(
+    term_end = gauge(
         "license_master_term_end_timestamp_seconds",
         "When the first term of a policy ends.",
-        labels=["project", "policy", "stops"],
+        "project",
+        "policy",
+        "stops",
     )
     for estate in estates:
         if estate.learning is not None:
@@ -267,23 +268,7 @@ def _families(estates: Sequence[Overview]) -> Iterator[Metric]:
             above.add_metric([estate.project, view.device], len(view.pbxs_above))
             if view.version is not None:
                 limit.add_metric([estate.project, view.device], view.version)
-    yield from (
-        capacity,
-        used,
-        promised,
-        leaving,
-        withheld,
-        free,
-        feature,
-        sites,
-        silent,
-        agreement_end,
-        term_end,
-        leases,
-        limit,
-        above,
-    )
-    yield from (ready, carrying, lease_end, conflict, learning_end, unplaced, dead)
+    return families
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
