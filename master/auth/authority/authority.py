@@ -65,7 +65,7 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path, *, name: str, days: int, now: float) -> Authority:
-        """A new authority.
+        """Make a new authority in a folder that has none.
 
         Raises:
             AuthorityError: the folder has one, or the name is none.
@@ -119,7 +119,7 @@ class Authority:
 
     @property
     def ends_at(self) -> float:
-        """When it ends, and with it everything that it issued; UNIX seconds."""
+        """When the authority ends, and with it everything that it issued; UNIX seconds."""
         return self.certificate.not_valid_after_utc.timestamp()
 
     @property
@@ -296,7 +296,7 @@ class Authority:
         return {path: self._certificate(path) for path in (self.folder / "issued").glob("*.crt")}
 
     def _certificate(self, path: Path) -> x509.Certificate | None:
-        """One that it issued; None where the file has anything else."""
+        """Return a certificate that this authority issued; None where the file has anything else."""
         try:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
             certificate.verify_directly_issued_by(self.certificate)

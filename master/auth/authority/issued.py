@@ -36,7 +36,7 @@ class Issued:
 
     @property
     def serial(self) -> str:
-        """As commands take and print it."""
+        """The serial number as commands take and print it."""
         return serial_text(self.certificate.serial_number)
 
     @property

@@ -51,13 +51,13 @@ class Identity:
 
     @property
     def uri(self) -> str:
-        """As the certificate says it; what the audit keeps as the caller."""
+        """The identity as its certificate says it; the audit keeps this as the caller."""
         within = f"projects/{self.project}/" if self.project else ""
         return f"{SCHEME}{within}{self.role.value}/{self.name}"
 
     @property
     def resource(self) -> str:
-        """The same without the scheme: for a PBX its name in requests, projects/{project}/pbxs/{pbx}."""
+        """The URI without its scheme: for a PBX its name in requests, projects/{project}/pbxs/{pbx}."""
         return self.uri.removeprefix(SCHEME)
 
 
@@ -66,7 +66,7 @@ MASTER = Identity(Role.MASTER, "master")
 
 
 def identity_of(uri: str) -> Identity:
-    """Who a URI names.
+    """Return whom a URI names.
 
     Raises:
         IdentityError: nobody.

@@ -171,7 +171,7 @@ class Shares:
         return len(self._calls)
 
     def take_call(self, caller: str) -> None:
-        """One call more.
+        """Count one call more of a caller.
 
         Raises:
             CallerLimitError: too many of late; the call counts for nothing.
@@ -199,7 +199,7 @@ class Shares:
 
     @contextmanager
     def stream(self, caller: str) -> Iterator[None]:
-        """A stream is open.
+        """Count a stream of a caller while it is open.
 
         Raises:
             CallerLimitError: the caller has as many as it may have.

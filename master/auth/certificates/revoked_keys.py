@@ -25,7 +25,7 @@ def key_hash(certificate: x509.Certificate) -> bytes:
 
 
 def hash_of(key: CertificatePublicKeyTypes) -> bytes:
-    """The same of a key that has no certificate yet."""
+    """Return the hash of a key that has no certificate yet."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 

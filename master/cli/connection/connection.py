@@ -90,7 +90,7 @@ class Connection:
     def call(
         self, method: _Method[Request, Response], request: Request, *, timeout_seconds: float = CALL_SECONDS
     ) -> Response:
-        """One call; raises RpcFailure."""
+        """Make one call; raises RpcFailure."""
         try:
             return method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
@@ -101,7 +101,7 @@ class Connection:
         return join_pages(partial(self.call, method), request, limit)
 
     def stream(self, method: _StreamMethod[Request, Response], request: Request) -> Iterator[Response]:
-        """One call with many answers, for as long as they come; raises RpcFailure."""
+        """Make one call with many answers, for as long as they come; raises RpcFailure."""
         try:
             yield from method(request, metadata=self._metadata)
         except grpc.RpcError as error:

@@ -51,13 +51,13 @@ def health(
 
 
 class _NotServing(CommandFailed):
-    """It takes no calls now; it may later."""
+    """The master takes no calls now; it may later."""
 
     response: health_pb2.HealthCheckResponse | None = None
 
 
 def _answer(server: str, *, alive: bool) -> health_pb2.HealthCheckResponse:
-    """What it answers when asked once.
+    """Ask the master once; returns its answer.
 
     Raises:
         CommandFailed: the answer is not the one that is wanted, or there is none.

@@ -19,7 +19,7 @@ class CommandFailed(Exception):
         self.remedy = remedy
 
     def in_file(self, file: str) -> CommandFailed:
-        """The same, said of a file."""
+        """Return the same failure with the name of the file that it is about."""
         message = self.message if file in self.message else f"{file}: {self.message}"
         return CommandFailed(message, lines=self.lines, remedy=self.remedy)
 
@@ -36,7 +36,7 @@ class CommandFailed(Exception):
         return parts
 
     def json_object(self) -> Mapping[str, object]:
-        """The same for programs; `details` and `remedy` may be empty."""
+        """Return the failure for programs; `details` and `remedy` may be empty."""
         return {"message": self.message, "details": list(self.lines), "remedy": self.remedy}
 
 

@@ -103,7 +103,7 @@ def checkpoint_line(checkpoint: Checkpoint) -> str:
 
 
 def read_line(line: bytes) -> Header | Record | Checkpoint:
-    """What a line says.
+    """Read one line of an export.
 
     Raises:
         ValueError: no export has such a line; says why.

@@ -99,7 +99,7 @@ class LicenseType:
 
     @property
     def versioned(self) -> bool:
-        """Whether its licenses carry a version (rules B1, C3)."""
+        """Whether licenses of this type carry a version (rules B1, C3)."""
         return self.version_basis is not VersionBasis.NONE
 
     @property
@@ -113,7 +113,7 @@ class LicenseType:
         return self.drawn_from is DrawnFrom.INSTALLATION
 
     def fits(self, platform: str) -> bool:
-        """Whether its licenses can be bound to a device of this platform (rule D4)."""
+        """Whether licenses of this type can be bound to a device of this platform (rule D4)."""
         return not self.platforms or platform in self.platforms
 
     def stays_on(self, platform: str) -> bool:

@@ -182,7 +182,7 @@ class Offer:
         return add_days(delivered, self.until_day) if self.until_day else None
 
     def is_open(self, delivered: date, day: date) -> bool:
-        """Whether it is sold on a day (Q4, N3)."""
+        """Whether the offer is sold on a day (Q4, N3)."""
         closes = self.closes(delivered)
         return self.opens(delivered) <= day and (closes is None or day < closes)
 

@@ -44,7 +44,7 @@ class PolicyFile:
         self._types = types
 
     def policies(self) -> Policies:
-        """All that the catalog says of time."""
+        """Read all that the catalog says of time."""
         policies = Policies(
             policies=self._section("policies", self._policy),
             offers=self._section("offers", self._offer),

@@ -196,7 +196,7 @@ class TomlReader:
         return value
 
     def choice(self, kind: type[E], table: Mapping[str, Any], at: FieldPath, default: E | None) -> E:
-        """One member of an enum by its name in small letters."""
+        """Read one member of an enum by its name in small letters."""
         if default is not None and at[-1] not in table:
             return default
         return self.member(kind, self.string(table, at), at)

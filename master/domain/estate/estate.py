@@ -65,7 +65,7 @@ class Learning:
     why: str
 
     def lasts(self, ends_by: float) -> bool:
-        """Whether it goes on; it is the leases of others that it waits for (`leases.LeaseTime`)."""
+        """Whether learning goes on; it is the leases of others that it waits for (`lease_time.LeaseTime`)."""
         return ends_by < self.until
 
 
@@ -85,7 +85,7 @@ class AgreedUse:
     """From when on it cannot be used, UNIX seconds; None for never."""
 
     def is_over(self, now: float) -> bool:
-        """Whether its use has ended."""
+        """Whether the agreed use has ended."""
         return self.ends_at is not None and self.ends_at <= now
 
 
@@ -125,13 +125,13 @@ class License:
 
     @property
     def ref(self) -> LicenseRef:
-        """As refusals and limits name it."""
+        """The license as refusals and limits name it."""
         printed = self.type.printed(version=self.version, tier=self.tier)
         return LicenseRef(self.id, printed, self.quantity, self.device.name if self.device else "")
 
     @property
     def waits_for_operator(self) -> bool:
-        """Whether its release needs somebody's approval: its device is dead, or has its key on others' word (L2)."""
+        """Whether the license's release needs an approval: its device is dead, or has its key on others' word (L2)."""
         release = self.release
         if release is None or release.ends_use or release.approved_by:
             return False

@@ -38,7 +38,7 @@ class Proof:
     """Seats that the PBX says it uses now, by license type; none of companions, which come with others."""
 
     def is_in_force(self, time: LeaseTime) -> bool:
-        """Whether its PBX may go by it."""
+        """Whether the PBX that shows the lease may still use it."""
         return time.ends_by < self.ends_at
 
 

@@ -133,7 +133,7 @@ class Opening:
 
 
 def opened(before: Lease | None, opening: Opening, time: LeaseTime) -> Lease:
-    """A PBX's next lease.
+    """Return a PBX's next lease.
 
     A retry of the opening that made the current one changes nothing but its end. What passes between a PBX and its
     standby is no sign of a copy.

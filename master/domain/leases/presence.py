@@ -65,7 +65,7 @@ class Presence:
 def presence(
     lease: Lease, stream: Stream | None, observer: Observer, *, renew_every_seconds: float, now: float
 ) -> Presence:
-    """Judge what is seen.
+    """Judge whether a PBX is there, by what masters see of it.
 
     Args:
         lease: the lease as it stands.

@@ -219,7 +219,7 @@ class Takeover:
 
 
 def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> list[StandbyProblem]:
-    """Everything that forbids a takeover now; empty where it may go on."""
+    """List everything that forbids a takeover now; empty where it may go on."""
     kind, problems = StandbyProblemKind, []
     standby, primary, lease, presence = takeover.standby, takeover.primary, takeover.lease, takeover.presence
     own_lease, since = takeover.own_lease, takeover.carried_since

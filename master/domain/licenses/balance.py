@@ -28,17 +28,17 @@ def bound(item: License, device: Device, now: float) -> License:
 
 
 def leaving(item: License, release: Release) -> License:
-    """Its release has begun."""
+    """Return the license with its release begun."""
     return replace(item, release=release)
 
 
 def pressed(item: License, in_use: InUse) -> License:
-    """Its release goes on, with more pressure on those who use it."""
+    """Return the license with its release going on, with more pressure on those who use it."""
     return replace(item, release=replace(_release(item), in_use=in_use))
 
 
 def certified(item: License) -> License:
-    """Its device has certified that it no longer uses it (L2)."""
+    """Return the license as its device has certified that it no longer uses it (L2)."""
     return replace(item, release=replace(_release(item), certified=True))
 
 
@@ -73,7 +73,7 @@ def proof_of(*, device: str, public_key: bytes, number: int, nonce: bytes) -> by
 
 
 def cleared(item: License) -> License:
-    """Its device turned up and certified after all: it need not wait any longer."""
+    """Return the license whose device turned up and certified after all: it need not wait any longer."""
     return replace(item, held_until=None)
 
 

@@ -215,7 +215,7 @@ def device_without_pbx(name: str) -> MoveRefusal:
 
 
 def not_bound(item: License) -> MoveRefusal:
-    """It is free in the balance."""
+    """Refuse: the license is free in the balance."""
     return MoveRefusal(
         problem=MoveProblem.NOT_BOUND,
         rules=("L1",),
@@ -237,7 +237,7 @@ def already_bound(item: License, device: Device) -> MoveRefusal:
 
 
 def already_there(item: License, device: Device) -> MoveRefusal:
-    """It is where it should go."""
+    """Refuse: the license is where it should go."""
     return MoveRefusal(
         problem=MoveProblem.ALREADY_THERE,
         rules=("L1",),

@@ -56,7 +56,7 @@ class Alarm:
 
 
 def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
-    """Everything that is wrong at this moment."""
+    """List everything that is wrong at this moment."""
     if estate.learning is not None:
         yield from _learning_alarms(estate.project, estate.learning)
     for pool in estate.pools:

@@ -154,7 +154,7 @@ def overview(
     endings: Sequence[TermEnding] = (),
     unpaid_renewals: Sequence[UnpaidRenewal] = (),
 ) -> Overview:
-    """Put it together.
+    """Make the overview of an estate at one moment.
 
     Args:
         estate: the project.

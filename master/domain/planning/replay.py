@@ -100,7 +100,7 @@ def questions(catalog: Catalog, seats: Iterable[Seat]) -> list[Question]:
 
 
 def always() -> None:
-    """Go on, whatever happens."""
+    """Never stop: for a replay whose caller cannot go away."""
 
 
 def ask_anew(

@@ -169,7 +169,7 @@ class Decider:
         return returned, kept
 
     def _as_now_held(self, want: Want, outcome: Outcome) -> Outcome:
-        """The same grant, where what included the seat is gone and it is debited now."""
+        """Return the grant as it is now, where what included the seat is gone and it is debited."""
         if not isinstance(outcome, Granted) or outcome.basis is not Basis.INCLUDED:
             return outcome
         return self._still_granted(self._held[want.key])._replace(already_held=outcome.already_held)

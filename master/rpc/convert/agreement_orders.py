@@ -73,7 +73,7 @@ def place_order(
 
 
 def order(message: agreement_order_pb2.AgreementOrder) -> Order:
-    """What is wanted.
+    """Read an order from its message.
 
     Raises:
         InvalidArgumentError: a field is wrong; names it.
@@ -105,7 +105,7 @@ def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText
 
 
 def day(field: str, text: str) -> date:
-    """A day.
+    """Read a day.
 
     Raises:
         InvalidArgumentError: it is none.
@@ -170,7 +170,7 @@ def release(field: str, text: str) -> ReleaseName:
 
 
 def _read(field: str, kind: Any, value: Any) -> Any:
-    """One field of an order, by the type that it becomes."""
+    """Read one field of an order, by the type that it becomes."""
     if kind is str:
         return _text(field, value)
     if kind is Decimal:

@@ -27,7 +27,7 @@ _SECONDS_MAX = 253_402_300_799
 
 
 def pbx_name(text: str, field: str = "pbx") -> PbxName:
-    """`projects/{project}/pbxs/{pbx}`.
+    """Read `projects/{project}/pbxs/{pbx}`.
 
     Raises:
         InvalidArgumentError: it is not of that form.
@@ -39,7 +39,7 @@ def pbx_name(text: str, field: str = "pbx") -> PbxName:
 
 
 def project_name(text: str, field: str = "project") -> str:
-    """`projects/{project}`.
+    """Read `projects/{project}`.
 
     Raises:
         InvalidArgumentError: it is not of that form.
@@ -153,7 +153,7 @@ def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
 
 
 def text(field: str, value: str, *, required: bool = True) -> str:
-    """A short printable text.
+    """Read a short printable text.
 
     Raises:
         InvalidArgumentError: it is missing, too long or has control characters.
@@ -189,7 +189,7 @@ def given_reason(value: str, field: str = "reason") -> str:
 
 
 def software(field: str, value: str) -> Version:
-    """A software version.
+    """Read a software version.
 
     Raises:
         InvalidArgumentError: it is none.

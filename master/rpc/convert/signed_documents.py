@@ -168,7 +168,7 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
 
 
 def device_name(text: str, field: str = "device") -> tuple[str, str]:
-    """(project, device) of `projects/{project}/devices/{device}`.
+    """Read `projects/{project}/devices/{device}` as (project, device).
 
     Raises:
         InvalidArgumentError: it is not of that form.

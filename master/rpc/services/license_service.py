@@ -230,7 +230,7 @@ MoveResponse = TypeVar("MoveResponse", bound=Message)
 def _move_fields(
     request: MoveRequest, repeatable: Repeatable[MovedAll, Any], *, dry_run: bool = False
 ) -> dict[str, Any]:
-    """What every move says.
+    """Read the fields that every move has.
 
     Raises:
         InvalidArgumentError: something in it is wrong; names the field.

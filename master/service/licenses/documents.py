@@ -33,7 +33,7 @@ class DocumentProblem(Enum):
 
 
 class DocumentRefusedError(Exception):
-    """A document changes nothing."""
+    """A document is refused and changes nothing."""
 
     def __init__(self, problem: DocumentProblem, detail: str) -> None:
         super().__init__(f"{problem.value}: {detail}")

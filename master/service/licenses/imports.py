@@ -90,7 +90,7 @@ def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
 
 
 def _taken_in(changes: LicenseChanges, file: LicenseFile, item: FileItem) -> License:
-    """One license, in the balance from now on; what it replaces leaves it."""
+    """Put one license of the file into the balance; what it replaces leaves it."""
     name = _read(changes.estate.catalog, item)
     if (there := changes.find(item.id)) is not None:
         brought = f"file {there.file}" if there.file else "the project file"

@@ -152,7 +152,7 @@ def open_enrollment(tx: Tx, estates: EstateCache, request: OpenEnrollment, time:
 
 
 def enroll(tx: Tx, estates: EstateCache, request: Enrollment, *, caller: str, time: LeaseTime) -> None:
-    """Take a device's key.
+    """Check a device's enrollment and keep its key.
 
     Raises:
         UnknownProjectError, UnknownDeviceError: there is none.

@@ -34,7 +34,7 @@ class LicenseChanges:
     def __init__(
         self, tx: Tx, estates: EstateCache, project: str, *, caller: str, reason: str, time: LeaseTime
     ) -> None:
-        """Lock and read.
+        """Lock the project and read its licenses.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -54,7 +54,7 @@ class LicenseChanges:
 
     @property
     def now(self) -> float:
-        """UNIX seconds."""
+        """The time of the change, UNIX seconds."""
         return self.time.now
 
     def find(self, license_id: str) -> License | None:

@@ -52,7 +52,7 @@ class Reading:
 
     @property
     def likely(self) -> float:
-        """What it shows on the answer, half the round trip being the way back."""
+        """What the database's clock most likely shows on the answer: half the round trip was the way back."""
         return (self.seconds + self.latest) / 2
 
 

@@ -153,7 +153,7 @@ class PostgresDatabase(Database):
             raise
 
     def occupy(self, use: Use) -> None:
-        """It is for several, and its own locks keep them apart."""
+        """Do nothing: the database is for several masters, and its own locks keep them apart."""
 
     async def close(self) -> None:
         await asyncio.gather(*self._changing, return_exceptions=True)

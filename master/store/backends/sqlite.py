@@ -133,7 +133,7 @@ class SqliteDatabase(Database):
         return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
     async def verify(self) -> None:
-        """Each transaction does."""
+        """Do nothing: each transaction verifies the file."""
 
     def occupy(self, use: Use) -> None:
         lock_file(self._opened, use)

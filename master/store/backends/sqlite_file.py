@@ -67,7 +67,7 @@ class SqliteFile:
     """A file that is there. Usable from any thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open it.
+        """Open the file.
 
         Raises:
             ReplacedError: what SQLite left beside it belongs to another content, and would spoil this one.

@@ -19,7 +19,7 @@ class Stop:
         self.is_set = False
 
     def check(self) -> None:
-        """Go on, or not.
+        """Raise if whoever waits for the work has gone.
 
         Raises:
             GivenUpError: the work was given up.

@@ -33,7 +33,7 @@ class Webhook(NamedTuple):
         return f"{parts.scheme}://{parts.netloc}"
 
     def wants(self, kind: str) -> bool:
-        """Whether it gets that kind of alarm."""
+        """Whether the webhook gets that kind of alarm."""
         return not self.kinds or kind in self.kinds.split()
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ def alarm_states(tx: Tx, project_id: int) -> list[AlarmState]:
 
 
 def begin(tx: Tx, project_id: int, one: AlarmState) -> bool:
-    """An alarm begins; False where another master was first."""
+    """Write that an alarm begins; False where another master was first."""
     return bool(
         tx.rows(
             "INSERT INTO alarm (project_id, kind, subject, message, began_at) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -118,7 +118,7 @@ def mark(tx: Tx, project_id: int, one: AlarmState, gone_at: float | None) -> Non
 
 
 def end(tx: Tx, project_id: int, one: AlarmState) -> bool:
-    """An alarm is over; False where another master was first."""
+    """Write that an alarm is over; False where another master was first."""
     return bool(
         tx.rows(
             "DELETE FROM alarm WHERE project_id = ?1 AND kind = ?2 AND subject = ?3 RETURNING kind",
@@ -166,17 +166,17 @@ def take_due(tx: Tx, webhook_id: int, *, now: float, until: float) -> Delivery |
 
 
 def delivered(tx: Tx, delivery_id: int) -> None:
-    """It was taken."""
+    """Delete a message that its receiver has taken."""
     tx.rows("DELETE FROM webhook_delivery WHERE id = ?1", delivery_id)
 
 
 def put_off(tx: Tx, delivery_id: int, *, due_at: float) -> None:
-    """It was not sent at all."""
+    """Let a message wait that was not sent at all."""
     tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", delivery_id, due_at)
 
 
 def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, problem: str) -> None:
-    """It was not; dead where `due_at` is None."""
+    """Write that a message was not taken; it is dead where `due_at` is None."""
     tx.rows(
         "UPDATE webhook_delivery SET attempts = ?2, due_at = ?3, problem = ?4 WHERE id = ?1",
         delivery_id, attempts, due_at, problem[:255],

@@ -133,7 +133,7 @@ def print_refusal(refused: agreement_pb2.AgreementRefusal) -> None:
 
 
 def print_lines(lines: Sequence[agreement_pb2.QuoteLine], totals: Sequence[agreement_pb2.Amount]) -> None:
-    """What it costs, line by line."""
+    """Print what an order costs, line by line."""
     shown = table("For", "What", "Number", "Each", "Months", "Amount", "Why", numbers=["Number", "Each", "Amount"])
     for line in lines:
         about = line.subject.id or "project"

@@ -22,7 +22,7 @@ def result_view(title: str, result: seat_pb2.SeatResult) -> RenderableType:
 
 
 def grant_view(grant: seat_pb2.Grant) -> RenderableType:
-    """What the seat costs."""
+    """Show what the seat costs."""
     cost = basis_text(grant.basis, grant.included_in)
     lines = [f"one license {cost} on {grant.device}" if grant.basis == seat_pb2.BASIS_DEBITED else cost]
     if grant.already_held:
@@ -46,7 +46,7 @@ def basis_text(basis: seat_pb2.Basis.ValueType, included_in: str) -> str:
 
 
 def refusal_parts(refusal: seat_pb2.Refusal) -> list[RenderableType]:
-    """All that a refusal says, the remedy last."""
+    """Show all that a refusal says, the remedy last."""
     parts: list[RenderableType] = []
     if refusal.message:
         parts += [visible(refusal.message, "bold"), ""]

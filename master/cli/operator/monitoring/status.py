@@ -99,7 +99,7 @@ def pools(
 
 
 def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = False) -> RenderableType:
-    """The whole overview."""
+    """Show the whole overview."""
     limit = None if show_all else ROWS_SHOWN_MAX
     heading = Text.assemble(
         visible(short_name(response.project), "bold"),

@@ -25,7 +25,7 @@ _VERDICTS = {
 
 
 def plan_view(title: str, found: plan_pb2.PlanChangesResponse, *, show_all: bool = False) -> RenderableType:
-    """The whole answer."""
+    """Show the whole plan."""
     limit = None if show_all else ROWS_SHOWN_MAX
     parts: list[RenderableType] = [_verdict_panel(title, found)]
     parts += _section(found.version_limits, limits_view, limit, "installations")

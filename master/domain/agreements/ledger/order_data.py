@@ -20,7 +20,7 @@ def order_to_plain(order: Order) -> dict[str, Any]:
 
 
 def order_from_plain(data: Mapping[str, Any]) -> Order:
-    """The order again.
+    """Read an order back from plain data.
 
     Raises:
         ValueError: the data is no order.

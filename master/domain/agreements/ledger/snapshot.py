@@ -52,7 +52,7 @@ class LicenseFacts:
 
     @property
     def subject(self) -> Subject:
-        """As the ledger names it."""
+        """The license as the ledger names it."""
         return Subject.of(SubjectKind.LICENSE, self.id)
 
     def __str__(self) -> str:

@@ -139,7 +139,7 @@ class Holding:
     """When it was converted last: nothing of the agreement before is left (L6)."""
 
     def cover(self, policy: str) -> Cover:
-        """Its terms of a policy; without terms where it has none."""
+        """The terms of a policy for this subject; without terms where it has none."""
         return self.covers.get(policy, Cover(policy=policy))
 
     def counts_on(self, day: date) -> Mapping[str, int]:
@@ -147,12 +147,12 @@ class Holding:
         return next((counts for since, counts in reversed(self.counts) if since <= day), {})
 
     def premier_on(self, day: date) -> bool:
-        """Whether it has premier support on a day."""
+        """Whether the subject has premier support on a day."""
         return next((on for since, on in reversed(self.premier) if since <= day), False)
 
     @property
     def is_on_trial(self) -> bool:
-        """Whether it is tried and not bought (P1, P2)."""
+        """Whether the subject is tried and not bought (P1, P2)."""
         return self.bought_on is None and bool(self.product) and self.delivered_on is None
 
     @property

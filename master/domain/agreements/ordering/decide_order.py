@@ -138,7 +138,7 @@ def _await_payment(draft: OrderDraft, order: Order) -> None:
 
 
 def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
-    """M2: at any time."""
+    """Decide an `AddCredits`, which is possible at any time (M2)."""
     amount = order.amount
     if not amount.is_finite() or not 0 < abs(amount) <= CREDITS_MAX or amount != round(amount, 6):
         refuse(

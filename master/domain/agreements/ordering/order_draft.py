@@ -219,7 +219,7 @@ class OrderDraft:
         return products[key]
 
     def held(self, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
-        """Something that the ledger knows as a product, of the first kind that has the name."""
+        """Find what the ledger knows as a product, of the first kind that has the name."""
         for kind in kinds:
             holding = self.snapshot.state.holding(Subject.of(kind, self.name(id, field)))
             if (product := self.snapshot.product(holding)) is not None:
