@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
+from master.domain.leases.leases import Lease, software_in_use
 from master.domain.leases.standby import Readiness
 from master.domain.seats.pools import PoolParts, parts, used_by_site
 
@@ -138,39 +138,35 @@ class Overview:
     """Renewals that ordered themselves and await their payment."""
 
 
-def overview(
-    estate: Estate,
-    *,
-    used: Mapping[int, PoolUse],
-    usage: Mapping[tuple[int, int], int],
-    software: Mapping[int, Version],
-    states: Mapping[int, LeaseState],
-    heard: Mapping[int, float],
-    applied_at: float,
-    time: LeaseTime,
-    pairs: Sequence[Readiness] = (),
-    learning: LearningView | None = None,
-    dead_messages: Mapping[str, int] | None = None,
-    endings: Sequence[TermEnding] = (),
-    unpaid_renewals: Sequence[UnpaidRenewal] = (),
-) -> Overview:
-    """Make the overview of an estate at one moment.
+@dataclass(frozen=True, slots=True)
+class ProjectRecords:
+    """What is kept of a project beside its estate."""
 
-    Args:
-        estate: the project.
-        used: seats debited or claimed, by pool id.
-        usage: seats debited, by (pool id, PBX id).
-        software: what PBXs with a running lease say they run, by PBX id.
-        states: how leases stand, by PBX id; PBXs without one are left out.
-        heard: when PBXs were last heard of, by PBX id; UNIX time in seconds.
-        applied_at: when the project was last applied.
-        time: when.
-        pairs: standby pairs, judged.
-        learning: how far learning has come, where it is under way.
-        dead_messages: messages that could not be told, by webhook.
-        endings: what ends of agreements.
-        unpaid_renewals: renewals that ordered themselves and await their payment.
-    """
+    used: Mapping[int, PoolUse]
+    """Seats debited or claimed, by pool id."""
+    usage: Mapping[tuple[int, int], int]
+    """Seats debited, by (pool id, PBX id)."""
+    leases: Mapping[int, Lease]
+    """By PBX id; PBXs that never had one are left out."""
+    applied_at: float
+    """When the project was last applied, as UNIX time in seconds."""
+    pairs: tuple[Readiness, ...]
+    """Standby pairs, judged."""
+    learning: LearningView | None
+    """How far learning has come, where it is under way."""
+    dead_messages: Mapping[str, int]
+    """Messages that could not be delivered, by webhook."""
+    endings: tuple[TermEnding, ...]
+    """What ends of agreements, the earliest first."""
+    unpaid_renewals: tuple[UnpaidRenewal, ...]
+    """Renewals that ordered themselves and await their payment."""
+
+
+def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overview:
+    """The overview of an estate at one moment."""
+    used, usage = records.used, records.usage
+    software = software_in_use(records.leases, time)
+    states = {pbx_id: lease.state(time) for pbx_id, lease in records.leases.items()}
     types = estate.catalog.types
     central = estate.master.device.id
     held: Counter[int] = Counter()
@@ -220,27 +216,28 @@ def overview(
         limits=limits,
         site_seats=site_seats,
         leases=leases,
-        pairs=tuple(pairs),
-        silent_since=_silent_since(estate, states, heard, applied_at=applied_at, now=time.now),
+        pairs=records.pairs,
+        silent_since=_silent_since(estate, records, states, now=time.now),
         balance=_balance(estate, time.now),
         agreement_ends=_agreement_ends(estate, time.now),
-        learning=learning,
-        dead_messages=dead_messages or {},
-        endings=tuple(endings),
-        unpaid_renewals=tuple(unpaid_renewals),
+        learning=records.learning,
+        dead_messages=records.dead_messages,
+        endings=records.endings,
+        unpaid_renewals=records.unpaid_renewals,
     )
 
 
 def _silent_since(
-    estate: Estate, states: Mapping[int, LeaseState], heard: Mapping[int, float], *, applied_at: float, now: float
+    estate: Estate, records: ProjectRecords, states: Mapping[int, LeaseState], *, now: float
 ) -> dict[str, float]:
     silent = {LeaseState.OVERDUE, LeaseState.EXPIRED}
-    if now - applied_at >= FIRST_CONTACT_SECONDS:
+    if now - records.applied_at >= FIRST_CONTACT_SECONDS:
         silent.add(LeaseState.NONE)
     found: dict[str, float] = {}
     for pbx_id, pbx in estate.pbxs.items():
         if states.get(pbx_id, LeaseState.NONE) in silent:
-            since = heard.get(pbx_id, applied_at)
+            lease = records.leases.get(pbx_id)
+            since = lease.renewed_at if lease is not None else records.applied_at
             found[pbx.site] = min(found.get(pbx.site, since), since)
     return found
 

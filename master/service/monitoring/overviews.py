@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.leases.leases import software_in_use
-from master.domain.monitoring.overview import LearningView, Overview, overview
+from master.domain.monitoring.overview import LearningView, Overview, ProjectRecords, overview
 from master.service.batch.standby_pairs import read_standby_pairs
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.store.backends.database import Tx
@@ -23,23 +22,18 @@ def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -
         UnknownProjectError: there is no such project.
     """
     estate = read_estate(tx, estates, project)
-    leases = queries.leases_of_project(tx, estate.project_id)
-    states = {pbx_id: lease.state(time) for pbx_id, lease in leases.items()}
-    return overview(
-        estate,
+    records = ProjectRecords(
         used=queries.pool_uses(tx, estate.project_id),
         usage=queries.usage_of_project(tx, estate.project_id),
-        software=software_in_use(leases, time),
-        states=states,
-        heard={pbx_id: lease.renewed_at for pbx_id, lease in leases.items()},
+        leases=queries.leases_of_project(tx, estate.project_id),
         applied_at=queries.applied_at(tx, estate.project_id),
-        time=time,
-        pairs=read_standby_pairs(tx, estate, time),
+        pairs=tuple(read_standby_pairs(tx, estate, time)),
         learning=_learning_view(tx, estate, time),
-        endings=estates.ledgers.endings(tx, estate, now=time.now),
-        unpaid_renewals=estates.ledgers.unpaid_renewals(tx, estate),
+        endings=tuple(estates.ledgers.endings(tx, estate, now=time.now)),
+        unpaid_renewals=tuple(estates.ledgers.unpaid_renewals(tx, estate)),
         dead_messages=webhooks.dead_counts(tx, estate.project_id),
     )
+    return overview(estate, records, time)
 
 
 def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | None:

@@ -104,7 +104,7 @@ class DatabaseHealth(PeriodicTask):
         """Ask the database once; report a change to `tell`, the log and the metrics."""
         asks_for_commit = self._doubted.is_set()
         try:
-            reading = await self._ask(asks_for_commit)
+            reading = await self._ask(for_commit=asks_for_commit)
         except StorageError as error:
             if not error.problem.ends_service:
                 raise
@@ -129,7 +129,7 @@ class DatabaseHealth(PeriodicTask):
         except TimeoutError:
             return
 
-    async def _ask(self, for_commit: bool) -> Reading:
+    async def _ask(self, *, for_commit: bool) -> Reading:
         def work(tx: Tx) -> Reading:
             if for_commit:
                 write_nothing(tx)
