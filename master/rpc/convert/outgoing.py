@@ -26,7 +26,7 @@ from master.service.runtime.names import PbxName
 def lease_terms(
     name: PbxName, lease: Lease, grace_seconds: int, holdings: dict[str, int], now: float
 ) -> lease_pb2.LeaseTerms:
-    """Write the terms of a lease as the bytes to be signed."""
+    """Return the terms of a lease, to be signed."""
     return lease_pb2.LeaseTerms(
         pbx=str(name),
         epoch=lease.epoch,
@@ -39,7 +39,7 @@ def lease_terms(
 
 
 def standby_lease_terms(offer: StandbyOffer) -> lease_pb2.StandbyLeaseTerms:
-    """Write the terms of a standby lease as the bytes to be signed."""
+    """Return the terms of a standby lease, to be signed."""
     return lease_pb2.StandbyLeaseTerms(
         standby=str(offer.standby),
         primary=str(offer.primary),
