@@ -353,7 +353,7 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
         if (needed := estate.central_software_missing(pbx, software.get(pbx.id, pbx.software))) is not None
     ]
     found += [
-        f"{standby.name} {'should be looked at before it stands' if not problem.kind.blocking else 'cannot stand'} in"
+        f"{standby.name} {'cannot take over' if problem.kind.blocking else 'should be checked before it takes over'}"
         f" for {primary.name}: {problem.message} ({', '.join(problem.rules)})"
         for standby, primary, problem in estate_problems(estate, software)
     ]  # F6
