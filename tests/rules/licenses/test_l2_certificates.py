@@ -14,7 +14,8 @@ from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, lease_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
-from tests.rules.licenses.leaving import (
+from tests.support.databases.truth import LONG
+from tests.support.licenses.leaving import (
     BOUND,
     CERTIFICATE,
     COOLING_OFF,
@@ -25,7 +26,6 @@ from tests.rules.licenses.leaving import (
     altered,
     on_its_way,
 )
-from tests.support.databases.truth import LONG
 from tests.support.loop import Loop
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project

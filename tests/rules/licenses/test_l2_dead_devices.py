@@ -9,7 +9,16 @@ import pytest
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, lease_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
-from tests.rules.licenses.leaving import BOUND, CERTIFICATE, COOLING_OFF, FREE, LICENSES, RELEASING, altered, on_its_way
+from tests.support.licenses.leaving import (
+    BOUND,
+    CERTIFICATE,
+    COOLING_OFF,
+    FREE,
+    LICENSES,
+    RELEASING,
+    altered,
+    on_its_way,
+)
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (

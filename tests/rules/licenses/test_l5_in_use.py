@@ -8,7 +8,8 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, license_pb2
 from tests.rules.asking import Reason, grant_all, held, promised, refuse, used
-from tests.rules.licenses.used_licenses import (
+from tests.support.databases.truth import mismatches
+from tests.support.licenses.used_licenses import (
     ALLOWANCE,
     BOUND,
     DRAIN,
@@ -25,7 +26,6 @@ from tests.rules.licenses.used_licenses import (
     released,
     seats_told,
 )
-from tests.support.databases.truth import mismatches
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project

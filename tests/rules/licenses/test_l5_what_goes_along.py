@@ -8,7 +8,7 @@ import pytest
 
 from licensemaster.v1 import seat_pb2
 from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, refuse, used
-from tests.rules.licenses.used_licenses import FREE, REVOKE, estate_of, names, released, seats_told
+from tests.support.licenses.used_licenses import FREE, REVOKE, estate_of, names, released, seats_told
 from tests.support.pbxs.pbx import opened, seat
 from tests.support.projects.signed_documents import (
     certify,

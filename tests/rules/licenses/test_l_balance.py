@@ -9,7 +9,7 @@ import pytest
 from licensemaster.v1 import license_pb2, project_pb2
 from tests.rpc.failures import everything, failure
 from tests.rules.asking import GROUP, Action, Reason, grant, grant_all, refuse, used
-from tests.rules.licenses.releasing import BOUND, FREE, released
+from tests.support.licenses.releasing import BOUND, FREE, released
 from tests.support.pbxs.pbx import opened, seat, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
