@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.support.command_server import run_forked
@@ -11,6 +13,8 @@ from tests.support.hang import HANG_SECONDS
 
 COMMAND = str(Path(sys.executable).with_name("license-master"))
 LIMIT_SECONDS = HANG_SECONDS
+_WAITING = ThreadPoolExecutor(max_workers=32, thread_name_prefix="commands")
+"""For those that wait for a command: not the threads in which a master of this process computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ def surroundings(**variables: str) -> dict[str, str]:
 
 async def run(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variables: str) -> Done:
     """Runs a command to its end, beside a master in this process."""
-    return await asyncio.to_thread(run_blocking, *arguments, stdin=stdin, **variables)
+    blocking = partial(run_blocking, *arguments, stdin=stdin, **variables)
+    return await asyncio.get_running_loop().run_in_executor(_WAITING, blocking)
 
 
 def run_blocking(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variables: str) -> Done:

@@ -223,12 +223,7 @@ PARSERS: dict[str, dict[str, str]] = {
     },
     "master/domain/catalog/toml_lines.py": {"tomllib.loads": "one quoted part of a key, of a text that was counted"},
     "master/launch.py": {"json.loads": _OWN},
-    "master/service/projects/apply.py": {"json.loads": _OWN},
-    "master/service/batch/batch_events.py": {"json.loads": _OWN},
-    "master/service/leases/learning.py": {"json.loads": _OWN},
-    "master/service/licenses/license_changes.py": {"json.loads": _OWN},
-    "master/service/projects/removal.py": {"json.loads": _OWN},
-    "master/service/monitoring/webhooks.py": {"json.loads": _OWN},
+    "master/rpc/services/repeatable.py": {"self.kind.FromString": _OWN},
     "master/rpc/convert/signed_documents.py": {"document_pb2.SignedDocument.FromString": _OWN},
     "master/rpc/admission/authorizer.py": {
         "x509.load_pem_x509_certificate": _TLS,
