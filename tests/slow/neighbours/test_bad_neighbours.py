@@ -1,6 +1,6 @@
 """One hostile caller at full force beside a morning storm: everybody else renews as if it was not there.
 
-The only test that asserts a time: at length, where nothing else runs (`make test-slow`). In short form each role has
+The only test that asserts a time: at length, where nothing else runs (`make test-long`). In short form each role has
 one attack, and that nothing is lost and memory is bounded is all that is looked at.
 """
 
