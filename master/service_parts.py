@@ -130,7 +130,9 @@ class ServiceParts:
     def questions(self) -> Questions:
         """The database as those see it who ask, and who change something else than leases."""
         limits = QuestionLimits(self.settings.caller_questions_max, self.settings.questions_max)
-        return Questions(self.database, caller=current_caller, limits=limits)
+        return Questions(
+            self.database, caller=current_caller, limits=limits, leases_wait=lambda: self.committer.is_busy
+        )
 
     @cached_property
     def committer(self) -> Committer:

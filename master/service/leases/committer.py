@@ -96,10 +96,16 @@ class Committer:
         self._arrived = asyncio.Event()
         self._kept: Kept | None = None
         self._stopping = False
+        self._is_committing = False
 
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._queue)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any request waits, or is being committed."""
+        return bool(self._queue) or self._is_committing
 
     @property
     def seats_waiting(self) -> int:
@@ -155,7 +161,11 @@ class Committer:
             batch = [waiting for waiting in taken if not waiting.answer.cancelled()]
             last_length = len(batch)
             if batch:
-                await self._commit(batch)
+                self._is_committing = True
+                try:
+                    await self._commit(batch)
+                finally:
+                    self._is_committing = False
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Commit a batch and answer each request, whatever happens; then count and log."""

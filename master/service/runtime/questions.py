@@ -3,13 +3,15 @@
 Decides: how many questions one caller, and all together, may have under way, and who is served next. A caller's own are
 answered one after the other, so that of many callers each has its turn whatever another one asks; of plans and
 explanations one is worked out at a time, and of changes two are made. Who asks too much is told when to come back, at
-the first question of a call or not at all: what was begun is ended. What the master does by itself has its turn without
-being counted.
+the first question of a call or not at all: what was begun is ended. While requests of leases wait, questions rest for
+longer than they work, so that the interpreter is there for leases. What the master does by itself has its turn
+without being counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -24,6 +26,10 @@ T = TypeVar("T")
 Seen = TypeVar("Seen")
 _COME_BACK_SECONDS = 1.0
 _CHANGES_MAX = 2
+_WORK_SECONDS = 0.005
+"""How long a question works before it looks whether leases wait."""
+_REST_TIMES = 2.0
+"""By how much longer than it worked it rests then."""
 _let_in: ContextVar[bool] = ContextVar("let_in", default=False)
 """Whether the call that is being served has had an answer or a change before."""
 
@@ -44,14 +50,43 @@ class _Asker:
     under_way: int = 0
 
 
+class _Pace:
+    """Ends work that was given up, and has it rest while leases wait. Called from the thread that works."""
+
+    def __init__(self, stop: Stop, leases_wait: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._leases_wait = leases_wait
+        self._since = time.monotonic()
+
+    def __call__(self) -> None:
+        self._stop.check()
+        worked = time.monotonic() - self._since
+        if worked < _WORK_SECONDS:
+            return
+        if self._leases_wait():
+            time.sleep(worked * _REST_TIMES)
+        self._since = time.monotonic()
+
+
 class Questions:
     """The database as services see it."""
 
-    def __init__(self, database: Database, *, caller: Callable[[], str], limits: QuestionLimits) -> None:
-        """`caller` says who makes the call that is being served; nobody where the master does something by itself."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        caller: Callable[[], str],
+        limits: QuestionLimits,
+        leases_wait: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`caller` says who makes the call that is being served; nobody where the master does something by itself.
+        `leases_wait` says whether requests of leases wait for their commit.
+        """
         self._database = database
         self._caller = caller
         self._limits = limits
+        self._leases_wait = leases_wait
+        self._reading = asyncio.Lock()
         self._askers: dict[str, _Asker] = {}
         self._under_way = 0
         self._planning = asyncio.Lock()
@@ -81,7 +116,8 @@ class Questions:
         stop = Stop()
         async with self._place() as asker, asker.plans, self._planning:
             seen = await self._read(asker, look)
-            return await until_ended(asyncio.ensure_future(asyncio.to_thread(compute, seen, stop.check)), stop)
+            pace = _Pace(stop, self._leases_wait)
+            return await until_ended(asyncio.ensure_future(asyncio.to_thread(compute, seen, pace)), stop)
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         """Change something for a caller, after what leases wait for; see `Database.transact`."""
@@ -92,8 +128,12 @@ class Questions:
             return await until_ended(asyncio.ensure_future(self._database.transact(work)), Stop())
 
     async def _read(self, asker: _Asker, work: Callable[[Tx], T]) -> T:
-        async with asker.reads:
-            return await self._database.ask(work)
+        async with asker.reads, self._reading:
+            began = time.monotonic()
+            answer = await self._database.ask(work)
+            if self._leases_wait():
+                await asyncio.sleep((time.monotonic() - began) * _REST_TIMES)
+            return answer
 
     @asynccontextmanager
     async def _place(self, *, bounded: bool = True) -> AsyncIterator[_Asker]:
