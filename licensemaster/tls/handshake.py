@@ -16,14 +16,13 @@ from typing import Final
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from licensemaster.tls.channels import open_blocking_channel
-from licensemaster.tls.pem import Pair
+from licensemaster.tls.pem import Pair, is_issued_by
 
 _SECONDS: Final = 10.0
 _PEER_NAME: Final = "peer.invalid"
@@ -97,20 +96,12 @@ def is_good_for(certificate: x509.Certificate, purpose: x509.ObjectIdentifier) -
 def is_known_to(pair: Pair) -> bool:
     """Tell whether a peer that believes the pair's authorities alone believes its certificate."""
     top = pair.chain[-1]
-    return top in pair.authorities or any(_signed(top, authority) for authority in pair.authorities)
+    return top in pair.authorities or any(is_issued_by(top, authority) for authority in pair.authorities)
 
 
 def _top(pair: Pair) -> bytes:
     """Return what to believe beside the authorities, where another signed the certificate: callers may know that."""
     return b"" if is_known_to(pair) else pair.chain[-1].public_bytes(Encoding.PEM)
-
-
-def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _kind_of_key(certificate: x509.Certificate) -> str | None:

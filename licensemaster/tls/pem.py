@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -136,6 +136,15 @@ def read_certificates(file: NamedFile) -> list[x509.Certificate]:
             raise file.wrong(f"{which} is damaged, or of a kind that nobody here reads") from error
         certificates.append(certificate)
     return certificates
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Tell whether the key of another certificate signed this one."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 class _PublicKey(Protocol):

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+
+from licensemaster.tls.pem import is_issued_by
 
 _DEPTH_MAX = 8
 _SHOWN_MAX = 8
@@ -46,20 +47,12 @@ def _paths(
     path: tuple[x509.Certificate, ...], known: Sequence[x509.Certificate]
 ) -> Iterator[tuple[x509.Certificate, ...]]:
     """Every way up that cannot be gone further."""
-    issuers = [certificate for certificate in known if certificate not in path and _signed(certificate, path[-1])]
+    issuers = [certificate for certificate in known if certificate not in path and is_issued_by(path[-1], certificate)]
     if not issuers or len(path) > _DEPTH_MAX:
         yield path
         return
     for issuer in issuers:
         yield from _paths((*path, issuer), known)
-
-
-def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _problem(path: Sequence[x509.Certificate]) -> str | None:
