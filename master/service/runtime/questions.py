@@ -86,7 +86,6 @@ class Questions:
         self._caller = caller
         self._limits = limits
         self._leases_wait = leases_wait
-        self._reading = asyncio.Lock()
         self._askers: dict[str, _Asker] = {}
         self._under_way = 0
         self._planning = asyncio.Lock()
@@ -128,7 +127,7 @@ class Questions:
             return await until_ended(asyncio.ensure_future(self._database.transact(work)), Stop())
 
     async def _read(self, asker: _Asker, work: Callable[[Tx], T]) -> T:
-        async with asker.reads, self._reading:
+        async with asker.reads:
             began = time.monotonic()
             answer = await self._database.ask(work)
             if self._leases_wait():
