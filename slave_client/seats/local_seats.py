@@ -108,14 +108,18 @@ class LocalSeats:
         self._held = {entry.want.key: entry for entry in held}
         self._idle = {entry.counted_as: entry for entry in idle}
 
+    def _use(self, held: Held) -> None:
+        """Use a seat from now on: it is not missed any more."""
+        self._held[held.want.key] = held
+        self._missed.pop(held.want.key, None)
+
     # With the master.
 
     def granted(self, grant: Granted) -> None:
         """Note what the master granted."""
-        key = grant.want.key
-        self._held[key] = _held_of(grant)
-        for elsewhere in (self._idle, self._uncertain, self._missed):
-            elsewhere.pop(key, None)
+        self._use(_held_of(grant))
+        for elsewhere in (self._idle, self._uncertain):
+            elsewhere.pop(grant.want.key, None)
 
     def asked_in_vain(self, wants: Iterable[Want]) -> None:
         """Note seats whose acquiring was not answered: the master may count them."""
@@ -137,7 +141,7 @@ class LocalSeats:
     def stays(self, held: Held) -> None:
         """Note that the master refused to take a seat back (rule H5)."""
         self._uncertain.pop(held.want.key, None)
-        self._held[held.want.key] = held
+        self._use(held)
 
     # What the master takes away.
 
@@ -170,8 +174,9 @@ class LocalSeats:
         idle = self._take_idle(want)
         if idle is None:
             return self._acquire_by_allowance(want)
-        self._held[key] = replace(idle, want=want)
-        return _grant_of(self._held[key], already_held=False)
+        held = replace(idle, want=want)
+        self._use(held)
+        return _grant_of(held, already_held=False)
 
     def return_offline(self, want: Want) -> bool:
         """Stop using a seat; it lies idle until the master can be told. Tells whether it was in use."""
@@ -190,8 +195,7 @@ class LocalSeats:
             return None
         self._allowance[want.license_type] -= 1
         grant = Granted(want=want, basis=Basis.DEBITED, already_held=False, reassignable=True, source=Source.LOCAL)
-        self._held[want.key] = _held_of(grant)
-        self._missed.pop(want.key, None)
+        self._use(_held_of(grant))
         return grant
 
     def _take_idle(self, want: Want) -> Held | None:

@@ -182,6 +182,16 @@ def test_lost_seats_stay_wanted_until_they_are_returned() -> None:
     assert not local_seats.needs_reconciling
 
 
+def test_a_seat_that_was_missed_and_is_used_again_offline_is_wanted_once() -> None:
+    local_seats = _local_seats(_grant(_want("alice")), _grant(_want("bob")))
+    local_seats.return_offline(_want("alice"))
+    local_seats.begin_reconciling([_want("bob"), _want("carol")])  # unanswered
+    local_seats.return_offline(_want("bob"))
+    assert local_seats.acquire_offline(_want("carol")) is not None
+    assert local_seats.wanted() == (_want("carol"),)
+    assert local_seats.begin_reconciling(local_seats.wanted()).wants == (_want("carol"),)
+
+
 class SiteAndMaster(RuleBasedStateMachine):
     """A site's local seats against what one master counts for it, with answers that get lost on the way.
 
@@ -244,6 +254,17 @@ class SiteAndMaster(RuleBasedStateMachine):
         assert not self.local_seats.holds(_want(holder).key)
 
     @precondition(lambda self: self.offline)
+    @rule(wanted=st.sets(holders))
+    def sync_offline(self, wanted: set[str]) -> None:
+        for held in self.local_seats.held:
+            if held.want.holder not in wanted:
+                self.local_seats.return_offline(held.want)
+        for holder in sorted(wanted):
+            self.local_seats.acquire_offline(_want(holder))
+        self.local_seats.still_wanted([_want(holder) for holder in sorted(wanted)])
+        assert {want.holder for want in self.local_seats.wanted()} == wanted
+
+    @precondition(lambda self: self.offline)
     @rule(limited=st.booleans(), arrived=answers, answered=answers)
     def line_is_back(self, limited: bool, arrived: bool, answered: bool) -> None:
         reconciliation = self.local_seats.begin_reconciling(self.local_seats.wanted())
@@ -280,7 +301,9 @@ class SiteAndMaster(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        """Each seat in use points at its own seat among those that the master counts."""
+        """Each seat in use points at its own seat among those that the master counts, and is wanted once."""
+        wanted = [want.key for want in self.local_seats.wanted()]
+        assert len(set(wanted)) == len(wanted)
         counted_as = [held.counted_as.holder for held in (*self.local_seats.held, *self.local_seats.idle)]
         assert len(set(counted_as)) == len(counted_as)
         assert set(counted_as) <= self.counted
