@@ -68,14 +68,6 @@ class StandbyLeaseStore(Protocol):
         """Keep the leases that came; they last from `sent` on, in seconds of the steady clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """An opening whose answer may have been lost: its retries repeat the request id."""
-
-    request_id: str
-    first_sent: float
-
-
 class LeaseKeeper:
     """Keeps the lease of one client, as a task that runs until the state is final.
 
@@ -102,7 +94,9 @@ class LeaseKeeper:
         self._on_notices = on_notices
         self._trusted_keys = trusted_keys
         self._on_lease = on_lease
-        self._opening: _Opening | None = None
+        self._opening_id: str | None = None
+        """Of the opening that is not answered yet. A master that slept may still do any attempt at it, long after
+        another master answered one; under the same id that is a retry, and does not fence what came of the other."""
         self._reconciled_epoch: int | None = None
         self._memory = memory
         self._seats_held = 0
@@ -199,27 +193,22 @@ class LeaseKeeper:
         return pause
 
     async def _open(self) -> float:
-        fresh = self._opening is None or (
-            self._clock.now() - self._opening.first_sent > 2 * self._config.call_timeout_seconds
-        )
-        if fresh:
-            self._opening = _Opening(uuid.uuid4().hex, self._clock.now())
-        opening = self._opening
-        assert opening is not None
+        if self._opening_id is None:
+            self._opening_id = uuid.uuid4().hex
+        sent = self._clock.now()
         try:
-            response = await self._opener.open(opening.request_id)
+            response = await self._opener.open(self._opening_id)
         except MasterError as failure:
             if failure.kind is FailureKind.FENCED:  # a takeover: somebody else has the seats
                 self._client_state.happened(Event.FENCED, str(failure))
             raise
-        # A retry may be answered with the lease of the first attempt, so that is where its time starts.
-        await self._adopt(response.lease, sent=opening.first_sent)
-        self._opening = None
+        await self._adopt(response.lease, sent=sent)  # each answer is signed anew, a retry's too
+        self._opening_id = None
         self._client_state.epoch = response.lease.epoch
         self._on_notices(response.lease.epoch, response.notices)
         self._seats_held = response.seats_held
-        await self._standby_leases.receive(response.offers, sent=opening.first_sent)
-        return response.lease.renew_after_seconds if fresh else 0.0
+        await self._standby_leases.receive(response.offers, sent=sent)
+        return response.lease.renew_after_seconds
 
     async def _renew(self) -> float:
         epoch = self._client_state.epoch

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from licensemaster.v1 import status_pb2
 from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import RestartableMaster, client_config
+from tests.slave_client.operating import until
+from tests.support.hang import HANG_SECONDS
+from tests.support.masters import PROJECT, wire_to
 from tests.support.network.lines import FAIR, Way, Weather, line_to
 
 ANNA = Want("port", HolderKind.USER, "anna")
@@ -46,3 +52,26 @@ async def test_a_line_that_is_only_late_keeps_its_connection(master: Restartable
         for number in range(5):
             await client.acquire(Want("port", HolderKind.USER, f"phone-{number}"))
         assert line.happened["connections"] == 1
+
+
+async def test_an_opening_whose_answer_was_lost_is_not_made_twice(master: RestartableMaster) -> None:
+    """However late an attempt at it comes, as of a master that slept, it must not fence what another one opened."""
+    async with line_to(master.address) as line:
+        line.weather = Weather(delay_seconds=0.3)
+        async with SlaveClient(client_config(line.address, call_timeout_seconds=1.0)) as client:
+            await until(lambda: _is_open(master))
+            line.weather = Weather(silent=Way.BACK)
+            await asyncio.sleep(2.5)
+            line.weather = FAIR
+            await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+            assert await _epoch(master) == 1
+
+
+async def _is_open(master: RestartableMaster) -> bool:
+    return await _epoch(master) > 0
+
+
+async def _epoch(master: RestartableMaster) -> int:
+    async with wire_to(master.address) as wire:
+        request = status_pb2.ListLeasesRequest(project=f"projects/{PROJECT}", page_size=1000)
+        return next(lease.epoch for lease in (await wire.status.ListLeases(request)).leases if "berlin" in lease.pbx)
