@@ -71,7 +71,7 @@ async def play(story: Story, ground: Ground, folder: Path, *, database: str, see
     name = f"{seed} {story.name} {database}"
     async with _store(ground, folder, database, seed=name) as store:
         masters = min(story.masters, store.masters_max)
-        async with world(store, folder, masters=masters, lease=story.lease, seed=name, pause_seconds=0.05) as estate:
+        async with world(store, folder, masters=masters, lease=story.lease, seed=name, pause_seconds=0.15) as estate:
             while not estate.records.violations and (not outcome.rounds or monotonic() - began < seconds):
                 await _round(story, estate, outcome)
                 outcome.rounds += 1

@@ -30,9 +30,9 @@ from slave_client import (
 from tests.slow.chaos.seat_records import SeatRecords
 from tests.support.masters import PROJECT, Wire
 
-CALL_TIMEOUT_SECONDS = 1.0
-GIVE_UP_AFTER_SECONDS = 2.0
-ANSWER_SECONDS_MAX = 12.0
+CALL_TIMEOUT_SECONDS = 2.0
+GIVE_UP_AFTER_SECONDS = 4.0
+ANSWER_SECONDS_MAX = 24.0
 """Joined calls take turns, and each may be repeated for GIVE_UP_AFTER_SECONDS and judge the line besides."""
 ASKING_SECONDS_MAX = 2.0
 _SLACK_SECONDS = 10.0
