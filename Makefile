@@ -13,13 +13,13 @@ help: ## this list
 setup: $(READY) $(GENERATED) ## virtual environment, dependencies, generated code
 	@echo "setup: done; '. $(VENV)/bin/activate' brings license-master into this shell"
 
-$(READY): pyproject.toml licensemaster/pyproject.toml slave_client/pyproject.toml requirements/development.txt
+$(READY): pyproject.toml licensemaster/pyproject.toml slave_client/pyproject.toml license_agent/pyproject.toml requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	@test -x $(BIN)/python || { echo "setup: a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: the dependencies, in the versions of constraints.txt (about 750 MB, a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --no-deps --requirement requirements/development.txt
-	@# Our own three have no hash, being these sources. Built with what was just installed, they bring nothing in.
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --check-build-dependencies -e licensemaster -e slave_client -e .
+	@# Our own four have no hash, being these sources. Built with what was just installed, they bring nothing in.
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --check-build-dependencies -e licensemaster -e slave_client -e license_agent -e .
 	@$(BIN)/python -m pip check
 	@touch $@
 

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from licensemaster.daemon.logs.lines import lines_lost
 from master.domain.monitoring.overview import Overview
-from master.logs.lines import lines_lost
 
 values.ValueClass = values.MutexValue  # in memory, where PROMETHEUS_MULTIPROC_DIR of another program would have files
 SITES_MAX = 1000

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from licensemaster.files.texts import read_text
-from licensemaster.values import address, plain, setting
-from licensemaster.values.bounded import OF_SETTINGS, read_toml
+from licensemaster.daemon.settings import DaemonSettings, load
+from licensemaster.values import address, setting
 from master.auth.certificates.certificate_files import CertificateFiles
 from master.domain.estate.estate import LeasePace
 from master.domain.monitoring.receiver_addresses import Network
@@ -33,10 +25,11 @@ _HOW = (
 )
 
 
-class Settings(BaseSettings):
+class Settings(DaemonSettings):
     """Settings of one master process."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=None, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+    may_be_empty = frozenset({"metrics_listen"})
 
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///license-master.db"
     """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several; `HOST:PORT,HOST:PORT` where one of
@@ -157,23 +150,6 @@ class Settings(BaseSettings):
     agreement_interval_seconds: Seconds = 3600
     """How often renewals that are due are looked for; they are ordered by the day."""
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _as_meant(cls, value: object, field: ValidationInfo) -> object:
-        """A value without what came along when it was pasted, exported or kept as a secret."""
-        if isinstance(value, list | tuple):
-            return [cls._as_meant(one, field) for one in value]
-        if not isinstance(value, str):
-            return value
-        found, kind = setting(value), cls.model_fields[str(field.field_name)].annotation
-        if kind in (int, float):
-            return plain(found)
-        if not found and kind == Path | None:
-            return None
-        if not found and field.field_name != "metrics_listen":
-            raise ValueError("must not be empty")
-        return found
-
     @field_validator("webhook_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
@@ -228,23 +204,6 @@ class Settings(BaseSettings):
         """The server's default lease settings."""
         return LeasePace(self.ttl_seconds, self.grace_seconds, max(self.ttl_seconds // 3, 1))
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over variables, variables over the file."""
-        return init_settings, env_settings, _SettingsFile(settings_cls)
-
-
-class _SettingsFile(TomlConfigSettingsSource):
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        return read_toml(read_text(Path(file_path)), OF_SETTINGS)
-
 
 def _network(text: str) -> Network:
     try:
@@ -265,20 +224,5 @@ def _is_loopback(listened_on: str) -> bool:
 
 
 def load_settings(file: Path | None, **values: object) -> Settings:
-    """Settings from a file, the environment and `values`, the later ones first.
-
-    Raises:
-        pydantic.ValidationError: a setting is unknown or out of bounds.
-        licensemaster.files.texts.FileError: the file cannot be read.
-    """
-    return _from_file(file)(**values)  # type: ignore[arg-type]
-
-
-@lru_cache(maxsize=1)
-def _from_file(file: Path | None) -> type[Settings]:
-    """Settings that read this file when they are made."""
-
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", toml_file=file)
-
-    return FromFile
+    """Settings of a master from a file, the environment and `values`, as `licensemaster.daemon.settings.load`."""
+    return load(Settings, file, **values)

@@ -5,10 +5,6 @@ A variable that is neither is misspelt, and what it should say would silently no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-
-from master.domain.catalog.similar import closest
-
 PREFIX = "LICENSE_MASTER_"
 SERVER = f"{PREFIX}SERVER"
 PROJECT = f"{PREFIX}PROJECT"
@@ -19,13 +15,3 @@ PKI_TOKEN = f"{PREFIX}PKI_TOKEN"
 DEVICE_TOKEN = f"{PREFIX}DEVICE_TOKEN"
 COMMANDS = frozenset({SERVER, PROJECT, PROFILE, PROFILES, PKI, PKI_TOKEN, DEVICE_TOKEN})
 """What commands take besides settings."""
-
-
-def unknown_variables(given: Iterable[str], settings: Collection[str]) -> list[str]:
-    """Those of our prefix that nobody reads, a line each, with the closest that somebody does."""
-    known = COMMANDS | {f"{PREFIX}{name.upper()}" for name in settings}
-    return [
-        f"{name}: no such setting{closest(name.upper(), known)}"
-        for name in sorted(given)
-        if name.upper().startswith(PREFIX) and name.upper() not in known
-    ]

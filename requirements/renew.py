@@ -19,11 +19,12 @@ from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-OURS = frozenset({"license-master", "license-master-shared", "license-master-slave-client"})
+OURS = frozenset({"license-master", "license-master-shared", "license-master-slave-client", "license-master-agent"})
 PYPROJECTS = (
     ROOT / "pyproject.toml",
     ROOT / "licensemaster" / "pyproject.toml",
     ROOT / "slave_client" / "pyproject.toml",
+    ROOT / "license_agent" / "pyproject.toml",
 )
 _HEADING = "# {what} Made by `make pins` from constraints.txt.\n"
 
@@ -31,6 +32,11 @@ _HEADING = "# {what} Made by `make pins` from constraints.txt.\n"
 def runtime() -> frozenset[str]:
     """What a master needs, and what that needs."""
     return _closure([Requirement("license-master")]) - OURS
+
+
+def agent() -> frozenset[str]:
+    """What an agent beside a PBX needs, and what that needs."""
+    return _closure([Requirement("license-master-agent")]) - OURS
 
 
 def build() -> frozenset[str]:
@@ -81,6 +87,7 @@ def main(pip_compile: str) -> None:
     for name, what, chosen in (
         ("development.txt", "All that development and tests need, with hashes.", frozenset(known)),
         ("runtime.txt", "What a master needs, with hashes.", runtime()),
+        ("agent.txt", "What an agent beside a PBX needs, with hashes.", agent()),
         ("build.txt", "What our own packages are built with, with hashes.", build()),
     ):
         text = "".join(f"{known[one]}\n" for one in sorted(chosen))

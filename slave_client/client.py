@@ -38,7 +38,7 @@ from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import Notice, NoticeBoard, NoticeKind
 from slave_client.values.report import Report
-from slave_client.values.seats import Held, LossCause, Lost, Outcome, ReturnOutcome, Synced, Want
+from slave_client.values.seats import Granted, Held, LossCause, Lost, Outcome, ReturnOutcome, SeatKey, Synced, Want
 from slave_client.values.states import Event, State
 
 TAKEOVER_WAIT_SECONDS = 30.0
@@ -226,6 +226,14 @@ class SlaveClient:
     def held(self) -> tuple[Held, ...]:
         """The seats in use; none once the signed end has come."""
         return () if self._client_state.is_over else self._local_seats.held
+
+    def already_held(self, want: Want) -> Granted | None:
+        """Return the grant of a seat that is in use just as wanted, at once and without a call; None for any other."""
+        return self._seat_manager.known(want)
+
+    def held_seat(self, key: SeatKey) -> Held | None:
+        """Return a seat in use by its name; none once the signed end has come."""
+        return None if self._client_state.is_over else self._local_seats.held_seat(key)
 
     def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
         """Tell whether a call may be made or go on, at once and in any state, started or not.

@@ -25,8 +25,8 @@ def _pinned() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
 
 
-RUNTIME = sorted(renew.runtime())
-LISTS = ("development.txt", "runtime.txt", "build.txt")
+RUNTIME = sorted(renew.runtime() | renew.agent())
+LISTS = ("development.txt", "runtime.txt", "agent.txt", "build.txt")
 _ENTRY = re.compile(r"[a-zA-Z0-9._-]+==[^\s\\]+( \\\n    --hash=sha256:[0-9a-f]{64})+")
 
 
@@ -51,10 +51,11 @@ def test_dependencies_fit_together() -> None:
 
 
 def test_what_is_installed_is_known_by_its_hashes() -> None:
-    """Development, a master and what builds it; `make pins` writes the lists."""
+    """Development, a master, an agent and what builds them; `make pins` writes the lists."""
     lists = {name: renew.listed(name) for name in LISTS}
     assert {name: set(found) for name, found in lists.items()} == {
-        "development.txt": set(_pinned()), "runtime.txt": renew.runtime(), "build.txt": renew.build(),
+        "development.txt": set(_pinned()), "runtime.txt": renew.runtime(),
+        "agent.txt": renew.agent(), "build.txt": renew.build(),
     }  # fmt: skip
     for name, found in lists.items():
         for package, entry in found.items():
@@ -73,7 +74,7 @@ def test_what_builds_our_packages_is_pinned() -> None:
             assert str(requirement.specifier) == f"=={_pinned()[canonicalize_name(requirement.name)]}", file
 
 
-@pytest.mark.parametrize("file", ["Makefile", "Containerfile"])
+@pytest.mark.parametrize("file", ["Makefile", "Containerfile", "license_agent/Containerfile"])
 def test_nothing_is_installed_but_by_hash_or_from_these_sources(file: str) -> None:
     """Tools that only look at the result, each in an environment of its own, are pinned by version."""
     text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")

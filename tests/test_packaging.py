@@ -1,4 +1,4 @@
-"""Three installable parts, and none drags in what it does not need."""
+"""Four installable parts, and none drags in what it does not need."""
 
 import subprocess
 import sys

@@ -33,8 +33,8 @@ from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2
 from licensemaster.values import BadValueError, key_text, license_name, plain, public_key, resource, whole_number
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
+from licensemaster.values.toml_lines import TomlLines, path_text
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
-from master.domain.catalog.toml_lines import TomlLines, path_text
 from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 
 KEY_NAME: Final = "vendor.key"

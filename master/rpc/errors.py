@@ -16,10 +16,10 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from licensemaster.values.toml_lines import path_text
 from master.auth.callers.limits import CallerLimitError
 from master.auth.callers.permissions import AccessDeniedError, Denial
 from master.domain.agreements.ledger.price_file import PriceFileError
-from master.domain.catalog.toml_lines import path_text
 from master.domain.estate.project import ProjectInvalidError
 from master.domain.leases.ending import NoLeaseToEndError
 from master.domain.leases.leases import LeaseError

@@ -72,6 +72,10 @@ class LocalSeats:
         """Tell whether a seat is in use."""
         return key in self._held
 
+    def held_seat(self, key: SeatKey) -> Held | None:
+        """Return a seat in use."""
+        return self._held.get(key)
+
     def holder_has_seat(self, holder: str, license_type: str = "") -> bool:
         """Tell whether a holder uses any seat, or one of that type."""
         return any(key.holder == holder and license_type in ("", key.license_type) for key in tuple(self._held))

@@ -99,7 +99,7 @@ class SeatManager:
     async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
         """Acquire seats; one outcome for each wanted seat, in order. Failures of the network are outcomes, too."""
         operations = [Operation(Action.ACQUIRE, want) for want in wants]
-        answers: list[Outcome | None] = [self._known(want) for want in wants]
+        answers: list[Outcome | None] = [self.known(want) for want in wants]
         asked = [index for index, answer in enumerate(answers) if answer is None]
         results = await self._batcher.submit_many([operations[index] for index in asked])
         for index, result in zip(asked, results, strict=True):
@@ -184,7 +184,7 @@ class SeatManager:
 
     # Joined calls.
 
-    def _known(self, want: Want) -> Granted | None:
+    def known(self, want: Want) -> Granted | None:
         """Return the grant where the master need not be asked, because the seat is held just as wanted."""
         if self._client_state.state in (State.CONNECTED, State.OFFLINE):
             return None if self._batcher.is_pending(want.key) else self._local_seats.already(want)

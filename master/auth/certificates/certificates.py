@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from licensemaster.daemon.logs.sparing_log import SparingLog
 from licensemaster.values.moments import minute_text
 from master.auth.certificates.certificate_files import (
     CertificateFiles,
@@ -21,7 +22,6 @@ from master.auth.certificates.certificate_files import (
     read_files,
     with_revocations,
 )
-from master.logs.sparing_log import SparingLog
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS = 60.0

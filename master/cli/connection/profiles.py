@@ -24,8 +24,8 @@ import typer
 
 from licensemaster.files.texts import read_text, write_text
 from licensemaster.values import setting
+from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed
-from master.domain.catalog.similar import closest
 from master.variables import PROFILES
 
 _DEFAULT = "default"

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import add_row, stdout_console, table, visible, write_out
-from master.domain.catalog.similar import closest
 from master.shipped import shipped
 
 

@@ -5,20 +5,16 @@ What runs a master is imported by the commands that do: the others, which ask on
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensemaster.files.texts import FileError, read_text
 from master.cli.output.failure import CommandFailed
-from master.variables import PREFIX
+from master.variables import COMMANDS, PREFIX
 
 if TYPE_CHECKING:
-    from master.domain.catalog.toml_lines import FieldPath
     from master.settings import Settings
 
 SettingsFile = Annotated[
@@ -58,44 +54,13 @@ def settings_from(file: Path | None, **values: object) -> Settings:
     Raises:
         CommandFailed: one is unknown or out of bounds; names it.
     """
-    import pydantic
+    from licensemaster.daemon.settings import SettingsError, told
+    from master.settings import Settings
 
-    from master.domain.catalog.similar import closest
-    from master.settings import Settings, load_settings
-    from master.variables import unknown_variables
-
-    known = Settings.model_fields
-    if lines := unknown_variables(os.environ, known):
-        raise CommandFailed("the environment names what is no setting", lines=lines, remedy="correct or unset them")
     try:
-        return load_settings(file, **{key: value for key, value in values.items() if value is not None})
-    except pydantic.ValidationError as error:
-        for one in error.errors():
-            name, place = ".".join(map(str, one["loc"])), _place(file, one["loc"], besides=values)
-            field = known.get(str(one["loc"][0])) if one["loc"] else None
-            if field is None:  # its value may be a secret under a misspelt name
-                lines.append(f"{place}{name}: no such setting{closest(name, known)}")
-            else:
-                lines.append(f"{place}{name}: {repr(one['input']) + ': ' if field.repr else ''}{_words(one['msg'])}")
-        raise CommandFailed("the settings are wrong", lines=lines) from error
-    except FileError as error:
-        raise CommandFailed(str(error)) from error
-    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
-        raise CommandFailed(f"{file}: cannot be read as TOML: {error}") from error
-
-
-def _place(file: Path | None, at: FieldPath, *, besides: Mapping[str, object]) -> str:
-    """Where in the file a setting stands; empty where the command line or a variable says it."""
-    from master.domain.catalog.toml_lines import TomlLines
-
-    name = str(at[0]) if at else ""
-    if file is None or besides.get(name) is not None or f"{PREFIX}{name}".upper() in map(str.upper, os.environ):
-        return ""
-    return f"{file}:{TomlLines(read_text(file)).line_of(at)}: "
-
-
-def _words(said: str) -> str:
-    return said.removeprefix("Value error, ")
+        return told(Settings, file, besides=COMMANDS, **values)
+    except SettingsError as error:
+        raise CommandFailed(error.message, lines=error.lines, remedy=error.remedy) from error
 
 
 def serve(
@@ -110,9 +75,9 @@ def serve(
     """Serve leases until stopped; SIGTERM lets running calls finish."""
     import uvloop
 
+    from licensemaster.daemon.logs.lines import logging_to_stderr
     from master.app import serve as run_master
     from master.domain.catalog.catalog_file import CatalogError
-    from master.logs.lines import logging_to_stderr
     from master.process.tasks import TaskLostError
     from master.store.backends.database import StorageError
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from licensemaster.values.similar import closest
+from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog, LicenseType, folded_name
 from master.domain.catalog.policy_file import SECTIONS, PolicyFile
-from master.domain.catalog.similar import closest
-from master.domain.catalog.toml_lines import FieldPath
 from master.domain.catalog.toml_reader import TomlReader, keys_of
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Feature, Metering

@@ -11,6 +11,8 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from licensemaster.values.similar import closest
+from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.policies import (
     Begins,
     Counted,
@@ -24,8 +26,6 @@ from master.domain.catalog.policies import (
     SoldBy,
 )
 from master.domain.catalog.releases import ReleaseName
-from master.domain.catalog.similar import closest
-from master.domain.catalog.toml_lines import FieldPath
 from master.domain.catalog.toml_reader import TomlReader, keys_of
 
 if TYPE_CHECKING:

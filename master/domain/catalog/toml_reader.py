@@ -17,8 +17,8 @@ from types import NoneType
 from typing import Any, Protocol, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
-from master.domain.catalog.similar import closest
-from master.domain.catalog.toml_lines import FieldPath, TomlLines, path_text
+from licensemaster.values.similar import closest
+from licensemaster.values.toml_lines import FieldPath, TomlLines, path_text
 
 E = TypeVar("E", bound=Enum)
 R = TypeVar("R")

@@ -14,8 +14,8 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from licensemaster.values import BadValueError, free_text
+from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
-from master.domain.catalog.toml_lines import FieldPath
 from master.domain.catalog.versions import TEXT_MAX, Version
 from master.domain.catalog.words import PbxRole
 from master.domain.estate.estate import LeasePace, License

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
+from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog, RequiredOf
 from master.domain.catalog.dates import first_instant_of
-from master.domain.catalog.toml_lines import FieldPath
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering, PbxRole
 from master.domain.estate.estate import Device, Estate, License, Pbx

@@ -19,6 +19,7 @@ import grpc
 import structlog
 from cryptography import x509
 
+from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.auth.callers.authorization import Authorization
 from master.auth.callers.identity import Identity, IdentityError, Role
 from master.auth.callers.limits import Buckets, CallerLimitError, Share, Shares
@@ -28,7 +29,6 @@ from master.auth.certificates.certificates import Certificates
 from master.auth.certificates.chains import ChainError, path_of
 from master.auth.certificates.peer_certificate import PeerCertificate, shown
 from master.domain.leases.leases import LeaseError
-from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.service.runtime.names import PbxName
 from master.service.runtime.periodic import PeriodicTask

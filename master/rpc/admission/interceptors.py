@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 
+from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.auth.callers.budgets import Budgets
 from master.auth.callers.limits import CallerLimitError
-from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.rpc.admission.admission import Admission, caller_of_call, turn_away
 from master.rpc.admission.authorizer import Authorizer

@@ -22,12 +22,12 @@ from cryptography import x509
 from prometheus_client import Counter, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from licensemaster.daemon.logs.sparing_log import SparingLog
 from licensemaster.values.addresses import address as host_and_port
 from master.auth.callers.permissions import may_read_metrics
 from master.auth.certificates.certificates import Certificates
 from master.auth.certificates.chains import path_of
 from master.auth.certificates.peer_certificate import PeerCertificate, shown
-from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.rpc.server.open_connections import ConnectionBounds, OpenConnections
 

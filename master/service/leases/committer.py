@@ -16,9 +16,9 @@ from typing import cast
 
 import structlog
 
+from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.presence import Observer
-from master.logs.sparing_log import SparingLog
 from master.metrics import Metrics
 from master.process.tasks import Kept, Tasks
 from master.service.batch.batch import run_batch

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from licensemaster.api_enums import RemedyAction
-from master.domain.catalog.toml_lines import FieldPath
+from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.estate.lease_time import LeaseTime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from master.domain.catalog.similar import closest
+from licensemaster.values.similar import closest
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import project_pb2
+from licensemaster.values.toml_lines import path_text
 from master.cli.operator.projects.project_file import LIMITS, ProjectFileError, parse_field, read_project_file
 from master.cli.operator.projects.project_toml import project_toml
-from master.domain.catalog.toml_lines import path_text
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.toml"))
 

@@ -11,10 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from licensemaster.daemon.settings import described
 from master.cli.main import app
 from master.cli.output.failure import CommandFailed
 from master.cli.server.serve import settings_from, without_password
-from master.cli.server.settings import described
+from master.settings import Settings
 from tests.cli.command import run
 from tests.support.masters import Clock, in_process_master, sqlite_url, upgraded
 
@@ -157,7 +158,7 @@ def test_settings_are_shown_with_who_says_so_and_without_secrets(
 
 
 def test_every_setting_says_what_it_means() -> None:
-    assert [setting.name for setting in described() if not setting.meaning] == []
+    assert [setting.name for setting in described(Settings) if not setting.meaning] == []
 
 
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}\t", "\ufeff{}", "\u200b{}\u00a0", '"{}"', "'{}' "])

@@ -21,10 +21,12 @@ WRITERS = {
 }  # fmt: skip
 OTHERWISE = {
     ("master/cli/main.py", "open"): "the null device",
-    ("master/logs/lines.py", "open"): "the null device",
+    ("licensemaster/daemon/logs/lines.py", "open"): "the null device",
     ("master/store/backends/sqlite.py", "open"): "SQLite writes it; made empty, 0600",
     ("master/store/upkeep/backup.py", "open"): "SQLite writes it; made empty, 0600",
     ("master/store/upkeep/backup.py", "chmod"): "a database that takes another's place has its mode",
+    ("license_agent/http/server.py", "umask"): "a socket, no file",
+    ("license_agent/http/server.py", "chmod"): "a socket, no file",
     ("licensemaster/files/writer.py", "open"): "the one way",
 }
 """Who else may, and why."""
@@ -32,7 +34,7 @@ MODULES = {"os", "shutil"}
 
 
 def _writes() -> Iterator[tuple[str, str]]:
-    for package in ("master", "licensemaster", "slave_client", "vendor_tools"):
+    for package in ("master", "licensemaster", "slave_client", "license_agent", "vendor_tools"):
         for path in sorted((ROOT / package).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

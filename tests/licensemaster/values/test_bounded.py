@@ -221,7 +221,7 @@ PARSERS: dict[str, dict[str, str]] = {
         "x509.load_pem_x509_certificates": _OWN,
         "x509.load_pem_x509_csr": "at most 16 KiB",
     },
-    "master/domain/catalog/toml_lines.py": {"tomllib.loads": "one quoted part of a key, of a text that was counted"},
+    "licensemaster/values/toml_lines.py": {"tomllib.loads": "one quoted part of a key, of a text that was counted"},
     "master/launch.py": {"json.loads": _OWN},
     "master/rpc/services/repeatable.py": {"self.kind.FromString": _OWN},
     "master/rpc/convert/signed_documents.py": {"document_pb2.SignedDocument.FromString": _OWN},

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from licensemaster.v1 import project_pb2
+from licensemaster.values.similar import closest
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import (
     DEFAULT_SERVER,
@@ -37,7 +38,6 @@ from master.cli.output.rendering import (
     visible,
     write_out,
 )
-from master.domain.catalog.similar import closest
 from master.shipped import shipped
 
 CHANGES_SHOWN_MAX = 8

@@ -20,10 +20,10 @@ from google.protobuf.message import Message
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.v1 import project_pb2
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
+from licensemaster.values.similar import closest
+from licensemaster.values.toml_lines import FieldPath, TomlLines, path_text
 from master.cli.output.enum_names import short_names
 from master.cli.output.failure import CommandFailed
-from master.domain.catalog.similar import closest
-from master.domain.catalog.toml_lines import FieldPath, TomlLines, path_text
 
 LIMITS = Limits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
 """An estate of 10,000 sites has half of that."""

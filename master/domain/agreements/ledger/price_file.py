@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from licensemaster.values.similar import closest
+from licensemaster.values.toml_lines import FieldPath
 from master.domain.agreements.ledger.pricing import PriceList
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.policies import PriceBasis
-from master.domain.catalog.similar import closest
-from master.domain.catalog.toml_lines import FieldPath
 from master.domain.catalog.toml_reader import TomlReader
 
 HEAD_KEYS = {"catalog", "currency", "quantum", "credit_quantum", "credit"}

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from licensemaster import values
 from licensemaster.values import BadValueError
+from licensemaster.values.similar import closest
 from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import AddFeature, AllowBuild, CorrectDevice, InstallRelease, RegisterDevice
 from master.domain.agreements.ledger.problems import AgreementProblem, RefusedError
@@ -17,7 +18,6 @@ from master.domain.agreements.rights.upgrade_gate import upgrade_gate
 from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.policies import Begins, Product, SubjectKind, Unit
 from master.domain.catalog.releases import ReleaseName
-from master.domain.catalog.similar import closest
 from master.domain.catalog.subjects import Subject
 
 

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from licensemaster.values import key_text
+from licensemaster.values.similar import closest
 from master.domain.agreements.ledger.entries import Draft, EntryKind
 from master.domain.agreements.ledger.pricing import ExactLine, PriceList
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
@@ -21,7 +22,6 @@ from master.domain.agreements.ledger.state import Holding, fold
 from master.domain.catalog.dates import Term
 from master.domain.catalog.policies import Offer, Policy, Product, SubjectKind, Unit
 from master.domain.catalog.releases import ReleaseName
-from master.domain.catalog.similar import closest
 from master.domain.catalog.subjects import PROJECT, Subject
 
 NAME_MAX = 200

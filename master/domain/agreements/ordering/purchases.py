@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from licensemaster.values.similar import closest
 from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import (
     AddSeats,
@@ -23,7 +24,6 @@ from master.domain.agreements.ordering.seat_prices import charge_months, charge_
 from master.domain.agreements.rights.rights import use_policy
 from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.policies import Product, SoldBy, SubjectKind
-from master.domain.catalog.similar import closest
 from master.domain.catalog.subjects import Subject
 
 

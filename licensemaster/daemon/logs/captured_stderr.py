@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from master.logs.sparing_log import SparingLog
+from licensemaster.daemon.logs.sparing_log import SparingLog
 
 _STDERR = 2
 _PIPE_BYTES = 1_048_576

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from master.logs.lines import Rendering
-from master.logs.writer import LineWriter
+from licensemaster.daemon.logs.lines import Rendering
+from licensemaster.daemon.logs.writer import LineWriter
 from tests.support.hang import HANG_SECONDS
 
 RENDER = Rendering(to_people=False)
@@ -202,7 +202,7 @@ def test_what_cannot_be_shown_is_told_as_far_as_it_can(what: dict[str, object]) 
 _STRAY = """
 import asyncio, logging, os, subprocess, sys, threading, warnings
 import structlog
-from master.logs.lines import logging_to_stderr
+from licensemaster.daemon.logs.lines import logging_to_stderr
 
 class Bad:
     def __del__(self):
@@ -265,7 +265,7 @@ def test_a_process_whose_standard_error_is_no_good_goes_on(descriptors: str, tmp
 def test_a_flood_from_others_costs_a_few_lines() -> None:
     code = """
 import os
-from master.logs.lines import logging_to_stderr
+from licensemaster.daemon.logs.lines import logging_to_stderr
 with logging_to_stderr():
     for _ in range(20_000):
         os.write(2, b"again and again\\n")

@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor
 
-from master.logs.captured_stderr import captured_stderr, python_captured
-from master.logs.writer import LineWriter
+from licensemaster.daemon.logs.captured_stderr import captured_stderr, python_captured
+from licensemaster.daemon.logs.writer import LineWriter
 
 _STDERR = 2
 _FLUSH_SECONDS = 2.0

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from master.domain.catalog.toml_lines import FieldPath, TomlLines, path_text
+from licensemaster.values.toml_lines import FieldPath, TomlLines, path_text
 
 TABLES = '''\
 # a comment with [brackets] and = signs

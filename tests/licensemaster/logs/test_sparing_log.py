@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from structlog.testing import capture_logs
 
-from master.logs.sparing_log import SparingLog
+from licensemaster.daemon.logs.sparing_log import SparingLog
 from tests.support.masters import Clock
 
 

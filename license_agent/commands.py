@@ -1,0 +1,128 @@
+"""The `license-agent` command. Exit codes: 0 done, 1 failed, 2 not a valid command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from license_agent.settings import AgentSettings
+from licensemaster.daemon.settings import SettingsError, described, rows_of_page, told, values_and_sources
+
+app = typer.Typer(
+    name="license-agent",
+    help="A daemon beside a PBX: leases its seats from a license master, and answers it over HTTP.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+settings_app = typer.Typer(help="What can be set of an agent, and what is set here.", no_args_is_help=True)
+app.add_typer(settings_app, name="settings")
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file with settings.", exists=True, dir_okay=False)
+]
+_PAGE = """\
+# Settings of an agent
+
+Of one `license-agent`. Each is a variable, its name in capitals behind `LICENSE_AGENT_`
+(`LICENSE_AGENT_PBX=projects/acme/pbxs/berlin`), or a key of a TOML file (`serve --settings FILE`). Variables count more
+than the file. A name that is misspelt is refused. `license-agent settings show` says what each is here, and who says
+so.
+
+This page is made by `license-agent settings list --markdown`.
+
+| setting | default | limits | meaning |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"license-agent {version('license-master-agent')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A daemon beside a PBX."""
+
+
+@app.command()
+def serve(
+    file: SettingsFile = None,
+    plaintext: Annotated[
+        bool, typer.Option("--plaintext", help="Reach masters without TLS: for trying it out on one machine.")
+    ] = False,
+) -> None:
+    """Hold the PBX's lease and answer it until stopped; the seats stay for the next start."""
+    import uvloop
+
+    from license_agent.daemon import serve as run_agent
+    from licensemaster.daemon.logs.lines import logging_to_stderr
+
+    settings = told(AgentSettings, file, plaintext=plaintext or None)
+    with logging_to_stderr():
+        uvloop.run(run_agent(settings))
+
+
+@settings_app.command("list")
+def list_settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the page docs/agent-settings.md.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """List all settings with their defaults, limits and meanings."""
+    if as_json:
+        typer.echo(json.dumps({"settings": [asdict(setting) for setting in described(AgentSettings)]}))
+    elif markdown:
+        typer.echo(page(), nl=False)
+    else:
+        for setting in described(AgentSettings):
+            default = f" = {setting.default}" if setting.default else ""
+            limits = f" ({setting.limits})" if setting.limits else ""
+            typer.echo(f"{setting.name}{default}{limits}\n    {setting.meaning}")
+
+
+@settings_app.command("show")
+def show_settings(
+    file: SettingsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Show what each setting is here, and who says so."""
+    rows = list(values_and_sources(told(AgentSettings, file), file, hidden="(not shown)"))
+    if as_json:
+        typer.echo(json.dumps({"settings": [dict(zip(("name", "value", "from"), row, strict=True)) for row in rows]}))
+    else:
+        for name, value, source in rows:
+            typer.echo(f"{name} = {value}  ({source})")
+
+
+def page() -> str:
+    """docs/agent-settings.md."""
+    return _PAGE.format(rows=rows_of_page(AgentSettings))
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    from slave_client import FolderInUseError
+
+    try:
+        app(prog_name="license-agent")
+    except SettingsError as wrong:
+        _fail(wrong.message, *wrong.lines, *([f"try: {wrong.remedy}"] if wrong.remedy else []))
+    except (OSError, ValueError, FolderInUseError) as failed:
+        _fail(str(failed))
+
+
+def _fail(message: str, *lines: str) -> None:
+    print(f"error: {message}", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,64 @@
+"""The composition root: settings in, a running agent out. Start at `serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import structlog
+
+from license_agent.agent import Agent
+from license_agent.http.server import LocalServer
+from license_agent.readiness import keep_watchdog_quiet, tell_systemd
+from license_agent.settings import AgentSettings
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An agent that serves."""
+
+    agent: Agent
+    server: LocalServer
+
+
+@asynccontextmanager
+async def running(settings: AgentSettings) -> AsyncIterator[Running]:
+    """A whole agent until the context ends; its lease and seats stay for the next start.
+
+    Raises:
+        ValueError: a setting or a file that it names cannot be used.
+        FolderInUseError: somebody else uses the state directory.
+        OSError: the state directory or a socket cannot be used.
+    """
+    agent = Agent(settings)
+    server = LocalServer(settings, agent)
+    async with agent.client, server.serving():
+        yield Running(agent, server)
+
+
+async def serve(settings: AgentSettings) -> None:
+    """Run an agent until SIGTERM or SIGINT. Raises as `running`."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as found:
+        _log.info(
+            "serving",
+            pbx=settings.pbx,
+            socket=str(settings.socket),
+            port=found.server.port,
+            version=version("license-master-agent"),
+        )
+        tell_systemd("READY=1")
+        alive = asyncio.create_task(keep_watchdog_quiet())
+        await stop.wait()
+        alive.cancel()
+        tell_systemd("STOPPING=1")
+        _log.info("stopping")
+    _log.info("stopped")

@@ -1,0 +1,102 @@
+"""What happens to seats, state and notices, for whoever reads along; who does not keep up is dropped.
+
+Decides: that nobody waits for a reader. Leaves to others: how events are written (`license_agent.http.event_stream`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from license_agent.views import Json, as_json, change_view
+from slave_client import Notice, SeatChange, State, Want
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; `data` says what."""
+
+    name: str
+    data: Json
+
+
+class ReaderBehindError(Exception):
+    """A reader did not take its events in time."""
+
+
+@dataclass(eq=False)
+class Reader:
+    """Events that wait for one reader."""
+
+    waiting_max: int
+    _waiting: deque[Event] = field(default_factory=deque)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    behind: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the reader is too far behind."""
+
+    def tell(self, event: Event) -> None:
+        if len(self._waiting) >= self.waiting_max:
+            self._waiting.clear()
+            self.behind.set()
+        if not self.behind.is_set():
+            self._waiting.append(event)
+        self._news.set()
+
+    async def events(self, *, pause_seconds: float) -> AsyncIterator[Event | None]:
+        """Every event as it comes, None after a pause without one. Ends with ReaderBehindError."""
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            if self.behind.is_set():
+                raise ReaderBehindError
+            self._news.clear()
+            try:
+                async with asyncio.timeout(pause_seconds):
+                    await self._news.wait()
+            except TimeoutError:
+                yield None
+
+
+class EventHub:
+    """Hands each event to every reader. Its methods are the callbacks of a client."""
+
+    def __init__(self, *, waiting_max: int) -> None:
+        self._waiting_max = waiting_max
+        self._readers: set[Reader] = set()
+        self.dropped = 0
+        """Readers that did not keep up, so far."""
+
+    @property
+    def readers(self) -> int:
+        return len(self._readers)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Hear of everything from now on, until the context ends."""
+        reader = Reader(self._waiting_max)
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+            self.dropped += reader.behind.is_set()
+
+    def on_state(self, old: State, new: State, why: str) -> None:
+        """A callback of the client."""
+        self._tell("state", {"old": old.value, "state": new.value, "why": why})
+
+    def on_seat(self, want: Want, change: SeatChange) -> None:
+        """A callback of the client."""
+        if self._readers:
+            self._tell("seat", change_view(change))
+
+    def on_notice(self, notice: Notice) -> None:
+        """A callback of the client."""
+        self._tell("notice", as_json(notice))
+
+    def _tell(self, name: str, data: Json) -> None:
+        for reader in self._readers:
+            reader.tell(Event(name, data))

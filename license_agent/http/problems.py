@@ -1,0 +1,81 @@
+"""What is wrong, as RFC 9457 has it: `application/problem+json`, with what a refusal says for people and programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from license_agent.views import as_json
+from slave_client import Reason, Refused
+
+_URN: Final = "urn:license-agent:problem:"
+_STATUS: Final = {
+    Reason.OFFLINE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.NO_LEASE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.NO_ANSWER: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.CLOSED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.LEARNING: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.FENCED: HTTPStatus.CONFLICT,
+    Reason.STILL_REQUIRED: HTTPStatus.CONFLICT,
+    Reason.MALFORMED_SEAT: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Reason.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+"""Reasons that are no license decision; every other one is 403."""
+_NUMBERS: Final = ("license_type", "device", "capacity", "in_use", "wanted")
+
+
+class ProblemError(Exception):
+    """A request cannot be answered as asked; the middleware makes an answer of it."""
+
+    def __init__(self, status: int, kind: str, detail: str, **more: object) -> None:
+        super().__init__(detail)
+        self.status = HTTPStatus(status)
+        self.kind, self.detail, self.more = kind, detail, more
+
+    def json_object(self) -> dict[str, object]:
+        """Return the problem, with `type`, `title`, `status` and `detail` first."""
+        return {
+            "type": f"{_URN}{self.kind}",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            **self.more,
+        }
+
+    def response(self, *, retry_after_seconds: int) -> web.Response:
+        """The answer; what is unavailable says when to come back."""
+        headers = {}
+        if self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            headers["Retry-After"] = str(retry_after_seconds)
+        if self.status is HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        return json_response(self.json_object(), self.status, "application/problem+json", headers)
+
+
+def refusal(refused: Refused) -> ProblemError:
+    """A refusal as a problem: reason, rules, numbers, holders, remedy."""
+    told = as_json(refused)
+    assert isinstance(told, dict)
+    more = {name: told[name] for name in ("reason", "rules", "seat", "licenses", "seats", "remedy")}
+    more["numbers"] = {name: told[name] for name in _NUMBERS}
+    more["holders"] = told["top_holders"]
+    return ProblemError(_STATUS.get(refused.reason, HTTPStatus.FORBIDDEN), "refused", refused.message, **more)
+
+
+def json_response(
+    value: object,
+    status: int = 200,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """An answer in JSON, one line."""
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_unknown).encode() + b"\n"
+    return web.Response(body=body, status=status, content_type=content_type, headers=headers)
+
+
+def _unknown(value: Any) -> str:
+    return str(value)

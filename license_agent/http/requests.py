@@ -1,0 +1,130 @@
+"""What a request asks: path, query and body, read strictly, whatever they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from license_agent.http.problems import ProblemError
+from license_agent.views import holder_kind
+from licensemaster.values.bounded import Limits, read_json
+from slave_client import SeatKey, Want
+
+SEATS_MAX: Final = 100_000
+"""Seats in one wanted set."""
+_DETAILS: Final = ("user", "line", "application_version")
+_SEAT: Final = ("license_type", "holder_kind", "holder", *_DETAILS)
+_ITEMS_MAX: Final = SEATS_MAX * (len(_SEAT) + 1) + 16
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What a body may have: bytes, and seconds until it is there."""
+
+    size: int
+    seconds: float
+
+
+def seat_of_path(request: web.Request, details: Mapping[str, str] | None = None) -> Want:
+    """The seat that a path names.
+
+    Raises:
+        ProblemError: 422, a part of it cannot be meant.
+    """
+    path = request.match_info
+    return _want({**(details or {}), **{name: path[name] for name in ("license_type", "holder_kind", "holder")}})
+
+
+def key_of_path(request: web.Request) -> SeatKey:
+    """The name of the seat that a path names; raises as `seat_of_path`."""
+    return seat_of_path(request).key
+
+
+async def details_of_body(request: web.Request, limits: BodyLimits) -> dict[str, str]:
+    """What a body says beside the path: `user`, `line`, `application_version`; nothing where it is empty.
+
+    Raises:
+        ProblemError: it is no such object.
+    """
+    found = await _json(request, limits)
+    return {} if found is None else _texts(found, _DETAILS, where="the body")
+
+
+async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:
+    """A whole wanted set: `{"seats": [...]}`.
+
+    Raises:
+        ProblemError: it is no such object; says which seat is wrong.
+    """
+    found = await _json(request, limits)
+    if not isinstance(found, dict) or set(found) != {"seats"} or not isinstance(found["seats"], list):
+        raise _malformed('the body must be an object {"seats": [...]}')
+    if len(found["seats"]) > SEATS_MAX:
+        raise _malformed(f"seats: {len(found['seats']):,} are more than {SEATS_MAX:,}")
+    return [
+        _want(_texts(one, _SEAT, where=f"seats[{index}]"), where=f"seats[{index}]: ")
+        for index, one in enumerate(found["seats"])
+    ]
+
+
+def query_of(request: web.Request, *known: str) -> dict[str, str]:
+    """The query, in which each of the known names may stand once.
+
+    Raises:
+        ProblemError: 422, another name, or one twice.
+    """
+    for name in request.query:
+        if name not in known:
+            raise _malformed(f"query: {name[:80]!r} is none of {', '.join(known)}")
+        if len(request.query.getall(name)) > 1:
+            raise _malformed(f"query: {name} stands there twice")
+    return dict(request.query)
+
+
+async def _json(request: web.Request, limits: BodyLimits) -> Any:
+    """The body as JSON; None where it is empty."""
+    try:
+        async with asyncio.timeout(limits.seconds):
+            body = await request.read()
+    except TimeoutError:
+        raise ProblemError(408, "slow", f"the body did not come within {limits.seconds:g} seconds") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise ProblemError(413, "too_large", f"the body has more than {limits.size:,} bytes") from None
+    if not body:
+        return None
+    try:
+        return read_json(body.decode(), Limits(size=limits.size, depth=4, items=_ITEMS_MAX))
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(400, "no_json", f"the body is no JSON that can be read: {error}"[:500]) from None
+
+
+def _texts(found: object, known: tuple[str, ...], *, where: str) -> dict[str, str]:
+    if not isinstance(found, dict):
+        raise _malformed(f"{where} must be an object")
+    for name, value in found.items():
+        if name not in known:
+            raise _malformed(f"{where}: {name[:80]!r} is none of {', '.join(known)}")
+        if not isinstance(value, str):
+            raise _malformed(f"{where}: {name} must be a text")
+    return found
+
+
+def _want(said: Mapping[str, str], *, where: str = "") -> Want:
+    given = dict(said)
+    try:
+        for name in ("license_type", "holder_kind", "holder"):
+            if not given.get(name):
+                raise ValueError(f"{name}: must not be empty")
+        kind = holder_kind(given.pop("holder_kind"))
+        return Want(given.pop("license_type"), kind, given.pop("holder"), **given)
+    except ValueError as error:
+        raise _malformed(f"{where}{error}") from None
+
+
+def _malformed(detail: str) -> ProblemError:
+    text = detail.encode("utf-8", "backslashreplace").decode()  # a lone surrogate that JSON may hold
+    return ProblemError(422, "malformed", text)

@@ -1,0 +1,109 @@
+"""What the local API offers: one function for each method and path; `license_agent.http.openapi` describes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from license_agent.agent import Agent, TooManyWaitingError
+from license_agent.http.problems import ProblemError, json_response, refusal
+from license_agent.http.requests import BodyLimits, details_of_body, key_of_path, query_of, seat_of_path, seats_of_body
+from license_agent.settings import AgentSettings
+from license_agent.views import as_json, grant_view, held_view, synced_view
+from slave_client import CallKind, Refused
+
+AGENT: Final = web.AppKey("agent", Agent)
+SETTINGS: Final = web.AppKey("settings", AgentSettings)
+_SEAT: Final = "/v1/seats/{license_type}/{holder_kind}/{holder}"
+_FULL: Final = "too many requests wait for the license master already"
+
+routes = web.RouteTableDef()
+
+
+@routes.put(_SEAT)
+async def acquire_seat(request: web.Request) -> web.Response:
+    """Acquire a seat; safe to repeat. A refusal is a problem."""
+    want = seat_of_path(request, await details_of_body(request, _limits(request)))
+    try:
+        outcome = await request.app[AGENT].acquire(want)
+    except TooManyWaitingError:
+        raise ProblemError(503, "full", _FULL) from None
+    if isinstance(outcome, Refused):
+        raise refusal(outcome)
+    return json_response(grant_view(outcome))
+
+
+@routes.delete(_SEAT)
+async def return_seat(request: web.Request) -> web.Response:
+    """Return a seat; safe to repeat."""
+    want = seat_of_path(request, await details_of_body(request, _limits(request)))
+    try:
+        outcome = await request.app[AGENT].give_back(want)
+    except TooManyWaitingError:
+        raise ProblemError(503, "full", _FULL) from None
+    if isinstance(outcome, Refused):
+        raise refusal(outcome)
+    return json_response(as_json(outcome))
+
+
+@routes.get(_SEAT, allow_head=False)
+async def show_seat(request: web.Request) -> web.Response:
+    """Show a seat in use."""
+    key = key_of_path(request)
+    held = request.app[AGENT].client.held_seat(key)
+    if held is None:
+        raise ProblemError(404, "not_held", f"{key.holder} uses no seat of {key.license_type}")
+    return json_response(held_view(held))
+
+
+@routes.get("/v1/seats", allow_head=False)
+async def list_seats(request: web.Request) -> web.Response:
+    """List all seats in use."""
+    return json_response({"seats": [held_view(held) for held in request.app[AGENT].client.held]})
+
+
+@routes.put("/v1/seats")
+async def sync_seats(request: web.Request) -> web.Response:
+    """Make the seats in use equal to the whole wanted set."""
+    wants = await seats_of_body(request, _limits(request))
+    try:
+        return json_response(synced_view(await request.app[AGENT].sync(wants)))
+    except TooManyWaitingError:
+        raise ProblemError(503, "full", _FULL) from None
+    except ValueError as error:
+        raise ProblemError(422, "malformed", str(error)) from None
+
+
+@routes.get("/v1/lease", allow_head=False)
+async def show_lease(request: web.Request) -> web.Response:
+    """Show how the agent stands with its master."""
+    client = request.app[AGENT].client
+    told = as_json(client.report())
+    assert isinstance(told, dict)
+    return json_response({"pbx": client.config.pbx, **told})
+
+
+@routes.get("/v1/calls/allowed", allow_head=False)
+async def call_allowed(request: web.Request) -> web.Response:
+    """Tell whether a call may be made or go on. Emergency and running calls always may."""
+    query = query_of(request, "kind", "holder", "license_type")
+    try:
+        kind = CallKind(query.get("kind", CallKind.NEW.value))
+    except ValueError:
+        known = ", ".join(each.value for each in CallKind)
+        raise ProblemError(422, "malformed", f"kind: {query['kind'][:80]!r} is none of {known}") from None
+    client = request.app[AGENT].client
+    allowed = client.call_allowed(kind=kind, holder=query.get("holder", ""), license_type=query.get("license_type", ""))
+    return json_response({"allowed": allowed})
+
+
+@routes.get("/healthz", allow_head=False)
+async def health(request: web.Request) -> web.Response:
+    """Say that the agent answers; what its lease is worth says /v1/lease."""
+    return json_response({"status": "ok", "state": request.app[AGENT].client.state.value})
+
+
+def _limits(request: web.Request) -> BodyLimits:
+    settings = request.app[SETTINGS]
+    return BodyLimits(settings.body_bytes_max, settings.request_timeout_seconds)

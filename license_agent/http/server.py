@@ -1,0 +1,176 @@
+"""Serves the local API on its sockets: who may connect, how many, and an answer for whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import shutil
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from license_agent.agent import Agent
+from license_agent.http.problems import ProblemError
+from license_agent.http.routes import AGENT, SETTINGS, routes
+from license_agent.settings import AgentSettings
+from licensemaster.values import address
+
+_log = structlog.get_logger(__name__)
+_BACKLOG: Final = 1024
+_KEEPALIVE_SECONDS: Final = 75.0
+_DRAIN_SECONDS: Final = 5.0
+_SECRET: Final = web.AppKey("secret", bytes)
+
+
+class LocalServer:
+    """The local API of one agent. Raises ValueError where its token cannot be used."""
+
+    def __init__(self, settings: AgentSettings, agent: Agent) -> None:
+        self._settings = settings
+        self._app = web.Application(middlewares=[self._answer], client_max_size=settings.body_bytes_max)
+        self._app[AGENT], self._app[SETTINGS] = agent, settings
+        self._app.add_routes(routes)
+        self._secret = settings.secret()
+        self._runner = web.AppRunner(self._app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS)
+        self._silent: set[object] = set()
+        self.turned_away = 0
+        """Connections that were one too many, so far."""
+        self.port = 0
+        """Of `listen`; 0 where nothing is listened on."""
+
+    @property
+    def connections(self) -> int:
+        return len(self._runner.server.connections) if self._runner.server is not None else 0
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Answer until the context ends; requests under way are finished then.
+
+        Raises:
+            OSError: a socket cannot be listened on; names it.
+        """
+        await self._runner.setup()
+        loop, path = asyncio.get_running_loop(), self._settings.socket
+        listening: list[asyncio.Server] = []
+        bound = _bind(path, int(self._settings.socket_mode, 8), self._settings.socket_group)
+        try:
+            listening.append(await loop.create_unix_server(self._connection, sock=bound, backlog=_BACKLOG))
+            if self._settings.listen is not None:
+                at = address(self._settings.listen, any_port=True)
+                server = await loop.create_server(self._connection, at.host, at.port, backlog=_BACKLOG)
+                self.port = server.sockets[0].getsockname()[1]
+                listening.append(server)
+            yield
+        finally:
+            for server in listening:
+                server.close()
+            await self._runner.cleanup()
+            with suppress(OSError):
+                os.unlink(path)
+
+    def _connection(self) -> asyncio.Protocol:
+        assert self._runner.server is not None
+        if self.connections >= self._settings.connections_max:
+            self.turned_away += 1
+            return _TurnedAway(self._settings.retry_after_seconds)
+        protocol: web.RequestHandler = self._runner.server()
+        self._silent.add(protocol)
+        asyncio.get_running_loop().call_later(self._settings.request_timeout_seconds, self._end_silent, protocol)
+        return protocol
+
+    def _end_silent(self, protocol: web.RequestHandler) -> None:
+        """Close a connection over which no request came in time."""
+        if protocol in self._silent:
+            self._silent.discard(protocol)
+            if protocol.transport is not None:
+                protocol.transport.abort()
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._silent.discard(request.protocol)
+        try:
+            self._check_caller(request)
+            return await handler(request)
+        except ProblemError as problem:
+            found = problem
+        except web.HTTPException as failed:  # no such path or method
+            found = ProblemError(failed.status, "http", f"{request.method} {request.path[:200]!r}: {failed.reason}")
+            if isinstance(failed, web.HTTPMethodNotAllowed):
+                response = found.response(retry_after_seconds=0)
+                response.headers["Allow"] = failed.headers["Allow"]
+                return response
+        except Exception:
+            _log.exception("a request failed", method=request.method, path=request.path[:200])
+            found = ProblemError(500, "failed", "the agent failed; its log says more")
+        return found.response(retry_after_seconds=self._settings.retry_after_seconds)
+
+    def _check_caller(self, request: web.Request) -> None:
+        """Who may open the Unix socket may ask; all others show the token."""
+        transport = request.transport
+        found = transport.get_extra_info("socket") if transport is not None else None
+        if found is None or found.family == socket.AF_UNIX:
+            return
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        is_right = hmac.compare_digest(shown.strip().encode(errors="replace"), self._secret or b"")
+        if scheme.lower() != "bearer" or self._secret is None or not is_right:
+            raise ProblemError(401, "token", "show the agent's token: Authorization: Bearer TOKEN")
+
+
+class _TurnedAway(asyncio.Protocol):
+    """Says that there are too many connections, and closes this one."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        self._retry_after_seconds = retry_after_seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        body = json.dumps(ProblemError(503, "full", "too many connections").json_object())
+        lines = (
+            "HTTP/1.1 503 Service Unavailable",
+            "Content-Type: application/problem+json",
+            f"Retry-After: {self._retry_after_seconds}",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        transport.write("\r\n".join((*lines, "", body)).encode())
+        transport.close()
+
+
+def _bind(path: Path, mode: int, group: str | None) -> socket.socket:
+    """A Unix socket with the mode and group of its first moment; takes the place of one that nobody listens on.
+
+    Raises:
+        OSError: it cannot be made, or somebody listens on it.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(f"socket: {path} is there and is no socket; name another, or remove it")
+        with socket.socket(socket.AF_UNIX) as trying, suppress(ConnectionRefusedError):
+            trying.connect(str(path))
+            raise OSError(f"socket: somebody listens on {path} already")
+    bound, beside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK), path.with_suffix(".new")
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        before = os.umask(0o177)
+        try:
+            bound.bind(str(beside))
+        finally:
+            os.umask(before)
+        if group is not None:
+            shutil.chown(beside, group=group)
+        os.chmod(beside, mode)
+        os.rename(beside, path)
+    except OSError as error:
+        bound.close()
+        raise OSError(f"socket: {path}: {error.strerror or error}") from error
+    return bound

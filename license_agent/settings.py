@@ -1,0 +1,155 @@
+"""Every limit and default of an agent: LICENSE_AGENT_* variables or a TOML file."""
+
+from __future__ import annotations
+
+import grp
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from licensemaster.daemon.settings import DaemonSettings
+from licensemaster.files.texts import FileError, read_text
+from licensemaster.values import address, setting, token
+from slave_client import ClientConfig, TlsFiles
+
+PREFIX: Final = "LICENSE_AGENT_"
+_TOKEN_MIN: Final = 16
+_TLS: Final = "tls_certificate_file, tls_key_file, tls_ca_file"
+
+
+class AgentSettings(DaemonSettings):
+    """Settings of one agent: one PBX, one lease, one state directory."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    masters: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:7600",)
+    """The masters as `HOST:PORT,HOST:PORT`, tried in this order, from the last good one on."""
+    pbx: str
+    """Which PBX this agent is for: `projects/PROJECT/pbxs/PBX`."""
+    software_version: str
+    """What the PBX runs, `12r1 sr4` (rules B2, B5)."""
+    state_dir: Path = Path("license-agent")
+    """Where the lease is kept over a restart; for this agent alone."""
+    device_dir: Path | None = None
+    """The folder of the PBX's device: with it, a release is certified as soon as the master asks (rule L2)."""
+    tls_certificate_file: Path | None = None
+    """The PBX's certificate, PEM. With it the next two: all three or none."""
+    tls_key_file: Path | None = None
+    """The certificate's key, PEM, without a password."""
+    tls_ca_file: Path | None = None
+    """Certificates of the authorities that sign masters' certificates, PEM."""
+    plaintext: bool = False
+    """Reach masters without TLS: for trying it out on one machine."""
+
+    socket: Path = Path("license-agent.sock")
+    """The Unix socket of the local API."""
+    socket_mode: str = "0660"
+    """Who may connect to it, as an octal mode: by default, the agent's user and the group."""
+    socket_group: str | None = None
+    """The group of the socket: that of the PBX."""
+    listen: str | None = None
+    """A loopback address for the local API besides the socket, `127.0.0.1:7610`; then with the token."""
+    token_file: Path | None = None
+    """The token that callers over `listen` show, `Authorization: Bearer TOKEN`: a file, at least 16 characters."""
+
+    asks_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody."""
+    connections_max: Annotated[int, Field(ge=8, le=100_000)] = 500
+    """Connections to the local API at a time; further ones are answered 503."""
+    readers_max: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """Readers of /v1/events among them."""
+    events_waiting_max: Annotated[int, Field(ge=16, le=1_000_000)] = 4_096
+    """Events that may wait for one reader; one that is further behind is dropped."""
+    body_bytes_max: Annotated[int, Field(ge=4_096, le=67_108_864)] = 8_388_608
+    """Bytes of one request's body."""
+    request_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    """How long a caller may take to send a request."""
+    give_up_after_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    """How long a request may wait for a master in all, before it is answered 503."""
+    call_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 5
+    """How long one attempt of one call to a master may take."""
+    retry_after_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
+    """When a caller that was answered 503 is told to come back."""
+
+    @field_validator("masters", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        """A variable has commas between them, a file a list."""
+        return [setting(one) for one in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("socket_mode")
+    @classmethod
+    def _mode(cls, value: str) -> str:
+        if not (2 < len(value) <= 5 and set(value) <= set("01234567") and int(value, 8) <= 0o777):
+            raise ValueError("must be an octal mode like 0660")
+        return value
+
+    @field_validator("socket_group")
+    @classmethod
+    def _group(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                grp.getgrnam(value)
+            except KeyError:
+                raise ValueError("there is no such group on this machine") from None
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _loopback(cls, value: str | None, field: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        found = address(value, any_port=True)
+        try:
+            is_loopback = ip_address(found.host).is_loopback
+        except ValueError:
+            is_loopback = found.host == "localhost"
+        if not is_loopback:
+            raise ValueError("is no loopback address: the local API is for this machine alone, like 127.0.0.1:7610")
+        return str(found)
+
+    def client_config(self) -> ClientConfig:
+        """How the PBX reaches its masters.
+
+        Raises:
+            ValueError: something makes no sense to the client, or nothing says how masters are believed.
+        """
+        files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
+        if self.plaintext and any(files):
+            raise ValueError(f"plaintext: one of {_TLS} is set as well; choose one of the two")
+        if not self.plaintext and not all(files):
+            raise ValueError(f"{_TLS}: a PBX needs all three; to try it on this machine: --plaintext")
+        certificate, key, ca = files
+        tls = TlsFiles(certificate=certificate, key=key, ca=ca) if certificate and key and ca else None
+        return ClientConfig(
+            addresses=self.masters,
+            pbx=self.pbx,
+            software_version=self.software_version,
+            state_dir=self.state_dir,
+            device_dir=self.device_dir,
+            tls=tls,
+            caller=f"license-agent of {self.pbx}",
+            call_timeout_seconds=self.call_timeout_seconds,
+            give_up_after_seconds=self.give_up_after_seconds,
+        )
+
+    def secret(self) -> bytes | None:
+        """The token of callers over `listen`; None where nothing is listened on.
+
+        Raises:
+            ValueError: the token is missing, cannot be read, or is too short.
+        """
+        if self.listen is None:
+            return None
+        if self.token_file is None:
+            raise ValueError("token_file: not set; who calls over `listen` has to show a token")
+        try:
+            found = token(read_text(self.token_file))
+        except FileError as error:
+            raise ValueError(f"token_file: {error}") from error
+        if len(found) < _TOKEN_MIN:
+            raise ValueError(f"token_file: {self.token_file}: the token has fewer than {_TOKEN_MIN} characters")
+        return found.encode()

@@ -1,0 +1,101 @@
+"""What the client says, as JSON: the field names are those of its value types, everywhere alike."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum, IntEnum
+
+from slave_client import Granted, Held, HolderKind, Lost, Refused, Returned, SeatChange, SeatKey, Synced, Want
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+
+def as_json(value: object) -> Json:
+    """A value of the client's: an enum by its name in small letters, a seat that is wanted as `seat`."""
+    match value:
+        case IntEnum():
+            return value.name.lower()
+        case Enum():
+            return str(value.value)
+        case Want():
+            return seat_view(value)
+        case SeatKey():
+            return {name: as_json(part) for name, part in value._asdict().items()}
+        case datetime():
+            return value.isoformat()
+        case str() | int() | float() | None:
+            return value
+        case tuple():
+            return [as_json(one) for one in value]
+    assert is_dataclass(value)
+    return {"seat" if each.name == "want" else each.name: as_json(getattr(value, each.name)) for each in fields(value)}
+
+
+def seat_view(want: Want) -> dict[str, Json]:
+    """A seat as it is asked for."""
+    return {
+        "license_type": want.license_type,
+        "holder_kind": want.holder_kind.name.lower(),
+        "holder": want.holder,
+        "user": want.user,
+        "line": want.line,
+        "application_version": want.application_version,
+    }
+
+
+def grant_view(granted: Granted) -> dict[str, Json]:
+    """A seat that may be used, with what it costs. Written out, for it is most of what an agent answers."""
+    return {
+        "seat": seat_view(granted.want),
+        "basis": granted.basis.name.lower() if granted.basis is not None else None,
+        "already_held": granted.already_held,
+        "included_in": granted.included_in,
+        "device": granted.device,
+        "reassignable": granted.reassignable,
+        "source": granted.source.value,
+    }
+
+
+def held_view(held: Held) -> Json:
+    """A seat in use."""
+    return as_json(held)
+
+
+def synced_view(synced: Synced) -> Json:
+    """The answer to a whole wanted set: each outcome says whether it is `granted`."""
+    return {
+        "outcomes": [outcome_view(outcome) for outcome in synced.outcomes],
+        "seats_returned": synced.seats_returned,
+        "kept": [outcome_view(refused) for refused in synced.kept],
+    }
+
+
+def outcome_view(outcome: Granted | Refused) -> Json:
+    """A grant or refusal among others."""
+    told = as_json(outcome)
+    assert isinstance(told, dict)
+    return {"granted": outcome.granted, **told}
+
+
+_CHANGES = {Granted: "granted", Refused: "refused", Returned: "returned", Lost: "lost"}
+
+
+def change_view(change: SeatChange) -> Json:
+    """What became of a seat."""
+    told = as_json(change)
+    assert isinstance(told, dict)
+    return {"change": _CHANGES[type(change)], **told}
+
+
+def holder_kind(text: str) -> HolderKind:
+    """A kind of holder by its name, `user` or `waiting-queue`.
+
+    Raises:
+        ValueError: there is no such kind; names all.
+    """
+    try:
+        return HolderKind[text.upper().replace("-", "_")]
+    except KeyError:
+        known = ", ".join(kind.name.lower() for kind in HolderKind)
+        raise ValueError(f"holder_kind: {text[:80]!r} is none of {known}") from None

@@ -1,0 +1,208 @@
+"""Settings of a long-running process: read once, from variables with a prefix or a TOML file, and described to people.
+
+Decides: who counts more (arguments, then variables, then the file), what pasting and secrets bring along, and how what
+is wrong is said. Leaves to others: which settings there are, each a field with its limits and a docstring.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, get_args
+
+import pydantic
+from pydantic import ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from licensemaster.files.texts import FileError, read_text
+from licensemaster.values import plain, setting
+from licensemaster.values.bounded import OF_SETTINGS, read_toml
+from licensemaster.values.similar import closest
+from licensemaster.values.toml_lines import FieldPath, TomlLines
+
+_LIMITS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+
+
+class SettingsError(Exception):
+    """Settings are wrong: `lines` say which and where, one each, and never what may be a secret."""
+
+    def __init__(self, message: str, *, lines: Iterable[str] = (), remedy: str = "") -> None:
+        super().__init__(message)
+        self.message, self.lines, self.remedy = message, tuple(lines), remedy
+
+
+class DaemonSettings(BaseSettings):
+    """What all have in common. A setting that `repr` hides is never shown."""
+
+    model_config = SettingsConfigDict(extra="forbid", toml_file=None, use_attribute_docstrings=True)
+    may_be_empty: ClassVar[frozenset[str]] = frozenset()
+    """Texts that may be set to nothing."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: object, field: ValidationInfo) -> object:
+        """A value without what came along when it was pasted, exported or kept as a secret."""
+        if isinstance(value, list | tuple):
+            return [cls._as_meant(one, field) for one in value]
+        if not isinstance(value, str):
+            return value
+        found, kind = setting(value), cls.model_fields[str(field.field_name)].annotation
+        if kind in (int, float):
+            return plain(found)
+        if not found and type(None) in get_args(kind):
+            return None
+        if not found and field.field_name not in cls.may_be_empty:
+            raise ValueError("must not be empty")
+        return found
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over variables, variables over the file."""
+        return init_settings, env_settings, _SettingsFile(settings_cls)
+
+
+Kind = TypeVar("Kind", bound=DaemonSettings)
+
+
+class _SettingsFile(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return read_toml(read_text(Path(file_path)), OF_SETTINGS)
+
+
+def load(kind: type[Kind], file: Path | None, **values: object) -> Kind:
+    """Settings from a file, the environment and `values`, the later ones first.
+
+    Raises:
+        pydantic.ValidationError: a setting is unknown or out of bounds.
+        licensemaster.files.texts.FileError: the file cannot be read.
+    """
+    loaded: Kind = _from_file(kind, file)(**values)
+    return loaded
+
+
+@lru_cache(maxsize=2)
+def _from_file(kind: type[Kind], file: Path | None) -> type[Kind]:
+    """Settings that read this file when they are made."""
+    made: type[Kind] = type(kind.__name__, (kind,), {"model_config": {**kind.model_config, "toml_file": file}})
+    return made
+
+
+def told(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), **values: object) -> Kind:
+    """The same for a command, whose `values` are None where nothing was said; `besides` are variables of our prefix
+    that are no settings.
+
+    Raises:
+        SettingsError: a setting is unknown or out of bounds, or the file cannot be read; names it.
+    """
+    prefix = str(kind.model_config["env_prefix"])
+    if lines := unknown_variables(os.environ, kind, besides):
+        raise SettingsError("the environment names what is no setting", lines=lines, remedy="correct or unset them")
+    try:
+        return load(kind, file, **{key: value for key, value in values.items() if value is not None})
+    except pydantic.ValidationError as error:
+        for one in error.errors():
+            name, place = ".".join(map(str, one["loc"])), _place(prefix, file, one["loc"], besides=values)
+            field = kind.model_fields.get(str(one["loc"][0])) if one["loc"] else None
+            said = "not set" if one["type"] == "missing" else one["msg"].removeprefix("Value error, ")
+            if field is None and one["loc"]:  # its value may be a secret under a misspelt name
+                lines.append(f"{place}{name}: no such setting{closest(name, kind.model_fields)}")
+            elif field is None:
+                lines.append(said)
+            else:
+                seen = f"{one['input']!r}: " if field.repr and one["type"] != "missing" else ""
+                lines.append(f"{place}{name}: {seen}{said}")
+        raise SettingsError("the settings are wrong", lines=lines) from error
+    except FileError as error:
+        raise SettingsError(str(error)) from error
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
+        raise SettingsError(f"{file}: cannot be read as TOML: {error}") from error
+
+
+def unknown_variables(given: Iterable[str], kind: type[DaemonSettings], besides: Collection[str]) -> list[str]:
+    """Variables of our prefix that nobody reads, a line each, with the closest that somebody does."""
+    prefix = str(kind.model_config["env_prefix"])
+    known = {*besides, *(f"{prefix}{name.upper()}" for name in kind.model_fields)}
+    return [
+        f"{name}: no such setting{closest(name.upper(), known)}"
+        for name in sorted(given)
+        if name.upper().startswith(prefix) and name.upper() not in known
+    ]
+
+
+def _place(prefix: str, file: Path | None, at: FieldPath, *, besides: Mapping[str, object]) -> str:
+    """Where in the file a setting stands; empty where the command line or a variable says it."""
+    name = str(at[0]) if at else ""
+    if file is None or besides.get(name) is not None or f"{prefix}{name}".upper() in map(str.upper, os.environ):
+        return ""
+    return f"{file}:{TomlLines(read_text(file)).line_of(at)}: "
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A setting as people read of it."""
+
+    name: str
+    variable: str
+    default: str
+    limits: str
+    meaning: str
+
+
+def described(kind: type[DaemonSettings]) -> Iterator[Described]:
+    """All settings, in the order of the model."""
+    for name, field in kind.model_fields.items():
+        bounds = [(key, getattr(bound, key)) for bound in field.metadata for key in _LIMITS if hasattr(bound, key)]
+        limits = ", ".join(f"{_LIMITS[key]} {value:,}" for key, value in bounds)
+        meaning = " ".join((field.description or "").split())
+        default = "" if field.is_required() else shown(field.default)
+        yield Described(name, f"{kind.model_config['env_prefix']}{name.upper()}", default, limits, meaning)
+
+
+def rows_of_page(kind: type[DaemonSettings]) -> str:
+    """The rows of a Markdown table of all settings: name, default, limits, meaning."""
+    return "\n".join(
+        f"| `{one.name}` | {f'`{one.default}`' if one.default else ''} | {one.limits} |"
+        f" {one.meaning.replace('|', chr(92) + '|')} |"
+        for one in described(kind)
+    )
+
+
+def values_and_sources(
+    settings: DaemonSettings, file: Path | None, *, options: Collection[str] = (), hidden: str
+) -> Iterator[tuple[str, str, str]]:
+    """What each setting is and who says so: a variable, the file, an option, or nobody ("default").
+
+    `options` are the settings that the command line gave; `hidden` stands for what is never shown.
+    """
+    in_file = set(read_toml(read_text(file), OF_SETTINGS)) if file else set()
+    for one in described(type(settings)):
+        value = shown(getattr(settings, one.name))
+        if not type(settings).model_fields[one.name].repr and value != one.default:
+            value = hidden
+        variable = next((name for name in os.environ if name.upper() == one.variable), None)
+        source = variable or (str(file) if one.name in in_file else "default")
+        yield one.name, value, f"--{one.name.replace('_', '-')}" if one.name in options else source
+
+
+def shown(value: Any) -> str:
+    """A setting's value as text, as it would be written."""
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
