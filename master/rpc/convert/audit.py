@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from licensemaster.v1 import audit_pb2
-from master.domain.audit.chain import Defect
 from master.domain.audit.export import Checkpoint
-from master.rpc.convert.times import timestamp_us
+from master.rpc.convert.messages import message, timestamp_us
 from master.rpc.errors import InvalidArgumentError
 from master.service.monitoring.audit import Export, Verified
 
@@ -31,26 +30,10 @@ def header_message(project: str, export: Export) -> audit_pb2.AuditHeader:
 
 
 def checkpoint_message(checkpoint: Checkpoint) -> audit_pb2.AuditCheckpoint:
-    return audit_pb2.AuditCheckpoint(
-        project=f"projects/{checkpoint.project}",
-        seq=checkpoint.end.seq,
-        hash=checkpoint.end.hash,
-        time=timestamp_us(checkpoint.time_us),
-        public_key=checkpoint.public_key,
-        signature=checkpoint.signature,
-    )
+    project, time = f"projects/{checkpoint.project}", timestamp_us(checkpoint.time_us)
+    return message(audit_pb2.AuditCheckpoint, checkpoint, project=project, time=time)
 
 
 def verified_response(found: Verified) -> audit_pb2.VerifyAuditResponse:
-    """What a walk along a chain came to."""
-    return audit_pb2.VerifyAuditResponse(
-        events=found.events,
-        head_seq=found.end.seq,
-        head_hash=found.end.hash,
-        defect=_defect(found.defect) if found.defect else None,
-    )
-
-
-def _defect(defect: Defect) -> audit_pb2.AuditDefect:
-    kind = audit_pb2.AuditDefectKind.Value(f"AUDIT_DEFECT_KIND_{defect.kind.name}")
-    return audit_pb2.AuditDefect(kind=kind, seq=defect.seq, message=defect.message)
+    """Return what a walk along a chain came to."""
+    return message(audit_pb2.VerifyAuditResponse, found)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from licensemaster.v1 import plan_pb2, seat_pb2
-from master.domain.licenses.move_problems import MoveRefusal
-from master.domain.planning.advice import Advice
+from licensemaster.v1 import plan_pb2
 from master.domain.planning.changes import AddSite, GoCentral, PlannedChange, ReachDay, Rebind, Release, Upgrade
-from master.domain.planning.forecast import LimitForecast, PoolForecast
 from master.domain.planning.plan import Plan
-from master.domain.planning.replay import RefusedSeats
 from master.rpc.convert import agreement_orders, incoming
-from master.rpc.convert.refusals import license_refs
+from master.rpc.convert.messages import message
 from master.rpc.convert.signed_documents import move_refusal
-from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.service.runtime.names import PbxName
 
@@ -87,100 +82,23 @@ def _check_count(field: str, count: int, most: int) -> None:
 
 
 def response(found: Plan) -> plan_pb2.PlanChangesResponse:
-    def pbxs(names: Sequence[str]) -> list[str]:
-        return [str(PbxName(found.project, name)) for name in names]
+    def pbxs(names: Sequence[str]) -> list[PbxName]:
+        return [PbxName(found.project, name) for name in names]
 
-    return plan_pb2.PlanChangesResponse(
+    return message(
+        plan_pb2.PlanChangesResponse,
+        found,
         project=f"projects/{found.project}",
-        revision=found.revision,
-        verdict=plan_pb2.PlanVerdict.ValueType(found.verdict.value),
-        reasons=found.reasons,
-        warnings=found.warnings,
-        version_limits=[_limit(limit, pbxs(limit.pbxs_above)) for limit in found.limits],
-        pools=[_pool(pool) for pool in found.pools],
-        refused=[
-            _refused(refused_seats, str(PbxName(found.project, refused_seats.pbx))) for refused_seats in found.refused
+        version_limits=[
+            message(plan_pb2.LimitForecast, limit, pbxs_above=pbxs(limit.pbxs_above)) for limit in found.limits
         ],
-        obstacles=[_obstacle(obstacle) for obstacle in found.obstacles],
-        staying=license_refs(found.staying),
-        features=[
-            plan_pb2.FeatureForecast(
-                device=feature.device,
-                license_type=feature.license_type,
-                display_name=feature.display_name,
-                on_after=feature.on_after,
-                installed=feature.installed,
-                needed=feature.needed,
-                matched_type=feature.matched_type,
-            )
-            for feature in found.features
+        refused=[
+            message(plan_pb2.RefusedSeats, refused_seats, pbx=PbxName(found.project, refused_seats.pbx))
+            for refused_seats in found.refused
+        ],
+        obstacles=[
+            message(plan_pb2.PlanObstacle, refusal, refusal=move_refusal(refusal)) for refusal in found.obstacles
         ],
         becoming_central=pbxs(found.becoming_central),
         becoming_local=pbxs(found.becoming_local),
-        advice=[_advice(advice) for advice in found.advice],
-    )
-
-
-def _obstacle(refused: MoveRefusal) -> plan_pb2.PlanObstacle:
-    item = license_refs([refused.license])[0] if refused.license is not None else None
-    return plan_pb2.PlanObstacle(license=item, refusal=move_refusal(refused))
-
-
-def _limit(one: LimitForecast, pbxs_above: Sequence[str]) -> plan_pb2.LimitForecast:
-    return plan_pb2.LimitForecast(
-        device=one.device,
-        before=one.before or 0,
-        after=one.after or 0,
-        software=one.software,
-        blocking=license_refs(one.blocking),
-        pbxs_above=pbxs_above,
-        is_caused=one.is_caused,
-    )
-
-
-def _pool(one: PoolForecast) -> plan_pb2.PoolForecast:
-    return plan_pb2.PoolForecast(
-        device=one.device,
-        license_type=one.license_type,
-        display_name=one.display_name,
-        capacity_before=one.capacity_before,
-        capacity_after=one.capacity_after,
-        capacity_unblocked=one.capacity_unblocked,
-        used=one.used,
-        wanted=one.wanted,
-        peak=one.peak,
-        peak_time=timestamp(one.peak_at) if one.peak_at is not None else None,
-        wanted_at_peak=one.wanted_at_peak,
-        missing=one.missing,
-        missing_at_peak=one.missing_at_peak,
-    )
-
-
-def _refused(one: RefusedSeats, pbx: str) -> plan_pb2.RefusedSeats:
-    return plan_pb2.RefusedSeats(
-        pbx=pbx,
-        site=one.site,
-        license_type=one.license_type,
-        reason=seat_pb2.RefusalReason.ValueType(one.reason.value),
-        rules=one.rules,
-        seats=one.seats,
-        held=one.held,
-        leaving=one.leaving,
-        already=one.already,
-        holders=one.holders,
-        message=one.message,
-        remedy=one.remedy,
-    )
-
-
-def _advice(one: Advice) -> plan_pb2.PlanAdvice:
-    return plan_pb2.PlanAdvice(
-        action=plan_pb2.AdviceAction.ValueType(one.action.value),
-        text=one.text,
-        device=one.device,
-        license_type=one.license_type,
-        quantity=one.quantity,
-        quantity_at_peak=one.quantity_at_peak,
-        version=one.version or 0,
-        licenses=license_refs(one.licenses),
     )

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from licensemaster.api_enums import Basis, HolderKind, RemedyAction
+from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.v1 import lease_pb2, seat_pb2
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.seats.outcomes import Outcome, ReturnOutcome
 from master.domain.seats.refusals import MOST_NAMED, Refusal, Remedy, SeatRef, Step, Way
 from master.domain.seats.seats import Granted
-from master.rpc.convert.times import timestamp
+from master.rpc.convert.messages import message
 
 NAMED_TO_EXPLAIN = 1_000
 """How many licenses or seats each list of an explanation has at most."""
 _NAMED_IN_ALL = 20_000
 """Where many seats are refused at once their lists share so many, so that no answer grows without bound."""
 BASIS = {basis: seat_pb2.Basis.ValueType(basis.value) for basis in Basis}
-_REMEDY = {action: seat_pb2.RemedyAction.Value(f"REMEDY_ACTION_{action.name}") for action in RemedyAction}
 
 
 def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> list[seat_pb2.SeatResult]:
@@ -76,67 +75,38 @@ class RefusalMessages:
         return cls(max(1, min(most, _NAMED_IN_ALL // max(refused, 1))))
 
     def of(self, refused: Refusal) -> seat_pb2.Refusal:
-        message = seat_pb2.Refusal(
-            reason=seat_pb2.RefusalReason.ValueType(refused.reason.value),
-            rules=refused.rules,
-            message=refused.message,
-            license_type=refused.license_type,
-            device=refused.device,
-            capacity=refused.capacity,
-            in_use=refused.in_use,
-            wanted=refused.wanted,
-            top_holders=[
-                seat_pb2.TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats)
-                for holder in refused.top_holders
-            ],
-            licenses=license_refs(refused.licenses[: self._named]),
+        return message(
+            seat_pb2.Refusal,
+            refused,
+            licenses=refused.licenses[: self._named],
             licenses_total=len(refused.licenses),
             seats=_seats(refused.seats[: self._named]),
             seats_total=len(refused.seats),
+            remedy=self._remedy(refused.remedy) if refused.remedy is not None else None,
         )
-        if refused.remedy is not None:
-            message.remedy.CopyFrom(self._remedy(refused.remedy))
-        return message
 
     def _remedy(self, remedy: Remedy) -> seat_pb2.Remedy:
-        message = self._remedies.get(id(remedy))
-        if message is None:
-            message = self._remedies[id(remedy)] = _remedy(remedy, named=self._named)
-        return message
-
-
-def _remedy(remedy: Remedy, *, named: int) -> seat_pb2.Remedy:
-    return seat_pb2.Remedy(
-        action=_REMEDY[remedy.main.action],
-        license_type=remedy.main.license_type,
-        quantity=remedy.main.quantity,
-        device=remedy.main.device,
-        version=remedy.main.version,
-        text=remedy.text,
-        ways=ways(remedy.ways, named=named),
-    )
+        known = self._remedies.get(id(remedy))
+        if known is None:
+            known = self._remedies[id(remedy)] = message(
+                seat_pb2.Remedy, remedy.main, text=remedy.text, ways=ways(remedy.ways, named=self._named)
+            )
+        return known
 
 
 def ways(found: Sequence[Way], *, named: int = MOST_NAMED) -> list[seat_pb2.RemedyWay]:
+    """Return ways out of a refusal; each list of a step has `named` licenses or seats at most."""
     return [seat_pb2.RemedyWay(steps=[_step(step, named=named) for step in way.steps], text=way.text) for way in found]
 
 
 def _step(step: Step, *, named: int) -> seat_pb2.RemedyStep:
-    return seat_pb2.RemedyStep(
-        action=_REMEDY[step.action],
-        license_type=step.license_type,
-        quantity=step.quantity,
-        device=step.device,
-        version=step.version,
-        pbx=step.pbx,
-        licenses=license_refs(step.licenses[:named]),
+    return message(
+        seat_pb2.RemedyStep,
+        step,
+        licenses=step.licenses[:named],
         licenses_total=len(step.licenses),
         seats=_seats(step.seats[:named]),
         seats_total=len(step.seats),
-        until_time=timestamp(step.until) if step.until is not None else None,
-        subject=step.subject,
-        field=step.field,
-        accepted=step.accepted,
     )
 
 

@@ -9,14 +9,14 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.signing import documents as signing
-from licensemaster.v1 import document_pb2, license_pb2, seat_pb2
+from licensemaster.v1 import document_pb2, license_pb2
 from licensemaster.values import BadValueError, public_key, resource
 from master.domain.estate.estate import License
 from master.domain.estate.license_release import InUse
 from master.domain.estate.project import is_name
 from master.domain.licenses.move_problems import MoveRefusal
+from master.rpc.convert.messages import message, timestamp
 from master.rpc.convert.refusals import ways
-from master.rpc.convert.times import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.service.licenses import documents, keys
 from master.service.licenses.license_views import LicenseView
@@ -231,64 +231,58 @@ class SignedDocuments:
 
     def license_status(self, project: str, view: LicenseView, *, signed: bool = True) -> license_pb2.LicenseStatus:
         """A license and where it stands; without signed documents where it only would stand there."""
-        license = view.item
-        message = license_pb2.LicenseStatus(
+        license, agreed = view.item, view.item.agreed
+        is_bound = license.device is not None and license.release is None and license.file is not None
+        return message(
+            license_pb2.LicenseStatus,
+            license,
             license=license.id,
             type=license.type.printed(version=license.version, tier=license.tier),
             license_type=license.type.key,
-            quantity=license.quantity,
             origin=_origin(license),
             state=_state(view),
-            device=license.device.name if license.device else "",
-            file="" if license.file is None or license.agreed else license.file,
-            binding=license.binding,
-            first_bind_time=_optional(license.first_bound_at),
-            bind_time=_optional(license.bound_at),
-            hold_end_time=_optional(license.held_until),
-            agreement_end_time=_optional(license.agreement_ends_at),
-            agreement=str(license.agreed.subject) if license.agreed else "",
-            use_end_time=_optional(license.agreed.ends_at if license.agreed else None),
+            device=license.device and license.device.name,
+            file=None if agreed else license.file,
+            first_bind_time=license.first_bound_at,
+            bind_time=license.bound_at,
+            hold_end_time=license.held_until,
+            agreement_end_time=license.agreement_ends_at,
+            agreement=agreed and agreed.subject,
+            use_end_time=agreed and agreed.ends_at,
             time_zone=view.time_zone,
+            release=self._release(project, view, signed=signed),
+            signed_binding=self.binding(project, license) if signed and is_bound else None,
         )
-        if license.release is not None:
-            message.release.CopyFrom(self._release(project, view, signed=signed))
-        elif signed and license.device is not None and license.file is not None:
-            message.signed_binding.CopyFrom(self.binding(project, license))
-        return message
 
-    def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release:
+    def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release | None:
         release = view.item.release
-        assert release is not None
-        return license_pb2.Release(
-            in_use=license_pb2.InUse.ValueType(release.in_use.value),
-            to_device=release.to_device,
-            requested_by=release.requested_by,
-            reason=release.reason,
-            request_time=timestamp(release.requested_at),
-            certified=release.certified,
-            device_dead=release.device_dead,
-            approved_by=release.approved_by,
+        if release is None:
+            return None
+        return message(
+            license_pb2.Release,
+            release,
+            request_time=release.requested_at,
             awaits_approval=view.item.waits_for_operator,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
             request=self.release_request(project, view.item) if signed and not release.ends_use else None,
-            unreachable_end_time=_optional(view.unreachable_until),
+            unreachable_end_time=view.unreachable_until,
         )
 
     def move_result(
         self, project: str, moved: Moved, view: LicenseView | None, *, signed: bool
     ) -> license_pb2.MoveResult:
         """The answer for one license; without signed documents for a dry run."""
-        message = license_pb2.MoveResult(
+        result = license_pb2.MoveResult(
             license=moved.license_id, seats_revoked=moved.revoked.seats, seats_at_risk=moved.revoked.at_risk
         )
         if moved.refused is not None:
-            message.refused.CopyFrom(move_refusal(moved.refused))
+            result.refused.CopyFrom(move_refusal(moved.refused))
         elif view is not None:
-            message.moved.CopyFrom(self.license_status(project, view, signed=signed))
-            if message.moved.HasField("signed_binding"):
-                message.binding.CopyFrom(message.moved.signed_binding)
-        return message
+            result.moved.CopyFrom(self.license_status(project, view, signed=signed))
+            if result.moved.HasField("signed_binding"):
+                result.binding.CopyFrom(result.moved.signed_binding)
+        return result
 
     def binding(self, project: str, item: License) -> document_pb2.SignedDocument:
         """The statement that a license is on its device."""
@@ -318,46 +312,19 @@ class SignedDocuments:
 
 
 def move_refusal(refused: MoveRefusal) -> license_pb2.MoveRefusal:
-    return license_pb2.MoveRefusal(
-        problem=license_pb2.MoveProblem.ValueType(refused.problem.value),
-        rules=refused.rules,
-        message=refused.message,
-        remedy=refused.remedy,
-        quantity=refused.missing,
-        device=refused.device,
-        licenses=[
-            seat_pb2.LicenseRef(
-                license=license.id, type=license.printed, quantity=license.quantity, device=license.device
-            )
-            for license in refused.licenses
-        ],
-        top_holders=[
-            seat_pb2.TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refused.top_holders
-        ],
-        ways=ways(refused.ways),
-    )
+    return message(license_pb2.MoveRefusal, refused, ways=ways(refused.ways))
 
 
 def trusted_key(key: VendorKey) -> license_pb2.TrustedKey:
-    return license_pb2.TrustedKey(
-        key_id=key.key_id,
-        display_name=key.display_name,
-        public_key=key.public_key,
-        trust_time=timestamp(key.trusted_at),
-        retire_time=_optional(key.retires_at),
-        introduced_by=key.introduced_by,
-        distrusted=key.distrusted_at is not None,
-    )
+    return message(license_pb2.TrustedKey, key, distrusted=key.distrusted_at is not None)
 
 
 def device_keys(devices: Sequence[StoredDevice], now: float) -> list[license_pb2.DeviceKey]:
     return [
-        license_pb2.DeviceKey(
-            device=device.name,
-            key_id=device.key_id or "",
-            enroll_time=_optional(device.enrolled_at),
+        message(
+            license_pb2.DeviceKey,
+            device,
             enrollment_open=device.token_ends_at is not None and now <= device.token_ends_at,
-            licenses=device.licenses,
         )
         for device in devices
     ]
@@ -371,7 +338,7 @@ def _binding(project: str, item: License) -> document_pb2.Binding:
         type=item.type.printed(version=item.version, tier=item.tier),
         quantity=item.quantity,
         number=item.binding,
-        bind_time=_optional(item.bound_at),
+        bind_time=timestamp(item.bound_at) if item.bound_at is not None else None,
     )
 
 
@@ -388,7 +355,3 @@ def _state(view: LicenseView) -> license_pb2.LicenseState.ValueType:
     if view.is_over:
         return license_pb2.LICENSE_STATE_ENDED
     return license_pb2.LICENSE_STATE_COOLING_OFF if view.is_cooling_off else license_pb2.LICENSE_STATE_FREE
-
-
-def _optional(at: float | None) -> Timestamp | None:
-    return None if at is None else timestamp(at)

@@ -10,7 +10,7 @@ from licensemaster import values
 from licensemaster.v1 import webhook_pb2
 from master.domain.monitoring.alarms import AlarmKind
 from master.rpc.convert import incoming
-from master.rpc.convert.times import timestamp
+from master.rpc.convert.messages import message
 from master.rpc.errors import InvalidArgumentError
 from master.service.monitoring.webhooks import AddWebhook
 from master.service.runtime.request_answers import RequestKey
@@ -73,28 +73,19 @@ def _kinds(names: Sequence[str]) -> tuple[AlarmKind, ...]:
     return tuple(_KINDS[name] for name in dict.fromkeys(names))
 
 
-def message(project: str, webhook: Webhook) -> webhook_pb2.Webhook:
-    """A receiver, without what is secret."""
-    return webhook_pb2.Webhook(
-        name=f"projects/{project}/webhooks/{webhook.name}",
-        target=webhook.target,
-        kinds=webhook.kinds.split(),
-        add_time=timestamp(webhook.added_at),
-        added_by=webhook.added_by,
+def shown(project: str, webhook: Webhook) -> webhook_pb2.Webhook:
+    """Return a receiver, without what is secret."""
+    return message(
+        webhook_pb2.Webhook, webhook, name=f"projects/{project}/webhooks/{webhook.name}", kinds=webhook.kinds.split()
     )
 
 
 def added(project: str, webhook: Webhook) -> webhook_pb2.AddWebhookResponse:
-    """The answer to the one who added it."""
-    return webhook_pb2.AddWebhookResponse(webhook=message(project, webhook), secret=webhook.secret)
+    """Return the answer to the one who added it."""
+    return webhook_pb2.AddWebhookResponse(webhook=shown(project, webhook), secret=webhook.secret)
 
 
-def dead_message(project: str, one: Delivery) -> webhook_pb2.DeadMessage:
-    """Messages that could not be delivered."""
-    return webhook_pb2.DeadMessage(
-        webhook=f"projects/{project}/webhooks/{one.webhook.name}",
-        body=one.body,
-        make_time=timestamp(one.made_at),
-        attempts=one.attempts,
-        problem=one.problem,
-    )
+def dead_message(project: str, delivery: Delivery) -> webhook_pb2.DeadMessage:
+    """Return a message that could not be delivered."""
+    webhook = f"projects/{project}/webhooks/{delivery.webhook.name}"
+    return message(webhook_pb2.DeadMessage, delivery, webhook=webhook)

@@ -16,6 +16,7 @@ from master.domain.catalog.policies import SubjectKind
 from master.domain.catalog.subjects import Subject
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import agreement_orders, agreements, incoming
+from master.rpc.convert.messages import text
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.services.repeatable import Repeatable
 from master.service.agreements.agreements import Agreements
@@ -78,7 +79,7 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         return agreement_pb2.ListEntriesResponse(
             entries=[agreements.entry(entry, reversed_=entry.number in state.reversed) for entry in entries[:size]],
             next_page_token=str(entries[size - 1].number) if len(entries) > size else "",
-            balance=agreements.decimal(state.balance),
+            balance=text(state.balance),
         )
 
     async def CheckUpgrade(
@@ -120,7 +121,7 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
             rights=[agreements.right(right_of(known.snapshot, subject, known.day)) for subject in page.subjects],
             next_page_token=page.next_token,
             day=str(known.day),
-            balance=agreements.decimal(known.snapshot.state.balance),
+            balance=text(known.snapshot.state.balance),
         )
 
     async def _known(self, request: Any, day: str, field: str = "day") -> Known:

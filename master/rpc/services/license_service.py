@@ -14,7 +14,7 @@ from master.auth.callers.permissions import check_confined
 from master.rpc.admission.authorizer import identity_of_call, proven_pbx
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import incoming, signed_documents
-from master.rpc.convert.times import timestamp
+from master.rpc.convert.messages import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.services.repeatable import Repeatable
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError

@@ -12,7 +12,7 @@ from master.rpc.admission.authorizer import identity_of_call
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.admission.large_requests import Aside
 from master.rpc.convert import incoming, outgoing
-from master.rpc.convert.times import timestamp
+from master.rpc.convert.messages import timestamp
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.services.repeatable import Repeatable
 from master.service.leases.learning import Ended, Learnings

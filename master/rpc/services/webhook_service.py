@@ -36,7 +36,7 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
     ) -> webhook_pb2.ListWebhooksResponse:
         project = incoming.project_name(request.project)
         found = await self._webhooks.list(project)
-        return webhook_pb2.ListWebhooksResponse(webhooks=[webhooks.message(project, one) for one in found])
+        return webhook_pb2.ListWebhooksResponse(webhooks=[webhooks.shown(project, one) for one in found])
 
     async def RemoveWebhook(
         self, request: webhook_pb2.RemoveWebhookRequest, context: Context

@@ -1,0 +1,121 @@
+"""Messages from values of the domain: each field takes the attribute of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
+from functools import cache, partial
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from master.domain.catalog.subjects import PROJECT
+
+M = TypeVar("M", bound=Message)
+
+_RENAMED: Mapping[str, Mapping[str, str]] = {
+    "Agreement": {"bought_day": "bought_on", "auto_renewal": "renews_by"},
+    "AgreementEntry": {"record_time": "recorded_at"},
+    "AgreementTerm": {"begin_day": "term.begins", "end_day": "term.ends"},
+    "AuditCheckpoint": {"seq": "end.seq", "hash": "end.hash"},
+    "AwaitedOrder": {"order": "number"},
+    "CheckUpgradeResponse": {"refused": "refusal"},
+    "DeadMessage": {"make_time": "made_at"},
+    "DeviceKey": {"device": "name", "enroll_time": "enrolled_at"},
+    "Event": {"id": "seq"},
+    "Learning": {"begin_time": "learning.since", "end_time": "learning.until", "why": "learning.why"},
+    "LicenseRef": {"license": "id", "type": "printed"},
+    "MoveRefusal": {"quantity": "missing"},
+    "GetStatusResponse": {"version_limits": "limits"},
+    "Pool": {part: f"parts.{part}" for part in ("used", "promised", "leaving", "withheld", "free")},
+    "PoolHistory": {"peak_seven_days": "peak_lately"},
+    "RemedyStep": {"until_time": "until"},
+    "Right": {"newest_release": "newest", "supported": "is_supported"},
+    "SiteHistory": {"peak_seven_days": "peak_lately"},
+    "StandbyProblem": {"blocking": "kind.blocking"},
+    "TrustedKey": {"trust_time": "trusted_at", "retire_time": "retires_at"},
+    "VerifyAuditResponse": {"head_seq": "end.seq", "head_hash": "end.hash"},
+    "Webhook": {"add_time": "added_at"},
+}
+"""Where a field has another word than the attribute, by message and field."""
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """UNIX seconds as a timestamp, to the microsecond."""
+    return timestamp_us(round(seconds * 1_000_000))
+
+
+def timestamp_us(micros: int) -> Timestamp:
+    """Microseconds since 1970 as a timestamp."""
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def message(to: type[M], value: object, **given: Any) -> M:
+    """Return a message with the values that are given, and for its other fields the attributes of `value`.
+
+    `x_time` is read from `x_at` (UNIX seconds), `x_day` from `x`. None, and a subject that is the project as a whole,
+    leave a field unset.
+
+    Raises:
+        AttributeError: a field is neither given nor an attribute; every message that is sent has a test.
+    """
+    for name, attribute, written in _fields(to.DESCRIPTOR):
+        found = given[name] if name in given else attribute(value)
+        given[name] = None if found is None or found == PROJECT else written(found)
+    return to(**given)
+
+
+@cache
+def _fields(descriptor: Descriptor) -> list[tuple[str, Callable[[Any], Any], Callable[[Any], Any]]]:
+    """Return each field's name, what reads the attribute for it, and what makes the field's value of that."""
+    renamed = _RENAMED.get(descriptor.name, {})
+    return [
+        (field.name, attrgetter(renamed.get(field.name) or _attribute(field)), _writer(field))
+        for field in descriptor.fields
+    ]
+
+
+def _attribute(field: FieldDescriptor) -> str:
+    if _is_moment(field):
+        return field.name.removesuffix("_time") + "_at"
+    return field.name.removesuffix("_day")
+
+
+def _is_moment(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.full_name == Timestamp.DESCRIPTOR.full_name
+
+
+def _writer(field: FieldDescriptor) -> Callable[[Any], Any]:
+    write: Callable[[Any], Any]
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return dict
+    if field.message_type is not None:
+        to = message_factory.GetMessageClass(field.message_type)
+        make = timestamp if _is_moment(field) else partial(message, to)
+        write = lambda value: value if isinstance(value, Message) else make(value)  # noqa: E731
+    elif field.enum_type is not None:
+        write = partial(_number, field.enum_type)
+    else:
+        write = text if field.type == FieldDescriptor.TYPE_STRING else lambda value: value
+    return (lambda values: [write(value) for value in values]) if field.is_repeated else write
+
+
+def _number(enum: EnumDescriptor, value: Any) -> int:
+    """Return the number of a value of an enum, which has that number, or the same name, or is that name."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Enum) and isinstance(value.value, int):
+        return value.value
+    name = value.name if isinstance(value, Enum) else str(value).upper()
+    number: int = enum.values_by_name[enum.values[0].name.removesuffix("UNSPECIFIED") + name].number
+    return number
+
+
+def text(value: object) -> str:
+    """Return a value as people write it; amounts never with an exponent."""
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
