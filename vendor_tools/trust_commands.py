@@ -12,17 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import document_pb2, license_pb2
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
 from master.cli.output.document_files import read_document
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     json_object,
     moment,
-    print_json,
     print_json_object,
     stdout_console,
     table,
@@ -54,7 +53,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("show", rich_help_panel=ANYONE_PANEL)(show)
 
 
+@asks_master()
 def trust(
+    master: Master,
     key: Annotated[
         str | None,
         typer.Argument(metavar="[PUBLIC_KEY]", help="A .pub file, or 64 hexadecimal digits.", show_default=False),
@@ -70,9 +71,6 @@ def trust(
     ] = None,
     name: Annotated[str, typer.Option("--name", help="What people call the key.")] = "",
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Let a vendor's key issue licenses to the project.
 
@@ -85,41 +83,30 @@ def trust(
         request.introduction.CopyFrom(read_document(introduction, document_pb2.DOCUMENT_KIND_VENDOR_KEY))
     else:
         request.key.CopyFrom(license_pb2.NamedVendorKey(public_key=_public_key(key or ""), display_name=name))
-    with Connection(server) as connection:
-        request.project = connection.project_name(project)
-        response = connection.call(connection.licenses.TrustVendorKey, request)
-    if as_json:
-        print_json(response)
-    else:
-        stdout_console().print(visible(f"trusted: key {response.key.key_id} {response.key.display_name}".rstrip()))
+    request.project = master.project
+    response = master.call(master.licenses.TrustVendorKey, request)
+    master.show(response, lambda: visible(f"trusted: key {response.key.key_id} {response.key.display_name}".rstrip()))
 
 
+@asks_master()
 def distrust(
+    master: Master,
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `vendor keys` lists it.", show_default=False)],
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Take no more files of a key. What was imported stays."""
-    with Connection(server) as connection:
-        request = license_pb2.DistrustVendorKeyRequest(
-            project=connection.project_name(project), key_id=key_id, reason=reason
-        )
-        response = connection.call(connection.licenses.DistrustVendorKey, request)
-    if as_json:
-        print_json(response)
-    else:
-        stdout_console().print(visible(f"distrusted: key {response.key.key_id}; what it brought stays"))
+    request = license_pb2.DistrustVendorKeyRequest(project=master.project, key_id=key_id, reason=reason)
+    response = master.call(master.licenses.DistrustVendorKey, request)
+    master.show(response, lambda: visible(f"distrusted: key {response.key.key_id}; what it brought stays"))
 
 
-def keys(as_json: JsonOption = False, project: ProjectOption = None, server: ServerOption = DEFAULT_SERVER) -> None:
+@asks_master()
+def keys(master: Master) -> None:
     """List the vendors' keys that the project trusts or trusted."""
-    with Connection(server) as connection:
-        request = license_pb2.ListVendorKeysRequest(project=connection.project_name(project))
-        response = connection.call(connection.licenses.ListVendorKeys, request)
+    request = license_pb2.ListVendorKeysRequest(project=master.project)
+    response = master.call(master.licenses.ListVendorKeys, request)
     empty = "no vendor's key is trusted yet; `license-master vendor trust PUBLIC_KEY` trusts one"
-    print_listing(response, lambda: keys_view(response.keys), as_json=as_json, empty=empty)
+    master.show_listing(response, lambda: keys_view(response.keys), empty=empty)
 
 
 def show(

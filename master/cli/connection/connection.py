@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
+from uuid import uuid4
 
 import grpc
 from google.protobuf.message import Message
@@ -90,7 +91,10 @@ class Connection:
     def call(
         self, method: _Method[Request, Response], request: Request, *, timeout_seconds: float = CALL_SECONDS
     ) -> Response:
-        """Make one call; raises RpcFailure."""
+        """Make one call; raises RpcFailure. A request for a change that has no id yet gets one."""
+        if isinstance(request, Message) and "request_id" in request.DESCRIPTOR.fields_by_name:
+            changing: Any = request
+            changing.request_id = changing.request_id or str(uuid4())
         try:
             return method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:

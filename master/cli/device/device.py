@@ -11,18 +11,13 @@ import typer
 from rich.table import Table
 
 from licensemaster.v1 import document_pb2, license_pb2
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import (
-    DEFAULT_SERVER,
     DeviceArgument,
-    JsonOption,
-    ProjectOption,
     ReasonOption,
-    ServerOption,
 )
 from master.cli.device import device_agreement, device_folder
 from master.cli.output.document_files import read_document, write_document
-from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     distance,
@@ -40,19 +35,13 @@ app = typer.Typer(help="Devices and the keys they sign with.", no_args_is_help=T
 
 
 @app.command("token", rich_help_panel=OPERATOR_PANEL)
-def token(
-    device: DeviceArgument,
-    reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def token(master: Master, device: DeviceArgument, reason: ReasonOption = "") -> None:
     """Make a one-time token with which a device can show its key. It is shown only now; another one voids it."""
-    with Connection(server) as connection:
-        name = device if device.startswith("projects/") else f"{connection.project_name(project)}/devices/{device}"
-        request = license_pb2.CreateEnrollmentRequest(device=name, reason=reason)
-        response = connection.call(connection.licenses.CreateEnrollment, request)
-    if as_json:
+    name = device if device.startswith("projects/") else f"{master.project}/devices/{device}"
+    request = license_pb2.CreateEnrollmentRequest(device=name, reason=reason)
+    response = master.call(master.licenses.CreateEnrollment, request)
+    if master.as_json:
         print_json(response)
         return
     stdout_console().print(visible(response.token))
@@ -63,31 +52,29 @@ def token(
 
 
 @app.command("list", rich_help_panel=OPERATOR_PANEL)
-def list_devices(
-    as_json: JsonOption = False, project: ProjectOption = None, server: ServerOption = DEFAULT_SERVER
-) -> None:
+@asks_master()
+def list_devices(master: Master) -> None:
     """List devices: their keys, and how many licenses are bound to them."""
-    with Connection(server) as connection:
-        request = license_pb2.ListDevicesRequest(project=connection.project_name(project))
-        response = connection.call(connection.licenses.ListDevices, request)
-    print_listing(response, lambda: devices_view(response.devices), as_json=as_json, empty="the project has no devices")
+    request = license_pb2.ListDevicesRequest(project=master.project)
+    response = master.call(master.licenses.ListDevices, request)
+    master.show_listing(response, lambda: devices_view(response.devices), empty="the project has no devices")
 
 
 @app.command("admit", rich_help_panel=OPERATOR_PANEL)
+@asks_master(project=False, as_json=False)
 def admit(
+    master: Master,
     request_file: Annotated[
         Path, typer.Argument(metavar="REQUEST", help="What `device enroll --request-out` wrote.", show_default=False)
     ],
     answer_out: Annotated[
         Path, typer.Option("--answer-out", metavar="FILE", help="To be carried back to the device.", show_default=False)
     ],
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Take a device's key that was carried here as a file, and write the answer to carry back."""
     document = read_document(request_file, document_pb2.DOCUMENT_KIND_ENROLLMENT)
-    with Connection(server) as connection:
-        request = license_pb2.EnrollDeviceRequest(enrollment=document)
-        response = connection.call(connection.licenses.EnrollDevice, request)
+    request = license_pb2.EnrollDeviceRequest(enrollment=document)
+    response = master.call(master.licenses.EnrollDevice, request)
     write_document(answer_out, response.answer)
     stdout_console().print(visible(f"enrolled; {answer_out}: for the device's `license-master device answer`"))
 

@@ -8,8 +8,9 @@ import typer
 
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.connection import Connection
-from master.cli.connection.options import DEFAULT_SERVER, DeviceArgument, JsonOption, ProjectOption, ServerOption
+from master.cli.connection.options import DeviceArgument
 from master.cli.operator.agreements.agreement_views import DayOption, end_check
 from master.cli.operator.agreements.ordering import placing
 from master.cli.output.failure import CommandFailed
@@ -87,15 +88,14 @@ def feature(
     return orders.AddFeature(device=device, feature=name, key=key)
 
 
+@asks_master()
 def check_upgrade(
+    master: Master,
     device: DeviceArgument,
     release: ReleaseArgument,
     start: Annotated[str, typer.Option("--from", metavar="RELEASE", help="What it runs; default: as recorded.")] = "",
     day: DayOption = "",
     phones: Annotated[bool, typer.Option("--phones", help="The firmware of its phones, not its own software.")] = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Ask whether a device may install a release. Exits with 1 where it may not; shows the path that works."""
     if phones and (start or day):
@@ -103,10 +103,9 @@ def check_upgrade(
             "the firmware of phones goes by what their server runs, whatever the day",
             remedy="leave --from and --day out",
         )
-    with Connection(server) as connection:
-        name = f"{connection.project_name(project)}/devices/{device}"
-        request = agreement_pb2.CheckUpgradeRequest(
-            server=name, to_release=release, from_release=start, day=day, phone_firmware=phones
-        )
-        answer = connection.call(connection.agreements.CheckUpgrade, request)
-    end_check(answer, as_json=as_json)
+    name = f"{master.project}/devices/{device}"
+    request = agreement_pb2.CheckUpgradeRequest(
+        server=name, to_release=release, from_release=start, day=day, phone_firmware=phones
+    )
+    answer = master.call(master.agreements.CheckUpgrade, request)
+    end_check(answer, as_json=master.as_json)

@@ -12,12 +12,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.connection import Connection
-from master.cli.connection.options import DEFAULT_SERVER, JsonOption, LimitOption, ProjectOption, ServerOption
+from master.cli.connection.options import LimitOption
 from master.cli.operator.agreements.ordering import print_refusal, subject_text, subjects
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     moment,
@@ -52,20 +52,12 @@ def add_to(app: typer.Typer, credits_app: typer.Typer) -> None:
     credits_app.command("show")(show_credits)
 
 
-def list_agreements(
-    day: DayOption = "",
-    as_of: AsOfOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     """Show what everything has: agreements, maintenance, trials, what ends when; and orders that await payment."""
-    with Connection(server) as connection:
-        request = agreement_pb2.ListAgreementsRequest(
-            project=connection.project_name(project), day=day, as_of=_as_of(as_of)
-        )
-        answer = connection.listing(connection.agreements.ListAgreements, request)
-    if as_json:
+    request = agreement_pb2.ListAgreementsRequest(project=master.project, day=day, as_of=_as_of(as_of))
+    answer = master.listing(master.agreements.ListAgreements, request)
+    if master.as_json:
         print_json(answer)
         return
     shown = table("For", "What", "Policy", "State", "Until", "Then", "", note=_DAYS)
@@ -83,17 +75,11 @@ def list_agreements(
         stdout_console().print(visible(text, "yellow"))
 
 
-def list_endings(
-    day: DayOption = "",
-    days: DaysOption = 90,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> None:
     """Show what ends in the next days, what stops working then, and what goes on."""
-    with Connection(server) as connection:
-        answer = _endings(connection, connection.project_name(project), day, days)
-    if as_json:
+    answer = _endings(master, master.project, day, days)
+    if master.as_json:
         print_json(answer)
         return
     shown = table("Ends", "In days", "For", "What", "Stops", "Goes on", "Renew by", numbers=["In days"], note=_DAYS)
@@ -116,18 +102,12 @@ def list_endings(
     stdout_console().print(shown if answer.endings else nothing)
 
 
-def rights(
-    day: DayOption = "",
-    as_of: AsOfOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     """Show what the project may run on a day; for a day ahead, if nothing more is ordered."""
-    with Connection(server) as connection:
-        request = agreement_pb2.GetRightsRequest(project=connection.project_name(project), day=day, as_of=_as_of(as_of))
-        answer = connection.listing(connection.agreements.GetRights, request)
-    if as_json:
+    request = agreement_pb2.GetRightsRequest(project=master.project, day=day, as_of=_as_of(as_of))
+    answer = master.listing(master.agreements.GetRights, request)
+    if master.as_json:
         print_json(answer)
         return
     shown = table("For", "What", "State", "In force", "Newest", "Support", "Why", title=f"On {answer.day}")
@@ -146,59 +126,50 @@ def rights(
     stdout_console().print(shown if answer.rights else "nothing")
 
 
+@asks_master()
 def ledger(
+    master: Master,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]", help="Only about this.", show_default=False)
     ] = None,
     as_of: AsOfOption = "",
     limit: LimitOption = 100,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show everything that was ordered or happened, oldest first, and the credits."""
     if names is not None and len(names) > 1:
         raise CommandFailed("name one thing, or none for all of it")
-    with Connection(server) as connection:
-        project_name = connection.project_name(project)
-        about = subjects(connection, project_name, names)[0] if names else None
+    project_name = master.project
+    about = subjects(master, project_name, names)[0] if names else None
 
-        request = agreement_pb2.ListEntriesRequest(project=project_name, as_of=_as_of(as_of), subject=about)
-        answer = connection.listing(connection.agreements.ListEntries, request, limit)
-    print_listing(answer, lambda: _entries_view(answer.entries), as_json=as_json, empty="nothing was ordered")
-    if not as_json:
+    request = agreement_pb2.ListEntriesRequest(project=project_name, as_of=_as_of(as_of), subject=about)
+    answer = master.listing(master.agreements.ListEntries, request, limit)
+    master.show_listing(answer, lambda: _entries_view(answer.entries), empty="nothing was ordered")
+    if not master.as_json:
         stdout_console().print(visible(f"{answer.balance} credits in the balance"))
 
 
-def calendar(
-    day: DayOption = "",
-    days: DaysOption = 1100,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master(as_json=False)
+def calendar(master: Master, day: DayOption = "", days: DaysOption = 1100) -> None:
     """Write everything that ends as a calendar (iCalendar) to standard output, with the reminders."""
     from master.cli.operator.agreements.calendar import as_icalendar
 
-    with Connection(server) as connection:
-        name = connection.project_name(project)
-        answer = _endings(connection, name, day, days)
+    name = master.project
+    answer = _endings(master, name, day, days)
     write_out(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
 
 
+@asks_master()
 def may_run(
+    master: Master,
     license_id: Annotated[str, typer.Argument(metavar="LICENSE", help="Bought as a product.", show_default=False)],
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 3.2.", show_default=False)],
     day: DayOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Ask whether a license may run a release. Exits with 1 where it may not."""
-    with Connection(server) as connection:
-        name = f"{connection.project_name(project)}/licenses/{license_id}"
-        request = agreement_pb2.CheckUpgradeRequest(server=name, to_release=release, day=day)
-        answer = connection.call(connection.agreements.CheckUpgrade, request)
-    end_check(answer, as_json=as_json)
+    name = f"{master.project}/licenses/{license_id}"
+    request = agreement_pb2.CheckUpgradeRequest(server=name, to_release=release, day=day)
+    answer = master.call(master.agreements.CheckUpgrade, request)
+    end_check(answer, as_json=master.as_json)
 
 
 def end_check(answer: agreement_pb2.CheckUpgradeResponse, *, as_json: bool) -> None:
@@ -214,18 +185,13 @@ def end_check(answer: agreement_pb2.CheckUpgradeResponse, *, as_json: bool) -> N
         raise typer.Exit(1)
 
 
-def show_credits(
-    as_of: AsOfOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def show_credits(master: Master, as_of: AsOfOption = "") -> None:
     """Show the credits, and what was added and spent."""
-    with Connection(server) as connection:
-        request = agreement_pb2.ListEntriesRequest(project=connection.project_name(project), as_of=_as_of(as_of))
-        answer = connection.listing(connection.agreements.ListEntries, request)
+    request = agreement_pb2.ListEntriesRequest(project=master.project, as_of=_as_of(as_of))
+    answer = master.listing(master.agreements.ListEntries, request)
     entries = [entry for entry in answer.entries if entry.kind.startswith("credits_")]
-    if as_json:
+    if master.as_json:
         print_json(agreement_pb2.ListEntriesResponse(entries=entries, balance=answer.balance))
         return
     shown = table("No", "Written", "Credits", "What", "Rules", "By", numbers=["No", "Credits"])
@@ -236,19 +202,14 @@ def show_credits(
     stdout_console().print(visible(f"{answer.balance} credits in the balance", "bold"))
 
 
-def list_seats(
-    day: DayOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def list_seats(master: Master, day: DayOption = "") -> None:
     """Show contracts, their seats, and who has them."""
-    with Connection(server) as connection:
-        request = agreement_pb2.ListAgreementsRequest(
-            project=connection.project_name(project), day=day, kind=agreement_order_pb2.SUBJECT_KIND_CONTRACT
-        )
-        answer = connection.listing(connection.agreements.ListAgreements, request)
-    if as_json:
+    request = agreement_pb2.ListAgreementsRequest(
+        project=master.project, day=day, kind=agreement_order_pb2.SUBJECT_KIND_CONTRACT
+    )
+    answer = master.listing(master.agreements.ListAgreements, request)
+    if master.as_json:
         print_json(answer)
         return
     shown = table("Contract", "User", "Uses")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,8 +18,9 @@ from rich.text import Text
 from licensemaster.files.texts import read_text
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from licensemaster.values import BadValueError, license_name, whole_number
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.connection import Connection
-from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
+from master.cli.connection.options import ReasonOption
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import add_row, print_json, stderr_console, stdout_console, table, visible
@@ -36,7 +36,6 @@ CountsArgument = Annotated[
 ]
 NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 """For a command whose argument may be a number below zero: `-50` is no option of it."""
-_WHERE = {"project", "server"}
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "prices": (
         Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="The price file to pay by.")],
@@ -51,36 +50,29 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "dry_run": (Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")], False),
     "reason": (ReasonOption, ""),
-    "as_json": (JsonOption, False),
-    "project": (ProjectOption, None),
-    "server": (ServerOption, DEFAULT_SERVER),
 }
 
 
 def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..., Message]], Callable[..., None]]:
-    """Makes a command of a function that makes an order: its first parameter is the connection."""
+    """Make a command of a function that makes an order from the connection, the project's name and its own options."""
 
     def decorate(make: Callable[..., Message]) -> Callable[..., None]:
-        own = list(inspect.signature(make, eval_str=True).parameters.values())[1:]
-
         @functools.wraps(make)
-        def command(**given: Any) -> None:
+        def place(master: Master, **given: Any) -> None:
             common = {option: given.pop(option) for option in _OPTIONS}
-            with Connection(common["server"]) as connection:
-                project = connection.project_name(common["project"])
-                sent = agreement_order_pb2.AgreementOrder()
-                order = make(connection, project, **given)
-                getattr(sent, _field_of(order)).CopyFrom(order)
-                _send(connection, project, sent, **{key: common[key] for key in common if key not in _WHERE})
+            order = make(master, master.project, **given)
+            sent = agreement_order_pb2.AgreementOrder()
+            getattr(sent, _field_of(order)).CopyFrom(order)
+            _send(master, sent, **common)
 
+        connection, _, *own = inspect.signature(make, eval_str=True).parameters.values()
         added = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for option, (annotation, default) in _OPTIONS.items()
         ]
-        kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own[1:]]
-        parameters = [*kept, *added]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        place.__signature__ = inspect.Signature([connection, *kept, *added])  # type: ignore[attr-defined]
+        command = asks_master()(place)
         app.command(name, **shown)(command)
         return command
 
@@ -175,47 +167,42 @@ def _subject(named: str, known: Sequence[agreement_order_pb2.AgreementSubject]) 
 
 
 def _send(
-    connection: Connection,
-    project: str,
+    master: Master,
     order: agreement_order_pb2.AgreementOrder,
     *,
     prices: Path | None,
     quote: Path | None,
     dry_run: bool,
     reason: str,
-    as_json: bool,
 ) -> None:
     if quote is not None and (prices is not None or dry_run):
         raise CommandFailed(
             "--quote orders nothing and goes with neither --prices nor --dry-run", remedy="leave one of them out"
         )
     if quote is not None:
-        answer = connection.call(
-            connection.agreements.QuoteOrder,
-            agreement_pb2.QuoteOrderRequest(project=project, order=order, prices=_price_file(quote)),
-        )
-        _end(answer, as_json=as_json, show=lambda: _print_quote(answer.quote))
+        asked = agreement_pb2.QuoteOrderRequest(project=master.project, order=order, prices=_price_file(quote))
+        answer = master.call(master.agreements.QuoteOrder, asked)
+        _end(master, answer, show=lambda: _print_quote(answer.quote))
         return
     request = agreement_pb2.PlaceOrderRequest(
-        project=project,
+        project=master.project,
         order=order,
         prices=_price_file(prices) if prices is not None else None,
         dry_run=dry_run,
-        request_id=str(uuid.uuid4()),
         reason=reason,
     )
-    done = connection.call(connection.agreements.PlaceOrder, request)
-    _end(done, as_json=as_json, show=lambda: _print_placed(done.placed, dry_run=dry_run))
+    done = master.call(master.agreements.PlaceOrder, request)
+    _end(master, done, show=lambda: _print_placed(done.placed, dry_run=dry_run))
 
 
 def _end(
+    master: Master,
     answer: agreement_pb2.PlaceOrderResponse | agreement_pb2.QuoteOrderResponse,
     *,
-    as_json: bool,
     show: Callable[[], None],
 ) -> None:
     is_refused = answer.WhichOneof("outcome") == "refused"
-    if as_json:
+    if master.as_json:
         print_json(answer)
     elif is_refused:
         print_refusal(answer.refused)

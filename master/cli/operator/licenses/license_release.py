@@ -7,7 +7,6 @@ a dry run, shown in seats and confirmed. Leaves to others: everything else; `rel
 from __future__ import annotations
 
 import sys
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +15,17 @@ from typing import Annotated
 import typer
 
 from licensemaster.v1 import license_pb2
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.options import (
-    DEFAULT_SERVER,
-    JsonOption,
     LicensesArgument,
-    ProjectOption,
     ReasonOption,
-    ServerOption,
     ToDeviceOption,
     YesOption,
 )
 from master.cli.operator.licenses.move_results import RELEASING, end, print_results, revoked_text
 from master.cli.operator.licenses.release_progress import wait_for_releases
 from master.cli.output.document_files import binding_file, folder_for, request_file, write_document
-from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import moment, print_json, stderr_console, visible
+from master.cli.output.rendering import moment, print_json
 
 DrainOption = Annotated[
     bool, typer.Option("--drain", help="Where in use: grant no new seats, wait until enough are returned.")
@@ -71,7 +65,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("rebind")(rebind)
 
 
+@asks_master()
 def release(
+    master: Master,
     licenses: LicensesArgument,
     drain: DrainOption = False,
     revoke: RevokeOption = False,
@@ -85,24 +81,19 @@ def release(
     wait: WaitOption = None,
     timeout: TimeoutOption = 0,
     request_out: RequestOutOption = None,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Take licenses off their devices, back into the project balance.
 
     Complete once nobody uses them any more and their device has certified that it does not either. What is in use is
     refused, unless you say --drain, --revoke or --force. Exits with 1 where something was refused.
     """
-    _run(
-        _Asked(licenses, _in_use(drain, revoke, force), "", dead, reason),
-        _Manner(dry_run, yes, wait, timeout, request_out, None, as_json),
-        project,
-        server,
-    )
+    asked = _Asked(licenses, _in_use(drain, revoke, force), "", dead, reason)
+    _run(master, asked, _Manner(dry_run, yes, wait, timeout, request_out, None))
 
 
+@asks_master()
 def rebind(
+    master: Master,
     licenses: LicensesArgument,
     to: ToDeviceOption,
     drain: DrainOption = False,
@@ -115,17 +106,10 @@ def rebind(
     timeout: TimeoutOption = 0,
     request_out: RequestOutOption = None,
     binding_out: BindingOutOption = None,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Move licenses straight from their devices to another one. Their service agreements go on."""
-    _run(
-        _Asked(licenses, _in_use(drain, revoke, force), to, False, reason),
-        _Manner(dry_run, yes, wait, timeout, request_out, binding_out, as_json),
-        project,
-        server,
-    )
+    asked = _Asked(licenses, _in_use(drain, revoke, force), to, False, reason)
+    _run(master, asked, _Manner(dry_run, yes, wait, timeout, request_out, binding_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +129,6 @@ class _Asked:
             device_dead=self.dead,
             dry_run=dry_run,
             reason=self.reason,
-            request_id=str(uuid.uuid4()),
         )
 
     def command(self, license_id: str) -> str:
@@ -167,7 +150,6 @@ class _Manner:
     timeout_seconds: float
     request_out: Path | None
     binding_out: Path | None
-    as_json: bool
 
 
 def _in_use(drain: bool, revoke: bool, force: bool) -> license_pb2.InUse.ValueType:
@@ -180,72 +162,57 @@ def _in_use(drain: bool, revoke: bool, force: bool) -> license_pb2.InUse.ValueTy
     return license_pb2.IN_USE_DRAIN if drain else license_pb2.IN_USE_REFUSE
 
 
-def _run(asked: _Asked, manner: _Manner, project: str | None, server: str) -> None:
+def _run(master: Master, asked: _Asked, manner: _Manner) -> None:
     requests = folder_for(manner.request_out) if manner.request_out and not manner.dry_run else None
     bindings = folder_for(manner.binding_out) if manner.binding_out and not manner.dry_run else None
-    with Connection(server) as connection:
-        name = connection.project_name(project)
-        if asked.is_risky and not manner.dry_run and not manner.yes:
-            _confirm(connection, asked, name)
-        request = asked.request(name, dry_run=manner.dry_run)
-        response = connection.call(connection.licenses.ReleaseLicenses, request)
+    if asked.is_risky and not manner.dry_run and not manner.yes:
+        _confirm(master, asked)
+    response = master.call(master.licenses.ReleaseLicenses, asked.request(master.project, dry_run=manner.dry_run))
+    for result in response.results:
+        if requests is not None and result.moved.release.HasField("request"):
+            write_document(request_file(requests, result.license), result.moved.release.request)
+    if not master.as_json:
         for result in response.results:
-            if requests is not None and result.moved.release.HasField("request"):
-                write_document(request_file(requests, result.license), result.moved.release.request)
-        if not manner.as_json:
-            _print(response, asked, manner)
-        complete = _wait(connection, name, response, manner) if _waits(response, asked, manner) else True
-        if bindings is not None:
-            for result in response.results:
-                if result.moved.HasField("signed_binding"):
-                    write_document(binding_file(bindings, result.license), result.moved.signed_binding)
-    if manner.as_json:
+            print_results([result], dry_run=manner.dry_run, go_on=asked.command(result.license))
+        print_results([], response.warnings)
+    complete = _wait(master, response, manner) if _waits(master, response, asked, manner) else True
+    if bindings is not None:
+        for result in response.results:
+            if result.moved.HasField("signed_binding"):
+                write_document(binding_file(bindings, result.license), result.moved.signed_binding)
+    if master.as_json:
         print_json(response)
     end(response.results)
     if not complete:
         raise typer.Exit(1)
 
 
-def _print(response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner: _Manner) -> None:
-    for result in response.results:
-        print_results([result], dry_run=manner.dry_run, go_on=asked.command(result.license))
-    print_results([], response.warnings)
-
-
-def _waits(response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner: _Manner) -> bool:
+def _waits(master: Master, response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner: _Manner) -> bool:
     """Whether to wait: a dead device's release needs another operator's approval, so only who asks for it waits."""
-    looked_on = sys.stdout.isatty() and not manner.as_json and not asked.dead
+    looked_on = sys.stdout.isatty() and not master.as_json and not asked.dead
     wanted = manner.wait if manner.wait is not None else looked_on
     return wanted and not manner.dry_run and any(result.moved.state == RELEASING for result in response.results)
 
 
-def _wait(connection: Connection, project: str, response: license_pb2.ReleaseLicensesResponse, manner: _Manner) -> bool:
+def _wait(master: Master, response: license_pb2.ReleaseLicensesResponse, manner: _Manner) -> bool:
     """Wait, and put what the licenses became into the response; False where they are not through in time."""
-    waiting = [one.license for one in response.results if one.moved.state == RELEASING]
-    ended = wait_for_releases(
-        connection, project, waiting, timeout_seconds=manner.timeout_seconds, quiet=manner.as_json
-    )
+    waiting = [result.license for result in response.results if result.moved.state == RELEASING]
+    seconds = manner.timeout_seconds
+    ended = wait_for_releases(master, master.project, waiting, timeout_seconds=seconds, quiet=master.as_json)
     for result in response.results:
         if (now := ended.get(result.license)) is not None:
             result.moved.CopyFrom(now)
     return all(license.state != RELEASING for license in ended.values())
 
 
-def _confirm(connection: Connection, asked: _Asked, project: str) -> None:
-    """Tell what it risks, in seats, and ask."""
-    planned = connection.call(connection.licenses.ReleaseLicenses, asked.request(project, dry_run=True))
-    console = stderr_console()
+def _confirm(master: Master, asked: _Asked) -> None:
+    """Say what it risks, in seats, and ask whether to go on."""
+    planned = master.call(master.licenses.ReleaseLicenses, asked.request(master.project, dry_run=True))
     moved = [result for result in planned.results if result.WhichOneof("outcome") == "moved"]
-    if not moved:
-        return  # all refused: nothing is risked, and the answer says why
-    for line in risks(planned.results, dead=asked.dead, force=asked.in_use == license_pb2.IN_USE_FORCE):
-        console.print(visible(line, "yellow"))
-    print_results([], planned.warnings, console=console)
-    if not sys.stdin.isatty():
-        raise CommandFailed("nothing was changed: this has to be confirmed", remedy="run it again with --yes")
-    if not typer.confirm(f"Go on with {', '.join(result.license for result in moved)}?", err=True):
-        console.print("nothing was changed")
-        raise typer.Exit(1)
+    if moved:  # were all refused, nothing would be risked, and the answer says why
+        lines = risks(planned.results, dead=asked.dead, force=asked.in_use == license_pb2.IN_USE_FORCE)
+        lines += [f"warning: {warning}" for warning in planned.warnings]
+        confirm(f"Go on with {', '.join(result.license for result in moved)}?", lines)
 
 
 def risks(results: Sequence[license_pb2.MoveResult], *, dead: bool, force: bool) -> list[str]:

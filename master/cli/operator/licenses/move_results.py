@@ -87,7 +87,6 @@ def print_results(
     *,
     dry_run: bool = False,
     go_on: str = "",
-    console: Console | None = None,
 ) -> None:
     """What moved, as a table, then each refusal with what would help, then the warnings.
 
@@ -96,9 +95,8 @@ def print_results(
         warnings: what the operator should know besides.
         dry_run: nothing was changed.
         go_on: the command that was refused, for refusals that another option would overcome.
-        console: standard output where None.
     """
-    console = console or stdout_console()
+    console = stdout_console()
     moved = [result.moved for result in results if result.WhichOneof("outcome") == "moved"]
     if moved:
         if dry_run:

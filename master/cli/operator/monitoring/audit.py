@@ -13,6 +13,7 @@ from licensemaster.files.texts import decoded
 from licensemaster.files.writer import Before, file_written
 from licensemaster.v1 import audit_pb2, status_pb2
 from licensemaster.values import PUBLIC_KEY_BYTES, BadValueError, key_text, public_key
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
 from master.cli.output.enum_names import in_words
@@ -38,21 +39,20 @@ app = typer.Typer(help="The audit: export it, verify it.", no_args_is_help=True)
 
 
 @app.command("export")
+@asks_master(as_json=False)
 def export(
+    master: Master,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write to a new FILE instead of standard output.")
     ] = None,
     since_seq: Annotated[int, typer.Option("--since-seq", min=1, metavar="N", help="From event N on.")] = 1,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Write a project's events, oldest first, as JSON lines that end with the master's signature."""
-    with Connection(server) as connection:
-        name = connection.project_name(project)
-        last: Header | Record | Checkpoint | None = None
-        with _written_to(out) as file:
-            for last in _shown(_parts(connection, name, since_seq)):
-                file.write(_line(last))
+    name = master.project
+    last: Header | Record | Checkpoint | None = None
+    with _written_to(out) as file:
+        for last in _shown(_parts(master, name, since_seq)):
+            file.write(_line(last))
     if not isinstance(last, Checkpoint):
         raise CommandFailed("the master's answer ended without its checkpoint", remedy="run the command again")
     told = f"{short_name(name)}: up to event {last.end.seq:,}, signed with the key {last.public_key.hex()}"

@@ -9,13 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from licensemaster.v1 import seat_pb2, status_pb2
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import (
-    DEFAULT_SERVER,
-    JsonOption,
     PbxArgument,
-    ProjectOption,
-    ServerOption,
     TypeArgument,
 )
 from master.cli.operator.monitoring.seat_result_view import holder_text, result_view
@@ -43,7 +39,9 @@ def holder_kind(kind: Kind) -> seat_pb2.HolderKind.ValueType:
     return seat_pb2.HolderKind.Value(f"HOLDER_KIND_{kind.name}")
 
 
+@asks_master()
 def explain(
+    master: Master,
     pbx: PbxArgument,
     license_type: TypeArgument,
     holder: Annotated[str, typer.Argument(metavar="HOLDER", help="Who would hold the seat.", show_default=False)],
@@ -52,9 +50,6 @@ def explain(
     line: Annotated[str, typer.Option("--line", help="The outside line of a recorded user.")] = "",
     app_version: Annotated[str, typer.Option("--app-version", help="The application's own version.")] = "",
     software: Annotated[str, typer.Option("--software", help="Ask as if the PBX ran this version.")] = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Ask whether PBX would get a seat of TYPE for HOLDER, and why. Changes nothing.
 
@@ -68,11 +63,10 @@ def explain(
         line=line,
         application_version=app_version,
     )
-    with Connection(server) as connection:
-        name = pbx if pbx.startswith("projects/") else f"{connection.project_name(project)}/pbxs/{pbx}"
-        request = status_pb2.ExplainSeatsRequest(pbx=name, seats=[seat], software_version=software)
-        response = connection.call(connection.status.ExplainSeats, request)
-    if as_json:
+    name = pbx if pbx.startswith("projects/") else f"{master.project}/pbxs/{pbx}"
+    request = status_pb2.ExplainSeatsRequest(pbx=name, seats=[seat], software_version=software)
+    response = master.call(master.status.ExplainSeats, request)
+    if master.as_json:
         print_json(response)
     else:
         print_explanation(seat, name, response, stdout_console(), datetime.now(UTC))

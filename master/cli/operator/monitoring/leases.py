@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from licensemaster.v1 import lease_pb2, status_pb2
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.options import (
-    DEFAULT_SERVER,
-    JsonOption,
     LimitOption,
     NeededReasonOption,
     PbxArgument,
-    ProjectOption,
-    ServerOption,
     YesOption,
 )
 from master.cli.operator.monitoring.listings import State, lease_state, leases_view
-from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     distance,
     moment,
     print_json,
     short_name,
-    stderr_console,
     stdout_console,
     visible,
 )
@@ -38,37 +29,31 @@ app = typer.Typer(help="The lease of each PBX: list, end.", invoke_without_comma
 
 
 @app.callback()
+@asks_master()
 def leases(
+    master: Master,
     context: typer.Context,
     state: Annotated[State | None, typer.Option("--state", help="Only in this state.", show_default=False)] = None,
     limit: LimitOption = 100,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show each PBX's lease: its state, when it was last heard of, how long it may carry on."""
     if context.invoked_subcommand is not None:
         return
-    with Connection(server) as connection:
-        request = status_pb2.ListLeasesRequest(
-            project=connection.project_name(project),
-            state=lease_state(state) if state else status_pb2.LEASE_STATE_UNSPECIFIED,
-        )
-        answer = connection.listing(connection.status.ListLeases, request, limit)
-    print_listing(
-        answer, lambda: leases_view(answer.leases, datetime.now(UTC)), as_json=as_json, empty="no leases match"
+    request = status_pb2.ListLeasesRequest(
+        project=master.project, state=lease_state(state) if state else status_pb2.LEASE_STATE_UNSPECIFIED
     )
+    answer = master.listing(master.status.ListLeases, request, limit)
+    master.show_listing(answer, lambda: leases_view(answer.leases, datetime.now(UTC)), empty="no leases match")
 
 
 @app.command("end")
+@asks_master()
 def end(
+    master: Master,
     pbx: PbxArgument,
     reason: NeededReasonOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it would come to.")] = False,
     yes: YesOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """End the lease of a PBX that cannot do so itself: its seats are free for others at once.
 
@@ -76,35 +61,18 @@ def end(
     go on using until its signed lease ends, while others are granted it. There is no way back; a PBX that is alive is
     told, and may open a new lease.
     """
-    with Connection(server) as connection:
-        request = lease_pb2.EndLeaseRequest(
-            pbx=f"{connection.project_name(project)}/pbxs/{pbx}",
-            reason=reason,
-            request_id=str(uuid.uuid4()),
-            dry_run=True,
-        )
-        told = connection.call(connection.leases.EndLease, request)
-        if not dry_run:
-            if not yes:
-                _confirm(pbx, told)
-            request.dry_run = False
-            told = connection.call(connection.leases.EndLease, request)
-    if as_json:
+    request = lease_pb2.EndLeaseRequest(pbx=f"{master.project}/pbxs/{pbx}", reason=reason, dry_run=True)
+    told = master.call(master.leases.EndLease, request)
+    if not dry_run:
+        if not yes:
+            confirm(f"End the lease of {pbx}?", _lines(pbx, told, done=False))
+        request.dry_run = False
+        told = master.call(master.leases.EndLease, request)
+    if master.as_json:
         print_json(told)
         return
     for line in _lines(pbx, told, done=not dry_run):
         stdout_console().print(visible(line))
-
-
-def _confirm(pbx: str, told: lease_pb2.EndLeaseResponse) -> None:
-    console = stderr_console()
-    for line in _lines(pbx, told, done=False):
-        console.print(visible(line, "yellow"))
-    if not sys.stdin.isatty():
-        raise CommandFailed("nothing was changed: this has to be confirmed", remedy="run it again with --yes")
-    if not typer.confirm(f"End the lease of {pbx}?", err=True):
-        console.print("nothing was changed")
-        raise typer.Exit(1)
 
 
 def _lines(pbx: str, told: lease_pb2.EndLeaseResponse, *, done: bool) -> list[str]:

@@ -12,22 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import lease_pb2, status_pb2
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import (
-    DEFAULT_SERVER,
-    JsonOption,
     LimitOption,
     OfLicenseOption,
     OfPbxOption,
     OfSiteOption,
     OfTypeOption,
-    ProjectOption,
-    ServerOption,
 )
 from master.cli.operator.monitoring.past_moment import SINCE_HELP, past_moment
 from master.cli.operator.monitoring.seat_result_view import basis_text, holder_text
 from master.cli.output.enum_names import in_words
-from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     distance,
@@ -71,28 +66,26 @@ def state_text(state: status_pb2.LeaseState.ValueType) -> Text:
     return Text(in_words(status_pb2.LeaseState.DESCRIPTOR, state), style=LEASE_STYLES.get(state, ""))
 
 
+@asks_master()
 def seats(
+    master: Master,
     pbx: OfPbxOption = "",
     license_type: OfTypeOption = "",
     site: OfSiteOption = "",
     holder: Annotated[str, typer.Option("--holder", metavar="NAME", help="Only of this holder.")] = "",
     limit: LimitOption = 100,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show who holds what, one row for each seat."""
-    with Connection(server) as connection:
-        request = status_pb2.ListSeatsRequest(
-            project=connection.project_name(project), pbx=pbx, license_type=license_type, site=site, holder=holder
-        )
-        answer = connection.listing(connection.status.ListSeats, request, limit)
-    print_listing(
-        answer, lambda: seats_view(answer.seats, datetime.now(UTC)), as_json=as_json, empty="no seats are held"
+    request = status_pb2.ListSeatsRequest(
+        project=master.project, pbx=pbx, license_type=license_type, site=site, holder=holder
     )
+    answer = master.listing(master.status.ListSeats, request, limit)
+    master.show_listing(answer, lambda: seats_view(answer.seats, datetime.now(UTC)), empty="no seats are held")
 
 
+@asks_master()
 def events(
+    master: Master,
     pbx: OfPbxOption = "",
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help='Only of this kind: "seats.acquired".')] = "",
     license_id: OfLicenseOption = "",
@@ -104,26 +97,17 @@ def events(
         typer.Option("--since", metavar="WHEN", parser=past_moment, help=SINCE_HELP, show_default=False),
     ] = None,
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show what happened, newest first."""
     since_time = None
     if since is not None:
         since_time = Timestamp()
         since_time.FromDatetime(since)
-    with Connection(server) as connection:
-        request = status_pb2.ListEventsRequest(
-            project=connection.project_name(project),
-            pbx=pbx,
-            kind=kind,
-            license=license_id,
-            caller=caller,
-            since_time=since_time,
-        )
-        answer = connection.listing(connection.status.ListEvents, request, limit)
-    print_listing(answer, lambda: events_view(answer.events), as_json=as_json, empty="no events match")
+    request = status_pb2.ListEventsRequest(
+        project=master.project, pbx=pbx, kind=kind, license=license_id, caller=caller, since_time=since_time
+    )
+    answer = master.listing(master.status.ListEvents, request, limit)
+    master.show_listing(answer, lambda: events_view(answer.events), empty="no events match")
 
 
 def _carried(row: status_pb2.LeaseStatus) -> str:

@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import report_pb2, seat_pb2, status_pb2
-from master.cli.connection.connection import Connection
-from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.connection.asking import Master, asks_master
 from master.cli.output.csv_table import csv_table
 from master.cli.output.enum_names import in_words, short_name_of
 from master.cli.output.failure import CommandFailed
@@ -43,23 +42,19 @@ class Format(StrEnum):
     JSON = "json"
 
 
+@asks_master()
 def report(
+    master: Master,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="Days to look back, today included.")] = 30,
     as_format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     holders: Annotated[bool, typer.Option("--holders", help="Name the holders that were denied.")] = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show peaks, denials, silent sites, licenses unused, and when pools run out at their trend."""
-    if as_json and as_format is Format.CSV:
+    if master.as_json and as_format is Format.CSV:
         raise CommandFailed("--json and --format csv ask for two things; give one of them")
-    with Connection(server) as connection:
-        request = report_pb2.GetUsageReportRequest(
-            project=connection.project_name(project), days=days, include_holders=holders
-        )
-        response = connection.call(connection.reports.GetUsageReport, request)
-    if as_json or as_format is Format.JSON:
+    request = report_pb2.GetUsageReportRequest(project=master.project, days=days, include_holders=holders)
+    response = master.call(master.reports.GetUsageReport, request)
+    if master.as_json or as_format is Format.JSON:
         print_json(response)
     elif as_format is Format.CSV:
         write_out(csv_table(COLUMNS, csv_rows(response)))

@@ -10,48 +10,35 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import standby_pb2
-from master.cli.connection.connection import Connection
-from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
-from master.cli.output.rendering import add_row, distance, print_json, short_name, stdout_console, table, visible
+from master.cli.connection.asking import Master, asks_master
+from master.cli.output.rendering import add_row, distance, short_name, table, visible
 
 app = typer.Typer(help="Standby PBXs: readiness and proof (rules F1 to F6).", no_args_is_help=True)
 
 
 @app.command()
+@asks_master()
 def check(
-    pair: Annotated[str, typer.Option("--pair", metavar="NAME", help="Only the pair of this PBX.")] = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
+    master: Master, pair: Annotated[str, typer.Option("--pair", metavar="NAME", help="Only the pair of this PBX.")] = ""
 ) -> None:
     """Show how ready each pair is, with what is missing. Exits with 1 where one is not ready."""
-    with Connection(server) as connection:
-        request = standby_pb2.CheckStandbyRequest(project=connection.project_name(project), pbx=pair)
-        response = connection.call(connection.standby.CheckStandby, request)
-    if as_json:
-        print_json(response)
-    else:
-        stdout_console().print(check_view(response, datetime.now(UTC)))
+    request = standby_pb2.CheckStandbyRequest(project=master.project, pbx=pair)
+    response = master.call(master.standby.CheckStandby, request)
+    master.show(response, lambda: check_view(response, datetime.now(UTC)))
     if not all(one.ready for one in response.pairs):
         raise typer.Exit(1)
 
 
 @app.command()
+@asks_master()
 def drill(
-    standby: Annotated[str, typer.Argument(metavar="STANDBY", help="The standby PBX's name.")],
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
+    master: Master, standby: Annotated[str, typer.Argument(metavar="STANDBY", help="The standby PBX's name.")]
 ) -> None:
     """Take over, reconcile, hand back and compare, all rolled back. Exits with 1 where a step fails."""
-    with Connection(server) as connection:
-        name = f"{connection.project_name(project)}/pbxs/{standby}"
-        request = standby_pb2.DrillStandbyRequest(standby=name)
-        response = connection.call(connection.standby.DrillStandby, request)
-    if as_json:
-        print_json(response)
-    else:
-        stdout_console().print(drill_view(response))
+    name = f"{master.project}/pbxs/{standby}"
+    request = standby_pb2.DrillStandbyRequest(standby=name)
+    response = master.call(master.standby.DrillStandby, request)
+    master.show(response, lambda: drill_view(response))
     if not response.passed:
         raise typer.Exit(1)
 

@@ -13,14 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import status_pb2
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import (
-    DEFAULT_SERVER,
-    JsonOption,
     OfDeviceOption,
     OfTypeOption,
-    ProjectOption,
-    ServerOption,
 )
 from master.cli.operator.monitoring.listings import LEASE_STYLES
 from master.cli.output.enum_names import in_words
@@ -29,7 +26,6 @@ from master.cli.output.rendering import (
     add_row,
     json_object,
     moment,
-    print_json,
     print_json_line,
     print_json_object,
     short_name,
@@ -48,40 +44,29 @@ _PARTS_BETWEEN = ("promised", "leaving", "withheld")
 AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and site, however many.")]
 
 
+@asks_master()
 def status(
+    master: Master,
     watch: Annotated[
         float | None,
         typer.Option("--watch", metavar="SECONDS", min=0.2, help="Ask again and again.", show_default=False),
     ] = None,
     show_all: AllOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Show pools, version limits, leases and seats by site on one screen."""
-    with Connection(server) as connection:
-        request = status_pb2.GetStatusRequest(project=connection.project_name(project))
-        if watch is not None:
-            _watch(connection, request, watch, as_json=as_json, show_all=show_all)
-            return
-        response = connection.call(connection.status.GetStatus, request)
-    if as_json:
-        print_json(response)
-    else:
-        stdout_console().print(status_view(response, show_all=show_all))
+    request = status_pb2.GetStatusRequest(project=master.project)
+    if watch is not None:
+        _watch(master, request, watch, as_json=master.as_json, show_all=show_all)
+        return
+    response = master.call(master.status.GetStatus, request)
+    master.show(response, lambda: status_view(response, show_all=show_all))
 
 
-def pools(
-    license_type: OfTypeOption = "",
-    device: OfDeviceOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def pools(master: Master, license_type: OfTypeOption = "", device: OfDeviceOption = "") -> None:
     """Show what is installed, used, promised, being released and free, by license type and device."""
-    with Connection(server) as connection:
-        request = status_pb2.GetStatusRequest(project=connection.project_name(project))
-        response = connection.call(connection.status.GetStatus, request)
+    request = status_pb2.GetStatusRequest(project=master.project)
+    response = master.call(master.status.GetStatus, request)
     found = [
         pool
         for pool in response.pools
@@ -90,7 +75,7 @@ def pools(
             not license_type or _squeezed(license_type) in {_squeezed(pool.license_type), _squeezed(pool.display_name)}
         )
     ]
-    if as_json:
+    if master.as_json:
         print_json_object({"pools": [json_object(pool) for pool in found]})
     elif found:
         stdout_console().print(pools_view(found))

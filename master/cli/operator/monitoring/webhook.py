@@ -2,15 +2,14 @@
 
 import sys
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 from rich.text import Text
 
 from licensemaster.v1 import webhook_pb2
 from licensemaster.values import bare
-from master.cli.connection.connection import Connection
-from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ReasonOption, ServerOption
+from master.cli.connection.asking import Master, asks_master
+from master.cli.connection.options import ReasonOption
 from master.cli.output.rendering import (
     add_row,
     moment,
@@ -27,7 +26,9 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The webhook's
 
 
 @app.command()
+@asks_master()
 def add(
+    master: Master,
     name: NameArgument,
     url: Annotated[
         str,
@@ -41,21 +42,16 @@ def add(
         list[str] | None, typer.Option("--kind", metavar="KIND", help="Only of this kind; may be repeated.")
     ] = None,
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Add a receiver. Prints the secret that its messages are signed with; it is shown only now."""
-    with Connection(server) as connection:
-        request = webhook_pb2.AddWebhookRequest(
-            name=f"{connection.project_name(project)}/webhooks/{name}",
-            url=bare(sys.stdin.readline()) if url == "-" else url,
-            kinds=kinds or [],
-            request_id=str(uuid4()),
-            reason=reason,
-        )
-        response = connection.call(connection.webhooks.AddWebhook, request)
-    if as_json:
+    request = webhook_pb2.AddWebhookRequest(
+        name=f"{master.project}/webhooks/{name}",
+        url=bare(sys.stdin.readline()) if url == "-" else url,
+        kinds=kinds or [],
+        reason=reason,
+    )
+    response = master.call(master.webhooks.AddWebhook, request)
+    if master.as_json:
         print_json(response)
         return
     stdout_console().print(visible(response.secret))
@@ -64,14 +60,12 @@ def add(
 
 
 @app.command("list")
-def list_webhooks(
-    as_json: JsonOption = False, project: ProjectOption = None, server: ServerOption = DEFAULT_SERVER
-) -> None:
+@asks_master()
+def list_webhooks(master: Master) -> None:
     """List the receivers, and which kinds of alarm they get."""
-    with Connection(server) as connection:
-        request = webhook_pb2.ListWebhooksRequest(project=connection.project_name(project))
-        response = connection.call(connection.webhooks.ListWebhooks, request)
-    if as_json:
+    request = webhook_pb2.ListWebhooksRequest(project=master.project)
+    response = master.call(master.webhooks.ListWebhooks, request)
+    if master.as_json:
         print_json(response)
         return
     shown = table("Webhook", "Target", "Kinds", "Added", "By")
@@ -82,32 +76,22 @@ def list_webhooks(
 
 
 @app.command()
-def remove(
-    name: NameArgument,
-    reason: ReasonOption = "",
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master(as_json=False)
+def remove(master: Master, name: NameArgument, reason: ReasonOption = "") -> None:
     """Tell a receiver no more, not even what is waiting for it."""
-    with Connection(server) as connection:
-        full = f"{connection.project_name(project)}/webhooks/{name}"
-        request = webhook_pb2.RemoveWebhookRequest(name=full, request_id=str(uuid4()), reason=reason)
-        connection.call(connection.webhooks.RemoveWebhook, request)
+    full = f"{master.project}/webhooks/{name}"
+    request = webhook_pb2.RemoveWebhookRequest(name=full, reason=reason)
+    master.call(master.webhooks.RemoveWebhook, request)
     stdout_console().print(visible(f"{name} gets no more messages"))
 
 
 @app.command("test")
-def send_test(
-    name: NameArgument,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def send_test(master: Master, name: NameArgument) -> None:
     """Send a test message at once. Exits with 1 where the receiver does not take it."""
-    with Connection(server) as connection:
-        request = webhook_pb2.TestWebhookRequest(name=f"{connection.project_name(project)}/webhooks/{name}")
-        response = connection.call(connection.webhooks.TestWebhook, request, timeout_seconds=90)
-    if as_json:
+    request = webhook_pb2.TestWebhookRequest(name=f"{master.project}/webhooks/{name}")
+    response = master.call(master.webhooks.TestWebhook, request, timeout_seconds=90)
+    if master.as_json:
         print_json(response)
     elif response.taken:
         stdout_console().print(Text("taken", style="green"))
@@ -118,22 +102,15 @@ def send_test(
 
 
 @app.command()
-def dead(
-    retry: Annotated[bool, typer.Option("--retry", help="Have them sent again.")] = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def dead(master: Master, retry: Annotated[bool, typer.Option("--retry", help="Have them sent again.")] = False) -> None:
     """Show the messages that could not be delivered in all attempts."""
-    with Connection(server) as connection:
-        name = connection.project_name(project)
-        response = connection.call(
-            connection.webhooks.ListDeadMessages, webhook_pb2.ListDeadMessagesRequest(project=name)
-        )
-        if retry:
-            again = webhook_pb2.RetryDeadMessagesRequest(project=name)
-            retried = connection.call(connection.webhooks.RetryDeadMessages, again).retried
-    if as_json:
+    name = master.project
+    response = master.call(master.webhooks.ListDeadMessages, webhook_pb2.ListDeadMessagesRequest(project=name))
+    if retry:
+        again = webhook_pb2.RetryDeadMessagesRequest(project=name)
+        retried = master.call(master.webhooks.RetryDeadMessages, again).retried
+    if master.as_json:
         print_json(response)
         return
     shown = table("Made", "Webhook", "Attempts", "What went wrong", "Message", numbers=["Attempts"])

@@ -7,19 +7,14 @@ import typer
 
 from licensemaster.v1 import plan_pb2
 from licensemaster.values import BadValueError, license_name, whole_number
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import (
-    DEFAULT_SERVER,
-    JsonOption,
     OfSiteOption,
     PbxArgument,
-    ProjectOption,
-    ServerOption,
     ToDeviceOption,
 )
 from master.cli.operator.projects.plan_view import plan_view
 from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import print_json, stdout_console
 
 app = typer.Typer(help="What would happen if: nothing is changed. Exits with 1 where it is not possible.")
 
@@ -32,14 +27,13 @@ AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and gr
 
 
 @app.command("upgrade")
+@asks_master()
 def upgrade(
+    master: Master,
     to: Annotated[str, typer.Option("--to", metavar="VERSION", help='E.g. "13" or "13r1".', show_default=False)],
     site: OfSiteOption = "",
     release: ReleaseOption = None,
     show_all: AllOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """May the installation run another software version? What blocks it, and what would be left without that?"""
     changes = [_release(release)] if release else []
@@ -47,52 +41,38 @@ def upgrade(
     where = f"site {site}" if site else "all PBXs"
     title = f"upgrade of {where} to {to}"
     title += f", without {', '.join(release)}" if release else ""
-    _answer(title, changes, project, server, as_json=as_json, show_all=show_all)
+    _answer(master, title, changes, show_all=show_all)
 
 
 @app.command("release")
-def release(
-    licenses: Licenses,
-    show_all: AllOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def release(master: Master, licenses: Licenses, show_all: AllOption = False) -> None:
     """What if licenses went back into the project balance?"""
     title = f"release of {', '.join(licenses)}"
-    _answer(title, [_release(licenses)], project, server, as_json=as_json, show_all=show_all)
+    _answer(master, title, [_release(licenses)], show_all=show_all)
 
 
 @app.command("rebind")
-def rebind(
-    licenses: Licenses,
-    to: ToDeviceOption,
-    show_all: AllOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def rebind(master: Master, licenses: Licenses, to: ToDeviceOption, show_all: AllOption = False) -> None:
     """What if licenses went to a device, from another one or from the balance?"""
     change = plan_pb2.PlannedChange(rebind=plan_pb2.RebindLicenses(licenses=licenses, device=to))
     title = f"rebinding of {', '.join(licenses)} to {to}"
-    _answer(title, [change], project, server, as_json=as_json, show_all=show_all)
+    _answer(master, title, [change], show_all=show_all)
 
 
 @app.command("central")
-def central(
-    pbx: PbxArgument,
-    show_all: AllOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def central(master: Master, pbx: PbxArgument, show_all: AllOption = False) -> None:
     """What if a local PBX gave its licenses to the master and drew on the pool?"""
     change = plan_pb2.PlannedChange(go_central=plan_pb2.GoCentral(pbx=pbx))
-    _answer(f"move of {pbx} to central licensing", [change], project, server, as_json=as_json, show_all=show_all)
+    _answer(master, f"move of {pbx} to central licensing", [change], show_all=show_all)
 
 
 @app.command("site")
+@asks_master()
 def site(
+    master: Master,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the site would be called.", show_default=False)],
     need: Annotated[
         list[str],
@@ -103,29 +83,25 @@ def site(
         str, typer.Option("--software", help="What its PBX runs; usually what the master's does.")
     ] = "",
     show_all: AllOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """What if a site were added that needs so many seats?"""
     added = plan_pb2.AddSite(
         name=name, platform=platform, software_version=software, demand=[_demand(one) for one in need]
     )
     change = plan_pb2.PlannedChange(add_site=added)
-    _answer(f"new site {name} with {', '.join(need)}", [change], project, server, as_json=as_json, show_all=show_all)
+    _answer(master, f"new site {name} with {', '.join(need)}", [change], show_all=show_all)
 
 
 @app.command("at")
+@asks_master()
 def at(
+    master: Master,
     day: Annotated[str, typer.Argument(metavar="DAY", help='E.g. "2026-03-01".', show_default=False)],
     show_all: AllOption = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """What can still be used on a day ahead, and who loses seats by then, if nothing more is bought or renewed?"""
     change = plan_pb2.PlannedChange(reach_day=plan_pb2.ReachDay(day=day))
-    _answer(f"what is left on {day}", [change], project, server, as_json=as_json, show_all=show_all)
+    _answer(master, f"what is left on {day}", [change], show_all=show_all)
 
 
 def _release(licenses: Sequence[str]) -> plan_pb2.PlannedChange:
@@ -144,22 +120,10 @@ def _demand(text: str) -> plan_pb2.SeatDemand:
     raise CommandFailed(f"--need {text!r} is not of the form TYPE=SEATS", remedy="write it like --need port=50")
 
 
-def _answer(
-    title: str,
-    changes: Sequence[plan_pb2.PlannedChange],
-    project: str | None,
-    server: str,
-    *,
-    as_json: bool,
-    show_all: bool,
-) -> None:
+def _answer(master: Master, title: str, changes: Sequence[plan_pb2.PlannedChange], *, show_all: bool) -> None:
     """Ask, show, and end with the exit code that fits."""
-    with Connection(server) as connection:
-        request = plan_pb2.PlanChangesRequest(project=connection.project_name(project), changes=changes)
-        response = connection.call(connection.plans.PlanChanges, request)
-    if as_json:
-        print_json(response)
-    else:
-        stdout_console().print(plan_view(title, response, show_all=show_all))
+    request = plan_pb2.PlanChangesRequest(project=master.project, changes=changes)
+    response = master.call(master.plans.PlanChanges, request)
+    master.show(response, lambda: plan_view(title, response, show_all=show_all))
     if response.verdict == plan_pb2.PLAN_VERDICT_NOT_POSSIBLE:
         raise typer.Exit(1)

@@ -1,7 +1,6 @@
 """`license-master project`: the estate as a file."""
 
 import sys
-import uuid
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,13 +12,12 @@ from rich.text import Text
 
 from licensemaster.v1 import project_pb2
 from licensemaster.values.similar import closest
+from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import (
     DEFAULT_SERVER,
-    JsonOption,
     LimitOption,
     NeededReasonOption,
-    ProjectOption,
     ServerOption,
     YesOption,
 )
@@ -27,7 +25,6 @@ from master.cli.connection.rpc_failure import RpcFailure
 from master.cli.operator.projects.project_file import ProjectFile, problems_error, read_project_file
 from master.cli.operator.projects.project_toml import project_toml
 from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import print_listing
 from master.cli.output.rendering import (
     add_row,
     moment,
@@ -55,32 +52,35 @@ _MARKS = {
 
 
 @app.command("apply")
+@asks_master(project=False)
 def apply(
+    master: Master,
     file: FileArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply without asking.")] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")] = "",
     show_all: AllOption = False,
-    as_json: JsonOption = False,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Make the master's project equal to FILE, after showing what that changes.
 
     Asks before it changes anything where a person looks on; where nobody does, what removes something needs --yes.
     """
     read = read_project_file(file)
-    with Connection(server) as connection:
-        applied = planned = _apply(connection, read, dry_run=True, reason=reason)
-        applies = bool(planned.changes) and not dry_run
-        removes = [change for change in planned.changes if change.action == project_pb2.CHANGE_ACTION_REMOVE]
-        asks = applies and not yes and (sys.stdin.isatty() or bool(removes))
-        if asks or not as_json:
-            print_changes(planned, stderr_console() if as_json else stdout_console(), show_all=show_all)
-        if asks:
-            _confirm(planned, len(removes))
-        if applies:
-            applied = _apply(connection, read, dry_run=False, reason=reason)
-    if as_json:
+    applied = planned = _apply(master, read, dry_run=True, reason=reason)
+    applies = bool(planned.changes) and not dry_run
+    removes = [change for change in planned.changes if change.action == project_pb2.CHANGE_ACTION_REMOVE]
+    asks = applies and not yes and (sys.stdin.isatty() or bool(removes))
+    if asks or not master.as_json:
+        print_changes(planned, stderr_console() if master.as_json else stdout_console(), show_all=show_all)
+    if asks:
+        confirm(
+            f"Apply {joined_counts([(len(planned.changes), 'change')])}?",
+            why=f"this removes {joined_counts([(len(removes), 'thing')])}, which has to be confirmed",
+            remedy="look at what goes (marked -), and run it again with --yes",
+        )
+    if applies:
+        applied = _apply(master, read, dry_run=False, reason=reason)
+    if master.as_json:
         print_json(applied)
     elif applied is not planned:
         _report(planned, applied, read.project.name)
@@ -110,20 +110,18 @@ def check(
 
 
 @app.command("show")
+@asks_master()
 def show(
+    master: Master,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
     as_toml: Annotated[bool, typer.Option("--toml", help="As a project file, which is the default.")] = False,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Print a project as the project file that it was last made from."""
-    if as_toml and as_json:
+    if as_toml and master.as_json:
         raise typer.BadParameter("--toml and --json exclude each other")
-    with Connection(server) as connection:
-        request = project_pb2.GetProjectRequest(name=connection.project_name(name or project))
-        response = connection.call(connection.projects.GetProject, request)
-    if as_json:
+    request = project_pb2.GetProjectRequest(name=master.project_name(name) if name else master.project)
+    response = master.call(master.projects.GetProject, request)
+    if master.as_json:
         print_json(response)
         return
     heading = f"# Revision {response.revision}, applied {moment(response.apply_time)}.\n\n"
@@ -131,13 +129,13 @@ def show(
 
 
 @app.command("list")
-def list_projects(limit: LimitOption = 0, as_json: JsonOption = False, server: ServerOption = DEFAULT_SERVER) -> None:
+@asks_master(project=False)
+def list_projects(master: Master, limit: LimitOption = 0) -> None:
     """List the master's projects."""
-    with Connection(server) as connection:
-        answer = connection.listing(connection.projects.ListProjects, project_pb2.ListProjectsRequest(), limit)
+    answer = master.listing(master.projects.ListProjects, project_pb2.ListProjectsRequest(), limit)
     names = "\n".join(name.removeprefix("projects/") for name in answer.names)
     empty = "no project yet; apply one with `license-master project apply FILE`"
-    print_listing(answer, lambda: visible(names), as_json=as_json, empty=empty)
+    master.show_listing(answer, lambda: visible(names), empty=empty)
 
 
 @app.command("example")
@@ -188,42 +186,26 @@ def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, 
 
 
 @app.command("delete")
+@asks_master(project=False)
 def delete(
+    master: Master,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.")],
     reason: NeededReasonOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go, or what is in the way.")] = False,
     yes: YesOption = False,
-    as_json: JsonOption = False,
-    server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Delete a project, as one that was applied under a mistyped name.
 
     Refused while anything of it is leased or bound: says what. Its audit and its agreement ledger stay under its name.
     """
-    with Connection(server) as connection:
-        request = project_pb2.DeleteProjectRequest(
-            name=connection.project_name(name), reason=reason, request_id=str(uuid.uuid4()), dry_run=True
-        )
-        told = connection.call(connection.projects.DeleteProject, request)
-        if not dry_run:
-            if not yes:
-                _confirm_deletion(name, told)
-            request.dry_run = False
-            told = connection.call(connection.projects.DeleteProject, request)
-    if as_json:
-        print_json(told)
-    else:
-        stdout_console().print(visible(_deleted(name, told, "deleted" if not dry_run else "would delete")))
-
-
-def _confirm_deletion(name: str, told: project_pb2.DeleteProjectResponse) -> None:
-    console = stderr_console()
-    console.print(visible(_deleted(name, told, "would delete"), "yellow"))
-    if not sys.stdin.isatty():
-        raise CommandFailed("nothing was changed: this has to be confirmed", remedy="run it again with --yes")
-    if not typer.confirm(f"Delete {name}?", err=True):
-        console.print("nothing was changed")
-        raise typer.Exit(1)
+    request = project_pb2.DeleteProjectRequest(name=master.project_name(name), reason=reason, dry_run=True)
+    told = master.call(master.projects.DeleteProject, request)
+    if not dry_run:
+        if not yes:
+            confirm(f"Delete {name}?", [_deleted(name, told, "would delete")])
+        request.dry_run = False
+        told = master.call(master.projects.DeleteProject, request)
+    master.show(told, lambda: visible(_deleted(name, told, "deleted" if not dry_run else "would delete")))
 
 
 def _deleted(name: str, told: project_pb2.DeleteProjectResponse, done: str) -> str:
@@ -233,18 +215,13 @@ def _deleted(name: str, told: project_pb2.DeleteProjectResponse, done: str) -> s
 
 
 @app.command("end-learning")
-def end_learning(
-    reason: NeededReasonOption,
-    as_json: JsonOption = False,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
-) -> None:
+@asks_master()
+def end_learning(master: Master, reason: NeededReasonOption) -> None:
     """End the learning after a restore before its time: what was not proven may be lent again, and so twice."""
-    with Connection(server) as connection:
-        name = connection.project_name(project)
-        request = project_pb2.EndLearningRequest(project=name, reason=reason, request_id=str(uuid.uuid4()))
-        ended = connection.call(connection.projects.EndLearning, request)
-    if as_json:
+    name = master.project
+    request = project_pb2.EndLearningRequest(project=name, reason=reason)
+    ended = master.call(master.projects.EndLearning, request)
+    if master.as_json:
         print_json(ended)
         return
     risk = f"{ended.pbxs_silent:,} PBXs have not opened their lease anew, and may use {ended.seats_at_risk:,} seats"
@@ -259,9 +236,7 @@ def joined_counts(counts: Sequence[tuple[int, str]]) -> str:
 def _apply(
     connection: Connection, read: ProjectFile, *, dry_run: bool, reason: str = ""
 ) -> project_pb2.ApplyProjectResponse:
-    request = project_pb2.ApplyProjectRequest(
-        project=read.project, dry_run=dry_run, request_id=str(uuid.uuid4()), reason=reason
-    )
+    request = project_pb2.ApplyProjectRequest(project=read.project, dry_run=dry_run, reason=reason)
     try:
         return connection.call(connection.projects.ApplyProject, request)
     except RpcFailure as failure:
@@ -269,18 +244,6 @@ def _apply(
             raise
         found = [f"{read.place(v.field)}: {v.description}" for v in failure.violations]
         raise problems_error(read.source, found) from failure
-
-
-def _confirm(planned: project_pb2.ApplyProjectResponse, removed: int) -> None:
-    what = joined_counts([(len(planned.changes), "change")])
-    if not sys.stdin.isatty():
-        raise CommandFailed(
-            f"nothing was changed: this removes {joined_counts([(removed, 'thing')])}, which has to be confirmed",
-            remedy="look at what goes (marked -), and run it again with --yes",
-        )
-    if not typer.confirm(f"Apply {what}?", err=True):
-        stderr_console().print("nothing was changed")
-        raise typer.Exit(1)
 
 
 def _report(planned: project_pb2.ApplyProjectResponse, applied: project_pb2.ApplyProjectResponse, project: str) -> None:

@@ -1,0 +1,100 @@
+"""Commands that ask a master: the options that say which one, of which project, and how the answer is shown."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+from google.protobuf.message import Message
+from rich.console import RenderableType
+
+from master.cli.connection.connection import Connection
+from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
+from master.cli.output.failure import CommandFailed
+from master.cli.output.paging import print_listing
+from master.cli.output.rendering import print_json, stderr_console, stdout_console, visible
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "as_json": (JsonOption, False),
+    "project": (ProjectOption, None),
+    "server": (ServerOption, DEFAULT_SERVER),
+}
+
+
+class Master(Connection):
+    """The master that a command asks, and how its answer is to be shown."""
+
+    def __init__(self, server: str, *, project: str | None = None, as_json: bool = False) -> None:
+        super().__init__(server)
+        self._project = project
+        self.as_json = as_json
+
+    @functools.cached_property
+    def project(self) -> str:
+        """The project to ask about, as projects/{project}; raises CommandFailed where that is not clear."""
+        return self.project_name(self._project)
+
+    def show(self, answer: Message, view: Callable[[], RenderableType]) -> None:
+        """Print an answer: as JSON where that was asked for, else as `view` shows it."""
+        if self.as_json:
+            print_json(answer)
+        else:
+            stdout_console().print(view())
+
+    def show_listing(self, answer: Message, view: Callable[[], RenderableType], *, empty: str) -> None:
+        """Print a listing: as JSON where that was asked for, as `view` shows it, or the sentence `empty`."""
+        print_listing(answer, view, as_json=self.as_json, empty=empty)
+
+
+def asks_master(*, project: bool = True, as_json: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Hand a command the master that it asks, as its first parameter, and add the options for that behind its own.
+
+    Not every command has `--project` and `--json`.
+    """
+    has = {"as_json": as_json, "project": project, "server": True}
+    options = {name: option for name, option in _OPTIONS.items() if has[name]}
+
+    def decorate(ask: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(ask, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(ask)
+        def command(**given: Any) -> None:
+            with Master(**{name: given.pop(name) for name in options}) as master:
+                ask(master, **given)
+
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in options.items()
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate
+
+
+def confirm(
+    question: str,
+    lines: Sequence[str] = (),
+    *,
+    why: str = "this has to be confirmed",
+    remedy: str = "run it again with --yes",
+) -> None:
+    """Say what a change means, and ask whether to make it; ends the command where the answer is no.
+
+    Raises:
+        CommandFailed: nobody can answer, as the input is no terminal.
+    """
+    console = stderr_console()
+    for line in lines:
+        console.print(visible(line, "yellow"))
+    if not sys.stdin.isatty():
+        raise CommandFailed(f"nothing was changed: {why}", remedy=remedy)
+    if not typer.confirm(question, err=True):
+        console.print("nothing was changed")
+        raise typer.Exit(1)
