@@ -76,22 +76,18 @@ class Parts(ServiceParts):
 
     @cached_property
     def learning(self) -> LearningTask:
-        """Ends learning."""
         return LearningTask(self.learnings, interval_seconds=self.settings.expiry_interval_seconds)
 
     @cached_property
     def releases(self) -> ReleaseTask:
-        """Completes releases."""
         return ReleaseTask(self.licenses, interval_seconds=self.settings.release_interval_seconds)
 
     @cached_property
     def renewals(self) -> AutoRenewalTask:
-        """Orders the renewals that are due."""
         return AutoRenewalTask(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
 
     @cached_property
     def uses(self) -> AgreementUseTask:
-        """Takes licenses away whose use has ended."""
         return AgreementUseTask(self.agreements, interval_seconds=self.settings.release_interval_seconds)
 
     @cached_property
@@ -101,7 +97,6 @@ class Parts(ServiceParts):
 
     @cached_property
     def usage(self) -> UsageTask:
-        """Writes the usage history."""
         return UsageTask(
             database=self.questions,
             estates=self.estates,
@@ -187,7 +182,6 @@ class Parts(ServiceParts):
 
     @cached_property
     def authorization(self) -> Authorization:
-        """Who may call what."""
         return Authorization(self._stands_in)
 
     async def _stands_in(self, standby: str, primary: str) -> bool:
@@ -195,7 +189,6 @@ class Parts(ServiceParts):
 
     @cached_property
     def aside(self) -> Aside:
-        """Where large requests are read."""
         return Aside(current_caller)
 
     async def _serves(self, serving: bool) -> None:
@@ -204,7 +197,6 @@ class Parts(ServiceParts):
 
     @cached_property
     def server(self) -> Server:
-        """All services, on one port."""
         settings = self.settings
         services = [
             LeaseService(

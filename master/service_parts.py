@@ -105,7 +105,6 @@ class ServiceParts:
 
     @cached_property
     def lease_time(self) -> Callable[[], LeaseTime]:
-        """What leases are judged by."""
         allowance = self.settings.clock_allowance_seconds
         return lease_times(self.clock, self.stepped_seconds, clock_allowance_seconds=allowance)
 
@@ -113,7 +112,6 @@ class ServiceParts:
 
     @cached_property
     def estates(self) -> EstateCache:
-        """The projects as last read."""
         return EstateCache(self.catalogs, self.settings.pace)
 
     @cached_property
@@ -123,7 +121,6 @@ class ServiceParts:
 
     @cached_property
     def hub(self) -> WatchHub:
-        """Who is to be told of what."""
         return WatchHub()
 
     @cached_property
@@ -136,7 +133,6 @@ class ServiceParts:
 
     @cached_property
     def committer(self) -> Committer:
-        """Group commit."""
         limits = CommitLimits(
             queue=QueueLimits(
                 length_max=self.settings.queue_length_max,
@@ -160,7 +156,6 @@ class ServiceParts:
 
     @cached_property
     def leases(self) -> Leases:
-        """Leases, seats and standbys."""
         return Leases(
             database=self.database,
             questions=self.questions,
@@ -178,7 +173,6 @@ class ServiceParts:
 
     @cached_property
     def projects(self) -> Projects:
-        """What estates consist of."""
         return Projects(
             questions=self.questions,
             rehearsals=self.rehearsals,
@@ -189,7 +183,6 @@ class ServiceParts:
 
     @cached_property
     def status(self) -> Status:
-        """How things stand."""
         return Status(questions=self.questions, estates=self.estates, lease_time=self.lease_time)
 
     @cached_property
@@ -207,7 +200,6 @@ class ServiceParts:
 
     @cached_property
     def refused(self) -> DenialBuffer:
-        """Refusals of late."""
         return DenialBuffer(judged_after_seconds=self.settings.denied_after_seconds)
 
     @cached_property
@@ -217,7 +209,6 @@ class ServiceParts:
 
     @cached_property
     def licenses(self) -> Licenses:
-        """Licenses, and the keys behind them."""
         return Licenses(
             database=self.questions,
             rehearsals=self.rehearsals,
@@ -232,7 +223,6 @@ class ServiceParts:
 
     @cached_property
     def agreements(self) -> Agreements:
-        """Agreements over time, and their ledger."""
         return Agreements(
             database=self.questions,
             rehearsals=self.rehearsals,
@@ -244,7 +234,6 @@ class ServiceParts:
 
     @cached_property
     def webhook_sender(self) -> WebhookSender:
-        """Sends messages to webhooks."""
         return WebhookSender(
             clock=self.clocks.wall,
             timeout_seconds=self.settings.webhook_timeout_seconds,

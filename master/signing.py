@@ -20,7 +20,6 @@ class Signer:
         self.public_key = documents.public_key_of(self._private_key)
 
     def sign(self, kind: documents.Kind, payload: Message) -> document_pb2.SignedDocument:
-        """Sign a document that says `payload`."""
         return documents.sign(kind, payload, self._private_key)
 
     def sign_checkpoint(self, payload: bytes) -> bytes:

@@ -310,7 +310,6 @@ class SlaveClient:
 
     @property
     def config(self) -> ClientConfig:
-        """The configuration that the client was made with."""
         return self._config
 
     @property

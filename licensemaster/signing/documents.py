@@ -63,7 +63,6 @@ def signed_bytes(kind: Kind, payload: bytes) -> bytes:
 
 
 def sign(kind: Kind, payload: Message, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
-    """Sign a document that says `payload`."""
     return sealed(kind, payload.SerializeToString(deterministic=True), private_key)
 
 

@@ -62,8 +62,6 @@ class TooManyStreamsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure as the wire says it."""
-
     code: grpc.StatusCode
     reason: str
     message: str

@@ -35,8 +35,6 @@ class _Place:
 
 
 class StandbyLeases:
-    """The standby leases of one standby."""
-
     def __init__(
         self,
         *,

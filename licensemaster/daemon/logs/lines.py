@@ -88,7 +88,6 @@ class Rendering:
         return self._rendered(logger, method, {**short, "shortened": why})
 
     def lost(self, lines: int, why: str) -> str:
-        """Says that lines were lost."""
         return self(None, "error", {"event": "log lines were lost", "lines": lines, "reason": why})
 
     def _rendered(self, logger: Any, method: str, event: EventDict) -> str:

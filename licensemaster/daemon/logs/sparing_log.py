@@ -47,15 +47,12 @@ class SparingLog:
         self._kinds: dict[tuple[str, ...], _Lines] = {}
 
     def info(self, event: str, **what: object) -> None:
-        """What is to be known."""
         self._tell(self._log.info, event, what)
 
     def warning(self, event: str, **what: object) -> None:
-        """What is to be looked at."""
         self._tell(self._log.warning, event, what)
 
     def error(self, event: str, **what: object) -> None:
-        """What is to be repaired."""
         self._tell(self._log.error, event, what)
 
     def _tell(self, write: Callable[..., object], event: str, what: dict[str, object]) -> None:

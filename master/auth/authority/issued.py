@@ -24,8 +24,6 @@ class AuthorityError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate that was issued."""
-
     certificate: x509.Certificate
     subject: Identity
     server_names: Sequence[str]

@@ -31,7 +31,6 @@ def key_pem(key: Key) -> bytes:
 
 
 def pem(one: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
-    """Write a certificate, or a request for one, as PEM."""
     return one.public_bytes(Encoding.PEM)
 
 

@@ -9,7 +9,6 @@ import typer
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.connection import Connection
 from master.cli.connection.options import DeviceArgument
 from master.cli.operator.agreements.agreement_views import DayOption, end_check
 from master.cli.operator.agreements.ordering import placing
@@ -31,8 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def register(
-    connection: Connection,
-    project: str,
+    master: Master,
     device: DeviceArgument,
     product: Annotated[str, typer.Option("--product", metavar="NAME", help="Of the catalog.", show_default=False)],
     delivered: Annotated[
@@ -54,8 +52,7 @@ def register(
 
 
 def correct(
-    connection: Connection,
-    project: str,
+    master: Master,
     device: DeviceArgument,
     delivered: Annotated[str, typer.Option("--delivered", metavar="DAY", help="The day of its purchase.")] = "",
     shipped: Annotated[str, typer.Option("--shipped", metavar="DAY", help="The day it shipped.")] = "",
@@ -65,21 +62,18 @@ def correct(
     return orders.CorrectDevice(device=device, delivered_on=delivered, shipped_on=shipped, serial=serial)
 
 
-def install(
-    connection: Connection, project: str, device: DeviceArgument, release: ReleaseArgument
-) -> orders.InstallRelease:
+def install(master: Master, device: DeviceArgument, release: ReleaseArgument) -> orders.InstallRelease:
     """A device has installed a release; refused where the gate refuses."""
     return orders.InstallRelease(device=device, release=release)
 
 
-def allow(connection: Connection, project: str, device: DeviceArgument, release: ReleaseArgument) -> orders.AllowBuild:
+def allow(master: Master, device: DeviceArgument, release: ReleaseArgument) -> orders.AllowBuild:
     """The vendor lets one build through."""
     return orders.AllowBuild(device=device, release=release)
 
 
 def feature(
-    connection: Connection,
-    project: str,
+    master: Master,
     device: DeviceArgument,
     name: Annotated[str, typer.Argument(metavar="FEATURE", help="A license type.", show_default=False)],
     key: Annotated[str, typer.Option("--key", metavar="KEY", help="The feature key.", show_default=False)],

@@ -52,7 +52,6 @@ class Checkpoint:
 
     @property
     def payload(self) -> bytes:
-        """What is signed."""
         return checkpoint_payload(self.project, self.end, self.time_us)
 
 

@@ -140,8 +140,6 @@ _KEPT_MAX, _KEPT_LENGTH_MAX = 1000, 100
 
 @dataclass(frozen=True, slots=True)
 class LicenseName:
-    """What a printed license name says."""
-
     type: LicenseType
     version: int | None
     tier: int | None

@@ -31,7 +31,6 @@ class Term:
         return f"{self.begins} to {self.ends}"
 
     def holds_on(self, day: date) -> bool:
-        """Whether the day belongs to it."""
         return self.begins <= day < self.ends
 
 

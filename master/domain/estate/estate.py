@@ -237,7 +237,6 @@ class Estate:
 
     @cached_property
     def pbx_ids(self) -> dict[str, int]:
-        """PBX ids by name."""
         return {pbx.name: pbx.id for pbx in self.pbxs.values()}
 
     @cached_property

@@ -184,7 +184,6 @@ def renewed(lease: Lease, *, pace: LeasePace, now: float) -> Lease:
 
 
 def ended(lease: Lease, phase: Phase) -> Lease:
-    """A lease that is over."""
     return replace(lease, phase=phase)
 
 

@@ -22,8 +22,6 @@ from master.domain.seats.seats import Key
 
 
 class NoticeKind(Enum):
-    """What a notice is about."""
-
     FENCED = 1
     CLOSED = 2
     EXPIRED = 3

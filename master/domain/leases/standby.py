@@ -124,7 +124,6 @@ def pairs(estate: Estate) -> list[tuple[Pbx, Pbx]]:
 
 
 def primary_of(estate: Estate, pbx: Pbx) -> Pbx | None:
-    """The PBX that this one is the standby of."""
     return estate.pbxs[estate.pbx_ids[pbx.standby_for]] if pbx.standby_for is not None else None
 
 

@@ -163,7 +163,6 @@ class ProjectRecords:
 
 
 def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overview:
-    """The overview of an estate at one moment."""
     used, usage = records.used, records.usage
     software = software_in_use(records.leases, time)
     states = {pbx_id: lease.state(time) for pbx_id, lease in records.leases.items()}

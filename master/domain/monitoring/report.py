@@ -40,8 +40,6 @@ class PoolReport:
 
 @dataclass(frozen=True, slots=True)
 class SilentPbx:
-    """A PBX that is not heard of."""
-
     site: str
     pbx: str
     state: LeaseState

@@ -48,7 +48,6 @@ class Asked(NamedTuple):
 
     @property
     def name(self) -> SeatName:
-        """Names the seat in its project."""
         return self.pbx_id, self.want[:3]
 
 

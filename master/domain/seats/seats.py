@@ -76,8 +76,6 @@ class Seat(NamedTuple):
 
 
 class Granted(NamedTuple):
-    """A "yes"."""
-
     basis: Basis
     already_held: bool = False
     included_in: str = ""

@@ -194,7 +194,6 @@ def status_response(overview: Overview, *, master_version: str) -> status_pb2.Ge
 
 
 def project_message(project: spec.ProjectSpec) -> project_pb2.Project:
-    """Return a project as it was applied."""
     return message(
         project_pb2.Project,
         project,

@@ -124,5 +124,4 @@ def _seats(seats: Sequence[SeatRef]) -> list[seat_pb2.Seat]:
 
 
 def kind_message(kind: HolderKind) -> seat_pb2.HolderKind.ValueType:
-    """A kind of holder as the wire writes it."""
     return seat_pb2.HolderKind.ValueType(int(kind))

@@ -81,7 +81,6 @@ def shown(project: str, webhook: Webhook) -> webhook_pb2.Webhook:
 
 
 def added(project: str, webhook: Webhook) -> webhook_pb2.AddWebhookResponse:
-    """Return the answer to the one who added it."""
     return webhook_pb2.AddWebhookResponse(webhook=shown(project, webhook), secret=webhook.secret)
 
 

@@ -7,7 +7,7 @@ and the end of their agreement, is written with it, so that leasing sees it at o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.agreements.ledger.order_data import order_to_plain
 from master.domain.agreements.ledger.orders import ConvertVersion, Extend, Order, UpgradeVersion
 from master.domain.agreements.ledger.price_file import read_prices
-from master.domain.agreements.ledger.pricing import PriceList, QuoteLine
+from master.domain.agreements.ledger.pricing import PriceList, QuoteLine, totals
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import fold
@@ -261,28 +261,9 @@ def _details(
 ) -> dict[str, Any]:
     return {
         "order": order_to_plain(order),
-        "entries": [_plain_entry(entry) for entry in placed.entries],
-        "lines": [_plain_line(line) for line in placed.lines],
+        "entries": [entry.number for entry in placed.entries],
+        "costs": {unit: str(amount) for unit, amount in totals(placed.lines).items()},
         "balance": str(placed.balance),
-        "awaits_payment": placed.awaits_payment,
-        "notes": list(placed.notes),
         "licenses": {key: {"before": plain(one), "after": plain(after)} for key, (one, after) in changed.items()}
         | dict(reconciled.plain()),
     }
-
-
-def _plain_entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "number": entry.number,
-        "kind": entry.kind.name.lower(),
-        "day": str(entry.day),
-        "subject": str(entry.subject),
-        "policy": entry.policy,
-        "details": dict(entry.details),
-        "reason": entry.reason,
-    }
-
-
-def _plain_line(line: QuoteLine) -> dict[str, Any]:
-    numbers = {"each": str(line.each), "amount": str(line.amount)}
-    return asdict(line) | numbers | {"months": None if line.months is None else str(line.months)}

@@ -46,8 +46,6 @@ class NoPairError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class DrillStep:
-    """One step, and how it went."""
-
     name: str
     passed: bool
     message: str
@@ -92,7 +90,6 @@ def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: Lea
 
 
 def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
-    """The event that records a drill."""
     details = {
         "standby": report.pair.standby.name,
         "primary": report.pair.primary.name,

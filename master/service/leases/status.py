@@ -47,7 +47,6 @@ class Status:
         self._lease_time = lease_time
 
     async def overview(self, project: str) -> Overview:
-        """A project at a glance."""
         time = self._lease_time()
         return await self._questions.read(lambda tx: read_overview(tx, self._estates, project, time))
 

@@ -104,7 +104,6 @@ class LicenseChanges:
         self.estate = replace(self.estate, licenses=tuple(sorted((*others, item), key=lambda one: one.id)))
 
     def remove(self, license_id: str) -> None:
-        """Remove a license from the project."""
         left = tuple(license for license in self.estate.licenses if license.id != license_id)
         self.estate = replace(self.estate, licenses=left)
 

@@ -8,8 +8,7 @@ is held stays held, nothing new is granted from it. `domain/licenses/moves.py` j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Any
 
 from master.auth.callers.identity import operator_of
@@ -322,14 +321,9 @@ def _when_all_is_done(estate: Estate) -> Estate:
 def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
     found: dict[str, Any] = {"license": result.license_id}
     if result.refused is not None:
-        found["refused"] = asdict(result.refused, dict_factory=_values)
+        found["refused"] = {"problem": result.refused.problem.name, "message": result.refused.message}
     elif before is not None and result.item is not None:
         found |= {"before": plain(before), "after": plain(result.item)}
     if result.revoked != NOTHING_REVOKED:
         found |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
     return found
-
-
-def _values(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of a dataclass as JSON takes them."""
-    return {name: value.value if isinstance(value, Enum) else value for name, value in fields}

@@ -50,5 +50,4 @@ def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | No
 
 
 def read_overviews(tx: Tx, estates: EstateCache, time: LeaseTime) -> list[Overview]:
-    """All estates at a glance."""
     return [read_overview(tx, estates, name, time) for name in project_names(tx, after="", limit=_PROJECTS_MAX)]

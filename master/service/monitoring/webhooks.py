@@ -48,8 +48,6 @@ class UnknownWebhookError(LookupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddWebhook:
-    """A request to add a webhook."""
-
     project: str
     name: str
     url: str = field(repr=False)

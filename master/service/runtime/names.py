@@ -10,8 +10,6 @@ from licensemaster.values.similar import closest
 
 @dataclass(frozen=True, slots=True)
 class PbxName:
-    """A PBX by its project and its name."""
-
     project: str
     pbx: str
 

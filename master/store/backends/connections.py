@@ -80,8 +80,6 @@ _LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regcl
 
 
 class Connections:
-    """The connections of one process."""
-
     def __init__(self, url: URL, *, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._idle: set[Raw] = set()

@@ -121,7 +121,6 @@ def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
 
 
 def of_every_pbx(tx: Tx, project_id: int) -> list[int]:
-    """All PBXs of a project."""
     return [row[0] for row in tx.rows("SELECT id FROM pbx WHERE project_id = ?1 ORDER BY id", project_id)]
 
 

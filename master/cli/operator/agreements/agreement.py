@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from licensemaster.v1 import agreement_order_pb2 as orders
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master
 from master.cli.connection.options import LicensesArgument
 from master.cli.operator.agreements import agreement_views
 from master.cli.operator.agreements.ordering import NEGATIVE_NUMBERS, CountsArgument, counts, placing, subjects
@@ -37,8 +37,7 @@ OrderArgument = Annotated[int, typer.Argument(metavar="ORDER", help="The order's
 
 @placing(app, "extend", rich_help_panel=ORDER_PANEL)
 def extend(
-    connection: Connection,
-    project: str,
+    master: Master,
     offer: OfferOption,
     names: SubjectsArgument = None,
     pbx: Annotated[
@@ -51,14 +50,13 @@ def extend(
     """Put under an agreement, extend, renew or resume it: buy time."""
     if not names and not pbx:
         raise CommandFailed("nothing is named", remedy="name licenses, devices or contracts, or a PBX by --pbx")
-    named = subjects(connection, project, names) if names else []
+    named = subjects(master, names) if names else []
     return orders.Extend(subjects=named, offer=offer, months=months, key=key, serial=serial, pbx=pbx)
 
 
 @placing(app, "buy", rich_help_panel=ORDER_PANEL)
 def buy(
-    connection: Connection,
-    project: str,
+    master: Master,
     product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Of the catalog.", show_default=False)],
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="What it is called; its trial's name.", show_default=False)
@@ -73,8 +71,7 @@ def buy(
 
 @placing(app, "trial", rich_help_panel=ORDER_PANEL)
 def trial(
-    connection: Connection,
-    project: str,
+    master: Master,
     license_id: LicenseArgument,
     key: KeyOption,
     tier: Annotated[
@@ -96,8 +93,7 @@ def trial(
 
 @placing(app, "upgrade", rich_help_panel=ORDER_PANEL)
 def upgrade(
-    connection: Connection,
-    project: str,
+    master: Master,
     names: Annotated[
         list[str],
         typer.Argument(metavar="LICENSE... | LICENSE TYPE=N...", help="With new totals, or --to.", show_default=False),
@@ -119,8 +115,7 @@ def upgrade(
 
 @placing(app, "convert", rich_help_panel=ORDER_PANEL)
 def convert(
-    connection: Connection,
-    project: str,
+    master: Master,
     licenses: LicensesArgument,
     to: Annotated[int, typer.Option("--to", metavar="VERSION", help="The version that they get.", show_default=False)],
     offer: OfferOption,
@@ -131,8 +126,7 @@ def convert(
 
 @placing(app, "auto-renew", rich_help_panel=ORDER_PANEL)
 def auto_renew(
-    connection: Connection,
-    project: str,
+    master: Master,
     license_id: LicenseArgument,
     offer: OfferOption,
     off: Annotated[bool, typer.Option("--off", help="No longer.")] = False,
@@ -142,21 +136,20 @@ def auto_renew(
 
 
 @placing(app, "confirm", rich_help_panel=ORDER_PANEL)
-def confirm(connection: Connection, project: str, order: OrderArgument, key: KeyOption) -> orders.ConfirmPayment:
+def confirm(master: Master, order: OrderArgument, key: KeyOption) -> orders.ConfirmPayment:
     """Confirm the payment of an order: it comes into force with its key."""
     return orders.ConfirmPayment(order=order, key=key)
 
 
 @placing(app, "cancel", rich_help_panel=ORDER_PANEL)
-def cancel(connection: Connection, project: str, order: OrderArgument) -> orders.CancelOrder:
+def cancel(master: Master, order: OrderArgument) -> orders.CancelOrder:
     """Give an order up that awaits its payment."""
     return orders.CancelOrder(order=order)
 
 
 @placing(app, "publish", rich_help_panel=ORDER_PANEL)
 def publish(
-    connection: Connection,
-    project: str,
+    master: Master,
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 14 or 7.4.", show_default=False)],
     day: Annotated[str, typer.Option("--on", metavar="DAY", help="Such as 2026-03-01.", show_default=False)],
     correct: Annotated[bool, typer.Option("--correct", help="Another day was entered: put it right.")] = False,
@@ -166,15 +159,14 @@ def publish(
 
 
 @placing(app, "reverse", rich_help_panel=ORDER_PANEL)
-def reverse(connection: Connection, project: str, order: OrderArgument) -> orders.Reverse:
+def reverse(master: Master, order: OrderArgument) -> orders.Reverse:
     """Take an order back, as if it had never been (needs --reason); the ledger shows both. Try --dry-run first."""
     return orders.Reverse(order=order)
 
 
 @placing(credits_app, "add", context_settings=NEGATIVE_NUMBERS)
 def add_credits(
-    connection: Connection,
-    project: str,
+    master: Master,
     amount: Annotated[
         str, typer.Argument(metavar="AMOUNT", help="A decimal; below 0 it takes credits back.", show_default=False)
     ],
@@ -185,8 +177,7 @@ def add_credits(
 
 @placing(credits_app, "pay")
 def pay(
-    connection: Connection,
-    project: str,
+    master: Master,
     license_type: Annotated[str, typer.Argument(metavar="TYPE", help="Such as PBX-Port12.", show_default=False)],
     quantity: Annotated[int, typer.Argument(metavar="N", help="How many.", show_default=False)],
 ) -> orders.PayLicenses:

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.connection import Connection
 from master.cli.connection.options import LimitOption
 from master.cli.operator.agreements.ordering import print_refusal, subject_text, subjects
 from master.cli.output.enum_names import in_words
@@ -78,7 +77,7 @@ def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "")
 @asks_master()
 def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> None:
     """Show what ends in the next days, what stops working then, and what goes on."""
-    answer = _endings(master, master.project, day, days)
+    answer = _endings(master, day, days)
     if master.as_json:
         print_json(answer)
         return
@@ -138,10 +137,8 @@ def ledger(
     """Show everything that was ordered or happened, oldest first, and the credits."""
     if names is not None and len(names) > 1:
         raise CommandFailed("name one thing, or none for all of it")
-    project_name = master.project
-    about = subjects(master, project_name, names)[0] if names else None
-
-    request = agreement_pb2.ListEntriesRequest(project=project_name, as_of=_as_of(as_of), subject=about)
+    about = subjects(master, names)[0] if names else None
+    request = agreement_pb2.ListEntriesRequest(project=master.project, as_of=_as_of(as_of), subject=about)
     answer = master.listing(master.agreements.ListEntries, request, limit)
     master.show_listing(answer, lambda: _entries_view(answer.entries), empty="nothing was ordered")
     if not master.as_json:
@@ -154,7 +151,7 @@ def calendar(master: Master, day: DayOption = "", days: DaysOption = 1100) -> No
     from master.cli.operator.agreements.calendar import as_icalendar
 
     name = master.project
-    answer = _endings(master, name, day, days)
+    answer = _endings(master, day, days)
     write_out(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
 
 
@@ -223,9 +220,9 @@ def list_seats(master: Master, day: DayOption = "") -> None:
     stdout_console().print(shown if answer.agreements else "the project has no contract")
 
 
-def _endings(connection: Connection, project: str, day: str, days: int) -> agreement_pb2.ListEndingsResponse:
-    request = agreement_pb2.ListEndingsRequest(project=project, from_day=day, days=days)
-    return connection.call(connection.agreements.ListEndings, request)
+def _endings(master: Master, day: str, days: int) -> agreement_pb2.ListEndingsResponse:
+    request = agreement_pb2.ListEndingsRequest(project=master.project, from_day=day, days=days)
+    return master.call(master.agreements.ListEndings, request)
 
 
 def _entries_view(entries: Sequence[agreement_pb2.AgreementEntry]) -> Table:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from licensemaster.v1 import agreement_order_pb2 as orders
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master
 from master.cli.operator.agreements.agreement_views import list_seats
 from master.cli.operator.agreements.ordering import CountsArgument, counts, placing
 
@@ -24,23 +24,20 @@ UsesOption = Annotated[
 
 
 @placing(app, "add")
-def add(connection: Connection, project: str, contract: ContractArgument, more: CountsArgument) -> orders.AddSeats:
+def add(master: Master, contract: ContractArgument, more: CountsArgument) -> orders.AddSeats:
     """Add seats for the time that is left; they end and renew with the others."""
     return orders.AddSeats(contract=contract, counts=counts(more))
 
 
 @placing(app, "assign")
-def assign(
-    connection: Connection, project: str, contract: ContractArgument, user: UserArgument, use: UsesOption = None
-) -> orders.AssignSeat:
+def assign(master: Master, contract: ContractArgument, user: UserArgument, use: UsesOption = None) -> orders.AssignSeat:
     """Give a seat to a user."""
     return orders.AssignSeat(contract=contract, user=user, uses=use or [])
 
 
 @placing(app, "reassign")
 def reassign(
-    connection: Connection,
-    project: str,
+    master: Master,
     contract: ContractArgument,
     user: UserArgument,
     to: Annotated[str, typer.Option("--to", metavar="USER", help="Who gets it.", show_default=False)],
@@ -51,17 +48,14 @@ def reassign(
 
 
 @placing(app, "unassign")
-def unassign(
-    connection: Connection, project: str, contract: ContractArgument, user: UserArgument
-) -> orders.UnassignSeat:
+def unassign(master: Master, contract: ContractArgument, user: UserArgument) -> orders.UnassignSeat:
     """Take a seat back."""
     return orders.UnassignSeat(contract=contract, user=user)
 
 
 @placing(app, "premier")
 def premier(
-    connection: Connection,
-    project: str,
+    master: Master,
     contract: ContractArgument,
     off: Annotated[bool, typer.Option("--off", help="No longer.")] = False,
     day: Annotated[str, typer.Option("--from", metavar="DAY", help="Must be the day of the renewal.")] = "",

@@ -19,7 +19,6 @@ from licensemaster.files.texts import read_text
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from licensemaster.values import BadValueError, license_name, whole_number
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.connection import Connection
 from master.cli.connection.options import ReasonOption
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
@@ -54,24 +53,24 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
 
 
 def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..., Message]], Callable[..., None]]:
-    """Make a command of a function that makes an order from the connection, the project's name and its own options."""
+    """Make a command of a function that makes an order from the master and its own options."""
 
     def decorate(make: Callable[..., Message]) -> Callable[..., None]:
         @functools.wraps(make)
         def place(master: Master, **given: Any) -> None:
             common = {option: given.pop(option) for option in _OPTIONS}
-            order = make(master, master.project, **given)
+            order = make(master, **given)
             sent = agreement_order_pb2.AgreementOrder()
             getattr(sent, _field_of(order)).CopyFrom(order)
             _send(master, sent, **common)
 
-        connection, _, *own = inspect.signature(make, eval_str=True).parameters.values()
+        master, *own = inspect.signature(make, eval_str=True).parameters.values()
         added = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for option, (annotation, default) in _OPTIONS.items()
         ]
         kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        place.__signature__ = inspect.Signature([connection, *kept, *added])  # type: ignore[attr-defined]
+        place.__signature__ = inspect.Signature([master, *kept, *added])  # type: ignore[attr-defined]
         command = asks_master()(place)
         app.command(name, **shown)(command)
         return command
@@ -96,14 +95,14 @@ def counts(given: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def subjects(connection: Connection, project: str, named: Sequence[str]) -> list[agreement_order_pb2.AgreementSubject]:
+def subjects(master: Master, named: Sequence[str]) -> list[agreement_order_pb2.AgreementSubject]:
     """What is named, by id: of the kind that the master knows it as; `device:NAME` says the kind.
 
     Raises:
         CommandFailed: a name is that of several.
     """
-    request = agreement_pb2.ListAgreementsRequest(project=project)
-    response = connection.listing(connection.agreements.ListAgreements, request)
+    request = agreement_pb2.ListAgreementsRequest(project=master.project)
+    response = master.listing(master.agreements.ListAgreements, request)
     known = [agreement.subject for agreement in response.agreements]
     return [_subject(name, known) for name in named]
 

@@ -71,7 +71,6 @@ class AgreementSnapshot:
 
     @property
     def time(self) -> Policies:
-        """What the catalog says of time."""
         return self.catalog.time
 
     @property

@@ -23,8 +23,6 @@ from master.domain.catalog.subjects import Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidTerm:
-    """One term of a cover."""
-
     term: Term
     anchor: date
     """The day that its months are counted from, together with those before it where it continues them."""
@@ -60,7 +58,6 @@ class Cover:
 
     @property
     def last(self) -> PaidTerm | None:
-        """The term that ends last."""
         return max(self.terms, key=lambda one: (one.term.ends, one.entry), default=None)
 
     @property
