@@ -48,7 +48,7 @@ class Attempts:
         return self._failure is not None
 
     def check(self) -> None:
-        """Whether an attempt may be made now.
+        """Check that an attempt may be made now.
 
         Raises:
             StillLostError: it may not.

@@ -92,13 +92,13 @@ class Kept:
         self._failures.inc()
 
     async def stop(self) -> None:
-        """Break it off, and wait for its end."""
+        """Cancel the task, and wait until it has ended."""
         self._stopping()
         self._task.cancel()
         await asyncio.wait((self._task,))
 
     async def finish(self) -> None:
-        """Wait until it ends by itself."""
+        """Wait until the task ends by itself."""
         self._stopping()
         await asyncio.wait((self._task,))
 

@@ -56,7 +56,7 @@ _NEW_AUTHORITY = "docs/operations.md says how a new authority takes its place"
 
 
 class Authority:
-    """An authority that is there; see `create` and `open`."""
+    """A certificate authority in a folder; `create` makes one, `open` reads one."""
 
     def __init__(self, folder: Path, certificate: x509.Certificate, key: Key) -> None:
         self.folder = folder
@@ -128,7 +128,7 @@ class Authority:
         return bool((self.folder / "ca.key").stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
     def issue(self, subject: Identity, public_key: PublicKey, *, days: float, now: float) -> Issued:
-        """A certificate for a caller.
+        """Sign a certificate for a caller's public key.
 
         Raises:
             AuthorityError: the key was revoked, or the authority has ended.
@@ -206,7 +206,7 @@ class Authority:
         return token
 
     def holder(self, token: str, *, now: float) -> Identity:
-        """Who is enrolled with a token.
+        """Return the identity that a one-time enrollment token was made for.
 
         Raises:
             AuthorityError: it is unknown, used or too old.

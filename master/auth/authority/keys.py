@@ -26,7 +26,7 @@ def signing_request(subject: Identity, key: Key) -> x509.CertificateSigningReque
 
 
 def key_pem(key: Key) -> bytes:
-    """A private key as its file has it."""
+    """Return a private key as unencrypted PKCS #8 PEM."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 

@@ -24,7 +24,7 @@ class Authorization:
 
     @staticmethod
     def check_role(identity: Identity, method: str) -> None:
-        """Look at the caller's role, before there is a request.
+        """Check that a caller's role may call a method, before its message is read.
 
         Raises:
             AccessDeniedError: no caller of that role may call the method.

@@ -67,7 +67,7 @@ class Buckets:
         return len(self._buckets)
 
     def take(self, key: Hashable) -> None:
-        """One more.
+        """Take one from a key's bucket.
 
         Raises:
             CallerLimitError: too many of late; this one counts for nothing.
@@ -112,11 +112,11 @@ class Paces:
         """When what each has had will be paid for; those that are paid are forgotten."""
 
     def wait_seconds(self, key: Hashable) -> float:
-        """How long to wait before more is taken."""
+        """Return for how many seconds to wait before more is taken by a key."""
         return max(self._paid.get(key, 0.0) - self._clock() - self._burst_seconds, 0.0)
 
     def take(self, key: Hashable, count: float) -> None:
-        """So much was taken."""
+        """Record that `count` was taken from a key's pace."""
         now = self._clock()
         if key not in self._paid:
             self._paid = {one: at for one, at in self._paid.items() if at > now}
@@ -135,7 +135,7 @@ class Share:
         """Held while a large one is served: others of its caller stay bytes until then."""
 
     def bring(self, count: int) -> None:
-        """So many bytes its message has.
+        """Record how many bytes the message of the call has.
 
         Raises:
             CallerLimitError: the caller, or all callers, bring too many at a time; as before.
@@ -152,7 +152,7 @@ class Share:
 
 
 class Shares:
-    """What every caller has left."""
+    """What is left to each caller of its calls, streams and bytes."""
 
     def __init__(self, limits: CallerLimits, clock: Callable[[], float]) -> None:
         self._limits = limits
@@ -180,7 +180,7 @@ class Shares:
 
     @contextmanager
     def call(self, caller: str) -> Iterator[Share]:
-        """A call is under way.
+        """Count a call of a caller while it lasts.
 
         Raises:
             CallerLimitError: the caller has as many under way as it may have.

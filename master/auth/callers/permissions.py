@@ -177,5 +177,5 @@ def project_in(name: str) -> str:
 
 
 def may_read_metrics(identity: Identity) -> bool:
-    """Whether the metrics page is for somebody."""
+    """Whether an identity may read the metrics page."""
     return identity.role in METRICS_PAGE and identity.project is None

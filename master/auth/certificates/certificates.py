@@ -45,7 +45,7 @@ class Certificates:
         self._tell_what_is_overdue()
 
     def look(self) -> Read:
-        """Read again what changed; the newest that could be read."""
+        """Read the files again where they changed; returns the newest state that could be read."""
         with self._lock:
             stamp = self._stamp()  # before reading: what changes meanwhile is read the next time
             if stamp != self._read_from:

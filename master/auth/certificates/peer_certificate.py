@@ -34,7 +34,7 @@ class PeerCertificate:
 
 
 def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = ()) -> PeerCertificate:
-    """What it says; `signers` are the authorities behind it.
+    """Return what a certificate says of its holder; `signers` are the authorities behind it.
 
     Raises:
         IdentityError: it names several, or somebody whose name cannot be.

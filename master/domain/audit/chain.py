@@ -45,7 +45,7 @@ class ChainEnd(NamedTuple):
 
 
 def genesis(project: str) -> ChainEnd:
-    """Where a project's chain begins."""
+    """Return the end of a chain without events: number 0, and the hash of the project's name."""
     return ChainEnd(0, hashlib.sha256(_packed(_GENESIS, project)).digest())
 
 
@@ -97,7 +97,7 @@ class DefectKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """The first thing that is wrong."""
+    """The first event of a chain that is wrong, and how."""
 
     kind: DefectKind
     seq: int
@@ -124,7 +124,7 @@ class ChainWalk:
 
     @property
     def checked(self) -> int:
-        """How many events were found right."""
+        """Number of events that were found as they were written."""
         return self.end.seq - self._start.seq
 
     def follow(self, record: Record, line: int = 0) -> None:
@@ -156,7 +156,7 @@ class ChainWalk:
         return None
 
     def unfinished(self) -> Defect | None:
-        """What is wrong so far, where nothing tells the chain's end."""
+        """Return the defect found so far; None where there is none. For chains whose end is not known."""
         return None if self._misfit is None else self._verdict(*self._misfit)
 
     def _verdict(self, misfit: Record, line: int) -> Defect:

@@ -203,7 +203,7 @@ class Catalog:
         """All types that are ever read PBX-wide."""
 
     def enabling(self, feature: Feature) -> LicenseType | None:
-        """The type that turns a feature on; None where it needs none."""
+        """Return the license type that turns a feature on; None where the feature needs no license."""
         return next((one for one in self.types.values() if one.enables is feature), None)
 
     def key_of(self, text: str) -> str:

@@ -84,5 +84,5 @@ def first_instant_of(day: date, zone: ZoneInfo) -> float:
 
 
 def first_instant_after(day: date, zone: ZoneInfo) -> float:
-    """The instant at which the day is over."""
+    """Return the first instant of the next day in a time zone, UNIX seconds."""
     return first_instant_of(day + timedelta(days=1), zone)

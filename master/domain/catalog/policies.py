@@ -70,7 +70,7 @@ class Counted(Enum):
 
 
 class PriceBasis(Enum):
-    """What a price is reckoned by."""
+    """How an offer's price is computed."""
 
     FREE = "free"
     SHARE_PER_YEAR = "share_per_year"
@@ -82,7 +82,7 @@ class PriceBasis(Enum):
 
 
 class Unit(Enum):
-    """What is paid in."""
+    """What an offer is paid in: credits or money."""
 
     CREDITS = "credits"
     """From the project's credit balance (M2)."""
@@ -131,7 +131,7 @@ class Policy:
 
     @property
     def stops_at_end(self) -> bool:
-        """Whether something stops working when it ends."""
+        """Whether seats can no longer be used once the last term of the policy has ended."""
         return self.grants is Grants.USE
 
 
@@ -172,11 +172,11 @@ class Offer:
     rules: tuple[str, ...]
 
     def opens(self, delivered: date) -> date:
-        """The first day on which it is sold for a device."""
+        """Return the first day on which the offer is sold for a device delivered on a day."""
         return add_days(delivered, self.from_day)
 
     def closes(self, delivered: date) -> date | None:
-        """The first day on which it is sold no more; None for never."""
+        """Return the first day on which the offer is sold no more for a device; None where it always is."""
         if self.until_month:
             return add_months(delivered, self.until_month)
         return add_days(delivered, self.until_day) if self.until_day else None

@@ -30,11 +30,11 @@ _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,6})?")
 
 
 class Exact(Protocol):
-    """A kind of text."""
+    """A type that is written as a text, such as a version."""
 
     @classmethod
     def exact(cls, text: str, /) -> Self:
-        """Read one; raises ValueError."""
+        """Read a value from exactly one text; raises ValueError where it is none."""
 
 
 P = TypeVar("P", bound=Exact)
@@ -140,7 +140,7 @@ class TomlReader:
         return value
 
     def table(self, table: Mapping[str, Any], at: FieldPath) -> Mapping[str, Any]:
-        """A table that must be there."""
+        """Return a table; its absence is an error."""
         found: Mapping[str, Any] = self.typed(table, at, dict, None)
         return found
 
@@ -152,7 +152,7 @@ class TomlReader:
         return text
 
     def strings(self, table: Mapping[str, Any], at: FieldPath) -> list[str]:
-        """A list of texts, none empty."""
+        """Return a list of texts, none of them empty; an empty list where the key is missing."""
         values = self.typed(table, at, list, ())
         for value in values:
             if not isinstance(value, str) or not value:
@@ -160,14 +160,14 @@ class TomlReader:
         return list(values)
 
     def whole_number(self, table: Mapping[str, Any], at: FieldPath, default: int) -> int:
-        """A whole number, not negative."""
+        """Return a whole number of 0 or more."""
         value = int(self.typed(table, at, int, default))
         if value < 0:
             raise self.error(at, f"{value} must not be negative")
         return value
 
     def whole_numbers(self, table: Mapping[str, Any], at: FieldPath) -> frozenset[int]:
-        """A set of whole numbers above 0."""
+        """Return the whole numbers above 0 of a list."""
         values = self.typed(table, at, list, ())
         for value in values:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -189,7 +189,7 @@ class TomlReader:
         return Decimal(text)
 
     def day(self, table: Mapping[str, Any], at: FieldPath) -> date:
-        """A day, written without quotes such as 2013-06-01."""
+        """Return a day that is written without quotes, such as 2013-06-01."""
         value = self.typed(table, at, object, None)
         if not isinstance(value, date) or isinstance(value, datetime):
             raise self.error(at, f"{str(value)!r} must be a day without quotes, such as 2013-06-01")

@@ -85,7 +85,7 @@ class AgreedUse:
     """From when on it cannot be used, UNIX seconds; None for never."""
 
     def is_over(self, now: float) -> bool:
-        """Whether the agreed use has ended."""
+        """Whether the agreement lets the license be used no longer; `now` is UNIX seconds."""
         return self.ends_at is not None and self.ends_at <= now
 
 
@@ -184,7 +184,7 @@ class Installation:
 
     @property
     def limiting(self) -> tuple[License, ...]:
-        """The licenses that hold its version limit down (B5)."""
+        """The licenses of the lowest version, which hold the installation's version limit down (B5)."""
         return tuple(license for license in self.licenses if limits_software(license) and license.version == self.limit)
 
     def limiting_below(self, software: Version) -> tuple[License, ...]:
@@ -229,7 +229,7 @@ class Estate:
     """Set while the master learns after a restore; it may have ended by itself since."""
 
     def learns(self, ends_by: float) -> bool:
-        """Whether nothing may be granted but what was proven (`leases.LeaseTime`)."""
+        """Whether nothing is granted but what PBXs prove, as after a restore; `ends_by` as in `LeaseTime`."""
         return self.learning is not None and self.learning.lasts(ends_by)
 
     time_zone: str = "UTC"
@@ -306,7 +306,7 @@ class Estate:
         return dict(found)
 
     def standbys_of(self, pbx: Pbx) -> tuple[Pbx, ...]:
-        """The PBXs that are standbys of one (F1)."""
+        """Return the standbys configured for a PBX (F1)."""
         return self._standbys.get(pbx.name, ())
 
     @cached_property

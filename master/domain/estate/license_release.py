@@ -21,7 +21,7 @@ BY_LEDGER = "master:agreements"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A release under way."""
+    """A license's way off its device, from the request until nobody uses it and its device vouches for that."""
 
     in_use: InUse
     to_device: str

@@ -94,7 +94,7 @@ class ProjectSpec:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong, where, and what to do."""
+    """One mistake in a project: the field, what is wrong with it, and what to do."""
 
     path: FieldPath
     reason: str
@@ -109,7 +109,7 @@ class ProjectInvalidError(Exception):
 
 
 class ChangeAction(Enum):
-    """What happens to a thing."""
+    """What applying a project does to one of its sites, devices, PBXs or licenses."""
 
     ADD = 1
     CHANGE = 2

@@ -49,7 +49,7 @@ Claims = tuple[Claim, ...]
 
 
 def floors(claims: Claims) -> dict[int, int]:
-    """The least that is counted, by pool id."""
+    """Return how many seats of each pool count at least, by pool id: the highest of the claims in one PBX's name."""
     found: dict[int, int] = {}
     for claim in claims:
         found[claim.pool_id] = max(found.get(claim.pool_id, 0), claim.seats)
@@ -83,12 +83,12 @@ def acknowledged(claims: Claims, holder_id: int) -> Claims:
 
 
 def discarded(claims: Claims, holder_id: int) -> Claims:
-    """The holder uses nothing on the strength of any standby lease."""
+    """Return the claims without those by a holder's standby leases, which it has discarded."""
     return tuple(claim for claim in claims if claim.kind is ClaimKind.FENCED or claim.holder_id != holder_id)
 
 
 def released(claims: Claims, holder_id: int, *, epoch: int) -> Claims:
-    """The holder uses nothing under epochs up to this one."""
+    """Return the claims without those by a holder's fenced epochs up to this one, under which it uses nothing any more."""
     return tuple(
         claim
         for claim in claims

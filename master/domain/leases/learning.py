@@ -67,7 +67,7 @@ def first_number(now: float) -> int:
 
 
 def knows_less(lease: Lease, ends_at: float) -> bool:
-    """Whether a PBX knows of a later end of its lease than the database."""
+    """Whether a PBX proves a later end of its lease (UNIX seconds) than the restored database knows."""
     return ends_at > lease.ends_at + _SIGNED_TIME_SECONDS
 
 
@@ -93,5 +93,5 @@ def placed(seats: int, pools: Iterable[tuple[int, int]]) -> tuple[dict[int, int]
 
 
 def longest_lease_seconds(estate: Estate) -> float:
-    """How long a lease may last that was signed just now."""
+    """Return for how many seconds a lease of the estate that is signed now may run, grace included."""
     return max(pbx.pace.ttl_seconds + pbx.pace.grace_seconds for pbx in estate.pbxs.values())

@@ -95,7 +95,7 @@ class Lease:
 
     @property
     def primary_heard_at(self) -> float:
-        """When the PBX itself was last heard of."""
+        """When the PBX itself, not its standby, last called; UNIX seconds."""
         return self.carrier.primary_heard_at if self.carrier is not None else self.renewed_at
 
     def state(self, time: LeaseTime) -> LeaseState:
@@ -128,7 +128,7 @@ class Opening:
 
     @property
     def user_id(self) -> int:
-        """The PBX that will use the seats."""
+        """The id of the PBX that will use the seats: the standby that takes over, else the PBX itself."""
         return self.carrier.pbx_id if self.carrier is not None else self.pbx_id
 
 
@@ -188,7 +188,7 @@ def ended(lease: Lease, phase: Phase) -> Lease:
 
 
 def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, caller_id: int | None = None) -> Lease:
-    """The lease, if a call under `epoch` may be served.
+    """Return a PBX's lease where a call under `epoch` may be served.
 
     `caller_id` is the PBX that proved to call, None where nothing is proven. An epoch is no secret between a PBX and
     its standby: to whoever has not got the lease each is an old one, and the answer tells nothing of the real one.

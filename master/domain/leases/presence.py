@@ -40,7 +40,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observer:
-    """What the deciding master goes by."""
+    """What the master that judges a takeover knows of its own watching."""
 
     serving_since: float
     """From when on it has served without a break."""
@@ -96,5 +96,5 @@ def presence(
 
 
 def told_at(moment: float) -> str:
-    """A moment for people, to the second and not before it."""
+    """Return a moment (UNIX seconds) as text, rounded up to the second."""
     return second_text(int(moment) + 1)

@@ -36,7 +36,7 @@ TWO_CLAIMS_SHOWN_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandbyProblem:
-    """One thing that stands in the way, or should be known."""
+    """Something that prevents a takeover, or that should be known before one."""
 
     kind: StandbyProblemKind
     message: str
@@ -102,7 +102,7 @@ class PairState:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """A pair, judged."""
+    """A standby pair with all that prevents a takeover."""
 
     standby: Pbx
     primary: Pbx
@@ -118,7 +118,7 @@ class Readiness:
 
 
 def pairs(estate: Estate) -> list[tuple[Pbx, Pbx]]:
-    """(standby, primary), by the standby's name."""
+    """Return all pairs as (standby, primary), in the order of the standbys' names."""
     found = [(pbx, primary) for pbx in estate.pbxs.values() if (primary := primary_of(estate, pbx)) is not None]
     return sorted(found, key=lambda pair: pair[0].name)
 
@@ -191,7 +191,7 @@ def estate_problems(estate: Estate, software: Mapping[int, Version]) -> list[tup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """What a standby asks for, and how things stand."""
+    """A standby's request to take over, and what is known of both PBXs."""
 
     standby: Pbx
     primary: Pbx
@@ -249,7 +249,7 @@ def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> li
 
 
 def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Readiness:
-    """Judge a pair (F4)."""
+    """Return whether a standby could take over its primary now, and what prevents it (F4)."""
     own, lease = state.standby_lease, state.primary_lease
     software = own.software if own is not None and own.state(time).is_running else standby.software
     problems = list(pair_problems(estate, standby, primary, software))
@@ -347,7 +347,7 @@ def _never_seen(primary: Pbx) -> StandbyProblem:
 
 
 def _coverage(standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> list[StandbyProblem]:
-    """Whether the standby could carry on while no master answers."""
+    """Return what would be missing, were the standby to take over while no master answers."""
     record, held = state.record, sum(state.held.values())
     if record is None or not record.acknowledged_serial or time.ends_by > record.acknowledged_ends_at:
         message = (

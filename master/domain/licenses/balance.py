@@ -43,7 +43,7 @@ def certified(item: License) -> License:
 
 
 def approved(item: License, operator: str) -> License:
-    """A second operator agrees that its device is dead."""
+    """Return the license with its release approved by a second operator, as its device is dead."""
     return replace(item, release=replace(_release(item), approved_by=operator))
 
 

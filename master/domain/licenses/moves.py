@@ -120,7 +120,7 @@ def left_without(estate: Estate, item: License, leaving: Collection[str]) -> int
 
 
 def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
-    """Lower tiers first, as they must be there before the higher ones (E5)."""
+    """Return licenses with lower tiers first, as those must be installed before the higher ones (E5)."""
     return tuple(sorted(licenses, key=lambda item: (item.type.key, item.tier or 0, item.id)))
 
 
@@ -132,7 +132,7 @@ def moved(estate: Estate, item: License, device: Device | None) -> Estate:
 
 
 def _unwelcome(estate: Estate, item: License, device: Device) -> MoveRefusal | None:
-    """What a device cannot take."""
+    """Return why a device cannot take a license, whatever else is bound to it; None where it can."""
     if not item.type.fits(device.platform):  # D4
         return move_problems.wrong_platform(item, device)
     target = estate.installations[device.id]

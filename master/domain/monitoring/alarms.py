@@ -46,7 +46,7 @@ TEST_KIND = "webhook.test"
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One thing that is wrong."""
+    """Something wrong with an estate that webhooks are sent a message about."""
 
     kind: AlarmKind
     subject: str

@@ -25,7 +25,7 @@ _NEVER_PUBLIC: Final = (
 
 
 def may_be_told(host: str, allowed: Sequence[Network]) -> bool:
-    """Whether a connection to this address may be opened.
+    """Whether webhook messages may be sent to an address: public ones, and those of the networks allowed.
 
     Args:
         host: an address, as it is about to be connected to; with a scope or without.

@@ -30,7 +30,7 @@ BALANCE = ""
 
 
 def day_of(at: float) -> int:
-    """The day of a moment in UNIX seconds."""
+    """Return the day, counted from 1970 in UTC, that a moment (UNIX seconds) is on."""
     return int(at // DAY_SECONDS)
 
 
@@ -61,7 +61,7 @@ class PoolPeak:
 
 
 def site_peaks(estate: Overview, now: float) -> Iterator[SitePeak]:
-    """What one reading of an estate says of its sites."""
+    """Return the seats in use now, for each site and license type."""
     for (site, license_type), seats in estate.site_seats.items():
         yield SitePeak(estate.project_id, site, license_type, day_of(now), seats, now)
 

@@ -30,7 +30,7 @@ class Verdict(IntEnum):
 
 
 class AdviceAction(IntEnum):
-    """What would help."""
+    """What to do so that a planned change becomes possible."""
 
     RELEASE = 1
     """Release licenses, or replace them by newer ones (B6)."""
@@ -48,7 +48,7 @@ class AdviceAction(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """One thing to do."""
+    """One step that would make a planned change possible, or that it makes necessary."""
 
     action: AdviceAction
     text: str
@@ -75,7 +75,7 @@ def reasons(
     too_old: Sequence[Pbx] = (),
     ended: str = "",
 ) -> Iterator[str]:
-    """Why it cannot be done; nothing where it can.
+    """List why a planned change cannot be made, one sentence each; empty where it can.
 
     `too_old` are PBXs with software that draws on no pool; `ended` says which uses have ended by then.
     """

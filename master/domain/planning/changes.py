@@ -80,7 +80,7 @@ PlannedChange = Upgrade | Release | Rebind | GoCentral | AddSite | ReachDay
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A project as it would be."""
+    """A project as it would be once planned changes are made."""
 
     estate: Estate
     software: Mapping[int, Version]
@@ -115,7 +115,7 @@ def planned(
     devices: Collection[str] = (),
     now: float = 0.0,
 ) -> Planned:
-    """The project after some changes, one after the other.
+    """Return the project as it would be after changes, made one after the other.
 
     Args:
         estate: the project as it is.

@@ -63,7 +63,7 @@ class PoolForecast:
 
     @property
     def missing_at_peak(self) -> int:
-        """The same at the peak."""
+        """Licenses that would be short in an hour like that of the peak."""
         return max(self.wanted_at_peak - self.capacity_unblocked, 0)
 
     @property

@@ -64,12 +64,12 @@ class Replay:
 
     @property
     def used(self) -> Mapping[int, int]:
-        """Seats debited in the end, by pool id."""
+        """Seats debited once everyone has asked anew, by pool id."""
         return {pool_id: pool.used for pool_id, pool in self.working_set.pools.items()}
 
     @property
     def refused(self) -> list[Asked]:
-        """The answers that were a "no"."""
+        """The seats that would be refused."""
         return [answer for answer in self.answers if isinstance(answer.outcome, Refusal)]
 
 

@@ -21,7 +21,7 @@ Named = TypeVar("Named")
 
 
 def kind_of(refusal: Refusal) -> tuple[object, ...]:
-    """What is the same of refusals that the same steps answer."""
+    """Return a key that is equal for refusals which the same steps answer."""
     lacked = tuple(seat.type for seat in refusal.lacks)
     short = refusal.short.license_type if refusal.short is not None else ""
     return refusal.reason, refusal.license_type, refusal.device, refusal.pool_id, lacked, short, refusal.accepted
@@ -86,7 +86,7 @@ def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
 
 @dataclass(frozen=True, slots=True)
 class _Answering:
-    """What may answer refusals of one kind."""
+    """Finds the steps that may turn refusals of one kind into grants."""
 
     case: Case
     steps: Steps

@@ -31,7 +31,7 @@ _ORDER = (
 
 
 class MoveKind(Enum):
-    """What was asked for."""
+    """Which move of a license was refused."""
 
     BIND = "bind"
     RELEASE = "release"

@@ -70,7 +70,7 @@ class Effort:
 
     @classmethod
     def of_an_explanation(cls, check: Callable[[], None] | None = None) -> Effort:
-        """What an operator who asks can wait for: about a second."""
+        """Return the effort for an operator's question: trials for about a second."""
         return cls(50_000, check)
 
     def spend(self, cost: int) -> None:
@@ -187,7 +187,7 @@ def _told(found: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | No
 
 @dataclass(slots=True)
 class _Search:
-    """What is tried for one case."""
+    """Tries steps on copies of the estate until some of them grant one refused request."""
 
     case: Case
     effort: Effort

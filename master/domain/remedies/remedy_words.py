@@ -16,7 +16,7 @@ def in_words(ways: Sequence[Sequence[Step]], catalog: Catalog) -> str:
 
 
 def step_in_words(step: Step, catalog: Catalog) -> str:
-    """What to do, as a sentence goes on."""
+    """Return a step in words that continue a sentence."""
     named = some(step.licenses)
     match step.action:
         case RemedyAction.CORRECT_REQUEST:

@@ -53,7 +53,7 @@ _SUBJECTS = {
 def place_order(
     request: agreement_pb2.PlaceOrderRequest, key: RequestKey[Placed | AgreementRefusal], caller: str
 ) -> PlaceOrder:
-    """An order to be placed.
+    """Read an order to be placed.
 
     Raises:
         InvalidArgumentError: a field is wrong; names it.
@@ -119,12 +119,12 @@ def day(field: str, text: str) -> date:
 
 
 def optional_day(field: str, text: str) -> date | None:
-    """A day; None where the text is empty."""
+    """Read a day; None where the text is empty."""
     return day(field, text) if text else None
 
 
 def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subject:
-    """What an order or a question is about.
+    """Read what an order or a question is about.
 
     Raises:
         InvalidArgumentError: its kind or its id is missing or wrong.
@@ -136,7 +136,7 @@ def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subjec
 
 
 def subject_kind(kind: int) -> str:
-    """The kind as the ledger writes it; empty for any."""
+    """Read a kind of subject as the ledger writes it; empty for any."""
     found = _SUBJECTS.get(agreement_order_pb2.SubjectKind.ValueType(kind))
     if found is None and kind != agreement_order_pb2.SUBJECT_KIND_UNSPECIFIED:
         raise InvalidArgumentError("kind", f"{kind} must be one of {', '.join(one.value for one in SubjectKind)}")
@@ -158,7 +158,7 @@ def server(text: str) -> tuple[str, str, str]:
 
 
 def release(field: str, text: str) -> ReleaseName:
-    """The name of a release.
+    """Read the name of a release.
 
     Raises:
         InvalidArgumentError: it is none.

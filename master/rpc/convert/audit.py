@@ -10,7 +10,7 @@ from master.service.monitoring.audit import Export, Verified
 
 
 def since_seq(value: int) -> int:
-    """The number of the event that an export begins with.
+    """Read the number of the event that an export begins with.
 
     Raises:
         InvalidArgumentError: it is negative.

@@ -59,7 +59,7 @@ def _parts(text: str) -> list[str]:
 
 
 def receipts(found: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tuple[Receipt, ...]:
-    """What a standby says of the standby leases that it has.
+    """Read what a standby says of the standby leases that it has.
 
     Raises:
         InvalidArgumentError: too many, one is twice, negative, or of another project; names which.
@@ -165,7 +165,7 @@ def text(field: str, value: str, *, required: bool = True) -> str:
 
 
 def reason(value: str, field: str = "reason") -> str:
-    """Why something is done; may be empty.
+    """Read why something is done; may be empty.
 
     Raises:
         InvalidArgumentError: it is too long or has control characters.
@@ -177,7 +177,7 @@ def reason(value: str, field: str = "reason") -> str:
 
 
 def given_reason(value: str, field: str = "reason") -> str:
-    """Why something is done that others will ask about.
+    """Read why something is done, where the audit needs to know.
 
     Raises:
         InvalidArgumentError: it is missing, too long or has control characters.
@@ -231,7 +231,7 @@ def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
 
 
 def moment(field: str, value: Timestamp) -> float:
-    """A moment in UNIX seconds.
+    """Read a moment, as UNIX seconds.
 
     Raises:
         InvalidArgumentError: it is before 1970 or after 9999, or no timestamp at all.
@@ -242,7 +242,7 @@ def moment(field: str, value: Timestamp) -> float:
 
 
 def page_size(value: int, *, default: int) -> int:
-    """How many rows a page may have.
+    """Read how many rows a page may have.
 
     Raises:
         InvalidArgumentError: it is negative.

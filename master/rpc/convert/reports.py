@@ -15,7 +15,7 @@ DAYS_DEFAULT, DAYS_MAX = 30, 3650
 
 
 def days(given: int) -> int:
-    """How many days to look back.
+    """Read how many days to look back.
 
     Raises:
         InvalidArgumentError: there are no such days.

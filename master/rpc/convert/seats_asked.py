@@ -25,7 +25,7 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[Item]):
-    """What a call asks for."""
+    """The seats that a call asks for, each to be decided once."""
 
     items: list[Item]
     """What is to be decided, each once."""
@@ -64,7 +64,7 @@ def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked
 
 
 def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> Asked[SeatKey]:
-    """The seats to be returned.
+    """Read the seats to be returned.
 
     Raises:
         InvalidArgumentError: too many or none.

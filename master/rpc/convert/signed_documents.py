@@ -33,7 +33,7 @@ _LATEST = 253_402_300_799.0
 
 
 def check_kind(document: document_pb2.SignedDocument, kind: signing.Kind) -> None:
-    """See that a document claims to be of a kind.
+    """Check that a document claims to be of a kind.
 
     Raises:
         DocumentRefusedError: it does not.
@@ -45,7 +45,7 @@ def check_kind(document: document_pb2.SignedDocument, kind: signing.Kind) -> Non
 
 
 def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> documents.LicenseFile:
-    """What a vendor's genuine file says.
+    """Read a vendor's license file, once its signature is verified.
 
     Raises:
         DocumentRefusedError: it is not genuine or cannot be read.
@@ -88,7 +88,7 @@ def _without_strays(document: document_pb2.SignedDocument) -> bytes:
 def introduction(
     project: str, document: document_pb2.SignedDocument, public_key: bytes, *, caller: str, reason: str
 ) -> keys.TrustKey:
-    """A vendor's key that a trusted one introduces.
+    """Read a vendor's key that a trusted one introduces.
 
     Raises:
         DocumentRefusedError: it is not genuine or cannot be read.
@@ -108,7 +108,7 @@ def introduction(
 
 
 def named_key(project: str, key: license_pb2.NamedVendorKey, *, caller: str, reason: str) -> keys.TrustKey:
-    """A vendor's key on the operator's word.
+    """Read a vendor's key that an operator names.
 
     Raises:
         InvalidArgumentError: it is none.
@@ -126,7 +126,7 @@ def named_key(project: str, key: license_pb2.NamedVendorKey, *, caller: str, rea
 
 
 def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> documents.Certificate:
-    """What a device's genuine certificate says.
+    """Read a device's security certificate, once its signature is verified.
 
     Raises:
         DocumentRefusedError: it is not genuine or cannot be read.
@@ -285,7 +285,7 @@ class SignedDocuments:
         return result
 
     def binding(self, project: str, item: License) -> document_pb2.SignedDocument:
-        """The statement that a license is on its device."""
+        """Sign the statement that a license is on its device."""
         return self._signed(document_pb2.DOCUMENT_KIND_BINDING, _binding(project, item))
 
     def release_request(self, project: str, item: License) -> document_pb2.SignedDocument:

@@ -36,7 +36,7 @@ def name_of(text: str) -> tuple[str, str]:
 
 
 def add_request(request: webhook_pb2.AddWebhookRequest, key: RequestKey[Webhook], caller: str) -> AddWebhook:
-    """A receiver to be added.
+    """Read a receiver to be added.
 
     Raises:
         InvalidArgumentError: a field is wrong; names it, but never repeats the URL.

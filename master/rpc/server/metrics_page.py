@@ -47,7 +47,7 @@ _LINES_MAX, _LINES_SECONDS = 5, 60.0
 
 
 class MetricsPage:
-    """Listens until it is closed."""
+    """Serves the metrics page on its address until it is closed."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class OpenConnections:
         self._open: dict[socket, _Connection] = {}
 
     def open(self, accepted: socket, address: str) -> bool:
-        """One more; False where there are too many."""
+        """Count one connection more; False where there are too many."""
         with self._lock:
             alike = sum(connection.address == address for connection in self._open.values())
             if len(self._open) >= self._bounds.connections_max or alike >= self._bounds.address_connections_max:
@@ -51,7 +51,7 @@ class OpenConnections:
             return True
 
     def secured(self, accepted: socket, connection: socket) -> None:
-        """TLS goes over it from now on."""
+        """Record that a connection has passed its TLS handshake."""
         with self._lock:
             self._open[accepted].socket = connection
 

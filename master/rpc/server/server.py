@@ -102,31 +102,31 @@ class CallBounds:
 
 
 class _Health(health.aio.HealthServicer):
-    """As gRPC has it, which leaves out `List`."""
+    """gRPC's health service, with `List`, which gRPC leaves out."""
 
     def __init__(self) -> None:
         super().__init__()
         self._told: dict[str, Any] = {}
 
     async def set(self, service: str, status: Any) -> None:
-        """Tell of a service from now on."""
+        """Set a service's status."""
         self._told[service] = status
         await super().set(service, status)
 
     async def enter_graceful_shutdown(self) -> None:
-        """Tell that none is served any more."""
+        """Set every service to not serving, for good."""
         self._told = dict.fromkeys(self._told, health_pb2.HealthCheckResponse.NOT_SERVING)
         await super().enter_graceful_shutdown()
 
     async def List(self, request: Any, context: object) -> Any:
-        """How every service is."""
+        """Return the status of every service."""
         found = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._told.items()}
         answer: Any = health_pb2
         return answer.HealthListResponse(statuses=found)
 
 
 class Server:
-    """Serves until it is stopped."""
+    """The gRPC server with all services of a master."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class Server:
         await asyncio.wait(self._serving)
 
     async def set_health(self, *, serving: bool) -> None:
-        """Tell health checks, for the server and for each service."""
+        """Set what health checks are answered, for the server and for each service."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in self._names():
             await self._health.set(service, status)

@@ -160,7 +160,7 @@ class Licenses:
         return await self._database.read(look)
 
     async def vendor_key(self, project: str, key_id: str) -> store.VendorKey:
-        """A key that is trusted now.
+        """Return a vendor's key that the project trusts now.
 
         Raises:
             UnknownProjectError, DocumentRefusedError: it is not.

@@ -42,7 +42,7 @@ class Reports:
         self._lease_time = lease_time
 
     async def usage(self, project: str, *, days: int, with_holders: bool) -> UsageReport:
-        """The report on the last days, today included.
+        """Return the usage report on the last days, today included.
 
         Raises:
             reading.UnknownProjectError: there is no such project.

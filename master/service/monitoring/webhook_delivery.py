@@ -57,7 +57,7 @@ class _AddressRefusedError(OSError):
 
 
 class WebhookSender:
-    """Sends one message to one receiver."""
+    """Sends signed messages to webhooks by HTTP, and says what went wrong."""
 
     def __init__(
         self,

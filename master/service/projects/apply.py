@@ -292,7 +292,7 @@ def _in_use_violations(
 
 
 def _held_by(tx: Tx, known: Estate, pool_id: int) -> str:
-    """Who uses most of a pool."""
+    """Return the end of a sentence that names who holds most seats of a pool; empty where nobody does."""
     biggest = biggest_holders(tx, pool_id)[:MOST_HOLDERS]
     named = ", ".join(f"{known.pbxs[pbx_id].name} ({seats:,})" for pbx_id, seats in biggest)
     return f", most by {named}" if named else ""

@@ -74,7 +74,7 @@ class Projects:
         return deleted
 
     async def get_project(self, name: str) -> projects.StoredProject:
-        """A project as last applied.
+        """Return a project as it was last applied.
 
         Raises:
             reading.UnknownProjectError: there is none.
@@ -89,7 +89,7 @@ class Projects:
         return await self._questions.read(lambda tx: projects.project_names(tx, after=after, limit=limit, only=only))
 
     async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
-        """What would happen if these changes were made.
+        """Return what would happen if changes were made, one after the other.
 
         Raises:
             reading.UnknownProjectError: there is no such project.

@@ -112,7 +112,7 @@ class FairQueue(Generic[T]):
 
     @property
     def seats(self) -> int:
-        """How many seats they are about."""
+        """Number of seats that the items are about."""
         return self._total.seats
 
     def put(self, item: T, *, lane: Hashable, urgency: Urgency, load: Load) -> list[T]:
@@ -212,7 +212,7 @@ class FairQueue(Generic[T]):
         return greediest
 
     def _tidy(self) -> None:
-        """Forget what counts no more, now and then."""
+        """Drop turns that have passed, and the callers served least of late, once they outnumber those who wait."""
         for turns in self._turns.values():
             if len(turns) > 2 * len(self._lanes) + _SPARE:
                 turns[:] = filter(self._is_first, turns)

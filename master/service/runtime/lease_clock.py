@@ -119,7 +119,7 @@ class LeaseClock:
 
 
 def never_stepped() -> float:
-    """For a clock that nobody sets."""
+    """Return 0.0: the seconds by which a clock that nobody sets was set forward."""
     return 0.0
 
 

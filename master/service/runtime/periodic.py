@@ -39,7 +39,7 @@ class PeriodicTask(ABC):
         self._kept = tasks.keep(type(self).__name__, self._run)
 
     async def stop(self) -> None:
-        """End; a run under way is broken off."""
+        """End the task; a run under way is cancelled."""
         if self._kept is not None:
             await self._kept.stop()
 

@@ -100,7 +100,7 @@ class Connections:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """One of the connections.
+        """Give a connection to this database while the context lasts.
 
         Raises:
             AllInUseError: none became free in time.
@@ -119,7 +119,7 @@ class Connections:
             self._free.release()
 
     def watchdog(self, raw: Raw) -> ConnectionWatchdog:
-        """To be kept while a connection is used."""
+        """Return the watchdog of a connection, to be kept while that is used."""
         return ConnectionWatchdog(raw, self._timeout_seconds)
 
     @property

@@ -48,7 +48,7 @@ class Tx(ABC):
 
     @property
     def connection(self) -> Connection:
-        """For statements that are built, off the hot path."""
+        """SQLAlchemy's connection, for statements that are built at each call; slower than the others."""
         self._stop.check()
         return self._connection
 
@@ -74,7 +74,7 @@ class Tx(ABC):
 
 
 class Transactions(Protocol):
-    """Where work is done: a database, or what stands before it."""
+    """Whatever runs work in a transaction: a database, or the turns of those who wait for it."""
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         """As `Database.transact`."""
@@ -84,7 +84,7 @@ class Transactions(Protocol):
 
 
 class Database(ABC):
-    """A database to keep things in."""
+    """A database of one of the two kinds, opened and verified."""
 
     is_shared: bool
     """Whether several masters may serve it."""

@@ -118,7 +118,7 @@ class _Remote:
 
 
 class PostgresDatabase(Database):
-    """A server that several masters share."""
+    """A PostgreSQL database, which several masters may share."""
 
     is_shared = True
 

@@ -102,7 +102,7 @@ def copy_of(tx: Tx, project: str, seats_of: SeatsOf) -> ProjectCopy:
 
 
 def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
-    """Do work on a copy.
+    """Run work on a copy of a project in memory.
 
     Raises:
         StorageError: a statement failed.

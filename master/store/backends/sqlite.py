@@ -45,7 +45,7 @@ def sqlite_engine(url: URL) -> Engine:
 
 
 def existing_file(url: URL) -> Path:
-    """The file that a SQLite URL names.
+    """Return the file that a SQLite URL names; it has to exist.
 
     Raises:
         StorageError: there is none.

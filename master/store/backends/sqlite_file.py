@@ -64,7 +64,7 @@ _guard = Lock()
 
 
 class SqliteFile:
-    """A file that is there. Usable from any thread."""
+    """An existing SQLite file, locked for one program and verified to be the one opened. Usable from any thread."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -119,7 +119,7 @@ class SqliteFile:
         return True
 
     def close(self) -> None:
-        """Let go of it, after SQLite did."""
+        """Unlock the file, once SQLite has closed it."""
         with _guard:
             if self._is_mine:
                 fcntl.flock(self._held.descriptor, fcntl.LOCK_UN)
@@ -187,7 +187,7 @@ class SqliteFile:
             return self._attempted - (_COUNTS if self._attempted >= _COUNTS // 2 else 0)  # SQLite's is signed
 
     def has_committed(self) -> None:
-        """The change was committed, and its count with it."""
+        """Record that a change was committed, and with it the count of changes."""
         with self._lock:
             self._committed = self._attempted
 

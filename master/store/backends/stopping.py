@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class GivenUpError(Exception):
-    """Nobody waits for the work any more."""
+    """Raised within work whose caller has gone."""
 
 
 class Stop:

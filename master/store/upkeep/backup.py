@@ -129,7 +129,7 @@ def _copy(source: Path, unfinished: Path, progress: Progress) -> None:
 
 
 def _flush(file: Path) -> None:
-    """Everything in the one file, and that on disk."""
+    """Move all that is in the write-ahead log into the file, and flush the file to disk."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
     _sync(file)

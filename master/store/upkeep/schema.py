@@ -74,7 +74,7 @@ def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
 
 
 def newest() -> str:
-    """The revision that this version needs."""
+    """Return the schema revision that this version needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head
@@ -105,7 +105,7 @@ async def check(database: Database) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    """Where a database is in the chain; None where it is empty.
+    """Return the schema revision of a database; None where it is empty.
 
     Raises:
         StorageError: the tables are somebody else's, or of a newer version.

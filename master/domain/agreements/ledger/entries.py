@@ -19,7 +19,7 @@ Details = Mapping[str, Any]
 
 
 class EntryKind(IntEnum):
-    """What can be written down; the numbers are for good."""
+    """Kinds of ledger entry; their numbers are stored, and never change."""
 
     CREDITS_ADDED = 1
     """`amount`."""

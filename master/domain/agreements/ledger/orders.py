@@ -69,7 +69,7 @@ class StartTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendTrial:
-    """A further trial key (P1)."""
+    """Extend a trial by a further key (P1)."""
 
     license: str
     key: str
@@ -92,7 +92,7 @@ class Buy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeTier:
-    """Another tier: the new totals (P6)."""
+    """Raise a license to another tier, by its new totals (P6)."""
 
     license: str
     counts: Mapping[str, int]
@@ -111,7 +111,7 @@ class AddSeats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAutoRenewal:
-    """Renew by itself from now on, or no longer (P4)."""
+    """Switch the automatic renewal of a subject on or off (P4)."""
 
     license: str
     """The license, or the contract, by its id."""
@@ -131,7 +131,7 @@ class SetPremier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignSeat:
-    """A seat for a user by name (R1, R2)."""
+    """Assign a contract's seat to a named user (R1, R2)."""
 
     contract: str
     user: str
@@ -141,7 +141,7 @@ class AssignSeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReassignSeat:
-    """A seat passes to another user (R2)."""
+    """Pass a contract's seat from one user to another (R2)."""
 
     contract: str
     from_user: str
@@ -151,7 +151,7 @@ class ReassignSeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnassignSeat:
-    """A seat becomes free (R2)."""
+    """Take a contract's seat back from a user (R2)."""
 
     contract: str
     user: str

@@ -47,17 +47,17 @@ class PriceList:
     """By product: premier support in percent of the whole (R5)."""
 
     def label(self, unit: Unit) -> str:
-        """How amounts of a unit are named."""
+        """Return what amounts of a unit are called on an invoice: "credits", or the currency of the price file."""
         return CREDITS if unit is Unit.CREDITS else self.currency
 
     def quantum_of(self, unit: Unit) -> Decimal:
-        """What amounts of a unit are rounded to."""
+        """Return the smallest amount of a unit, which every amount is a multiple of."""
         return self.credit_quantum if unit is Unit.CREDITS else self.quantum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactLine:
-    """A line before rounding."""
+    """A line of a quote whose amount is still an exact fraction."""
 
     subject: Subject = PROJECT
     what: str
@@ -131,7 +131,7 @@ def rounded_lines(lines: Iterable[ExactLine], prices: PriceList) -> tuple[QuoteL
 
 
 def totals(lines: Iterable[QuoteLine]) -> dict[str, Decimal]:
-    """The sum of each unit."""
+    """Return the amounts of all lines added up, by unit."""
     sums: dict[str, Decimal] = {}
     for line in lines:
         sums[line.unit] = sums.get(line.unit, 0 * line.amount) + line.amount

@@ -62,7 +62,7 @@ class LicenseFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementSnapshot:
-    """What is known at one moment."""
+    """Licenses, ledger and catalog of one project at one moment: what orders and rights are decided on."""
 
     catalog: Catalog
     state: State = field(default_factory=State)

@@ -182,7 +182,7 @@ class AwaitedOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What the ledger says at one moment."""
+    """The entries of one project's ledger, folded into what holds."""
 
     holdings: Mapping[Subject, Holding] = field(default_factory=dict)
     balance: Decimal = Decimal(0)

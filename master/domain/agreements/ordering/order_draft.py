@@ -84,7 +84,7 @@ class OrderDraft:
         )
 
     def take_note(self) -> None:
-        """Let what follows see what is to be written so far."""
+        """Fold the entries drafted so far into the snapshot that the rest of the order is decided on."""
         number = self.snapshot.state.last_number
         entries = (
             draft.recorded(number=number + n, recorded_at=0, caller="") for n, draft in enumerate(self.drafts, 1)
@@ -185,7 +185,7 @@ class OrderDraft:
     # --- What must be known ---------------------------------------------------------------------------------------
 
     def name(self, text: str, field: str) -> str:
-        """A name, key or id as given."""
+        """Return a name, key or id; refuses the order where it is empty or too long."""
         if not text.strip() or len(text) > NAME_MAX:
             refuse(
                 AgreementProblem.MALFORMED,
@@ -240,7 +240,7 @@ class OrderDraft:
             refuse(AgreementProblem.MALFORMED, f"{field}: {error}", remedy="write it like 7.1 or 12r1 sr4", field=field)
 
     def unused_key(self, key: str, field: str = "key", rules: tuple[str, ...] = ()) -> str:
-        """A key that was not used before."""
+        """Return a key; refuses the order where the ledger has it already."""
         if not key.strip():
             refuse(
                 AgreementProblem.KEY_MISSING,

@@ -88,7 +88,7 @@ def _is_used_trial(draft: OrderDraft, entries: Sequence[Entry]) -> bool:
 
 
 def _later(draft: OrderDraft, entries: Sequence[Entry]) -> Entry | None:
-    """The latest order that rests on what is to go."""
+    """Return the latest later order that rests on the entries to be reversed; None where none does."""
     state, own = draft.snapshot.state, {entry.number for entry in entries}
     about = {_matter(entry) for entry in entries if entry.subject.kind}
     every = {subject for subject, name in about if not name}

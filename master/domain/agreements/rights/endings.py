@@ -40,7 +40,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reminder:
-    """An ending that is near enough to be told."""
+    """An ending that somebody is to be reminded of by now."""
 
     ending: Ending
     days_left: int

@@ -50,7 +50,7 @@ class Entitled:
 
     @property
     def name(self) -> tuple[Subject, str]:
-        """By which the license is known for good."""
+        """Return the subject and license type that identify the license, whatever its quantity becomes."""
         return self.subject, self.type.key
 
 
@@ -172,7 +172,7 @@ def _on_its_device(estate: Estate, one: Entitled, item: License, now: float) -> 
 
 
 def _drained(item: License, now: float) -> License | None:
-    """What is too much: it stays until nobody uses it."""
+    """Return a license that nothing entitles to any more as leaving, so that it stays until nobody uses it; None where it is free."""
     if item.device is None:
         return None
     if item.release is not None and item.release.ends_use:

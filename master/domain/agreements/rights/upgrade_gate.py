@@ -97,7 +97,7 @@ def _unregistered(server: Subject, install: str) -> GateAnswer:
 def _lacks(
     snapshot: AgreementSnapshot, holding: Holding, product: Product, release: ReleaseName, day: date
 ) -> tuple[str, ...]:
-    """What must be bought first."""
+    """Return what must be bought before a release may be installed, one sentence each; empty for nothing."""
     policy = product.gate_policy or ""
     if release in holding.builds or snapshot.cover(holding.subject, policy).holds_on(day):
         return ()
