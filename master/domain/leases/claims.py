@@ -88,7 +88,7 @@ def discarded(claims: Claims, holder_id: int) -> Claims:
 
 
 def released(claims: Claims, holder_id: int, *, epoch: int) -> Claims:
-    """Return the claims without those by a holder's fenced epochs up to this one, under which it uses nothing any more."""
+    """Return the claims without those by epochs of a holder up to this one, under which it uses nothing more."""
     return tuple(
         claim
         for claim in claims

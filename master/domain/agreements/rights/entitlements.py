@@ -172,7 +172,7 @@ def _on_its_device(estate: Estate, one: Entitled, item: License, now: float) -> 
 
 
 def _drained(item: License, now: float) -> License | None:
-    """Return a license that nothing entitles to any more as leaving, so that it stays until nobody uses it; None where it is free."""
+    """Return a bound license that nothing entitles to as leaving, kept until nobody uses it; None where it is free."""
     if item.device is None:
         return None
     if item.release is not None and item.release.ends_use:
