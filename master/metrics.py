@@ -93,6 +93,7 @@ class Metrics:
         self.calls_denied = counter(
             "license_master_calls_denied_total", "Callers turned away for who they are, by reason.", ["reason"]
         )
+        self.calls_waiting = gauge("license_master_calls_waiting", "Calls that wait for their caller's turn.")
         self.tls_handshakes = counter("license_master_tls_handshakes_total", "TLS handshakes begun on the gRPC port.")
         self.certificate_end = gauge(
             "license_master_certificate_end_timestamp_seconds", "End of this master's own certificate; 0 in plain text."

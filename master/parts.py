@@ -13,12 +13,13 @@ from functools import cached_property
 
 from master.auth.callers.authorization import Authorization
 from master.auth.callers.budgets import Budgets
-from master.auth.callers.limits import Buckets, CallerLimits, Shares
+from master.auth.callers.limits import CallerLimits, Paces, Shares
 from master.domain.monitoring.overview import Overview
 from master.metrics import EstateCollector
 from master.process.open_files import connections_allowed
 from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.large_requests import Aside
+from master.rpc.admission.turns import WAIT_SECONDS_MAX
 from master.rpc.convert.incoming import pbx_name
 from master.rpc.server.metrics_page import MetricsPage
 from master.rpc.server.server import CallBounds, Keepalive, Server
@@ -47,7 +48,7 @@ from master.service.runtime.watch import ChangePoller
 from master.service_parts import VERSION, ServiceParts, current_caller
 
 _SCRAPE_TIMEOUT_SECONDS = 5.0
-_BURST_SECONDS = 10.0
+_BURST_SECONDS = 4.0
 _CALLER_MESSAGES, _ALL_MESSAGES = 8, 32
 """How many larger messages of one caller are read at a time; of how many of full length it, and all callers together,
 may have the bytes under way."""
@@ -157,7 +158,6 @@ class Parts(ServiceParts):
             return None
         settings = self.settings
         share = CallerLimits(
-            calls_per_second=settings.caller_calls_per_second,
             burst_seconds=_BURST_SECONDS,
             streams_max=settings.caller_streams_max,
             calls_max=settings.caller_calls_max,
@@ -172,12 +172,8 @@ class Parts(ServiceParts):
             metrics=self.metrics,
             authorization=self.authorization,
             shares=Shares(share, time.monotonic),
-            refusals=Buckets(
-                per_second=settings.refused_calls_per_second,
-                burst_seconds=_BURST_SECONDS,
-                clock=time.monotonic,
-                what="calls a second of a certificate that is refused",
-            ),
+            calls=_paces(settings.caller_calls_per_second),
+            refusals=_paces(settings.refused_calls_per_second),
         )
 
     @cached_property
@@ -278,3 +274,12 @@ class Parts(ServiceParts):
         return MetricsPage(
             self.settings.metrics_listen, self.metrics, certificates=self.certificates, clock=self.clocks.wall
         )
+
+
+def _paces(per_second: float) -> Paces:
+    return Paces(
+        per_second=per_second,
+        burst_seconds=_BURST_SECONDS,
+        clock=time.monotonic,
+        wait_seconds_max=WAIT_SECONDS_MAX,
+    )

@@ -68,20 +68,21 @@ class Settings(DaemonSettings):
     """Bytes in one message."""
     streams_max: Annotated[int, Field(ge=1)] = 20_000
     """Open WatchLease streams."""
-    caller_calls_per_second: Annotated[float, Field(ge=1)] = 200
-    """Calls of one certificate's name, on average over ten seconds; a healthy PBX makes a few. Not in plain text."""
+    caller_calls_per_second: Annotated[float, Field(ge=1)] = 50
+    """Calls of one certificate's name, four seconds' worth at once; a healthy PBX makes a few. Further ones wait for
+    their turn, and are told when to come back where that is more than two seconds off. Not in plain text."""
     caller_streams_max: Annotated[int, Field(ge=1)] = 50
     """Open streams of one certificate's name. Not in plain text."""
-    caller_calls_max: Annotated[int, Field(ge=1)] = 100
+    caller_calls_max: Annotated[int, Field(ge=1)] = 200
     """Calls of one certificate's name at a time, besides streams. Not in plain text."""
     caller_questions_max: Annotated[int, Field(ge=1)] = 16
     """Questions of one caller under way: lists, plans, reports, exports; they are answered one after the other."""
     questions_max: Annotated[int, Field(ge=1)] = 128
     """The same of all callers. Leases wait for none of them."""
     refused_calls_per_second: Annotated[float, Field(ge=0.1)] = 5
-    """Calls that are refused for a certificate alone, on average over ten seconds: of one that was revoked or ended, or
-    from one address where it names nobody. Further ones are told when to come back. Not in plain text."""
-    connection_calls_max: Annotated[int, Field(ge=200)] = 1000
+    """Calls that are refused for a certificate alone, in the same way: of one that was revoked or ended, or from one
+    address where it names nobody. Not in plain text."""
+    connection_calls_max: Annotated[int, Field(ge=200)] = 300
     """Calls at a time over one connection, streams among them, before anything is known of them; gRPC ends more of them
     as UNAVAILABLE, so it is far above what a caller may have. Not in plain text."""
     message_timeout_seconds: Seconds = 10

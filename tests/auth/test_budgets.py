@@ -25,7 +25,7 @@ from master.rpc.errors import InvalidArgumentError
 from master.service.runtime.names import UnknownPbxError
 from tests.auth.pki import Pki, shown_to
 from tests.auth.test_permissions import METHODS
-from tests.rpc.failures import Seen, failure
+from tests.rpc.failures import failure
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
 from tests.support.pbxs.pbx import opened
 
@@ -263,42 +263,6 @@ async def test_connections_are_bounded_by_the_files_that_others_need(monkeypatch
     for allowed, most in ((20_000, 19_800), (300, 150), (resource.RLIM_INFINITY, None)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, allowed=allowed: (allowed, allowed))
         assert connections_allowed() == most
-
-
-async def test_who_is_refused_may_not_ask_as_often_as_it_likes(sqlite_database_url: str, pki: Pki) -> None:
-    settings = {**pki.serve(pki.server_key()), "refused_calls_per_second": 0.1}
-    stolen, renewed = pki.certified_key(f"{ACME}/pbxs/berlin"), pki.certified_key(f"{ACME}/pbxs/berlin")
-    pki.authority.revoke([stolen.issued], now=time.time())
-    request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
-
-    async def asked(wire: Wire) -> Seen:
-        return await failure(wire.leases.RenewLease(request))
-
-    async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
-        address = f"127.0.0.1:{master.running.port}"
-        async with shown_to(address, stolen.credentials) as thief, shown_to(address, renewed.credentials) as berlin:
-            seens = [await asked(thief)]
-            while seens[-1].reason == "CERTIFICATE_REVOKED":
-                seens.append(await asked(thief))
-            assert (seens[-1].code, seens[-1].reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLER_LIMIT")
-            assert 0 < seens[-1].retry_after_ms <= 10_000
-            assert (await asked(berlin)).reason == "UNKNOWN_PBX"  # of the same name, with a good certificate
-
-
-async def test_who_asks_too_much_hears_so_late_and_holds_up_nobody(sqlite_database_url: str, pki: Pki) -> None:
-    settings = {**pki.serve(pki.server_key()), "caller_calls_per_second": 1}
-    request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
-    async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
-        address = f"127.0.0.1:{master.running.port}"
-        mad, sane = pki.certified_key(f"{ACME}/pbxs/berlin"), pki.certified_key(f"{ACME}/pbxs/paris")
-        async with shown_to(address, mad.credentials) as wire, shown_to(address, sane.credentials) as other:
-            calls = [asyncio.ensure_future(failure(wire.leases.RenewLease(request))) for _ in range(30)]
-            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            found = await failure(other.leases.RenewLease(request))
-            assert found.reason == "NOT_YOUR_PBX"
-            assert sum(call.done() for call in calls) <= 12  # the burst, and nobody over it
-            reasons = [seen.reason for seen in await asyncio.gather(*calls)]
-            assert reasons.count("CALLER_LIMIT") >= 18
 
 
 async def test_of_large_calls_of_one_caller_one_is_served_at_a_time(secured: InProcess, berlin: Wire) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable
 
 import pytest
 
-from licensemaster.v1 import lease_pb2, status_pb2
+from licensemaster.v1 import lease_pb2
 from master.auth.callers.limits import CallerLimitError, CallerLimits, Paces, Shares
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
@@ -16,7 +16,6 @@ from tests.support.masters import Clock, in_process_master
 
 def limits(*, streams_max: int = 1, calls_max: int = 9, bytes_max: int = 1, all_bytes_max: int = 1) -> CallerLimits:
     return CallerLimits(
-        calls_per_second=10,
         burst_seconds=2,
         streams_max=streams_max,
         calls_max=calls_max,
@@ -25,26 +24,6 @@ def limits(*, streams_max: int = 1, calls_max: int = 9, bytes_max: int = 1, all_
         bytes_max=bytes_max,
         all_bytes_max=all_bytes_max,
     )
-
-
-def test_a_burst_and_then_the_rate() -> None:
-    clock = Clock()
-    shares = Shares(limits(), clock)
-    for _ in range(20):
-        shares.take_call("a")
-    with pytest.raises(CallerLimitError) as refused:
-        shares.take_call("a")
-    assert refused.value.retry_after_seconds == pytest.approx(0.1)
-    shares.take_call("b")
-    clock.advance(refused.value.retry_after_seconds + 1e-6)
-    shares.take_call("a")
-    with pytest.raises(CallerLimitError):
-        shares.take_call("a")
-    clock.advance(3600)
-    for _ in range(20):
-        shares.take_call("a")
-    with pytest.raises(CallerLimitError):
-        shares.take_call("a")
 
 
 def test_who_has_had_more_than_its_pace_waits_until_it_is_paid_for() -> None:
@@ -62,14 +41,22 @@ def test_who_has_had_more_than_its_pace_waits_until_it_is_paid_for() -> None:
     assert paces._paid.keys() == {"berlin"}  # who has paid is forgotten
 
 
-def test_the_silent_are_forgotten() -> None:
+def test_a_burst_and_then_the_pace_and_never_a_longer_wait_than_the_longest() -> None:
     clock = Clock()
-    shares = Shares(limits(), clock)
-    for number in range(1000):
-        shares.take_call(f"caller-{number}")
-    clock.advance(10)
-    shares.take_call("one more")
-    assert len(shares) == 1
+    paces = Paces(per_second=10, burst_seconds=2, clock=clock, wait_seconds_max=5)
+    paces.take("a", 20)
+    assert paces.wait_seconds("a") == 0
+    paces.take("a", 1)
+    assert paces.wait_seconds("a") == pytest.approx(0.1)
+    paces.take("a", 1000)
+    assert paces.wait_seconds("a") == pytest.approx(5)
+    clock.advance(3600)
+    paces.take("a", 20)
+    assert paces.wait_seconds("a") == 0
+    assert len(paces) == 1
+    rare = Paces(per_second=0.1, burst_seconds=2, clock=clock)
+    rare.take("a", 1)
+    assert rare.wait_seconds("a") == 0  # one is saved up, however low the pace
 
 
 def test_streams_and_calls_are_given_back() -> None:
@@ -102,25 +89,11 @@ async def _first(stream: AsyncIterable[object]) -> None:
         return
 
 
-async def test_a_mad_caller_is_told_when_to_come_back_and_others_are_served(sqlite_database_url: str, pki: Pki) -> None:
-    settings = pki.serve(pki.server_key())
-    clock = Clock(time.time())
-    request = status_pb2.GetStatusRequest(project="projects/acme")
-    async with in_process_master(
-        sqlite_database_url, clock, caller_calls_per_second=1, caller_streams_max=1, **settings
-    ) as master:
-        address = f"127.0.0.1:{master.running.port}"
-        async with (
-            shown_to(address, pki.certified_key("viewers/mad").credentials) as mad,
-            shown_to(address, pki.certified_key("viewers/calm").credentials) as calm,
-            shown_to(address, pki.certified_key("projects/acme/pbxs/berlin").credentials) as berlin,
-        ):
-            told = [await failure(mad.status.GetStatus(request)) for _ in range(10)]
-            assert {seen.reason for seen in told} == {"UNKNOWN_PROJECT"}
-            while told[-1].reason != "CALLER_LIMIT":  # a call a second comes back meanwhile
-                told.append(await failure(mad.status.GetStatus(request)))
-            assert 0 < told[-1].retry_after_ms <= 1000
-            assert (await failure(calm.status.GetStatus(request))).reason == "UNKNOWN_PROJECT"
+async def test_streams_that_failed_are_not_open_ones(sqlite_database_url: str, pki: Pki) -> None:
+    settings = {**pki.serve(pki.server_key()), "caller_streams_max": 1}
+    async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
+        credentials = pki.certified_key("projects/acme/pbxs/berlin").credentials
+        async with shown_to(f"127.0.0.1:{master.running.port}", credentials) as berlin:
             watch = lease_pb2.WatchLeaseRequest(pbx="projects/acme/pbxs/berlin", epoch=1)
-            for _ in range(3):  # a stream that failed is not an open one
+            for _ in range(3):
                 assert (await failure(_first(berlin.leases.WatchLease(watch)))).reason == "UNKNOWN_PBX"

@@ -1,12 +1,12 @@
-"""How much one caller may ask, so that one mad PBX cannot starve the others: token buckets, and counts of what is open.
+"""How much one caller may ask, so that one mad PBX cannot starve the others: paces, and counts of what is open.
 
-Arithmetic only: the clock is handed in, any that only goes forward. Callers silent until their bucket was full again
-are forgotten.
+Arithmetic only: the clock is handed in, any that only goes forward. Callers are forgotten once what they had is paid.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -27,7 +27,6 @@ class CallerLimitError(Exception):
 class CallerLimits:
     """What each caller may do."""
 
-    calls_per_second: float
     burst_seconds: float
     """For so long it may save up what it did not use."""
     streams_max: int
@@ -44,55 +43,6 @@ class CallerLimits:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    calls: float
-    at: float
-
-
-class Buckets:
-    """So many calls a second for each key, and what was saved up."""
-
-    def __init__(self, *, per_second: float, burst_seconds: float, clock: Callable[[], float], what: str) -> None:
-        """`what` is counted, as those are told who had too many."""
-        self._rate = per_second
-        self._burst_seconds = burst_seconds
-        self._clock = clock
-        self._what = what
-        self._full = max(per_second * burst_seconds, 1.0)
-        self._buckets: dict[Hashable, _Bucket] = {}
-        self._swept_at = clock()
-
-    def __len__(self) -> int:
-        """Keys that are remembered."""
-        return len(self._buckets)
-
-    def take(self, key: Hashable) -> None:
-        """Take one from a key's bucket.
-
-        Raises:
-            CallerLimitError: too many of late; this one counts for nothing.
-        """
-        now, rate = self._clock(), self._rate
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            self._forget_the_silent(now)
-            bucket = self._buckets[key] = _Bucket(self._full, now)
-        bucket.calls = min(self._full, bucket.calls + (now - bucket.at) * rate)
-        bucket.at = now
-        if bucket.calls < 1:
-            raise CallerLimitError(f"more than {rate:g} {self._what}", (1 - bucket.calls) / rate)
-        bucket.calls -= 1
-
-    def _forget_the_silent(self, now: float) -> None:
-        if now - self._swept_at < self._burst_seconds:
-            return
-        self._swept_at = now
-        ago = now - self._full / self._rate
-        for key in [key for key, bucket in self._buckets.items() if bucket.at < ago]:
-            del self._buckets[key]
-
-
-@dataclass(slots=True)
 class _Open:
     reads: asyncio.Semaphore
     large: asyncio.Lock
@@ -104,15 +54,23 @@ class _Open:
 class Paces:
     """So much of something a second for each key, and what was saved up; whoever has had more waits."""
 
-    def __init__(self, *, per_second: float, burst_seconds: float, clock: Callable[[], float]) -> None:
-        self._rate = per_second
-        self._burst_seconds = burst_seconds
+    def __init__(
+        self, *, per_second: float, burst_seconds: float, clock: Callable[[], float], wait_seconds_max: float = math.inf
+    ) -> None:
+        """One is saved up always. Whatever is taken, nobody has to wait for longer than `wait_seconds_max`."""
+        self.per_second = per_second
+        self._burst_seconds = max(burst_seconds, 1 / per_second)
         self._clock = clock
+        self._wait_seconds_max = wait_seconds_max
         self._paid: dict[Hashable, float] = {}
         """When what each has had will be paid for; those that are paid are forgotten."""
 
+    def __len__(self) -> int:
+        """Keys that are remembered."""
+        return len(self._paid)
+
     def wait_seconds(self, key: Hashable) -> float:
-        """Return for how many seconds to wait before more is taken by a key."""
+        """Return for how many seconds a key waits until what it took is paid for, but for what was saved up."""
         return max(self._paid.get(key, 0.0) - self._clock() - self._burst_seconds, 0.0)
 
     def take(self, key: Hashable, count: float) -> None:
@@ -120,7 +78,8 @@ class Paces:
         now = self._clock()
         if key not in self._paid:
             self._paid = {one: at for one, at in self._paid.items() if at > now}
-        self._paid[key] = max(self._paid.get(key, 0.0), now) + count / self._rate
+        paid = max(self._paid.get(key, 0.0), now) + count / self.per_second
+        self._paid[key] = min(paid, now + self._burst_seconds + self._wait_seconds_max)
 
 
 class Share:
@@ -156,27 +115,9 @@ class Shares:
 
     def __init__(self, limits: CallerLimits, clock: Callable[[], float]) -> None:
         self._limits = limits
-        self._calls = Buckets(
-            per_second=limits.calls_per_second,
-            burst_seconds=limits.burst_seconds,
-            clock=clock,
-            what="calls a second from this caller",
-        )
         self._paces = Paces(per_second=limits.bytes_per_second, burst_seconds=limits.burst_seconds, clock=clock)
         self._open: dict[str, _Open] = {}
         self._bytes = 0
-
-    def __len__(self) -> int:
-        """Callers that are remembered."""
-        return len(self._calls)
-
-    def take_call(self, caller: str) -> None:
-        """Count one call more of a caller.
-
-        Raises:
-            CallerLimitError: too many of late; the call counts for nothing.
-        """
-        self._calls.take(caller)
 
     @contextmanager
     def call(self, caller: str) -> Iterator[Share]:

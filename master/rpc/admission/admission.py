@@ -80,7 +80,7 @@ class Admission:
             caller_of_call.set(_self_named(context))
             yield await self._parsed(await self._message(context, None, None), None)
             return
-        peer_certificate = authorizer.enter(self._method, context)
+        peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
         async with AsyncExitStack() as served:
             share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
@@ -102,7 +102,7 @@ class Admission:
             caller_of_call.set(_self_named(context))
             yield self._requests(context, None)
             return
-        peer_certificate = authorizer.enter(self._method, context)
+        peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
         with authorizer.stream(peer_certificate, self._method, context.peer()):
             yield self._requests(context, peer_certificate.identity.role)
@@ -161,14 +161,14 @@ def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, 
     return path, excess(data, kind, budget.elements_max) if path is None else None
 
 
-def turn_away(authorizer: Authorizer, method: str, context: Context) -> None:
+async def turn_away(authorizer: Authorizer, method: str, context: Context) -> None:
     """A call of a method that there is none of; it costs its caller as any other.
 
     Raises:
         AccessDeniedError, CallerLimitError: as every call's.
         UnknownMethodError: always else.
     """
-    authorizer.enter(None, context)
+    await authorizer.enter(None, context)
     raise UnknownMethodError(f"there is no method {method[:200]!r}")
 
 

@@ -22,7 +22,7 @@ from cryptography import x509
 from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.auth.callers.authorization import Authorization
 from master.auth.callers.identity import Identity, IdentityError, Role
-from master.auth.callers.limits import Buckets, CallerLimitError, Share, Shares
+from master.auth.callers.limits import CallerLimitError, Paces, Share, Shares
 from master.auth.callers.permissions import AccessDeniedError, Denial
 from master.auth.certificates.certificate_files import Read
 from master.auth.certificates.certificates import Certificates
@@ -30,6 +30,7 @@ from master.auth.certificates.chains import ChainError, path_of
 from master.auth.certificates.peer_certificate import PeerCertificate, shown
 from master.domain.leases.leases import LeaseError
 from master.metrics import Metrics
+from master.rpc.admission.turns import Turns
 from master.service.runtime.names import PbxName
 from master.service.runtime.periodic import PeriodicTask
 
@@ -65,15 +66,20 @@ class Authorizer(PeriodicTask):
         metrics: Metrics,
         authorization: Authorization,
         shares: Shares,
-        refusals: Buckets,
+        calls: Paces,
+        refusals: Paces,
     ) -> None:
+        """`calls` is how often a caller may call, `refusals` how often one whose certificate is refused."""
         super().__init__(interval_seconds=LOOK_SECONDS)
         self._certificates = certificates
         self._clock = clock
         self._metrics = metrics
         self._authorization = authorization
         self._shares = shares
+        self._calls = calls
         self._refusals = refusals
+        self.turns = Turns()
+        metrics.calls_waiting.set_function(lambda: len(self.turns))
         self._known: dict[tuple[bytes, bytes], PeerCertificate] = {}
         self._known_to: tuple[x509.Certificate, ...] = ()
         """The authorities that they were judged by."""
@@ -88,9 +94,10 @@ class Authorizer(PeriodicTask):
         """By the task that serves it: whose it is, its method, and where from."""
         self._ended: set[asyncio.Task[Any]] = set()
 
-    def enter(self, method: str | None, context: Context) -> PeerCertificate:
+    async def enter(self, method: str | None, context: Context) -> PeerCertificate:
         """Who makes a call of a method that its role may call; None is a method that nobody has. Asked before there is
-        a request: nothing of it has been read. Calls that may not be made count as well, against whoever makes them.
+        a request: nothing of it has been read. Calls that may not be made count as well, against whoever makes them,
+        and who makes too many waits.
 
         Raises:
             AccessDeniedError: it may not.
@@ -102,9 +109,11 @@ class Authorizer(PeriodicTask):
                 peer_certificate = self._shown(context)
                 self.check(peer_certificate)
             except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
-                self._refusals.take(_address(context) if peer_certificate is None else peer_certificate.key)
+                whose = _address(context) if peer_certificate is None else peer_certificate.key
+                await self.turns.take(self._refusals, whose, what="calls a second of a certificate that is refused")
                 raise
-            self._shares.take_call(peer_certificate.identity.uri)
+            await self.turns.take(self._calls, peer_certificate.identity.uri, what="calls a second from this caller")
+            self.check(peer_certificate)  # it may have waited
             if method is not None:
                 self._authorization.check_role(peer_certificate.identity, method)
         except (AccessDeniedError, CallerLimitError) as error:

@@ -20,7 +20,6 @@ import structlog
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.auth.callers.budgets import Budgets
-from master.auth.callers.limits import CallerLimitError
 from master.metrics import Metrics
 from master.rpc.admission.admission import Admission, caller_of_call, turn_away
 from master.rpc.admission.authorizer import Authorizer
@@ -31,8 +30,6 @@ from master.store.backends.problems import UnstorableError
 
 __all__ = ["CallInterceptor", "caller_of_call"]
 _log = structlog.get_logger(__name__)
-_HELD_MAX, _HELD_SECONDS = 4_000, 2.0
-"""Who asks too much hears so after a while, so that asking again at once is no flood; so many calls wait for that."""
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines what one caller sends to one method may cost the log."""
 
@@ -54,7 +51,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._message_seconds = message_seconds
         self._aside = aside
         self._handlers: dict[str, Handler] = {}
-        self._held = _Held()
         self._told = SparingLog(
             _log, clock=monotonic, lines_max=_LINES_MAX, seconds=_LINES_SECONDS, each=("method", "caller")
         )
@@ -69,13 +65,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if rpc_method_handler is None:
             plain = await continuation(handler_call_details)
             if plain is None:
-                return None if self._authorizer is None else _unknown(method, self._authorizer, self._held)
+                return None if self._authorizer is None else _unknown(method, self._authorizer)
             rpc_method_handler = self._handlers[method] = self._wrapped(method, plain)
         return rpc_method_handler
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
-        count = _Counts(self._metrics, service, name, self._told, self._held)
+        count = _Counts(self._metrics, service, name, self._told)
         admission = Admission(
             count.method,
             plain,
@@ -95,29 +91,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(behaviour, None, plain.response_serializer)
 
 
-class _Held:
-    """Calls whose refusal waits."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    async def wait(self, error: Exception) -> None:
-        """Have whoever is over its limit wait for hearing so."""
-        if not isinstance(error, CallerLimitError) or self._count >= _HELD_MAX:
-            return
-        self._count += 1
-        try:
-            await asyncio.sleep(_HELD_SECONDS)
-        finally:
-            self._count -= 1
-
-
 class _Counts:
     """The metrics of one method, and the log of what is wrong with its calls."""
 
-    def __init__(self, metrics: Metrics, service: str, method: str, told: SparingLog, held: _Held) -> None:
+    def __init__(self, metrics: Metrics, service: str, method: str, told: SparingLog) -> None:
         self.told = told
-        self.held = held
         self.method = f"{service}/{method}"
         self._handled = metrics.rpc_handled
         self._labels = (service, method)
@@ -155,14 +133,13 @@ def _stream(serve: Any, count: _Counts, admitted: Any) -> Any:
     return writes if iscoroutinefunction(serve) else yields  # health writes to its context
 
 
-def _unknown(method: str, authorizer: Authorizer, held: _Held) -> Handler:
+def _unknown(method: str, authorizer: Authorizer) -> Handler:
     async def behaviour(_: object, context: Context) -> None:
         try:
-            turn_away(authorizer, method, context)
+            await turn_away(authorizer, method, context)
         except Exception as error:
             failure = failure_of(error)
             let_go(error)
-            await held.wait(error)
         await _refuse(context, failure)
 
     return grpc.stream_unary_rpc_method_handler(behaviour)
@@ -185,7 +162,6 @@ async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
         failure = _told(error, count)
         let_go(error)
         count.failed(started, failure.code)
-        await count.held.wait(error)
     else:
         count.succeeded(started)
         return

@@ -139,6 +139,7 @@ class Server:
     ) -> None:
         """`services`: one of each kind."""
         self._metrics = metrics
+        self._authorizer = authorizer
         self._server = grpc.aio.server(
             interceptors=(
                 CallInterceptor(
@@ -209,7 +210,9 @@ class Server:
             await self._health.set(service, status)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Take no new calls, let those under way finish, end."""
+        """Take no new calls, let those under way finish, end. Those that wait for their turn are not waited for."""
+        if self._authorizer is not None:
+            self._authorizer.turns.stop()
         await self._health.enter_graceful_shutdown()
         if not any(task.done() for task in self._serving):  # gRPC cannot be stopped once it has ended otherwise
             await self._server.stop(grace_seconds)

@@ -1,0 +1,71 @@
+"""Whose call goes on when: one over its caller's pace waits for its turn, and is refused late where that is far off.
+
+A call that waits costs a timer. So whatever a caller sends, and whatever it is answered, it costs no more than its pace
+in calls that are served or refused, and need not be refused at all where it is over it for a moment only. What waits is
+bounded; it is let go when its caller gives up, or the master stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+
+from master.auth.callers.limits import CallerLimitError, Paces
+
+WAIT_SECONDS_MAX = 10.0
+"""Nobody hears later than so that it asks too much."""
+_SOON_SECONDS = 2.0
+"""Whose turn comes so soon is served then."""
+_WAITING_MAX = 4_000
+"""Calls of all callers that wait; further ones are refused at once."""
+_COME_BACK_SECONDS = 0.25
+
+
+class Turns:
+    """Calls that wait."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._stopped = False
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    async def take(self, paces: Paces, key: Hashable, *, what: str) -> None:
+        """Count one call more, and wait for its turn. `what` is counted, as those are told who have too many.
+
+        Raises:
+            CallerLimitError: its turn was too far off, or too many calls wait; it was counted nevertheless.
+        """
+        paces.take(key, 1)
+        if not (seconds := paces.wait_seconds(key)):
+            return
+        is_full = len(self._waiting) >= _WAITING_MAX
+        if not is_full and not self._stopped:
+            await self._wait(seconds)
+        if is_full or seconds > _SOON_SECONDS:
+            told = f"more than {paces.per_second:g} {what}"
+            raise CallerLimitError(told, max(paces.wait_seconds(key), _COME_BACK_SECONDS))
+
+    def stop(self) -> None:
+        """Let everybody go, and have nobody wait any more: the master ends."""
+        self._stopped = True
+        for waiting in self._waiting:
+            _end(waiting)
+
+    async def _wait(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _end, waiting)
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._waiting.discard(waiting)
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
