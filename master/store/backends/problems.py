@@ -1,7 +1,8 @@
 """What can be wrong with a database, and which failure of a driver is which.
 
 A server that says no is distinguished from one that says nothing: it says so with a SQLSTATE
-(https://www.postgresql.org/docs/current/errcodes-appendix.html). Nobody mends the first by waiting.
+(https://www.postgresql.org/docs/current/errcodes-appendix.html). Nobody mends the first by waiting. By that code alone
+its failures are told apart, so that a master on a file does not load the driver of a server.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-import asyncpg
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 
@@ -53,6 +53,11 @@ class AllInUseError(Exception):
     """None of the connections became free in time."""
 
 
+_DATA, _INTEGRITY = "22", "23"
+_PROTOCOL, _READ_ONLY, _DISK_FULL = "08P01", "25006", "53100"
+_LOCKED: Final = frozenset({"40P01", "55P03"})
+_UNDEFINED: Final = frozenset({"42P01", "42703"})
+"""SQLSTATEs, and classes of them, which are their first two characters."""
 _OWN_SESSION: Final = "a pooler must be in session mode: pool_mode = session, server_reset_query = DISCARD ALL"
 _REFUSALS: Final[Mapping[str, str]] = {
     "28": "correct the user or the password in database_url, or pg_hba.conf on the server",
@@ -86,31 +91,36 @@ def storage_error(error: BaseException) -> Exception:
         return StorageError(cause.problem, cause.detail)
     if isinstance(error, AllInUseError | PoolTimeoutError):
         return StorageError(StorageProblem.STORAGE_BUSY)
-    text = str(original)
+    text, state = str(original), _sqlstate(cause)
     if is_of_value(cause):
         return UnstorableError(text)
-    if isinstance(cause, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
+    if isinstance(cause, sqlite3.IntegrityError) or state.startswith(_INTEGRITY):
         return cause if isinstance(cause, Exception) else RuntimeError(text)
-    if isinstance(cause, asyncpg.DiskFullError) or _said_by_sqlite(cause, "disk is full") or "No space left" in text:
+    if state == _DISK_FULL or _said_by_sqlite(cause, "disk is full") or "No space left" in text:
         return StorageError(StorageProblem.STORAGE_FULL)
-    waits = isinstance(cause, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError)
-    if waits or _said_by_sqlite(cause, "locked"):
+    if state in _LOCKED or _said_by_sqlite(cause, "locked"):
         return StorageError(StorageProblem.STORAGE_LOCKED)
-    undefined = isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
-    if undefined or _said_by_sqlite(cause, "no such table", "no such column"):
+    if state in _UNDEFINED or _said_by_sqlite(cause, "no such table", "no such column"):
         return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; `license-master db check` says what is wrong")
     if remedy := _remedy(cause):
         return StorageError(StorageProblem.STORAGE_REFUSED, f"{text}; {remedy}")
-    if isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
+    if state == _READ_ONLY:
         return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}; name the server that takes writes")
     return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)
 
 
 def is_of_value(cause: BaseException) -> bool:
     """Whether a driver or server refuses a value, not the work: asyncpg does so with an InterfaceError, too."""
-    return isinstance(cause, asyncpg.DataError | OverflowError | UnicodeEncodeError | sqlite3.DataError) or (
-        isinstance(cause, asyncpg.InterfaceError) and isinstance(cause, ValueError)
+    return (
+        isinstance(cause, OverflowError | UnicodeEncodeError | sqlite3.DataError)
+        or _sqlstate(cause).startswith(_DATA)
+        or (isinstance(cause, ValueError) and type(cause).__module__.startswith("asyncpg."))
     )
+
+
+def _sqlstate(cause: BaseException) -> str:
+    """What a server calls it; empty where no server said it."""
+    return getattr(cause, "sqlstate", None) or ""
 
 
 def _said_by_sqlite(cause: BaseException, *words: str) -> bool:
@@ -124,7 +134,7 @@ def _remedy(cause: BaseException) -> str | None:
         return "name the authority of the server's certificate in PGSSLROOTCERT"
     if "rejected SSL upgrade" in str(cause):
         return "switch TLS on in the server, or take another sslmode"
-    state = getattr(cause, "sqlstate", None) or ""
-    if state == asyncpg.ProtocolViolationError.sqlstate:
+    state = _sqlstate(cause)
+    if state == _PROTOCOL:
         return next((remedy for words, remedy in _REFUSALS_OF_POOLERS.items() if words in str(cause)), None)
     return _REFUSALS.get(state) or _REFUSALS.get(state[:2])

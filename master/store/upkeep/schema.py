@@ -1,4 +1,7 @@
-"""Brings a database to the schema of this version, and tells whether it is there; the chain is in `migrations/`."""
+"""Brings a database to the schema of this version, and tells whether it is there; the chain is in `migrations/`.
+
+Alembic is loaded by what upgrades: a master that starts only looks, and would take twice as long with it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,12 @@ from contextlib import closing, contextmanager
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from master.shipped import shipped
-from master.store.backends.connections import Connections
 from master.store.backends.database import Database, StorageError, StorageProblem, Tx
 from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import existing_file, lock_file, made_file, opened_file, sqlite_engine
@@ -60,9 +57,7 @@ def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
             raise _absent(connection)
         if file is not None:  # nobody serves it while its tables change; on a server other masters go on
             lock_file(file, Use.CHANGE)
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        _run_chain(connection)
         connection.execute(text("UPDATE database_identity SET schema_version = :version"), {"version": _VERSION})
 
     try:
@@ -75,9 +70,12 @@ def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
 
 def newest() -> str:
     """Return the schema revision that this version needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
+    return _revisions()[-1]
+
+
+def _revisions() -> list[str]:
+    """Return all revisions of the chain, the newest last: they are numbered, and their files are named after them."""
+    return sorted(file.name.partition("_")[0] for file in (shipped("migrations") / "versions").glob("[0-9]*_*.py"))
 
 
 async def check(database: Database) -> None:
@@ -113,7 +111,7 @@ def _revision(connection: Connection) -> str | None:
     tables = _tables(connection)
     if not tables:
         return None
-    revision = MigrationContext.configure(connection).get_current_revision()
+    revision = connection.scalar(text("SELECT version_num FROM alembic_version")) if _REVISIONS in tables else None
     if revision is None and tables <= {_REVISIONS}:  # somebody began, and was rolled back
         return None
     if revision is None or not tables >= _OURS:
@@ -122,14 +120,14 @@ def _revision(connection: Connection) -> str | None:
         raise StorageError(
             StorageProblem.STORAGE_FOREIGN, f"{_named(connection)} holds other tables ({shown}); {remedy}"
         )
-    if revision not in {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}:
+    if revision not in _revisions():
         made_by = connection.execute(text("SELECT schema_version FROM database_identity")).scalar()
         whose, remedy = (f", which {made_by} made", f"{made_by} or newer") if made_by else ("", "a newer one")
         raise StorageError(
             StorageProblem.STORAGE_SCHEMA,
             f"it is at revision {revision}{whose}; this is version {_VERSION}: install {remedy}",
         )
-    return revision
+    return str(revision)
 
 
 def _absent(connection: Connection) -> StorageError:
@@ -157,11 +155,15 @@ def _tables(connection: Connection) -> Set[str]:
     return {row[0] for row in connection.exec_driver_sql(query)}
 
 
-def _config() -> Config:
+def _run_chain(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(shipped("migrations")))
     config.set_main_option("path_separator", "os")
-    return config
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
@@ -194,6 +196,10 @@ def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
             work(connection)
         engine.dispose()
         return
+
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    from master.store.backends.connections import Connections
 
     async def on_server() -> None:
         connections = Connections(url, timeout_seconds=_CONNECT_SECONDS)
