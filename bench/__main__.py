@@ -13,13 +13,22 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.estates import estates
+from bench.footprint import footprint
 from bench.queue import queue
 from bench.scenarios import SCENARIOS as MEASURED
 from bench.scenarios import Figure, Plan
 from bench.standby import standby
 from bench.takeover import takeover
 
-SCENARIOS = {**MEASURED, "takeover": takeover, "standby": standby, "queue": queue}
+SCENARIOS = {
+    **MEASURED,
+    "footprint": footprint,
+    "estates": estates,
+    "takeover": takeover,
+    "standby": standby,
+    "queue": queue,
+}
 
 _FULL = Plan(rounds=5, calls=16_000, renew_seconds=60, big=1_000_000)
 _QUICK = Plan(rounds=1, calls=2_000, renew_seconds=5, big=50_000)

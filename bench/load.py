@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
+import grpc
+
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, project_pb2, project_pb2_grpc, seat_pb2
 
@@ -29,13 +31,13 @@ class Rate:
     p99_ms: float
 
 
-def project(*, ports: int) -> project_pb2.Project:
-    """A thousand sites on one pool."""
+def project(*, ports: int, sites: int = SITES) -> project_pb2.Project:
+    """Many sites on one pool."""
     message = project_pb2.Project(name=PROJECT, catalog="innovaphone")
     message.sites.add(name="hq")
     message.devices.add(name="hq-box", platform="gateway")
     message.pbxs.add(name="hq", site="hq", device="hq-box", role=project_pb2.PBX_ROLE_MASTER, software_version="12")
-    for number in range(SITES):
+    for number in range(sites):
         message.sites.add(name=f"s{number}")
         message.devices.add(name=f"box{number}", platform="gateway")
         message.pbxs.add(
@@ -50,10 +52,12 @@ def project(*, ports: int) -> project_pb2.Project:
     return message
 
 
-async def apply(address: str, *, ports: int) -> None:
+async def apply(
+    address: str, *, ports: int, sites: int = SITES, credentials: grpc.ChannelCredentials | None = None
+) -> None:
     """Give a master its estate."""
-    async with open_channel(address) as channel:
-        request = project_pb2.ApplyProjectRequest(project=project(ports=ports), request_id=str(uuid4()))
+    async with open_channel(address, credentials) as channel:
+        request = project_pb2.ApplyProjectRequest(project=project(ports=ports, sites=sites), request_id=str(uuid4()))
         await project_pb2_grpc.ProjectServiceStub(channel).ApplyProject(request)
 
 
@@ -69,19 +73,23 @@ def seats(prefix: str, count: int) -> list[seat_pb2.Seat]:
 
 
 class Sites:
-    """A thousand PBXs with open leases, over a few connections."""
+    """A thousand PBXs with open leases, over a few connections, or each over its own with its certificate."""
 
-    def __init__(self, stack: AsyncExitStack, address: str) -> None:
+    def __init__(
+        self, stack: AsyncExitStack, address: str, credentials: Sequence[grpc.ChannelCredentials] | None = None
+    ) -> None:
         self._stack = stack
         self._address = address
+        self._credentials = credentials
         self.stubs: list[lease_pb2_grpc.LeaseServiceAsyncStub] = []
         self.epochs = [0] * SITES
 
     async def connect(self, channels: int = CHANNELS) -> None:
         """Open connections."""
         options = (("grpc.max_receive_message_length", -1),)
-        for _ in range(channels):
-            channel = await self._stack.enter_async_context(open_channel(self._address, options=options))
+        for number in range(channels):
+            shown = self._credentials[number] if self._credentials else None
+            channel = await self._stack.enter_async_context(open_channel(self._address, shown, options))
             await channel.channel_ready()
             self.stubs.append(lease_pb2_grpc.LeaseServiceStub(channel))
 
@@ -102,6 +110,13 @@ class Sites:
         request = lease_pb2.AcquireSeatsRequest(pbx=pbx_name(number), epoch=self.epochs[number], seats=wanted)
         response = await self.stubs[number % len(self.stubs)].AcquireSeats(request)
         return sum(1 for result in response.results if result.HasField("granted"))
+
+    async def watch(self, number: int) -> None:
+        """Open a site's stream, and wait for what it is told at first."""
+        request = lease_pb2.WatchLeaseRequest(pbx=pbx_name(number), epoch=self.epochs[number])
+        stream = self.stubs[number % len(self.stubs)].WatchLease(request)
+        self._stack.callback(stream.cancel)
+        await stream.read()
 
     async def renew(self, number: int) -> None:
         """Renew a site's lease."""

@@ -14,7 +14,6 @@ from statistics import median
 
 from bench import load, peers
 from bench.load import PHONES, SITES, Rate, Sites
-from licensemaster.v1 import lease_pb2
 from master.launch import MasterProcess, master_process
 from tests.support.databases.postgres import Keeping, running_postgres
 from tests.support.masters import upgraded
@@ -52,7 +51,8 @@ Scenario = Callable[[Plan, Report], Coroutine[None, None, list[Figure]]]
 
 
 @asynccontextmanager
-async def _sqlite() -> AsyncIterator[str]:
+async def sqlite() -> AsyncIterator[str]:
+    """An upgraded SQLite file."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         yield await upgraded(f"sqlite:///{Path(folder) / 'license-master.db'}")
 
@@ -74,7 +74,7 @@ async def singles(plan: Plan, report: Report) -> list[Figure]:
     """(1) Single-seat acquires against an echo of the same messages."""
     figures = []
     async with AsyncExitStack() as stack:
-        ours, bare = await _ours_and_echo(stack, _sqlite, ports=2_000_000, channels=1)
+        ours, bare = await _ours_and_echo(stack, sqlite, ports=2_000_000, channels=1)
         for workers in (1, 16, 128, 1000):
             calls = max(plan.calls // (8 if workers == 1 else 1), workers)
             rates: dict[str, list[Rate]] = {"ours": [], "echo": []}
@@ -124,7 +124,7 @@ def _single_figures(workers: int, ours: list[Rate], echo: list[Rate]) -> list[Fi
 async def batches(plan: Plan, report: Report) -> list[Figure]:
     """(1) Batches of 100 at 16 at once, on both databases."""
     figures = []
-    for kind, database, target in (("SQLite", _sqlite, ">= 100,000"), ("PostgreSQL", _postgres, "")):
+    for kind, database, target in (("SQLite", sqlite, ">= 100,000"), ("PostgreSQL", _postgres, "")):
         async with AsyncExitStack() as stack:
             ours, bare = await _ours_and_echo(stack, database, ports=5_000_000, channels=load.CHANNELS)
             rates: dict[str, list[float]] = {"ours": [], "echo": []}
@@ -159,7 +159,7 @@ async def storms(plan: Plan, report: Report) -> list[Figure]:
     """(2) The morning storm on both databases, and on etcd and Redis where they are installed."""
     seconds: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": [], "etcd": [], "Redis": []}
     for _ in range(plan.rounds):
-        for kind, database in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+        for kind, database in (("SQLite", sqlite), ("PostgreSQL", _postgres)):
             async with database() as url, _master(url, ports=SITES * PHONES) as process:
                 seconds[kind].append(await load.storm(process.address, round_number=0))
                 report(f"storm on {kind}: {seconds[kind][-1]:.2f} s")
@@ -194,24 +194,16 @@ async def storms(plan: Plan, report: Report) -> list[Figure]:
 
 async def renewing(plan: Plan, report: Report) -> list[Figure]:
     """(3) A thousand sites renewing at the server's pace, one connection and one stream each, 100,000 seats out."""
-    async with _sqlite() as url, _master(url, ports=SITES * PHONES) as process, AsyncExitStack() as stack:
+    async with sqlite() as url, _master(url, ports=SITES * PHONES) as process, AsyncExitStack() as stack:
         await load.storm(process.address, round_number=0)
         sites = Sites(stack, process.address)
         await sites.connect(SITES)
         await sites.open_all()
-        streams = []
         for number in range(SITES):
-            stream = sites.stubs[number].WatchLease(
-                lease_pb2.WatchLeaseRequest(pbx=load.pbx_name(number), epoch=sites.epochs[number])
-            )
-            await stream.read()
-            streams.append(stream)
+            await sites.watch(number)
         report(f"{SITES} sites renew for {plan.renew_seconds:g} s")
         await asyncio.sleep(2)
         share = await _paced(process.pid, sites.renew, plan.renew_seconds)
-        resident = load.resident_mib(process.pid)
-        for stream in streams:
-            stream.cancel()
         echo, echo_pid = await stack.enter_async_context(peers.echo_server())
         bare = Sites(stack, echo)
         await bare.connect(100)
@@ -220,7 +212,6 @@ async def renewing(plan: Plan, report: Report) -> list[Figure]:
         Figure(
             "1,000 sites renewing every 60 s", share, "% of a core", share / echoed, "gRPC echo at that pace", "<= 1.5"
         ),
-        Figure("memory with 1,000 connections and streams", resident, "MiB", target="<= 143 (150 MB)"),
     ]
 
 
@@ -247,7 +238,7 @@ async def many_seats(plan: Plan, report: Report) -> list[Figure]:
         sites_by_size: dict[int, Sites] = {}
         masters: dict[int, MasterProcess] = {}
         for out in (1000, plan.big):
-            url = await stack.enter_async_context(_sqlite())
+            url = await stack.enter_async_context(sqlite())
             masters[out] = await stack.enter_async_context(_master(url, ports=2 * plan.big))
             sites_by_size[out] = Sites(stack, masters[out].address)
             await sites_by_size[out].connect()

@@ -6,6 +6,9 @@ What runs a master is imported by the commands that do: the others, which ask on
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,6 +66,17 @@ def settings_from(file: Path | None, **values: object) -> Settings:
         raise CommandFailed(error.message, lines=error.lines, remedy=error.remedy) from error
 
 
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Whoever looks for a package meanwhile does not find it, unless it is loaded already."""
+    found = sys.modules.setdefault(package, None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if found is None:
+            del sys.modules[package]
+
+
 def serve(
     file: SettingsFile = None,
     database_url: DatabaseUrl = None,
@@ -74,6 +88,9 @@ def serve(
 ) -> None:
     """Serve leases until stopped; SIGTERM lets running calls finish."""
     import uvloop
+
+    with _without("rich"):  # with which structlog would render tracebacks: a twentieth of what a master takes
+        import structlog  # noqa: F401
 
     from licensemaster.daemon.logs.lines import logging_to_stderr
     from master.app import serve as run_master

@@ -169,6 +169,8 @@ class Installation:
     def of(cls, device: Device, licenses: Iterable[License]) -> Installation:
         """Add up the licenses bound to a device."""
         bound = tuple(licenses)
+        if not bound:  # of ten thousand devices, most
+            return cls(device, (), {}, {}, None, False)
         capacity: defaultdict[str, int] = defaultdict(int)
         leaving: defaultdict[str, int] = defaultdict(int)
         for license in bound:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -132,6 +133,7 @@ def is_name(text: str) -> bool:
     return NAME.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=64)  # of ten thousand PBXs most say the same: nothing
 def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
     """What holds for a PBX: its own setting, else the project's, else the server's; renewing at a third of the ttl."""
     ttl = _first(pbx.ttl_seconds, project.ttl_seconds, default.ttl_seconds)

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.versions import Version
@@ -361,7 +361,9 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
 
 
 def _details(applied: Applied) -> str:
-    plain = asdict(applied)
-    for change in plain["changes"]:
-        change["action"] = change["action"].name
+    changed = [
+        {"action": one.action.name, "kind": one.kind, "name": one.name, "before": one.before, "after": one.after}
+        for one in applied.changes
+    ]
+    plain = {"changes": changed, "revision": applied.revision, "warnings": applied.warnings}
     return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)

@@ -22,7 +22,7 @@ from master.service.runtime.questions import Questions
 from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements.projects import projects
-from master.store.statements.seats import revoked_seats
+from master.store.statements.seats import revoked_seats, seat_totals, seats_of_pbxs
 
 _PAGE_SEATS = 5_000
 
@@ -66,12 +66,30 @@ def _upgrades(tx: Tx, estates: EstateCache, estate: Estate, now: float) -> dict[
 def _seats(tx: Tx, estate: Estate) -> Iterator[Seat]:
     """What is held and may be kept: seats that an operator took away are not asked for again (L5)."""
     revoked = revoked_seats(tx, sorted(estate.revoked_from))
-    for pbx_id in estate.pbxs:
-        which, after = queries.SeatFilter(pbx_ids=[pbx_id]), None
-        while page := queries.list_seats(tx, which, after=after, limit=_PAGE_SEATS):
-            gone = revoked.get(pbx_id, ())
-            yield from (seat for seat in page if seat.key not in gone)
-            last = page[-1]
-            after = (last.pbx_id, last.holder, last.type, int(last.kind))
-            if len(page) < _PAGE_SEATS:
-                break
+    for page in _pages(tx, list(estate.pbxs)):
+        yield from (seat for seat in page if seat.key not in revoked.get(seat.pbx_id, ())) if revoked else page
+
+
+def _pages(tx: Tx, pbx_ids: Sequence[int]) -> Iterator[Sequence[Seat]]:
+    """All seats of PBXs: of many at once where each holds few, and piece by piece where one holds very many."""
+    held = {pbx_id: sum(totals.values()) for pbx_id, totals in seat_totals(tx, pbx_ids).items()}
+    few: list[int] = []
+    together = 0
+    for pbx_id, seats in held.items():
+        if seats > _PAGE_SEATS:
+            yield from _pieces(tx, pbx_id)
+            continue
+        if together + seats > _PAGE_SEATS:
+            yield seats_of_pbxs(tx, few)
+            few, together = [], 0
+        few.append(pbx_id)
+        together += seats
+    yield seats_of_pbxs(tx, few)
+
+
+def _pieces(tx: Tx, pbx_id: int) -> Iterator[Sequence[Seat]]:
+    which, after = queries.SeatFilter(pbx_ids=[pbx_id]), None
+    while page := queries.list_seats(tx, which, after=after, limit=_PAGE_SEATS):
+        yield page
+        last = page[-1]
+        after = (last.pbx_id, last.holder, last.type, int(last.kind))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.planning.changes import PlannedChange
 from master.domain.planning.plan import Plan
-from master.service.estates.estate_cache import EstateCache
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.projects.planning import plan_changes
 from master.service.projects.removal import Deleted, DeleteProject, remove_project
@@ -17,6 +18,7 @@ from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.questions import Questions
 from master.service.runtime.request_answers import AnsweredBefore
 from master.service.runtime.watch import WatchHub
+from master.store.backends.problems import StorageError
 from master.store.backends.rehearsal import Rehearsals, of_no_pbx
 from master.store.statements.projects import projects
 
@@ -49,10 +51,18 @@ class Projects:
         """
         applied = await apply_project(self._questions, self._rehearsals, request, self._estates, self._lease_time())
         if isinstance(applied, Applied) and applied.changes and not request.dry_run:
+            await self._read_estate(request.spec.name)
             self._hub.wake_all()
             for warning in applied.warnings:
                 _log.warning("project", project=request.spec.name, warning=warning)
         return applied
+
+    async def _read_estate(self, project: str) -> None:
+        """Read a changed project before its PBXs ask: of ten thousand sites that takes a while, and the writer's first
+        batch would have all others wait for it.
+        """
+        with suppress(StorageError, UnknownProjectError):  # what was applied is applied
+            await self._questions.read(lambda tx: read_estate(tx, self._estates, project).installations)
 
     async def delete_project(self, request: DeleteProject) -> Deleted | AnsweredBefore:
         """Delete a project; a dry run returns what would be deleted.
