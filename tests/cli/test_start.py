@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from tests.cli.command import surroundings
 from tests.support.hang import HANG_SECONDS
@@ -67,3 +68,9 @@ def test_names_of_commands_behind_tab() -> None:
 def test_a_command_loads_no_other() -> None:
     _, modules = loaded("profile", "--help")
     assert modules & {"grpc", "master.cli.operator.monitoring.status", "sqlalchemy"} == set()
+
+
+def test_a_master_on_a_file_loads_what_it_serves_with(tmp_path: Path) -> None:
+    _, modules = loaded("serve", "--plaintext", f"--database-url=sqlite:///{tmp_path}/absent.db")
+    assert "master.app" in modules
+    assert modules & {"alembic", "asyncpg", "icalendar", "pygments", "sqlalchemy.orm"} == set()

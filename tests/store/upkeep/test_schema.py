@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from typer.testing import CliRunner
 
 from master.cli.main import app
 from master.cli.output.failure import CommandFailed
+from master.shipped import shipped
 from master.store.backends.database import Database, StorageError, StorageProblem, Tx
 from master.store.backends.opening import open_database
 from master.store.backends.sqlite import made_file
@@ -34,6 +36,11 @@ async def test_the_chain_makes_the_tables(database: Database) -> None:
         return list(compare_metadata(MigrationContext.configure(tx.connection, opts=options), metadata))
 
     assert await database.read(differences) == []
+
+
+def test_the_chain_is_what_alembic_finds() -> None:
+    chain = ScriptDirectory(str(shipped("migrations"))).walk_revisions()
+    assert schema._revisions() == [one.revision for one in reversed(list(chain))]
 
 
 async def test_upgrading_again_changes_nothing(database_url: str) -> None:
