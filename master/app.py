@@ -117,9 +117,9 @@ async def _start(master: Running, stack: AsyncExitStack) -> None:
     stack.push_async_callback(master.committer.stop)
     master.committer.start(master.tasks)
     stack.push_async_callback(master.webhook_sender.close)
-    for one in master.periodic_tasks:
-        stack.push_async_callback(one.stop)
-        one.start(master.tasks, master.database_health.there)
+    for task in master.periodic_tasks:
+        stack.push_async_callback(task.stop)
+        task.start(master.tasks, master.database_health.there)
     stack.push_async_callback(master.database_health.stop)
     stack.push_async_callback(master.server.stop, master.settings.drain_seconds)
     stack.callback(master.hub.drain)

@@ -157,9 +157,9 @@ def show(
         raise typer.Exit(1)
 
 
-def keys_view(found: Sequence[license_pb2.TrustedKey]) -> Table:
+def keys_view(trusted_keys: Sequence[license_pb2.TrustedKey]) -> Table:
     shown = table("Key", "Name", "State", "Since", "On the word of")
-    for key in found:
+    for key in trusted_keys:
         add_row(
             shown, key.key_id, key.display_name, _state(key), moment(key.trust_time), key.introduced_by or "operator"
         )

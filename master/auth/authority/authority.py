@@ -173,12 +173,12 @@ class Authority:
             AuthorityError: which ones are revoked cannot be read.
         """
         revoked = self._revoked()
-        issueds = [issued_of(one, revoked) for one in self._kept().values() if one is not None]
+        issueds = [issued_of(certificate, revoked) for certificate in self._kept().values() if certificate is not None]
         return sorted(issueds, key=lambda one: (one.ends_at, one.serial))
 
     def unreadable(self) -> list[Path]:
         """Files among the certificates that are none of its own."""
-        return sorted(path for path, found in self._kept().items() if found is None)
+        return sorted(path for path, certificate in self._kept().items() if certificate is None)
 
     def revoke(self, certificates: Collection[Issued], *, now: float) -> list[Issued]:
         """Trust these no more, as soon as the masters have the new revoked.crl; nor any other with the same key.

@@ -68,9 +68,9 @@ class Read:
     is_known: bool
     """Whether who believes `ca` alone believes the certificate."""
 
-    def is_revoked(self, found: PeerCertificate) -> bool:
+    def is_revoked(self, certificate: PeerCertificate) -> bool:
         """Whether a list of revoked ones has somebody's certificate, its key, or an authority that stands behind it."""
-        path = ((found.id, found.key), *found.signers)
+        path = ((certificate.id, certificate.key), *certificate.signers)
         return any(name in self.revoked or key in self.revoked_keys for name, key in path)
 
 

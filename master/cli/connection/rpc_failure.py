@@ -137,9 +137,9 @@ def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None
     if error.code() is not grpc.StatusCode.UNAVAILABLE:
         return None
     said = error.details() or ""
-    if found := tls_failure(said, address=server, side=side):
-        message = f"no connection to the master at {server}: {found.message}"
-        return RpcFailure(message, code=error.code(), remedy=_TLS_REMEDIES.get(found.kind, found.remedy))
+    if failure := tls_failure(said, address=server, side=side):
+        message = f"no connection to the master at {server}: {failure.message}"
+        return RpcFailure(message, code=error.code(), remedy=_TLS_REMEDIES.get(failure.kind, failure.remedy))
     lines = [said] if said else []
     if not side.is_secured:
         lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")

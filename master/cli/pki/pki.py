@@ -82,7 +82,7 @@ def token(
         names = [name] if name is not None else _lines(names_file)
         subjects = [identity_from(kind, [one], project) for one in names]  # all are right, or no token is made
         authority = open_authority(folder)
-        made = [authority.open_token(one, seconds=hours * 3600, now=time.time()) for one in subjects]
+        made = [authority.open_token(identity, seconds=hours * 3600, now=time.time()) for identity in subjects]
     for subject, one in zip(subjects, made, strict=True):
         typer.echo(one if name is not None else f"{subject.resource}\t{one}")
 
@@ -160,7 +160,7 @@ def _lines(file: Path | None) -> list[str]:
     return [found for line in read_text(file).splitlines() if (found := plain(line))]
 
 
-def _state(one: Issued, now: float) -> str:
-    if one.revoked:
+def _state(issued: Issued, now: float) -> str:
+    if issued.revoked:
         return "revoked"
-    return "ended" if one.ends_at <= now else "good"
+    return "ended" if issued.ends_at <= now else "good"

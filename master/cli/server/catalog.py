@@ -39,14 +39,14 @@ def check(file: Annotated[Path, typer.Argument(help="A catalog file.", exists=Tr
 
 def _table(catalog: Catalog) -> Table:
     table = Table("type", "key", "metered", "held by", "needs", "includes", "rules", title=catalog.title)
-    for one in catalog.types.values():
+    for license_type in catalog.types.values():
         table.add_row(
-            one.display_name,
-            one.key,
-            one.metering.value,
-            ", ".join(sorted(kind.name.lower() for kind in one.holders)),
-            " and ".join(" or ".join(needed.any_of) for needed in one.requires),
-            ", ".join((*one.includes, *one.includes_per_pbx)),
-            " ".join(one.rules),
+            license_type.display_name,
+            license_type.key,
+            license_type.metering.value,
+            ", ".join(sorted(kind.name.lower() for kind in license_type.holders)),
+            " and ".join(" or ".join(needed.any_of) for needed in license_type.requires),
+            ", ".join((*license_type.includes, *license_type.includes_per_pbx)),
+            " ".join(license_type.rules),
         )
     return table

@@ -204,7 +204,7 @@ class Catalog:
 
     def enabling(self, feature: Feature) -> LicenseType | None:
         """Return the license type that turns a feature on; None where the feature needs no license."""
-        return next((one for one in self.types.values() if one.enables is feature), None)
+        return next((license_type for license_type in self.types.values() if license_type.enables is feature), None)
 
     def key_of(self, text: str) -> str:
         """The key of the type that a name without a version means; the name itself where there is none."""

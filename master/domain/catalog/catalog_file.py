@@ -87,57 +87,74 @@ class _Reader(TomlReader):
         if "{" in rest or "}" in rest:
             raise self.error(at, f"{text!r} may have no braces but {' and '.join(allowed)}")
 
-    def _references(self, one: LicenseType, types: Mapping[str, LicenseType], platforms: frozenset[str]) -> None:
+    def _references(
+        self, license_type: LicenseType, types: Mapping[str, LicenseType], platforms: frozenset[str]
+    ) -> None:
         named: dict[str, tuple[str, ...]] = {
-            "companions": tuple(companion.type for companion in one.companions),
-            "includes": one.includes,
-            "includes_per_pbx": tuple(one.includes_per_pbx),
-            "requires": tuple(name for needed in one.requires for name in needed.any_of),
-            "excludes": tuple(one.excludes),
-            "matches": (one.matches,) if one.matches else (),
+            "companions": tuple(companion.type for companion in license_type.companions),
+            "includes": license_type.includes,
+            "includes_per_pbx": tuple(license_type.includes_per_pbx),
+            "requires": tuple(name for needed in license_type.requires for name in needed.any_of),
+            "excludes": tuple(license_type.excludes),
+            "matches": (license_type.matches,) if license_type.matches else (),
         }
         for field, names in named.items():
             for name in names:
                 if name not in types:
-                    raise self.error(("types", one.key, field), f"there is no type {name!r}{closest(name, types)}")
-        for name in one.excludes:
-            if one.key not in types[name].excludes:
-                raise self.error(("types", one.key, "excludes"), f"{name!r} must exclude {one.key!r} too")
-        for platform in sorted(one.platforms - platforms):
-            raise self.error(("types", one.key, "platforms"), f"there is no platform {platform!r}")
-        for companion in one.companions:
+                    raise self.error(
+                        ("types", license_type.key, field), f"there is no type {name!r}{closest(name, types)}"
+                    )
+        for name in license_type.excludes:
+            if license_type.key not in types[name].excludes:
+                raise self.error(
+                    ("types", license_type.key, "excludes"), f"{name!r} must exclude {license_type.key!r} too"
+                )
+        for platform in sorted(license_type.platforms - platforms):
+            raise self.error(("types", license_type.key, "platforms"), f"there is no platform {platform!r}")
+        for companion in license_type.companions:
             if companion.platform not in platforms:
-                raise self.error(("types", one.key, "companions"), f"there is no platform {companion.platform!r}")
+                raise self.error(
+                    ("types", license_type.key, "companions"), f"there is no platform {companion.platform!r}"
+                )
             if not types[companion.type].fits(companion.platform):
                 reason = f"{companion.type!r} cannot be bound to devices of the platform {companion.platform!r}"
-                raise self.error(("types", one.key, "companions"), reason)
+                raise self.error(("types", license_type.key, "companions"), reason)
             if types[companion.type].metering is not Metering.COMPANION:
-                raise self.error(("types", one.key, "companions"), f"{companion.type!r} is not metered as companion")
+                raise self.error(
+                    ("types", license_type.key, "companions"), f"{companion.type!r} is not metered as companion"
+                )
 
-    def _inclusions(self, one: LicenseType, types: Mapping[str, LicenseType]) -> None:
+    def _inclusions(self, license_type: LicenseType, types: Mapping[str, LicenseType]) -> None:
         """What `domain/seats/decide_seats.py` can re-pack: seats without companions; those that a user's seat includes
         are the user's.
         """
-        for field, parts in (("includes", one.includes), ("includes_per_pbx", tuple(one.includes_per_pbx))):
-            for name in (one.key, *parts) if parts else ():
+        for field, parts in (
+            ("includes", license_type.includes),
+            ("includes_per_pbx", tuple(license_type.includes_per_pbx)),
+        ):
+            for name in (license_type.key, *parts) if parts else ():
                 if types[name].companions:
-                    raise self.error(("types", one.key, field), f"{name!r} has companions; neither side may have any")
-        for name in (one.key, *one.includes) if one.includes else ():
+                    raise self.error(
+                        ("types", license_type.key, field), f"{name!r} has companions; neither side may have any"
+                    )
+        for name in (license_type.key, *license_type.includes) if license_type.includes else ():
             if not types[name].holders or not all(kind.is_user for kind in types[name].holders):
                 reason = f"{name!r} is not held by users and executives only; both sides must be"
-                raise self.error(("types", one.key, "includes"), reason)
+                raise self.error(("types", license_type.key, "includes"), reason)
 
     def _enabled_once(self, types: Mapping[str, LicenseType]) -> None:
         seen: dict[Feature, str] = {}
-        for key, one in types.items():
-            if one.enables is not None and (other := seen.setdefault(one.enables, key)) != key:
+        for key, license_type in types.items():
+            if license_type.enables is not None and (other := seen.setdefault(license_type.enables, key)) != key:
                 raise self.error(("types", key, "enables"), f"the type {other!r} turns it on already")
 
     def _distinct_spellings(self, types: Mapping[str, LicenseType]) -> None:
         seen: dict[str, str] = {}
         versionless: dict[str, str] = {folded_name(key): key for key in types}
-        for key, one in types.items():
-            for spelling in {folded_name(text) for text in (one.name, one.tier_name, *one.spellings)}:
+        for key, license_type in types.items():
+            for spelling in {
+                folded_name(text) for text in (license_type.name, license_type.tier_name, *license_type.spellings)
+            }:
                 bare = spelling.replace("{version}", "").removesuffix("%{tier}")
                 if (other := seen.setdefault(spelling, versionless.setdefault(bare, key))) != key:
                     raise self.error(("types", key, "name"), f"reads the same as the type {other!r}")

@@ -102,10 +102,10 @@ class PolicyFile:
             if name not in known:
                 raise self._read.error(at, f"there is no {word} {name!r}{closest(name, known)}")
 
-    def _check_offer(self, offer: Offer, found: Policies) -> None:
+    def _check_offer(self, offer: Offer, policies: Policies) -> None:
         at, error = ("offers", offer.key), self._read.error
-        self._known((*at, "policies"), offer.policies, found.policies, "policy")
-        covered = [found.policies[name] for name in offer.policies]
+        self._known((*at, "policies"), offer.policies, policies.policies, "policy")
+        covered = [policies.policies[name] for name in offer.policies]
         if not covered:
             raise error((*at, "policies"), "an offer is time of at least one policy")
         if offer.payment_first and offer.needs_key:
@@ -124,9 +124,9 @@ class PolicyFile:
         if offer.until_day and offer.until_day <= offer.from_day:
             raise error((*at, "until_day"), f"must be above from_day, {offer.from_day}")
 
-    def _check_product(self, product: Product, found: Policies) -> None:
+    def _check_product(self, product: Product, policies: Policies) -> None:
         at, error = ("products", product.key), self._read.error
-        self._known((*at, "policies"), product.policies, found.policies, "policy")
+        self._known((*at, "policies"), product.policies, policies.policies, "policy")
         if product.tiers and product.sold_by is not SoldBy.TIER:
             raise error((*at, "tiers"), "only a product that is sold by tier has them")
         self._known((*at, "tiers"), product.tiers, dict.fromkeys(product.counts), "type among its counts")
@@ -134,15 +134,17 @@ class PolicyFile:
             self._known((*at, field), getattr(product, field), self._types, "type")
         if (product.sold_by is SoldBy.PIECE) is bool(product.counts):
             raise error((*at, "counts"), "exactly the products sold by tier or by seat have counts")
-        yearly = [policy for policy in map(found.policies.__getitem__, product.policies) if policy.grants is Grants.USE]
+        yearly = [
+            policy for policy in map(policies.policies.__getitem__, product.policies) if policy.grants is Grants.USE
+        ]
         if product.sold_by is SoldBy.SEAT and not any(policy.included_months for policy in yearly):
             raise error((*at, "policies"), "seats are sold for the included_months of a policy with grants = 'use'")
         if product.seat_for and len(product.counts) != 1:
             raise error((*at, "seat_for"), "seats are assigned where counts is exactly one type")
         if product.trial is not None:
-            self._known((*at, "trial"), (product.trial,), found.offers, "offer")
-            tried = found.offers[product.trial].policies
-            if any(found.policies[name].grants is not Grants.USE for name in tried):
+            self._known((*at, "trial"), (product.trial,), policies.offers, "offer")
+            tried = policies.offers[product.trial].policies
+            if any(policies.policies[name].grants is not Grants.USE for name in tried):
                 raise error((*at, "trial"), "is an offer of a policy with grants = 'use'")
         if (product.gate_release is None) is not (product.gate_policy is None):
             raise error((*at, "gate_policy"), "gate_release and gate_policy stand together")

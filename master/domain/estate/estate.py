@@ -206,9 +206,9 @@ class Installation:
         return min((license.version for license in self.of_type(key) if license.version is not None), default=None)
 
 
-def limits_software(item: License) -> bool:
+def limits_software(license: License) -> bool:
     """Whether a license counts for the version limit of the PBX software (B3, B8, C3)."""
-    return item.type.version_basis is VersionBasis.PBX
+    return license.type.version_basis is VersionBasis.PBX
 
 
 @dataclass(frozen=True)

@@ -268,35 +268,34 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
     with_pbx, platforms = {pbx.device for pbx in spec.pbxs}, {device.name: device.platform for device in spec.devices}
     installed: dict[tuple[str, str], int] = {}
     capacity: Counter[tuple[str, str]] = Counter()
-    for index, item in enumerate(spec.licenses):
+    for index, license in enumerate(spec.licenses):
         at: FieldPath = ("licenses", index)
-        if not 1 <= item.quantity <= QUANTITY_MAX:
-            yield Violation((*at, "quantity"), f"{item.quantity} must be between 1 and {QUANTITY_MAX}")
-        if item.device and item.device not in with_pbx:
-            yield Violation((*at, "device"), f"{item.device!r} runs no PBX of this project")
+        if not 1 <= license.quantity <= QUANTITY_MAX:
+            yield Violation((*at, "quantity"), f"{license.quantity} must be between 1 and {QUANTITY_MAX}")
+        if license.device and license.device not in with_pbx:
+            yield Violation((*at, "device"), f"{license.device!r} runs no PBX of this project")
         try:
-            license_type = catalog.read_name(item.type).type
+            license_type = catalog.read_name(license.type).type
         except UnknownLicenseNameError as error:
             yield Violation((*at, "type"), str(error))
             continue
-        if not item.device:
+        if not license.device:
             continue
-        platform = platforms.get(item.device, "")
+        platform = platforms.get(license.device, "")
         if platform in catalog.platforms and not license_type.fits(platform):  # D4
             named = " or ".join(sorted(license_type.platforms))
-            reason = (
-                f"{item.type} goes onto devices of the platform {named} only, {item.device} is a {platform} (rule D4)"
-            )
+            allowed = f"{license.type} goes onto devices of the platform {named} only"
+            reason = f"{allowed}, {license.device} is a {platform} (rule D4)"
             yield Violation((*at, "device"), reason)
-        installed.setdefault((item.device, license_type.key), index)
-        capacity[item.device, license_type.key] += min(item.quantity, QUANTITY_MAX)
-        if capacity[item.device, license_type.key] > CAPACITY_MAX:
-            reason = f"makes more than {CAPACITY_MAX:,} {license_type.display_name} licenses on {item.device}"
+        installed.setdefault((license.device, license_type.key), index)
+        capacity[license.device, license_type.key] += min(license.quantity, QUANTITY_MAX)
+        if capacity[license.device, license_type.key] > CAPACITY_MAX:
+            reason = f"makes more than {CAPACITY_MAX:,} {license_type.display_name} licenses on {license.device}"
             yield Violation((*at, "quantity"), reason)
         for rival in sorted(license_type.excludes):
-            if (item.device, rival) in installed:  # I3
+            if (license.device, rival) in installed:  # I3
                 other = catalog.types[rival].display_name
-                reason = f"{item.type} cannot be combined with {other} on {item.device}; use one model (rule I3)"
+                reason = f"{license.type} cannot be combined with {other} on {license.device}; use one model (rule I3)"
                 yield Violation((*at, "type"), reason)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from master.domain.estate.estate import Device, Estate, License
 
 
-def missing_below_tier(estate: Estate, item: License, device: Device) -> int:
+def missing_below_tier(estate: Estate, license: License, device: Device) -> int:
     """E5: how many licenses of its type and of lower tiers are missing for a `%N` license on a device."""
     below = [
         other
         for other in estate.licenses
-        if other.type.key == item.type.key and other.id != item.id and (other.tier or 0) < (item.tier or 0)
+        if other.type.key == license.type.key and other.id != license.id and (other.tier or 0) < (license.tier or 0)
     ]
     on_device = sum(other.quantity for other in below if other.device is not None and other.device.id == device.id)
     in_project = sum(other.quantity for other in below if other.device is not None)
-    return missing_below(item.tier or 0, on_device=on_device, in_project=in_project)
+    return missing_below(license.tier or 0, on_device=on_device, in_project=in_project)
 
 
 def missing_below(tier: int, *, on_device: int, in_project: int) -> int:

@@ -12,13 +12,13 @@ from master.domain.estate.estate import Device, License
 from master.domain.estate.license_release import InUse, Release
 
 
-def bound(item: License, device: Device, now: float) -> License:
+def bound(license: License, device: Device, now: float) -> License:
     """On a device. The date of its first binding is kept for good (L7), and its service agreement (L6)."""
-    first = now if item.first_bound_at is None else item.first_bound_at
+    first = now if license.first_bound_at is None else license.first_bound_at
     return replace(
-        item,
+        license,
         device=device,
-        binding=item.binding + 1,
+        binding=license.binding + 1,
         first_bound_at=first,
         bound_at=now,
         held_until=None,
@@ -27,43 +27,43 @@ def bound(item: License, device: Device, now: float) -> License:
     )
 
 
-def leaving(item: License, release: Release) -> License:
+def leaving(license: License, release: Release) -> License:
     """Return the license with its release begun."""
-    return replace(item, release=release)
+    return replace(license, release=release)
 
 
-def pressed(item: License, in_use: InUse) -> License:
+def pressed(license: License, in_use: InUse) -> License:
     """Return the license with its release going on, with more pressure on those who use it."""
-    return replace(item, release=replace(_release(item), in_use=in_use))
+    return replace(license, release=replace(_release(license), in_use=in_use))
 
 
-def certified(item: License) -> License:
+def certified(license: License) -> License:
     """Return the license as its device has certified that it no longer uses it (L2)."""
-    return replace(item, release=replace(_release(item), certified=True))
+    return replace(license, release=replace(_release(license), certified=True))
 
 
-def approved(item: License, operator: str) -> License:
+def approved(license: License, operator: str) -> License:
     """Return the license with its release approved by a second operator, as its device is dead."""
-    return replace(item, release=replace(_release(item), approved_by=operator))
+    return replace(license, release=replace(_release(license), approved_by=operator))
 
 
-def staying(item: License) -> License:
+def staying(license: License) -> License:
     """Its release was given up. That is a new binding: its device may have signed the old one away already (L2)."""
-    return replace(item, release=None, binding=item.binding + 1)
+    return replace(license, release=None, binding=license.binding + 1)
 
 
-def key_shown(item: License, *, on_word_of: tuple[str, ...]) -> License:
+def key_shown(license: License, *, on_word_of: tuple[str, ...]) -> License:
     """Its device's first key came while it was bound already, on the word of these callers alone."""
-    return replace(item, key_on_word_of=on_word_of)
+    return replace(license, key_on_word_of=on_word_of)
 
 
-def freed(item: License, *, held_until: float | None) -> License:
+def freed(license: License, *, held_until: float | None) -> License:
     """Back in the project balance; `held_until` where its device could not certify that."""
-    device, nonce = item.device, _release(item).nonce
+    device, nonce = license.device, _release(license).nonce
     proof = None
-    if device is not None and device.public_key is not None and not item.key_on_word_of:
-        proof = proof_of(device=device.name, public_key=device.public_key, number=item.binding, nonce=nonce)
-    return replace(item, device=None, release=None, held_until=held_until, last_proof=proof, key_on_word_of=())
+    if device is not None and device.public_key is not None and not license.key_on_word_of:
+        proof = proof_of(device=device.name, public_key=device.public_key, number=license.binding, nonce=nonce)
+    return replace(license, device=None, release=None, held_until=held_until, last_proof=proof, key_on_word_of=())
 
 
 def proof_of(*, device: str, public_key: bytes, number: int, nonce: bytes) -> bytes:
@@ -72,11 +72,11 @@ def proof_of(*, device: str, public_key: bytes, number: int, nonce: bytes) -> by
     return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in said)).digest()
 
 
-def cleared(item: License) -> License:
+def cleared(license: License) -> License:
     """Return the license whose device turned up and certified after all: it need not wait any longer."""
-    return replace(item, held_until=None)
+    return replace(license, held_until=None)
 
 
-def _release(item: License) -> Release:
-    assert item.release is not None, f"no release of {item.id} is under way"
-    return item.release
+def _release(license: License) -> Release:
+    assert license.release is not None, f"no release of {license.id} is under way"
+    return license.release

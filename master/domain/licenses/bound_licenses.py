@@ -79,27 +79,27 @@ def _moved_for_good(
         if known.file is None:
             device_of[known.id] = known.ref.device
             there[known.ref.device, known.type.key] += known.quantity
-    for item in after.licenses:
-        then[item.device, catalog.read_name(item.type).type.key] += item.quantity
+    for license in after.licenses:
+        then[license.device, catalog.read_name(license.type).type.key] += license.quantity
     violations = []
     for device, key in sorted(there):
         rules = _bound_for_good_by(before, device, key, software)
         if not rules or then[device, key] >= there[device, key]:
             continue
         arrived = [
-            (device_of.get(item.id) != device, index, item)
-            for index, item in enumerate(after.licenses)
-            if item.device != device
-            and catalog.read_name(item.type).type.key == key
-            and then[item.device, key] > there[item.device, key]
+            (device_of.get(license.id) != device, index, license)
+            for index, license in enumerate(after.licenses)
+            if license.device != device
+            and catalog.read_name(license.type).type.key == key
+            and then[license.device, key] > there[license.device, key]
         ]
         if arrived:
-            _, index, item = min(arrived, key=lambda one: one[:2])
+            _, index, license = min(arrived, key=lambda one: one[:2])
             gone = there[device, key] - then[device, key]
-            to = item.device or "the balance"
+            to = license.device or "the balance"
             reason = (
-                f"{item.id} ({item.type}): {gone:,} {catalog.types[key].display_name} are bound to {device} for good"
-                f" ({rules}); they cannot move to {to}"
+                f"{license.id} ({license.type}): {gone:,} {catalog.types[key].display_name} are bound to {device} for"
+                f" good ({rules}); they cannot move to {to}"
             )
             violations.append(Violation(("licenses", index, "device"), reason))
     return violations
@@ -118,11 +118,11 @@ def _bound_for_good_by(estate: Estate, device: str, key: str, software: Mapping[
     return ""
 
 
-def _platform_taken_away(item: License, devices: Mapping[str, tuple[int, DeviceSpec]]) -> Iterator[Violation]:
+def _platform_taken_away(license: License, devices: Mapping[str, tuple[int, DeviceSpec]]) -> Iterator[Violation]:
     """D4: the device of an imported license becomes one that it does not go onto; `devices` are those of the file."""
-    if item.device is None or item.device.name not in devices or not item.type.fits(item.device.platform):
+    if license.device is None or license.device.name not in devices or not license.type.fits(license.device.platform):
         return
-    index, device = devices[item.device.name]
-    if not item.type.fits(device.platform):
-        reason = f"{device.name} must stay a {item.device.platform}: {item.ref} is bound to it for good (rule D4)"
+    index, device = devices[license.device.name]
+    if not license.type.fits(device.platform):
+        reason = f"{device.name} must stay a {license.device.platform}: {license.ref} is bound to it for good (rule D4)"
         yield Violation(("devices", index, "platform"), reason)

@@ -87,94 +87,94 @@ class MoveRefusal:
 # --- Words for what only the code that moves licenses can find --------------------------------------------------------
 
 
-def declared_in_file(item: License) -> MoveRefusal:
+def declared_in_file(license: License) -> MoveRefusal:
     """The project file says where the license is bound."""
     return MoveRefusal(
         problem=MoveProblem.DECLARED_IN_FILE,
         rules=("L1",),
-        message=f"{item.ref} is declared in the project file, which says where it is bound",
-        remedy=f"change the device of license {item.id} in the project file and apply it",
-        license=item.ref,
-        device=_on(item),
+        message=f"{license.ref} is declared in the project file, which says where it is bound",
+        remedy=f"change the device of license {license.id} in the project file and apply it",
+        license=license.ref,
+        device=_on(license),
     )
 
 
-def release_under_way(item: License) -> MoveRefusal:
+def release_under_way(license: License) -> MoveRefusal:
     """A release of the license has begun and has not ended."""
     return MoveRefusal(
         problem=MoveProblem.RELEASE_UNDER_WAY,
         rules=("L2", "L5"),
-        message=f"a release of {item.ref} is under way",
+        message=f"a release of {license.ref} is under way",
         remedy=(
             "have another operator than the one who asked approve that release, or cancel it first"
-            if item.waits_for_operator
+            if license.waits_for_operator
             else "wait until that release ends, or cancel it first"
         ),
-        license=item.ref,
-        device=_on(item),
+        license=license.ref,
+        device=_on(license),
     )
 
 
-def cooling_off(item: License, *, until: float) -> MoveRefusal:
+def cooling_off(license: License, *, until: float) -> MoveRefusal:
     """It was released without its device's certificate and waits; `until` is UNIX time in seconds."""
     end = second_text(until)
     return MoveRefusal(
         problem=MoveProblem.COOLING_OFF,
         rules=("L2", "L3"),
-        message=f"{item.ref} was released without its device's certificate and cannot be bound before {end}",
+        message=f"{license.ref} was released without its device's certificate and cannot be bound before {end}",
         remedy=f"bind it after {end}, or bind another license",
-        license=item.ref,
+        license=license.ref,
     )
 
 
-def use_ended(item: License) -> MoveRefusal:
+def use_ended(license: License) -> MoveRefusal:
     """P1, R3: nothing in the agreement ledger entitles to it any more."""
-    assert item.agreed is not None
-    assert item.agreed.ends_at is not None
-    end = minute_text(item.agreed.ends_at)
+    assert license.agreed is not None
+    assert license.agreed.ends_at is not None
+    end = minute_text(license.agreed.ends_at)
     return MoveRefusal(
         problem=MoveProblem.USE_ENDED,
         rules=("P1", "R3"),
-        message=f"{item.ref} cannot be used any more: {item.agreed.subject} ended on {end}",
-        remedy=f"buy or renew {item.agreed.subject}, or use another license",
-        license=item.ref,
-        device=_on(item),
+        message=f"{license.ref} cannot be used any more: {license.agreed.subject} ended on {end}",
+        remedy=f"buy or renew {license.agreed.subject}, or use another license",
+        license=license.ref,
+        device=_on(license),
     )
 
 
-def device_not_enrolled(item: License, device: Device) -> MoveRefusal:
+def device_not_enrolled(license: License, device: Device) -> MoveRefusal:
     """L2: without a key the device cannot certify."""
     return MoveRefusal(
         problem=MoveProblem.DEVICE_NOT_ENROLLED,
         rules=("L2",),
-        message=f"{device.name} has no key yet, so it cannot certify that it no longer uses {item.ref}",
+        message=f"{device.name} has no key yet, so it cannot certify that it no longer uses {license.ref}",
         remedy=f"enrol {device.name} first, or, if it is dead, ask for a release without its certificate",
-        license=item.ref,
+        license=license.ref,
         device=device.name,
     )
 
 
-def no_release_under_way(item: License) -> MoveRefusal:
+def no_release_under_way(license: License) -> MoveRefusal:
     """Nothing waits to be cancelled or approved."""
     return MoveRefusal(
         problem=MoveProblem.NO_RELEASE_UNDER_WAY,
         rules=("L2",),
-        message=f"no release of {item.ref} waits for that",
+        message=f"no release of {license.ref} waits for that",
         remedy="ask for its release first",
-        license=item.ref,
-        device=_on(item),
+        license=license.ref,
+        device=_on(license),
     )
 
 
-def same_operator(item: License) -> MoveRefusal:
+def same_operator(license: License) -> MoveRefusal:
     """L2: two people have to agree that a device is dead."""
     return MoveRefusal(
         problem=MoveProblem.SAME_OPERATOR,
         rules=("L2",),
-        message=f"who asked for the release of {item.ref}, or enrolled its device's key, cannot approve it as well",
+        message=f"who asked for the release of {license.ref}, or enrolled its device's key, cannot approve it as well",
         remedy="have a second operator approve it",
-        license=item.ref,
-        device=_on(item),
+        license=license.ref,
+        device=_on(license),
     )
 
 
@@ -214,36 +214,36 @@ def device_without_pbx(name: str) -> MoveRefusal:
     )
 
 
-def not_bound(item: License) -> MoveRefusal:
+def not_bound(license: License) -> MoveRefusal:
     """Refuse: the license is free in the balance."""
     return MoveRefusal(
         problem=MoveProblem.NOT_BOUND,
         rules=("L1",),
-        message=f"{item.ref} is free in the project balance; there is nothing to release",
+        message=f"{license.ref} is free in the project balance; there is nothing to release",
         remedy="bind it to the device that is to have it",
-        license=item.ref,
+        license=license.ref,
     )
 
 
-def already_bound(item: License, device: Device) -> MoveRefusal:
+def already_bound(license: License, device: Device) -> MoveRefusal:
     return MoveRefusal(
         problem=MoveProblem.ALREADY_BOUND,
         rules=("L1",),
-        message=f"{item.ref} is bound to {device.name}; only what is free can be bound",
+        message=f"{license.ref} is bound to {device.name}; only what is free can be bound",
         remedy=f"nothing takes it off {device.name}; bind another license",
-        license=item.ref,
+        license=license.ref,
         device=device.name,
     )
 
 
-def already_there(item: License, device: Device) -> MoveRefusal:
+def already_there(license: License, device: Device) -> MoveRefusal:
     """Refuse: the license is where it should go."""
     return MoveRefusal(
         problem=MoveProblem.ALREADY_THERE,
         rules=("L1",),
-        message=f"{item.ref} is bound to {device.name} already",
+        message=f"{license.ref} is bound to {device.name} already",
         remedy="nothing needs to be done, or name another device",
-        license=item.ref,
+        license=license.ref,
         device=device.name,
     )
 
@@ -259,32 +259,35 @@ def already_central(pbx: Pbx) -> MoveRefusal:
     )
 
 
-def not_releasable(item: License, device: Device) -> MoveRefusal:
+def not_releasable(license: License, device: Device) -> MoveRefusal:
     """C2, D4: bound for good."""
+    name = license.type.display_name
     return MoveRefusal(
         problem=MoveProblem.NOT_RELEASABLE,
-        rules=("L4", "D4" if item.type.versioned else "C2"),  # C3: hardware has no version
-        message=f"{item.ref} is bound to {device.name} for good: {item.type.display_name} licenses are never released",
-        remedy=f"nothing takes it off {device.name}; bind other {item.type.display_name} licenses to the other device",
-        license=item.ref,
+        rules=("L4", "D4" if license.type.versioned else "C2"),  # C3: hardware has no version
+        message=f"{license.ref} is bound to {device.name} for good: {name} licenses are never released",
+        remedy=f"nothing takes it off {device.name}; bind other {name} licenses to the other device",
+        license=license.ref,
         device=device.name,
     )
 
 
-def wrong_platform(item: License, device: Device) -> MoveRefusal:
+def wrong_platform(license: License, device: Device) -> MoveRefusal:
     """D4: a device of that platform cannot have it; says which can."""
-    platforms = " or ".join(sorted(item.type.platforms))
+    platforms = " or ".join(sorted(license.type.platforms))
     return MoveRefusal(
         problem=MoveProblem.WRONG_PLATFORM,
         rules=("D4",),
-        message=f"{item.ref} goes onto devices of the platform {platforms} only; {device.name} is a {device.platform}",
+        message=(
+            f"{license.ref} goes onto devices of the platform {platforms} only; {device.name} is a {device.platform}"
+        ),
         remedy=f"name a device of the platform {platforms}",
-        license=item.ref,
+        license=license.ref,
         device=device.name,
     )
 
 
-def firmware_too_old(item: License, device: Device, pbx: Pbx, running: Version, *, first: Version) -> MoveRefusal:
+def firmware_too_old(license: License, device: Device, pbx: Pbx, running: Version, *, first: Version) -> MoveRefusal:
     """L4: the firmware of its device cannot release."""
     return MoveRefusal(
         problem=MoveProblem.FIRMWARE_TOO_OLD,
@@ -293,7 +296,7 @@ def firmware_too_old(item: License, device: Device, pbx: Pbx, running: Version, 
             f"{pbx.name} on {device.name} runs {running}; nothing can be released from firmware older than {first}"
         ),
         remedy=f"upgrade {pbx.name} to {first} or newer first",
-        license=item.ref,
+        license=license.ref,
         device=device.name,
     )
 
@@ -309,57 +312,57 @@ def too_old_for_central(pbx: Pbx, running: Version, *, first: Version) -> MoveRe
     )
 
 
-def model_excluded(item: License, device: Device, rivals: Sequence[License]) -> MoveRefusal:
+def model_excluded(license: License, device: Device, rivals: Sequence[License]) -> MoveRefusal:
     """I3: two license models never meet in one installation; names the licenses of the other."""
     other = rivals[0].type
     return MoveRefusal(
         problem=MoveProblem.MODEL_EXCLUDED,
         rules=("I3",),
         message=(
-            f"{device.name} is licensed by {other.display_name}; {item.type.display_name} cannot be combined with it"
+            f"{device.name} is licensed by {other.display_name}; {license.type.display_name} cannot be combined with it"
         ),
         remedy=f"stay with {other.display_name} on {device.name}: nothing takes those licenses off it",
-        license=item.ref,
+        license=license.ref,
         device=device.name,
         licenses=tuple(rival.ref for rival in rivals),
     )
 
 
-def tier_too_early(item: License, device: Device, missing: int) -> MoveRefusal:
+def tier_too_early(license: License, device: Device, missing: int) -> MoveRefusal:
     """E5: says how many are missing below the tier."""
-    name, tier = item.type.display_name, item.tier or 0
+    name, tier = license.type.display_name, license.tier or 0
     return MoveRefusal(
         problem=MoveProblem.TIER_TOO_EARLY,
         rules=("E4", "E5"),
         message=(
-            f"{item.ref} counts from the {tier + 1:,}. license on, but only {tier - missing:,} {name} licenses of lower"
-            f" tiers are installed, on {device.name} or in the project; {missing:,} missing"
+            f"{license.ref} counts from the {tier + 1:,}. license on, but only {tier - missing:,} {name} licenses of"
+            f" lower tiers are installed, on {device.name} or in the project; {missing:,} missing"
         ),
         remedy=f"bind {missing:,} more {name} licenses without a tier first",
-        license=item.ref,
+        license=license.ref,
         device=device.name,
         missing=missing,
     )
 
 
-def in_use(item: License, *, used: int, left: int, holders: Sequence[TopHolder]) -> MoveRefusal:
+def in_use(license: License, *, used: int, left: int, holders: Sequence[TopHolder]) -> MoveRefusal:
     """L5: says who holds the seats, and how many have to come back."""
-    missing, name = used - left, item.type.display_name
+    missing, name = used - left, license.type.display_name
     named = ", ".join(f"{holder.pbx.rpartition('/')[2]} ({holder.seats:,})" for holder in holders[:MOST_HOLDERS])
     return MoveRefusal(
         problem=MoveProblem.IN_USE,
         rules=("L5",),
         message=(
-            f"{used:,} {name} seats on {_on(item)} are in use, and {left:,} licenses would be left"
+            f"{used:,} {name} seats on {_on(license)} are in use, and {left:,} licenses would be left"
             + (f"; most are held by {named}" if named else "")
         ),
         remedy=f"have {missing:,} {name} seats returned first, or ask to drain or to revoke them",
-        license=item.ref,
-        device=_on(item),
+        license=license.ref,
+        device=_on(license),
         missing=missing,
         top_holders=tuple(holders[:MOST_HOLDERS]),
     )
 
 
-def _on(item: License) -> str:
-    return item.device.name if item.device is not None else ""
+def _on(license: License) -> str:
+    return license.device.name if license.device is not None else ""

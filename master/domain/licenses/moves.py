@@ -35,44 +35,44 @@ def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -
 
 
 def release_refused(
-    estate: Estate, item: License, *, software: Mapping[int, Version] | None = None
+    estate: Estate, license: License, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal | None:
     """NOT_BOUND, NOT_RELEASABLE (C2, D4), FIRMWARE_TOO_OLD (L4): why a license cannot be taken off its device at all.
 
     Whether it is in use is `use_refused`.
     """
-    if item.device is None:
-        return move_problems.not_bound(item)
-    if item.type.stays_on(item.device.platform):  # C2, D4
-        return move_problems.not_releasable(item, item.device)
-    pbx = estate.pbx_on.get(item.device.name)
+    if license.device is None:
+        return move_problems.not_bound(license)
+    if license.type.stays_on(license.device.platform):  # C2, D4
+        return move_problems.not_releasable(license, license.device)
+    pbx = estate.pbx_on.get(license.device.name)
     first = estate.catalog.releases_from_software
     if pbx is not None and first is not None and _running(pbx, software) < first:  # L4
-        return move_problems.firmware_too_old(item, item.device, pbx, _running(pbx, software), first=first)
+        return move_problems.firmware_too_old(license, license.device, pbx, _running(pbx, software), first=first)
     return None
 
 
-def bind_refused(estate: Estate, item: License, device: Device) -> MoveRefusal | None:
+def bind_refused(estate: Estate, license: License, device: Device) -> MoveRefusal | None:
     """ALREADY_THERE, ALREADY_BOUND, MODEL_EXCLUDED (I3), TIER_TOO_EARLY (E5): why a free license cannot be bound."""
-    if item.device is not None:
-        if item.device.id == device.id:
-            return move_problems.already_there(item, device)
-        return move_problems.already_bound(item, item.device)
-    return _unwelcome(estate, item, device)
+    if license.device is not None:
+        if license.device.id == device.id:
+            return move_problems.already_there(license, device)
+        return move_problems.already_bound(license, license.device)
+    return _unwelcome(estate, license, device)
 
 
 def rebind_refused(
-    estate: Estate, item: License, device: Device, *, software: Mapping[int, Version] | None = None
+    estate: Estate, license: License, device: Device, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal | None:
     """Why a license cannot go straight from its device to another: what stands against release, then against binding.
 
     A free license is bound, not rebound: NOT_BOUND.
     """
-    if item.device is not None and item.device.id == device.id:
-        return move_problems.already_there(item, device)
-    if refused := release_refused(estate, item, software=software):
+    if license.device is not None and license.device.id == device.id:
+        return move_problems.already_there(license, device)
+    if refused := release_refused(estate, license, software=software):
         return refused
-    return _unwelcome(estate, item, device)
+    return _unwelcome(estate, license, device)
 
 
 def going_central_refused(
@@ -99,7 +99,7 @@ def staying_behind(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
     return tuple(license for license in licenses if license.type.stays_on(pbx.device.platform))
 
 
-def use_refused(item: License, *, used: int, left: int, holders: Sequence[TopHolder] = ()) -> MoveRefusal | None:
+def use_refused(license: License, *, used: int, left: int, holders: Sequence[TopHolder] = ()) -> MoveRefusal | None:
     """L5: IN_USE where a release leaves fewer licenses than seats in use.
 
     Args:
@@ -108,14 +108,14 @@ def use_refused(item: License, *, used: int, left: int, holders: Sequence[TopHol
         left: what that pool would hold without all that is released, see `left_without`.
         holders: who holds them, most first.
     """
-    return move_problems.in_use(item, used=used, left=left, holders=holders) if used > left else None
+    return move_problems.in_use(license, used=used, left=left, holders=holders) if used > left else None
 
 
-def left_without(estate: Estate, item: License, leaving: Collection[str]) -> int:
+def left_without(estate: Estate, license: License, leaving: Collection[str]) -> int:
     """What the pool of a license's type on its device would hold without the licenses of the ids `leaving`."""
-    if item.device is None:
+    if license.device is None:
         return 0
-    installed = estate.installations[item.device.id].of_type(item.type.key)
+    installed = estate.installations[license.device.id].of_type(license.type.key)
     return sum(other.quantity for other in installed if other.id not in leaving)
 
 
@@ -131,15 +131,15 @@ def moved(estate: Estate, item: License, device: Device | None) -> Estate:
     return replace(estate, licenses=licenses)
 
 
-def _unwelcome(estate: Estate, item: License, device: Device) -> MoveRefusal | None:
+def _unwelcome(estate: Estate, license: License, device: Device) -> MoveRefusal | None:
     """Return why a device cannot take a license, whatever else is bound to it; None where it can."""
-    if not item.type.fits(device.platform):  # D4
-        return move_problems.wrong_platform(item, device)
+    if not license.type.fits(device.platform):  # D4
+        return move_problems.wrong_platform(license, device)
     target = estate.installations[device.id]
-    if rivals := [other for key in sorted(item.type.excludes) for other in target.of_type(key)]:  # I3
-        return move_problems.model_excluded(item, device, rivals)
-    if missing := missing_below_tier(estate, item, device):  # E5
-        return move_problems.tier_too_early(item, device, missing)
+    if rivals := [other for key in sorted(license.type.excludes) for other in target.of_type(key)]:  # I3
+        return move_problems.model_excluded(license, device, rivals)
+    if missing := missing_below_tier(estate, license, device):  # E5
+        return move_problems.tier_too_early(license, device, missing)
     return None
 
 

@@ -140,11 +140,11 @@ def warnings(
     yield from _tiers_left_alone(before, after)
 
 
-def _feature_off(one: FeatureForecast, estate: Estate) -> str:
-    matched, rules = estate.catalog.types[one.matched_type], estate.catalog.types[one.license_type].rules
-    installed = f"{one.installed:,} installed for {one.needed:,} {matched.display_name}"
-    why = installed if one.installed else "none would be installed"
-    return f"{one.display_name} would be off on {one.device}: {why} ({_rules(rules)})"
+def _feature_off(feature: FeatureForecast, estate: Estate) -> str:
+    matched, rules = estate.catalog.types[feature.matched_type], estate.catalog.types[feature.license_type].rules
+    installed = f"{feature.installed:,} installed for {feature.needed:,} {matched.display_name}"
+    why = installed if feature.installed else "none would be installed"
+    return f"{feature.display_name} would be off on {feature.device}: {why} ({_rules(rules)})"
 
 
 def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:

@@ -102,9 +102,9 @@ class Planned:
 class PlanInvalidError(Exception):
     """A change names what does not exist, or makes no sense; each violation says where and why."""
 
-    def __init__(self, found: list[Violation]) -> None:
-        super().__init__("; ".join(violation.reason for violation in found))
-        self.violations = found
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__("; ".join(violation.reason for violation in violations))
+        self.violations = violations
 
 
 def planned(
@@ -254,24 +254,24 @@ class _Draft:
             demand[license_type.key] = seats
         return demand
 
-    def _move(self, item: License, device: Device | None, refused: MoveRefusal | None, kind: MoveKind) -> None:
+    def _move(self, license: License, device: Device | None, refused: MoveRefusal | None, kind: MoveKind) -> None:
         if refused is not None:
-            asked = AskedMove(kind=kind, license=item.id, device=device)
+            asked = AskedMove(kind=kind, license=license.id, device=device)
             refused = with_way(refused, asked, self._estate, software=self._software)
-        refused = refused or self._not_yet(item, device)
+        refused = refused or self._not_yet(license, device)
         if refused is not None:
             self._obstacles.append(refused)
         else:
-            self._estate = moves.moved(self._estate, item, device)
+            self._estate = moves.moved(self._estate, license, device)
 
-    def _not_yet(self, item: License, device: Device | None) -> MoveRefusal | None:
+    def _not_yet(self, license: License, device: Device | None) -> MoveRefusal | None:
         """What a license has to wait for: another release of it, or the end of its cooling off."""
-        if item.release is not None and item.release.to_device != (device.name if device is not None else ""):
-            return move_problems.release_under_way(item)
-        if item.held_until is not None and device is not None and self._now < item.held_until:
-            return move_problems.cooling_off(item, until=item.held_until)
-        if device is not None and item.use_is_over(self._now):
-            return move_problems.use_ended(item)
+        if license.release is not None and license.release.to_device != (device.name if device is not None else ""):
+            return move_problems.release_under_way(license)
+        if license.held_until is not None and device is not None and self._now < license.held_until:
+            return move_problems.cooling_off(license, until=license.held_until)
+        if device is not None and license.use_is_over(self._now):
+            return move_problems.use_ended(license)
         return None
 
     def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:

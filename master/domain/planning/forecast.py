@@ -90,7 +90,7 @@ def limit_forecasts(
     before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
 ) -> tuple[LimitForecast, ...]:
     """One for each installation (B9), and for a device whose licenses serve a PBX beside the pool and block it (D3)."""
-    after, found, drawing = planned.estate, list[LimitForecast](), _drawing(planned.estate)
+    after, limits, drawing = planned.estate, list[LimitForecast](), _drawing(planned.estate)
     drew = _drawing(before)
     for device_id, installation in after.installations.items():
         software = max(planned.software.get(pbx.id, pbx.software).major for pbx in drawing[device_id])
@@ -101,7 +101,7 @@ def limit_forecasts(
         earlier = before.installations.get(device_id)
         above = _above(installation, drawing[device_id], planned.software)
         above_before = _above(earlier, drew[device_id], software_before) if earlier else set()
-        found.append(
+        limits.append(
             LimitForecast(
                 device=installation.device.name,
                 before=earlier.limit if earlier else None,
@@ -112,7 +112,7 @@ def limit_forecasts(
                 is_caused=bool(above - (above_before - planned.upgraded)),
             )
         )
-    return tuple(sorted(found, key=lambda one: (one.device != after.master.device.name, one.device)))
+    return tuple(sorted(limits, key=lambda one: (one.device != after.master.device.name, one.device)))
 
 
 def too_old_for_the_pool(

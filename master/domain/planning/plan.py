@@ -178,5 +178,5 @@ def _top_holders(situation: Situation) -> Mapping[int, Sequence[TopHolder]]:
     return found
 
 
-def _pool_of(estate: Estate, one: PoolForecast) -> tuple[int, str]:
-    return estate.pbx_on[one.device].device.id, one.license_type
+def _pool_of(estate: Estate, pool: PoolForecast) -> tuple[int, str]:
+    return estate.pbx_on[pool.device].device.id, pool.license_type

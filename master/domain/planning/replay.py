@@ -156,7 +156,9 @@ def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Q
 
 def _held_against_application(catalog: Catalog) -> frozenset[str]:
     """The types whose licenses are compared with the application's version (B8)."""
-    return frozenset(key for key, one in catalog.types.items() if one.version_basis is VersionBasis.APPLICATION)
+    return frozenset(
+        key for key, license_type in catalog.types.items() if license_type.version_basis is VersionBasis.APPLICATION
+    )
 
 
 # --- What is short ----------------------------------------------------------------------------------------------------

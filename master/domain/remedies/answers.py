@@ -49,21 +49,21 @@ def _without(step: Step, released: Sequence[LicenseRef]) -> Step | None:
     return replace(step, licenses=left) if left else None
 
 
-def _same(one: Step, other: Step) -> bool:
-    if one.action is not other.action or one.pbx != other.pbx:
+def _same(step: Step, other: Step) -> bool:
+    if step.action is not other.action or step.pbx != other.pbx:
         return False
-    if one.action in (RemedyAction.ADD_LICENSES, RemedyAction.FREE_SEATS):
-        return (one.license_type, one.device) == (other.license_type, other.device)
-    return one.device == other.device and one.subject == other.subject
+    if step.action in (RemedyAction.ADD_LICENSES, RemedyAction.FREE_SEATS):
+        return (step.license_type, step.device) == (other.license_type, other.device)
+    return step.device == other.device and step.subject == other.subject
 
 
-def _both(one: Step, other: Step) -> Step:
+def _both(step: Step, other: Step) -> Step:
     return replace(
-        one,
-        quantity=one.quantity + other.quantity,
-        version=max(one.version, other.version, key=lambda text: Version.parse(text) if text else Version(0)),
-        licenses=tuple(dict.fromkeys((*one.licenses, *other.licenses))),
-        seats=tuple(dict.fromkeys((*one.seats, *other.seats))),
+        step,
+        quantity=step.quantity + other.quantity,
+        version=max(step.version, other.version, key=lambda text: Version.parse(text) if text else Version(0)),
+        licenses=tuple(dict.fromkeys((*step.licenses, *other.licenses))),
+        seats=tuple(dict.fromkeys((*step.seats, *other.seats))),
     )
 
 
@@ -196,14 +196,14 @@ class _Answering:
         """Licenses go, and before them the seats that they would leave without one (L5)."""
         software = {self.case.pbx.id: self.trial.software}
         estate = self.trial.estate
-        if not items or any(item.id.startswith("+") for item in items):
+        if not items or any(license.id.startswith("+") for license in items):
             return
-        for item in items:
-            if item.release is None and moves.release_refused(estate, item, software=software) is not None:
+        for license in items:
+            if license.release is None and moves.release_refused(estate, license, software=software) is not None:
                 return
         free: list[Step] = []
-        for key in dict.fromkeys(item.type.key for item in items):
-            leaves = sum(item.quantity for item in items if item.type.key == key)
+        for key in dict.fromkeys(license.type.key for license in items):
+            leaves = sum(license.quantity for license in items if license.type.key == key)
             pool = self.trial.pool(device, key)
             if (seats := pool.used - pool.capacity + leaves) > 0:
                 free.append(Step(action=RemedyAction.FREE_SEATS, license_type=key, quantity=seats, device=device))

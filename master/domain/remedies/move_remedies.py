@@ -136,13 +136,13 @@ def _release(
     estate: Estate, device: str, items: Sequence[License], software: Mapping[int, Version]
 ) -> tuple[Step, ...]:
     steps: tuple[Step, ...] = ()
-    for item in items:
-        why = moves.release_refused(estate, item, software=software)
+    for license in items:
+        why = moves.release_refused(estate, license, software=software)
         if why is not None and why.problem is not MoveProblem.FIRMWARE_TOO_OLD:
             return ()
         if why is not None and not steps:
             steps = _upgrade(estate, device)
-    gone = Step(action=RemedyAction.RELEASE_LICENSES, device=device, licenses=tuple(item.ref for item in items))
+    gone = Step(action=RemedyAction.RELEASE_LICENSES, device=device, licenses=tuple(license.ref for license in items))
     return (*steps, gone)
 
 

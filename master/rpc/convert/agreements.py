@@ -82,7 +82,9 @@ class Page:
 def page_of(snapshot: AgreementSnapshot, *, kind: str, after: str, size: int) -> Page:
     """The subjects behind a token, of one kind where that is not empty."""
     start = Subject(*after.partition("/")[::2])
-    subjects = [one for one in snapshot.subjects() if kind in ("", one.kind) and (not after or one > start)]
+    subjects = [
+        subject for subject in snapshot.subjects() if kind in ("", subject.kind) and (not after or subject > start)
+    ]
     last = subjects[size - 1] if len(subjects) > size else None
     return Page(subjects[:size], f"{last.kind}/{last.id}" if last is not None else "")
 
@@ -163,5 +165,5 @@ def right(found: Right) -> agreement_pb2.Right:
     return message(agreement_pb2.Right, found, rules=dict.fromkeys(found.rules))
 
 
-def gate_answer(found: GateAnswer) -> agreement_pb2.CheckUpgradeResponse:
-    return message(agreement_pb2.CheckUpgradeResponse, found)
+def gate_answer(answer: GateAnswer) -> agreement_pb2.CheckUpgradeResponse:
+    return message(agreement_pb2.CheckUpgradeResponse, answer)

@@ -34,6 +34,6 @@ def checkpoint_message(checkpoint: Checkpoint) -> audit_pb2.AuditCheckpoint:
     return message(audit_pb2.AuditCheckpoint, checkpoint, project=project, time=time)
 
 
-def verified_response(found: Verified) -> audit_pb2.VerifyAuditResponse:
+def verified_response(verified: Verified) -> audit_pb2.VerifyAuditResponse:
     """Return what a walk along a chain came to."""
-    return message(audit_pb2.VerifyAuditResponse, found)
+    return message(audit_pb2.VerifyAuditResponse, verified)

@@ -67,17 +67,20 @@ def receipts(found: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tu
     if len(found) > _RECEIPTS_MAX:
         raise InvalidArgumentError("standby_receipts", f"{len(found)} in one call; send at most {_RECEIPTS_MAX}")
     read: dict[str, Receipt] = {}
-    for index, one in enumerate(found):
+    for index, receipt in enumerate(found):
         field = f"standby_receipts[{index}]"
-        primary = pbx_name(one.primary, f"{field}.primary")
+        primary = pbx_name(receipt.primary, f"{field}.primary")
         if primary.project != project or primary.pbx in read:
-            reason = f"{one.primary[:80]!r} must be a PBX of projects/{project}, and named once"
+            reason = f"{receipt.primary[:80]!r} must be a PBX of projects/{project}, and named once"
             raise InvalidArgumentError(f"{field}.primary", reason)
         for name in ("serial", "released_epoch"):
-            if getattr(one, name) < 0:
-                raise InvalidArgumentError(f"{field}.{name}", f"{getattr(one, name)} must not be negative")
+            if getattr(receipt, name) < 0:
+                raise InvalidArgumentError(f"{field}.{name}", f"{getattr(receipt, name)} must not be negative")
         read[primary.pbx] = Receipt(
-            primary=primary.pbx, serial=one.serial, discarded=one.discarded, released_epoch=one.released_epoch
+            primary=primary.pbx,
+            serial=receipt.serial,
+            discarded=receipt.discarded,
+            released_epoch=receipt.released_epoch,
         )
     return tuple(read.values())
 
@@ -141,14 +144,14 @@ def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
     if len(sent) > _TYPES_MAX:
         raise InvalidArgumentError(field, f"{len(sent)} types in one call; send at most {_TYPES_MAX}")
     found: dict[str, int] = {}
-    for index, one in enumerate(sent):
+    for index, holding in enumerate(sent):
         at = f"{field}[{index}]"
-        key = text(f"{at}.license_type", one.license_type)
-        if not 0 <= one.seats <= _SEATS_MAX or key in found:
+        key = text(f"{at}.license_type", holding.license_type)
+        if not 0 <= holding.seats <= _SEATS_MAX or key in found:
             raise InvalidArgumentError(
-                f"{at}.seats", f"{one.seats} must be 0 to {_SEATS_MAX}, and each type named once"
+                f"{at}.seats", f"{holding.seats} must be 0 to {_SEATS_MAX}, and each type named once"
             )
-        found[key] = one.seats
+        found[key] = holding.seats
     return found
 
 

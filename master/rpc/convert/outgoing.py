@@ -83,7 +83,7 @@ def standby_pair(project: str, pair: Readiness) -> standby_pb2.StandbyPair:
 
 
 def notice_messages(
-    told: Sequence[Notice], request_for: Callable[[License], document_pb2.SignedDocument] | None = None
+    notices: Sequence[Notice], request_for: Callable[[License], document_pb2.SignedDocument] | None = None
 ) -> list[lease_pb2.Notice]:
     """What a PBX should know; with what its device is to answer, where `request_for` signs that."""
     return [
@@ -94,7 +94,7 @@ def notice_messages(
             seats=[_seat_key(key) for key in notice.seats],
             release_requests=[request_for(release) for release in notice.releases] if request_for else (),
         )
-        for notice in told
+        for notice in notices
     ]
 
 

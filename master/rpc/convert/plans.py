@@ -27,7 +27,7 @@ def changes(sent: Sequence[plan_pb2.PlannedChange]) -> list[PlannedChange]:
         InvalidArgumentError: too many, none, or one is malformed; names which.
     """
     _check_count("changes", len(sent), CHANGES_MAX)
-    return [_change(one, f"changes[{index}]") for index, one in enumerate(sent)]
+    return [_change(change, f"changes[{index}]") for index, change in enumerate(sent)]
 
 
 def _change(sent: plan_pb2.PlannedChange, at: str) -> PlannedChange:
@@ -81,24 +81,24 @@ def _check_count(field: str, count: int, most: int) -> None:
 # --- The answer -------------------------------------------------------------------------------------------------------
 
 
-def response(found: Plan) -> plan_pb2.PlanChangesResponse:
+def response(plan: Plan) -> plan_pb2.PlanChangesResponse:
     def pbxs(names: Sequence[str]) -> list[PbxName]:
-        return [PbxName(found.project, name) for name in names]
+        return [PbxName(plan.project, name) for name in names]
 
     return message(
         plan_pb2.PlanChangesResponse,
-        found,
-        project=f"projects/{found.project}",
+        plan,
+        project=f"projects/{plan.project}",
         version_limits=[
-            message(plan_pb2.LimitForecast, limit, pbxs_above=pbxs(limit.pbxs_above)) for limit in found.limits
+            message(plan_pb2.LimitForecast, limit, pbxs_above=pbxs(limit.pbxs_above)) for limit in plan.limits
         ],
         refused=[
-            message(plan_pb2.RefusedSeats, refused_seats, pbx=PbxName(found.project, refused_seats.pbx))
-            for refused_seats in found.refused
+            message(plan_pb2.RefusedSeats, refused_seats, pbx=PbxName(plan.project, refused_seats.pbx))
+            for refused_seats in plan.refused
         ],
         obstacles=[
-            message(plan_pb2.PlanObstacle, refusal, refusal=move_refusal(refusal)) for refusal in found.obstacles
+            message(plan_pb2.PlanObstacle, refusal, refusal=move_refusal(refusal)) for refusal in plan.obstacles
         ],
-        becoming_central=pbxs(found.becoming_central),
-        becoming_local=pbxs(found.becoming_local),
+        becoming_central=pbxs(plan.becoming_central),
+        becoming_local=pbxs(plan.becoming_local),
     )

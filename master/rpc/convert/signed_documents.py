@@ -284,17 +284,17 @@ class SignedDocuments:
                 result.binding.CopyFrom(result.moved.signed_binding)
         return result
 
-    def binding(self, project: str, item: License) -> document_pb2.SignedDocument:
+    def binding(self, project: str, license: License) -> document_pb2.SignedDocument:
         """Sign the statement that a license is on its device."""
-        return self._signed(document_pb2.DOCUMENT_KIND_BINDING, _binding(project, item))
+        return self._signed(document_pb2.DOCUMENT_KIND_BINDING, _binding(project, license))
 
-    def release_request(self, project: str, item: License) -> document_pb2.SignedDocument:
+    def release_request(self, project: str, license: License) -> document_pb2.SignedDocument:
         """What a license's device is to answer with its certificate."""
-        assert item.release is not None
+        assert license.release is not None
         request = document_pb2.ReleaseRequest(
-            binding=_binding(project, item),
-            nonce=item.release.nonce,
-            request_time=timestamp(item.release.requested_at),
+            binding=_binding(project, license),
+            nonce=license.release.nonce,
+            request_time=timestamp(license.release.requested_at),
         )
         return self._signed(document_pb2.DOCUMENT_KIND_RELEASE_REQUEST, request)
 
@@ -330,22 +330,22 @@ def device_keys(devices: Sequence[StoredDevice], now: float) -> list[license_pb2
     ]
 
 
-def _binding(project: str, item: License) -> document_pb2.Binding:
-    assert item.device is not None
+def _binding(project: str, license: License) -> document_pb2.Binding:
+    assert license.device is not None
     return document_pb2.Binding(
-        device=f"projects/{project}/devices/{item.device.name}",
-        license=item.id,
-        type=item.type.printed(version=item.version, tier=item.tier),
-        quantity=item.quantity,
-        number=item.binding,
-        bind_time=timestamp(item.bound_at) if item.bound_at is not None else None,
+        device=f"projects/{project}/devices/{license.device.name}",
+        license=license.id,
+        type=license.type.printed(version=license.version, tier=license.tier),
+        quantity=license.quantity,
+        number=license.binding,
+        bind_time=timestamp(license.bound_at) if license.bound_at is not None else None,
     )
 
 
-def _origin(item: License) -> license_pb2.LicenseOrigin.ValueType:
-    if item.agreed is not None:
+def _origin(license: License) -> license_pb2.LicenseOrigin.ValueType:
+    if license.agreed is not None:
         return license_pb2.LICENSE_ORIGIN_AGREED
-    return license_pb2.LICENSE_ORIGIN_DECLARED if item.file is None else license_pb2.LICENSE_ORIGIN_IMPORTED
+    return license_pb2.LICENSE_ORIGIN_DECLARED if license.file is None else license_pb2.LICENSE_ORIGIN_IMPORTED
 
 
 def _state(view: LicenseView) -> license_pb2.LicenseState.ValueType:

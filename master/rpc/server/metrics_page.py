@@ -253,5 +253,9 @@ def _shown(certificates: bytes, authorities: Sequence[x509.Certificate]) -> Peer
         return None
 
 
-def _may_read(found: PeerCertificate, certificates: Certificates, now: float) -> bool:
-    return may_read_metrics(found.identity) and not certificates.current.is_revoked(found) and found.ends_at > now
+def _may_read(certificate: PeerCertificate, certificates: Certificates, now: float) -> bool:
+    return (
+        may_read_metrics(certificate.identity)
+        and not certificates.current.is_revoked(certificate)
+        and certificate.ends_at > now
+    )

@@ -139,8 +139,8 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def EndLease(self, request: lease_pb2.EndLeaseRequest, context: Context) -> lease_pb2.EndLeaseResponse:
         name = incoming.pbx_name(request.pbx)
 
-        def ended(found: ask.LeaseEnded) -> lease_pb2.EndLeaseResponse:
-            return outgoing.lease_ended(name, found)
+        def ended(lease_ended: ask.LeaseEnded) -> lease_pb2.EndLeaseResponse:
+            return outgoing.lease_ended(name, lease_ended)
 
         repeatable = Repeatable(request, lease_pb2.EndLeaseResponse, ended)
         asked = ask.EndLease(
@@ -225,14 +225,14 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         try:
             name = incoming.pbx_name(request.pbx)
             async with aclosing(self._leases.watch_lease(name, request.epoch, watcher=proven_pbx())) as stream:
-                async for told in stream:
-                    yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, told))
+                async for notices in stream:
+                    yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, notices))
         finally:
             self._streams -= 1
             self._metrics.watch_streams.dec()
 
-    def _notices(self, name: PbxName, told: Sequence[Notice]) -> list[lease_pb2.Notice]:
-        return outgoing.notice_messages(told, lambda item: self._documents.release_request(name.project, item))
+    def _notices(self, name: PbxName, notices: Sequence[Notice]) -> list[lease_pb2.Notice]:
+        return outgoing.notice_messages(notices, lambda item: self._documents.release_request(name.project, item))
 
     def _offers(self, granted: ask.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
         offers = []

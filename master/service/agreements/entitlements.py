@@ -35,9 +35,9 @@ class Reconciled:
         """The changes as the audit keeps them, by license id."""
         return {
             reconciliation.id: {
-                name: plain(item)
-                for name, item in (("before", reconciliation.before), ("after", reconciliation.after))
-                if item
+                name: plain(license)
+                for name, license in (("before", reconciliation.before), ("after", reconciliation.after))
+                if license
             }
             for reconciliation in self.changed
         }

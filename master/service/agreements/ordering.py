@@ -264,6 +264,8 @@ def _details(
         "entries": [entry.number for entry in placed.entries],
         "costs": {unit: str(amount) for unit, amount in totals(placed.lines).items()},
         "balance": str(placed.balance),
-        "licenses": {key: {"before": plain(one), "after": plain(after)} for key, (one, after) in changed.items()}
+        "licenses": {
+            key: {"before": plain(license), "after": plain(after)} for key, (license, after) in changed.items()
+        }
         | dict(reconciled.plain()),
     }

@@ -140,29 +140,29 @@ def _snapshot(estate: Estate, state: State, zone: ZoneInfo) -> AgreementSnapshot
     return AgreementSnapshot(catalog=estate.catalog, state=state, licenses=licenses)
 
 
-def _pbx_of(estate: Estate, item: License) -> str:
+def _pbx_of(estate: Estate, license: License) -> str:
     """The PBX that an agreement is ordered for as a whole; declared licenses can have none (L7)."""
-    pbx = estate.pbx_on.get(item.device.name) if item.device is not None and item.file is not None else None
+    pbx = estate.pbx_on.get(license.device.name) if license.device is not None and license.file is not None else None
     return pbx.name if pbx is not None else ""
 
 
 def facts_of(
-    item: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None, pbx: str = ""
+    license: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None, pbx: str = ""
 ) -> LicenseFacts:
     """A license as agreements see it, at a moment (`as_of`) at which it had another `version` than now."""
-    bound = item.first_bound_at
+    bound = license.first_bound_at
     if bound is not None and as_of is not None and bound >= as_of:
         bound = None
     return LicenseFacts(
-        id=item.id,
-        type=item.type,
-        version=item.version if version is None else version,
-        tier=item.tier,
-        quantity=item.quantity,
+        id=license.id,
+        type=license.type,
+        version=license.version if version is None else version,
+        tier=license.tier,
+        quantity=license.quantity,
         first_bound_on=None if bound is None else day_of(bound, zone),
-        is_free=item.device is None,
-        agreement_ends_on=None if item.file_agreement_ends_at is None else _first_day_after(item, zone),
-        imported_on=None if item.imported_at is None else day_of(item.imported_at, zone),
+        is_free=license.device is None,
+        agreement_ends_on=None if license.file_agreement_ends_at is None else _first_day_after(license, zone),
+        imported_on=None if license.imported_at is None else day_of(license.imported_at, zone),
         pbx=pbx,
     )
 
@@ -203,8 +203,8 @@ def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> 
     )
 
 
-def _first_day_after(item: License, zone: ZoneInfo) -> date:
+def _first_day_after(license: License, zone: ZoneInfo) -> date:
     """The first day without the agreement that the vendor's file said; a day on which it still held counts in full."""
-    ends_at = item.file_agreement_ends_at or 0.0
+    ends_at = license.file_agreement_ends_at or 0.0
     day = day_of(ends_at, zone)
     return day if first_instant_of(day, zone) == ends_at else day + timedelta(days=1)

@@ -61,14 +61,14 @@ def certify(
     return after
 
 
-def _came_late(changes: LicenseChanges, item: License, certificate: Certificate) -> License:
-    if item.held_until is None or changes.now >= item.held_until:
-        return item
-    after = balance.cleared(item)
+def _came_late(changes: LicenseChanges, license: License, certificate: Certificate) -> License:
+    if license.held_until is None or changes.now >= license.held_until:
+        return license
+    after = balance.cleared(license)
     changes.put(after)
     changes.event(
         "license.cleared",
-        {"license": item.id, "device": certificate.device, "before": plain(item), "after": plain(after)},
+        {"license": license.id, "device": certificate.device, "before": plain(license), "after": plain(after)},
     )
     changes.write()
     return after

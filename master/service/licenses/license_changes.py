@@ -76,18 +76,18 @@ class LicenseChanges:
         """The ids of PBXs that can be notified now."""
         return frozenset(pbx for pbx, lease in self.leases.items() if lease.state(self.time) is LeaseState.ACTIVE)
 
-    def pool_id(self, item: License) -> int | None:
+    def pool_id(self, license: License) -> int | None:
         """The pool that a bound license belongs to; None while nothing could be debited from it yet."""
-        return self.estate.pool_ids.get((item.device.id, item.type.key)) if item.device else None
+        return self.estate.pool_ids.get((license.device.id, license.type.key)) if license.device else None
 
-    def used(self, item: License) -> int:
+    def used(self, license: License) -> int:
         """Seats debited from the pool that a bound license belongs to."""
-        pool_id = self.pool_id(item)
+        pool_id = self.pool_id(license)
         return pools_used(self.tx, self.estate.project_id).get(pool_id, 0) if pool_id is not None else 0
 
-    def holders(self, item: License) -> tuple[TopHolder, ...]:
+    def holders(self, license: License) -> tuple[TopHolder, ...]:
         """The biggest holders of the pool that a license belongs to."""
-        pool_id = self.pool_id(item)
+        pool_id = self.pool_id(license)
         if pool_id is None:
             return ()
         top_holders = []
@@ -133,17 +133,17 @@ class LicenseChanges:
         write_events(self.tx, self._events)
 
 
-def plain(item: License) -> dict[str, Any]:
+def plain(license: License) -> dict[str, Any]:
     """A license as the audit keeps it, before or after a change."""
     return {
-        "type": item.type.printed(version=item.version, tier=item.tier),
-        "quantity": item.quantity,
-        "device": item.device.name if item.device else "",
-        "binding": item.binding,
-        "releasing": item.release.in_use.name if item.release else "",
-        "held_until": _moment(item.held_until),
-        "agreement_ends": _moment(item.agreement_ends_at),
-        "use_ends": _moment(item.agreed.ends_at if item.agreed else None),
+        "type": license.type.printed(version=license.version, tier=license.tier),
+        "quantity": license.quantity,
+        "device": license.device.name if license.device else "",
+        "binding": license.binding,
+        "releasing": license.release.in_use.name if license.release else "",
+        "held_until": _moment(license.held_until),
+        "agreement_ends": _moment(license.agreement_ends_at),
+        "use_ends": _moment(license.agreed.ends_at if license.agreed else None),
     }
 
 

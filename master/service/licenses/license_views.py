@@ -28,27 +28,29 @@ class LicenseView:
 
 
 def license_views(tx: Tx, estate: Estate, items: list[License], time: LeaseTime) -> list[LicenseView]:
-    def cooling_off(item: License) -> bool:
-        return item.held_until is not None and time.now < item.held_until
+    def cooling_off(license: License) -> bool:
+        return license.held_until is not None and time.now < license.held_until
 
-    def view(item: License) -> LicenseView:
-        return LicenseView(item, cooling_off(item), item.use_is_over(time.now), time_zone=estate.time_zone)
+    def view(license: License) -> LicenseView:
+        return LicenseView(license, cooling_off(license), license.use_is_over(time.now), time_zone=estate.time_zone)
 
-    if all(item.release is None for item in items):
-        return [view(item) for item in items]
+    if all(license.release is None for license in items):
+        return [view(license) for license in items]
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
     silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(time) is not LeaseState.ACTIVE}
     views = []
-    for item in items:
-        if item.release is None or item.device is None:
-            views.append(view(item))
+    for license in items:
+        if license.release is None or license.device is None:
+            views.append(view(license))
             continue
-        pool_id = estate.pool_ids.get((item.device.id, item.type.key), 0)  # none: it went in the meantime
-        left = estate.installations[item.device.id].capacity.get(item.type.key, item.quantity) - item.quantity
+        pool_id = estate.pool_ids.get((license.device.id, license.type.key), 0)  # none: it went in the meantime
+        left = (
+            estate.installations[license.device.id].capacity.get(license.type.key, license.quantity) - license.quantity
+        )
         to_go = max(used.get(pool_id, 0) - left, 0)
         away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
         unreachable = min(sum(away.values()), to_go)
         until = max(silent[pbx] for pbx in away) if unreachable else None
-        views.append(replace(view(item), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))
+        views.append(replace(view(license), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))
     return views

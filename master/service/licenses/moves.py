@@ -145,19 +145,19 @@ def complete_releases(
     return done
 
 
-def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) -> License | None:
+def try_to_complete(changes: LicenseChanges, license: License, rules: MoveRules) -> License | None:
     """The license in its new place, where nothing stands in the way of its release any more; else None."""
-    release = item.release
+    release = license.release
     assert release is not None
-    assert item.device is not None
+    assert license.device is not None
     if changes.estate.learns(changes.time.ends_by):  # who uses it is not known yet
         return None
-    installed = changes.estate.installations[item.device.id].capacity[item.type.key]
-    if not item.release_is_vouched_for or changes.used(item) > installed - item.quantity:
+    installed = changes.estate.installations[license.device.id].capacity[license.type.key]
+    if not license.release_is_vouched_for or changes.used(license) > installed - license.quantity:
         return None
-    is_certain = release.certified and (release.ends_use or not item.key_on_word_of)
+    is_certain = release.certified and (release.ends_use or not license.key_on_word_of)
     held_until = None if is_certain else changes.now + rules.cooling_off_seconds
-    now_free = balance.freed(item, held_until=held_until)
+    now_free = balance.freed(license, held_until=held_until)
     changes.put(now_free)
     after = now_free
     if release.ends_use and is_apart(changes.estate, now_free):
@@ -168,14 +168,14 @@ def try_to_complete(changes: LicenseChanges, item: License, rules: MoveRules) ->
             after = balance.bound(now_free, device, changes.now)
             changes.put(after)
     kind = "license.rebound" if after.device else "license.released"
-    vouched_by = item.device.name if is_certain else release.approved_by
+    vouched_by = license.device.name if is_certain else release.approved_by
     if release.ends_use:
         vouched_by = release.requested_by
     changes.event(
         kind,
         {
-            "license": item.id,
-            "before": plain(item),
+            "license": license.id,
+            "before": plain(license),
             "after": plain(after),
             "vouched_by": vouched_by,
             "asked_by": release.requested_by,
@@ -200,28 +200,30 @@ def _moved(changes: LicenseChanges, license_id: str, request: Move, rules: MoveR
     return Moved(license_id, None, outcome) if isinstance(outcome, MoveRefusal) else outcome
 
 
-def _bind(changes: LicenseChanges, item: License, request: BindLicenses, rules: MoveRules) -> Moved | MoveRefusal:
+def _bind(changes: LicenseChanges, license: License, request: BindLicenses, rules: MoveRules) -> Moved | MoveRefusal:
     device = moves.target_device(changes.estate, request.device, devices=_device_names(changes))
     if isinstance(device, MoveRefusal):
         return device
-    if refused := moves.bind_refused(changes.estate, item, device):
-        asked = AskedMove(kind=MoveKind.BIND, license=item.id, device=device)
+    if refused := moves.bind_refused(changes.estate, license, device):
+        asked = AskedMove(kind=MoveKind.BIND, license=license.id, device=device)
         return with_way(refused, asked, changes.estate, software=changes.software)
-    if item.held_until is not None and changes.now < item.held_until:
-        return move_problems.cooling_off(item, until=item.held_until)
-    if item.use_is_over(changes.now):
-        return move_problems.use_ended(item)
-    after = balance.bound(item, device, changes.now)
+    if license.held_until is not None and changes.now < license.held_until:
+        return move_problems.cooling_off(license, until=license.held_until)
+    if license.use_is_over(changes.now):
+        return move_problems.use_ended(license)
+    after = balance.bound(license, device, changes.now)
     changes.put(after)
-    return Moved(item.id, after)
+    return Moved(license.id, after)
 
 
-def _release(changes: LicenseChanges, item: License, request: ReleaseLicenses, rules: MoveRules) -> Moved | MoveRefusal:
-    if item.release is None:
-        if refused := _release_refused(changes, item, request):
+def _release(
+    changes: LicenseChanges, license: License, request: ReleaseLicenses, rules: MoveRules
+) -> Moved | MoveRefusal:
+    if license.release is None:
+        if refused := _release_refused(changes, license, request):
             return refused
-        item = balance.leaving(
-            item,
+        license = balance.leaving(
+            license,
             Release(
                 in_use=request.in_use,
                 to_device=request.to_device,
@@ -234,15 +236,15 @@ def _release(changes: LicenseChanges, item: License, request: ReleaseLicenses, r
                 approved_by="",
             ),
         )
-    elif (item.release.to_device, item.release.device_dead) != (request.to_device, request.device_dead):
-        return move_problems.release_under_way(item)
-    elif request.in_use.value > item.release.in_use.value:
-        item = balance.pressed(item, request.in_use)
-    changes.put(item)
+    elif (license.release.to_device, license.release.device_dead) != (request.to_device, request.device_dead):
+        return move_problems.release_under_way(license)
+    elif request.in_use.value > license.release.in_use.value:
+        license = balance.pressed(license, request.in_use)
+    changes.put(license)
     taken = NOTHING_REVOKED
     if request.in_use in (InUse.REVOKE, InUse.FORCE):
-        taken = revoke(changes, item, force=request.in_use is InUse.FORCE)
-    return Moved(item.id, try_to_complete(changes, item, rules) or item, revoked=taken)
+        taken = revoke(changes, license, force=request.in_use is InUse.FORCE)
+    return Moved(license.id, try_to_complete(changes, license, rules) or license, revoked=taken)
 
 
 def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLicenses) -> MoveRefusal | None:
@@ -269,25 +271,29 @@ def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLic
     return None
 
 
-def _cancel(changes: LicenseChanges, item: License, request: CancelReleases, rules: MoveRules) -> Moved | MoveRefusal:
-    if item.release is None:
-        return move_problems.no_release_under_way(item)
-    if item.release.ends_use:
-        return move_problems.use_ended(item)
-    after = balance.staying(item)
+def _cancel(
+    changes: LicenseChanges, license: License, request: CancelReleases, rules: MoveRules
+) -> Moved | MoveRefusal:
+    if license.release is None:
+        return move_problems.no_release_under_way(license)
+    if license.release.ends_use:
+        return move_problems.use_ended(license)
+    after = balance.staying(license)
     changes.put(after)
-    return Moved(item.id, after)
+    return Moved(license.id, after)
 
 
-def _approve(changes: LicenseChanges, item: License, request: ApproveReleases, rules: MoveRules) -> Moved | MoveRefusal:
-    release = item.release
-    if release is None or release.ends_use or not (release.device_dead or item.key_on_word_of):
-        return move_problems.no_release_under_way(item)
-    if operator_of(request.caller) in {operator_of(one) for one in (release.requested_by, *item.key_on_word_of)}:
-        return move_problems.same_operator(item)
-    after = balance.approved(item, request.caller)
+def _approve(
+    changes: LicenseChanges, license: License, request: ApproveReleases, rules: MoveRules
+) -> Moved | MoveRefusal:
+    release = license.release
+    if release is None or release.ends_use or not (release.device_dead or license.key_on_word_of):
+        return move_problems.no_release_under_way(license)
+    if operator_of(request.caller) in {operator_of(one) for one in (release.requested_by, *license.key_on_word_of)}:
+        return move_problems.same_operator(license)
+    after = balance.approved(license, request.caller)
     changes.put(after)
-    return Moved(item.id, try_to_complete(changes, after, rules) or after)
+    return Moved(license.id, try_to_complete(changes, after, rules) or after)
 
 
 _STEPS: dict[type[Move], tuple[Act, str]] = {

@@ -37,15 +37,15 @@ class Revoked:
 NOTHING_REVOKED = Revoked(0, 0)
 
 
-def revoke(changes: LicenseChanges, item: License, *, force: bool) -> Revoked:
+def revoke(changes: LicenseChanges, license: License, *, force: bool) -> Revoked:
     """Take so many seats of a license's pool away that the rest fits into what stays."""
-    pool_id = changes.pool_id(item)
-    if pool_id is None or item.device is None:
+    pool_id = changes.pool_id(license)
+    if pool_id is None or license.device is None:
         return NOTHING_REVOKED
-    installation = changes.estate.installations[item.device.id]
-    stays = installation.capacity[item.type.key] - installation.leaving[item.type.key]
+    installation = changes.estate.installations[license.device.id]
+    stays = installation.capacity[license.type.key] - installation.leaving[license.type.key]
     pending = store.revoked_of_pool(changes.tx, pool_id)
-    excess = changes.used(item) - len(pending) - stays
+    excess = changes.used(license) - len(pending) - stays
     chosen = _newest(changes, pool_id, excess) if excess > 0 else []
     counted = at_risk = 0
     for pbx_id, seats in _by_pbx(chosen).items():

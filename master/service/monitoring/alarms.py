@@ -68,19 +68,21 @@ class AlarmTask(PeriodicTask):
             receivers = store.webhooks(tx, estate.project_id)
             if not receivers:
                 return
-            for what, one in news:
+            for what, alarm in news:
                 if what is News.GONE or what is News.BACK:
-                    store.mark(tx, estate.project_id, one, now if what is News.GONE else None)
+                    store.mark(tx, estate.project_id, alarm, now if what is News.GONE else None)
                     continue
                 change = store.begin if what is News.BEGAN else store.end
-                if change(tx, estate.project_id, one):
-                    ids = [receiver.id for receiver in receivers if receiver.wants(one.kind)]
-                    store.tell(tx, ids, message_of(estate.project, one, what, now), now)
+                if change(tx, estate.project_id, alarm):
+                    ids = [receiver.id for receiver in receivers if receiver.wants(alarm.kind)]
+                    store.tell(tx, ids, message_of(estate.project, alarm, what, now), now)
 
         await self._database.transact(write)
-        for what, one in news:
+        for what, alarm in news:
             if what is News.BEGAN:
-                _log.warning("alarm", project=estate.project, kind=one.kind, subject=one.subject, message=one.message)
+                _log.warning(
+                    "alarm", project=estate.project, kind=alarm.kind, subject=alarm.subject, message=alarm.message
+                )
 
 
 class News(Enum):
@@ -111,14 +113,14 @@ def _news(found: Sequence[Alarm], known: Sequence[store.AlarmState], now: float)
     return sorted(news, key=lambda pair: (pair[1].kind, pair[1].subject))
 
 
-def message_of(project: str, one: store.AlarmState, what: News, now: float) -> str:
+def message_of(project: str, alarm: store.AlarmState, what: News, now: float) -> str:
     """The message that webhooks get of an alarm."""
     return body_of(
         project=project,
-        kind=one.kind,
-        subject=one.subject,
-        message=one.message,
+        kind=alarm.kind,
+        subject=alarm.subject,
+        message=alarm.message,
         state=what.value,
-        began_at=one.began_at,
+        began_at=alarm.began_at,
         told_at=now,
     )

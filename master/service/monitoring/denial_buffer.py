@@ -87,7 +87,7 @@ class DenialBuffer:
         page, self._page = self._page, DenialPage()
         due = now - self._judged_after_seconds
         for pbx in list(self._open):
-            left = {key: one for key, one in self._open[pbx].items() if one.at > due}
+            left = {key: refused for key, refused in self._open[pbx].items() if refused.at > due}
             self._holders -= len(self._open[pbx]) - len(left)
             if left:
                 self._open[pbx] = left

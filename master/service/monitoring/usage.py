@@ -90,12 +90,12 @@ class UsageTask(PeriodicTask):
             peak, unused = self._pools.get(place, (pool.peak, pool.unused))
             self._pools[place] = (max(peak, pool.peak), min(unused, pool.unused))
 
-    def _written(self, one: SitePeak) -> int:
-        return self._sites.get((one.project_id, one.site, one.license_type), 0)
+    def _written(self, peak: SitePeak) -> int:
+        return self._sites.get((peak.project_id, peak.site, peak.license_type), 0)
 
-    def _is_news(self, one: PoolPeak) -> bool:
-        known = self._pools.get((one.project_id, one.device, one.license_type))
-        return known is None or one.peak > known[0] or one.unused < known[1]
+    def _is_news(self, peak: PoolPeak) -> bool:
+        known = self._pools.get((peak.project_id, peak.device, peak.license_type))
+        return known is None or peak.peak > known[0] or peak.unused < known[1]
 
     async def _write_refusals(self, estates: Sequence[Overview], now: float) -> None:
         page = self._denials.turn_page(now)

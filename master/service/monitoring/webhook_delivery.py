@@ -164,7 +164,7 @@ class WebhookDelivery(PeriodicTask):
     ) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._database = database
-        self._teller = webhook_sender
+        self._sender = webhook_sender
         self._clock = clock
         self._metrics = metrics
         self._lost: dict[str, Attempts] = {}
@@ -209,43 +209,45 @@ class WebhookDelivery(PeriodicTask):
 
     async def _tell_next(self, webhook_id: int) -> bool:
         now = self._clock()
-        until = now + 2 * self._teller.timeout_seconds + 30
-        one = await self._database.transact(lambda tx: store.take_due(tx, webhook_id, now=now, until=until))
-        if one is None:
+        until = now + 2 * self._sender.timeout_seconds + 30
+        delivery = await self._database.transact(lambda tx: store.take_due(tx, webhook_id, now=now, until=until))
+        if delivery is None:
             return False
         try:
-            problem = await self._attempt(one)
+            problem = await self._attempt(delivery)
         except StillLostError as error:
             due_at = self._clock() + error.wait_seconds
-            await self._database.transact(lambda tx: store.put_off(tx, one.id, due_at=due_at))
+            await self._database.transact(lambda tx: store.put_off(tx, delivery.id, due_at=due_at))
             return False
-        await self._database.transact(lambda tx: self._record(tx, one, problem))
+        await self._database.transact(lambda tx: self._record(tx, delivery, problem))
         self._metrics.webhook_messages.labels("failed" if problem else "taken").inc()
         if problem:
-            _log.warning("webhook failed", webhook=one.webhook.name, attempt=one.attempts + 1, problem=problem)
+            _log.warning(
+                "webhook failed", webhook=delivery.webhook.name, attempt=delivery.attempts + 1, problem=problem
+            )
         return not problem
 
-    async def _attempt(self, one: store.Delivery) -> str:
+    async def _attempt(self, delivery: store.Delivery) -> str:
         """Send one message; returns what went wrong, empty where nothing did. Raises StillLostError: it is not the
         time to try.
         """
-        target = one.webhook.target
+        target = delivery.webhook.target
         new = Attempts(wait_max_seconds=_RECEIVER_WAIT_MAX_SECONDS, now=self._clock)
         receiver = self._lost.setdefault(target, new)
         try:
             with receiver.attempt(ReceiverLostError):
-                return await self._teller.post(one.webhook, one.body)
+                return await self._sender.post(delivery.webhook, delivery.body)
         except ReceiverLostError as error:
             return str(error)
         finally:
             if not receiver.failing:
                 self._lost.pop(target, None)
 
-    def _record(self, tx: Tx, one: store.Delivery, problem: str) -> None:
+    def _record(self, tx: Tx, delivery: store.Delivery, problem: str) -> None:
         if not problem:
-            store.delivered(tx, one.id)
+            store.delivered(tx, delivery.id)
             return
-        attempts = one.attempts + 1
+        attempts = delivery.attempts + 1
         wait = wait_seconds(attempts)
         due_at = None if wait is None else self._clock() + wait
-        store.failed(tx, one.id, attempts=attempts, due_at=due_at, problem=problem)
+        store.failed(tx, delivery.id, attempts=attempts, due_at=due_at, problem=problem)

@@ -78,7 +78,7 @@ class Webhooks:
     ) -> None:
         self._database = database
         self._estates = estates
-        self._teller = webhook_sender
+        self._sender = webhook_sender
         self._clock = clock
         self._secret = secret
         self._tested: dict[int, int] = {}
@@ -116,9 +116,9 @@ class Webhooks:
             new = store.Webhook(0, project_id, request.name, request.url, secret, kinds, request.caller, now)
             store.add_webhook(tx, new)
             added = self._named(tx, request.project, project_id, request.name)
-            for one in store.alarm_states(tx, project_id):
-                if added.wants(one.kind):
-                    store.tell(tx, [added.id], message_of(request.project, one, News.BEGAN, now), now)
+            for alarm in store.alarm_states(tx, project_id):
+                if added.wants(alarm.kind):
+                    store.tell(tx, [added.id], message_of(request.project, alarm, News.BEGAN, now), now)
             details = {"name": added.name, "target": added.target, "kinds": kinds.split()}
             keep_answer(tx, project_id, request.key, added, now=now)
             self._note(tx, project_id, _ADDED, details, request.caller, request.key.request_id, request.reason, now)
@@ -182,7 +182,7 @@ class Webhooks:
         )
         with self._alone(webhook):
             try:
-                problem = await self._teller.post(webhook, body)
+                problem = await self._sender.post(webhook, body)
             except ReceiverLostError as error:
                 problem = str(error)
         details = {"name": name, "target": webhook.target, "taken": not problem, "problem": problem}
@@ -200,7 +200,7 @@ class Webhooks:
         elif of_project >= _TESTS_OF_PROJECT_MAX or len(self._tested) >= _TESTS_MAX:
             problem = "as many webhooks are being tested as may be at once; wait for an answer"
         if problem:
-            raise WebhookTestUnderWayError(problem, self._teller.timeout_seconds)
+            raise WebhookTestUnderWayError(problem, self._sender.timeout_seconds)
         self._tested[webhook.id] = webhook.project_id
         try:
             yield

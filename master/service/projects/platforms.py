@@ -116,4 +116,8 @@ def _missing(
 def _path(pbx: Pbx, earlier: Pbx, spec: ProjectSpec) -> FieldPath:
     if earlier.device.id != pbx.device.id:
         return "pbxs", next(index for index, one in enumerate(spec.pbxs) if one.name == pbx.name), "device"
-    return "devices", next(index for index, one in enumerate(spec.devices) if one.name == pbx.device.name), "platform"
+    return (
+        "devices",
+        next(index for index, device in enumerate(spec.devices) if device.name == pbx.device.name),
+        "platform",
+    )

@@ -170,7 +170,7 @@ async def test_a_master_that_died_while_telling_does_not_swallow_it(database_url
         await _short(master)
         await _add(master, receiver.url)
         delivery = master.running.webhook_delivery
-        reconcile, delivery._record = delivery._record, lambda tx, one, problem: None  # type: ignore[method-assign]
+        reconcile, delivery._record = delivery._record, lambda tx, delivery, problem: None  # type: ignore[method-assign]
         await _look(master)
         delivery._record = reconcile  # type: ignore[method-assign]
         await _look(master)

@@ -233,21 +233,22 @@ def _entries_view(entries: Sequence[agreement_pb2.AgreementEntry]) -> Table:
     return shown
 
 
-def _told(one: agreement_pb2.AgreementEntry) -> str:
-    given = f" ({one.given_reason})" if one.given_reason else ""
-    return f"{one.reason}{given}" + ("; reversed" if one.reversed else "")
+def _told(entry: agreement_pb2.AgreementEntry) -> str:
+    given = f" ({entry.given_reason})" if entry.given_reason else ""
+    return f"{entry.reason}{given}" + ("; reversed" if entry.reversed else "")
 
 
-def _credits(one: agreement_pb2.AgreementEntry) -> str:
+def _credits(entry: agreement_pb2.AgreementEntry) -> str:
     """What an entry adds to the balance: spending is below zero; nothing once it is reversed."""
-    if one.reversed:
+    if entry.reversed:
         return "0"
-    amount = json.loads(one.details)["amount"]
-    return f"-{amount}" if one.kind == "credits_spent" else str(amount)
+    amount = json.loads(entry.details)["amount"]
+    return f"-{amount}" if entry.kind == "credits_spent" else str(amount)
 
 
-def _what(one: agreement_pb2.Agreement) -> str:
-    return one.title if not one.product else f"{one.title}: {_counts(one.counts)}" if one.counts else one.title
+def _what(agreement: agreement_pb2.Agreement) -> str:
+    counts = _counts(agreement.counts) if agreement.product else ""
+    return f"{agreement.title}: {counts}" if counts else agreement.title
 
 
 def _cover_cells(cover: agreement_pb2.AgreementCover) -> tuple[str, str, str, str]:
@@ -259,14 +260,14 @@ def _cover_cells(cover: agreement_pb2.AgreementCover) -> tuple[str, str, str, st
     return cover.title, "ended" if cover.end_day else "never", cover.end_day, ""
 
 
-def _more(one: agreement_pb2.Agreement) -> str:
+def _more(agreement: agreement_pb2.Agreement) -> str:
     parts = [
-        f"key {one.keys[-1].key}" if one.keys else "",
-        f"renews by {one.auto_renewal}" if one.auto_renewal else "",
-        f"runs {one.release}" if one.release else "",
-        f"features {' '.join(one.features)}" if one.features else "",
-        f"{len(one.seats)} seats assigned" if one.seats else "",
-        "premier support" if one.premier else "",
+        f"key {agreement.keys[-1].key}" if agreement.keys else "",
+        f"renews by {agreement.auto_renewal}" if agreement.auto_renewal else "",
+        f"runs {agreement.release}" if agreement.release else "",
+        f"features {' '.join(agreement.features)}" if agreement.features else "",
+        f"{len(agreement.seats)} seats assigned" if agreement.seats else "",
+        "premier support" if agreement.premier else "",
     ]
     return ", ".join(part for part in parts if part)
 

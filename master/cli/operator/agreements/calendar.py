@@ -24,30 +24,30 @@ def as_icalendar(project: str, endings: Iterable[agreement_pb2.Ending], now: dat
     return text
 
 
-def _event(project: str, one: agreement_pb2.Ending, now: datetime) -> Event:
-    about, day = subject_text(one.subject), date.fromisoformat(one.day)
+def _event(project: str, ending: agreement_pb2.Ending, now: datetime) -> Event:
+    about, day = subject_text(ending.subject), date.fromisoformat(ending.day)
     event = Event()
-    name = "\n".join((project, about, one.policy, one.day))
+    name = "\n".join((project, about, ending.policy, ending.day))
     event.add("uid", f"{hashlib.sha256(name.encode()).hexdigest()[:32]}@license-master")
     event.add("dtstamp", now)
     event.add("dtstart", day)
     event.add("dtend", day + timedelta(days=1))
-    event.add("summary", f"{one.title} of {about} ends")
-    event.add("description", _description(one))
+    event.add("summary", f"{ending.title} of {about} ends")
+    event.add("description", _description(ending))
     event.add("transp", "TRANSPARENT")
-    if one.stops:
+    if ending.stops:
         event.add("categories", ["STOPS"])
-    for days in one.reminder_days:
+    for days in ending.reminder_days:
         alarm = Alarm()
         alarm.add("action", "DISPLAY")
-        alarm.add("description", f"{one.title} of {about} ends in {days} days")
+        alarm.add("description", f"{ending.title} of {about} ends in {days} days")
         alarm.add("trigger", timedelta(days=-days))
         event.add_component(alarm)
     return event
 
 
-def _description(one: agreement_pb2.Ending) -> str:
-    renew = "It renews by itself." if one.renews_itself else f"Renew by {' or '.join(one.renew_by)}."
-    if one.awaited_order:
-        renew = f"Its renewal, order {one.awaited_order}, awaits its payment."
-    return f"From this day on without it. Stops: {one.what_stops}. Goes on: {one.what_goes_on}. {renew}"
+def _description(ending: agreement_pb2.Ending) -> str:
+    renew = "It renews by itself." if ending.renews_itself else f"Renew by {' or '.join(ending.renew_by)}."
+    if ending.awaited_order:
+        renew = f"Its renewal, order {ending.awaited_order}, awaits its payment."
+    return f"From this day on without it. Stops: {ending.what_stops}. Goes on: {ending.what_goes_on}. {renew}"

@@ -211,32 +211,32 @@ def _end(
         raise typer.Exit(1)
 
 
-def _print_quote(found: agreement_pb2.Quote) -> None:
-    if found.lines:
-        print_lines(found.lines, found.totals)
+def _print_quote(quote: agreement_pb2.Quote) -> None:
+    if quote.lines:
+        print_lines(quote.lines, quote.totals)
     else:
         stdout_console().print("it costs nothing")
-    if found.credits_short.strip("0."):
-        short = f"{found.credits_short} credits are missing: the balance has {found.balance}"
+    if quote.credits_short.strip("0."):
+        short = f"{quote.credits_short} credits are missing: the balance has {quote.balance}"
         stdout_console().print(visible(short, "yellow"))
-    _print_notes(found.notes)
+    _print_notes(quote.notes)
 
 
-def _print_placed(found: agreement_pb2.PlacedOrder, *, dry_run: bool) -> None:
+def _print_placed(placed: agreement_pb2.PlacedOrder, *, dry_run: bool) -> None:
     console = stdout_console()
     if dry_run:
         console.print("nothing was changed; it would be:")
-    for entry in found.entries:
+    for entry in placed.entries:
         number = "" if dry_run else f"{entry.number}  "
         console.print(visible(f"{number}{entry.day}  {subject_text(entry.subject)}: {entry.reason}"), soft_wrap=True)
-    if found.lines:
-        print_lines(found.lines, found.totals)
-        if any(total.unit == "credits" for total in found.totals):
-            console.print(visible(f"{found.balance} credits are left"))
-    if found.awaits_payment and not dry_run:
-        confirm = f"license-master agreement confirm {found.entries[0].number} --key KEY"
+    if placed.lines:
+        print_lines(placed.lines, placed.totals)
+        if any(total.unit == "credits" for total in placed.totals):
+            console.print(visible(f"{placed.balance} credits are left"))
+    if placed.awaits_payment and not dry_run:
+        confirm = f"license-master agreement confirm {placed.entries[0].number} --key KEY"
         console.print(visible(f"it comes into force when its payment is confirmed: {confirm}", "yellow"))
-    _print_notes(found.notes)
+    _print_notes(placed.notes)
 
 
 def _print_notes(notes: Sequence[str]) -> None:

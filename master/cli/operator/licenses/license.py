@@ -203,29 +203,34 @@ def documents(
     request = license_pb2.ListLicensesRequest(project=master.project, device=device)
     licenses = master.listing(master.licenses.ListLicenses, request).licenses
     files = []
-    for one in licenses:
-        if one.HasField("signed_binding"):
-            files.append((binding_file(folder, one.license), one.signed_binding, one))
-        elif one.release.HasField("request") and not one.release.certified:
-            files.append((request_file(folder, one.license), one.release.request, one))
+    for license in licenses:
+        if license.HasField("signed_binding"):
+            files.append((binding_file(folder, license.license), license.signed_binding, license))
+        elif license.release.HasField("request") and not license.release.certified:
+            files.append((request_file(folder, license.license), license.release.request, license))
     for file, document, _ in files:
         write_document(file, document)
     if master.as_json:
         print_json_object(
-            {"documents": [{"file": str(file), "license": one.license, "device": one.device} for file, _, one in files]}
+            {
+                "documents": [
+                    {"file": str(file), "license": license.license, "device": license.device}
+                    for file, _, license in files
+                ]
+            }
         )
         return
-    for file, _, one in files:
-        stdout_console().print(visible(f"{file}  for {one.device}"))
+    for file, _, license in files:
+        stdout_console().print(visible(f"{file}  for {license.device}"))
     if not files:
         stderr_console().print("nothing to carry")
 
 
-def _after_certificate(one: license_pb2.LicenseStatus) -> str:
+def _after_certificate(license: license_pb2.LicenseStatus) -> str:
     """How a license stands once its device's certificate was handed in."""
-    if one.state == RELEASING:  # one that was handed in before may have ended an earlier release
-        return waits_for(one) if one.release.certified else f"nothing changed; {waits_for(one)}"
-    return f"certified; {f'on {one.device}' if one.device else 'free in the project balance'}"
+    if license.state == RELEASING:  # one that was handed in before may have ended an earlier release
+        return waits_for(license) if license.release.certified else f"nothing changed; {waits_for(license)}"
+    return f"certified; {f'on {license.device}' if license.device else 'free in the project balance'}"
 
 
 license_release.add_to(app)

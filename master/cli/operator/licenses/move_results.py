@@ -39,42 +39,42 @@ def licenses_view(licenses: Iterable[license_pb2.LicenseStatus]) -> Table:
     return shown
 
 
-def state_text(one: license_pb2.LicenseStatus) -> Text:
+def state_text(license: license_pb2.LicenseStatus) -> Text:
     """A license's state with its colour."""
-    return Text(in_words(license_pb2.LicenseState.DESCRIPTOR, one.state), style=_STYLES.get(one.state, ""))
+    return Text(in_words(license_pb2.LicenseState.DESCRIPTOR, license.state), style=_STYLES.get(license.state, ""))
 
 
-def note(one: license_pb2.LicenseStatus) -> str:
+def note(license: license_pb2.LicenseStatus) -> str:
     """What a license waits for; empty where it waits for nothing."""
-    if one.state == RELEASING:
-        to = f"to {one.release.to_device}: " if one.release.to_device else ""
-        return f"{to}{waits_for(one)}"
-    if one.state == COOLING_OFF:
-        return f"to be bound from {moment(one.hold_end_time)} on"
-    if one.state == ENDED:
-        return f"{one.agreement} ended on {day_there(one.use_end_time, one.time_zone)}; buy or renew it"
-    if one.HasField("use_end_time"):
-        return f"use until {day_there(one.use_end_time, one.time_zone)}"
-    if one.HasField("agreement_end_time"):
-        return f"agreement until {day_there(one.agreement_end_time, one.time_zone)}"
+    if license.state == RELEASING:
+        to = f"to {license.release.to_device}: " if license.release.to_device else ""
+        return f"{to}{waits_for(license)}"
+    if license.state == COOLING_OFF:
+        return f"to be bound from {moment(license.hold_end_time)} on"
+    if license.state == ENDED:
+        return f"{license.agreement} ended on {day_there(license.use_end_time, license.time_zone)}; buy or renew it"
+    if license.HasField("use_end_time"):
+        return f"use until {day_there(license.use_end_time, license.time_zone)}"
+    if license.HasField("agreement_end_time"):
+        return f"agreement until {day_there(license.agreement_end_time, license.time_zone)}"
     return ""
 
 
-def waits_for(one: license_pb2.LicenseStatus) -> str:
+def waits_for(license: license_pb2.LicenseStatus) -> str:
     """What is missing until a release is complete."""
-    release, missing = one.release, []
+    release, missing = license.release, []
     if release.seats_to_go:
         seats = f"{release.seats_to_go:,} {'seat' if release.seats_to_go == 1 else 'seats'} to go"
         if release.seats_unreachable:
             until = moment(release.unreachable_end_time)
             seats += f" ({release.seats_unreachable:,} of PBXs out of reach, until {until} at most)"
         missing.append(seats)
-    if one.HasField("use_end_time") and release.certified and missing:
+    if license.HasField("use_end_time") and release.certified and missing:
         return f"its use has ended; waits for {missing[0]}"
     if release.awaits_approval:
         missing.append("a second operator's approval")
     if not release.device_dead and not release.certified:
-        missing.append(f"the certificate of {one.device}")
+        missing.append(f"the certificate of {license.device}")
     given = (
         "certified; " if release.certified else f"approved by {release.approved_by}; " if release.approved_by else ""
     )

@@ -195,10 +195,14 @@ def _parts(connection: Connection, name: str, since_seq: int) -> Iterator[Header
             case "events":
                 yield from map(_record, answer.events.events)
             case "checkpoint":
-                told = answer.checkpoint
-                end = ChainEnd(told.seq, told.hash)
+                checkpoint = answer.checkpoint
+                end = ChainEnd(checkpoint.seq, checkpoint.hash)
                 yield Checkpoint(
-                    short_name(told.project), end, told.time.ToMicroseconds(), told.public_key, told.signature
+                    short_name(checkpoint.project),
+                    end,
+                    checkpoint.time.ToMicroseconds(),
+                    checkpoint.public_key,
+                    checkpoint.signature,
                 )
             case _:  # of a newer master; the verifier notices what is missing
                 pass

@@ -62,33 +62,33 @@ def end(
     told, and may open a new lease.
     """
     request = lease_pb2.EndLeaseRequest(pbx=f"{master.project}/pbxs/{pbx}", reason=reason, dry_run=True)
-    told = master.call(master.leases.EndLease, request)
+    response = master.call(master.leases.EndLease, request)
     if not dry_run:
         if not yes:
-            confirm(f"End the lease of {pbx}?", _lines(pbx, told, done=False))
+            confirm(f"End the lease of {pbx}?", _lines(pbx, response, done=False))
         request.dry_run = False
-        told = master.call(master.leases.EndLease, request)
+        response = master.call(master.leases.EndLease, request)
     if master.as_json:
-        print_json(told)
+        print_json(response)
         return
-    for line in _lines(pbx, told, done=not dry_run):
+    for line in _lines(pbx, response, done=not dry_run):
         stdout_console().print(visible(line))
 
 
-def _lines(pbx: str, told: lease_pb2.EndLeaseResponse, *, done: bool) -> list[str]:
+def _lines(pbx: str, response: lease_pb2.EndLeaseResponse, *, done: bool) -> list[str]:
     """What ending a lease comes to, one sentence each."""
     came = "ended" if done else "would end"
     returned = "went back" if done else "would go back"
-    who = f"{short_name(told.carried_by)}, which carries its seats," if told.carried_by else pbx
-    found = [f"{came} the lease of {pbx} under epoch {told.epoch}; {told.seats_returned:,} seats {returned}"]
-    if told.seats_at_risk:
-        types = ", ".join(f"{holding.seats:,} {holding.license_type}" for holding in told.at_risk)
+    who = f"{short_name(response.carried_by)}, which carries its seats," if response.carried_by else pbx
+    found = [f"{came} the lease of {pbx} under epoch {response.epoch}; {response.seats_returned:,} seats {returned}"]
+    if response.seats_at_risk:
+        types = ", ".join(f"{holding.seats:,} {holding.license_type}" for holding in response.at_risk)
         found.append(
-            f"at risk until {moment(told.risk_end_time)}: {told.seats_at_risk:,} seats ({types}) may stay in use and be"
-            " granted to others as well"
+            f"at risk until {moment(response.risk_end_time)}: {response.seats_at_risk:,} seats ({types}) may stay in"
+            " use and be granted to others as well"
         )
-    if told.connected:
+    if response.connected:
         found.append(f"{who} was connected: it is notified at once, and may open a new lease")
     else:
-        found.append(f"{who} was last heard of {distance(told.renew_time, datetime.now(UTC))}")
+        found.append(f"{who} was last heard of {distance(response.renew_time, datetime.now(UTC))}")
     return found

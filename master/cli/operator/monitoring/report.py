@@ -96,16 +96,16 @@ def _pools(pools: Sequence[report_pb2.PoolHistory], days: int) -> Table:
     return shown
 
 
-def _outlook(one: report_pb2.PoolHistory) -> Text:
-    if one.outlook == report_pb2.OUTLOOK_RUNS_OUT:
-        return visible(f"{_date(one)}, at {one.seats_per_day:+.2g} a day", "yellow")
-    style = "bold red" if one.outlook == report_pb2.OUTLOOK_USED_UP else "dim"
-    return Text(in_words(report_pb2.Outlook.DESCRIPTOR, one.outlook), style=style)
+def _outlook(pool: report_pb2.PoolHistory) -> Text:
+    if pool.outlook == report_pb2.OUTLOOK_RUNS_OUT:
+        return visible(f"{_date(pool)}, at {pool.seats_per_day:+.2g} a day", "yellow")
+    style = "bold red" if pool.outlook == report_pb2.OUTLOOK_USED_UP else "dim"
+    return Text(in_words(report_pb2.Outlook.DESCRIPTOR, pool.outlook), style=style)
 
 
-def _date(one: report_pb2.PoolHistory) -> str:
+def _date(pool: report_pb2.PoolHistory) -> str:
     """A day in UTC, as the history counts them; empty where there is none."""
-    return one.run_out_time.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d") if one.HasField("run_out_time") else ""
+    return pool.run_out_time.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d") if pool.HasField("run_out_time") else ""
 
 
 def _sites(sites: Sequence[report_pb2.SiteHistory], days: int) -> Table:
@@ -164,8 +164,8 @@ def _denied(denied: Sequence[report_pb2.DeniedHolder]) -> Table:
     return shown
 
 
-def _state(one: report_pb2.SilentPbx) -> str:
-    return in_words(status_pb2.LeaseState.DESCRIPTOR, one.state)
+def _state(silent: report_pb2.SilentPbx) -> str:
+    return in_words(status_pb2.LeaseState.DESCRIPTOR, silent.state)
 
 
 def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, str | int]]:

@@ -122,13 +122,16 @@ def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
     return line if line else Text("no PBXs", style="dim")
 
 
-def learning_lines(told: status_pb2.Learning) -> list[Text]:
+def learning_lines(learning: status_pb2.Learning) -> list[Text]:
     """That the master learns after a restore, and what it lacks."""
-    how_far = f"{told.seats_proven:,} proven, {told.seats_known:,} in the backup, {told.pbxs_silent:,} PBXs silent"
-    until = f"learning until {moment(told.end_time)} ({told.why}): {how_far}"
+    seats = f"{learning.seats_proven:,} proven, {learning.seats_known:,} in the backup"
+    how_far = f"{seats}, {learning.pbxs_silent:,} PBXs silent"
+    until = f"learning until {moment(learning.end_time)} ({learning.why}): {how_far}"
     lines = [Text.assemble(("● ", "yellow"), visible(until))]
-    if told.seats_unplaced:
-        text = f"{told.seats_unplaced:,} seats were proven and refused: the restored database has no licenses for them"
+    if learning.seats_unplaced:
+        text = (
+            f"{learning.seats_unplaced:,} seats were proven and refused: the restored database has no licenses for them"
+        )
         lines.append(Text.assemble(("● ", "red"), visible(text)))
     return lines
 

@@ -24,19 +24,19 @@ _VERDICTS = {
 }
 
 
-def plan_view(title: str, found: plan_pb2.PlanChangesResponse, *, show_all: bool = False) -> RenderableType:
+def plan_view(title: str, response: plan_pb2.PlanChangesResponse, *, show_all: bool = False) -> RenderableType:
     """Show the whole plan."""
     limit = None if show_all else ROWS_SHOWN_MAX
-    parts: list[RenderableType] = [_verdict_panel(title, found)]
-    parts += _section(found.version_limits, limits_view, limit, "installations")
-    pools = list(found.pools) if show_all else [pool for pool in found.pools if _is_telling(pool)]
+    parts: list[RenderableType] = [_verdict_panel(title, response)]
+    parts += _section(response.version_limits, limits_view, limit, "installations")
+    pools = list(response.pools) if show_all else [pool for pool in response.pools if _is_telling(pool)]
     parts += _section(pools, pools_view, limit, "pools")
-    if hidden := len(found.pools) - len(pools):
+    if hidden := len(response.pools) - len(pools):
         parts.append(Text(f"not shown: {hidden:,} of the pools, unchanged and large enough (--all)", style="dim"))
-    parts += _section(found.refused, refused_view, limit, "groups of seats")
-    parts += _section(found.obstacles, obstacles_view, limit, "obstacles")
-    if found.staying:
-        parts += ["", licenses_view(found.staying, "Stays on its box for good")]
+    parts += _section(response.refused, refused_view, limit, "groups of seats")
+    parts += _section(response.obstacles, obstacles_view, limit, "obstacles")
+    if response.staying:
+        parts += ["", licenses_view(response.staying, "Stays on its box for good")]
     return Group(*parts)
 
 
@@ -105,17 +105,21 @@ def obstacles_view(obstacles: Iterable[plan_pb2.PlanObstacle]) -> Table:
     return shown
 
 
-def _verdict_panel(title: str, found: plan_pb2.PlanChangesResponse) -> Panel:
-    words, style = _VERDICTS.get(found.verdict, (in_words(plan_pb2.PlanVerdict.DESCRIPTOR, found.verdict), "red"))
-    lines: list[RenderableType] = [visible(reason, "bold") for reason in found.reasons]
-    lines += [Text.assemble(("! ", "yellow"), visible(warning)) for warning in found.warnings]
-    if found.becoming_central:
-        lines.append(visible(f"draws on the pool from then on: {', '.join(map(short_name, found.becoming_central))}"))
+def _verdict_panel(title: str, response: plan_pb2.PlanChangesResponse) -> Panel:
+    words, style = _VERDICTS.get(response.verdict, (in_words(plan_pb2.PlanVerdict.DESCRIPTOR, response.verdict), "red"))
+    lines: list[RenderableType] = [visible(reason, "bold") for reason in response.reasons]
+    lines += [Text.assemble(("! ", "yellow"), visible(warning)) for warning in response.warnings]
+    if response.becoming_central:
+        lines.append(
+            visible(f"draws on the pool from then on: {', '.join(map(short_name, response.becoming_central))}")
+        )
     if not lines:
         lines.append(Text("everyone who holds a seat would get it again, and nothing else changes for the worse"))
-    if found.advice:
+    if response.advice:
         lines.append("")
-        lines += [Text.assemble(("→ ", "bold yellow"), visible(one.text, "bold yellow")) for one in found.advice]
+        lines += [
+            Text.assemble(("→ ", "bold yellow"), visible(advice.text, "bold yellow")) for advice in response.advice
+        ]
     heading = Text.assemble(("● " + words, f"bold {style}"), "  ", visible(title, "default"))
     return Panel(Group(*lines), title=heading, title_align="left", border_style=style, padding=(1, 2), expand=False)
 

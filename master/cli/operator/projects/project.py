@@ -199,18 +199,25 @@ def delete(
     Refused while anything of it is leased or bound: says what. Its audit and its agreement ledger stay under its name.
     """
     request = project_pb2.DeleteProjectRequest(name=master.project_name(name), reason=reason, dry_run=True)
-    told = master.call(master.projects.DeleteProject, request)
+    response = master.call(master.projects.DeleteProject, request)
     if not dry_run:
         if not yes:
-            confirm(f"Delete {name}?", [_deleted(name, told, "would delete")])
+            confirm(f"Delete {name}?", [_deleted(name, response, "would delete")])
         request.dry_run = False
-        told = master.call(master.projects.DeleteProject, request)
-    master.show(told, lambda: visible(_deleted(name, told, "deleted" if not dry_run else "would delete")))
+        response = master.call(master.projects.DeleteProject, request)
+    master.show(response, lambda: visible(_deleted(name, response, "deleted" if not dry_run else "would delete")))
 
 
-def _deleted(name: str, told: project_pb2.DeleteProjectResponse, done: str) -> str:
-    gone = [(told.pbxs, "PBX"), (told.devices, "device"), (told.licenses, "license item"), (told.webhooks, "webhook")]
-    stay = [(told.events, "event")] + ([(told.ledger_entries, "ledger entry")] if told.ledger_entries else [])
+def _deleted(name: str, response: project_pb2.DeleteProjectResponse, done: str) -> str:
+    gone = [
+        (response.pbxs, "PBX"),
+        (response.devices, "device"),
+        (response.licenses, "license item"),
+        (response.webhooks, "webhook"),
+    ]
+    stay = [(response.events, "event")] + (
+        [(response.ledger_entries, "ledger entry")] if response.ledger_entries else []
+    )
     return f"{done} {name}: {joined_counts(gone)}; {joined_counts(stay)} of its audit stay under its name"
 
 

@@ -47,7 +47,9 @@ class _Reader(TomlReader):
         sold = {key for product in time.products.values() for key in product.counts}
         features = {key for product in time.products.values() for key in product.features}
         premier = {key for key, product in time.products.items() if product.premier}
-        valued = set(catalog.types) | {f"{key}%{tier}" for key, one in catalog.types.items() for tier in one.tiers}
+        valued = set(catalog.types) | {
+            f"{key}%{tier}" for key, license_type in catalog.types.items() for tier in license_type.tiers
+        }
         prices = PriceList(
             catalog=name,
             currency=self.string(head, ("prices", "currency")),

@@ -388,7 +388,7 @@ def _added(cover: Cover, entry: Entry) -> Cover:
     return replace(cover, terms=(*cover.terms, added))
 
 
-def _cut(one: PaidTerm, day: date) -> PaidTerm:
-    if one.term.ends <= day:
-        return one
-    return replace(one, term=Term(one.term.begins, day), anchor=day, anchor_months=0)
+def _cut(paid: PaidTerm, day: date) -> PaidTerm:
+    if paid.term.ends <= day:
+        return paid
+    return replace(paid, term=Term(paid.term.begins, day), anchor=day, anchor_months=0)

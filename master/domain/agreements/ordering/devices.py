@@ -91,11 +91,11 @@ def correct_device(draft: OrderDraft, order: CorrectDevice) -> None:
     draft.take_note()
     for cover in draft.snapshot.state.holding(holding.subject).covers.values():
         rows = sorted(cover.terms, key=lambda one: one.term)
-        for one, other in pairwise(rows):
-            if one.term.ends > other.term.begins:
+        for term, other in pairwise(rows):
+            if term.term.ends > other.term.begins:
                 refuse(
                     AgreementProblem.LATER_ORDER,
-                    f"with these days {one.term} of {holding.subject} would reach into {other.term}, which was bought",
+                    f"with these days {term.term} of {holding.subject} would reach into {other.term}, which was bought",
                     remedy=f"reverse order {other.entry} first, and order it again afterwards",
                     rules=product.rules,
                     subject=holding.subject,

@@ -207,7 +207,7 @@ class OrderDraft:
         return offers[key]
 
     def product(self, key: str, kind: SubjectKind) -> Product:
-        products = {name: one for name, one in self.snapshot.time.products.items() if one.subject is kind}
+        products = {name: product for name, product in self.snapshot.time.products.items() if product.subject is kind}
         if key not in products:
             refuse(
                 AgreementProblem.UNKNOWN_PRODUCT,
@@ -224,7 +224,9 @@ class OrderDraft:
             holding = self.snapshot.state.holding(Subject.of(kind, self.name(id, field)))
             if (product := self.snapshot.product(holding)) is not None:
                 return holding, product
-        known = [one.id for one in self.snapshot.state.holdings if one.kind in {kind.value for kind in kinds}]
+        known = [
+            subject.id for subject in self.snapshot.state.holdings if subject.kind in {kind.value for kind in kinds}
+        ]
         refuse(
             AgreementProblem.UNKNOWN_SUBJECT,
             f"there is no {kinds[0].value} {id!r} in the ledger{closest(id, known)}",

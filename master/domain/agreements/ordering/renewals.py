@@ -242,7 +242,11 @@ def _may_be_covered(draft: OrderDraft, subject: Subject, policy: Policy, offer: 
     if policy not in draft.snapshot.policies_of(subject):
         facts = draft.snapshot.license(subject)
         what = str(facts) if facts is not None else str(subject)
-        covered = [one.display_name for one in draft.snapshot.catalog.types.values() if policy.key in one.policies]
+        covered = [
+            license_type.display_name
+            for license_type in draft.snapshot.catalog.types.values()
+            if policy.key in license_type.policies
+        ]
         since = facts.type.covered_from_version if facts is not None and policy.key in facts.type.policies else 0
         only = f"from version {since} on only" if since else f"{', '.join(covered) or 'other things'} only"
         refuse(

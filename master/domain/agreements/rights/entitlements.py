@@ -120,24 +120,24 @@ def syncing(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Rec
     return tuple(reconciliation for reconciliation in reconciliations if reconciliation.before != reconciliation.after)
 
 
-def is_apart(estate: Estate, item: License) -> bool:
+def is_apart(estate: Estate, license: License) -> bool:
     """Whether a license was split off from one that stays: free, it is nothing to be kept."""
     return any(
-        other.id != item.id
+        other.id != license.id
         and other.agreed is not None
-        and item.agreed is not None
-        and (other.agreed.subject, other.type.key) == (item.agreed.subject, item.type.key)
+        and license.agreed is not None
+        and (other.agreed.subject, other.type.key) == (license.agreed.subject, license.type.key)
         for other in estate.licenses
     )
 
 
 def _reconciled(
-    estate: Estate, one: Entitled, item: License | None, taken: set[str], now: float
+    estate: Estate, one: Entitled, license: License | None, taken: set[str], now: float
 ) -> Iterator[Reconciliation]:
     """The license that stands for an entitlement, and what is too much of it."""
     ends_at = None if one.ends is None else first_instant_of(one.ends, ZoneInfo(estate.time_zone))
     agreed = AgreedUse(subject=one.subject, policy=one.policy, ends_at=ends_at)
-    if item is None:
+    if license is None:
         fresh = License(
             id=_free_id(one.name, taken),
             type=one.type,
@@ -150,39 +150,39 @@ def _reconciled(
         )
         yield Reconciliation(None, _on_its_device(estate, one, fresh, now))
         return
-    kept = balance.staying(item) if item.release is not None and item.release.ends_use else item
+    kept = balance.staying(license) if license.release is not None and license.release.ends_use else license
     kept = replace(kept, version=one.version, quantity=one.quantity, agreed=agreed)
-    yield Reconciliation(item, _on_its_device(estate, one, kept, now))
-    if item.device is not None and item.quantity > one.quantity:
+    yield Reconciliation(license, _on_its_device(estate, one, kept, now))
+    if license.device is not None and license.quantity > one.quantity:
         apart = replace(
-            item,
+            license,
             id=_free_id((one.subject, f"{one.type.key}-surplus"), taken),
-            quantity=item.quantity - one.quantity,
+            quantity=license.quantity - one.quantity,
             agreed=replace(agreed, ends_at=now),
             release=_end(InUse.DRAIN, now),
         )
         yield Reconciliation(None, apart)
 
 
-def _on_its_device(estate: Estate, one: Entitled, item: License, now: float) -> License:
+def _on_its_device(estate: Estate, one: Entitled, license: License, now: float) -> License:
     pbx = estate.pbx_on.get(one.device)
-    if item.device is not None or pbx is None or moves.bind_refused(estate, item, pbx.device) is not None:
-        return item
-    return balance.bound(item, pbx.device, now)
+    if license.device is not None or pbx is None or moves.bind_refused(estate, license, pbx.device) is not None:
+        return license
+    return balance.bound(license, pbx.device, now)
 
 
-def _drained(item: License, now: float) -> License | None:
+def _drained(license: License, now: float) -> License | None:
     """Return a bound license that nothing entitles to as leaving, kept until nobody uses it; None where it is free."""
-    if item.device is None:
+    if license.device is None:
         return None
-    if item.release is not None and item.release.ends_use:
-        return item
-    return replace(_over(item, now), release=_end(InUse.DRAIN, now))
+    if license.release is not None and license.release.ends_use:
+        return license
+    return replace(_over(license, now), release=_end(InUse.DRAIN, now))
 
 
-def _stopped(item: License, now: float) -> License:
+def _stopped(license: License, now: float) -> License:
     """What nothing entitles to any more; free, it says that it was there."""
-    over = _over(item, now)
+    over = _over(license, now)
     if over.device is None:
         return over
     if over.release is None or not over.release.ends_use:
@@ -190,9 +190,9 @@ def _stopped(item: License, now: float) -> License:
     return balance.pressed(over, max(over.release.in_use, InUse.REVOKE, key=lambda one: one.value))
 
 
-def _over(item: License, now: float) -> License:
-    assert item.agreed is not None
-    return item if item.agreed.is_over(now) else replace(item, agreed=replace(item.agreed, ends_at=now))
+def _over(license: License, now: float) -> License:
+    assert license.agreed is not None
+    return license if license.agreed.is_over(now) else replace(license, agreed=replace(license.agreed, ends_at=now))
 
 
 def _end(in_use: InUse, now: float) -> Release:
@@ -209,8 +209,8 @@ def _end(in_use: InUse, now: float) -> Release:
     )
 
 
-def _is_taken(item: License | None) -> bool:
-    release = item.release if item is not None else None
+def _is_taken(license: License | None) -> bool:
+    release = license.release if license is not None else None
     return release is not None and release.ends_use and release.in_use is not InUse.DRAIN
 
 
