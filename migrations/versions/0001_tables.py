@@ -346,6 +346,7 @@ def upgrade() -> None:
         sa.Column("carried_since", sa.Float(precision=53), nullable=True),
         sa.Column("primary_heard_at", sa.Float(precision=53), nullable=True),
         sa.Column("claimed", sa.Boolean, nullable=False),
+        sa.Column("unanswered_calls", sa.BigInteger, nullable=False),
     )
     op.create_index("ix_lease_phase_ends_at", "lease", ["phase", "ends_at"])
     op.create_table(

@@ -47,6 +47,7 @@ _BY_REASON: Final[Mapping[str, FailureKind]] = {
     "LEASE_UNPROVEN": FailureKind.LEASE_UNKNOWN,
     "STORAGE_FULL": FailureKind.BUSY,
     "STORAGE_UNAVAILABLE": FailureKind.BUSY,
+    "CALL_SUPERSEDED": FailureKind.BUSY,
     "OVERLOADED": FailureKind.BUSY,
     "CALLER_LIMIT": FailureKind.BUSY,
     "DRAINING": FailureKind.UNREACHABLE,

@@ -60,6 +60,8 @@ class Masters:
         self._leaving: set[asyncio.Task[None]] = set()
         self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
         """The streams under way, and where they come from."""
+        self._unanswered_calls = 0
+        """Later calls tell how many there are; masters then refuse those that they get late."""
         self._answers = 0  # to calls; what a stream brings does not show that the master hears this client
         self._pauses = Backoff(base_seconds=config.backoff_base_seconds, max_seconds=config.backoff_max_seconds)
         self._metadata = (("caller", config.caller_name),)
@@ -116,18 +118,21 @@ class Masters:
 
     async def acquire_seats(self, request: lease_pb2.AcquireSeatsRequest) -> lease_pb2.AcquireSeatsResponse:
         """Acquire seats; raises MasterError."""
+        request.unanswered_calls = self._unanswered_calls
         response = await self._answer(lambda stub: stub.AcquireSeats, request)
         _check_count(len(request.seats), len(response.results))
         return response
 
     async def return_seats(self, request: lease_pb2.ReturnSeatsRequest) -> lease_pb2.ReturnSeatsResponse:
         """Return seats; raises MasterError."""
+        request.unanswered_calls = self._unanswered_calls
         response = await self._answer(lambda stub: stub.ReturnSeats, request)
         _check_count(len(request.seats), len(response.results))
         return response
 
     async def sync_seats(self, request: lease_pb2.SyncSeatsRequest) -> lease_pb2.SyncSeatsResponse:
         """Make what is held equal to what is wanted; raises MasterError."""
+        request.unanswered_calls = self._unanswered_calls
         response = await self._answer(lambda stub: stub.SyncSeats, request)
         _check_count(len(request.seats), len(response.results))
         return response
@@ -287,6 +292,7 @@ class Masters:
         try:
             response = await call
         except (aio.AioRpcError, aio.UsageError) as failure:
+            self._unanswered_calls += 1
             connected = self._reconnect_if_silent(failure, current, answers)
             error = await self._error_after(failure, shown, address)
             if connected or error.reason:
@@ -295,6 +301,7 @@ class Masters:
                 error.outcome = Outcome.FAILED
             raise error from failure.with_traceback(None)  # its frames hold the call, and so does ours: see `_leave`
         except asyncio.CancelledError:
+            self._unanswered_calls += 1
             self._raise_if_broken_off(address)
             raise
         else:

@@ -32,6 +32,7 @@ class LeaseProblem(Enum):
     LEASE_CARRIED = "a standby carries this PBX's seats: stop using this lease, and open a new one to take them back"
     LEASE_EXPIRED = "the lease has passed its end and its seats went back: open a new one"
     LEASE_CLOSED = "the lease was closed, by its PBX or by an operator: open a new one"
+    CALL_SUPERSEDED = "the call arrived after later ones, and would undo what they did: ask anew"
     LEASE_UNPROVEN = "the database was restored: go on with what is held, open the lease anew and show the signed one"
 
 
@@ -87,6 +88,8 @@ class Lease:
     """The standby that has the lease; None where the PBX has it itself."""
     claimed: bool = False
     """Whether there may be claims in the PBX's name (`claims.py`)."""
+    unanswered_calls: int = 0
+    """The most calls without an answer that its user told under this epoch; calls that tell less come late."""
 
     @property
     def user_id(self) -> int:
@@ -213,6 +216,17 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
     if lease.phase is Phase.EXPIRED or time.ends_by > lease.ends_at:
         raise LeaseError(LeaseProblem.LEASE_EXPIRED, pbx=pbx, epoch=epoch)
     return lease
+
+
+def called(lease: Lease, unanswered_calls: int, *, pbx: str) -> Lease:
+    """Return a running lease, once its user asked for seats or gave some back.
+
+    Raises:
+        LeaseError: the call was given up, and arrived after a later one.
+    """
+    if unanswered_calls < lease.unanswered_calls:
+        raise LeaseError(LeaseProblem.CALL_SUPERSEDED, pbx=pbx, epoch=lease.epoch)
+    return lease if unanswered_calls == lease.unanswered_calls else replace(lease, unanswered_calls=unanswered_calls)
 
 
 def software_in_use(leases: Mapping[int, Lease], time: LeaseTime) -> dict[int, Version]:

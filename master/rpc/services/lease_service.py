@@ -162,6 +162,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
                 epoch=request.epoch,
+                unanswered_calls=request.unanswered_calls,
                 wants=asked.items,
             )
         )
@@ -181,6 +182,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
                 epoch=request.epoch,
+                unanswered_calls=request.unanswered_calls,
                 keys=asked.items,
             )
         )
@@ -198,6 +200,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
                 epoch=request.epoch,
+                unanswered_calls=request.unanswered_calls,
                 wants=asked.items,
             )
         )

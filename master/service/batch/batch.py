@@ -22,6 +22,7 @@ from master.domain.leases.leases import (
     LeaseError,
     LeaseProblem,
     Phase,
+    called,
     ended,
     is_reclaimable,
     is_retry,
@@ -54,6 +55,7 @@ from master.service.batch.requests import (
     RenewLease,
     Request,
     ReturnSeats,
+    SeatCall,
     SeatsAcquired,
     SeatsReclaimed,
     SeatsReturned,
@@ -318,13 +320,13 @@ class Batch:
         return answer
 
     def acquire(self, resolved: ResolvedRequest, request: AcquireSeats) -> SeatsAcquired:
-        return self._seats.acquire(resolved, self._running(resolved, request), request)
+        return self._seats.acquire(resolved, self._called(resolved, request), request)
 
     def give_back(self, resolved: ResolvedRequest, request: ReturnSeats) -> SeatsReturned:
-        return self._seats.give_back(resolved, self._running(resolved, request), request)
+        return self._seats.give_back(resolved, self._called(resolved, request), request)
 
     def sync(self, resolved: ResolvedRequest, request: SyncSeats) -> SeatsSynced:
-        return self._seats.sync(resolved, self._running(resolved, request), request)
+        return self._seats.sync(resolved, self._called(resolved, request), request)
 
     def reclaim(self, resolved: ResolvedRequest, request: ReclaimSeats) -> SeatsReclaimed:
         lease = self._leases.get(resolved.pbx.id)
@@ -344,6 +346,13 @@ class Batch:
             )
             self._report(resolved, found)
         return running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time, caller_id=caller_id)
+
+    def _called(self, resolved: ResolvedRequest, request: SeatCall[object]) -> Lease:
+        running_lease = self._running(resolved, request)
+        lease = called(running_lease, request.unanswered_calls, pbx=str(request.pbx))
+        if lease is not running_lease:
+            self._put(lease)
+        return lease
 
     def _report(self, resolved: ResolvedRequest, found: TwoClaims | None) -> None:
         if found is not None:

@@ -176,6 +176,13 @@ class UnderLease(Request[Answer]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeatCall(UnderLease[Answer]):
+    """A request that changes what a PBX holds, and must not be served once a later one was."""
+
+    unanswered_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLease(Request[LeaseGranted]):
     """Open a lease, or take the running one over."""
 
@@ -256,7 +263,7 @@ class EndLease(Request[LeaseEnded | AnsweredBefore]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcquireSeats(UnderLease[SeatsAcquired]):
+class AcquireSeats(SeatCall[SeatsAcquired]):
     """Acquire seats, each by itself."""
 
     wants: Sequence[Want]
@@ -266,7 +273,7 @@ class AcquireSeats(UnderLease[SeatsAcquired]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnSeats(UnderLease[SeatsReturned]):
+class ReturnSeats(SeatCall[SeatsReturned]):
     """Return seats, each by itself."""
 
     keys: Sequence[SeatKey]
@@ -276,7 +283,7 @@ class ReturnSeats(UnderLease[SeatsReturned]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyncSeats(UnderLease[SeatsSynced]):
+class SyncSeats(SeatCall[SeatsSynced]):
     """Make what is held equal to what is wanted."""
 
     wants: Sequence[Want]

@@ -27,17 +27,18 @@ _HOLDER = 3
 """The column in which seats acquired together differ."""
 _LEASE = (
     "pbx_id, epoch, phase, instance_id, request_id, software, opened_at, renewed_at, ttl_seconds, ends_at,"
-    " takeovers, takeovers_since, carrier_id, carried_since, primary_heard_at, claimed"
+    " takeovers, takeovers_since, carrier_id, carried_since, primary_heard_at, claimed, unanswered_calls"
 )
 _LEASE_UPSERT = f"""
-    INSERT INTO lease ({_LEASE}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    INSERT INTO lease ({_LEASE}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
     ON CONFLICT (pbx_id) DO UPDATE SET
         epoch = excluded.epoch, phase = excluded.phase, instance_id = excluded.instance_id,
         request_id = excluded.request_id, software = excluded.software, opened_at = excluded.opened_at,
         renewed_at = excluded.renewed_at, ttl_seconds = excluded.ttl_seconds, ends_at = excluded.ends_at,
         takeovers = excluded.takeovers, takeovers_since = excluded.takeovers_since,
         carrier_id = excluded.carrier_id, carried_since = excluded.carried_since,
-        primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed
+        primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed,
+        unanswered_calls = excluded.unanswered_calls
 """
 _POOL_UPDATE = """
     UPDATE pool SET
@@ -85,6 +86,7 @@ def lease_of(row: Row) -> Lease:
         takeovers_since=row[11],
         carrier=Carrier(row[12], row[13], row[14]) if row[12] is not None else None,
         claimed=bool(row[15]),
+        unanswered_calls=row[16],
     )
 
 
@@ -235,7 +237,7 @@ def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:
         (
             lease.pbx_id, lease.epoch, lease.phase.value, lease.instance_id, lease.request_id, lease.software.reported,
             lease.opened_at, lease.renewed_at, lease.ttl_seconds, lease.ends_at, lease.takeovers, lease.takeovers_since,
-            *_carrier_columns(lease.carrier), lease.claimed,
+            *_carrier_columns(lease.carrier), lease.claimed, lease.unanswered_calls,
         )
         for lease in leases
     ]  # fmt: skip

@@ -132,6 +132,7 @@ lease = Table(
     Column("carried_since", Float(53)),
     Column("primary_heard_at", Float(53)),
     Column("claimed", Boolean, nullable=False),
+    Column("unanswered_calls", BigInteger, nullable=False),
     Index("ix_lease_phase_ends_at", "phase", "ends_at"),
 )
 """Each PBX's current lease; carrier_id is the standby that has it, claimed says whether to look into claim."""

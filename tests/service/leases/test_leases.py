@@ -271,3 +271,22 @@ async def test_restarts_of_one_installation_are_no_copies(any_master: InProcess)
     await any_master.wire.apply(project({"PBX-Port12": 5}))
     berlin = BarePbx(any_master.wire, "berlin")
     assert not any([(await berlin.open()).notices for _ in range(8)])
+
+
+@pytest.mark.parametrize("later", ["acquire", "give_back", "sync"])
+async def test_a_call_that_comes_after_later_ones_is_refused_and_changes_nothing(
+    any_master: InProcess, later: str
+) -> None:
+    await any_master.wire.apply(project({"PBX-Port12": 5}))
+    anna, bob = seat("port", "anna"), seat("port", "bob")
+    berlin, late = await opened(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
+    late.epoch, berlin.unanswered_calls = berlin.epoch, 1
+    granted(await late.acquire(anna))
+    await getattr(berlin, later)(anna)
+    held = await held_by_pbx(any_master.wire)
+    for call in (late.acquire(bob), late.give_back(anna), late.sync(bob)):
+        assert (await failure(call)).reason == "CALL_SUPERSEDED"
+    assert await held_by_pbx(any_master.wire) == held
+    await late.renew()
+    await late.open()
+    granted(await late.acquire(bob))

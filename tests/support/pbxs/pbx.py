@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 from licensemaster.v1 import lease_pb2, seat_pb2
@@ -38,6 +39,7 @@ class BarePbx:
         self.wire = wire
         self.name = f"projects/{PROJECT}/pbxs/{name}"
         self.epoch = 0
+        self.unanswered_calls = 0
         self.instance_id = f"instance-{uuid4()}"
 
     async def open(self, software: str = "12", *, request_id: str | None = None) -> lease_pb2.OpenLeaseResponse:
@@ -60,17 +62,18 @@ class BarePbx:
         return await self.wire.leases.CloseLease(lease_pb2.CloseLeaseRequest(pbx=self.name, epoch=self.epoch))
 
     async def acquire(self, *wanted: seat_pb2.Seat) -> Sequence[seat_pb2.SeatResult]:
-        request = lease_pb2.AcquireSeatsRequest(pbx=self.name, epoch=self.epoch, seats=wanted)
+        request = lease_pb2.AcquireSeatsRequest(**self._under_lease(), seats=wanted)
         return (await self.wire.leases.AcquireSeats(request)).results
 
     async def give_back(self, *unwanted: seat_pb2.Seat) -> Sequence[lease_pb2.ReturnResult]:
-        request = lease_pb2.ReturnSeatsRequest(pbx=self.name, epoch=self.epoch, seats=unwanted)
+        request = lease_pb2.ReturnSeatsRequest(**self._under_lease(), seats=unwanted)
         return (await self.wire.leases.ReturnSeats(request)).results
 
     async def sync(self, *wanted: seat_pb2.Seat) -> lease_pb2.SyncSeatsResponse:
-        return await self.wire.leases.SyncSeats(
-            lease_pb2.SyncSeatsRequest(pbx=self.name, epoch=self.epoch, seats=wanted)
-        )
+        return await self.wire.leases.SyncSeats(lease_pb2.SyncSeatsRequest(**self._under_lease(), seats=wanted))
+
+    def _under_lease(self) -> dict[str, Any]:
+        return {"pbx": self.name, "epoch": self.epoch, "unanswered_calls": self.unanswered_calls}
 
 
 async def opened(wire: Wire, name: str, software: str = "12") -> BarePbx:
