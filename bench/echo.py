@@ -1,4 +1,4 @@
-"""A bare echo of AcquireSeats on the same server stack: what gRPC and asyncio cost without any work. A process."""
+"""A bare echo on the same server stack, a process: what gRPC and asyncio cost without any work."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _GRANTED = seat_pb2.SeatResult(granted=seat_pb2.Grant(basis=seat_pb2.BASIS_DEBITED, device="hq-box", reassignable=True))
+_OPENED = lease_pb2.OpenLeaseResponse(lease=lease_pb2.Lease(pbx="projects/bench/pbxs/p1", epoch=1))
 
 
 class _Echo(lease_pb2_grpc.LeaseServiceServicer):
+    async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:
+        return _OPENED
+
     async def AcquireSeats(
         self, request: lease_pb2.AcquireSeatsRequest, context: Context
     ) -> lease_pb2.AcquireSeatsResponse:

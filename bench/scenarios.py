@@ -157,12 +157,21 @@ async def _batch_rate(sites: Sites, round_number: int, calls: int) -> float:
 
 async def storms(plan: Plan, report: Report) -> list[Figure]:
     """(2) The morning storm on both databases, and on etcd and Redis where they are installed."""
-    seconds: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": [], "etcd": [], "Redis": []}
+    seconds: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": [], "echo": [], "etcd": [], "Redis": []}
+    cpu: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": [], "echo": []}
+
+    async def measure(kind: str, address: str, pid: int) -> None:
+        before = load.cpu_seconds(pid)
+        seconds[kind].append(await load.storm(address, round_number=0))
+        cpu[kind].append(load.cpu_seconds(pid) - before)
+        report(f"storm on {kind}: {seconds[kind][-1]:.2f} s, {cpu[kind][-1]:.2f} s of CPU")
+
     for _ in range(plan.rounds):
+        async with peers.echo_server() as (address, pid):
+            await measure("echo", address, pid)
         for kind, database in (("SQLite", sqlite), ("PostgreSQL", _postgres)):
             async with database() as url, _master(url, ports=SITES * PHONES) as process:
-                seconds[kind].append(await load.storm(process.address, round_number=0))
-                report(f"storm on {kind}: {seconds[kind][-1]:.2f} s")
+                await measure(kind, process.address, process.pid)
         for kind, storm, installed in (
             ("etcd", peers.etcd_storm, peers.has_etcd()),
             ("Redis", peers.redis_storm, peers.has_redis()),
@@ -175,6 +184,12 @@ async def storms(plan: Plan, report: Report) -> list[Figure]:
     figures = []
     for kind, target in (("SQLite", "<= 1.0"), ("PostgreSQL", "<= 1.3")):
         figures.append(Figure(f"morning storm, {kind}", median(seconds[kind]), "s", target=target))
+        each, echoed = (median(cpu[of]) / (SITES * PHONES) for of in (kind, "echo"))
+        figures.append(
+            Figure(
+                f"CPU of the server for a seat, {kind}", each * 1e6, "us", each / echoed, "gRPC echo", "ratio <= 2.5"
+            )
+        )
         for peer in ("etcd", "Redis"):
             if seconds[peer]:
                 times = median(seconds[peer]) / median(seconds[kind])

@@ -10,6 +10,7 @@ Decides: how a value is spelt. Leaves to others: what it means, and which field 
 from licensemaster.values.addresses import Address, address, target, url
 from licensemaster.values.keys import PUBLIC_KEY_BYTES, public_key
 from licensemaster.values.kinds import (
+    are_holders,
     bare,
     holder,
     key_text,
@@ -29,6 +30,7 @@ __all__ = [
     "Address",
     "BadValueError",
     "address",
+    "are_holders",
     "bare",
     "clean",
     "free_text",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from licensemaster.values.text import BadValueError, clean, plain, short_text
+from licensemaster.values.text import TEXT_MAX, BadValueError, clean, plain, short_text
 
 _HEX: Final = re.compile(r"[0-9a-f]{12}")
 _MAC_MARKS: Final = re.compile(
@@ -25,6 +26,13 @@ def holder(text: str) -> str:
         BadValueError: it is empty, too long, or has a character that cannot be shown.
     """
     return short_text(text)
+
+
+def are_holders(texts: Sequence[str]) -> bool:
+    """Whether all are names of holders just as they are, told in one look; False where each must be looked at."""
+    whole = "".join(texts)
+    is_plain = whole.isascii() and whole.isprintable() and " " not in whole
+    return is_plain and all(texts) and max(map(len, texts), default=0) <= TEXT_MAX
 
 
 def resource(text: str) -> str:

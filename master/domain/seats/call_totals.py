@@ -13,6 +13,8 @@ from master.domain.seats.seats import Granted, Want
 
 def with_totals(wants: Sequence[Want], outcomes: list[Granted | Refusal]) -> list[Granted | Refusal]:
     """Give refusals for want of licenses the numbers of the whole call: one explanation for all of a kind."""
+    if Refusal not in map(type, outcomes):
+        return outcomes
     short = {
         index: outcome
         for index, outcome in enumerate(outcomes)

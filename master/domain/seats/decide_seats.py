@@ -8,6 +8,7 @@ and answers every seat by itself; what the working set then holds as changed is 
 - H2, H3, K2: what another seat includes debits nothing; it is re-packed whenever that other seat comes or goes.
 - H4, H5, J2, K3, K8: what a seat needs beside it must be held, and fixed seats so needed cannot be returned.
 - B10: a seat already held is not questioned again.
+- Wants of a call that differ in their holder only, a run, are decided at once where no rule looks at the holder.
 - While a restored master learns, nothing is debited but what is counted for the PBX already
 (`domain/leases/learning.py`).
 
@@ -34,7 +35,7 @@ from master.domain.seats.pools import grantable
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.requirements import Requirements
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import Granted, Returned, Seat, SeatKey, Want
+from master.domain.seats.seats import ALIKE, KEY, Granted, Returned, Seat, SeatKey, Want, runs_of
 from master.domain.seats.shortages import Shortages
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
@@ -76,12 +77,10 @@ class Decider:
     def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
         """Grant or refuse each want, in request order; what others need is decided first."""
         rank = self._catalog.rank
-        if len({rank.get(key, 0) for key in {want.type for want in wants}}) < 2:
-            return with_totals(wants, [self._acquire_one(want) for want in wants])
-        outcomes: dict[int, Outcome] = {}
-        for index in sorted(range(len(wants)), key=lambda at: rank.get(wants[at].type, 0)):
-            outcomes[index] = self._acquire_one(wants[index])
-        return with_totals(wants, [outcomes[index] for index in range(len(wants))])
+        outcomes: list[Outcome] = [_NOT_NEEDED] * len(wants)
+        for run in sorted(runs_of(map(ALIKE, wants)), key=lambda run: rank.get(wants[run.start].type, 0)):
+            outcomes[run] = self._acquire_run(wants[run])
+        return with_totals(wants, outcomes)
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each seat, in request order; what depends on others is returned first."""
@@ -149,7 +148,7 @@ class Decider:
                 if source is None:
                     refused.append(companion.refused or self._shortages.companion_used_up(license_type, companion))
                 else:
-                    self._add(companion, want, source.pool_id, license_type.key)
+                    self._add(companion, (want,), source[0].pool_id, license_type.key)
                     after += 1
         return CompanionDecisions(len(seats), before, after, tuple(refused))
 
@@ -174,7 +173,16 @@ class Decider:
             return outcome
         return self._still_granted(self._held[want.key])._replace(already_held=outcome.already_held)
 
-    # --- One seat -------------------------------------------------------------------------------------------------
+    # --- One run of seats -------------------------------------------------------------------------------------------
+
+    def _acquire_run(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Decide wants that differ in their holder only: at once where only the pools decide, else one by one."""
+        keys = set(map(KEY, wants))
+        is_new = len(keys) == len(wants) and self._held.keys().isdisjoint(keys) and self._revoked.isdisjoint(keys)
+        eligibility = self._eligibility_of(wants[0])
+        if is_new and isinstance(eligibility, Eligibility) and eligibility.is_plain:
+            return self._charge(eligibility, wants, parent="")
+        return [self._acquire_one(want) for want in wants]
 
     def _acquire_one(self, want: Want) -> Outcome:
         if self._revoked and want.key in self._revoked:
@@ -185,8 +193,6 @@ class Decider:
         eligibility = self._eligibility_of(want)
         if isinstance(eligibility, Refusal):
             return eligibility
-        if eligibility.is_plain:
-            return self._charge(eligibility, want, parent="")
         if eligibility.refused is not None:
             return eligibility.refused
         license_type = eligibility.type
@@ -200,7 +206,8 @@ class Decider:
             return refusal
         if license_type.metering is Metering.FREE:
             return _NOT_NEEDED
-        granted = self._charge(eligibility, want, parent=self._included_in(license_type, want.subject))
+        parent = self._included_in(license_type, want.subject)
+        (granted,) = self._charge(eligibility, (want,), parent=parent)
         if isinstance(granted, Granted) and license_type.includes:
             self._include_parts(license_type, want.subject)
         if isinstance(granted, Granted) and license_type.includes_per_pbx:
@@ -257,41 +264,35 @@ class Decider:
 
     # --- Debiting -------------------------------------------------------------------------------------------------
 
-    def _charge(self, eligibility: Eligibility, want: Want, *, parent: str) -> Outcome:
-        """Debit a seat and its companions, or nothing."""
+    def _charge(self, eligibility: Eligibility, wants: Sequence[Want], *, parent: str) -> list[Outcome]:
+        """Debit the seats of a run in order, each with its companions or not at all."""
         if parent:
-            self._add(eligibility, want, None, parent)
-            return Granted(Basis.INCLUDED, included_in=parent)
-        source = self._free_source(eligibility)
-        if source is None:
-            return self._shortages.used_up(eligibility)
-        if not eligibility.companions:
-            self._add(eligibility, want, source.pool_id, "")
-            return source.granted
-        companions: list[tuple[Eligibility, Source]] = []
-        for companion in eligibility.companions:  # D1: both or neither
-            found = self._free_source(companion)
+            self._add(eligibility, wants, None, parent)
+            return [Granted(Basis.INCLUDED, included_in=parent)] * len(wants)
+        outcomes: list[Outcome] = []
+        while left := len(wants) - len(outcomes):
+            found = self._free_source(eligibility)
             if found is None:
-                return self._shortages.companion_used_up(eligibility.type, companion)
-            companions.append((companion, found))
-        self._add(eligibility, want, source.pool_id, "")
-        for companion, found in companions:
-            self._add(companion, want, found.pool_id, eligibility.type.key)
-        return source.granted
+                return outcomes + [self._shortages.used_up(eligibility)] * left
+            source, free = found
+            companions: list[tuple[Eligibility, Source]] = []
+            for companion in eligibility.companions:  # D1: both or neither
+                beside = self._free_source(companion)
+                if beside is None:
+                    return outcomes + [self._shortages.companion_used_up(eligibility.type, companion)] * left
+                companions.append((companion, beside[0]))
+            charged = wants[len(outcomes) : len(outcomes) + (1 if companions else free)]
+            self._add(eligibility, charged, source.pool_id, "")
+            for companion, beside_source in companions:
+                self._add(companion, charged, beside_source.pool_id, eligibility.type.key)
+            outcomes += [source.granted] * len(charged)
+        return outcomes
 
-    def _add(self, eligibility: Eligibility, want: Want, pool_id: int | None, parent: str) -> None:
-        self._working_set.add(
-            Seat(
-                self._pbx.id,
-                eligibility.type.key,
-                want.kind,
-                want.holder,
-                want.user,
-                want.line,
-                pool_id,
-                parent,
-                self._now,
-            )
+    def _add(self, eligibility: Eligibility, wants: Sequence[Want], pool_id: int | None, parent: str) -> None:
+        like, holders = wants[0], [want.holder for want in wants]
+        self._working_set.add_run(
+            Seat(self._pbx.id, eligibility.type.key, like.kind, "", like.user, like.line, pool_id, parent, self._now),
+            holders,
         )
 
     def _remove(self, seat: Seat) -> None:
@@ -309,14 +310,14 @@ class Decider:
                 dropped += 1
         return dropped
 
-    def _free_source(self, eligibility: Eligibility) -> Source | None:
-        pools = self._working_set.pools
+    def _free_source(self, eligibility: Eligibility) -> tuple[Source, int] | None:
+        """The first source that a seat can be debited from, and how many it has at least."""
         for source in eligibility.sources:
-            pool = pools[source.pool_id]
-            if (self._lends and grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)) or (
-                self._shared and self._working_set.is_counted(self._pbx.id, source.pool_id)
-            ):
-                return source
+            pool = self._working_set.pools[source.pool_id]
+            if self._lends and (free := grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)):
+                return source, free
+            if self._shared and self._working_set.is_counted(self._pbx.id, source.pool_id):
+                return source, 1
         return None
 
     # --- Inclusion: H2, H3, K2 --------------------------------------------------------------------------------------
@@ -374,7 +375,7 @@ class Decider:
             eligibility = self._eligibility_of(want)
             assert isinstance(eligibility, Eligibility)
             parent = self._included_in(eligibility.type, want.subject)  # in what else is held
-            outcome = (not parent and eligibility.refused) or self._charge(eligibility, want, parent=parent)
+            outcome = (not parent and eligibility.refused) or self._charge(eligibility, (want,), parent=parent)[0]
             if isinstance(outcome, Refusal):
                 self._working_set.add(seat)
                 for before, after in reversed(charged):

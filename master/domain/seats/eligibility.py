@@ -51,7 +51,8 @@ class Eligibility:
     too_old: tuple[License, ...] = ()
     """Licenses that would serve it, were the software older (D3)."""
     is_plain: bool = False
-    """Whether only the pools decide: nothing is required, included or held against an application."""
+    """Whether only the pools decide, whoever holds it: nothing is required, included, single, or held against an
+    application."""
 
 
 class EligibilityCache:
@@ -140,6 +141,7 @@ class EligibilityCache:
                 refused is None
                 and needs_license
                 and not related
+                and not license_type.one_per_pbx
                 and not catalog.included_per_pbx_in[type_key]
                 and license_type.version_basis is not VersionBasis.APPLICATION
             ),

@@ -8,10 +8,14 @@ shares.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
+from operator import attrgetter
 
-from master.domain.seats.seats import Key, Seat
+from master.domain.seats.seats import Key, Seat, run_of
+
+_POOL = attrgetter("pool_id")
 
 PoolOfType = tuple[str, int | None]
 """A license type, and the pool that seats of it are debited from; None where another seat includes them."""
@@ -135,21 +139,26 @@ class SeatWorkingSet:
 
     def add(self, seat: Seat) -> None:
         """Add a seat to its PBX; its pool is debited."""
-        of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
-        if seat.pool_id is not None:
+        self.add_run(seat, (seat.holder,))
+
+    def add_run(self, like: Seat, holders: Sequence[str]) -> None:
+        """Add seats that are like the given one but for their holders; their pool is debited."""
+        of_pbx, pool_id = self.seats[like.pbx_id], like.pool_id
+        if pool_id is not None:
             if of_pbx.shares is not None:
-                self._move(of_pbx.shares, seat.pool_id, 1)
+                self._move(of_pbx.shares, pool_id, len(holders))
             else:
-                pool = self.pools[seat.pool_id]
-                pool.used += 1
-                assert pool.used <= pool.capacity, f"pool {seat.pool_id} would be overdrawn"
-        of_pbx.by_key[key] = seat
-        if seat.user or seat.type in self._pbx_wide:
-            self._index(of_pbx, key, seat)
-        if of_pbx.removed and of_pbx.removed.get(key) == seat:
-            del of_pbx.removed[key]
-        else:
-            of_pbx.added[key] = seat
+                self._count(pool_id, len(holders))
+        keys = zip(repeat(like.type), repeat(like.kind), holders, strict=False)
+        seats: dict[Key, Seat] = dict(zip(keys, run_of(like, holders), strict=True))
+        of_pbx.by_key |= seats
+        if like.user or like.type in self._pbx_wide:
+            for key in seats:
+                self._index(of_pbx, key, like)
+        if of_pbx.removed:
+            for key in [key for key, seat in seats.items() if of_pbx.removed.get(key) == seat]:
+                del of_pbx.removed[key], seats[key]
+        of_pbx.added |= seats
 
     def remove(self, seat: Seat) -> None:
         """Remove a seat from its PBX; its pool is credited."""
@@ -208,12 +217,10 @@ class SeatWorkingSet:
         """By how much each (pool, PBX) changed: in seats, and in what is counted."""
         seats: defaultdict[tuple[int, int], int] = defaultdict(int)
         for pbx_id, of_pbx in self.seats.items():
-            for seat in of_pbx.added.values():
-                if seat.pool_id is not None:
-                    seats[seat.pool_id, pbx_id] += 1
-            for seat in of_pbx.removed.values():
-                if seat.pool_id is not None:
-                    seats[seat.pool_id, pbx_id] -= 1
+            for sign, moved in ((1, of_pbx.added), (-1, of_pbx.removed)):
+                for pool_id, count in Counter(map(_POOL, moved.values())).items():
+                    if pool_id is not None:
+                        seats[pool_id, pbx_id] += sign * count
             for (_, pool_id), count in of_pbx.totals_taken.items():
                 if pool_id is not None:
                     seats[pool_id, pbx_id] -= count

@@ -5,7 +5,11 @@ Tuples rather than frozen dataclasses: a morning storm makes hundreds of thousan
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import groupby, repeat
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeVar
 
 from licensemaster.api_enums import Basis, HolderKind
 from master.domain.catalog.versions import Version
@@ -44,6 +48,21 @@ class Want(NamedTuple):
         return self.holder if self.kind.is_user else self.user
 
 
+KEY: Final = itemgetter(0, 1, 2)
+"""The key of a want, as a plain tuple."""
+ALIKE: Final = itemgetter(0, 1, 3, 4, 5)
+"""What the wants of a run have in common: all but the holder."""
+
+
+def runs_of(items: Iterable[object]) -> Iterator[slice]:
+    """Where runs of equal items stand that follow on each other."""
+    begin = 0
+    for _, alike in groupby(items):
+        end = begin + len(list(alike))
+        yield slice(begin, end)
+        begin = end
+
+
 class Seat(NamedTuple):
     """One seat that a PBX holds."""
 
@@ -73,6 +92,16 @@ class Seat(NamedTuple):
     def is_companion(self) -> bool:
         """Whether it came along with another seat and goes with it (D1)."""
         return bool(self.parent) and self.pool_id is not None
+
+
+Alike = TypeVar("Alike", Want, Seat)
+
+
+def run_of(like: Alike, holders: Sequence[str]) -> list[Alike]:
+    """A want or a seat for each of some holders, like the one given in all else."""
+    columns = (holders if name == "holder" else repeat(value) for name, value in zip(like._fields, like, strict=True))
+    # not by its constructor, which is a call of Python for each
+    return list(map(partial(tuple.__new__, type(like)), zip(*columns, strict=False)))
 
 
 class Granted(NamedTuple):

@@ -1,12 +1,15 @@
-"""Seats as a call asks for them: each is read by itself, and one that is malformed is refused alone.
+"""Seats as a call asks for them: runs of seats that differ in their holder only are read at once.
 
-The rest of its call is decided as if it had not been there; the answers stand in the order of the request.
+One that is malformed is refused alone. The rest of its call is decided as if it had not been there; the answers stand
+in the order of the request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from licensemaster import values
@@ -15,9 +18,11 @@ from licensemaster.v1 import seat_pb2
 from master.domain.catalog.versions import Version
 from master.domain.seats import explanations
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seats import SeatKey, Want
+from master.domain.seats.seats import Key, SeatKey, Want, run_of, runs_of
 from master.rpc.errors import InvalidArgumentError
 
+_HOLDER = attrgetter("holder")
+_ALIKE = attrgetter("license_type", "holder_kind", "user", "line", "application_version")
 _KINDS: dict[int, HolderKind] = {kind.value: kind for kind in HolderKind}
 Item = TypeVar("Item", Want, SeatKey)
 Outcome = TypeVar("Outcome")
@@ -44,23 +49,11 @@ def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked
         InvalidArgumentError: too many or too few.
     """
     _check_count(len(seats), least=least, most=most)
-    read = _Reader()
-    found: list[Want] = []
-    answers: list[int | Refusal] = []
-    places: dict[tuple[str, HolderKind, str], tuple[int, int]] = {}
-    for index, seat in enumerate(seats):
-        try:
-            want = read.want(seat)
-            place, first = places.setdefault((want.type, want.kind, want.holder), (len(found), index))
-            if place == len(found):
-                found.append(want)
-            elif found[place] != want:
-                reason = f"is the same seat as seats[{first}], with another user, line or version"
-                raise _MalformedError("holder", reason)
-            answers.append(place)
-        except _MalformedError as error:
-            answers.append(explanations.malformed_seat(f"seats[{index}].{error.field}", error.reason))
-    return Asked(found, answers)
+    read = _Wants()
+    holders = list(map(_HOLDER, seats))
+    for run in runs_of(map(_ALIKE, seats)):
+        read.add(seats[run.start], holders[run])
+    return Asked(read.found, read.answers)
 
 
 def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> Asked[SeatKey]:
@@ -97,17 +90,17 @@ class _Reader:
         self._versions: dict[str, Version | None] = {"": None}
 
     def key(self, seat: seat_pb2.Seat) -> SeatKey:
+        return SeatKey(self._type(seat), _kind(seat), _read("holder", seat.holder))
+
+    def _type(self, seat: seat_pb2.Seat) -> str:
         license_type = self._types.get(seat.license_type)
         if license_type is None:
             license_type = self._types[seat.license_type] = _read("license_type", seat.license_type)
-        kind = _KINDS.get(seat.holder_kind)
-        if kind is None:
-            kinds = ", ".join(holder_kind.name for holder_kind in HolderKind)
-            raise _MalformedError("holder_kind", f"{seat.holder_kind} must be one of {kinds}")
-        return SeatKey(license_type, kind, _read("holder", seat.holder))
+        return license_type
 
-    def want(self, seat: seat_pb2.Seat) -> Want:
-        license_type, kind, holder = self.key(seat)
+    def want_like(self, seat: seat_pb2.Seat) -> Want:
+        """All of a seat but its holder."""
+        license_type, kind = self._type(seat), _kind(seat)
         user = _read("user", seat.user) if seat.user else ""
         line = _read("line", seat.line) if seat.line else ""
         application = seat.application_version
@@ -116,7 +109,64 @@ class _Reader:
                 self._versions[application] = Version.parse(application)
             except ValueError as error:
                 raise _MalformedError("application_version", str(error)) from error
-        return Want(license_type, kind, holder, user, line, self._versions[application])
+        return Want(license_type, kind, "", user, line, self._versions[application])
+
+
+class _Wants:
+    """The seats of one call, run by run."""
+
+    def __init__(self) -> None:
+        self.found: list[Want] = []
+        self.answers: list[int | Refusal] = []
+        self._read = _Reader()
+        self._first: list[int] = []
+        """Where in the call each of those found came first."""
+        self._places: dict[Key, int] = {}
+
+    def add(self, like: seat_pb2.Seat, holders: list[str]) -> None:
+        """Read the next seats of the call, which are like the given one but for their holders."""
+        try:
+            want = self._read.want_like(like)
+        except _MalformedError as error:
+            for _ in holders:
+                self._refuse(error)
+            return
+        begin, end = len(self.found), len(self.found) + len(holders)
+        keys = list(zip(repeat(want.type), repeat(want.kind), holders, strict=False))
+        if not values.are_holders(holders) or len(set(keys)) < len(keys) or not self._places.keys().isdisjoint(keys):
+            for holder in holders:
+                self._add_one(want, holder)
+            return
+        self._first += range(len(self.answers), len(self.answers) + len(holders))
+        self.found += run_of(want, holders)
+        self.answers += range(begin, end)
+        self._places.update(zip(keys, range(begin, end), strict=True))
+
+    def _add_one(self, like: Want, holder: str) -> None:
+        try:
+            want = like._replace(holder=_read("holder", holder))
+            place = self._places.setdefault(want.key, len(self.found))
+            if place == len(self.found):
+                self._first.append(len(self.answers))
+                self.found.append(want)
+            elif self.found[place] != want:
+                reason = f"is the same seat as seats[{self._first[place]}], with another user, line or version"
+                raise _MalformedError("holder", reason)
+            self.answers.append(place)
+        except _MalformedError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: _MalformedError) -> None:
+        field = f"seats[{len(self.answers)}].{error.field}"
+        self.answers.append(explanations.malformed_seat(field, error.reason))
+
+
+def _kind(seat: seat_pb2.Seat) -> HolderKind:
+    kind = _KINDS.get(seat.holder_kind)
+    if kind is None:
+        kinds = ", ".join(holder_kind.name for holder_kind in HolderKind)
+        raise _MalformedError("holder_kind", f"{seat.holder_kind} must be one of {kinds}")
+    return kind
 
 
 def _read(field: str, value: str) -> str:

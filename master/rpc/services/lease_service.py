@@ -166,10 +166,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 wants=asked.items,
             )
         )
-        return await self._aside.run(
-            count,
-            lambda: lease_pb2.AcquireSeatsResponse(results=refusals.seat_results(asked.in_order(acquired.outcomes))),
-        )
+        return await self._aside.run(count, lambda: refusals.acquired(asked.in_order(acquired.outcomes)))
 
     async def ReturnSeats(
         self, request: lease_pb2.ReturnSeatsRequest, context: Context

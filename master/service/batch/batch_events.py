@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from licensemaster.api_enums import Basis
 from master.domain.leases.leases import Lease
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import Refusal
-from master.domain.seats.seats import SeatKey, Want
+from master.domain.seats.seats import SeatKey, Want, runs_of
 from master.service.batch.requests import Tally
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.statements.events import Event
 
 LEASE_ENDED = "lease.ended"
+_TYPE, _HOLDER = attrgetter("type"), attrgetter("holder")
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
@@ -46,13 +48,14 @@ class BatchEvents:
         acquired: defaultdict[str, list[str]] = defaultdict(list)
         debited: defaultdict[str, int] = defaultdict(int)
         refused: defaultdict[tuple[str, str], int] = defaultdict(int)
-        for want, outcome in zip(wants, outcomes, strict=True):
+        for run in runs_of(zip(map(_TYPE, wants), map(id, outcomes), strict=True)):
+            license_type, outcome, count = wants[run.start].type, outcomes[run.start], run.stop - run.start
             if isinstance(outcome, Refusal):
-                refused[outcome.reason.name, outcome.license_type] += 1
+                refused[outcome.reason.name, outcome.license_type] += count
             elif not outcome.already_held and outcome.basis is not Basis.NOT_NEEDED:
-                acquired[want.type].append(want.holder)
+                acquired[license_type] += map(_HOLDER, wants[run])
                 if outcome.basis is Basis.DEBITED:
-                    debited[want.type] += 1
+                    debited[license_type] += count
         if acquired:
             self.add(resolved, "seats.acquired", acquired)
         return Tally(debited, refused, resolved.pbx.site, wants)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
+from operator import attrgetter
 from typing import TypeVar
 
 from master.domain.estate.estate import Pbx
@@ -20,6 +22,7 @@ from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements import seats as store
 
+_TYPE, _HOLDER, _USER, _LINE = map(attrgetter, ("type", "holder", "user", "line"))
 Named = TypeVar("Named", Want, SeatKey)
 
 
@@ -39,25 +42,24 @@ class Prefetch:
     proving: set[int] = field(default_factory=set)
     """PBXs that show after a restore what they may use."""
 
+    def single(self, pairs: set[tuple[int, str]]) -> Iterable[tuple[int, str]]:
+        """Those of some pairs whose PBX is not read as a whole."""
+        return [pair for pair in pairs if pair[0] not in self.whole_pbxs] if self.whole_pbxs else pairs
+
 
 def canonical(seats: Sequence[Named], eligibilities: EligibilityCache) -> Sequence[Named]:
     """Seats with their license types as catalog keys; the same object where they are already."""
     catalog = eligibilities.estate.catalog
-    if all(seat.type in catalog.types for seat in seats):
+    if catalog.types.keys() >= set(map(_TYPE, seats)):
         return seats
     return [seat._replace(type=catalog.key_of(seat.type)) for seat in seats]
 
 
 def need_for_wants(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, wants: Sequence[Want]) -> None:
     """Note what must be read to acquire some seats."""
-    pbx_id, note = pbx.id, needs.holders.add
-    for want in wants:
-        note((pbx_id, want.holder))
-        if want.user:
-            note((pbx_id, want.user))
-        if want.line:
-            note((pbx_id, want.line))
-    need_for_types(needs, eligibilities, pbx, {want.type for want in wants})
+    named = chain(map(_HOLDER, wants), set(map(_USER, wants)), set(map(_LINE, wants)))
+    needs.holders.update(zip(repeat(pbx.id), filter(None, named)))
+    need_for_types(needs, eligibilities, pbx, set(map(_TYPE, wants)))
 
 
 def need_for_returns(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, keys: Sequence[SeatKey]) -> None:
@@ -89,9 +91,9 @@ def fill_working_set(
     working_set = SeatWorkingSet(pbx_wide=pbx_wide)
     working_set.load(seats)
     working_set.load(store.seats_of_pbxs(tx, sorted(needs.whole_pbxs)))
-    working_set.load(store.seats_of_holders(tx, (pair for pair in needs.holders if pair[0] not in needs.whole_pbxs)))
-    working_set.load(store.seats_on_behalf(tx, (pair for pair in needs.on_behalf if pair[0] not in needs.whole_pbxs)))
-    working_set.load(store.seats_of_types(tx, (pair for pair in needs.types if pair[0] not in needs.whole_pbxs)))
+    working_set.load(store.seats_of_holders(tx, needs.single(needs.holders)))
+    working_set.load(store.seats_on_behalf(tx, needs.single(needs.on_behalf)))
+    working_set.load(store.seats_of_types(tx, needs.single(needs.types)))
     for pbx_id, totals in store.seat_totals(tx, sorted(needs.emptied_pbxs)).items():
         working_set.load_totals(pbx_id, totals)
     for pbx_id, keys in store.revoked_seats(tx, sorted(needs.revoked)).items():

@@ -105,4 +105,4 @@ class Remedies:
 
 
 def _any_refused(outcomes: Sequence[object]) -> bool:
-    return any(isinstance(outcome, Refusal) for outcome in outcomes)
+    return Refusal in map(type, outcomes)

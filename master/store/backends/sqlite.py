@@ -9,10 +9,13 @@ import os
 import re
 import sqlite3
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,7 +93,10 @@ class SqliteTx(Tx):
 
     def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
         self._stop.check()
-        return self._raw.execute(_for_sqlite(statement), (json.dumps(pairs),)).fetchall()
+        by_first: defaultdict[int, list[str]] = defaultdict(list)
+        for first, second in pairs:
+            by_first[first].append(second)
+        return self._raw.execute(_for_sqlite(statement), (json.dumps(by_first),)).fetchall()
 
     def many(self, statement: str, rows: Sequence[Row]) -> None:
         self._raw.executemany(_for_sqlite(statement), rows)
@@ -99,13 +105,14 @@ class SqliteTx(Tx):
         # One step of SQLite inserts all rows that are alike: the interpreter lock is let go once, not once per row,
         # and the other threads work meanwhile.
         alike: dict[Any, list[Any]] = {}
-        for row in rows:
-            alike.setdefault((row[:differ_in], row[differ_in + 1 :]), []).append(row[differ_in])
+        places = itemgetter(*(at for at in range(len(columns)) if at != differ_in))
+        for same, run in groupby(rows, key=places):
+            alike.setdefault(same, []).extend(map(itemgetter(differ_in), run))
         names = ", ".join(name for name, _ in columns)
         marks = ", ".join("value" if at == differ_in else f"?{at + 1}" for at in range(len(columns)))
         statement = f"INSERT INTO {table} ({names}) SELECT {marks} FROM json_each(?{differ_in + 1})"
-        for (before, after), values in alike.items():
-            self._raw.execute(statement, (*before, json.dumps(values), *after))
+        for same, values in alike.items():
+            self._raw.execute(statement, (*same[:differ_in], json.dumps(values), *same[differ_in:]))
 
     def lock(self, statement: str, *values: Any) -> None:
         """BEGIN IMMEDIATE has locked everything."""
@@ -266,7 +273,7 @@ def lock_file(file: SqliteFile, use: Use) -> None:
 
 @cache
 def _for_sqlite(statement: str) -> str:
-    pairs = "(SELECT json_extract(value, '$[0]') AS a, json_extract(value, '$[1]') AS b FROM json_each(?1))"
+    pairs = "(SELECT CAST(f.key AS INTEGER) AS a, s.value AS b FROM json_each(?1) f CROSS JOIN json_each(f.value) s)"
     plain = _LOCKING.sub("", statement).replace("{pairs}", pairs)
     return _ARRAY.sub(r"IN (SELECT value FROM json_each(\1))", plain)
 

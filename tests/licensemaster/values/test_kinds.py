@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from licensemaster.values import (
     BadValueError,
+    are_holders,
     clean,
     free_text,
     holder,
@@ -161,3 +162,14 @@ def test_numbers_are_read_in_the_digits_of_any_script() -> None:
             whole_number(bad)
     with pytest.raises(BadValueError, match="above 99"):
         whole_number("100", most=99)
+
+
+@given(st.lists(st.text(max_size=6) | st.sampled_from(["a", "a" * 128, "a" * 129, " a", "a\n"]), max_size=4))
+def test_holders_told_in_one_look_are_those_that_each_look_leaves_as_they_are(names: list[str]) -> None:
+    if are_holders(names):
+        assert [holder(name) for name in names] == names
+
+
+def test_plain_holders_are_told_in_one_look() -> None:
+    assert are_holders(["user-17", "00-90-33-01-02-03", "a" * 128])
+    assert not any(are_holders(["user-17", name]) for name in ("", "a" * 129, "a b", "J\u00fcrgen", "a\n"))
