@@ -21,6 +21,17 @@ from master.domain.seats.refusals import Refusal, SeatRef, Step
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 
+_CHANGE_LICENSES = frozenset(
+    {
+        RemedyAction.ADD_LICENSES,
+        RemedyAction.REPLACE_LICENSES,
+        RemedyAction.RELEASE_LICENSES,
+        RemedyAction.RENEW_AGREEMENT,
+    }
+)
+_TRIED_MAX = 4
+"""How many copies of a project are kept: one of ten thousand sites takes a megabyte."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -75,7 +86,8 @@ def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
 
 def tried(case: Case, steps: Sequence[Step]) -> Trial:
     """Take all steps on a copy, and decide the request again."""
-    estate = estate_after(case.estate, steps)
+    eligibilities = _eligibilities_after(case.eligibilities, steps)
+    estate = eligibilities.estate
     pools = _pools_after(case, estate, steps)
     software, application, time = case.software, None, case.time
     first: list[Want] = []
@@ -97,7 +109,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
             case _:
                 pass
     working_set = case.working_set.copy_of(case.pbx.id, pools)
-    decider = Decider(EligibilityCache(estate), working_set, case.pbx, software, time, carrier=case.carrier)
+    decider = Decider(eligibilities, working_set, case.pbx, software, time, carrier=case.carrier)
     wants = [want._replace(application=application) for want in case.wants] if application else list(case.wants)
     outcomes: list[object] = list(decider.give_back([*back, *case.returns])) if back or case.returns else []
     if wants:
@@ -120,6 +132,19 @@ def added_license(estate: Estate, step: Step) -> License:
         quantity=step.quantity,
         device=estate.pbx_on[step.device].device,
     )
+
+
+def _eligibilities_after(before: EligibilityCache, steps: Sequence[Step]) -> EligibilityCache:
+    """What is certain once the steps are taken. Where licenses are short all who are refused alike try the same few."""
+    changing = tuple(step for step in steps if step.action in _CHANGE_LICENSES)
+    if not changing:
+        return before
+    found = before.tried.get(changing)
+    if found is None:
+        if len(before.tried) >= _TRIED_MAX:
+            before.tried.clear()
+        found = before.tried[changing] = EligibilityCache(estate_after(before.estate, changing))
+    return found
 
 
 def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:

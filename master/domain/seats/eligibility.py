@@ -64,6 +64,8 @@ class EligibilityCache:
         self._pools: dict[tuple[int, str], frozenset[int]] = {}
         self.remedies: dict[object, Remedy] = {}
         """Those that `domain/remedies/remedies.py` found before, where they hold for anybody who is refused alike."""
+        self.tried: dict[object, EligibilityCache] = {}
+        """What is certain with some steps taken, as `domain/remedies/trial.py` tried lately."""
 
     def of(
         self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind, *, carrier: Pbx | None = None
