@@ -20,7 +20,9 @@ asynchronous connection, in the greenlet bridge that SQLAlchemy provides for tha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -29,7 +31,7 @@ from master.store.backends.problems import StorageError, StorageProblem
 from master.store.backends.sqlite_file import Use
 from master.store.backends.stopping import Stop
 
-__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx"]
+__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "alike"]
 T = TypeVar("T")
 Row = Sequence[Any]
 
@@ -71,6 +73,15 @@ class Tx(ABC):
     @abstractmethod
     def lock(self, statement: str, *values: Any) -> None:
         """Run a statement that only takes locks; nothing to do where the database has none, or nothing is changed."""
+
+
+def alike(rows: Sequence[Row], differ_in: int) -> Iterable[tuple[tuple[Any, ...], list[Any]]]:
+    """Rows that differ in one column only, together: what they have in common, and what each has in that column."""
+    runs: dict[tuple[Any, ...], list[Any]] = {}
+    in_common = itemgetter(*(at for at in range(len(rows[0])) if at != differ_in))
+    for same, run in groupby(rows, key=in_common):
+        runs.setdefault(same, []).extend(map(itemgetter(differ_in), run))
+    return runs.items()
 
 
 class Transactions(Protocol):

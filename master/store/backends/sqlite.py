@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from master.store.backends.database import Database, Row, Tx
+from master.store.backends.database import Database, Row, Tx, alike
 from master.store.backends.problems import StorageError, StorageProblem, storage_error
 from master.store.backends.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.backends.stopping import GivenUpError, Stop, until_ended
@@ -104,14 +102,10 @@ class SqliteTx(Tx):
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
         # One step of SQLite inserts all rows that are alike: the interpreter lock is let go once, not once per row,
         # and the other threads work meanwhile.
-        alike: dict[Any, list[Any]] = {}
-        places = itemgetter(*(at for at in range(len(columns)) if at != differ_in))
-        for same, run in groupby(rows, key=places):
-            alike.setdefault(same, []).extend(map(itemgetter(differ_in), run))
         names = ", ".join(name for name, _ in columns)
         marks = ", ".join("value" if at == differ_in else f"?{at + 1}" for at in range(len(columns)))
         statement = f"INSERT INTO {table} ({names}) SELECT {marks} FROM json_each(?{differ_in + 1})"
-        for same, values in alike.items():
+        for same, values in alike(rows, differ_in):
             self._raw.execute(statement, (*same[:differ_in], json.dumps(values), *same[differ_in:]))
 
     def lock(self, statement: str, *values: Any) -> None:
