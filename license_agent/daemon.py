@@ -13,6 +13,7 @@ import structlog
 
 from license_agent.agent import Agent
 from license_agent.http.server import LocalServer
+from license_agent.kamailio.registrar import Registrar
 from license_agent.readiness import keep_watchdog_quiet, tell_systemd
 from license_agent.settings import AgentSettings
 
@@ -39,7 +40,15 @@ async def running(settings: AgentSettings) -> AsyncIterator[Running]:
     agent = Agent(settings)
     server = LocalServer(settings, agent)
     async with agent.client, server.serving():
-        yield Running(agent, server)
+        deciding = None
+        if settings.kamailio is not None:
+            deciding = asyncio.create_task(Registrar(settings, agent).run())
+        try:
+            yield Running(agent, server)
+        finally:
+            if deciding is not None:
+                deciding.cancel()
+                await asyncio.gather(deciding, return_exceptions=True)
 
 
 async def serve(settings: AgentSettings) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from license_agent.views import Json, as_json, change_view
 from slave_client import Notice, SeatChange, State, Want
+
+OnSeat = Callable[[Want, SeatChange], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +25,31 @@ class Event:
     data: Json
 
 
-class ReaderBehindError(Exception):
-    """A reader did not take its events in time."""
-
-
 @dataclass(eq=False)
 class Reader:
     """Events that wait for one reader."""
 
     waiting_max: int
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the reader is to be left: it is too far behind, or the agent ends."""
+    is_behind: bool = False
     _waiting: deque[Event] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
-    behind: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the reader is too far behind."""
 
     def tell(self, event: Event) -> None:
-        if len(self._waiting) >= self.waiting_max:
-            self._waiting.clear()
-            self.behind.set()
-        if not self.behind.is_set():
+        """Note an event; of more than may wait, the reader is behind."""
+        if len(self._waiting) < self.waiting_max:
             self._waiting.append(event)
-        self._news.set()
+            self._news.set()
+        else:
+            self.is_behind = True
+            self.over.set()
 
     async def events(self, *, pause_seconds: float) -> AsyncIterator[Event | None]:
-        """Every event as it comes, None after a pause without one. Ends with ReaderBehindError."""
+        """Every event as it comes, None after a pause without one."""
         while True:
             while self._waiting:
                 yield self._waiting.popleft()
-            if self.behind.is_set():
-                raise ReaderBehindError
             self._news.clear()
             try:
                 async with asyncio.timeout(pause_seconds):
@@ -66,6 +64,7 @@ class EventHub:
     def __init__(self, *, waiting_max: int) -> None:
         self._waiting_max = waiting_max
         self._readers: set[Reader] = set()
+        self._listeners: list[OnSeat] = []
         self.dropped = 0
         """Readers that did not keep up, so far."""
 
@@ -82,7 +81,16 @@ class EventHub:
             yield reader
         finally:
             self._readers.discard(reader)
-            self.dropped += reader.behind.is_set()
+            self.dropped += reader.is_behind
+
+    def listen(self, on_seat: OnSeat) -> None:
+        """Have a part of the agent called for each seat, as the client would."""
+        self._listeners.append(on_seat)
+
+    def end(self) -> None:
+        """Have all readers leave."""
+        for reader in self._readers:
+            reader.over.set()
 
     def on_state(self, old: State, new: State, why: str) -> None:
         """A callback of the client."""
@@ -90,6 +98,8 @@ class EventHub:
 
     def on_seat(self, want: Want, change: SeatChange) -> None:
         """A callback of the client."""
+        for listener in self._listeners:
+            listener(want, change)
         if self._readers:
             self._tell("seat", change_view(change))
 

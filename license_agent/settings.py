@@ -74,6 +74,17 @@ class AgentSettings(DaemonSettings):
     retry_after_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
     """When a caller that was answered 503 is told to come back."""
 
+    kamailio: str | None = None
+    """The evapi of the Kamailio beside this agent, `127.0.0.1:8448`: registrations are decided for it."""
+    kamailio_rpc: str = "http://127.0.0.1:5060/license-rpc"
+    """Its JSON-RPC: who is registered."""
+    kamailio_license_type: str = "port"
+    """What a registration needs."""
+    kamailio_retry_after_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    """When a phone that was refused is told to try again."""
+    kamailio_compare_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
+    """How often seats are compared with who is registered."""
+
     @field_validator("masters", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
@@ -97,7 +108,7 @@ class AgentSettings(DaemonSettings):
                 raise ValueError("there is no such group on this machine") from None
         return value
 
-    @field_validator("listen")
+    @field_validator("listen", "kamailio")
     @classmethod
     def _loopback(cls, value: str | None, field: ValidationInfo) -> str | None:
         if value is None:
@@ -108,7 +119,7 @@ class AgentSettings(DaemonSettings):
         except ValueError:
             is_loopback = found.host == "localhost"
         if not is_loopback:
-            raise ValueError("is no loopback address: the local API is for this machine alone, like 127.0.0.1:7610")
+            raise ValueError("is no loopback address, like 127.0.0.1:7610: the agent talks to its own machine")
         return str(found)
 
     def client_config(self) -> ClientConfig:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from license_agent.agent import Agent, TooManyWaitingError
+from license_agent.http.event_stream import event_stream
 from license_agent.http.problems import ProblemError, json_response, refusal
 from license_agent.http.requests import BodyLimits, details_of_body, key_of_path, query_of, seat_of_path, seats_of_body
 from license_agent.settings import AgentSettings
@@ -15,6 +17,7 @@ from slave_client import CallKind, Refused
 
 AGENT: Final = web.AppKey("agent", Agent)
 SETTINGS: Final = web.AppKey("settings", AgentSettings)
+METRICS: Final = web.AppKey("metrics", CollectorRegistry)
 _SEAT: Final = "/v1/seats/{license_type}/{holder_kind}/{holder}"
 _FULL: Final = "too many requests wait for the license master already"
 
@@ -102,6 +105,18 @@ async def call_allowed(request: web.Request) -> web.Response:
 async def health(request: web.Request) -> web.Response:
     """Say that the agent answers; what its lease is worth says /v1/lease."""
     return json_response({"status": "ok", "state": request.app[AGENT].client.state.value})
+
+
+@routes.get("/v1/events", allow_head=False)
+async def read_events(request: web.Request) -> web.StreamResponse:
+    """Tell what happens as it happens: seats, states, notices."""
+    return await event_stream(request, request.app[AGENT], readers_max=request.app[SETTINGS].readers_max)
+
+
+@routes.get("/metrics", allow_head=False)
+async def metrics(request: web.Request) -> web.Response:
+    """Show the figures for Prometheus."""
+    return web.Response(body=generate_latest(request.app[METRICS]), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _limits(request: web.Request) -> BodyLimits:

@@ -9,18 +9,19 @@ import os
 import shutil
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from license_agent.agent import Agent
+from license_agent.http.metrics import registry_of
 from license_agent.http.problems import ProblemError
-from license_agent.http.routes import AGENT, SETTINGS, routes
+from license_agent.http.routes import AGENT, METRICS, SETTINGS, routes
 from license_agent.settings import AgentSettings
 from licensemaster.values import address
 
@@ -28,7 +29,6 @@ _log = structlog.get_logger(__name__)
 _BACKLOG: Final = 1024
 _KEEPALIVE_SECONDS: Final = 75.0
 _DRAIN_SECONDS: Final = 5.0
-_SECRET: Final = web.AppKey("secret", bytes)
 
 
 class LocalServer:
@@ -38,9 +38,13 @@ class LocalServer:
         self._settings = settings
         self._app = web.Application(middlewares=[self._answer], client_max_size=settings.body_bytes_max)
         self._app[AGENT], self._app[SETTINGS] = agent, settings
+        self._app[METRICS] = registry_of(agent, self)
+        self._agent = agent
         self._app.add_routes(routes)
         self._secret = settings.secret()
-        self._runner = web.AppRunner(self._app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS)
+        self._runner = web.AppRunner(
+            self._app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, shutdown_timeout=_DRAIN_SECONDS
+        )
         self._silent: set[object] = set()
         self.turned_away = 0
         """Connections that were one too many, so far."""
@@ -61,31 +65,39 @@ class LocalServer:
         await self._runner.setup()
         loop, path = asyncio.get_running_loop(), self._settings.socket
         listening: list[asyncio.Server] = []
+
+        def connecting() -> asyncio.Protocol:
+            return _Connecting(self._connected)
+
         bound = _bind(path, int(self._settings.socket_mode, 8), self._settings.socket_group)
         try:
-            listening.append(await loop.create_unix_server(self._connection, sock=bound, backlog=_BACKLOG))
+            listening.append(await loop.create_unix_server(connecting, sock=bound, backlog=_BACKLOG))
             if self._settings.listen is not None:
                 at = address(self._settings.listen, any_port=True)
-                server = await loop.create_server(self._connection, at.host, at.port, backlog=_BACKLOG)
+                server = await loop.create_server(connecting, at.host, at.port, backlog=_BACKLOG)
                 self.port = server.sockets[0].getsockname()[1]
                 listening.append(server)
             yield
         finally:
             for server in listening:
                 server.close()
+            self._agent.events.end()
             await self._runner.cleanup()
             with suppress(OSError):
                 os.unlink(path)
 
-    def _connection(self) -> asyncio.Protocol:
+    def _connected(self, transport: asyncio.Transport) -> None:
+        """Take a new connection, or turn it away."""
         assert self._runner.server is not None
         if self.connections >= self._settings.connections_max:
             self.turned_away += 1
-            return _TurnedAway(self._settings.retry_after_seconds)
+            _turn_away(transport, self._settings.retry_after_seconds)
+            return
         protocol: web.RequestHandler = self._runner.server()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
         self._silent.add(protocol)
         asyncio.get_running_loop().call_later(self._settings.request_timeout_seconds, self._end_silent, protocol)
-        return protocol
 
     def _end_silent(self, protocol: web.RequestHandler) -> None:
         """Close a connection over which no request came in time."""
@@ -125,24 +137,29 @@ class LocalServer:
             raise ProblemError(401, "token", "show the agent's token: Authorization: Bearer TOKEN")
 
 
-class _TurnedAway(asyncio.Protocol):
-    """Says that there are too many connections, and closes this one."""
+class _Connecting(asyncio.Protocol):
+    """Stands for a connection until it is made: only then is it known how many there are."""
 
-    def __init__(self, retry_after_seconds: int) -> None:
-        self._retry_after_seconds = retry_after_seconds
+    def __init__(self, connected: Callable[[asyncio.Transport], None]) -> None:
+        self._connected = connected
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        body = json.dumps(ProblemError(503, "full", "too many connections").json_object())
-        lines = (
-            "HTTP/1.1 503 Service Unavailable",
-            "Content-Type: application/problem+json",
-            f"Retry-After: {self._retry_after_seconds}",
-            f"Content-Length: {len(body)}",
-            "Connection: close",
-        )
-        transport.write("\r\n".join((*lines, "", body)).encode())
-        transport.close()
+        """Hand it on."""
+        self._connected(cast(asyncio.Transport, transport))
+
+
+def _turn_away(transport: asyncio.Transport, retry_after_seconds: int) -> None:
+    """Say that there are too many connections, and close this one."""
+    body = json.dumps(ProblemError(503, "full", "too many connections").json_object())
+    lines = (
+        "HTTP/1.1 503 Service Unavailable",
+        "Content-Type: application/problem+json",
+        f"Retry-After: {retry_after_seconds}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    )
+    transport.write("\r\n".join((*lines, "", body)).encode())
+    transport.close()
 
 
 def _bind(path: Path, mode: int, group: str | None) -> socket.socket:

@@ -1,0 +1,183 @@
+"""Whatever a caller sends gets a clear answer, and costs its neighbours nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from license_agent.daemon import running
+from slave_client import State
+from tests.license_agent.conftest import Pbx, agent_settings, port, running_agent
+from tests.slave_client.conftest import RestartableMaster
+from tests.support.hang import HANG_SECONDS
+
+MANY = 10_000 if os.environ.get("TESTS_LONG") else 1_000
+TOKEN = "correct horse battery staple"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[" * 100_000, 400),
+        (b'{"user": "' + b"x" * 20_000 + b'"}', 422),
+        (b"\xff\xfe\x00", 400),
+        (b"[]", 422),
+        (b'"text"', 422),
+        (b'{"users": "x"}', 422),
+        (b'{"user": 1}', 422),
+        (b'{"user": "\\ud800"}', 422),
+        (b"1" * 5_000, 400),
+        (b"x" * 9_000_000, 413),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_a_body_that_is_none(pbx: Pbx, body: bytes, status: int) -> None:
+    answer = await pbx.ask("PUT", port("4711"), data=body)
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert answer.body["detail"]
+    assert await pbx.register("4711") == [200]
+
+
+@pytest.mark.parametrize(
+    "seats",
+    [
+        "x",
+        [1],
+        [{}],
+        [{"license_type": "port", "holder_kind": "nobody", "holder": "x"}],
+        [{"license_type": "port", "holder_kind": "user", "holder": ""}],
+        [{"license_type": "port", "holder_kind": "user", "holder": "x", "colour": "red"}],
+        [{"license_type": "port", "holder_kind": "user", "holder": "x"}] * 2,
+    ],
+)
+async def test_a_wanted_set_that_is_none(pbx: Pbx, master: RestartableMaster, seats: object) -> None:
+    await pbx.register("4711")
+    answer = await pbx.ask("PUT", "/v1/seats", json={"seats": seats})
+    assert answer.status == 422, answer.body
+    assert await master.holders("berlin") == {"4711"}
+
+
+@pytest.mark.parametrize(
+    ("holder", "status"),
+    [
+        ("sip:alice@example.com;transport=tcp", 200),
+        ("../../etc/passwd", 200),
+        ("a/b", 200),
+        ("100%", 200),
+        ("%2F", 200),
+        ("' OR 1=1 --", 200),
+        ("😀", 200),
+        ("a\r\nX-Evil: 1", 422),
+        ("a\0b", 422),
+        ("\u202eevil", 422),
+        ("x" * 129, 422),
+        (" ", 422),
+    ],
+)
+async def test_names_of_holders(pbx: Pbx, master: RestartableMaster, holder: str, status: int) -> None:
+    url = URL(f"http://agent/v1/seats/port/user/{quote(holder, safe='')}", encoded=True)
+    async with pbx.session.put(url) as answer:
+        assert answer.status == status, await answer.text()
+        assert "X-Evil" not in answer.headers
+    assert await master.holders("berlin") == ({holder} if status == 200 else set())
+
+
+async def test_what_is_not_there(pbx: Pbx) -> None:
+    assert (await pbx.ask("GET", "/nothing")).status == 404
+    post = await pbx.ask("POST", "/v1/seats")
+    assert (post.status, set(post.headers["Allow"].split(","))) == (405, {"GET", "PUT"})
+    unknown = await pbx.ask("PUT", "/v1/seats/no-such-type/user/x")
+    assert (unknown.status, unknown.reason) == (403, "unknown_license_type")
+    kind = await pbx.ask("PUT", "/v1/seats/port/nobody/x")
+    assert (kind.status, "waiting_queue" in kind.body["detail"]) == (422, True)
+    assert (await pbx.ask("GET", "/v1/calls/allowed?kind=maybe")).status == 422
+    assert (await pbx.ask("GET", "/v1/calls/allowed?kind=emergency&x=1")).status == 422
+
+
+async def test_more_connections_than_may_be(master: RestartableMaster, tmp_path: Path) -> None:
+    """The PBX's own, which was there before, is answered all the same."""
+    async with running_agent(agent_settings(master.address, tmp_path, connections_max=20)) as pbx:
+        assert await pbx.register("4711") == [200]
+        socket = str(tmp_path / "socket")
+        kept = [await asyncio.open_unix_connection(socket) for _ in range(19)]
+        for _ in range(MANY // 100):
+            some = await asyncio.gather(*(asyncio.open_unix_connection(socket) for _ in range(100)))
+            for reader, writer in some:
+                answer = await reader.read()
+                assert answer.startswith(b"HTTP/1.1 503 "), answer
+                assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "urn:license-agent:problem:full"
+                writer.close()
+            assert await pbx.register("4711") == [200]
+        assert pbx.server.turned_away == MANY
+        for _, writer in kept:
+            writer.close()
+
+
+async def test_a_caller_that_says_nothing_is_left(master: RestartableMaster, tmp_path: Path) -> None:
+    async with running_agent(agent_settings(master.address, tmp_path, request_timeout_seconds=0.2)):
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        writer.write(b"GET /v1/lease HTTP/1.1\r\nX-Slow: ")
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_reader_hears_what_happens(pbx: Pbx) -> None:
+    async with pbx.session.get("http://agent/v1/events") as stream:
+        assert await stream.content.readline() == b"event: state\n"
+        assert json.loads((await stream.content.readline()).removeprefix(b"data: "))["state"] == "connected"
+        await pbx.register("4711")
+        lines = [await stream.content.readline() for _ in range(3)]
+        assert lines[1] == b"event: seat\n"
+        told = json.loads(lines[2].removeprefix(b"data: "))
+        assert (told["change"], told["seat"]["holder"]) == ("granted", "4711")
+
+
+async def test_a_reader_that_never_reads_is_dropped(master: RestartableMaster, tmp_path: Path) -> None:
+    settings = agent_settings(master.address, tmp_path, events_waiting_max=16, readers_max=1)
+    async with running_agent(settings) as pbx:
+        await pbx.agent.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        writer.write(b"GET /v1/events HTTP/1.1\r\nHost: agent\r\n\r\n")
+        await reader.readuntil(b"\n\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        assert (await pbx.ask("GET", "/v1/events")).status == 503
+        for _ in range(5_000):
+            if pbx.agent.events.dropped:
+                break
+            await pbx.register("4711")
+            await pbx.ask("DELETE", port("4711"))
+        assert (pbx.agent.events.dropped, pbx.agent.events.readers) == (1, 0)
+        writer.close()
+        assert "license_agent_readers_dropped_total 1.0" in (await pbx.ask("GET", "/metrics")).body
+
+
+async def test_loopback_asks_for_the_token(master: RestartableMaster, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN.replace(' ', '')}\n")
+    settings = agent_settings(master.address, tmp_path, listen="127.0.0.1:0", token_file=tmp_path / "token")
+    async with running(settings) as found, aiohttp.ClientSession() as session:
+
+        async def status(**headers: str) -> int:
+            async with session.get(f"http://127.0.0.1:{found.server.port}/v1/lease", headers=headers) as answer:
+                return answer.status
+
+        assert await status() == 401
+        assert await status(Authorization="Bearer wrong") == 401
+        assert await status(Authorization=f"Basic {TOKEN.replace(' ', '')}") == 401
+        assert await status(Authorization=f"Bearer {TOKEN.replace(' ', '')}") == 200
+
+
+def test_a_short_token_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short")
+    settings = agent_settings("127.0.0.1:1", tmp_path, listen="127.0.0.1:0", token_file=tmp_path / "token")
+    with pytest.raises(ValueError, match="fewer than 16 characters"):
+        settings.secret()
