@@ -6,7 +6,8 @@ grpcio-reflection answers under the name of `v1alpha` alone and from descriptors
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -20,7 +21,7 @@ _METHOD = "ServerReflectionInfo"
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     """Have a server tell of these services under both names of the reflection service."""
-    servicer: Any = _Commented((*services, reflection.SERVICE_NAME, V1), _commented_files())
+    servicer: Any = _Commented((*services, reflection.SERVICE_NAME, V1))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
@@ -33,9 +34,8 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
 class _Commented:
     """Answers as grpcio-reflection does, but with files that have their comments."""
 
-    def __init__(self, services: Iterable[str], files: Mapping[str, bytes]) -> None:
+    def __init__(self, services: Iterable[str]) -> None:
         self._plain: Any = reflection.aio.ReflectionServicer(services)
-        self._files = files
 
     async def ServerReflectionInfo(
         self, request_iterator: Any, context: Any
@@ -44,7 +44,7 @@ class _Commented:
         async for response in self._plain.ServerReflectionInfo(request_iterator, context):
             if response.HasField("file_descriptor_response"):
                 told = response.file_descriptor_response.file_descriptor_proto
-                told[:] = [self._files.get(_name_of(plain), plain) for plain in told]
+                told[:] = [_commented_files().get(_name_of(plain), plain) for plain in told]
             yield response
 
 
@@ -52,6 +52,7 @@ def _name_of(serialized: bytes) -> str:
     return descriptor_pb2.FileDescriptorProto.FromString(serialized).name
 
 
+@cache  # read when somebody asks: most masters are never asked
 def _commented_files() -> dict[str, bytes]:
     """Our own files by name, serialized with their comments; none where the generated code came without."""
     made = resources.files("licensemaster.v1") / "descriptors.binpb"

@@ -15,7 +15,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    text,
 )
 
 from master.store.tables.database import metadata
@@ -38,8 +37,7 @@ event = Table(
         "project_id",
         "request_id",
         unique=True,
-        sqlite_where=text("request_id IS NOT NULL"),
-        postgresql_where=text("request_id IS NOT NULL"),
+        # WHERE request_id IS NOT NULL: saying so here would load the dialects of both databases at every start
     ),
 )
 """What happened, one hash chain per project: written in the transaction that made it happen. Every column is hashed."""

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
-    text,
 )
 
 from master.store.tables.database import metadata
@@ -102,8 +101,7 @@ seat = Table(
         "ix_seat_user_name",
         "pbx_id",
         "user_name",
-        sqlite_where=text("user_name <> ''"),
-        postgresql_where=text("user_name <> ''"),
+        # WHERE user_name <> '': saying so here would load the dialects of both databases at every start
     ),
     sqlite_with_rowid=False,
 )
