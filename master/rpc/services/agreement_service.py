@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
-
-import grpc
+from typing import Any
 
 from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
 from master.domain.agreements.ledger.problems import AgreementRefusal
@@ -18,13 +16,11 @@ from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import agreement_orders, agreements, incoming
 from master.rpc.convert.messages import text
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.services.context import Context
 from master.rpc.services.repeatable import Repeatable
 from master.service.agreements.agreements import Agreements
 from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 _DAYS_USUAL, _DAYS_MAX = 90, 36_600
 _TOKEN_MAX = 255

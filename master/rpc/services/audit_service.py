@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import grpc
 
 from licensemaster.v1 import audit_pb2, audit_pb2_grpc
 from master.domain.audit.chain import ChainEnd
 from master.domain.audit.export import Checkpoint
 from master.rpc.convert import audit as convert
 from master.rpc.convert import incoming, outgoing
+from master.rpc.services.context import Context
 from master.service.monitoring.audit import Audit
 from master.signing import Signer
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):

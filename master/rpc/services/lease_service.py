@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
-
-import grpc
 
 from licensemaster.v1 import document_pb2, lease_pb2, lease_pb2_grpc
 from master.domain.leases.notices import Notice
@@ -17,14 +14,12 @@ from master.rpc.admission.large_requests import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.convert.signed_documents import SignedDocuments
 from master.rpc.errors import TooManyStreamsError
+from master.rpc.services.context import Context
 from master.rpc.services.repeatable import Repeatable
 from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
 from master.service.runtime.names import PbxName
 from master.signing import Signer
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class LeaseService(lease_pb2_grpc.LeaseServiceServicer):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-import grpc
 from google.protobuf.message import Message
 
 from licensemaster.v1 import document_pb2, license_pb2, license_pb2_grpc
@@ -16,15 +15,14 @@ from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import incoming, signed_documents
 from master.rpc.convert.messages import timestamp
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.services.context import Context
 from master.rpc.services.repeatable import Repeatable
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
 from master.service.licenses.imports import ImportLicenses
+from master.service.licenses.keys import DistrustKey
 from master.service.licenses.licenses import LicenseQuery, Licenses
 from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelReleases, MovedAll, ReleaseLicenses
 from master.signing import Signer
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 _LICENSES_MAX = 1000
 
@@ -176,12 +174,13 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def DistrustVendorKey(
         self, request: license_pb2.DistrustVendorKeyRequest, context: Context
     ) -> license_pb2.DistrustVendorKeyResponse:
-        key = await self._licenses.distrust_key(
-            incoming.project_name(request.project),
-            incoming.text("key_id", request.key_id),
+        asked = DistrustKey(
+            project=incoming.project_name(request.project),
+            key_id=incoming.text("key_id", request.key_id),
             caller=caller_of_call.get(),
             reason=incoming.reason(request.reason),
         )
+        key = await self._licenses.distrust_key(asked)
         return license_pb2.DistrustVendorKeyResponse(key=signed_documents.trusted_key(key))
 
     async def ListVendorKeys(

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import grpc
-
 from licensemaster.v1 import plan_pb2, plan_pb2_grpc
 from master.rpc.convert import incoming, plans
+from master.rpc.services.context import Context
 from master.service.projects.projects import Projects
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PlanService(plan_pb2_grpc.PlanServiceServicer):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
-
-import grpc
 
 from licensemaster.v1 import project_pb2, project_pb2_grpc
 from master.rpc.admission.authorizer import identity_of_call
@@ -14,14 +11,12 @@ from master.rpc.admission.large_requests import Aside
 from master.rpc.convert import incoming, outgoing
 from master.rpc.convert.messages import timestamp
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.services.context import Context
 from master.rpc.services.repeatable import Repeatable
 from master.service.leases.learning import Ended, Learnings
 from master.service.projects.apply import ApplyProject
 from master.service.projects.projects import Projects
 from master.service.projects.removal import Deleted, DeleteProject
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ProjectService(project_pb2_grpc.ProjectServiceServicer):

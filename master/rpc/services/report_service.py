@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import grpc
-
 from licensemaster.v1 import report_pb2, report_pb2_grpc
 from master.rpc.convert import incoming, reports
+from master.rpc.services.context import Context
 from master.service.monitoring.reports import Reports
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ReportService(report_pb2_grpc.ReportServiceServicer):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-
-import grpc
 
 from licensemaster.v1 import status_pb2, status_pb2_grpc
 from licensemaster.values import is_shown
@@ -13,11 +10,9 @@ from licensemaster.values.bounded import Limits, read_json
 from master.rpc.admission.large_requests import Aside
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.services.context import Context
 from master.service.leases.status import SeatQuery, Status
 from master.store.statements.queries import EventFilter, SeatPlace
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class StatusService(status_pb2_grpc.StatusServiceServicer):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import grpc
-
 from licensemaster.v1 import webhook_pb2, webhook_pb2_grpc
 from master.auth.callers.identity import operator_of
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.convert import incoming, webhooks
+from master.rpc.services.context import Context
 from master.rpc.services.repeatable import request_key
 from master.service.monitoring.webhooks import Webhooks, reference
 from master.service.runtime.request_answers import RequestKey
 from master.store.statements.webhooks import DEAD_MAX
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):

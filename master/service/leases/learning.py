@@ -48,6 +48,15 @@ class Ended:
     """Seats that PBXs held in the backup which have not been heard of since."""
 
 
+@dataclass(frozen=True, slots=True)
+class _By:
+    """Who begins or ends learning and why, and the request that says so, where there is one."""
+
+    caller: str
+    reason: str = ""
+    key: RequestKey[Ended] | None = None
+
+
 class Learnings:
     """Begins and ends the learning of projects."""
 
@@ -89,9 +98,8 @@ class Learnings:
             if running is None or shown.until <= running.until:
                 return None
             store.write_learning(tx, estate.project_id, replace(running, until=shown.until))
-            write_events(
-                tx, [_event(time.now, estate, "learning.extended", _CALLER, {"until": shown.until}, shown.why)]
-            )
+            extended = _event(time.now, estate, "learning.extended", _By(_CALLER, shown.why), {"until": shown.until})
+            write_events(tx, [extended])
             return shown.until
 
         until = await self._database.transact(work)
@@ -107,7 +115,7 @@ class Learnings:
         store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
         learned = store.learned(tx, estate.project_id)
         details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}
-        write_events(tx, [_event(time.now, estate, "learning.began", caller, details, why)])
+        write_events(tx, [_event(time.now, estate, "learning.began", _By(caller, why), details)])
         return until
 
     async def end(self, project: str, *, reason: str, key: RequestKey[Ended], caller: str) -> Ended | AnsweredBefore:
@@ -126,7 +134,7 @@ class Learnings:
                 return before
             if not estate.learns(time.ends_by):
                 raise NotLearningError(project)
-            return self._end(tx, estate, time, early=True, caller=caller, reason=reason, key=key)
+            return self._end(tx, estate, time, _By(caller, reason, key), early=True)
 
         ended = await self._database.transact(work)
         if isinstance(ended, Ended):
@@ -144,7 +152,7 @@ class Learnings:
                 estate = self._locked(tx, project)  # noqa: B023  # awaited before the next one
                 if estate.learning is None or estate.learns(time.ends_by):
                     return False  # another master was first, or it was extended
-                self._end(tx, estate, time, early=False, caller=_CALLER)
+                self._end(tx, estate, time, _By(_CALLER), early=False)
                 return True
 
             if await self._database.transact(work):
@@ -153,17 +161,7 @@ class Learnings:
                 _log.info("learning ended", project=project)
         return ended
 
-    def _end(
-        self,
-        tx: Tx,
-        estate: Estate,
-        time: LeaseTime,
-        *,
-        early: bool,
-        caller: str,
-        reason: str = "",
-        key: RequestKey[Ended] | None = None,
-    ) -> Ended:
+    def _end(self, tx: Tx, estate: Estate, time: LeaseTime, by: _By, *, early: bool) -> Ended:
         learned = store.learned(tx, estate.project_id)
         ended = Ended(learned.pbxs_silent, learned.seats_of_silent)
         # what was proven is nobody's clock's affair: the next run of expiry frees it
@@ -175,10 +173,9 @@ class Learnings:
             "seats_proven": learned.proven,
             "seats_unplaced": learned.unplaced,
         }
-        if key is not None:
-            keep_answer(tx, estate.project_id, key, ended, now=time.now)
-        request_id = key.request_id if key is not None else None
-        write_events(tx, [_event(time.now, estate, _ENDED, caller, details, reason, request_id=request_id)])
+        if by.key is not None:
+            keep_answer(tx, estate.project_id, by.key, ended, now=time.now)
+        write_events(tx, [_event(time.now, estate, _ENDED, by, details)])
         return ended
 
     def _locked(self, tx: Tx, project: str) -> Estate:
@@ -200,15 +197,7 @@ class LearningTask(PeriodicTask):
         await self._learnings.end_what_is_over()
 
 
-def _event(
-    now: float,
-    estate: Estate,
-    kind: str,
-    caller: str,
-    details: Mapping[str, object],
-    reason: str,
-    *,
-    request_id: str | None = None,
-) -> Event:
+def _event(now: float, estate: Estate, kind: str, by: _By, details: Mapping[str, object]) -> Event:
     text = json.dumps(details, separators=(",", ":"))
-    return Event(now, estate.project_id, "", kind, caller, request_id, text, reason)
+    request_id = by.key.request_id if by.key is not None else None
+    return Event(now, estate.project_id, "", kind, by.caller, request_id, text, by.reason)

@@ -89,23 +89,31 @@ def trust_key(tx: Tx, estates: EstateCache, request: TrustKey, time: LeaseTime) 
     return key
 
 
-def distrust_key(
-    tx: Tx, estates: EstateCache, *, project: str, key_id: str, caller: str, reason: str, time: LeaseTime
-) -> store.VendorKey:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistrustKey:
+    """Trust a vendor's key no longer."""
+
+    project: str
+    key_id: str
+    caller: str
+    reason: str
+
+
+def distrust_key(tx: Tx, estates: EstateCache, request: DistrustKey, time: LeaseTime) -> store.VendorKey:
     """Trust a key no longer.
 
     Raises:
         UnknownProjectError, UnknownKeyError: there is none.
     """
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason=reason, time=time)
-    known = _find(store.vendor_keys(tx, changes.estate.project_id), key_id)
+    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
+    known = _find(store.vendor_keys(tx, changes.estate.project_id), request.key_id)
     if known is None:
-        raise UnknownKeyError(key_id)
+        raise UnknownKeyError(request.key_id)
     if known.distrusted_at is not None:
         return known
     after = replace(known, distrusted_at=time.now)
     store.write_vendor_key(tx, changes.estate.project_id, after)
-    changes.event("vendor_key.distrusted", {"key": key_id, "name": known.display_name})
+    changes.event("vendor_key.distrusted", {"key": known.key_id, "name": known.display_name})
     changes.write()
     return after
 

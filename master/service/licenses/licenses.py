@@ -192,14 +192,9 @@ class Licenses:
         time = self._lease_time()
         return await self._database.transact(lambda tx: keys.trust_key(tx, self._estates, request, time))
 
-    async def distrust_key(self, project: str, key_id: str, *, caller: str, reason: str) -> store.VendorKey:
-        """Trust a vendor's key no longer."""
+    async def distrust_key(self, request: keys.DistrustKey) -> store.VendorKey:
         time = self._lease_time()
-        return await self._database.transact(
-            lambda tx: keys.distrust_key(
-                tx, self._estates, project=project, key_id=key_id, caller=caller, reason=reason, time=time
-            )
-        )
+        return await self._database.transact(lambda tx: keys.distrust_key(tx, self._estates, request, time))
 
     async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
         """Make a one-time token for a device; returns it and its end, in UNIX seconds."""

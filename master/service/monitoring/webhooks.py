@@ -119,9 +119,10 @@ class Webhooks:
             for alarm in store.alarm_states(tx, project_id):
                 if added.wants(alarm.kind):
                     store.tell(tx, [added.id], message_of(request.project, alarm, News.BEGAN, now), now)
-            details = {"name": added.name, "target": added.target, "kinds": kinds.split()}
+            details = json.dumps({"name": added.name, "target": added.target, "kinds": kinds.split()})
             keep_answer(tx, project_id, request.key, added, now=now)
-            self._note(tx, project_id, _ADDED, details, request.caller, request.key.request_id, request.reason, now)
+            event = Event(now, project_id, "", _ADDED, request.caller, request.key.request_id, details, request.reason)
+            write_events(tx, [event])
             return added
 
         return await self._database.transact(work)
@@ -152,9 +153,9 @@ class Webhooks:
                 return
             gone = self._named(tx, project, project_id, name)
             store.remove_webhook(tx, gone)
-            details = {"name": name, "target": gone.target}
+            details = json.dumps({"name": name, "target": gone.target})
             keep_answer(tx, project_id, key, None, now=now)
-            self._note(tx, project_id, _REMOVED, details, caller, key.request_id, reason, now)
+            write_events(tx, [Event(now, project_id, "", _REMOVED, caller, key.request_id, details, reason)])
 
         await self._database.transact(work)
 
@@ -185,10 +186,9 @@ class Webhooks:
                 problem = await self._sender.post(webhook, body)
             except ReceiverLostError as error:
                 problem = str(error)
-        details = {"name": name, "target": webhook.target, "taken": not problem, "problem": problem}
-        await self._database.transact(
-            lambda tx: self._note(tx, webhook.project_id, _TESTED, details, caller, None, "", self._clock())
-        )
+        details = json.dumps({"name": name, "target": webhook.target, "taken": not problem, "problem": problem})
+        event = Event(self._clock(), webhook.project_id, "", _TESTED, caller, None, details, "")
+        await self._database.transact(lambda tx: write_events(tx, [event]))
         return problem
 
     @contextmanager
@@ -234,16 +234,3 @@ class Webhooks:
         if found is None:
             raise UnknownWebhookError(project, name)
         return found
-
-    @staticmethod
-    def _note(
-        tx: Tx,
-        project_id: int,
-        kind: str,
-        details: object,
-        caller: str,
-        request_id: str | None,
-        reason: str,
-        now: float,
-    ) -> None:
-        write_events(tx, [Event(now, project_id, "", kind, caller, request_id, json.dumps(details), reason)])
