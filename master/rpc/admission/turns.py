@@ -8,6 +8,7 @@ bounded; it is let go when its caller gives up, or the master stops.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Hashable
 
 from master.auth.callers.limits import CallerLimitError, Paces
@@ -41,10 +42,10 @@ class Turns:
         paces.take(key, 1)
         if not (seconds := paces.wait_seconds(key)):
             return
-        is_full = len(self._waiting) >= _WAITING_MAX
-        if not is_full and not self._stopped:
-            await self._wait(seconds)
-        if is_full or seconds > _SOON_SECONDS:
+        is_full, is_soon = len(self._waiting) >= _WAITING_MAX, seconds <= _SOON_SECONDS
+        if not is_full and not self._stopped:  # those that came at once and are refused do not come at once again
+            await self._wait(seconds if is_soon else seconds * random.uniform(0.5, 1))
+        if is_full or not is_soon:
             told = f"more than {paces.per_second:g} {what}"
             raise CallerLimitError(told, max(paces.wait_seconds(key), _COME_BACK_SECONDS))
 

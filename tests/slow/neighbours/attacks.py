@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import (
@@ -45,8 +46,14 @@ async def _lease(attacker: Attacker, pbx: str) -> int:
         response_deserializer=lease_pb2.OpenLeaseResponse.FromString,
     )
     request = lease_pb2.OpenLeaseRequest(pbx=pbx, instance_id="m", request_id=str(uuid4()), software_version="12")
-    answer: lease_pb2.OpenLeaseResponse = await call(request)
-    return answer.lease.epoch
+    while True:
+        try:
+            answer: lease_pb2.OpenLeaseResponse = await call(request)
+        except grpc.aio.AioRpcError as error:  # of what its certificate sent in an attack before
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+        else:
+            return answer.lease.epoch
 
 
 Rage = Callable[[], Awaitable[None]]

@@ -49,6 +49,11 @@ class Window:
     def calls(self) -> int:
         return sum(self.outcomes.values())
 
+    @property
+    def answered(self) -> int:
+        """Those that reached the master: gRPC ends others by itself."""
+        return self.calls - self.outcomes.get("UNAVAILABLE", 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
