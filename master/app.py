@@ -42,9 +42,9 @@ _log = structlog.get_logger(__name__)
 _WAIT_SECONDS = 0.5
 _LAST_SECONDS = 20.0
 """How long a master that must end may take for it, besides letting calls finish."""
-_SWITCH_SECONDS = 0.0005
-"""How long a thread that computes keeps the interpreter once another one wants it. A commit asks for it a dozen times,
-and waits each time while a plan is worked out; Python's own default is ten times as long."""
+_SWITCH_SECONDS = 0.0001
+"""How long a thread that computes keeps the interpreter once another one wants it. A call and its commit ask for it
+dozens of times, and wait each time while a plan is worked out; Python's own default is fifty times as long."""
 
 
 @dataclass(kw_only=True)
