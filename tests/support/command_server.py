@@ -80,19 +80,33 @@ def _server() -> str:
 
 
 def _load() -> None:
-    """Import what any command may need; threads are started by none of it."""
+    """Load every command, and what any may import as it runs; threads are started by none of it."""
+    from typer.main import get_command
     from typer.testing import CliRunner
 
     from master.cli.main import app
 
     CliRunner().invoke(app, ["--help"])
+    _load_commands(get_command(app))
     for module in (
+        "grpc._channel",
+        "licensemaster.files.folder_lock",
+        "licensemaster.signing.device_key",
         "master.app",
         "master.cli.connection.connection",
+        "master.cli.output.rendering",
         "master.store.backends.database",
         "master.store.upkeep.schema",
+        "rich.live",
     ):
         __import__(module)
+
+
+def _load_commands(command: Any) -> None:
+    for parameter in command.params:
+        parameter.get_runtime_param()
+    for below in getattr(command, "commands", {}).values():
+        _load_commands(below)
 
 
 def _serve(address: str) -> None:
