@@ -6,6 +6,10 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard proto/licensemaster/v1/*.proto)
 GENERATED := proto/licensemaster/v1/.generated
 
+# What tests start loads compiled code, whatever the environment says: compiling it anew costs each of these processes
+# as much as running it.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup demo test test-slow test-long lint breaking audit pins sbom bench chaos format clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,15 +38,15 @@ demo: setup ## a live estate: master, sites, outage, recovery (under a minute)
 	$(BIN)/license-master demo
 
 test: setup ## rules, storage, API, client, commands: the whole proof, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n auto --ignore tests/slow
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/slow
 
 test-slow: setup ## stories, faults, chaos, bad neighbours, a newcomer's first year
-	$(BIN)/python -m pytest -n 4 --ignore tests/slow/neighbours tests/slow
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/slow/neighbours tests/slow
 	@# With the machine for themselves, as they measure.
 	$(BIN)/python -m pytest -n 0 tests/slow/neighbours
 
 test-long: setup ## what goes by chance, at length and with other seeds; each bad neighbour for ten seconds
-	TESTS_LONG=1 $(BIN)/python -m pytest -n auto tests/rpc/admission/test_every_rpc.py \
+	TESTS_LONG=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/rpc/admission/test_every_rpc.py \
 		tests/rpc/admission/test_document_fuzz.py tests/invariants tests/slow/faults \
 		tests/slave_client/test_never_too_many.py tests/slave_client/test_restored.py tests/license_agent/test_hostile.py
 	TESTS_LONG=1 $(BIN)/python -m pytest -n 0 tests/slow/neighbours
