@@ -9,6 +9,7 @@ from slave_client import (
     Want,
 )
 from tests.slave_client.conftest import PORTS
+from tests.support.hang import HANG_SECONDS
 
 
 def port(holder: str) -> Want:
@@ -19,4 +20,4 @@ PHONES = [port(f"phone-{number}") for number in range(PORTS)]
 
 
 async def connected(client: SlaveClient) -> None:
-    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)

@@ -25,6 +25,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import PORTS, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
+from tests.support.hang import HANG_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +123,7 @@ async def test_an_outage_is_survived_with_what_is_held(master: RestartableMaster
         await client.acquire_many(PHONES)
         line.cut()
         client.look_again()
-        await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         held = await client.acquire(PHONES[0])
         assert isinstance(held, Granted)
         refused = await client.acquire(port("newcomer"))
@@ -145,7 +146,7 @@ async def test_a_master_that_restarts_is_found_again(master: RestartableMaster) 
     async with SlaveClient(master.config()) as client:
         await client.acquire_many(PHONES[:2])
         await master.stop()
-        await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         assert (await client.return_seat(PHONES[0])) == Returned(want=PHONES[0], held=True, source=Source.LOCAL)
         await master.start()
         await connected(client)
@@ -187,7 +188,7 @@ async def test_a_newer_opening_fences_the_older_for_good(master: RestartableMast
     newer = SlaveClient(master.config(state_dir=tmp_path / "b"))
     await newer.start()
     await connected(newer)
-    await older.wait_for_state(State.FENCED, timeout_seconds=20)
+    await older.wait_for_state(State.FENCED, timeout_seconds=HANG_SECONDS)
     refused = await older.acquire(PHONES[1])
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.FENCED
@@ -221,7 +222,7 @@ async def test_a_restart_without_the_master_goes_on_offline(master: RestartableM
     line = NetworkSwitch()
     line.cut()
     async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         assert (await second.acquire(PHONES[0])).granted
         assert not (await second.acquire(PHONES[4])).granted
         assert 0 < second.report().remaining_seconds <= 60
@@ -239,7 +240,7 @@ async def test_a_crash_never_leaves_a_returned_seat_on_disk(master: RestartableM
     line = NetworkSwitch()
     line.cut()
     async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         assert {held.want for held in second.held} == set(PHONES[1:3])
         assert not (await second.acquire(PHONES[0])).granted
         line.restore()
@@ -313,7 +314,7 @@ async def test_leaving_by_an_exception_keeps_the_lease(master: RestartableMaster
 async def test_the_blocking_face_does_the_same(master: RestartableMaster, ends_for_good: bool) -> None:
     def use() -> None:
         with BlockingSlaveClient(master.config()) as client:
-            assert client.wait_for_state(State.CONNECTED, timeout_seconds=20) is State.CONNECTED
+            assert client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS) is State.CONNECTED
             assert client.acquire(PHONES[0]).granted
             assert all(outcome.granted for outcome in client.acquire_many(PHONES))
             assert client.call_allowed(kind=CallKind.NEW, holder="phone-0")
@@ -338,7 +339,7 @@ async def test_a_simulated_site_lives_through_an_outage(master: RestartableMaste
     assert sum(outcome.granted for outcome in outcomes) == site.counts.registered == PORTS
     assert site.counts.refused_total == 2
     site.drop_line()
-    await site.client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    await site.client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
     for _ in range(50):
         await site.step()
         assert site.counts.registered <= PORTS

@@ -11,6 +11,7 @@ import pytest
 
 from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, RestartableMaster
+from tests.support.hang import HANG_SECONDS
 
 PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS)]
 
@@ -43,7 +44,7 @@ async def test_a_pbx_that_reboots_while_its_master_is_away_has_its_seats(
     await use(config)  # type: ignore[misc]
     await master.stop()
     async with SlaveClient(config) as client:
-        assert await client.wait_for_state(State.OFFLINE, timeout_seconds=20) is State.OFFLINE
+        assert await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS) is State.OFFLINE
         assert len(client.held) == PORTS
         assert all(one.granted for one in await client.acquire_many(PHONES))
     await master.start()

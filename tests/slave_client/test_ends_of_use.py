@@ -58,7 +58,7 @@ class Site:
             on_notice=lambda notice: self.heard.put_nowait(notice.kind),
         )
         async with client:
-            await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+            await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
             assert all(outcome.granted for outcome in await client.acquire_many(USERS))
             yield client
 

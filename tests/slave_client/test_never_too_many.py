@@ -13,6 +13,7 @@ from slave_client import HolderKind, NetworkSwitch, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
 from tests.support.databases.truth import LONG
+from tests.support.hang import HANG_SECONDS
 
 PHONES = 4
 MORE = 2
@@ -54,9 +55,9 @@ class Site:
         """Wait until the client has noticed how its line is."""
         self.client.look_again()
         if self.line.is_cut:
-            await self.client.wait_for_state(State.OFFLINE, State.EXPIRED, State.STARTING, timeout_seconds=20)
+            await self.client.wait_for_state(State.OFFLINE, State.EXPIRED, State.STARTING, timeout_seconds=HANG_SECONDS)
         else:
-            await self.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+            await self.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

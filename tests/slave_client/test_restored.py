@@ -18,6 +18,7 @@ from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import until
 from tests.slave_client.test_never_too_many import ACTIONS, PHONES, Site, step
 from tests.support.databases.truth import LONG
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import PROJECT, wire_to
 
 SEEDS = 40 if LONG else 4
@@ -123,7 +124,7 @@ async def test_sites_never_use_more_than_there_is_whatever_is_restored(
     assert sum(site.in_use for site in sites) <= PORTS
     for site in sites:
         await site.restart(crash=False)
-        await site.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await site.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     synced = [await site.client.sync(site.wants) for site in sites]
     assert sum(outcome.granted for one in synced for outcome in one.outcomes) == PORTS
     for site in sites:
@@ -159,7 +160,7 @@ class Phones:
         )
         found = cls(client, [Want("port", HolderKind.USER, f"{pbx}-{number}") for number in range(count)])
         await client.start()
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert all(outcome.granted for outcome in await client.acquire_many(found.wants))
         return found
 
@@ -190,7 +191,7 @@ async def test_a_site_keeps_its_phones_through_a_restore(
         return await master.holders("berlin") == {want.holder for want in site.wants}
 
     await until(entered)
-    await site.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    await site.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     assert site.lost == []
     assert State.EXPIRED not in site.states
     assert NoticeKind.LEARNING in {notice.kind for notice in site.client.notices}
@@ -212,7 +213,7 @@ async def test_a_site_keeps_its_phones_when_nobody_says_that_it_was_restored(
     await vault.restore(vault.made[-1], said=False)
     site.client.look_again()
     await until(lambda: learning(master))
-    await site.client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    await site.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     assert site.lost == []
     assert len(site.client.held) == 3
     await site.client.close()

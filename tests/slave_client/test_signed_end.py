@@ -20,6 +20,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import master_process, wire_to
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def test_at_the_signed_end_seats_are_lost_and_then_acquired_again(master: 
     await client.acquire_many(PHONES[:2])
     line.cut()
     client.look_again()
-    await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
     time.advance(59)
     assert (await client.acquire(PHONES[0])).granted
     time.advance(2)
@@ -76,7 +77,7 @@ async def test_after_a_restart_the_signed_end_counts(master: RestartableMaster, 
     line.cut()
     second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
     await second.start()
-    reached = await second.wait_for_state(State.OFFLINE, State.EXPIRED, timeout_seconds=20)
+    reached = await second.wait_for_state(State.OFFLINE, State.EXPIRED, timeout_seconds=HANG_SECONDS)
     assert reached is (State.OFFLINE if away < 60 else State.EXPIRED)
     assert second.report().remaining_seconds == pytest.approx(max(60 - away, 0))
     assert (await second.acquire(PHONES[0])).granted is (away < 60)
@@ -91,13 +92,13 @@ async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_pat
     await first.acquire(PHONES[0])
     line.cut()
     first.look_again()
-    await first.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    await first.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
     time.advance(40)
     await first.stop()
     master.clock.advance(-1_000_000)
     second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
     await second.start()
-    await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+    await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
     assert second.report().remaining_seconds <= 20
     assert [notice.kind for notice in second.notices] == [NoticeKind.CLOCK_SET_BACK]
     await second.stop()
@@ -129,7 +130,7 @@ async def test_a_master_killed_in_the_middle_loses_nothing_that_it_granted(sqlit
             await asyncio.sleep(0)
             await process.kill()
             granted = {outcome.want for outcome in await under_way if outcome.granted}
-            await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+            await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
             assert {held.want for held in client.held} == granted
             await process.start()
             await connected(client)
@@ -143,7 +144,7 @@ async def test_a_pbx_that_slept_past_its_end_uses_nothing_before_it_notices(
     time = HeldClock(master.clock)
     client = SlaveClient(master.config(state_dir=tmp_path), clock=time)
     await client.start()
-    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     want = Want("port", HolderKind.USER, "anna")
     assert (await client.acquire(want)).granted
     assert client.call_allowed(kind=CallKind.NEW, holder="anna")

@@ -36,13 +36,13 @@ async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
     )
     client = SlaveClient(config)
     await client.start()
-    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     put(tmp_path / "pbx", pki.certified_key(BERLIN))
     pki.authority.revoke([first.issued], now=time.time())
     assert secured.running.authorizer is not None
     await secured.running.authorizer.run_once()
     client.look_again()
-    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     outcome = await client.acquire(Want("port", HolderKind.USER, "anna"))
     assert isinstance(outcome, Granted), outcome
     await client.close()

@@ -24,13 +24,13 @@ def _impatient(address: str) -> SlaveClient:
 @pytest.mark.parametrize("way", [Way.THERE, Way.BACK, Way.BOTH])
 async def test_a_connection_that_fell_silent_is_not_relied_on_again(master: RestartableMaster, way: Way) -> None:
     async with line_to(master.address) as line, _impatient(line.address) as client:
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         line.weather = Weather(silent=way)
         assert not (await client.acquire(ANNA)).granted
-        await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         line.weather = FAIR  # for new connections; the old one stays silent for good
         client.look_again()
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert (await client.acquire(ANNA)).granted
         assert line.happened["connections"] > 1
 
@@ -40,14 +40,14 @@ async def test_a_line_of_long_latency_is_waited_for(master: RestartableMaster) -
     async with line_to(master.address) as line:
         line.weather = Weather(delay_seconds=0.7)
         async with SlaveClient(client_config(line.address)) as client:
-            await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+            await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
             assert (await client.acquire(ANNA)).granted
         assert line.happened["connections"] == 1
 
 
 async def test_a_line_that_is_only_late_keeps_its_connection(master: RestartableMaster) -> None:
     async with line_to(master.address) as line, SlaveClient(client_config(line.address)) as client:
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         line.weather = Weather(delay_seconds=0.1, jitter_seconds=0.1)
         for number in range(5):
             await client.acquire(Want("port", HolderKind.USER, f"phone-{number}"))

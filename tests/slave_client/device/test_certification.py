@@ -74,9 +74,9 @@ async def test_from_the_operators_word_to_a_free_license_nobody_lifts_a_hand(
     )
     hq = SlaveClient(master.config("hq", device_dir=tmp_path / "hq-box"))
     async with berlin, hq:
-        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert all(outcome.granted for outcome in await berlin.acquire_many(PHONES))
-        await hq.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await hq.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         await operator.revoke()
         await until(operator.is_free)
         assert len(lost) == MORE
@@ -94,7 +94,7 @@ async def test_the_blocking_face_certifies_too(master: RestartableMaster, operat
     def use() -> BlockingSlaveClient:
         client = BlockingSlaveClient(master.config("hq", device_dir=tmp_path / "hq-box"))
         client.start()
-        client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         return client
 
     client = await asyncio.to_thread(use)
@@ -109,7 +109,7 @@ async def test_a_request_is_certified_once_while_it_stands(
     berlin = SlaveClient(master.config(), clock=HeldClock(master.clock))
     hq = SlaveClient(master.config("hq", addresses=(relay.address,), device_dir=tmp_path / "hq-box"))
     async with hq, berlin:
-        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert all(outcome.granted for outcome in await berlin.acquire_many(PHONES))
         await berlin.crash()  # so that the release waits although it is certified
         relay.hold_answers("SubmitCertificate")
@@ -134,7 +134,7 @@ async def test_what_failed_is_tried_again_when_the_master_repeats_it(
     getattr(relay, trouble)("SubmitCertificate")
     hq = SlaveClient(master.config("hq", addresses=(relay.address,), device_dir=tmp_path / "hq-box"))
     async with hq:
-        await hq.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await hq.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         await operator.revoke()
 
         async def is_free() -> bool:

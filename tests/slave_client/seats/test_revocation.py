@@ -91,7 +91,7 @@ async def relay(master: RestartableMaster) -> AsyncIterator[Relay]:
 
 async def acquired(client: SlaveClient, time: HeldClock) -> None:
     """All ports are in use, NEW the newest of them."""
-    await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+    await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     for wants in (OLD, NEW):
         outcomes = await client.acquire_many(wants)
         assert all(outcome.granted for outcome in outcomes), outcomes
@@ -147,7 +147,7 @@ async def test_licenses_that_leave_are_told(
 ) -> None:
     heard = Heard()
     async with heard.client(master, time_held) as client:
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         await operator.revoke()
         await heard.noticed(NoticeKind.LICENSES_LEAVING)
         (leaving,) = [notice for notice in client.notices if notice.kind is NoticeKind.LICENSES_LEAVING]
@@ -163,7 +163,7 @@ async def test_a_pbx_that_was_away_learns_on_its_return(
         await acquired(client, time_held)
         line.cut()
         client.look_again()
-        await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         newcomer = Want("port", HolderKind.USER, "newcomer")
         await client.return_seats(NEW[:2])
         assert (await client.acquire(newcomer)).granted  # passed on: the master counts it as one of NEW
@@ -172,7 +172,7 @@ async def test_a_pbx_that_was_away_learns_on_its_return(
         line.restore()
         client.look_again()
         assert {change.want for change in await heard.lost(2)} == {NEW[2], newcomer}
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert held(client) == set(OLD)
         await agrees(client, operator)
 
@@ -188,7 +188,7 @@ async def test_a_restarted_pbx_learns_when_it_opens(
     heard = Heard()
     async with heard.client(master, time_held, state_dir=tmp_path / "state") as second:
         assert {change.want for change in await heard.lost()} == set(NEW)
-        await second.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await second.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert held(second) == set(OLD)
         await agrees(second, operator)
 
@@ -298,7 +298,7 @@ async def test_a_pbx_killed_before_it_could_give_back_does_not_use_them_again(
     await first.crash()
     line.cut()
     async with heard.client(master, time_held, line=line, state_dir=tmp_path / "state") as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         assert held(second) == set(OLD)
         refused = await second.acquire(NEW[0])
         assert isinstance(refused, Refused)
@@ -306,7 +306,7 @@ async def test_a_pbx_killed_before_it_could_give_back_does_not_use_them_again(
         assert len(await operator.holders()) == PORTS + MORE
         line.restore()
         second.look_again()
-        await second.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await second.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         await agrees(second, operator)
         assert held(second) == set(OLD)
 
@@ -325,11 +325,11 @@ async def test_a_master_killed_before_it_could_hear_hears_later(sqlite_database_
                 await process.kill()
                 relay.let_through("ReturnSeats")
                 client.look_again()
-                await client.wait_for_state(State.OFFLINE, timeout_seconds=20)
+                await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
                 assert len(held(client)) == PORTS
                 await process.start()
                 client.look_again()
-                await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+                await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
                 await agrees(client, operator)
                 assert len(held(client)) == PORTS
     lost = [change for change in (changes.get_nowait() for _ in range(changes.qsize())) if isinstance(change, Lost)]

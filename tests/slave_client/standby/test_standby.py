@@ -59,7 +59,7 @@ async def pair(sqlite_database_url: str, clock: Clock) -> AsyncIterator[Restarta
 async def _ready(master: RestartableMaster, *clients: SlaveClient) -> None:
     """Berlin holds its seats, and the master knows that the standby's disk has a standby lease that covers them."""
     for client in clients:
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     async with asyncio.timeout(HANG_SECONDS), wire_to(master.address) as wire:
         while True:
             standby_pair = await checked(wire)
@@ -94,11 +94,11 @@ async def test_takes_over_from_a_pbx_that_died_and_hands_back(pair: RestartableM
         assert await pair.holders("berlin") == {want.holder for want in PHONES}
         back = SlaveClient(pair.config(state_dir=tmp_path / "berlin"))
         async with back:
-            await carried.wait_for_state(State.FENCED, timeout_seconds=20)
+            await carried.wait_for_state(State.FENCED, timeout_seconds=HANG_SECONDS)
             assert {change.cause for change in changes if isinstance(change, Lost)} == {LossCause.HANDED_BACK}
             assert not carried.held
             assert spare.state is State.CONNECTED
-            await back.wait_for_state(State.CONNECTED, timeout_seconds=20)
+            await back.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
             assert {held.want for held in back.held} == set(PHONES)
             await back.stop()
         pair.clock.advance(31)
@@ -194,7 +194,7 @@ async def test_carries_without_a_master_and_takes_over_when_one_answers(
         pair.clock.advance(31)
         await pair.start()
         carried.look_again()
-        await carried.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await carried.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         expected = {want.holder for want in (*PHONES, guests[0], guests[2])}
         assert await pair.holders("berlin") == expected, "what it does not know of yet is left alone"
         await carried.sync(PHONES)
@@ -273,13 +273,13 @@ async def test_a_primary_that_was_only_cut_off_takes_its_seats_back(pair: Restar
         await _ready(pair, berlin, spare)
         line.cut()
         berlin.look_again()
-        await berlin.wait_for_state(State.OFFLINE, timeout_seconds=20)
+        await berlin.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         carried = await spare.take_over(BERLIN, force=True)
         await carried.sync(PHONES)
         line.restore()
         berlin.look_again()
-        await carried.wait_for_state(State.FENCED, timeout_seconds=20)
-        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await carried.wait_for_state(State.FENCED, timeout_seconds=HANG_SECONDS)
+        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert {held.want for held in berlin.held} == set(PHONES)
         async with wire_to(pair.address) as wire:
             assert await used(wire) == {"port": 6, "standby": 0}

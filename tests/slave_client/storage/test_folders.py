@@ -24,6 +24,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.folders import held_by_another
+from tests.support.hang import HANG_SECONDS
 
 ANNA = Want("port", HolderKind.USER, "anna")
 
@@ -52,7 +53,7 @@ async def test_the_second_client_is_refused_and_the_first_goes_on(
         assert (await first.acquire(Want("port", HolderKind.USER, "otto"))).granted
         assert (first.state, first.report().epoch, len(first.held)) == (State.CONNECTED, epoch, 2)
     async with SlaveClient(config) as later:
-        await later.wait_for_state(State.CONNECTED, timeout_seconds=20)
+        await later.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert later.state is State.CONNECTED
 
 

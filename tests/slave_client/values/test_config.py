@@ -9,6 +9,7 @@ import pytest
 
 from slave_client import BlockingSlaveClient, ConfigError, Notice, NoticeKind, SlaveClient, State, TlsFiles
 from tests.slave_client.conftest import client_config
+from tests.support.hang import HANG_SECONDS
 from tests.support.projects.certificates import FOR_SERVERS, Made
 
 
@@ -81,6 +82,6 @@ async def test_a_certificate_that_is_out_of_its_time_keeps_no_pbx_from_starting(
     notices: list[Notice] = []
     config = client_config("127.0.0.1:1", tls=_files(tmp_path, *_made(days=days)))
     async with SlaveClient(config, on_notice=notices.append) as client:
-        await client.wait_for_state(State.STARTING, timeout_seconds=20)
+        await client.wait_for_state(State.STARTING, timeout_seconds=HANG_SECONDS)
         [notice] = [one for one in notices if one.kind is NoticeKind.CERTIFICATE_UNUSABLE]
         assert says in notice.message

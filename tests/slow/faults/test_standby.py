@@ -54,7 +54,7 @@ async def test_the_license_master_and_its_pbx_die_with_1000_ports_out(database_u
 
             await process.start()
             carried.look_again()
-            await carried.wait_for_state(State.CONNECTED, timeout_seconds=30)
+            await carried.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
             assert len(carried.held) == PORTS
             everyone = {("port", want.holder) for want in PHONES}
             async with wire_to(process.address) as wire:
@@ -64,8 +64,8 @@ async def test_the_license_master_and_its_pbx_die_with_1000_ports_out(database_u
 
             again = _client(process, tmp_path, "hq")
             async with again:
-                await carried.wait_for_state(State.FENCED, timeout_seconds=30)
-                await again.wait_for_state(State.CONNECTED, timeout_seconds=30)
+                await carried.wait_for_state(State.FENCED, timeout_seconds=HANG_SECONDS)
+                await again.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
                 assert {held.want for held in again.held} == set(PHONES), "it has its seats back"
                 assert not carried.held
                 async with wire_to(process.address) as wire:
