@@ -5,19 +5,15 @@ TESTS_LONG=1 fails over many more times.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from itertools import count
-from typing import TypeVar
 
-import grpc
 import pytest
 
 from slave_client import Granted, HolderKind, SlaveClient, Source, State, Want
 from tests.slave_client.conftest import client_config
+from tests.slow.faults.databases.serving import answered
 from tests.slow.faults.databases.storm import Ledger, Storm, retry_what_is_unsure, until_gone
 from tests.support.databases.cluster import Node, nodes, url_of
 from tests.support.databases.truth import LONG, held_by_pbx, mismatches, used
@@ -26,7 +22,6 @@ from tests.support.masters import MasterProcess, Wire, master_process, upgraded,
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project
 
-Answer = TypeVar("Answer")
 ROUNDS = 12 if LONG else 2
 PBXS = {f"site-{number}": "slave 12 gateway" for number in range(6)}
 PORTS = 100_000
@@ -38,19 +33,6 @@ async def _acknowledged_is_there(wire: Wire, ledgers: list[Ledger]) -> None:
         ports = {holder for _, holder in held.get(ledger.pbx.name, set())}
         assert ledger.holds <= ports, "an acknowledged seat was lost"
         assert ports <= ledger.holds | ledger.unsure, "a seat is there that nobody asked for, or that was returned"
-
-
-async def _answered(ask: Callable[[Wire], Awaitable[Answer]], wires: list[Wire]) -> Answer:
-    """Ask one master after the other, as a PBX does, until one answers."""
-    async with asyncio.timeout(HANG_SECONDS):
-        for attempt in count():
-            try:
-                return await ask(wires[attempt % len(wires)])
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                await asyncio.sleep(0.02)
-    raise AssertionError("nobody answers")
 
 
 def _client(masters: list[MasterProcess]) -> SlaveClient:
@@ -77,8 +59,9 @@ async def test_failover_to_the_synchronous_replica() -> None:
             for _ in range(2)
         ]
         wires = [await stack.enter_async_context(wire_to(master.address)) for master in masters]
-        await wires[0].apply(project({"PBX-Port12": PORTS}, pbxs={**PBXS, "berlin": "slave 12 gateway"}))
-        ledgers = [Ledger(await opened(wires[0], name)) for name in PBXS]
+        estate = project({"PBX-Port12": PORTS}, pbxs={**PBXS, "berlin": "slave 12 gateway"})
+        await answered(lambda wire: wire.apply(estate), *wires)
+        ledgers = [Ledger(await answered(partial(opened, name=name), wires[0])) for name in PBXS]
         berlin = await stack.enter_async_context(_client(masters))
         seconds = []
         for number in range(ROUNDS):
@@ -86,7 +69,7 @@ async def test_failover_to_the_synchronous_replica() -> None:
             await primary.wait_for_replica("replica")
             assert await _granted(berlin, f"before-{number}") is Source.MASTER
             seconds.append(await _fail_over(primary, replica, wires, ledgers))
-            await berlin.wait_for_state(State.CONNECTED, timeout_seconds=30)
+            await berlin.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
             assert await _granted(berlin, f"after-{number}") is Source.MASTER
             primary, replica = replica, primary
             await replica.forget()
@@ -104,13 +87,13 @@ async def _fail_over(primary: Node, replica: Node, wires: list[Wire], ledgers: l
     await until_gone(Storm(enough=60), ledgers, primary.kill)
     await replica.promote()
     promoted = time.perf_counter()
-    await _answered(lambda wire: _acknowledged_is_there(wire, ledgers), wires)
+    await answered(lambda wire: _acknowledged_is_there(wire, ledgers), *wires)
     for ledger in ledgers:
         ledger.unsure.add(f"after-{promoted}")
-    await _answered(partial(retry_what_is_unsure, ledgers[0]), wires)
+    await answered(partial(retry_what_is_unsure, ledgers[0]), *wires)
     seconds = time.perf_counter() - promoted
     for ledger in ledgers:
-        await _answered(partial(retry_what_is_unsure, ledger), wires)
+        await answered(partial(retry_what_is_unsure, ledger), *wires)
     await _acknowledged_is_there(wires[1], ledgers)
     counted = sum(len(seats) for seats in (await held_by_pbx(wires[0])).values())
     assert (await used(wires[0]))["port"] == counted

@@ -8,13 +8,12 @@ from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.slow.faults.databases.serving import NOT_SERVING, SERVING, becomes
 from tests.support.hang import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master
 from tests.support.pbxs.pbx import granted, opened, seat
 from tests.support.projects.estates import project
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SETTINGS = {"database_timeout_seconds": 0.1, "database_health_interval_seconds": 0.1}
 
 
@@ -24,16 +23,16 @@ async def test_health_follows_a_writer_that_hangs(sqlite_database_url: str, cloc
         berlin = await opened(master.wire, "berlin")
         stub: Any = health_pb2_grpc.HealthStub(master.wire.channel)
         health = stub.Watch(health_pb2.HealthCheckRequest())
-        assert (await health.read()).status == SERVING
+        await becomes(health, SERVING)
         goes_on = threading.Event()
-        hanging = asyncio.create_task(master.running.database.transact(lambda _: goes_on.wait(60)))
+        hanging = asyncio.create_task(master.running.database.transact(lambda _: goes_on.wait(HANG_SECONDS)))
         call = asyncio.ensure_future(berlin.acquire(seat("port", "anna")))  # its commit waits, as everybody's does
         try:
-            assert (await health.read()).status == NOT_SERVING
+            await becomes(health, NOT_SERVING)
             assert not call.done()
         finally:
             goes_on.set()
-        assert (await health.read()).status == SERVING
+        await becomes(health, SERVING)
         granted(await call)
         await hanging
         health.cancel()
