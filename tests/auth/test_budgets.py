@@ -232,7 +232,7 @@ async def test_who_may_not_call_is_told_so_before_anything_is_read(secured: InPr
 async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
     sqlite_database_url: str, pki: Pki
 ) -> None:
-    settings = {**pki.serve(pki.server_key()), "message_timeout_seconds": 0.5, "caller_calls_max": 5}
+    settings = {**pki.serve(pki.server_key()), "message_timeout_seconds": 3.0, "caller_calls_max": 5}
     async with (
         in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master,
         shown_to(f"127.0.0.1:{master.running.port}", pki.certified_key(f"{ACME}/pbxs/berlin").credentials) as wire,
@@ -247,7 +247,7 @@ async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
 async def test_who_connects_and_proves_nothing_is_gone_soon_and_keeps_nobody_out(
     sqlite_database_url: str, pki: Pki
 ) -> None:
-    settings = {**pki.serve(pki.server_key()), "handshake_timeout_seconds": 0.5}
+    settings = {**pki.serve(pki.server_key()), "handshake_timeout_seconds": 3.0}
     request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
     async with in_process_master(sqlite_database_url, Clock(time.time()), **settings) as master:
         port = master.running.port

@@ -154,7 +154,7 @@ async def _is_under_way(wire: Wire, berlin: BarePbx) -> None:
 async def _until_refused(pbx: BarePbx) -> None:
     """The master may take calls for the moment between the signal and its effect."""
     while True:
-        await pbx.wire.leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx=pbx.name, epoch=1), timeout=5)
+        await pbx.wire.leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx=pbx.name, epoch=1), timeout=HANG_SECONDS)
 
 
 async def test_sigint_ends_it_too(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ async def test_what_one_master_sees_counts_at_the_other(postgresql_database_url:
 @pytest.mark.rule("F5")
 async def test_a_line_that_no_longer_answers_is_found_out(sqlite_database_url: str, clock: Clock) -> None:
     """Half-open, as when the power fails: nobody closes the connection, and pings stay unanswered."""
-    pings = {"keepalive_seconds": 0.2, "keepalive_timeout_seconds": 0.5}
+    pings = {"keepalive_seconds": 0.5, "keepalive_timeout_seconds": 2.0}
     async with in_process_master(sqlite_database_url, clock, **pings) as master:
         berlin, spare = await _pair(master)
         line = Line(master.wire.address, seed=0)

@@ -99,7 +99,7 @@ async def test_who_is_called_off_leaves_the_attempt_to_the_next() -> None:
     waiting = [asyncio.create_task(attempts.begin("a:1")) for _ in range(3)]
     await asyncio.sleep(0)
     attempts.end("a:1", Outcome.GIVEN_UP, pauses=_PAUSES)
-    done, others = await asyncio.wait(waiting, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+    done, others = await asyncio.wait(waiting, timeout=HANG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     assert [task.result() for task in done] == [True]
     attempts.end("a:1", Outcome.CONNECTED, pauses=_PAUSES)
     assert await asyncio.gather(*others) == [False, False]

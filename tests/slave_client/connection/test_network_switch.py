@@ -29,9 +29,10 @@ async def test_a_connection_that_fell_silent_is_not_relied_on_again(master: Rest
         assert not (await client.acquire(ANNA)).granted
         await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         line.weather = FAIR  # for new connections; the old one stays silent for good
-        client.look_again()
-        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
-        assert (await client.acquire(ANNA)).granted
+        async with asyncio.timeout(HANG_SECONDS):
+            while not (await client.acquire(ANNA)).granted:  # a busy machine may need longer than an impatient client
+                client.look_again()
+                await client.wait_for_state(State.CONNECTED)
         assert line.happened["connections"] > 1
 
 

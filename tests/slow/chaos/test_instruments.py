@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.slow.chaos.meddling import Meddling, NoCompilerError, library, meddling
+from tests.support.hang import HANG_SECONDS
 from tests.support.network.lines import FAIR, Line, Way, Weather, line_to
 
 
@@ -30,7 +31,7 @@ def meddled(tmp_path: Path) -> Iterator[Meddling]:
 def _run(meddled: Meddling, code: str, *arguments: object) -> str:
     command = [sys.executable, "-S", "-c", code, *map(str, arguments)]
     return subprocess.run(
-        command, env=meddled.environment, check=True, capture_output=True, text=True, timeout=30
+        command, env=meddled.environment, check=True, capture_output=True, text=True, timeout=HANG_SECONDS
     ).stdout.strip()
 
 

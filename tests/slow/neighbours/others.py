@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from tests.support.hang import HANG_SECONDS
+
 Act = Callable[[asyncio.Event], Awaitable[Any]]
 
 
@@ -101,7 +103,7 @@ async def other(module: str, *arguments: str, niceness: int, begins_with: int = 
     assert process.stdout is not None
     set_share(process.pid, begins_with)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             assert await process.stdout.readline() == b"ready\n"
         set_share(process.pid, niceness)
         process.stdin.write(b"begin\n")

@@ -23,6 +23,7 @@ import asyncpg
 
 from master.store.upkeep import schema
 from tests.slow.chaos.meddling import Meddling, meddling
+from tests.support.hang import HANG_SECONDS
 from tests.support.masters import sqlite_url
 from tests.support.network.lines import Line, line_to
 
@@ -133,11 +134,11 @@ class Server:
 
     async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
         """A connection for whoever is in charge."""
-        return await asyncpg.connect(host=str(self._folder), user="postgres", database="postgres", timeout=5)
+        return await asyncpg.connect(host=str(self._folder), user="postgres", database="postgres", timeout=30)
 
     async def start(self) -> None:
         """Start it where it is down, and wait until it answers."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while True:
                 if self._process is None or self._process.poll() is not None:
                     self._process = self._spawn()
@@ -179,7 +180,7 @@ class Server:
         """End it, and wait for its children."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=HANG_SECONDS)
 
     async def new_database(self) -> str:
         """The name of an upgraded, empty one."""

@@ -18,6 +18,7 @@ from time import monotonic, sleep
 
 from slave_client import BlockingSlaveClient, CallKind, ClientConfig, HolderKind, Want
 from tests.slow.chaos.seat_records import SeatRecords
+from tests.support.hang import HANG_SECONDS
 
 _PHONES = 6
 _PAUSE_SECONDS = 0.005
@@ -38,7 +39,7 @@ class Sleeper:
         if self._process is None:
             await self._start()
         self._has_seats.clear()
-        await asyncio.wait_for(self._has_seats.wait(), 30)
+        await asyncio.wait_for(self._has_seats.wait(), HANG_SECONDS)
 
     async def _start(self) -> None:
         told = {

@@ -23,7 +23,7 @@ from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.projects.estates import project
 
 LOOKING = {"database_health_interval_seconds": 0.1}
-SETTINGS = {**LOOKING, "database_timeout_seconds": 1.0}
+SETTINGS = {**LOOKING, "database_timeout_seconds": 3.0}
 
 
 @asynccontextmanager
