@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def _load() -> None:
 
     CliRunner().invoke(app, ["--help"])
     _load_commands(get_command(app))
+    import_module("._channel", "grpc")
     for module in (
-        "grpc._channel",
         "licensemaster.files.folder_lock",
         "licensemaster.signing.device_key",
         "master.app",
@@ -99,7 +100,7 @@ def _load() -> None:
         "master.store.upkeep.schema",
         "rich.live",
     ):
-        __import__(module)
+        import_module(module)
 
 
 def _load_commands(command: Any) -> None:

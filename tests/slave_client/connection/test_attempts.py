@@ -18,6 +18,7 @@ from tests.support.projects.estates import project
 
 CLIENTS = 10
 _PAUSES = Backoff(base_seconds=0.01, max_seconds=0.02)
+_LONG_PAUSES = Backoff(base_seconds=60, max_seconds=60)
 
 
 @dataclass(slots=True)
@@ -78,18 +79,19 @@ async def test_what_one_attempt_brings_is_known_to_all_who_wait() -> None:
     waiting = [asyncio.create_task(attempts.begin("a:1")) for _ in range(3)]
     assert await attempts.begin("b:1"), "another master has nothing to do with it"
     await asyncio.sleep(0)
-    attempts.end("a:1", Outcome.FAILED, pauses=_PAUSES, said="nobody there")
+    attempts.end("a:1", Outcome.FAILED, pauses=_LONG_PAUSES, said="nobody there")
     for task in waiting:
         with pytest.raises(TriedJustNowError, match="nobody there"):
             await task
     with pytest.raises(TriedJustNowError):
         await attempts.begin("a:1")
+    attempts.end("b:1", Outcome.FAILED, pauses=_PAUSES)
     await asyncio.sleep(0.03)  # the pause, and more
-    assert await attempts.begin("a:1")
-    waiting = [asyncio.create_task(attempts.begin("a:1")) for _ in range(3)]
+    assert await attempts.begin("b:1")
+    waiting = [asyncio.create_task(attempts.begin("b:1")) for _ in range(3)]
     await asyncio.sleep(0)
     waiting.pop().cancel()
-    attempts.end("a:1", Outcome.CONNECTED, pauses=_PAUSES)
+    attempts.end("b:1", Outcome.CONNECTED, pauses=_PAUSES)
     assert await asyncio.gather(*waiting) == [False, False]
 
 

@@ -14,7 +14,7 @@ from tests.slow.faults.databases.serving import answered
 from tests.support.databases.cluster import nodes, url_of
 from tests.support.databases.truth import used
 from tests.support.hang import HANG_SECONDS
-from tests.support.masters import Clock, InProcess, in_process_master, upgraded
+from tests.support.masters import Clock, InProcess, Wire, in_process_master, upgraded
 from tests.support.network.lines import FAIR, Way, Weather, line_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat
 from tests.support.projects.estates import project
@@ -42,6 +42,10 @@ async def _ask(master: InProcess, pbx: BarePbx) -> None:
         await asyncio.sleep(0.05)
 
 
+async def _anna_is_granted(pbx: BarePbx, _: Wire) -> None:
+    granted(await pbx.acquire(seat("port", "anna")))
+
+
 async def test_while_the_line_is_silent_few_new_connections_are_made(clock: Clock) -> None:
     async with AsyncExitStack() as stack:
         (server,) = await stack.enter_async_context(nodes(1))
@@ -67,7 +71,7 @@ async def test_while_the_line_is_silent_few_new_connections_are_made(clock: Cloc
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         for master, pbx in pairs:
-            granted(await answered(lambda _, pbx=pbx: pbx.acquire(seat("port", "anna")), master.wire))
+            await answered(partial(_anna_is_granted, pbx), master.wire)
         attempts_max = OUTAGE_SECONDS / CONNECT_SECONDS + 2  # one at a time, each of which waits its three seconds
         assert len(PBXS) <= made <= len(PBXS) * attempts_max, "each of them keeps a backend of the server"
 
