@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from license_agent.agent import Agent, TooManyWaitingError
 from license_agent.http.event_stream import event_stream
+from license_agent.http.openapi import DOCUMENT
 from license_agent.http.problems import ProblemError, json_response, refusal
 from license_agent.http.requests import BodyLimits, details_of_body, key_of_path, query_of, seat_of_path, seats_of_body
 from license_agent.settings import AgentSettings
@@ -18,7 +19,7 @@ from slave_client import CallKind, Refused
 AGENT: Final = web.AppKey("agent", Agent)
 SETTINGS: Final = web.AppKey("settings", AgentSettings)
 METRICS: Final = web.AppKey("metrics", CollectorRegistry)
-_SEAT: Final = "/v1/seats/{license_type}/{holder_kind}/{holder}"
+_SEAT: Final = "/v1/seats/{license_type:[^/]+}/{holder_kind:[^/]+}/{holder:[^/]+}"  # a name may hold braces
 _FULL: Final = "too many requests wait for the license master already"
 
 routes = web.RouteTableDef()
@@ -117,6 +118,12 @@ async def read_events(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.Response:
     """Show the figures for Prometheus."""
     return web.Response(body=generate_latest(request.app[METRICS]), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@routes.get("/openapi.json", allow_head=False)
+async def document(request: web.Request) -> web.Response:
+    """Show what this API is, as OpenAPI 3.1."""
+    return json_response(DOCUMENT)
 
 
 def _limits(request: web.Request) -> BodyLimits:

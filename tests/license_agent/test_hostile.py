@@ -73,6 +73,8 @@ async def test_a_wanted_set_that_is_none(pbx: Pbx, master: RestartableMaster, se
         ("../../etc/passwd", 200),
         ("a/b", 200),
         ("100%", 200),
+        ("{a}", 200),
+        ("..", 200),
         ("%2F", 200),
         ("' OR 1=1 --", 200),
         ("😀", 200),

@@ -1,0 +1,150 @@
+"""The local API as an OpenAPI 3.1 document, served as /openapi.json; a test holds real answers against it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from licensemaster.api_enums import Basis, HolderKind
+from slave_client import CallKind, Reason, State
+
+Schema = dict[str, Any]
+_TEXT: Final[Schema] = {"type": "string"}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_LIST: Final[Schema] = {"type": "array"}
+
+
+def _enum(names: list[str]) -> Schema:
+    return {"type": "string", "enum": names}
+
+
+def _object(optional: dict[str, Schema] | None = None, **required: Schema) -> Schema:
+    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_KIND: Final = _enum([kind.name.lower() for kind in HolderKind])
+_STATE: Final = _enum([state.value for state in State])
+_DETAILS: Final = {name: {"type": "string", "maxLength": 128} for name in ("user", "line", "application_version")}
+_NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 128}
+_COST: Final[dict[str, Schema]] = {
+    "basis": {"type": ["string", "null"], "enum": [*(basis.name.lower() for basis in Basis), None]},
+    "included_in": _TEXT,
+    "device": _TEXT,
+    "reassignable": {"type": "boolean"},
+}
+_SCHEMAS: Final[dict[str, Schema]] = {
+    "Seat": _object(license_type=_TEXT, holder_kind=_KIND, holder=_TEXT, **dict.fromkeys(_DETAILS, _TEXT)),
+    "Details": {"type": "object", "properties": _DETAILS, "additionalProperties": False},
+    "WantedSeat": {
+        **_object(_DETAILS, license_type=_NAME, holder_kind=_KIND, holder=_NAME),
+        "additionalProperties": False,
+    },
+    "Wanted": {**_object(seats={**_LIST, "items": _ref("WantedSeat")}), "additionalProperties": False},
+    "Granted": _object(seat=_ref("Seat"), already_held={"type": "boolean"}, source=_TEXT, **_COST),
+    "Held": _object(seat=_ref("Seat"), counted_as={"type": "object"}, **_COST),
+    "HeldSeats": _object(seats={**_LIST, "items": _ref("Held")}),
+    "Returned": _object(seat=_ref("Seat"), held={"type": "boolean"}, source=_TEXT),
+    "Synced": _object(
+        outcomes={**_LIST, "items": _object(granted={"type": "boolean"}, seat=_ref("Seat"))},
+        seats_returned=_COUNT,
+        kept=_LIST,
+    ),
+    "Lease": _object(
+        pbx=_TEXT,
+        state=_STATE,
+        why=_TEXT,
+        epoch={"type": ["integer", "null"]},
+        lease_end={"type": ["string", "null"], "format": "date-time"},
+        remaining_seconds={"type": "number"},
+        seats_held=_COUNT,
+        master=_TEXT,
+        notices={**_LIST, "items": _object(kind=_TEXT, message=_TEXT)},
+    ),
+    "Allowed": _object(allowed={"type": "boolean"}),
+    "Health": _object(status={"const": "ok"}, state=_STATE),
+    "Problem": _object(
+        {
+            "reason": _enum([reason.value for reason in Reason]),
+            "rules": {**_LIST, "items": _TEXT},
+            "seat": _ref("Seat"),
+            "licenses": _LIST,
+            "seats": _LIST,
+            "numbers": _object(license_type=_TEXT, device=_TEXT, capacity=_COUNT, in_use=_COUNT, wanted=_COUNT),
+            "holders": {**_LIST, "items": _object(pbx=_TEXT, site=_TEXT, seats=_COUNT)},
+            "remedy": _object(text=_TEXT, ways=_LIST),
+        },
+        type=_TEXT,
+        title=_TEXT,
+        status={"type": "integer"},
+        detail=_TEXT,
+    ),
+}
+
+
+def _operation(summary: str, answer: Schema, *, problems: tuple[int, ...] = (), **more: Any) -> Schema:
+    problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    answers = {"200": {"description": "Done", "content": answer}, **{str(code): problem for code in (401, *problems)}}
+    return {"summary": summary, "responses": answers, **more}
+
+
+def _json(name: str) -> Schema:
+    return {"application/json": {"schema": _ref(name)}}
+
+
+def _parameter(name: str, schema: Schema, where: str = "path") -> Schema:
+    return {"name": name, "in": where, "required": where == "path", "schema": schema}
+
+
+_DETAILS_BODY: Final = {"requestBody": {"required": False, "content": _json("Details")}}
+_IN_BODY: Final = (400, 408, 413, 422, 503)
+_PATHS: Final[dict[str, Schema]] = {
+    "/v1/seats/{license_type}/{holder_kind}/{holder}": {
+        "parameters": [
+            _parameter("license_type", _NAME),
+            _parameter("holder_kind", _KIND),
+            _parameter("holder", _NAME),
+        ],
+        "put": _operation("Acquire a seat", _json("Granted"), problems=(403, 409, *_IN_BODY), **_DETAILS_BODY),
+        "delete": _operation("Return a seat", _json("Returned"), problems=(409, *_IN_BODY), **_DETAILS_BODY),
+        "get": _operation("Show a seat in use", _json("Held"), problems=(404, 422)),
+    },
+    "/v1/seats": {
+        "get": _operation("List all seats in use", _json("HeldSeats")),
+        "put": _operation(
+            "Make the seats in use equal to the whole wanted set",
+            _json("Synced"),
+            problems=_IN_BODY,
+            requestBody={"required": True, "content": _json("Wanted")},
+        ),
+    },
+    "/v1/lease": {"get": _operation("Show how the agent stands with its master", _json("Lease"))},
+    "/v1/calls/allowed": {
+        "get": _operation(
+            "Tell whether a call may be made or go on",
+            _json("Allowed"),
+            problems=(422,),
+            parameters=[
+                _parameter("kind", _enum([kind.value for kind in CallKind]), "query"),
+                _parameter("holder", _TEXT, "query"),
+                _parameter("license_type", _TEXT, "query"),
+            ],
+        )
+    },
+    "/v1/events": {"get": _operation("Tell what happens", {"text/event-stream": {"schema": _TEXT}}, problems=(503,))},
+    "/metrics": {"get": _operation("Figures for Prometheus", {"text/plain": {"schema": _TEXT}})},
+    "/healthz": {"get": _operation("Say that the agent answers", _json("Health"))},
+    "/openapi.json": {"get": _operation("This document", {"application/json": {"schema": {"type": "object"}}})},
+}
+DOCUMENT: Final[Schema] = {
+    "openapi": "3.1.0",
+    "info": {"title": "license-agent", "version": "1", "description": "What a PBX asks the agent beside it."},
+    "paths": _PATHS,
+    "components": {
+        "schemas": _SCHEMAS,
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Over `listen` only."}},
+    },
+    "security": [{}, {"token": []}],
+}
