@@ -39,13 +39,17 @@ class Estate:
     """A PBX of another project."""
 
 
+_CALLS = {"caller_calls_per_second": 1000, "caller_calls_max": 1000, "connection_calls_max": 1000}
+"""More calls than a caller has by default: what it may ask is what these tests are about."""
+
+
 @pytest.fixture
 async def estate(database_url: str, pki: Pki) -> AsyncIterator[Estate]:
     async with AsyncExitStack() as stack:
         settings = pki.serve(pki.server_key())
         clock = Clock(time.time())
         master = await stack.enter_async_context(
-            in_process_master(database_url, clock, caller_calls_max=1000, metrics_listen="127.0.0.1:0", **settings)
+            in_process_master(database_url, clock, metrics_listen="127.0.0.1:0", **_CALLS, **settings)
         )
 
         async def shows(uri: str) -> Wire:
