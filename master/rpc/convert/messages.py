@@ -66,13 +66,13 @@ def message(to: type[M], value: object, **given: Any) -> M:
     """
     for name, attribute, written in _fields(to.DESCRIPTOR):
         found = given[name] if name in given else attribute(value)
-        given[name] = None if found is None or found == PROJECT else written(found)
+        given[name] = found if found is None or written is None else written(found)
     return to(**given)
 
 
 @cache
-def _fields(descriptor: Descriptor) -> list[tuple[str, Callable[[Any], Any], Callable[[Any], Any]]]:
-    """Return each field's name, what reads the attribute for it, and what makes the field's value of that."""
+def _fields(descriptor: Descriptor) -> list[tuple[str, Callable[[Any], Any], Callable[[Any], Any] | None]]:
+    """Return each field's name, what reads its attribute, and what converts that, if anything does."""
     renamed = _RENAMED.get(descriptor.name, {})
     return [
         (field.name, attrgetter(renamed.get(field.name) or _attribute(field)), _writer(field))
@@ -90,18 +90,23 @@ def _is_moment(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.full_name == Timestamp.DESCRIPTOR.full_name
 
 
-def _writer(field: FieldDescriptor) -> Callable[[Any], Any]:
+def _writer(field: FieldDescriptor) -> Callable[[Any], Any] | None:
     write: Callable[[Any], Any]
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return dict
     if field.message_type is not None:
         to = message_factory.GetMessageClass(field.message_type)
         make = timestamp if _is_moment(field) else partial(message, to)
-        write = lambda value: value if isinstance(value, Message) else make(value)  # noqa: E731
+        if field.message_type.name == "AgreementSubject":
+            write = lambda value: None if value == PROJECT else make(value)  # noqa: E731
+        else:
+            write = lambda value: value if isinstance(value, Message) else make(value)  # noqa: E731
     elif field.enum_type is not None:
         write = partial(_number, field.enum_type)
     else:
-        write = text if field.type == FieldDescriptor.TYPE_STRING else lambda value: value
+        if field.type != FieldDescriptor.TYPE_STRING:
+            return None
+        write = text
     return (lambda values: [write(value) for value in values]) if field.is_repeated else write
 
 
@@ -118,4 +123,6 @@ def _number(enum: EnumDescriptor, value: Any) -> int:
 
 def text(value: object) -> str:
     """Return a value as people write it; amounts never with an exponent."""
+    if type(value) is str:  # nearly always
+        return value
     return f"{value:f}" if isinstance(value, Decimal) else str(value)

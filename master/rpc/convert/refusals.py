@@ -90,7 +90,7 @@ class RefusalMessages:
         return message(
             seat_pb2.Refusal,
             refused,
-            licenses=refused.licenses[: self._named],
+            licenses=license_refs(refused.licenses[: self._named]),
             licenses_total=len(refused.licenses),
             seats=_seats(refused.seats[: self._named]),
             seats_total=len(refused.seats),
