@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import license_agent
 import licensemaster
 import master
 import slave_client
@@ -276,7 +277,7 @@ def _is_parser(called: str) -> bool:
 
 def _found() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for package in (licensemaster, master, slave_client, vendor_tools):
+    for package in (licensemaster, master, slave_client, license_agent, vendor_tools):
         folder = Path(str(package.__path__[0]))
         for file in folder.rglob("*.py"):
             if not file.stem.endswith(("_pb2", "_pb2_grpc")):
