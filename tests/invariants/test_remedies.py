@@ -121,7 +121,7 @@ class CarriedOut:
         self.pbx = self.site.estate.pbxs[self.site.estate.pbx_ids[pbx]]
         self.application: Version | None = None
         self.returned: list[SeatKey] = []
-        self.possible = self.prepared = True
+        self.possible = self.prepared = self.releasable = True
         for step in way.steps:
             self._take(step)
 
@@ -151,6 +151,7 @@ class CarriedOut:
                 assert not any(
                     license.type.stays_on(license.device.platform) for license in named if license.device is not None
                 )
+                self.releasable &= not any(self._is_in_use(license, named) for license in named)
                 self.site.estate = estate.with_licenses(
                     [replace(license, device=None, release=None) for license in named]
                 )
@@ -173,6 +174,14 @@ class CarriedOut:
                 raise AssertionError(step)
         self.site.fit()
 
+    def _is_in_use(self, license: License, leaving: Sequence[License]) -> bool:
+        """L5: Tell whether a release would leave fewer licenses than seats in use."""
+        estate = self.site.estate
+        assert license.device is not None
+        pool = self.site.working_set.pools[estate.pool_ids[license.device.id, license.type.key]]
+        left = moves.left_without(estate, license, {other.id for other in leaving})
+        return moves.use_refused(license, used=pool.used, left=left) is not None
+
     def _free(self, step: Step) -> None:
         """Whoever holds them gives them back, as far as nothing else needs them."""
         estate, left = self.site.estate, step.quantity
@@ -191,7 +200,9 @@ class CarriedOut:
         if self.returned:
             self.decider().give_back(self.returned)
         asked = [one._replace(application=self.application) if self.application else one for one in wants]
-        return self.prepared and all(isinstance(one, Granted) for one in self.decider().acquire(asked))
+        return (
+            self.prepared and self.releasable and all(isinstance(one, Granted) for one in self.decider().acquire(asked))
+        )
 
     def must_return(self, keys: Sequence[SeatKey]) -> None:
         outcomes = self.decider().give_back([*self.returned, *keys])

@@ -17,7 +17,7 @@ from typing import TypeVar
 from licensemaster.api_enums import RemedyAction
 from master.domain.remedies.answers import Steps, answers, kind_of
 from master.domain.remedies.remedy_words import in_words
-from master.domain.remedies.trial import Case, Trial, tried
+from master.domain.remedies.trial import Case, Trial, is_released_in_use, tried
 from master.domain.seats.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, Step, Way
 from master.domain.seats.seats import SeatKey, Want
 
@@ -231,7 +231,8 @@ class _Search:
             for step in steps[1:]:
                 if self.effort.left <= 0:
                     break
-                fewer = tuple(one for one in steps if one is not step)
-                if not self._tried(fewer).refused:
+                fewer = tuple(kept for kept in steps if kept is not step)
+                trial = self._tried(fewer)
+                if not trial.refused and not is_released_in_use(trial, fewer):
                     steps = fewer
         return steps

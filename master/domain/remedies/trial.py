@@ -122,6 +122,16 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
     return Trial(estate, pools, software, tuple(refused), working_set.pools)
 
 
+def is_released_in_use(trial: Trial, steps: Sequence[Step]) -> bool:
+    """L5: Tell whether steps release licenses whose seats none of them frees."""
+    released = {ref.id for step in steps if step.action is RemedyAction.RELEASE_LICENSES for ref in step.licenses}
+    devices = {ref.id: ref.device for step in steps for ref in step.licenses}
+    pools = (
+        trial.pool(devices[license.id], license.type.key) for license in trial.estate.licenses if license.id in released
+    )
+    return any(pool.used > pool.capacity for pool in pools)
+
+
 def added_license(estate: Estate, step: Step) -> License:
     """The license that stands for those to be bound."""
     return License(
