@@ -62,9 +62,9 @@ async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:
     """
     found = await _json(request, limits)
     if not isinstance(found, dict) or set(found) != {"seats"} or not isinstance(found["seats"], list):
-        raise _malformed('the body must be an object {"seats": [...]}')
+        raise malformed('the body must be an object {"seats": [...]}')
     if len(found["seats"]) > SEATS_MAX:
-        raise _malformed(f"seats: {len(found['seats']):,} are more than {SEATS_MAX:,}")
+        raise malformed(f"seats: {len(found['seats']):,} are more than {SEATS_MAX:,}")
     return [
         _want(_texts(one, _SEAT, where=f"seats[{index}]"), where=f"seats[{index}]: ")
         for index, one in enumerate(found["seats"])
@@ -79,9 +79,9 @@ def query_of(request: web.Request, *known: str) -> dict[str, str]:
     """
     for name in request.query:
         if name not in known:
-            raise _malformed(f"query: {name[:80]!r} is none of {', '.join(known)}")
+            raise malformed(f"query: {name[:80]!r} is none of {', '.join(known)}")
         if len(request.query.getall(name)) > 1:
-            raise _malformed(f"query: {name} stands there twice")
+            raise malformed(f"query: {name} stands there twice")
     return dict(request.query)
 
 
@@ -104,12 +104,12 @@ async def _json(request: web.Request, limits: BodyLimits) -> Any:
 
 def _texts(found: object, known: tuple[str, ...], *, where: str) -> dict[str, str]:
     if not isinstance(found, dict):
-        raise _malformed(f"{where} must be an object")
+        raise malformed(f"{where} must be an object")
     for name, value in found.items():
         if name not in known:
-            raise _malformed(f"{where}: {name[:80]!r} is none of {', '.join(known)}")
+            raise malformed(f"{where}: {name[:80]!r} is none of {', '.join(known)}")
         if not isinstance(value, str):
-            raise _malformed(f"{where}: {name} must be a text")
+            raise malformed(f"{where}: {name} must be a text")
     return found
 
 
@@ -122,9 +122,10 @@ def _want(said: Mapping[str, str], *, where: str = "") -> Want:
         kind = holder_kind(given.pop("holder_kind"))
         return Want(given.pop("license_type"), kind, given.pop("holder"), **given)
     except ValueError as error:
-        raise _malformed(f"{where}{error}") from None
+        raise malformed(f"{where}{error}") from None
 
 
-def _malformed(detail: str) -> ProblemError:
+def malformed(detail: str) -> ProblemError:
+    """A request that says something that cannot be meant, as a problem."""
     text = detail.encode("utf-8", "backslashreplace").decode()  # a lone surrogate that JSON may hold
     return ProblemError(422, "malformed", text)

@@ -7,11 +7,19 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from license_agent.agent import Agent, TooManyWaitingError
+from license_agent.agent import Agent
 from license_agent.http.event_stream import event_stream
 from license_agent.http.openapi import DOCUMENT
 from license_agent.http.problems import ProblemError, json_response, refusal
-from license_agent.http.requests import BodyLimits, details_of_body, key_of_path, query_of, seat_of_path, seats_of_body
+from license_agent.http.requests import (
+    BodyLimits,
+    details_of_body,
+    key_of_path,
+    malformed,
+    query_of,
+    seat_of_path,
+    seats_of_body,
+)
 from license_agent.settings import AgentSettings
 from license_agent.views import as_json, grant_view, held_view, synced_view
 from slave_client import CallKind, Refused
@@ -20,7 +28,6 @@ AGENT: Final = web.AppKey("agent", Agent)
 SETTINGS: Final = web.AppKey("settings", AgentSettings)
 METRICS: Final = web.AppKey("metrics", CollectorRegistry)
 _SEAT: Final = "/v1/seats/{license_type:[^/]+}/{holder_kind:[^/]+}/{holder:[^/]+}"  # a name may hold braces
-_FULL: Final = "too many requests wait for the license master already"
 
 routes = web.RouteTableDef()
 
@@ -29,10 +36,7 @@ routes = web.RouteTableDef()
 async def acquire_seat(request: web.Request) -> web.Response:
     """Acquire a seat; safe to repeat. A refusal is a problem."""
     want = seat_of_path(request, await details_of_body(request, _limits(request)))
-    try:
-        outcome = await request.app[AGENT].acquire(want)
-    except TooManyWaitingError:
-        raise ProblemError(503, "full", _FULL) from None
+    outcome = await request.app[AGENT].acquire(want)
     if isinstance(outcome, Refused):
         raise refusal(outcome)
     return json_response(grant_view(outcome))
@@ -42,10 +46,7 @@ async def acquire_seat(request: web.Request) -> web.Response:
 async def return_seat(request: web.Request) -> web.Response:
     """Return a seat; safe to repeat."""
     want = seat_of_path(request, await details_of_body(request, _limits(request)))
-    try:
-        outcome = await request.app[AGENT].give_back(want)
-    except TooManyWaitingError:
-        raise ProblemError(503, "full", _FULL) from None
+    outcome = await request.app[AGENT].give_back(want)
     if isinstance(outcome, Refused):
         raise refusal(outcome)
     return json_response(as_json(outcome))
@@ -73,10 +74,8 @@ async def sync_seats(request: web.Request) -> web.Response:
     wants = await seats_of_body(request, _limits(request))
     try:
         return json_response(synced_view(await request.app[AGENT].sync(wants)))
-    except TooManyWaitingError:
-        raise ProblemError(503, "full", _FULL) from None
     except ValueError as error:
-        raise ProblemError(422, "malformed", str(error)) from None
+        raise malformed(str(error)) from None
 
 
 @routes.get("/v1/lease", allow_head=False)
@@ -96,7 +95,7 @@ async def call_allowed(request: web.Request) -> web.Response:
         kind = CallKind(query.get("kind", CallKind.NEW.value))
     except ValueError:
         known = ", ".join(each.value for each in CallKind)
-        raise ProblemError(422, "malformed", f"kind: {query['kind'][:80]!r} is none of {known}") from None
+        raise malformed(f"kind: {query['kind'][:80]!r} is none of {known}") from None
     client = request.app[AGENT].client
     allowed = client.call_allowed(kind=kind, holder=query.get("holder", ""), license_type=query.get("license_type", ""))
     return json_response({"allowed": allowed})

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from license_agent.agent import Agent
+from license_agent.agent import Agent, TooManyWaitingError
 from license_agent.http.metrics import registry_of
 from license_agent.http.problems import ProblemError
 from license_agent.http.routes import AGENT, METRICS, SETTINGS, routes
@@ -114,6 +114,8 @@ class LocalServer:
             return await handler(request)
         except ProblemError as problem:
             found = problem
+        except TooManyWaitingError:
+            found = ProblemError(503, "full", "too many requests wait for the license master already")
         except web.HTTPException as failed:  # no such path or method
             found = ProblemError(failed.status, "http", f"{request.method} {request.path[:200]!r}: {failed.reason}")
             if isinstance(failed, web.HTTPMethodNotAllowed):
