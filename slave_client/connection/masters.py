@@ -26,6 +26,12 @@ from slave_client.values.notices import NoticeKind
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+SeatsRequest = TypeVar(
+    "SeatsRequest", lease_pb2.AcquireSeatsRequest, lease_pb2.ReturnSeatsRequest, lease_pb2.SyncSeatsRequest
+)
+SeatsResponse = TypeVar(
+    "SeatsResponse", lease_pb2.AcquireSeatsResponse, lease_pb2.ReturnSeatsResponse, lease_pb2.SyncSeatsResponse
+)
 _LOST: Final = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.IDLE)
 _READY: Final = grpc.ChannelConnectivity.READY
 
@@ -118,24 +124,15 @@ class Masters:
 
     async def acquire_seats(self, request: lease_pb2.AcquireSeatsRequest) -> lease_pb2.AcquireSeatsResponse:
         """Acquire seats; raises MasterError."""
-        request.unanswered_calls = self._unanswered_calls
-        response = await self._answer(lambda stub: stub.AcquireSeats, request)
-        _check_count(len(request.seats), len(response.results))
-        return response
+        return await self._about_seats(lambda stub: stub.AcquireSeats, request)
 
     async def return_seats(self, request: lease_pb2.ReturnSeatsRequest) -> lease_pb2.ReturnSeatsResponse:
         """Return seats; raises MasterError."""
-        request.unanswered_calls = self._unanswered_calls
-        response = await self._answer(lambda stub: stub.ReturnSeats, request)
-        _check_count(len(request.seats), len(response.results))
-        return response
+        return await self._about_seats(lambda stub: stub.ReturnSeats, request)
 
     async def sync_seats(self, request: lease_pb2.SyncSeatsRequest) -> lease_pb2.SyncSeatsResponse:
         """Make what is held equal to what is wanted; raises MasterError."""
-        request.unanswered_calls = self._unanswered_calls
-        response = await self._answer(lambda stub: stub.SyncSeats, request)
-        _check_count(len(request.seats), len(response.results))
-        return response
+        return await self._about_seats(lambda stub: stub.SyncSeats, request)
 
     async def submit_certificate(
         self, request: license_pb2.SubmitCertificateRequest
@@ -261,6 +258,16 @@ class Masters:
         self._stubs.clear()
         return channels
 
+    async def _about_seats(
+        self, method: Callable[[_Stub], _Method[SeatsRequest, SeatsResponse]], request: SeatsRequest
+    ) -> SeatsResponse:
+        request.unanswered_calls = self._unanswered_calls
+        response = await self._answer(method, request)
+        if len(request.seats) != len(response.results):
+            told = f"{len(request.seats)} seats were asked for, {len(response.results)} answers came"
+            raise MasterError(FailureKind.UNREACHABLE, told)
+        return response
+
     async def _answer(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
         self._check_open()
         if self._channel.get_state() is _READY:
@@ -329,8 +336,3 @@ class Masters:
 def _is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _check_count(asked: int, answered: int) -> None:
-    if asked != answered:
-        raise MasterError(FailureKind.UNREACHABLE, f"{asked} seats were asked for, {answered} answers came")
