@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-_COME_BACK_SECONDS = 0.25
+COME_BACK_SECONDS = 0.25
+"""When a caller that has too much under way is told to come back."""
 _STREAM_SECONDS = 5.0
 
 
@@ -128,7 +129,7 @@ class Shares:
         """
         found = self._of(caller)
         if found.calls >= self._limits.calls_max:
-            raise CallerLimitError(f"{found.calls} calls of this caller are under way", _COME_BACK_SECONDS)
+            raise CallerLimitError(f"{found.calls} calls of this caller are under way", COME_BACK_SECONDS)
         found.calls += 1
         share = Share(self, caller, found)
         try:
@@ -160,9 +161,9 @@ class Shares:
         if more > 0:
             self._paces.take(caller, more)
         if more > 0 and found.bytes + more > limits.bytes_max:
-            raise CallerLimitError(f"{found.bytes} bytes of this caller's are under way", _COME_BACK_SECONDS)
+            raise CallerLimitError(f"{found.bytes} bytes of this caller's are under way", COME_BACK_SECONDS)
         if more > 0 and self._bytes + more > limits.all_bytes_max:
-            raise CallerLimitError("too many large requests at a time", _COME_BACK_SECONDS)
+            raise CallerLimitError("too many large requests at a time", COME_BACK_SECONDS)
         found.bytes += more
         self._bytes += more
 

@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Hashable
 
-from master.auth.callers.limits import CallerLimitError, Paces
+from master.auth.callers.limits import COME_BACK_SECONDS, CallerLimitError, Paces
 
 WAIT_SECONDS_MAX = 10.0
 """Nobody hears later than so that it asks too much."""
@@ -19,7 +19,6 @@ _SOON_SECONDS = 2.0
 """Whose turn comes so soon is served then."""
 _WAITING_MAX = 4_000
 """Calls of all callers that wait; further ones are refused at once."""
-_COME_BACK_SECONDS = 0.25
 
 
 class Turns:
@@ -47,7 +46,7 @@ class Turns:
             await self._wait(seconds if is_soon else seconds * random.uniform(0.5, 1))
         if is_full or not is_soon:
             told = f"more than {paces.per_second:g} {what}"
-            raise CallerLimitError(told, max(paces.wait_seconds(key), _COME_BACK_SECONDS))
+            raise CallerLimitError(told, max(paces.wait_seconds(key), COME_BACK_SECONDS))
 
     def stop(self) -> None:
         """Let everybody go, and have nobody wait any more: the master ends."""
