@@ -24,7 +24,7 @@ from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.refusals import Refusal, Step, Way
-from master.domain.seats.seats import Granted, SeatKey, Want
+from master.domain.seats.seats import Granted, Seat, SeatKey, Want
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedies.remedying import Site, want
 
@@ -114,11 +114,12 @@ def described_site(pbxs: dict[str, str], items: Sequence[tuple[str, str, int, st
 class CarriedOut:
     """A copy of the site with the steps of one way taken."""
 
-    def __init__(self, site: Site, pbx: str, way: Way) -> None:
+    def __init__(self, site: Site, pbx: str, way: Way, asked: Sequence[Want] = ()) -> None:
         self.site = copy.copy(site)
         self.site.working_set = copy.deepcopy(site.working_set)
         self.site.software = dict(site.software)
         self.pbx = self.site.estate.pbxs[self.site.estate.pbx_ids[pbx]]
+        self.users = {one.subject for one in asked}
         self.application: Version | None = None
         self.returned: list[SeatKey] = []
         self.possible = self.prepared = self.releasable = True
@@ -183,15 +184,18 @@ class CarriedOut:
         return moves.use_refused(license, used=pool.used, left=left) is not None
 
     def _free(self, step: Step) -> None:
-        """Whoever holds them gives them back, as far as nothing else needs them."""
+        """Whoever holds them gives them back, as far as nothing else needs them; the users who ask come last."""
         estate, left = self.site.estate, step.quantity
         pool_id = estate.pool_ids[estate.pbx_on[step.device].device.id, step.license_type]
         for pbx in estate.pbxs.values():
             decider = Decider(EligibilityCache(estate), self.site.working_set, pbx, self.site.software[pbx.id], NOW)
-            for seat in self.site.working_set.holdings(pbx.id):
+            for seat in sorted(self.site.working_set.holdings(pbx.id), key=self._asks):
                 if left and seat.pool_id == pool_id and not seat.is_companion:
                     left -= not isinstance(decider.give_back([seat.key])[0], Refusal)
         self.possible &= not left
+
+    def _asks(self, seat: Seat) -> bool:
+        return seat.pbx_id == self.pbx.id and seat.subject in self.users
 
     def must_acquire(self, wants: Sequence[Want]) -> None:
         assert self.acquires(wants), wants
@@ -245,15 +249,16 @@ def test_remedies_are_true(
             for way in outcome.remedy.ways:
                 if way.steps[0].field in OTHER_REQUEST:
                     continue
-                done = CarriedOut(site, pbx, way)
+                members_ask = [asked[at] for at in members] if what == "acquire" else []
+                done = CarriedOut(site, pbx, way, members_ask)
                 if not done.possible:
                     event("seats that nobody can give back")
                 elif what == "return":
                     done.must_return([keys[at] for at in members])
                 else:
-                    done.must_acquire([asked[at] for at in members])
+                    done.must_acquire(members_ask)
                     for fewer in with_one_less(way):
-                        assert not CarriedOut(site, pbx, fewer).acquires([asked[at] for at in members])
+                        assert not CarriedOut(site, pbx, fewer, members_ask).acquires(members_ask)
 
 
 moving = st.lists(

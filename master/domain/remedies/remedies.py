@@ -131,7 +131,13 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
     takes = case.estate.catalog.types[case.wants[0].type] if case.wants and first.reason in TOO_FEW else None
     if takes is None or takes.companions or shared or first.license_type in case.estate.agreed:
         return decided(case, refused, effort)
-    known, key = case.eligibilities.remedies, (case.pbx.id, case.carrier, case.software, first, len(refused))
+    rests_on: frozenset[tuple[str, int | None]] = frozenset()
+    if takes.requires:
+        users = {want.subject for want in case.wants}
+        held = (seat for seat in case.working_set.holdings(case.pbx.id) if seat.subject in users)
+        rests_on = frozenset((seat.type, seat.pool_id) for seat in held)
+    known = case.eligibilities.remedies
+    key = (case.pbx.id, case.carrier, case.software, first, len(refused), rests_on)
     remedy = known.get(key)
     if remedy is None:
         if len(known) >= _REMEMBERED_MAX:
@@ -214,6 +220,8 @@ class _Search:
                 continue
             self.seen.add(steps)
             trial = self._tried(steps)
+            if trial.frees_too_many:
+                continue
             if not trial.refused:
                 return self._without_needless(steps)
             self.wrong = self.wrong or _correction(trial.refused[0])
@@ -233,6 +241,6 @@ class _Search:
                     break
                 fewer = tuple(kept for kept in steps if kept is not step)
                 trial = self._tried(fewer)
-                if not trial.refused and not is_released_in_use(trial, fewer):
+                if not (trial.refused or trial.frees_too_many or is_released_in_use(trial, fewer)):
                     steps = fewer
         return steps

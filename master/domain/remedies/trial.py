@@ -70,6 +70,8 @@ class Trial:
     """What is refused still; what others need stands first."""
     left: Mapping[int, PoolScore]
     """The pools after it, with what was returned and granted."""
+    frees_too_many: bool = False
+    """Whether so many seats are to come back that some would be among them which the request needs."""
 
     def pool(self, device: str, license_type: str, *, after: bool = False) -> PoolScore:
         """How much of a pool is used before the request is decided, or after it."""
@@ -119,7 +121,26 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
     refused.sort(key=lambda one: rank.get(one.license_type, 0))
     if software > case.software and (above := _above_limit(estate, case, software)):
         refused.insert(0, above)
-    return Trial(estate, pools, software, tuple(refused), working_set.pools)
+    left = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in working_set.pools.items()}
+    frees_too_many = not refused and any(_frees_too_many(case, step, decider) for step in steps)
+    return Trial(estate, pools, software, tuple(refused), left, frees_too_many)
+
+
+def _frees_too_many(case: Case, step: Step, decider: Decider) -> bool:
+    """Tell whether a step frees more seats of a pool than there are without those that were held and are needed now.
+
+    Returns seats on the copy to find out, so it comes last.
+    """
+    if step.action is not RemedyAction.FREE_SEATS:
+        return False
+    pool_id = case.estate.pool_ids[case.estate.pbx_on[step.device].device.id, step.license_type]
+    held = [
+        SeatKey(seat.parent if seat.is_companion else seat.type, seat.kind, seat.holder)
+        for seat in case.working_set.holdings(case.pbx.id)
+        if seat.pool_id == pool_id
+    ]
+    needed = sum(isinstance(outcome, Refusal) for outcome in decider.give_back(held))
+    return step.quantity > case.read_pools()[pool_id].used - needed
 
 
 def is_released_in_use(trial: Trial, steps: Sequence[Step]) -> bool:

@@ -43,6 +43,14 @@ def test_what_is_being_released_counts_as_gone() -> None:
     assert ways(refusal) == ["bind 24 more PBX-Port licenses of V12 or newer to hq-box"]  # waiting would not help
 
 
+@pytest.mark.rule("H1", "L5")
+def test_nobody_is_told_to_wait_for_the_seat_that_the_request_needs() -> None:
+    at = site({"PBX-Port12": (8, "hq-box"), "PBX-myPBX12": (1, "berlin-box")})
+    at.acquire("berlin", want("mypbx", "bert"))
+    refusal = at.refuse("berlin", want("video", "bert"))
+    assert ways(refusal) == ["bind 1 more PBX Video license of V12 or newer to berlin-box"]
+
+
 @pytest.mark.rule("B5", "B6")
 def test_all_licenses_that_are_too_old_are_named() -> None:
     refusal = site({"PBX-Port10": 1, "PBX-Fax11": 2, "PBX-Mobility13": 1}).refuse(
