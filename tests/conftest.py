@@ -16,17 +16,23 @@ from urllib.parse import urlsplit
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from tests.support.databases.postgres import PostgresServer, running_postgres
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 
 gc.set_threshold(100_000, 20, 50)  # as a master that serves; everything that tests import would be looked through again
 
 schema._CONNECT_SECONDS = HANG_SECONDS  # a slow disk is no silent server; tests of one set their own limit
 open_database.__kwdefaults__ = {"timeout_seconds": HANG_SECONDS}
+
+# The same examples each time, so that a run fails for what was changed; TESTS_LONG=1 tries others. Judged by what they
+# find, not by how busy the machine is.
+settings.register_profile("proof", derandomize=not LONG, deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("proof")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else Ctrl-C of tests ends none of their processes

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from master.domain.monitoring.overview import Overview
 from master.metrics import SITES_MAX, EstateCollector, Metrics
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import MasterProcess, Wire, master_process, sqlite_url, upgraded, wire_to
 from tests.support.network.prometheus import program, running_prometheus
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats

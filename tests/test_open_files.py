@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 _CODE = """
 import resource, sys

@@ -16,7 +16,7 @@ from master.rpc.admission import turns as module
 from master.rpc.admission.turns import Turns
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import opened
 

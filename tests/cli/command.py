@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.support.command_server import run_forked
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 COMMAND = str(Path(sys.executable).with_name("license-master"))
 LIMIT_SECONDS = HANG_SECONDS

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.cli.command import surroundings
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 _CODE = """
 import sys

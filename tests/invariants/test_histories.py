@@ -6,14 +6,13 @@ The normal run takes a few dozen histories on each database; TESTS_LONG=1 takes 
 from __future__ import annotations
 
 import asyncio
-import os
 from itertools import permutations
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     initialize,
@@ -26,6 +25,7 @@ from licensemaster.v1 import lease_pb2, status_pb2
 from tests.invariants.arena import Arena, reason_of
 from tests.invariants.calling import Calling, answer_of, awaited, expected, seats_of
 from tests.invariants.model_values import PBXS, PRIMARY, STANDBY, Answer
+from tests.support.limits import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tests.invariants.balance import Key
 
 T = TypeVar("T")
-LONG = bool(os.environ.get("TESTS_LONG"))
 USERS = ("anna", "ben")
 KEYS: list[Key] = [
     *(("port", holder) for holder in (*USERS, "cleo", "dora")),
@@ -368,8 +367,6 @@ def test_master_and_model_agree_at_every_step(arena: Arena) -> None:
     profile = settings(
         max_examples=400 if LONG else 9,
         stateful_step_count=60 if LONG else 40,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
         print_blob=True,
         phases=set(Phase) if LONG else {Phase.reuse, Phase.generate},
     )

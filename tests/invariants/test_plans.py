@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections import Counter
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licensemaster.v1 import plan_pb2, project_pb2, seat_pb2, status_pb2
@@ -132,7 +132,7 @@ def _fits(printed: str, device: str) -> bool:
     return not printed.startswith("PBX-IPVA") or device != "berlin-box"  # D4
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30)
 @given(licenses=bought, wants=asked, changes=changed)
 def check(
     runner: asyncio.Runner,

@@ -10,7 +10,7 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from licensemaster.api_enums import HolderKind, RemedyAction
@@ -27,6 +27,7 @@ from master.domain.seats.refusals import Refusal, Step, Way
 from master.domain.seats.seats import Granted, Seat, SeatKey, Want
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedies.remedying import Site, want
+from tests.support.limits import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,7 +220,7 @@ def with_one_less(way: Way) -> Iterator[Way]:
             yield Way((*way.steps[:at], replace(step, quantity=step.quantity - 1), *way.steps[at + 1 :]), "")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000 if LONG else 300)
 @given(pbxs=described, items=bought, history=calls)
 def test_remedies_are_true(
     pbxs: dict[str, str],
@@ -281,7 +282,7 @@ old_software = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000 if LONG else 200)
 @given(pbxs=old_software, items=moving, target=st.sampled_from(["hq-box", "berlin-box", "cloud-box"]))
 def test_remedies_of_moves_are_true(
     pbxs: dict[str, str], items: list[tuple[str, int | None, str, int, str]], target: str

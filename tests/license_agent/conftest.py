@@ -16,7 +16,7 @@ from license_agent.settings import AgentSettings
 from licensemaster.daemon.settings import load
 from slave_client import State
 from tests.slave_client.conftest import PORTS, RestartableMaster, estate
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock
 
 __all__ = ["PORTS", "Asked", "Pbx", "agent_settings", "port", "running_agent"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.network.ports import free_port
 
 INCLUDED = Path(__file__).parents[2] / "examples" / "kamailio" / "license.cfg"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -17,9 +16,9 @@ from license_agent.daemon import running
 from slave_client import State
 from tests.license_agent.conftest import Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS, LONG
 
-MANY = 10_000 if os.environ.get("TESTS_LONG") else 1_000
+MANY = 10_000 if LONG else 1_000
 TOKEN = "correct horse battery staple"
 
 

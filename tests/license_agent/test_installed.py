@@ -22,7 +22,7 @@ from license_agent.commands import app, page
 from license_agent.settings import AgentSettings
 from tests.license_agent.conftest import port
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT
 from tests.test_systemd import EXPOSURE_MAX, FOLDER, systemd
 

@@ -15,7 +15,7 @@ from slave_client import SlaveClient, State
 from tests.license_agent.conftest import PORTS, Pbx, agent_settings, running_agent
 from tests.license_agent.kamailio import Kamailio, Phone, running_kamailio
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 
 @pytest.fixture

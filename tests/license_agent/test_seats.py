@@ -13,7 +13,7 @@ import pytest
 from slave_client import State
 from tests.license_agent.conftest import PORTS, Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 
 @pytest.mark.rule("A1", "E1")

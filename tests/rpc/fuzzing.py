@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from master.rpc.server.reflection import V1
 from master.rpc.server.server import SERVICES
 from tests.rpc.failures import seen
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT
 
 NAME: Final = f"projects/{PROJECT}"

@@ -10,7 +10,7 @@ from uuid import uuid4
 from licensemaster.v1 import license_pb2, status_pb2
 from slave_client import DeviceKey
 from tests.slave_client.conftest import estate
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Wire, wire_to
 from tests.support.projects.signed_documents import NAME, Vendor, bind, enrolled, imported, listed, release
 

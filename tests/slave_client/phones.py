@@ -9,7 +9,7 @@ from slave_client import (
     Want,
 )
 from tests.slave_client.conftest import PORTS
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 
 def port(holder: str) -> Want:

@@ -25,7 +25,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import PORTS, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

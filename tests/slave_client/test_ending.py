@@ -11,7 +11,7 @@ import pytest
 
 from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, RestartableMaster
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS)]
 

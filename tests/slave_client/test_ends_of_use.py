@@ -15,7 +15,7 @@ from licensemaster.v1 import agreement_pb2, license_pb2
 from slave_client import HolderKind, LossCause, Lost, NoticeKind, SeatChange, SlaveClient, State, Want
 from tests.slave_client.conftest import HeldClock, RestartableMaster
 from tests.slave_client.operating import until
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Wire, wire_to
 from tests.support.projects.agreements import NAME, noon, prices_of, wanted
 from tests.support.projects.estates import project

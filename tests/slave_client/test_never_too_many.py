@@ -12,8 +12,7 @@ from licensemaster.v1 import license_pb2
 from slave_client import HolderKind, NetworkSwitch, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
-from tests.support.databases.truth import LONG
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS, LONG
 
 PHONES = 4
 MORE = 2

@@ -17,8 +17,7 @@ from slave_client.values.seats import Lost, SeatChange
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import until
 from tests.slave_client.test_never_too_many import ACTIONS, PHONES, Site, step
-from tests.support.databases.truth import LONG
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import PROJECT, wire_to
 
 SEEDS = 40 if LONG else 4

@@ -20,7 +20,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import master_process, wire_to
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from master.app import Running, running
 from master.launch import MasterProcess, master_process
 from master.settings import load_settings
 from master.store.upkeep import schema
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 PROJECT = "acme"
 __all__ = [

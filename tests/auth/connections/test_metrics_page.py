@@ -24,7 +24,7 @@ from master.rpc.server.open_connections import ConnectionBounds
 from master.settings import load_settings
 from tests.auth.pki import CertifiedKey, Pki
 from tests.support.asking import all_asked
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess
 
 

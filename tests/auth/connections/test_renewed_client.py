@@ -11,7 +11,7 @@ import pytest
 from licensemaster.files.writer import write_file
 from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import CertifiedKey, Pki
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import InProcess
 from tests.support.network.lines import FAIR, Line, Weather, line_to
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from master.domain.agreements.ledger.orders import Buy, ConfirmPayment, StartTrial
@@ -24,6 +24,7 @@ from master.domain.licenses import balance, moves
 from tests.domain.agreements.ledger_in_memory import ISYMPHONY, ZONE, LedgerInMemory
 from tests.domain.agreements.test_histories import DAYS_ON, FIRST, LEDGERS, ORDERS, isymphony, step
 from tests.domain.estate.test_estate import HQ, estate
+from tests.support.limits import LONG
 
 VENDORS = ("allworx", "distribution_engine", "isymphony")
 
@@ -86,7 +87,7 @@ def complete_all(found: Estate) -> Estate:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000 if LONG else 60)
 @given(data=st.data())
 def test_after_any_history_the_estate_has_what_it_is_entitled_to(vendor: str, data: st.DataObject) -> None:
     made, day = LEDGERS[vendor](), FIRST

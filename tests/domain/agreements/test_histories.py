@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from master.domain.agreements.ledger.entries import EntryKind
@@ -69,6 +69,7 @@ from tests.domain.agreements.ledger_in_memory import (
     prices,
     what_may_run,
 )
+from tests.support.limits import LONG
 
 FIRST = date(2024, 1, 31)
 KEYS = st.integers(1, 40).map("K{}".format)
@@ -295,7 +296,7 @@ def check_seats(made: LedgerInMemory, day: date) -> None:
 
 
 @pytest.mark.parametrize("vendor", sorted(ORDERS))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000 if LONG else 100)
 @given(data=st.data())
 def test_whatever_is_ordered_the_rules_hold(vendor: str, data: st.DataObject) -> None:
     made, day = LEDGERS[vendor](), FIRST

@@ -16,7 +16,7 @@ import pytest
 
 from licensemaster.daemon.logs.lines import Rendering
 from licensemaster.daemon.logs.writer import LineWriter
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 RENDER = Rendering(to_people=False)
 

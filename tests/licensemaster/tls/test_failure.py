@@ -15,7 +15,7 @@ from licensemaster.tls.pem import Pair
 from slave_client import HolderKind, Notice, NoticeKind, Refused, SlaveClient, TlsFiles, Want
 from tests.cli.command import run
 from tests.slave_client.conftest import client_config
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.network.bare_servers import bare_server
 from tests.support.projects.certificates import Made
 

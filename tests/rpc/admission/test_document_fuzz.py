@@ -17,7 +17,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from licensemaster.signing import documents
@@ -27,14 +27,14 @@ from licensemaster.v1 import document_pb2, license_pb2
 from master.store.upkeep import schema
 from tests.rpc.failures import NAME, everything, seen
 from tests.support.databases.postgres import PostgresServer
-from tests.support.databases.truth import LONG
+from tests.support.limits import LONG
 from tests.support.loop import Loop
 from tests.support.masters import PROJECT, sqlite_url
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, release
 
 pytestmark = pytest.mark.timeout(3600)
-FUZZ = settings(max_examples=3000 if LONG else 100, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=3000 if LONG else 100)
 EXPECTED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.FAILED_PRECONDITION,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +22,11 @@ from master.store.upkeep import schema
 from tests.rpc.failures import NAME
 from tests.rpc.fuzzing import Chance, Told, answer, every_rpc, request
 from tests.support.databases.postgres import PostgresServer
+from tests.support.limits import LONG
 from tests.support.loop import Loop
 from tests.support.masters import sqlite_url
 from tests.support.projects.estates import project
 
-LONG = bool(os.environ.get("TESTS_LONG"))
 ROUNDS = 400 if LONG else 20
 CODE = grpc.StatusCode
 pytestmark = pytest.mark.timeout(3600)

@@ -9,7 +9,7 @@ import pytest
 
 from master.metrics import Metrics
 from master.rpc.server.metrics_page import MetricsPage
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 
 @pytest.mark.parametrize(

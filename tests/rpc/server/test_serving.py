@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from licensemaster.v1 import lease_pb2
 from master.rpc.server.server import SERVICES
 from tests.rpc.failures import failure, seen
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import (
     Clock,
     InProcess,

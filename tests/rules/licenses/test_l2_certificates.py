@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, lease_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
-from tests.support.databases.truth import LONG
 from tests.support.licenses.leaving import (
     BOUND,
     CERTIFICATE,
@@ -26,6 +25,7 @@ from tests.support.licenses.leaving import (
     altered,
     on_its_way,
 )
+from tests.support.limits import LONG
 from tests.support.loop import Loop
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project
@@ -162,7 +162,7 @@ def test_a_certificate_with_any_bit_turned_changes_nothing(sqlite_database_url: 
         before = loop.run(everything(found.wire))
         fields = {"payload": len(right.payload), "signature": len(right.signature), "key_id": len(right.key_id)}
 
-        @settings(max_examples=2000 if LONG else 60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=2000 if LONG else 60)
         @given(field=st.sampled_from([*fields]), at=st.integers(0, 10_000), bit=st.integers(0, 6))
         def turned(field: str, at: int, bit: int) -> None:
             value = getattr(right, field)

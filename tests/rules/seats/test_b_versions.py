@@ -24,7 +24,7 @@ from tests.rules.asking import (
     used,
     without,
 )
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import InProcess, Wire
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.projects.estates import project

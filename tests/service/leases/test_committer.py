@@ -35,7 +35,7 @@ from master.settings import Settings
 from master.store.backends.database import Database, StorageError, Tx
 from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master
 from tests.support.projects.estates import project
 

@@ -29,7 +29,7 @@ from tests.service.leases.restored import (
     status_of,
     used,
 )
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock
 from tests.support.pbxs.pbx import granted, opened, refused, seats
 from tests.support.projects.estates import project

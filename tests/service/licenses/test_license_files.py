@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
-from tests.support.databases.truth import LONG
+from tests.support.limits import LONG
 from tests.support.loop import Loop
 from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.projects.estates import project
@@ -226,7 +226,7 @@ def test_any_byte_altered(sqlite_database_url: str) -> None:
         right = vendor.issue(PORTS, now=now)
         before = loop.run(everything(wire))
 
-        @settings(max_examples=2000 if LONG else 60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=2000 if LONG else 60)
         @given(envelope=st.booleans(), at=st.integers(0, 10_000), byte=st.integers(0, 255), cut=st.booleans())
         def altered(envelope: bool, at: int, byte: int, cut: bool) -> None:
             raw = bytearray(right.signature if envelope else right.payload)

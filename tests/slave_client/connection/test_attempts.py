@@ -13,7 +13,7 @@ from slave_client import HolderKind, SlaveClient, State, Want
 from slave_client.connection.attempts import Attempts, Outcome, TriedJustNowError
 from slave_client.connection.backoff import Backoff
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.projects.estates import project
 
 CLIENTS = 10

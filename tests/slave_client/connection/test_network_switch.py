@@ -10,7 +10,7 @@ from licensemaster.v1 import status_pb2
 from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import RestartableMaster, client_config
 from tests.slave_client.operating import until
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, wire_to
 from tests.support.network.lines import FAIR, Way, Weather, line_to
 

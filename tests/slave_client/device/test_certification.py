@@ -25,7 +25,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.network.relay import Relay, relay_to
 from tests.support.projects.signed_documents import NAME, enrolled

@@ -310,5 +310,5 @@ class SiteAndMaster(RuleBasedStateMachine):
         assert len(self.local_seats.held) <= len(self.counted) <= CAPACITY
 
 
-SiteAndMaster.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+SiteAndMaster.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestSiteAndMaster = SiteAndMaster.TestCase

@@ -29,7 +29,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, client_config, estate
 from tests.slave_client.operating import Operator, operator_of, until
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import master_process
 from tests.support.network.relay import Relay, relay_to
 

@@ -31,7 +31,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.databases.truth import all_events, used
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, wire_to
 from tests.support.pbxs.pbx import opened, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, checked, standing_by

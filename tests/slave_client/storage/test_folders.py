@@ -24,7 +24,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.folders import held_by_another
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 ANNA = Want("port", HolderKind.USER, "anna")
 

@@ -9,7 +9,7 @@ import pytest
 
 from slave_client import BlockingSlaveClient, ConfigError, Notice, NoticeKind, SlaveClient, State, TlsFiles
 from tests.slave_client.conftest import client_config
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.projects.certificates import FOR_SERVERS, Made
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.slow.chaos.meddling import Meddling, NoCompilerError, library, meddling
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.network.lines import FAIR, Line, Way, Weather, line_to
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2
-from tests.support.databases.truth import LONG
+from tests.support.limits import LONG
 from tests.support.masters import Wire, master_process, wire_to
 from tests.support.projects.agreements import NAME, wanted
 from tests.support.projects.estates import project

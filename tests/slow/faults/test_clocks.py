@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from licensemaster.v1 import lease_pb2
 from tests.support.databases.truth import all_events, used
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.machine_clock import MachineClock
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat

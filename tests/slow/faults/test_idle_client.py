@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import HeldClock, client_config
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess
 from tests.support.network.frames import Frame, frames_to
 from tests.support.projects.estates import project

@@ -16,7 +16,8 @@ import grpc
 import pytest
 
 from tests.slow.faults.databases.storm import Ledger, Storm, retry_what_is_unsure, until_gone
-from tests.support.databases.truth import LONG, held_by_pbx, mismatches, used
+from tests.support.databases.truth import held_by_pbx, mismatches, used
+from tests.support.limits import LONG
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project

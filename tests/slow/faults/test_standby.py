@@ -10,7 +10,7 @@ import pytest
 from slave_client import CallKind, Granted, HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import client_config
 from tests.support.databases.truth import all_events, held_by_pbx, mismatches, used
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, MasterProcess, master_process, wire_to
 from tests.support.pbxs.standbys import checked
 from tests.support.projects.estates import project

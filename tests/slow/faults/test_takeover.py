@@ -15,7 +15,7 @@ from slave_client import BlockingSlaveClient, Granted, HolderKind, SlaveClient, 
 from tests.slave_client.conftest import client_config
 from tests.support.databases.cluster import nodes, url_of
 from tests.support.databases.truth import held_by_pbx, mismatches
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, Wire, in_process_master, upgraded, wire_to
 from tests.support.network.balancer import balancer_before
 from tests.support.pbxs.sites import Site, estate, working_sites

@@ -17,7 +17,7 @@ import pytest
 
 from master.variables import PREFIX
 from tests.auth.pki import Pki, shown_to
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import granted, opened, seat
 from tests.support.projects.estates import project

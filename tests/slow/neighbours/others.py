@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 Act = Callable[[asyncio.Event], Awaitable[Any]]
 

@@ -7,7 +7,6 @@ answered at its pace, whatever it sends.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import pytest
 from tests.slow.neighbours.attacks import ATTACKS
 from tests.slow.neighbours.estate import Wallet
 from tests.slow.neighbours.measuring import Figure, beset, beset_master, line, peak_mib
+from tests.support.limits import LONG
 
-LONG = bool(os.environ.get("TESTS_LONG"))
 SECONDS = 10.0 if LONG else 1.5
 SLOWEST_SECONDS = 1.0
 MEMORY_MIB = 512

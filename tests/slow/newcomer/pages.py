@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cli.command import surroundings
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.network.ports import free_port
 
 ROOT = Path(__file__).parents[3]

@@ -16,7 +16,7 @@ import typer
 from master.cli.main import app
 from tests.cli.test_operations_doc import command_of, commands
 from tests.slow.newcomer.pages import ROOT, play
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 HERE = Path(__file__).parent
 YEAR = HERE / "operators_year.sh"

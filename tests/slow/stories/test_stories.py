@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import COMMAND, surroundings
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 STORIES = Path(__file__).parents[3] / "examples" / "stories"
 NAMES = sorted(path.name for path in STORIES.glob("[0-9]*.sh"))

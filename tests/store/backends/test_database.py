@@ -23,7 +23,7 @@ from master.store.tables import signing_key
 from tests.store.rows import add, bump, names
 from tests.support.asking import asked, until
 from tests.support.databases.postgres import PostgresServer
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 
 async def test_work_is_applied_as_a_whole(database: Database) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from tests.rpc.failures import everything, failure, seen
 from tests.support.databases.truth import mismatches, used
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.projects.estates import project

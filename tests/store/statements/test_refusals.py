@@ -17,7 +17,7 @@ from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from tests.support.databases.cluster import Node, nodes, url_of
 from tests.support.databases.pgbouncer import pgbouncer
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master, upgraded
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.projects.estates import project

@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 _USER = "nobody" if os.geteuid() == 0 else None
 """PostgreSQL does not run as root."""

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from tests.support.databases.cluster import Node, command_as_user, free_port, make_place
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 
 class PgBouncer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import grpc
 
 from licensemaster.v1 import status_pb2
@@ -12,7 +10,6 @@ from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.masters import PROJECT, Wire
 
-LONG = bool(os.environ.get("TESTS_LONG"))
 _PROJECT_NAME = f"projects/{PROJECT}"
 
 

@@ -23,7 +23,7 @@ import asyncpg
 
 from master.store.upkeep import schema
 from tests.slow.chaos.meddling import Meddling, meddling
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import sqlite_url
 from tests.support.network.lines import Line, line_to
 

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 
 from slave_client import BlockingSlaveClient, CallKind, ClientConfig, HolderKind, Want
 from tests.slow.chaos.seat_records import SeatRecords
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 
 _PHONES = 6
 _PAUSE_SECONDS = 0.005

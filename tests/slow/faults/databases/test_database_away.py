@@ -17,7 +17,7 @@ from tests.rpc.failures import failure
 from tests.slow.faults.databases.serving import NOT_SERVING, SERVING, answered, becomes
 from tests.support.databases.cluster import nodes, url_of
 from tests.support.databases.truth import all_events, mismatches, used
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, MasterProcess, Wire, in_process_master, upgraded, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.projects.estates import project

@@ -13,7 +13,7 @@ from master.store.backends.opening import open_database
 from tests.slow.faults.databases.serving import answered
 from tests.support.databases.cluster import nodes, url_of
 from tests.support.databases.truth import used
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, Wire, in_process_master, upgraded
 from tests.support.network.lines import FAIR, Way, Weather, line_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat

@@ -16,8 +16,8 @@ from tests.slave_client.conftest import client_config
 from tests.slow.faults.databases.serving import answered
 from tests.slow.faults.databases.storm import Ledger, Storm, retry_what_is_unsure, until_gone
 from tests.support.databases.cluster import Node, nodes, url_of
-from tests.support.databases.truth import LONG, held_by_pbx, mismatches, used
-from tests.support.hang import HANG_SECONDS
+from tests.support.databases.truth import held_by_pbx, mismatches, used
+from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import MasterProcess, Wire, master_process, upgraded, wire_to
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project

@@ -9,7 +9,7 @@ from typing import Any
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.slow.faults.databases.serving import NOT_SERVING, SERVING, becomes
-from tests.support.hang import HANG_SECONDS
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master
 from tests.support.pbxs.pbx import granted, opened, seat
 from tests.support.projects.estates import project
