@@ -20,7 +20,7 @@ setup: $(READY) $(GENERATED) ## virtual environment, dependencies, generated cod
 $(READY): pyproject.toml licensemaster/pyproject.toml slave_client/pyproject.toml license_agent/pyproject.toml requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	@test -x $(BIN)/python || { echo "setup: a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "setup: the dependencies, in the versions of constraints.txt (about 750 MB, a few minutes the first time)"
+	@echo "setup: the dependencies, in the versions of constraints.txt (about 800 MB, a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --no-deps --requirement requirements/development.txt
 	@# Our own four have no hash, being these sources. Built with what was just installed, they bring nothing in.
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --check-build-dependencies -e licensemaster -e slave_client -e license_agent -e .
@@ -48,7 +48,8 @@ test-slow: setup ## stories, faults, chaos, bad neighbours, a newcomer's first y
 test-long: setup ## what goes by chance, at length and with other seeds; each bad neighbour for ten seconds
 	TESTS_LONG=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/rpc/admission/test_every_rpc.py \
 		tests/rpc/admission/test_document_fuzz.py tests/domain tests/invariants tests/slow/faults \
-		tests/slave_client/test_never_too_many.py tests/slave_client/test_restored.py tests/license_agent/test_hostile.py
+		tests/slave_client/test_never_too_many.py tests/slave_client/test_restored.py \
+		tests/license_agent/test_hostile.py tests/license_agent/test_openapi.py
 	TESTS_LONG=1 $(BIN)/python -m pytest -n 0 tests/slow/neighbours
 
 lint: setup ## formatting, types, architecture, protos

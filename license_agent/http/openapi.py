@@ -1,4 +1,4 @@
-"""The local API as an OpenAPI 3.1 document, served as /openapi.json; a test holds real answers against it."""
+"""The local API as an OpenAPI 3.1 document, served as /openapi.json; schemathesis holds real answers against it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,23 @@ def _ref(name: str) -> Schema:
 
 _KIND: Final = _enum([kind.name.lower() for kind in HolderKind])
 _STATE: Final = _enum([state.value for state in State])
-_DETAILS: Final = {name: {"type": "string", "maxLength": 128} for name in ("user", "line", "application_version")}
-_NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 128}
+_NAME: Final[Schema] = {
+    "type": "string",
+    "format": "name",
+    "minLength": 1,
+    "maxLength": 128,
+    "description": "Printable characters in one line; white space around a name is no part of it.",
+}
+_VERSION: Final[Schema] = {
+    "type": "string",
+    "format": "software-version",
+    "maxLength": 128,
+    "description": "What the application reports, `12`, `12r1` or `12r1 sr4`.",
+}
+_DETAILS: Final[dict[str, Schema]] = {
+    **{name: {**_NAME, "minLength": 0} for name in ("user", "line")},
+    "application_version": _VERSION,
+}
 _COST: Final[dict[str, Schema]] = {
     "basis": {"type": ["string", "null"], "enum": [*(basis.name.lower() for basis in Basis), None]},
     "included_in": _TEXT,
@@ -86,29 +101,34 @@ _SCHEMAS: Final[dict[str, Schema]] = {
 
 def _operation(summary: str, answer: Schema, *, problems: tuple[int, ...] = (), **more: Any) -> Schema:
     problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
-    answers = {"200": {"description": "Done", "content": answer}, **{str(code): problem for code in (401, *problems)}}
-    return {"summary": summary, "responses": answers, **more}
+    later = {**problem, "headers": {"Retry-After": {"required": True, "schema": _COUNT, "description": "Seconds"}}}
+    answers = {str(code): later if code == 503 else problem for code in (401, *problems)}
+    return {"summary": summary, "responses": {"200": {"description": "Done", "content": answer}, **answers}, **more}
 
 
 def _json(name: str) -> Schema:
     return {"application/json": {"schema": _ref(name)}}
 
 
-def _parameter(name: str, schema: Schema, where: str = "path") -> Schema:
-    return {"name": name, "in": where, "required": where == "path", "schema": schema}
+def _parameter(name: str, schema: Schema, example: str, where: str = "path") -> Schema:
+    return {"name": name, "in": where, "required": where == "path", "schema": schema, "example": example}
 
 
-_DETAILS_BODY: Final = {"requestBody": {"required": False, "content": _json("Details")}}
 _IN_BODY: Final = (400, 408, 413, 422, 503)
 _PATHS: Final[dict[str, Schema]] = {
     "/v1/seats/{license_type}/{holder_kind}/{holder}": {
         "parameters": [
-            _parameter("license_type", _NAME),
-            _parameter("holder_kind", _KIND),
-            _parameter("holder", _NAME),
+            _parameter("license_type", _NAME, "port"),
+            _parameter("holder_kind", _KIND, "user"),
+            _parameter("holder", _NAME, "4711"),
         ],
-        "put": _operation("Acquire a seat", _json("Granted"), problems=(403, 409, *_IN_BODY), **_DETAILS_BODY),
-        "delete": _operation("Return a seat", _json("Returned"), problems=(409, *_IN_BODY), **_DETAILS_BODY),
+        "put": _operation(
+            "Acquire a seat",
+            _json("Granted"),
+            problems=(403, 409, *_IN_BODY),
+            requestBody={"required": False, "content": _json("Details")},
+        ),
+        "delete": _operation("Return a seat", _json("Returned"), problems=(409, 422, 503)),
         "get": _operation("Show a seat in use", _json("Held"), problems=(404, 422)),
     },
     "/v1/seats": {
@@ -127,9 +147,9 @@ _PATHS: Final[dict[str, Schema]] = {
             _json("Allowed"),
             problems=(422,),
             parameters=[
-                _parameter("kind", _enum([kind.value for kind in CallKind]), "query"),
-                _parameter("holder", _TEXT, "query"),
-                _parameter("license_type", _TEXT, "query"),
+                _parameter("kind", _enum([kind.value for kind in CallKind]), "new", "query"),
+                _parameter("holder", _TEXT, "4711", "query"),
+                _parameter("license_type", _TEXT, "port", "query"),
             ],
         )
     },

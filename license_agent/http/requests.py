@@ -50,8 +50,8 @@ async def details_of_body(request: web.Request, limits: BodyLimits) -> dict[str,
     Raises:
         ProblemError: it is no such object.
     """
-    found = await _json(request, limits)
-    return {} if found is None else _texts(found, _DETAILS, where="the body")
+    body = await _body(request, limits)
+    return _texts(_json(body, limits), _DETAILS, where="the body") if body else {}
 
 
 async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:
@@ -60,7 +60,7 @@ async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:
     Raises:
         ProblemError: it is no such object; says which seat is wrong.
     """
-    found = await _json(request, limits)
+    found = _json(await _body(request, limits), limits)
     if not isinstance(found, dict) or set(found) != {"seats"} or not isinstance(found["seats"], list):
         raise malformed('the body must be an object {"seats": [...]}')
     if len(found["seats"]) > SEATS_MAX:
@@ -85,17 +85,17 @@ def query_of(request: web.Request, *known: str) -> dict[str, str]:
     return dict(request.query)
 
 
-async def _json(request: web.Request, limits: BodyLimits) -> Any:
-    """The body as JSON; None where it is empty."""
+async def _body(request: web.Request, limits: BodyLimits) -> bytes:
     try:
         async with asyncio.timeout(limits.seconds):
-            body = await request.read()
+            return await request.read()
     except TimeoutError:
         raise ProblemError(408, "slow", f"the body did not come within {limits.seconds:g} seconds") from None
     except web.HTTPRequestEntityTooLarge:
         raise ProblemError(413, "too_large", f"the body has more than {limits.size:,} bytes") from None
-    if not body:
-        return None
+
+
+def _json(body: bytes, limits: BodyLimits) -> Any:
     try:
         return read_json(body.decode(), Limits(size=limits.size, depth=4, items=_ITEMS_MAX))
     except (ValueError, RecursionError) as error:

@@ -45,8 +45,7 @@ async def acquire_seat(request: web.Request) -> web.Response:
 @routes.delete(_SEAT)
 async def return_seat(request: web.Request) -> web.Response:
     """Return a seat; safe to repeat."""
-    want = seat_of_path(request, await details_of_body(request, _limits(request)))
-    outcome = await request.app[AGENT].give_back(want)
+    outcome = await request.app[AGENT].give_back(seat_of_path(request))
     if isinstance(outcome, Refused):
         raise refusal(outcome)
     return json_response(as_json(outcome))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ from typing import Final, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from license_agent.agent import Agent, TooManyWaitingError
@@ -43,7 +45,11 @@ class LocalServer:
         self._app.add_routes(routes)
         self._secret = settings.secret()
         self._runner = web.AppRunner(
-            self._app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, shutdown_timeout=_DRAIN_SECONDS
+            self._app,
+            access_log=None,
+            logger=_failures(),
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            shutdown_timeout=_DRAIN_SECONDS,
         )
         self._silent: set[object] = set()
         self.turned_away = 0
@@ -148,6 +154,17 @@ class _Connecting(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand it on."""
         self._connected(cast(asyncio.Transport, transport))
+
+
+def _failures() -> logging.Logger:
+    """Where aiohttp tells what failed. That a caller sent what is no HTTP is the caller's to know, and fills no log."""
+    logger = logging.getLogger(__name__)
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _turn_away(transport: asyncio.Transport, retry_after_seconds: int) -> None:

@@ -30,6 +30,7 @@ TOKEN = "correct horse battery staple"
         (b'{"user": "' + b"x" * 20_000 + b'"}', 422),
         (b"\xff\xfe\x00", 400),
         (b"[]", 422),
+        (b"null", 422),
         (b'"text"', 422),
         (b'{"users": "x"}', 422),
         (b'{"user": 1}', 422),
@@ -121,6 +122,24 @@ async def test_more_connections_than_may_be(master: RestartableMaster, tmp_path:
         assert pbx.server.turned_away == MANY
         for _, writer in kept:
             writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: \0\r\n\r\n",
+        b"A" * 100_000 + b"\r\n",
+    ],
+    ids=["tls", "zero", "long"],
+)
+async def test_what_is_no_http(pbx: Pbx, tmp_path: Path, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+    writer.write(sent)
+    assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+    writer.close()
+    assert caplog.records == []
+    assert await pbx.register("4711") == [200]
 
 
 async def test_a_caller_that_says_nothing_is_left(master: RestartableMaster, tmp_path: Path) -> None:
