@@ -220,7 +220,7 @@ def with_one_less(way: Way) -> Iterator[Way]:
             yield Way((*way.steps[:at], replace(step, quantity=step.quantity - 1), *way.steps[at + 1 :]), "")
 
 
-@settings(max_examples=10_000 if LONG else 300)
+@settings(max_examples=3_000 if LONG else 300)
 @given(pbxs=described, items=bought, history=calls)
 def test_remedies_are_true(
     pbxs: dict[str, str],
@@ -282,7 +282,7 @@ old_software = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=10_000 if LONG else 200)
+@settings(max_examples=3_000 if LONG else 200)
 @given(pbxs=old_software, items=moving, target=st.sampled_from(["hq-box", "berlin-box", "cloud-box"]))
 def test_remedies_of_moves_are_true(
     pbxs: dict[str, str], items: list[tuple[str, int | None, str, int, str]], target: str
