@@ -33,17 +33,14 @@ from master.rpc.services.report_service import ReportService
 from master.rpc.services.standby_service import StandbyService
 from master.rpc.services.status_service import StatusService
 from master.rpc.services.webhook_service import WebhookService
-from master.service.agreements.agreements import AgreementUseTask, AutoRenewalTask
 from master.service.leases.expiry import Expiry
-from master.service.leases.learning import LearningTask
-from master.service.licenses.licenses import ReleaseTask
 from master.service.monitoring.alarms import AlarmTask
 from master.service.monitoring.audit import Audit
 from master.service.monitoring.reports import Reports
 from master.service.monitoring.usage import UsageTask
 from master.service.monitoring.webhook_delivery import WebhookDelivery
 from master.service.monitoring.webhooks import Webhooks
-from master.service.runtime.periodic import PeriodicTask
+from master.service.runtime.periodic import PeriodicCall, PeriodicTask
 from master.service.runtime.watch import ChangePoller
 from master.service_parts import VERSION, ServiceParts, current_caller
 
@@ -66,30 +63,35 @@ class Parts(ServiceParts):
     def expiry(self) -> Expiry:
         """Takes back the seats of leases that ended."""
         return Expiry(
-            database=self.database,
+            self.context,
             committer=self.committer,
-            hub=self.hub,
-            lease_time=self.lease_time,
-            metrics=self.metrics,
             interval_seconds=self.settings.expiry_interval_seconds,
             holders_max=self.settings.expiry_holders_max,
         )
 
     @cached_property
-    def learning(self) -> LearningTask:
-        return LearningTask(self.learnings, interval_seconds=self.settings.expiry_interval_seconds)
+    def learning(self) -> PeriodicTask:
+        """Ends learning that is over."""
+        seconds = self.settings.expiry_interval_seconds
+        return PeriodicCall("LearningTask", self.learnings.end_what_is_over, interval_seconds=seconds)
 
     @cached_property
-    def releases(self) -> ReleaseTask:
-        return ReleaseTask(self.licenses, interval_seconds=self.settings.release_interval_seconds)
+    def releases(self) -> PeriodicTask:
+        """Completes releases as soon as nobody uses the licenses any more."""
+        seconds = self.settings.release_interval_seconds
+        return PeriodicCall("ReleaseTask", self.licenses.complete_releases, interval_seconds=seconds)
 
     @cached_property
-    def renewals(self) -> AutoRenewalTask:
-        return AutoRenewalTask(self.agreements, interval_seconds=self.settings.agreement_interval_seconds)
+    def renewals(self) -> PeriodicTask:
+        """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
+        seconds = self.settings.agreement_interval_seconds
+        return PeriodicCall("AutoRenewalTask", self.agreements.renew_and_reconcile, interval_seconds=seconds)
 
     @cached_property
-    def uses(self) -> AgreementUseTask:
-        return AgreementUseTask(self.agreements, interval_seconds=self.settings.release_interval_seconds)
+    def uses(self) -> PeriodicTask:
+        """Takes licenses away as soon as their use has ended (P1, R3)."""
+        seconds = self.settings.release_interval_seconds
+        return PeriodicCall("AgreementUseTask", self.agreements.end_uses, interval_seconds=seconds)
 
     @cached_property
     def change_poller(self) -> ChangePoller:
@@ -99,10 +101,8 @@ class Parts(ServiceParts):
     @cached_property
     def usage(self) -> UsageTask:
         return UsageTask(
-            database=self.questions,
-            estates=self.estates,
+            self.context,
             denials=self.refused,
-            lease_time=self.lease_time,
             interval_seconds=self.settings.usage_interval_seconds,
             denied_after_seconds=self.settings.denied_after_seconds,
             days_max=self.settings.usage_days_max,
@@ -124,10 +124,8 @@ class Parts(ServiceParts):
     def alarms(self) -> AlarmTask:
         """Notices what webhooks are to be told."""
         return AlarmTask(
-            database=self.questions,
-            estates=self.estates,
-            lease_time=self.lease_time,
-            tell=self.webhook_delivery.run_once,
+            self.context,
+            send=self.webhook_delivery.run_once,
             interval_seconds=self.settings.webhook_interval_seconds,
         )
 
@@ -215,7 +213,7 @@ class Parts(ServiceParts):
             ),
             AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
             PlanService(self.projects),
-            ReportService(Reports(self.questions, self.estates, self.lease_time)),
+            ReportService(Reports(self.context)),
             WebhookService(self._webhooks),
             AgreementService(self.agreements),
         ]
@@ -236,13 +234,7 @@ class Parts(ServiceParts):
 
     @cached_property
     def _webhooks(self) -> Webhooks:
-        return Webhooks(
-            database=self.questions,
-            estates=self.estates,
-            webhook_sender=self.webhook_sender,
-            clock=self.clock,
-            secret=lambda: secrets.token_urlsafe(32),
-        )
+        return Webhooks(self.context, webhook_sender=self.webhook_sender, secret=lambda: secrets.token_urlsafe(32))
 
     def metrics_page(self) -> MetricsPage | None:
         """The page that Prometheus reads, served from now on until it is closed; None where it is not wanted.

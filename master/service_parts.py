@@ -21,6 +21,7 @@ from master.rpc.admission.admission import caller_of_call
 from master.rpc.admission.authorizer import identity_of_call
 from master.service.agreements.agreements import Agreements
 from master.service.estates.estate_cache import EstateCache
+from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import CommitLimits, Committer
 from master.service.leases.learning import Learnings
 from master.service.leases.leases import Leases, RenewalPace
@@ -132,6 +133,18 @@ class ServiceParts:
         )
 
     @cached_property
+    def context(self) -> ServiceContext:
+        return ServiceContext(
+            database=self.database,
+            questions=self.questions,
+            rehearsals=self.rehearsals,
+            estates=self.estates,
+            hub=self.hub,
+            lease_time=self.lease_time,
+            metrics=self.metrics,
+        )
+
+    @cached_property
     def committer(self) -> Committer:
         limits = CommitLimits(
             queue=QueueLimits(
@@ -157,15 +170,9 @@ class ServiceParts:
     @cached_property
     def leases(self) -> Leases:
         return Leases(
-            database=self.database,
-            questions=self.questions,
-            rehearsals=self.rehearsals,
-            estates=self.estates,
+            self.context,
             committer=self.committer,
-            hub=self.hub,
-            lease_time=self.lease_time,
             renewal_pace=RenewalPace(self.settings.renew_jitter, random.Random()),
-            metrics=self.metrics,
             refused=self.refused,
             learnings=self.learnings,
             stream_recorder=self.stream_recorder,
@@ -173,17 +180,11 @@ class ServiceParts:
 
     @cached_property
     def projects(self) -> Projects:
-        return Projects(
-            questions=self.questions,
-            rehearsals=self.rehearsals,
-            estates=self.estates,
-            hub=self.hub,
-            lease_time=self.lease_time,
-        )
+        return Projects(self.context)
 
     @cached_property
     def status(self) -> Status:
-        return Status(questions=self.questions, estates=self.estates, lease_time=self.lease_time)
+        return Status(self.context)
 
     @cached_property
     def stream_recorder(self) -> StreamRecorder:
@@ -210,12 +211,7 @@ class ServiceParts:
     @cached_property
     def licenses(self) -> Licenses:
         return Licenses(
-            database=self.questions,
-            rehearsals=self.rehearsals,
-            estates=self.estates,
-            hub=self.hub,
-            lease_time=self.lease_time,
-            metrics=self.metrics,
+            self.context,
             rules=MoveRules(self.settings.cooling_off_seconds, lambda: secrets.token_bytes(16)),
             token=lambda: secrets.token_urlsafe(24),
             enrollment_seconds=self.settings.enrollment_seconds,
@@ -223,14 +219,7 @@ class ServiceParts:
 
     @cached_property
     def agreements(self) -> Agreements:
-        return Agreements(
-            database=self.questions,
-            rehearsals=self.rehearsals,
-            estates=self.estates,
-            hub=self.hub,
-            lease_time=self.lease_time,
-            metrics=self.metrics,
-        )
+        return Agreements(self.context)
 
     @cached_property
     def webhook_sender(self) -> WebhookSender:

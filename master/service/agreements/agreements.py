@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 
 import structlog
@@ -13,9 +12,9 @@ from master.domain.agreements.ledger.problems import AgreementRefusal
 from master.domain.agreements.ledger.state import State
 from master.domain.agreements.ordering.decide_order import Quote
 from master.domain.catalog.subjects import Subject
+from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import BY_LEDGER
-from master.metrics import Metrics
 from master.service.agreements.entitlements import is_reconciled, reconcile_project
 from master.service.agreements.ordering import (
     Placed,
@@ -27,12 +26,10 @@ from master.service.agreements.ordering import (
     renewals_are_due,
 )
 from master.service.estates.agreement_ledgers import Known, read_known
-from master.service.estates.estate_cache import EstateCache, read_estate
-from master.service.runtime.periodic import PeriodicTask
+from master.service.estates.estate_cache import EstateCache
+from master.service.estates.service_context import ServiceContext
 from master.service.runtime.request_answers import AnsweredBefore
-from master.service.runtime.watch import WatchHub
-from master.store.backends.database import Transactions, Tx
-from master.store.backends.rehearsal import Rehearsals
+from master.store.backends.database import Tx
 from master.store.statements import agreements as store
 from master.store.statements.licenses import projects_with_ended_use
 
@@ -43,22 +40,8 @@ _CALLER = "master:renewals"
 class Agreements:
     """Orders, quotes, ledgers and automatic renewals of all projects."""
 
-    def __init__(
-        self,
-        *,
-        database: Transactions,
-        rehearsals: Rehearsals,
-        estates: EstateCache,
-        hub: WatchHub,
-        lease_time: Callable[[], LeaseTime],
-        metrics: Metrics,
-    ) -> None:
-        self._database = database
-        self._rehearsals = rehearsals
-        self._estates = estates
-        self._hub = hub
-        self._lease_time = lease_time
-        self._metrics = metrics
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def place(self, request: PlaceOrder) -> Placed | AgreementRefusal | AnsweredBefore:
         """Carry an order out; PBXs whose licenses changed are notified at once.
@@ -66,15 +49,18 @@ class Agreements:
         Raises:
             UnknownProjectError, RequestIdTakenError, PriceFileError: nothing was changed.
         """
-        time = self._lease_time()
+        time = self._context.lease_time()
         await self._fold(request.project)
+
+        def work(tx: Tx, estates: EstateCache) -> Placed | AgreementRefusal | AnsweredBefore:
+            return place_order(tx, estates, request, time)
+
         if request.dry_run:
-            apart = self._estates.apart()
-            return await self._rehearsals.run(request.project, lambda tx: place_order(tx, apart, request, time))
-        answer = await self._database.transact(lambda tx: place_order(tx, self._estates, request, time))
+            return await self._context.rehearse(request.project, work)
+        answer = await self._context.change(work)
         if isinstance(answer, Placed) and answer.licenses_changed:
-            self._hub.wake_all()
-            self._metrics.seats_revoked.inc(answer.seats_revoked)
+            self._context.hub.wake_all()
+            self._context.metrics.seats_revoked.inc(answer.seats_revoked)
         return answer
 
     async def quote(self, project: str, order: Order, prices: PriceText) -> Quote | AgreementRefusal:
@@ -83,8 +69,10 @@ class Agreements:
         Raises:
             UnknownProjectError, PriceFileError: it cannot be said.
         """
-        now = self._lease_time().now
-        return await self._database.read(lambda tx: quote_order(tx, self._estates, project, order, prices, now))
+        now = self._context.lease_time().now
+        return await self._context.questions.read(
+            lambda tx: quote_order(tx, self._context.estates, project, order, prices, now)
+        )
 
     async def known(self, project: str, *, day: date | None = None, as_of: float | None = None) -> Known:
         """Return what is known of a project on a day (today where None), by what was known `as_of`.
@@ -92,13 +80,11 @@ class Agreements:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        now = self._lease_time().now
-
-        def look(tx: Tx) -> Known:
-            estate = read_estate(tx, self._estates, project)
-            return read_known(tx, self._estates.ledgers, estate, now=now, day=day, as_of=as_of)
-
-        return await self._database.read(look)
+        now = self._context.lease_time().now
+        ledgers = self._context.estates.ledgers
+        return await self._context.read_project(
+            project, lambda tx, estate: read_known(tx, ledgers, estate, now=now, day=day, as_of=as_of)
+        )
 
     async def entries(
         self, project: str, *, after: int, limit: int, subject: Subject | None = None, as_of: float | None = None
@@ -108,41 +94,37 @@ class Agreements:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        now = self._lease_time().now
+        now = self._context.lease_time().now
 
-        def look(tx: Tx) -> tuple[list[Entry], State]:
-            estate = read_estate(tx, self._estates, project)
-            known = read_known(tx, self._estates.ledgers, estate, now=now, as_of=as_of)
+        def look(tx: Tx, estate: Estate) -> tuple[list[Entry], State]:
+            known = read_known(tx, self._context.estates.ledgers, estate, now=now, as_of=as_of)
             entries = store.page_of_entries(
                 tx, estate.project_id, after=after, before=as_of, subject=subject, limit=limit
             )
             return entries, known.snapshot.state
 
-        return await self._database.read(look)
+        return await self._context.read_project(project, look)
 
     async def _fold(self, project: str) -> None:
         """Fold the ledger before anything is locked, so that under the lock only what is new is left."""
-
-        def look(tx: Tx) -> None:
-            self._estates.ledgers.state(tx, read_estate(tx, self._estates, project).project_id)
-
-        await self._database.read(look)
+        ledgers = self._context.estates.ledgers
+        await self._context.read_project(project, lambda tx, estate: ledgers.state(tx, estate.project_id))
 
     async def renew(self) -> int:
         """Order the renewals that are due; how many."""
-        time, ordered = self._lease_time(), 0
-        for project in await self._database.read(store.projects_with_entries):
+        time, ordered = self._context.lease_time(), 0
+        for project in await self._context.questions.read(store.projects_with_entries):
 
             def look(tx: Tx, project: str = project) -> bool:
-                return renewals_are_due(tx, self._estates, project, time.now)
+                return renewals_are_due(tx, self._context.estates, project, time.now)
 
             def work(tx: Tx, project: str = project) -> list[tuple[Order, Placed | AgreementRefusal]]:
-                return order_renewals(tx, self._estates, project, caller=_CALLER, time=time)
+                return order_renewals(tx, self._context.estates, project, caller=_CALLER, time=time)
 
-            if not await self._database.read(look):
+            if not await self._context.questions.read(look):
                 continue
 
-            for order, answer in await self._database.transact(work):
+            for order, answer in await self._context.questions.transact(work):
                 if isinstance(answer, Placed):
                     ordered += 1
                     _log.info("renewal ordered", project=project, awaits_payment=answer.awaits_payment)
@@ -150,31 +132,39 @@ class Agreements:
                     _log.warning("renewal refused", project=project, order=str(order), reason=answer.message)
         return ordered
 
+    async def renew_and_reconcile(self) -> int:
+        """Order the renewals that are due today (P4), and carry out what a new device or catalog makes of the ledgers;
+        how many renewals were ordered.
+        """
+        ordered = await self.renew()
+        await self.reconcile()
+        return ordered
+
     async def end_uses(self) -> int:
         """Take away the licenses whose use has ended (P1, R3); how many licenses changed."""
-        time = self._lease_time()
-        projects = await self._database.read(lambda tx: projects_with_ended_use(tx, now=time.now))
+        time = self._context.lease_time()
+        projects = await self._context.questions.read(lambda tx: projects_with_ended_use(tx, now=time.now))
         return sum([await self._reconcile(project, time) for project in projects])
 
     async def reconcile(self) -> int:
         """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
-        time, changed = self._lease_time(), 0
-        for project in await self._database.read(store.projects_with_entries):
+        time, changed = self._context.lease_time(), 0
+        for project in await self._context.questions.read(store.projects_with_entries):
 
             def look(tx: Tx, project: str = project) -> bool:
-                return is_reconciled(tx, self._estates, project, time.now)
+                return is_reconciled(tx, self._context.estates, project, time.now)
 
-            if not await self._database.read(look):
+            if not await self._context.questions.read(look):
                 changed += await self._reconcile(project, time)
         return changed
 
     async def _reconcile(self, project: str, time: LeaseTime) -> int:
-        reconciled = await self._database.transact(
-            lambda tx: reconcile_project(tx, self._estates, project, caller=BY_LEDGER, time=time)
+        reconciled = await self._context.change(
+            lambda tx, estates: reconcile_project(tx, estates, project, caller=BY_LEDGER, time=time)
         )
         if reconciled.changed:
-            self._hub.wake_all()
-            self._metrics.seats_revoked.inc(reconciled.seats_revoked)
+            self._context.hub.wake_all()
+            self._context.metrics.seats_revoked.inc(reconciled.seats_revoked)
             licenses = [reconciliation.id for reconciliation in reconciled.changed]
             _log.info(
                 "licenses reconciled with agreements",
@@ -183,29 +173,3 @@ class Agreements:
                 seats_revoked=reconciled.seats_revoked,
             )
         return len(reconciled.changed)
-
-
-class AgreementUseTask(PeriodicTask):
-    """Takes licenses away as soon as their use has ended (P1, R3)."""
-
-    def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
-        super().__init__(interval_seconds=interval_seconds)
-        self._agreements = agreements
-
-    async def run_once(self) -> int:
-        """Take away what has ended; how many licenses changed."""
-        return await self._agreements.end_uses()
-
-
-class AutoRenewalTask(PeriodicTask):
-    """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
-
-    def __init__(self, agreements: Agreements, *, interval_seconds: float) -> None:
-        super().__init__(interval_seconds=interval_seconds)
-        self._agreements = agreements
-
-    async def run_once(self) -> int:
-        """Order what is due today; how many renewals were ordered."""
-        ordered = await self._agreements.renew()
-        await self._agreements.reconcile()
-        return ordered

@@ -6,18 +6,13 @@ renewed at the last moment is left alone, and two masters that find the same one
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
-from master.domain.estate.lease_time import LeaseTime
-from master.metrics import Metrics
 from master.service.batch.requests import EndClaims, ReclaimSeats
+from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import Committer
 from master.service.runtime.names import PbxName
 from master.service.runtime.periodic import PeriodicTask
-from master.service.runtime.watch import WatchHub
-from master.store.backends.database import Database
 from master.store.statements.claims import pbxs_with_ended_claims
 from master.store.statements.seats import reclaimable_pbxs
 
@@ -30,35 +25,29 @@ class Expiry(PeriodicTask):
 
     def __init__(
         self,
+        context: ServiceContext,
         *,
-        database: Database,
         committer: Committer,
-        hub: WatchHub,
-        lease_time: Callable[[], LeaseTime],
-        metrics: Metrics,
         interval_seconds: float,
         holders_max: int,
         leases_max: int = 100,
     ) -> None:
         super().__init__(interval_seconds=interval_seconds)
-        self._database = database
+        self._context = context
         self._committer = committer
-        self._hub = hub
-        self._lease_time = lease_time
-        self._metrics = metrics
         self._holders_max = holders_max
         self._leases_max = leases_max
 
     async def run_once(self) -> int:
         """Take back what can be taken back now; how many seats that was."""
-        ended_before = self._lease_time().reclaimed_by
-        found = await self._database.read(
+        ended_before = self._context.lease_time().reclaimed_by
+        found = await self._context.database.read(
             lambda tx: reclaimable_pbxs(tx, ended_before=ended_before, limit=self._leases_max)
         )
         total = 0
         for _, project, pbx in found:
             total += await self._reclaim(PbxName(project, pbx))
-        claimed = await self._database.read(
+        claimed = await self._context.database.read(
             lambda tx: pbxs_with_ended_claims(tx, ended_before=ended_before, limit=self._leases_max)
         )
         for project, pbx in claimed:
@@ -74,7 +63,7 @@ class Expiry(PeriodicTask):
         while more:
             answer = await self._committer.submit(ReclaimSeats(pbx=name, caller=_CALLER, holders_max=self._holders_max))
             total, more = total + answer.seats_returned, answer.more
-        self._metrics.seats_reclaimed.inc(total)
-        self._hub.wake(name)
+        self._context.metrics.seats_reclaimed.inc(total)
+        self._context.hub.wake(name)
         _log.info("lease ended", pbx=str(name), seats_returned=total)
         return total

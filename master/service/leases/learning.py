@@ -19,7 +19,6 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import first_number, longest_lease_seconds
 from master.service.batch.requests import DatabaseOutdatedError
 from master.service.runtime.names import UnknownProjectError
-from master.service.runtime.periodic import PeriodicTask
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx
@@ -184,17 +183,6 @@ class Learnings:
         if estate is None:
             raise UnknownProjectError(project)
         return estate
-
-
-class LearningTask(PeriodicTask):
-    """Ends learning that is over, at an interval."""
-
-    def __init__(self, learnings: Learnings, *, interval_seconds: float) -> None:
-        super().__init__(interval_seconds=interval_seconds)
-        self._learnings = learnings
-
-    async def run_once(self) -> None:
-        await self._learnings.end_what_is_over()
 
 
 def _event(now: float, estate: Estate, kind: str, by: _By, details: Mapping[str, object]) -> Event:

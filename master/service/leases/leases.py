@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import structlog
 
 from master.domain.estate.estate import Estate, LeasePace, Pbx
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, running
 from master.domain.leases.notices import DRAINING, Notice, notices
 from master.domain.leases.standby import Readiness
 from master.domain.seats.refusals import Refusal
-from master.metrics import Metrics
 from master.service.batch.batch import answer_to
 from master.service.batch.requests import (
     AcquireSeats,
@@ -42,17 +40,16 @@ from master.service.batch.requests import (
 from master.service.batch.resolved_request import caller_id
 from master.service.batch.standby_pairs import read_standby_pairs
 from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import Committer
 from master.service.leases.drill import DrillReport, drill, drilled_event
 from master.service.leases.learning import Learnings
 from master.service.leases.streams import StreamRecorder, StreamSeen
 from master.service.monitoring.denial_buffer import DenialBuffer
 from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
-from master.service.runtime.questions import Questions
 from master.service.runtime.request_answers import AnsweredBefore
-from master.service.runtime.watch import WatchHub
-from master.store.backends.database import Database, Tx
-from master.store.backends.rehearsal import Rehearsals, of_pair
+from master.store.backends.database import Tx
+from master.store.backends.rehearsal import of_pair
 from master.store.statements.events import write_events
 from master.store.statements.seats import read_leases, revoked_seats
 
@@ -76,29 +73,17 @@ class Leases:
 
     def __init__(
         self,
+        context: ServiceContext,
         *,
-        database: Database,
-        questions: Questions,
-        rehearsals: Rehearsals,
-        estates: EstateCache,
         committer: Committer,
-        hub: WatchHub,
-        lease_time: Callable[[], LeaseTime],
         renewal_pace: RenewalPace,
-        metrics: Metrics,
         refused: DenialBuffer,
         learnings: Learnings,
         stream_recorder: StreamRecorder,
     ) -> None:
-        self._database = database
-        self._questions = questions
-        self._rehearsals = rehearsals
-        self._estates = estates
+        self._context = context
         self._committer = committer
-        self._hub = hub
-        self._lease_time = lease_time
         self._renewal_pace = renewal_pace
-        self._metrics = metrics
         self._refused = refused
         self._learnings = learnings
         self._stream_recorder = stream_recorder
@@ -112,8 +97,8 @@ class Leases:
     async def open_lease(self, request: OpenLease) -> LeaseGranted:
         """Open a lease; an older one of the same PBX is fenced and its watchers told."""
         answer = await self._submit_having_learned(request)
-        self._metrics.leases_opened.inc()
-        self._hub.wake(request.pbx)
+        self._context.metrics.leases_opened.inc()
+        self._context.hub.wake(request.pbx)
         for notice in answer.notices:
             _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
         return self._with_draining(answer)
@@ -130,24 +115,24 @@ class Leases:
         """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers told."""
         answer = await self._committer.submit(request)
         if isinstance(answer, TakeOverRefused):
-            self._metrics.takeovers.labels("refused").inc()
+            self._context.metrics.takeovers.labels("refused").inc()
             problems = [problem.message for problem in answer.problems]
             _log.warning("takeover refused", pbx=str(request.pbx), standby=str(request.standby), problems=problems)
             return answer
-        self._metrics.takeovers.labels("granted").inc()
-        self._hub.wake(request.pbx)
+        self._context.metrics.takeovers.labels("granted").inc()
+        self._context.hub.wake(request.pbx)
         _log.warning("taken over", pbx=str(request.pbx), standby=str(request.standby), reason=request.reason)
         return self._with_draining(answer)
 
     async def renew_lease(self, request: RenewLease) -> LeaseGranted:
         answer = await self._committer.submit(request)
-        self._metrics.leases_renewed.inc()
+        self._context.metrics.leases_renewed.inc()
         return self._with_draining(answer)
 
     async def close_lease(self, request: CloseLease) -> LeaseClosed:
         answer = await self._committer.submit(request)
-        self._metrics.seats_returned.inc(answer.seats_returned)
-        self._hub.wake(request.pbx)
+        self._context.metrics.seats_returned.inc(answer.seats_returned)
+        self._context.hub.wake(request.pbx)
         return answer
 
     async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded | AnsweredBefore:
@@ -162,20 +147,20 @@ class Leases:
         answer = await self._committer.submit(request)
         if isinstance(answer, AnsweredBefore):
             return answer
-        self._metrics.seats_returned.inc(answer.seats_returned)
-        self._hub.wake(request.pbx)
+        self._context.metrics.seats_returned.inc(answer.seats_returned)
+        self._context.hub.wake(request.pbx)
         risk = sum(answer.at_risk.values())
         _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
         return answer
 
     async def _would_end(self, request: EndLease) -> LeaseEnded | AnsweredBefore:
         """By the code that would do it, on a copy."""
-        time, estates = self._lease_time(), self._estates.apart()
+        time = self._context.lease_time()
 
-        def work(tx: Tx) -> LeaseEnded | AnsweredBefore:
+        def work(tx: Tx, estates: EstateCache) -> LeaseEnded | AnsweredBefore:
             return answer_to(tx, estates, time, request)
 
-        return await self._rehearsals.run(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))
+        return await self._context.rehearse(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))
 
     async def watch_lease(
         self, name: PbxName, epoch: int, *, watcher: PbxName | None
@@ -195,7 +180,7 @@ class Leases:
                         stream_seen = self._stream_recorder.opened(name, epoch)
                     yield told
         except (asyncio.CancelledError, GeneratorExit):  # nobody is there to be told; all else is this master's doing
-            if stream_seen is not None and not self._hub.draining:
+            if stream_seen is not None and not self._context.hub.draining:
                 self._stream_recorder.lost(stream_seen)
             raise
 
@@ -204,26 +189,26 @@ class Leases:
     ) -> AsyncGenerator[tuple[tuple[Notice, ...], bool]]:
         """The same, and whether the stream shows that whoever uses the lease is there."""
         told: tuple[Notice, ...] | None = None
-        with self._hub.watching(name) as woken:
+        with self._context.hub.watching(name) as woken:
             while True:
                 woken.clear()
                 now_true, is_shown = await self._notices(name, epoch, watcher, first=told is None)
-                if self._hub.draining:
+                if self._context.hub.draining:
                     now_true = (*now_true, DRAINING)
                 if now_true != told:
                     told = now_true
                     yield told, is_shown
-                if self._hub.draining or any(notice.kind.ends_lease for notice in told):
+                if self._context.hub.draining or any(notice.kind.ends_lease for notice in told):
                     return
                 await woken.wait()
 
     async def _notices(
         self, name: PbxName, epoch: int, watcher: PbxName | None, *, first: bool
     ) -> tuple[tuple[Notice, ...], bool]:
-        time = self._lease_time()
+        time = self._context.lease_time()
 
         def look(tx: Tx) -> tuple[tuple[Notice, ...], bool]:
-            eligibilities, pbx = self._estates.find(tx, name)
+            eligibilities, pbx = self._context.estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if first or lease is None:
                 watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
@@ -232,10 +217,10 @@ class Leases:
             told = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
             return told, _shows_its_user(eligibilities.estate, lease)
 
-        return await self._database.read(look)
+        return await self._context.database.read(look)
 
     def _with_draining(self, answer: LeaseGranted) -> LeaseGranted:
-        if not self._hub.draining:
+        if not self._context.hub.draining:
             return answer
         return replace(answer, notices=(*answer.notices, DRAINING))
 
@@ -250,35 +235,34 @@ class Leases:
     async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
         answer = await self._committer.submit(request)
         held = sum(1 for outcome in answer.outcomes if not isinstance(outcome, Refusal) and outcome.was_held)
-        self._metrics.seats_returned.inc(held)
+        self._context.metrics.seats_returned.inc(held)
         return answer
 
     async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
         """Make what is held equal to what is wanted."""
         answer = await self._committer.submit(request)
-        self._metrics.seats_returned.inc(answer.seats_returned)
+        self._context.metrics.seats_returned.inc(answer.seats_returned)
         self._count(request, answer)
         return answer
 
     def _count(self, request: AcquireSeats | SyncSeats, answer: SeatsAcquired | SeatsSynced) -> None:
         tally = answer.tally
         for license_type, count in tally.debited.items():
-            self._metrics.seats_acquired.labels(license_type).inc(count)
+            self._context.metrics.seats_acquired.labels(license_type).inc(count)
         for (reason, license_type), count in tally.refused.items():
-            known = any(license_type in catalog.types for catalog in self._estates.catalogs.values())
-            self._metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
+            known = any(license_type in catalog.types for catalog in self._context.estates.catalogs.values())
+            self._context.metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
         if tally.refused:
-            self._metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
-        self._refused.note(request.pbx, tally, answer.outcomes, now=self._lease_time().now)
+            self._context.metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
+        self._refused.note(request.pbx, tally, answer.outcomes, now=self._context.lease_time().now)
 
     # --- Standby ------------------------------------------------------------------------------------------------------
 
     async def check_standby(self, project: str, *, pbx: str) -> tuple[Estate, list[Readiness]]:
         """Pairs, judged; only those of one PBX where it is named."""
-        time = self._lease_time()
+        time = self._context.lease_time()
 
-        def look(tx: Tx) -> tuple[Estate, list[Readiness]]:
-            estate = read_estate(tx, self._estates, project)
+        def look(tx: Tx, estate: Estate) -> tuple[Estate, list[Readiness]]:
             if pbx and pbx not in estate.pbx_ids:
                 raise UnknownPbxError(PbxName(project, pbx))
             readinesses = read_standby_pairs(tx, estate, time)
@@ -286,7 +270,7 @@ class Leases:
                 readiness for readiness in readinesses if pbx in ("", readiness.standby.name, readiness.primary.name)
             ]
 
-        return await self._questions.read(look)
+        return await self._context.read_project(project, look)
 
     async def stands_in(self, standby: PbxName, primary: PbxName) -> bool:
         """Whether one PBX is the standby of another; no, where either does not exist."""
@@ -295,13 +279,13 @@ class Leases:
             if standby.project != primary.project:
                 return False
             try:
-                estate = read_estate(tx, self._estates, standby.project)
+                estate = read_estate(tx, self._context.estates, standby.project)
             except UnknownProjectError:
                 return False
             found = estate.pbx_ids.get(standby.pbx)
             return found is not None and estate.pbxs[found].standby_for == primary.pbx
 
-        return await self._database.read(look)
+        return await self._context.database.read(look)
 
     async def drill_standby(self, name: PbxName, *, caller: str) -> DrillReport:
         """Prove a takeover on a copy, and note that it was done.
@@ -309,14 +293,14 @@ class Leases:
         Raises:
             UnknownPbxError, NoPairError: there is nothing to drill.
         """
-        time, estates = self._lease_time(), self._estates.apart()
+        time = self._context.lease_time()
 
-        def work(tx: Tx) -> DrillReport:
+        def work(tx: Tx, estates: EstateCache) -> DrillReport:
             return drill(tx, estates, name, caller=caller, time=time)
 
-        report = await self._rehearsals.run(name.project, work, seats_of=of_pair(name.pbx))
+        report = await self._context.rehearse(name.project, work, seats_of=of_pair(name.pbx))
         event = drilled_event(report, caller=caller, now=time.now)
-        await self._questions.transact(lambda tx: write_events(tx, [event]))
+        await self._context.questions.transact(lambda tx: write_events(tx, [event]))
         _log.info("standby drilled", standby=str(name), passed=report.passed)
         return report
 

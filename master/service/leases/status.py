@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from master.domain.audit.chain import Record
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Estate
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.overview import Overview
 from master.domain.seats.seats import Seat, Want
-from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.estates.service_context import ServiceContext
 from master.service.leases import lease_views
 from master.service.monitoring.overviews import read_overview, read_overviews
 from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
-from master.service.runtime.questions import Questions
 from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements.events import stored_chain
@@ -35,43 +33,33 @@ class SeatQuery:
 class Status:
     """Answers on how things stand."""
 
-    def __init__(
-        self,
-        *,
-        questions: Questions,
-        estates: EstateCache,
-        lease_time: Callable[[], LeaseTime],
-    ) -> None:
-        self._questions = questions
-        self._estates = estates
-        self._lease_time = lease_time
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def overview(self, project: str) -> Overview:
-        time = self._lease_time()
-        return await self._questions.read(lambda tx: read_overview(tx, self._estates, project, time))
+        time = self._context.lease_time()
+        return await self._context.questions.read(lambda tx: read_overview(tx, self._context.estates, project, time))
 
     async def overviews(self) -> list[Overview]:
         """All projects at a glance."""
-        time = self._lease_time()
-        return await self._questions.read(lambda tx: read_overviews(tx, self._estates, time))
+        time = self._context.lease_time()
+        return await self._context.questions.read(lambda tx: read_overviews(tx, self._context.estates, time))
 
     async def list_leases(self, project: str, *, after: str, limit: int) -> tuple[Estate, list[lease_views.LeaseView]]:
         """PBXs by name, and how their leases stand."""
-        time = self._lease_time()
+        time = self._context.lease_time()
 
-        def look(tx: Tx) -> tuple[Estate, list[lease_views.LeaseView]]:
-            estate = read_estate(tx, self._estates, project)
+        def look(tx: Tx, estate: Estate) -> tuple[Estate, list[lease_views.LeaseView]]:
             names = sorted(name for name in estate.pbx_ids if name > after)[:limit]
             pbxs = [estate.pbxs[estate.pbx_ids[name]] for name in names]
             return estate, lease_views.read_lease_views(tx, estate, pbxs, time)
 
-        return await self._questions.read(look)
+        return await self._context.read_project(project, look)
 
     async def list_seats(
         self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
     ) -> tuple[Estate, list[Seat]]:
-        def look(tx: Tx) -> tuple[Estate, list[Seat]]:
-            estate = read_estate(tx, self._estates, which.project)
+        def look(tx: Tx, estate: Estate) -> tuple[Estate, list[Seat]]:
             if which.pbx and which.pbx not in estate.pbx_ids:
                 raise UnknownPbxError(PbxName(which.project, which.pbx), estate.pbx_ids)
             sites = {pbx.site for pbx in estate.pbxs.values()}
@@ -87,7 +75,7 @@ class Status:
             chosen = queries.SeatFilter(pbx_ids=ids, license_type=key, holder=which.holder or None)
             return estate, queries.list_seats(tx, chosen, after=after, limit=limit)
 
-        return await self._questions.read(look)
+        return await self._context.read_project(which.project, look)
 
     async def list_events(
         self, project: str, which: queries.EventFilter, *, before: int | None, limit: int
@@ -100,15 +88,17 @@ class Status:
                 raise UnknownProjectError(project)
             found = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
             if which.pbx and not found:
-                self._estates.find(tx, PbxName(project, which.pbx))
+                self._context.estates.find(tx, PbxName(project, which.pbx))
             return found
 
-        return await self._questions.read(look)
+        return await self._context.questions.read(look)
 
     async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> lease_views.Explained:
         """What acquiring would answer now, and why."""
-        time = self._lease_time()
-        return await self._questions.work_out(
-            lambda tx: lease_views.read_explanation(tx, self._estates, name, wants, software=software, time=time),
+        time = self._context.lease_time()
+        return await self._context.questions.work_out(
+            lambda tx: lease_views.read_explanation(
+                tx, self._context.estates, name, wants, software=software, time=time
+            ),
             lease_views.explained,
         )

@@ -11,13 +11,12 @@ from enum import Enum
 
 import structlog
 
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.alarms import CALM_SECONDS, Alarm, alarms, body_of
 from master.domain.monitoring.overview import Overview
-from master.service.estates.estate_cache import EstateCache
+from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.overviews import read_overviews
 from master.service.runtime.periodic import PeriodicTask
-from master.store.backends.database import Transactions, Tx
+from master.store.backends.database import Tx
 from master.store.statements import webhooks as store
 from master.store.statements.licenses import lock_project
 
@@ -29,36 +28,32 @@ class AlarmTask(PeriodicTask):
 
     def __init__(
         self,
+        context: ServiceContext,
         *,
-        database: Transactions,
-        estates: EstateCache,
-        lease_time: Callable[[], LeaseTime],
-        tell: Callable[[], Awaitable[None]],
+        send: Callable[[], Awaitable[None]],
         interval_seconds: float,
     ) -> None:
-        """`tell` begins to send what is due, and does not wait for it."""
+        """`send` begins to send what is due, and does not wait for it."""
         super().__init__(interval_seconds=interval_seconds)
-        self._database = database
-        self._estates = estates
-        self._lease_time = lease_time
-        self._tell = tell
+        self._context = context
+        self._send = send
 
     async def run_once(self) -> None:
         """Check once; nothing but one small query where there is no webhook."""
-        told = await self._database.read(store.projects_with_webhooks)
+        told = await self._context.questions.read(store.projects_with_webhooks)
         if not told:
             return
-        time = self._lease_time()
-        for estate in await self._database.read(lambda tx: read_overviews(tx, self._estates, time)):
+        time = self._context.lease_time()
+        for estate in await self._context.questions.read(lambda tx: read_overviews(tx, self._context.estates, time)):
             if estate.project_id in told:
                 await self._note(estate, time.now)
-        await self._tell()
+        await self._send()
 
     async def _note(self, estate: Overview, now: float) -> None:
         """Begin and end alarms, and note for each which webhooks get a message; nothing is written where nothing
         changed.
         """
-        known = await self._database.read(lambda tx: store.alarm_states(tx, estate.project_id))
+        known = await self._context.questions.read(lambda tx: store.alarm_states(tx, estate.project_id))
         news = _news(tuple(alarms(estate, now)), known, now)
         if not news:
             return
@@ -77,7 +72,7 @@ class AlarmTask(PeriodicTask):
                     ids = [receiver.id for receiver in receivers if receiver.wants(alarm.kind)]
                     store.tell(tx, ids, message_of(estate.project, alarm, what, now), now)
 
-        await self._database.transact(write)
+        await self._context.questions.transact(write)
         for what, alarm in news:
             if what is News.BEGAN:
                 _log.warning(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from master.domain.catalog.catalog import Catalog
-from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.estate import Estate
 from master.domain.monitoring.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
 from master.domain.monitoring.usage import day_of
-from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.overviews import read_overview
-from master.store.backends.database import Transactions, Tx
+from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements import usage as store
 
@@ -36,10 +36,8 @@ class UsageReport:
 
 
 class Reports:
-    def __init__(self, database: Transactions, estates: EstateCache, lease_time: Callable[[], LeaseTime]) -> None:
-        self._database = database
-        self._estates = estates
-        self._lease_time = lease_time
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def usage(self, project: str, *, days: int, with_holders: bool) -> UsageReport:
         """Return the usage report on the last days, today included.
@@ -47,13 +45,12 @@ class Reports:
         Raises:
             reading.UnknownProjectError: there is no such project.
         """
-        time = self._lease_time()
+        time = self._context.lease_time()
         today = day_of(time.now)
         first = today - days + 1
 
-        def read(tx: Tx) -> UsageReport:
-            estate = read_estate(tx, self._estates, project)
-            overview = read_overview(tx, self._estates, project, time)
+        def look(tx: Tx, estate: Estate) -> UsageReport:
+            overview = read_overview(tx, self._context.estates, project, time)
             pools = store.pools_since(tx, estate.project_id, day=first)
             seats: dict[int, int] = {}
             for (_, pbx_id), count in queries.usage_of_project(tx, estate.project_id).items():
@@ -71,4 +68,4 @@ class Reports:
                 denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),
             )
 
-        return await self._database.read(read)
+        return await self._context.read_project(project, look)

@@ -7,18 +7,17 @@ never wait for it. Only what is new is written: a peak that rose, a day that beg
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.overview import Overview
 from master.domain.monitoring.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
-from master.service.estates.estate_cache import EstateCache
+from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.denial_buffer import DenialBuffer, DenialPage, Refused
 from master.service.monitoring.overviews import read_overviews
 from master.service.runtime.periodic import PeriodicTask
-from master.store.backends.database import Transactions, Tx
+from master.store.backends.database import Tx
 from master.store.statements import usage as store
 
 _log = structlog.get_logger(__name__)
@@ -31,21 +30,17 @@ class UsageTask(PeriodicTask):
 
     def __init__(
         self,
+        context: ServiceContext,
         *,
-        database: Transactions,
-        estates: EstateCache,
         denials: DenialBuffer,
-        lease_time: Callable[[], LeaseTime],
         interval_seconds: float,
         denied_after_seconds: float,
         days_max: int,
         names_days_max: int,
     ) -> None:
         super().__init__(interval_seconds=interval_seconds)
-        self._database = database
-        self._estates = estates
+        self._context = context
         self._denials = denials
-        self._lease_time = lease_time
         self._denied_after_seconds = denied_after_seconds
         self._days_max = days_max
         self._names_days_max = names_days_max
@@ -66,8 +61,8 @@ class UsageTask(PeriodicTask):
 
     async def run_once(self) -> None:
         """Add what has happened since the last run to the usage history."""
-        time = self._lease_time()
-        estates = await self._database.read(lambda tx: read_overviews(tx, self._estates, time))
+        time = self._context.lease_time()
+        estates = await self._context.questions.read(lambda tx: read_overviews(tx, self._context.estates, time))
         await self._write_peaks(estates, time.now)
         await self._write_refusals(estates, time.now)
         if self._denials.untold:
@@ -77,13 +72,15 @@ class UsageTask(PeriodicTask):
     async def _write_peaks(self, estates: Sequence[Overview], now: float) -> None:
         if (today := day_of(now)) != self._today:
             before, names_before = today - self._days_max, today - self._names_days_max
-            await self._database.transact(lambda tx: store.forget_days(tx, before=before, names_before=names_before))
+            await self._context.questions.transact(
+                lambda tx: store.forget_days(tx, before=before, names_before=names_before)
+            )
             self._today, self._sites, self._pools = today, {}, {}
         sites = [one for estate in estates for one in site_peaks(estate, now) if one.peak > self._written(one)]
         pools = [one for estate in estates for one in pool_peaks(estate, now) if self._is_news(one)]
         if not sites and not pools:
             return
-        await self._database.transact(lambda tx: store.add_peaks(tx, sites, pools))
+        await self._context.questions.transact(lambda tx: store.add_peaks(tx, sites, pools))
         self._sites |= {(site.project_id, site.site, site.license_type): site.peak for site in sites}
         for pool in pools:
             place = (pool.project_id, pool.device, pool.license_type)
@@ -103,10 +100,10 @@ class UsageTask(PeriodicTask):
         try:
             if page.holders:
                 refused = _rows(page.holders, ids)
-                await self._database.transact(lambda tx: store.add_denials(tx, refused))
+                await self._context.questions.transact(lambda tx: store.add_denials(tx, refused))
             if page.granted:
                 granted = _rows(page.granted, ids)
-                await self._database.transact(lambda tx: store.forget_denials(tx, granted))
+                await self._context.questions.transact(lambda tx: store.forget_denials(tx, granted))
             counts = _counts(page, ids, day_of(now))
             due = now - self._denied_after_seconds
 
@@ -114,7 +111,7 @@ class UsageTask(PeriodicTask):
                 denied = store.judge_denials(tx, refused_before=due, limit=_JUDGED_AT_ONCE_MAX)
                 store.add_counts(tx, [*counts, *denied])
 
-            await self._database.transact(judge)
+            await self._context.questions.transact(judge)
         except BaseException:
             self._denials.turn_back(page)
             raise

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, body_of
-from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.estates.estate_cache import read_estate
+from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.alarms import News, message_of
 from master.service.monitoring.webhook_delivery import ReceiverLostError, WebhookSender
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.request_answers import RequestKey, answered_before, keep_answer
-from master.store.backends.database import Transactions, Tx
+from master.store.backends.database import Tx
 from master.store.statements import webhooks as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import lock_for_apply
@@ -67,19 +68,9 @@ def reference(webhook: store.Webhook) -> bytes:
 class Webhooks:
     """Everything about webhooks but the sending."""
 
-    def __init__(
-        self,
-        *,
-        database: Transactions,
-        estates: EstateCache,
-        webhook_sender: WebhookSender,
-        clock: Callable[[], float],
-        secret: Callable[[], str],
-    ) -> None:
-        self._database = database
-        self._estates = estates
+    def __init__(self, context: ServiceContext, *, webhook_sender: WebhookSender, secret: Callable[[], str]) -> None:
+        self._context = context
         self._sender = webhook_sender
-        self._clock = clock
         self._secret = secret
         self._tested: dict[int, int] = {}
         """Webhooks that are being tested, by id, and whose project's."""
@@ -95,11 +86,11 @@ class Webhooks:
             WebhookExistsError: there is one of that name, or as many as there may be.
             RequestIdTakenError: the request id was used for something else.
         """
-        now, secret = self._clock(), self._secret()
+        now, secret = self._context.lease_time().now, self._secret()
 
         def work(tx: Tx) -> store.Webhook:
             lock_for_apply(tx, request.project)
-            project_id = read_estate(tx, self._estates, request.project).project_id
+            project_id = read_estate(tx, self._context.estates, request.project).project_id
             found = {webhook.name: webhook for webhook in store.webhooks(tx, project_id)}
             kinds = " ".join(kind.value for kind in request.kinds)
             if (before := answered_before(tx, project_id, request.key)) is not None:
@@ -125,7 +116,7 @@ class Webhooks:
             write_events(tx, [event])
             return added
 
-        return await self._database.transact(work)
+        return await self._context.questions.transact(work)
 
     async def list(self, project: str) -> Sequence[store.Webhook]:
         """A project's webhooks by name.
@@ -133,9 +124,7 @@ class Webhooks:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        return await self._database.read(
-            lambda tx: store.webhooks(tx, read_estate(tx, self._estates, project).project_id)
-        )
+        return await self._context.read_project(project, lambda tx, estate: store.webhooks(tx, estate.project_id))
 
     async def remove(self, project: str, name: str, *, caller: str, key: RequestKey[None], reason: str) -> None:
         """Remove a webhook, with the messages that it has not had yet.
@@ -144,11 +133,11 @@ class Webhooks:
             UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
             RequestIdTakenError: the request id was used for something else.
         """
-        now = self._clock()
+        now = self._context.lease_time().now
 
         def work(tx: Tx) -> None:
             lock_for_apply(tx, project)
-            project_id = read_estate(tx, self._estates, project).project_id
+            project_id = read_estate(tx, self._context.estates, project).project_id
             if answered_before(tx, project_id, key) is not None:
                 return
             gone = self._named(tx, project, project_id, name)
@@ -157,7 +146,7 @@ class Webhooks:
             keep_answer(tx, project_id, key, None, now=now)
             write_events(tx, [Event(now, project_id, "", _REMOVED, caller, key.request_id, details, reason)])
 
-        await self._database.transact(work)
+        await self._context.questions.transact(work)
 
     async def test(self, project: str, name: str, *, caller: str) -> str:
         """Send a message of the kind `webhook.test` at once, once; what went wrong, empty where nothing did.
@@ -166,12 +155,10 @@ class Webhooks:
             UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
             WebhookTestUnderWayError: another test of it has not ended, or too many of others.
         """
-        now = self._clock()
-
-        def find(tx: Tx) -> store.Webhook:
-            return self._named(tx, project, read_estate(tx, self._estates, project).project_id, name)
-
-        webhook = await self._database.read(find)
+        now = self._context.lease_time().now
+        webhook = await self._context.read_project(
+            project, lambda tx, estate: self._named(tx, project, estate.project_id, name)
+        )
         body = body_of(
             project=project,
             kind=TEST_KIND,
@@ -187,8 +174,8 @@ class Webhooks:
             except ReceiverLostError as error:
                 problem = str(error)
         details = json.dumps({"name": name, "target": webhook.target, "taken": not problem, "problem": problem})
-        event = Event(self._clock(), webhook.project_id, "", _TESTED, caller, None, details, "")
-        await self._database.transact(lambda tx: write_events(tx, [event]))
+        event = Event(self._context.lease_time().now, webhook.project_id, "", _TESTED, caller, None, details, "")
+        await self._context.questions.transact(lambda tx: write_events(tx, [event]))
         return problem
 
     @contextmanager
@@ -213,8 +200,8 @@ class Webhooks:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        return await self._database.read(
-            lambda tx: store.dead(tx, read_estate(tx, self._estates, project).project_id, limit=limit)
+        return await self._context.read_project(
+            project, lambda tx, estate: store.dead(tx, estate.project_id, limit=limit)
         )
 
     async def retry_dead(self, project: str) -> int:
@@ -223,9 +210,9 @@ class Webhooks:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        now = self._clock()
-        return await self._database.transact(
-            lambda tx: store.revive(tx, read_estate(tx, self._estates, project).project_id, now=now)
+        now = self._context.lease_time().now
+        return await self._context.questions.transact(
+            lambda tx: store.revive(tx, read_estate(tx, self._context.estates, project).project_id, now=now)
         )
 
     @staticmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -23,7 +24,9 @@ class PeriodicTask(ABC):
 
     needs_database = True
 
-    def __init__(self, *, interval_seconds: float) -> None:
+    def __init__(self, *, interval_seconds: float, name: str = "") -> None:
+        """`name` is what logs and metrics call it; that of its class where none is given."""
+        self._name = name or type(self).__name__
         self._interval_seconds = interval_seconds
         self._kept: Kept | None = None
         self._there: asyncio.Event | None = None
@@ -36,7 +39,7 @@ class PeriodicTask(ABC):
     def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
         """Begin; `there` is set while the database is there, None leaves it to the run to find out."""
         self._there = there if self.needs_database else None
-        self._kept = tasks.keep(type(self).__name__, self._run)
+        self._kept = tasks.keep(self._name, self._run)
 
     async def stop(self) -> None:
         """End the task; a run under way is cancelled."""
@@ -60,9 +63,20 @@ class PeriodicTask(ABC):
             self._waits = False
         except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
             if not self._waits:
-                _log.warning("waits", task=type(self).__name__, reason=str(error))
+                _log.warning("waits", task=self._name, reason=str(error))
             self._waits = True
         except Exception:
             if self._kept is not None:
                 self._kept.count_failure()
-            _log.exception("a run failed", task=type(self).__name__)
+            _log.exception("a run failed", task=self._name)
+
+
+class PeriodicCall(PeriodicTask):
+    """Calls one function at an interval, and returns what that returns."""
+
+    def __init__(self, name: str, call: Callable[[], Awaitable[object]], *, interval_seconds: float) -> None:
+        super().__init__(interval_seconds=interval_seconds, name=name)
+        self._call = call
+
+    async def run_once(self) -> object:
+        return await self._call()

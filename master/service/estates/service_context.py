@@ -1,0 +1,55 @@
+"""What all services are made with: how they read and change projects, what time it is, whom a change concerns.
+
+Decides nothing but which way work goes: what is only asked or tried out never waits for, or holds up, what leases need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.metrics import Metrics
+from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.runtime.questions import Questions
+from master.service.runtime.watch import WatchHub
+from master.store.backends.database import Database, Tx
+from master.store.backends.rehearsal import Rehearsals, SeatsOf
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceContext:
+    """One value for all services of a master."""
+
+    database: Database
+    """For leases, and for what the master does by itself."""
+    questions: Questions
+    """For what callers ask, and change beside leases."""
+    rehearsals: Rehearsals
+    estates: EstateCache
+    hub: WatchHub
+    lease_time: Callable[[], LeaseTime]
+    metrics: Metrics
+
+    async def read_project(self, project: str, look: Callable[[Tx, Estate], T]) -> T:
+        """What a caller asks about one project.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        return await self.questions.read(lambda tx: look(tx, read_estate(tx, self.estates, project)))
+
+    async def change(self, work: Callable[[Tx, EstateCache], T]) -> T:
+        """Have work done for a caller, in one transaction."""
+        return await self.questions.transact(lambda tx: work(tx, self.estates))
+
+    async def rehearse(
+        self, project: str, work: Callable[[Tx, EstateCache], T], *, seats_of: SeatsOf | None = None
+    ) -> T:
+        """Have the same work done on a copy of a project, which is thrown away; see `Rehearsals.run`."""
+        estates = self.estates.apart()
+        return await self.rehearsals.run(project, lambda tx: work(tx, estates), seats_of=seats_of)
